@@ -1,0 +1,64 @@
+"""Who may do what: roles by group for all accounts, by AccountGrant for some.
+
+Roles contain each other: viewer reads, operator also sends, retries and syncs, administrator also edits accounts
+and the policy. A superuser may everything. Views ask here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from mailbox.models import Account, AccountGrant
+from mailbox.models.accounts import AccountQuerySet
+
+Role = AccountGrant.Role
+ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMINISTRATOR)
+PERMISSION_OF = {
+    Role.VIEWER: "mailbox.view_account",
+    Role.OPERATOR: "mailbox.operate_account",
+    Role.ADMINISTRATOR: "mailbox.administer_account",
+}
+
+
+def _at_least(role: str) -> list[str]:
+    return [each.value for each in ROLES[ROLES.index(Role(role)) :]]
+
+
+def has_role_everywhere(user: User | AnonymousUser, role: str) -> bool:
+    """Whether the user's groups (or being superuser) give this role for all accounts."""
+    return user.is_active and user.has_perm(PERMISSION_OF[Role(role)])
+
+
+def accounts_for(user: User | AnonymousUser, role: str = Role.VIEWER) -> AccountQuerySet:
+    """The accounts for which the user has at least this role."""
+    if has_role_everywhere(user, role):
+        return Account.objects.all()
+    if not user.is_authenticated or not user.is_active:
+        return Account.objects.none()
+    return Account.objects.filter(grants__user=user, grants__role__in=_at_least(role))
+
+
+def has_role_somewhere(user: User | AnonymousUser, role: str) -> bool:
+    return has_role_everywhere(user, role) or accounts_for(user, role).exists()
+
+
+def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) -> Account:
+    """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low."""
+    account = accounts_for(user).with_transports().filter(pk=pk).first()
+    if account is None:
+        raise Http404("No such account.")
+    if role != Role.VIEWER and not accounts_for(user, role).filter(pk=pk).exists():
+        raise PermissionDenied(f"This needs the role {role} for {account.email}.")
+    return account
+
+
+def make_groups(**_: Any) -> None:
+    """Make the three groups with their permissions; runs after each migrate and changes nothing the second time."""
+    for index, role in enumerate(ROLES):
+        group, _made = Group.objects.get_or_create(name=role.value)
+        codenames = [PERMISSION_OF[each].removeprefix("mailbox.") for each in ROLES[: index + 1]]
+        group.permissions.add(*Permission.objects.filter(content_type__app_label="mailbox", codename__in=codenames))

@@ -1,0 +1,102 @@
+"""Where a server is and how to sign in to it, as plain data, and the rules for such data. No models, no I/O."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One server with credentials in clear. Exactly one of `password` and `oauth_token` is set."""
+
+    host: str
+    port: int
+    security: str  # "tls" or "starttls"
+    user: str
+    password: str | None = field(default=None, repr=False)
+    oauth_token: str | None = field(default=None, repr=False)
+    ca_certificate: str = field(default="", repr=False)
+
+    def secrets(self) -> list[str]:
+        """What must never appear in a log, a page or a transcript."""
+        return [secret for secret in (self.password, self.oauth_token) if secret]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What is known of a provider; the form is filled from it."""
+
+    key: str
+    name: str
+    imap_host: str
+    imap_port: int
+    smtp_host: str
+    smtp_port: int
+    smtp_security: str
+    auth: str  # "password" or "oauth": what the form offers first
+    hint: str
+
+
+PRESETS = (
+    Preset(
+        "gmail", "Gmail", "imap.gmail.com", 993, "smtp.gmail.com", 465, "tls", "password",
+        "Use an app password (Google account, Security, 2-Step Verification, App passwords) or an OAuth access token.",
+    ),
+    Preset(
+        "outlook", "Outlook / Office 365", "outlook.office365.com", 993, "smtp.office365.com", 587, "starttls", "oauth",
+        "Microsoft accepts only OAuth (XOAUTH2): paste an access token.",
+    ),
+    Preset(
+        "yahoo", "Yahoo", "imap.mail.yahoo.com", 993, "smtp.mail.yahoo.com", 465, "tls", "password",
+        "Use an app password (Account security, Generate app password).",
+    ),
+    Preset(
+        "fastmail", "Fastmail", "imap.fastmail.com", 993, "smtp.fastmail.com", 465, "tls", "password",
+        "Use an app password (Settings, Privacy & Security, Manage app passwords).",
+    ),
+    Preset(
+        "protonmail", "ProtonMail Bridge", "127.0.0.1", 1143, "127.0.0.1", 1025, "starttls", "password",
+        "Set the Bridge's IMAP connection to SSL, export its certificate and paste it below. The password is the one "
+        "the Bridge shows; its SMTP port is on the same page (1025 unless changed).",
+    ),
+)  # fmt: skip
+
+
+def default_smtp_security(port: int) -> str:
+    """TLS from the first byte on 465 (RFC 8314), STARTTLS on every other port."""
+    return "tls" if port == 465 else "starttls"
+
+
+def host_problem(host: str) -> str | None:
+    """Say what is wrong with a host name or address, or None."""
+    if not host.strip():
+        return "Give the server's host name."
+    if any(character.isspace() or ord(character) < 32 or character in "/@\\" for character in host):
+        return "A host name has no spaces, slashes or @; give only the name, such as imap.example.com."
+    return None
+
+
+def pem_problem(pem: str) -> str | None:
+    """Say why the text is not a list of CA certificates in PEM, or None."""
+    if "PRIVATE KEY" in pem:
+        return "This holds a private key. Paste only the certificate."
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError):
+        return "This is not a certificate in PEM: it starts with -----BEGIN CERTIFICATE-----."
+    return None
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """A client context that verifies the certificate and the host name, trusting the extra CA beside the system's."""
+    context = ssl.create_default_context()
+    if endpoint.ca_certificate:
+        context.load_verify_locations(cadata=endpoint.ca_certificate)
+    return context
+
+
+def xoauth2(user: str, token: str) -> str:
+    """The initial client response of SASL XOAUTH2, before base64 (Google, "XOAUTH2 Mechanism")."""
+    return f"user={user}\x01auth=Bearer {token}\x01\x01"

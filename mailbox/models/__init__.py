@@ -1,0 +1,27 @@
+"""The tables of what comes in: accounts, what a mailbox holds, and how its sync goes."""
+
+from mailbox.models.access import AccountGrant, AuditEntry
+from mailbox.models.accounts import Account, ConnectionTest, Lease, Transport
+from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
+from mailbox.models.operations import Counter, WorkerHeartbeat
+from mailbox.models.sync import Folder, Quarantine, SyncRun, SyncRunFolder, SyncState
+
+__all__ = [
+    "Account",
+    "AccountGrant",
+    "Attachment",
+    "AuditEntry",
+    "ConnectionTest",
+    "Counter",
+    "Folder",
+    "Lease",
+    "Message",
+    "MessagePlace",
+    "Quarantine",
+    "RawMessage",
+    "SyncRun",
+    "SyncRunFolder",
+    "SyncState",
+    "Transport",
+    "WorkerHeartbeat",
+]

@@ -1,0 +1,48 @@
+"""Who may do what to which account, and who did what."""
+
+from __future__ import annotations
+
+from mailbox.models.accounts import Account
+
+from django.db import models
+from django.utils import timezone
+
+
+class AccountGrant(models.Model):
+    """A role for one account. A role for all accounts is a group: viewer, operator or administrator."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", "viewer"
+        OPERATOR = "operator", "operator"
+        ADMINISTRATOR = "administrator", "administrator"
+
+    user = models.ForeignKey("auth.User", models.CASCADE, related_name="account_grants")
+    account = models.ForeignKey(Account, models.CASCADE, related_name="grants")
+    role = models.CharField(max_length=13, choices=Role)
+
+    class Meta:
+        db_table = "account_grants"
+        constraints = [models.UniqueConstraint(fields=["user", "account"], name="grant_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.role} of account {self.account_id}"
+
+
+class AuditEntry(models.Model):
+    """A click or command that changed something: who, when, what, and what came of it."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    account = models.ForeignKey(Account, models.SET_NULL, null=True, related_name="+")
+    verb = models.CharField(max_length=40)  # "retry", "send_now", "cancel", "sync_now", ...
+    target = models.CharField(max_length=60, blank=True)  # "outbox:42", "account:3"
+    detail = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "audit_entries"
+        verbose_name_plural = "audit entries"
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["target", "-id"], name="audit_by_target")]
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.target}"

@@ -1,0 +1,298 @@
+"""Accounts, their two transports, and the leases that keep one sync and one sender an account."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from mailbox import credentials
+from mailbox.endpoints import Endpoint, host_problem, pem_problem
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models, transaction
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+
+class Transport(models.Model):
+    """How one server is reached and signed in to: IMAP or SMTP of one account.
+
+    Secrets are set through the properties `password` and `oauth_token`, which encrypt; an absent one is NULL.
+    """
+
+    class Kind(models.TextChoices):
+        IMAP = "imap", "IMAP"
+        SMTP = "smtp", "SMTP"
+
+    class Security(models.TextChoices):
+        TLS = "tls", "TLS from the first byte"
+        STARTTLS = "starttls", "STARTTLS"
+
+    kind = models.CharField(max_length=4, choices=Kind, editable=False)
+    host = models.CharField(max_length=253)
+    port = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(65535)])
+    security = models.CharField(max_length=8, choices=Security, default=Security.TLS)
+    user = models.CharField(max_length=320)
+    encrypted_password = models.TextField(null=True, editable=False)
+    encrypted_oauth_token = models.TextField(null=True, editable=False)
+
+    # The server refused the credentials: set by whoever was refused, cleared when they change.
+    needs_sign_in_since = models.DateTimeField(null=True, editable=False)
+    # The server's words of the last failure, and when it may be asked again (throttled, unavailable).
+    last_reply = models.TextField(blank=True, editable=False)
+    failure_count = models.PositiveIntegerField(default=0, editable=False)
+    next_allowed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        db_table = "transports"
+        constraints = [
+            models.CheckConstraint(
+                name="transport_exactly_one_secret",
+                condition=Q(encrypted_password__isnull=False, encrypted_oauth_token__isnull=True)
+                | Q(encrypted_password__isnull=True, encrypted_oauth_token__isnull=False),
+                violation_error_message="Give exactly one of password and OAuth token.",
+            ),
+            models.CheckConstraint(
+                name="transport_secret_not_empty",
+                condition=(Q(encrypted_password__isnull=True) | ~Q(encrypted_password=""))
+                & (Q(encrypted_oauth_token__isnull=True) | ~Q(encrypted_oauth_token="")),
+                violation_error_message="A secret must not be empty.",
+            ),
+            models.CheckConstraint(
+                name="transport_host_not_empty",
+                condition=~Q(host=""),
+                violation_error_message="Give the server's host name.",
+            ),
+            models.CheckConstraint(
+                name="transport_user_not_empty",
+                condition=~Q(user=""),
+                violation_error_message="Give the user name.",
+            ),
+            models.CheckConstraint(
+                name="transport_port_range",
+                condition=Q(port__gte=1, port__lte=65535),
+                violation_error_message="A port is a number from 1 to 65535.",
+            ),
+            models.CheckConstraint(
+                name="transport_security",
+                condition=Q(kind="imap", security="tls") | Q(kind="smtp", security__in=["tls", "starttls"]),
+                violation_error_message="IMAP is TLS from the first byte; SMTP is tls or starttls.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.host}:{self.port}"
+
+    @property
+    def password(self) -> str | None:
+        """The password in clear; raises credentials.DecryptionFailed when no key opens it."""
+        return credentials.decrypt(self.encrypted_password)
+
+    @password.setter
+    def password(self, value: str | None) -> None:
+        self.encrypted_password = credentials.encrypt(value)
+
+    @property
+    def oauth_token(self) -> str | None:
+        """The OAuth access token in clear; raises credentials.DecryptionFailed when no key opens it."""
+        return credentials.decrypt(self.encrypted_oauth_token)
+
+    @oauth_token.setter
+    def oauth_token(self, value: str | None) -> None:
+        self.encrypted_oauth_token = credentials.encrypt(value)
+
+    @property
+    def auth_method(self) -> str:
+        """ "oauth" or "password", without decrypting either."""
+        return "oauth" if self.encrypted_oauth_token is not None else "password"
+
+    def clean(self) -> None:
+        if problem := host_problem(self.host):
+            raise ValidationError({"host": problem})
+        if any(ord(character) < 32 for character in self.user):
+            raise ValidationError({"user": "A user name has no line breaks or control characters."})
+
+    def endpoint(self, ca_certificate: str = "") -> Endpoint:
+        """What imap.py and smtp.py need to connect, secrets in clear: never log, store or pass it to a task."""
+        return Endpoint(
+            host=self.host,
+            port=self.port,
+            security=self.security,
+            user=self.user,
+            password=self.password,
+            oauth_token=self.oauth_token,
+            ca_certificate=ca_certificate,
+        )
+
+    def mark_needs_sign_in(self, reply: str, now: datetime) -> None:
+        """The server refused these very credentials. Conditional: they may have been changed in the meantime."""
+        self._same_credentials().filter(needs_sign_in_since=None).update(needs_sign_in_since=now)
+        self._same_credentials().update(last_reply=reply, failure_count=models.F("failure_count") + 1)
+
+    def mark_unavailable(self, reply: str, until: datetime) -> None:
+        """The server could not be reached or asked to wait: leave it alone until `until`."""
+        Transport.objects.filter(pk=self.pk).update(
+            last_reply=reply, next_allowed_at=until, failure_count=models.F("failure_count") + 1
+        )
+
+    def mark_signed_in(self) -> None:
+        """A login with these credentials succeeded."""
+        self._same_credentials().update(needs_sign_in_since=None, last_reply="", failure_count=0, next_allowed_at=None)
+
+    def _same_credentials(self) -> models.QuerySet[Transport]:
+        return Transport.objects.filter(
+            pk=self.pk,
+            encrypted_password=self.encrypted_password,
+            encrypted_oauth_token=self.encrypted_oauth_token,
+        )
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    def with_transports(self) -> AccountQuerySet:
+        return self.select_related("imap", "smtp")
+
+    def syncing(self) -> AccountQuerySet:
+        """Accounts whose mail is fetched: switched on."""
+        return self.filter(sync_enabled=True)
+
+    def sending(self) -> AccountQuerySet:
+        """Accounts whose outbox workers may deliver: switched on and not paused, sign-in in order."""
+        return self.filter(send_enabled=True, sending_paused_at=None, smtp__needs_sign_in_since=None)
+
+    def needing_sign_in(self) -> AccountQuerySet:
+        return self.filter(Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False))
+
+
+class Account(models.Model):
+    """A mailbox: an address, an IMAP and an SMTP transport, and its switches."""
+
+    email = models.EmailField(max_length=254)
+    display_name = models.CharField(max_length=200, blank=True)
+    imap = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_imap", editable=False)
+    smtp = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_smtp", editable=False)
+    ca_certificate = models.TextField(
+        "extra CA certificate (PEM)",
+        blank=True,
+        help_text="Only for a private server or a bridge whose certificate no public authority signed.",
+    )
+    sync_enabled = models.BooleanField("fetch mail", default=True)
+    send_enabled = models.BooleanField("send mail", default=True)
+    # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
+    sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    folders_listed_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = AccountQuerySet.as_manager()
+
+    class Meta:
+        db_table = "accounts"
+        ordering = ["email"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"),
+                name="account_email_unique",
+                violation_error_message="An account with this address exists already.",
+            ),
+            models.CheckConstraint(
+                name="account_email_not_empty",
+                condition=~Q(email=""),
+                violation_error_message="Give the e-mail address.",
+            ),
+        ]
+        permissions = [
+            ("operate_account", "Can send, retry and sync"),
+            ("administer_account", "Can add and edit accounts and the policy"),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    def clean(self) -> None:
+        if self.ca_certificate and (problem := pem_problem(self.ca_certificate)):
+            raise ValidationError({"ca_certificate": problem})
+        if any(ord(character) < 32 for character in self.display_name):
+            raise ValidationError({"display_name": "A display name has no line breaks or control characters."})
+
+    def imap_endpoint(self) -> Endpoint:
+        return self.imap.endpoint(self.ca_certificate)
+
+    def smtp_endpoint(self) -> Endpoint:
+        return self.smtp.endpoint(self.ca_certificate)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the account, all that hangs on it, and its transports, which nothing else refers to."""
+        with transaction.atomic():
+            imap, smtp = self.imap, self.smtp
+            deleted = super().delete(*args, **kwargs)
+            imap.delete()
+            smtp.delete()
+        return deleted
+
+
+class Lease(models.Model):
+    """The right to be the one sync, or the one sender, of an account, across all machines, for a while."""
+
+    class Purpose(models.TextChoices):
+        SYNC = "sync"
+        SEND = "send"
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="leases")
+    purpose = models.CharField(max_length=4, choices=Purpose)
+    token = models.CharField(max_length=32)
+    holder = models.CharField(max_length=200)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "leases"
+        constraints = [models.UniqueConstraint(fields=["account", "purpose"], name="lease_one_an_account")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of account {self.account_id} by {self.holder}"
+
+    @classmethod
+    def acquire(cls, account_id: int, purpose: str, holder: str, *, seconds: float, now: datetime) -> str | None:
+        """Return a token when the lease was free or had lapsed, else None. One conditional UPDATE decides."""
+        token = secrets.token_hex(16)
+        expires_at = now + timedelta(seconds=seconds)
+        lapsed = cls.objects.filter(account_id=account_id, purpose=purpose, expires_at__lte=now)
+        if lapsed.update(token=token, holder=holder, expires_at=expires_at):
+            return token
+        row = Lease(account_id=account_id, purpose=purpose, token=token, holder=holder, expires_at=expires_at)
+        Lease.objects.bulk_create([row], ignore_conflicts=True)  # loses silently to a row that is there: ask who won
+        won = cls.objects.filter(account_id=account_id, purpose=purpose, token=token).exists()
+        return token if won else None
+
+    @classmethod
+    def renew(cls, account_id: int, purpose: str, token: str, *, seconds: float, now: datetime) -> bool:
+        """Push the end of a lease that is still ours; False when another took it."""
+        ours = cls.objects.filter(account_id=account_id, purpose=purpose, token=token)
+        return ours.update(expires_at=now + timedelta(seconds=seconds)) == 1
+
+    @classmethod
+    def release(cls, account_id: int, purpose: str, token: str) -> None:
+        """Give the lease back; nothing happens when another has taken it."""
+        cls.objects.filter(account_id=account_id, purpose=purpose, token=token).delete()
+
+
+class ConnectionTest(models.Model):
+    """One press of "Test connection": asked for by a person, run on a worker, read by the page."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="connection_tests")
+    requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    imap_ok = models.BooleanField(null=True)
+    imap_reply = models.TextField(blank=True)
+    smtp_ok = models.BooleanField(null=True)
+    smtp_reply = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "connection_tests"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"connection test {self.pk} of account {self.account_id}"

@@ -1,0 +1,168 @@
+"""Folders, how far each is synced, what is quarantined, and the report of each run."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from mailbox.models.accounts import Account
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class FolderQuerySet(models.QuerySet["Folder"]):
+    def chosen(self) -> FolderQuerySet:
+        """Folders a person wants synced and the server still has."""
+        return self.filter(sync_enabled=True, selectable=True, gone_at=None)
+
+    def due(self, now: datetime) -> FolderQuerySet:
+        """Chosen folders of syncing accounts outside their backoff window. The scheduler's question."""
+        return (
+            self.chosen()
+            .filter(account__sync_enabled=True)
+            .filter(Q(sync_state=None) | Q(sync_state__next_allowed_at=None) | Q(sync_state__next_allowed_at__lte=now))
+            .filter(Q(account__imap__next_allowed_at=None) | Q(account__imap__next_allowed_at__lte=now))
+        )
+
+
+class Folder(models.Model):
+    """One mailbox of an account as LIST names it, decoded from modified UTF-7 (RFC 3501, 5.1.3)."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="folders")
+    name = models.CharField(max_length=500)
+    delimiter = models.CharField(max_length=4, blank=True)
+    special_use = models.CharField(max_length=20, blank=True)  # RFC 6154, as "\\Sent"
+    selectable = models.BooleanField(default=True)
+    sync_enabled = models.BooleanField("synced", default=False)
+    gone_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = FolderQuerySet.as_manager()
+
+    class Meta:
+        db_table = "folders"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["account", "name"], name="folder_unique")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SyncState(models.Model):
+    """How far a folder is synced. Rows of `messages` and the cursors commit together."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="sync_states")
+    folder = models.OneToOneField(Folder, models.CASCADE, related_name="sync_state")
+    uidvalidity = models.BigIntegerField(null=True)
+    # The highest UID seen: everything from backfill_cursor up to it is stored or quarantined.
+    cursor = models.BigIntegerField(default=0)
+    # The lowest UID of that stretch; 1 once the backfill has reached the bottom, None before the first batch.
+    backfill_cursor = models.BigIntegerField(null=True)
+    uidnext = models.BigIntegerField(null=True)
+    highestmodseq = models.BigIntegerField(null=True)
+    exists = models.BigIntegerField(null=True)
+    # More waits on the server than the last run fetched: due again at once.
+    more_waiting = models.BooleanField(default=False)
+    next_allowed_at = models.DateTimeField(null=True)
+    failure_count = models.PositiveIntegerField(default=0)
+    last_error_code = models.CharField(max_length=40, blank=True)
+    last_error = models.TextField(blank=True)
+    last_attempt_at = models.DateTimeField(null=True)
+    last_success_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "sync_state"
+        constraints = [models.UniqueConstraint(fields=["account", "folder"], name="sync_state_unique")]
+
+    def __str__(self) -> str:
+        return f"sync state of folder {self.folder_id}"
+
+
+class QuarantineQuerySet(models.QuerySet["Quarantine"]):
+    def open(self) -> QuarantineQuerySet:
+        return self.filter(resolved_at=None)
+
+    def wanted(self) -> QuarantineQuerySet:
+        """Those a person asked to fetch again."""
+        return self.open().filter(fetch_requested_at__isnull=False)
+
+
+class Quarantine(models.Model):
+    """A message on the server that could not be fetched, parsed or stored. It never holds up the rest."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="quarantined")
+    folder = models.ForeignKey(Folder, models.CASCADE, related_name="quarantined")
+    uidvalidity = models.BigIntegerField()
+    uid = models.BigIntegerField()
+    size = models.BigIntegerField(null=True)
+    error = models.TextField()
+    attempts = models.PositiveIntegerField(default=1)
+    first_failed_at = models.DateTimeField(default=timezone.now)
+    last_failed_at = models.DateTimeField(default=timezone.now)
+    fetch_requested_at = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = QuarantineQuerySet.as_manager()
+
+    class Meta:
+        db_table = "quarantine"
+        verbose_name_plural = "quarantine"
+        ordering = ["-last_failed_at"]
+        constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="quarantine_unique")]
+
+    def __str__(self) -> str:
+        return f"UID {self.uid} of folder {self.folder_id}"
+
+
+class SyncRun(models.Model):
+    """The report of one run: run_id, attempted, succeeded, failed."""
+
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule", "scheduled"
+        CLICK = "click", "Sync now"
+        COMMAND = "command", "command line"
+        PUSH = "push", "push"
+
+    run_id = models.UUIDField(default=uuid.uuid4, unique=True)
+    trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.SCHEDULE)
+    requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
+    started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+    attempted = models.PositiveIntegerField(default=0)
+    succeeded = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "sync_runs"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+
+class SyncRunFolder(models.Model):
+    """One folder's line in the report of a run."""
+
+    run = models.ForeignKey(SyncRun, models.CASCADE, related_name="folders")
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    folder = models.ForeignKey(Folder, models.CASCADE, null=True, related_name="+")
+    folder_name = models.CharField(max_length=500)
+    ok = models.BooleanField()
+    fetched = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    quarantined = models.PositiveIntegerField(default=0)
+    bytes = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.TextField(blank=True)
+    note = models.TextField(blank=True)  # what happened that is no error: UIDVALIDITY changed, more is waiting
+    finished_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "sync_run_folders"
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["account", "-id"], name="run_folder_by_account")]
+
+    def __str__(self) -> str:
+        return f"{self.folder_name} in run {self.run_id}"

@@ -1,0 +1,57 @@
+"""Every try to deliver a row: who, when, how far it came, what the server said."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from outbox.models.messages import OutboxMessage
+
+
+class DeliveryAttempt(models.Model):
+    class Phase(models.TextChoices):
+        """The last phase reached. "data" is committed before DATA is sent."""
+
+        CLAIM = "claim", "claimed"
+        CONNECT = "connect", "connect"
+        TLS = "tls", "tls"
+        AUTH = "auth", "auth"
+        MAIL = "mail", "mail"
+        RCPT = "rcpt", "rcpt"
+        DATA = "data", "data"
+        ACCEPTED = "accepted", "accepted"
+
+    class Outcome(models.TextChoices):
+        RUNNING = "", "running"
+        ACCEPTED = "accepted", "accepted"
+        PARTIAL = "partial", "accepted for some recipients"
+        TRANSIENT = "transient", "failed for now"
+        PERMANENT = "permanent", "refused for good"
+        SIGN_IN = "sign_in", "sign-in refused"
+        THROTTLED = "throttled", "asked to wait"
+        UNCERTAIN = "uncertain", "outcome unknown"
+        ABANDONED = "abandoned", "the worker stopped before anything was sent"
+
+    outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()  # 1, 2, ... of this row
+    claim_token = models.CharField(max_length=32, unique=True)
+    worker = models.CharField(max_length=200)
+    requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    failure_mode = models.CharField(max_length=10, blank=True)  # a drill: "network" or "provider"
+    message_id = models.CharField(max_length=998)
+    prx_attempt = models.CharField(max_length=32)  # the X-PRX-Attempt of this try
+    phase = models.CharField(max_length=8, choices=Phase, default=Phase.CLAIM)
+    outcome = models.CharField(max_length=9, choices=Outcome, blank=True, default="")
+    reply_code = models.PositiveIntegerField(null=True)
+    reply = models.TextField(blank=True)
+    transcript = models.JSONField(default=list, blank=True)  # [{"at": iso, "phase": ..., "reply": ...}], no secrets
+    started_at = models.DateTimeField()
+    data_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "delivery_attempts"
+        ordering = ["pk"]
+        constraints = [models.UniqueConstraint(fields=["outbox", "number"], name="attempt_number_unique")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of outbox {self.outbox_id}"

@@ -1,0 +1,188 @@
+"""The outbox: one row a mail, its state machine, its recipients and attachments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from mailbox.models import Account, Message
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
+    """The states by name; the tabs of the outbox page are these."""
+
+    def queued(self) -> OutboxQuerySet:
+        return self.filter(status=OutboxMessage.Status.PENDING)
+
+    def sending(self) -> OutboxQuerySet:
+        return self.filter(status=OutboxMessage.Status.SENDING)
+
+    def retrying(self) -> OutboxQuerySet:
+        """Failed, and the workers will try again by themselves."""
+        return self.filter(status=OutboxMessage.Status.FAILED, hold="")
+
+    def needs_decision(self) -> OutboxQuerySet:
+        """It may or may not have gone out; only a person may say."""
+        return self.filter(status=OutboxMessage.Status.FAILED, hold=OutboxMessage.Hold.UNCERTAIN)
+
+    def failed_for_good(self) -> OutboxQuerySet:
+        """Failed, and waiting for a person for another reason than uncertainty."""
+        return self.filter(status=OutboxMessage.Status.FAILED).exclude(hold__in=["", OutboxMessage.Hold.UNCERTAIN])
+
+    def sent(self) -> OutboxQuerySet:
+        return self.filter(status=OutboxMessage.Status.SENT)
+
+    def cancelled(self) -> OutboxQuerySet:
+        return self.filter(status=OutboxMessage.Status.CANCELLED)
+
+    def waiting(self) -> OutboxQuerySet:
+        """Pending, or failed without a hold: what the workers will deliver some time."""
+        return self.filter(status__in=OutboxMessage.CLAIMABLE, hold="")
+
+    def due(self, now: datetime) -> OutboxQuerySet:
+        """What the workers may claim at this instant, as far as the row itself says."""
+        return self.waiting().filter(next_attempt_at__lte=now)
+
+
+class OutboxMessage(models.Model):
+    """One mail to be sent. MIME, envelope and attachments are frozen when the row is created.
+
+    pending | failed -> sending -> sent | failed;  pending | failed -> cancelled.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "queued"
+        SENDING = "sending", "sending"
+        SENT = "sent", "sent"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+
+    class Hold(models.TextChoices):
+        """Why a failed row waits for a person."""
+
+        PERMANENT = "permanent", "the server refused it for good"
+        GAVE_UP = "gave_up", "tried for too long"
+        SIGN_IN = "sign_in", "the account must sign in again"
+        UNCERTAIN = "uncertain", "it may or may not have gone out"
+
+    CLAIMABLE = (Status.PENDING, Status.FAILED)
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="outbox")
+    to = models.TextField()  # header values: comma-separated addresses, with display names
+    cc = models.TextField(blank=True)
+    bcc = models.TextField(blank=True)
+    subject = models.TextField()
+    body_text = models.TextField()
+    body_html = models.TextField(blank=True)
+    in_reply_to = models.TextField(blank=True)
+    references_header = models.TextField(blank=True)
+    parent = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="answers")
+
+    # Frozen: the MIME bytes lie in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
+    mail_from = models.CharField(max_length=320)
+    mime_digest = models.CharField(max_length=64)
+    mime_size = models.BigIntegerField()
+    needs_smtputf8 = models.BooleanField(default=False)
+
+    status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
+    hold = models.CharField(max_length=9, choices=Hold, blank=True, default="")
+    retries = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    provider_message_id = models.CharField(max_length=998, null=True)  # the Message-ID the server accepted
+    error_code = models.CharField(max_length=20, blank=True)  # an errors.Code
+    error = models.TextField(blank=True)  # the server's words, first
+
+    # The claim. `former_status` is what a lapsed claim falls back to; `data_at` is committed before DATA is sent and
+    # from then on nobody but the server knows the outcome.
+    claim_token = models.CharField(max_length=32, blank=True)
+    claimed_by = models.CharField(max_length=200, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    former_status = models.CharField(max_length=9, blank=True)
+    data_at = models.DateTimeField(null=True)
+
+    idempotency_key = models.CharField(max_length=200, null=True)
+    created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    sent_at = models.DateTimeField(null=True)
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        db_table = "outbox"
+        verbose_name = "outbox message"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="outbox_idempotency_key_unique"),
+            models.CheckConstraint(
+                name="outbox_status_known",
+                condition=Q(status__in=["pending", "sending", "sent", "failed", "cancelled"]),
+            ),
+            models.CheckConstraint(name="outbox_hold_only_when_failed", condition=Q(hold="") | Q(status="failed")),
+            models.CheckConstraint(
+                name="outbox_claim_only_when_sending",
+                condition=Q(status="sending", lease_expires_at__isnull=False) & ~Q(claim_token="")
+                | ~Q(status="sending") & Q(claim_token="", lease_expires_at=None),
+            ),
+        ]
+        indexes = [
+            # Small however many rows were sent: the sweep and the claim read only these.
+            models.Index(
+                fields=["account", "next_attempt_at"],
+                name="outbox_waiting",
+                condition=Q(status__in=["pending", "failed"], hold=""),
+            ),
+            models.Index(fields=["lease_expires_at"], name="outbox_claimed", condition=Q(status="sending")),
+            models.Index(fields=["status", "hold", "-id"], name="outbox_tab"),
+        ]
+
+    def __str__(self) -> str:
+        return f"outbox {self.pk}: {self.subject}"
+
+
+class OutboxRecipient(models.Model):
+    """One envelope recipient and what the server said of it. A retry goes only to those not yet accepted."""
+
+    class Kind(models.TextChoices):
+        TO = "to", "To"
+        CC = "cc", "Cc"
+        BCC = "bcc", "Bcc"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        ACCEPTED = "accepted", "accepted"
+        REFUSED = "refused", "refused"  # by the last attempt; reply_code tells whether for good
+
+    outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="recipients")
+    kind = models.CharField(max_length=3, choices=Kind)
+    address = models.CharField(max_length=320)  # addr-spec only
+    status = models.CharField(max_length=8, choices=Status, default=Status.WAITING)
+    reply_code = models.PositiveIntegerField(null=True)
+    reply = models.TextField(blank=True)
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "outbox_recipients"
+        constraints = [models.UniqueConstraint(fields=["outbox", "address"], name="outbox_recipient_unique")]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class OutboxAttachment(models.Model):
+    """One attachment of an outgoing mail; its bytes are cut from the frozen MIME when asked for."""
+
+    outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="attachment_rows")
+    position = models.PositiveIntegerField()  # the index that mailbox.mime.attachment_bytes takes
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255)
+    size = models.BigIntegerField()  # bytes, decoded
+    digest = models.CharField(max_length=64)
+
+    class Meta:
+        db_table = "outbox_attachments"
+        constraints = [models.UniqueConstraint(fields=["outbox", "position"], name="outbox_attachment_unique")]
+
+    def __str__(self) -> str:
+        return self.filename

@@ -1,0 +1,71 @@
+"""What an administrator decides for all sends: the attachment policy and the switch that pauses everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+
+def _default_types() -> list[str]:
+    return list(settings.ATTACHMENT_ALLOWED_CONTENT_TYPES)
+
+
+def _default_max_size() -> int:
+    return int(settings.ATTACHMENT_MAX_SIZE_BYTES)
+
+
+class Singleton(models.Model):
+    """A table of one row, pk 1, made from the defaults when first asked for."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def current(cls) -> Any:
+        return cls._default_manager.get_or_create(pk=1)[0]
+
+
+class AttachmentPolicy(Singleton):
+    """What may be attached to an outgoing mail. The environment seeds it, an administrator edits it."""
+
+    max_size_bytes = models.BigIntegerField(default=_default_max_size)
+    allowed_content_types = models.JSONField(default=_default_types)
+    updated_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, editable=False, related_name="+")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "attachment_policy"
+        verbose_name_plural = "attachment policy"
+        constraints = [
+            models.CheckConstraint(
+                name="policy_max_size_positive",
+                condition=Q(max_size_bytes__gt=0),
+                violation_error_message="The maximum size must be greater than 0.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return "attachment policy"
+
+    def clean(self) -> None:
+        types = self.allowed_content_types
+        if not types or not isinstance(types, list) or not all(isinstance(t, str) and "/" in t for t in types):
+            raise ValidationError({"allowed_content_types": "Allow at least one type, each as in application/pdf."})
+
+
+class SendingSwitch(Singleton):
+    """Pauses all sending of the installation, with the reason and who did it."""
+
+    paused_at = models.DateTimeField(null=True)
+    paused_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "sending_switch"
+
+    def __str__(self) -> str:
+        return "sending paused" if self.paused_at else "sending on"

@@ -1,0 +1,80 @@
+"""Reading settings from the environment, and the keys that are made on the first run.
+
+Every variable may instead be given as NAME_FILE, the path of a file that holds the value: this is how
+container secrets arrive. Pure apart from those reads; imports nothing of Django so that settings can use it.
+"""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
+
+
+class SettingError(Exception):
+    """An environment variable has a value that cannot be used; the text says which and what to do."""
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the variable, or the content of the file NAME_FILE points to, or the default.
+
+    Raises SettingError when both are set, or when the file cannot be read.
+    """
+    value, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
+    if value is not None and path:
+        raise SettingError(f"{name} and {name}_FILE are both set; keep one of them.")
+    if path:
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingError(f"{name}_FILE points to {path}, which cannot be read: {error}") from error
+    return default if value is None else value.strip()
+
+
+def integer(name: str, default: int, *, minimum: int = 0) -> int:
+    """Return the variable as a whole number of at least `minimum`; raises SettingError."""
+    value = text(name, str(default))
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise SettingError(f"{name} must be a whole number, not {value!r}.") from error
+    if number < minimum:
+        raise SettingError(f"{name} must be at least {minimum}, not {number}.")
+    return number
+
+
+def boolean(name: str, default: bool) -> bool:
+    """Return the variable as yes or no; raises SettingError for any other word."""
+    value = text(name, "1" if default else "0").lower()
+    if value in TRUE_WORDS:
+        return True
+    if value in FALSE_WORDS:
+        return False
+    raise SettingError(f"{name} must be 1 or 0, not {value!r}.")
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """Return the variable split at commas, without empty parts."""
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def kept_secret(path: Path, *, value: str | None = None) -> str:
+    """Return the secret in `path`, making it (mode 600) when the file is not there yet.
+
+    Web server and workers start at the same instant: O_EXCL on a temporary name and a hard link let exactly
+    one of them make the file, whole; the others read it.
+    """
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write((value or secrets.token_urlsafe(50)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,207 @@
+"""All settings, read from the environment, with defaults that run on a laptop. See docs/operations.md."""
+
+import base64
+import mailbox
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dj_database_url
+
+from prx_email_site import environment as env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# The app `mailbox` has the name of a module of the standard library; whoever puts another path first gets that one.
+if Path(mailbox.__file__ or "").resolve().parent != BASE_DIR / "mailbox":
+    raise env.SettingError(
+        "The standard library's `mailbox` was imported instead of this project's; run from its folder."
+    )
+
+DATA_DIR = Path(env.text("PRX_EMAIL_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DEBUG = env.boolean("PRX_EMAIL_DEBUG", False)
+
+# --- Keys -----------------------------------------------------------------------------------------------------
+SECRET_KEY = env.text("PRX_EMAIL_SECRET_KEY") or env.kept_secret(DATA_DIR / "keys" / "secret_key")
+# The first key encrypts, all of them decrypt (Fernet, https://github.com/fernet/spec).
+ENCRYPTION_KEYS = env.words("PRX_EMAIL_ENCRYPTION_KEYS") or [
+    env.kept_secret(
+        DATA_DIR / "keys" / "encryption_key",
+        value=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode("ascii"),
+    )
+]
+
+# --- Where it is reached --------------------------------------------------------------------------------------
+BASE_URL = env.text("PRX_EMAIL_BASE_URL", "http://127.0.0.1:8000").rstrip("/")
+_base = urlsplit(BASE_URL)
+ALLOWED_HOSTS = env.words("PRX_EMAIL_ALLOWED_HOSTS") or sorted({_base.hostname or "", "127.0.0.1", "localhost"} - {""})
+CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
+HTTPS = _base.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^health/"]  # a probe inside the network speaks plain HTTP
+SECURE_HSTS_SECONDS = env.integer("PRX_EMAIL_HSTS_SECONDS", 31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if HTTPS:
+    # Behind a proxy that ends TLS; it must set this header itself, which docs/operations.md says.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# --- Django ---------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "prx_email_site.apps.SiteConfig",
+    "prx_email_site.apps.AdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "heroicons",
+    "django_q",
+    "mailbox",
+    "outbox",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "prx_email_site.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "prx_email_site.urls"
+WSGI_APPLICATION = "prx_email_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "prx_email_site.context.chrome",
+            ],
+        },
+    }
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LANGUAGE_CODE = "en"
+TIME_ZONE = env.text("PRX_EMAIL_TIME_ZONE", "UTC")
+USE_TZ = USE_I18N = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# --- Database -------------------------------------------------------------------------------------------------
+# SQLite: readers never wait for the writer (WAL), a writer waits 5 s for its turn and asks for it at BEGIN, where
+# waiting still works (IMMEDIATE), and a commit survives a power cut (synchronous FULL; with NORMAL, WAL forgets
+# the last commits, and an outbox must not).
+_default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
+DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 5,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+    # A file, not memory: tests run threads and processes against it, as production does.
+    DATABASES["default"]["TEST"] = {"NAME": env.text("PRX_EMAIL_TEST_DATABASE", str(DATA_DIR / "test.sqlite3"))}
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# --- Files ----------------------------------------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env.text("PRX_EMAIL_STATIC_ROOT", str(DATA_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "prx_email_site" / "static"]
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": DATA_DIR / "media"},
+    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    # Raw messages by digest. Several hosts need one raw store: name another storage class here.
+    "raw": {
+        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.rawstore.DurableFileSystemStorage"),
+        "OPTIONS": {"location": str(DATA_DIR / "raw")},
+    },
+}
+# Uploads above this size go to a file; the largest form is an attachment within the policy and its fields.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
+
+# --- Limits of this project (units in the names) --------------------------------------------------------------
+SYNC_MAX_CONCURRENCY = env.integer("PRX_EMAIL_SYNC_MAX_CONCURRENCY", 4, minimum=1)
+SYNC_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS", 10, minimum=1)
+SYNC_MAX_BACKOFF_SECONDS = env.integer("PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS", 300, minimum=1)
+SYNC_MAX_MESSAGES = env.integer("PRX_EMAIL_SYNC_MAX_MESSAGES", 100, minimum=1)
+SYNC_TICK_SECONDS = env.integer("PRX_EMAIL_SYNC_TICK_SECONDS", 50, minimum=1)
+MAX_MESSAGE_BYTES = env.integer("PRX_EMAIL_MAX_MESSAGE_BYTES", 100 * 1024 * 1024, minimum=1024)
+EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
+CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
+COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)
+FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 600, minimum=1)
+OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
+OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
+DEFAULT_MESSAGE_ID_DOMAIN = "prx-email.local"
+MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_DOMAIN)
+ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
+ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
+    "PRX_EMAIL_ATTACHMENT_ALLOWED_CONTENT_TYPES",
+    "application/pdf,image/jpeg,image/png,text/plain,application/zip",
+)
+ATTACHMENT_STORE_ENABLED = env.boolean("PRX_EMAIL_ATTACHMENT_STORE_ENABLED", False)
+ATTACHMENT_STORE_DIR = Path(env.text("PRX_EMAIL_ATTACHMENT_STORE_DIR", str(DATA_DIR / "attachments")))
+
+# --- Workers: django-q2 is a clock and a process pool, never the truth ----------------------------------------
+# A task's time-out is above the longest thing a task may rightly wait for: the answer to the final dot. The retry
+# clock starts when a task is prefetched, so the queue is short and the clock several times the time-out.
+TASK_TIMEOUT_SECONDS = FINAL_DOT_TIMEOUT_SECONDS + 5 * COMMAND_TIMEOUT_SECONDS
+BROKER_URL = env.text("PRX_EMAIL_BROKER_URL")
+Q_CLUSTER = {
+    "name": "prx-email",
+    "workers": env.integer("PRX_EMAIL_WORKERS", 4, minimum=1),
+    "timeout": TASK_TIMEOUT_SECONDS,
+    "retry": 4 * TASK_TIMEOUT_SECONDS,
+    "queue_limit": 4,
+    "bulk": 1,
+    "poll": 0.2,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "save_limit": 200,
+    "recycle": 500,
+    "label": "Workers",
+    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+}
+
+# --- Logs -----------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"events": {"()": "mailbox.logs.EventFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
+    "root": {"handlers": ["console"], "level": env.text("PRX_EMAIL_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "django_q": {"level": "WARNING"},
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    },
+}
