@@ -1,0 +1,72 @@
+// Small habits of every page. Everything here only improves what works without it.
+"use strict";
+
+const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+function spoken(seconds) {
+  for (const [unit, size] of units) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
+  }
+  return "0 s";
+}
+
+function clock(seconds) {
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor((seconds % 3600) / 60);
+  const rest = String(seconds % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+// Relative times and countdowns tick without asking the server.
+function tick() {
+  const now = Date.now();
+  for (const element of document.querySelectorAll("time[data-relative]")) {
+    const seconds = Math.round((now - Date.parse(element.dateTime)) / 1000);
+    element.textContent = seconds >= 0 ? (seconds < 5 ? "just now" : `${spoken(seconds)} ago`) : `in ${spoken(-seconds)}`;
+  }
+  for (const element of document.querySelectorAll("time[data-countdown]")) {
+    const seconds = Math.round((Date.parse(element.dateTime) - now) / 1000);
+    element.textContent = seconds > 0 ? `in ${clock(seconds)}` : "due now";
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("[data-copy]");
+  if (copy) {
+    const source = document.getElementById(copy.dataset.copy);
+    await navigator.clipboard.writeText(source.textContent);
+    const label = copy.textContent;
+    copy.textContent = "Copied";
+    setTimeout(() => { copy.textContent = label; }, 1500);
+  }
+  const theme = event.target.closest("[data-theme-choice]");
+  if (theme) {
+    const choice = theme.dataset.themeChoice;
+    if (choice === "system") {
+      localStorage.removeItem("prx-theme");
+      delete document.documentElement.dataset.theme;
+    } else {
+      localStorage.setItem("prx-theme", choice);
+      document.documentElement.dataset.theme = choice;
+    }
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+// A dangerous button asks once, with the consequence in the question.
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !window.confirm(question)) event.preventDefault();
+});
+
+// Pause polling while nobody looks.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const polled = event.target.getAttribute("hx-trigger")?.includes("every");
+  if (polled && document.hidden) event.preventDefault();
+});
+
+document.addEventListener("DOMContentLoaded", tick);
+document.addEventListener("htmx:afterSwap", tick);
+setInterval(tick, 1000);
