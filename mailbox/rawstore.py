@@ -1,5 +1,212 @@
-from django.core.files.storage import FileSystemStorage
+"""Raw messages by SHA-256: a segment file a batch, made durable with one fsync, and an index row a message.
+
+The order is what keeps the promise "a committed row never lacks its bytes": bytes to disk, fsync, index rows, and only
+then may a caller commit rows that refer to them. What nobody refers to is swept after a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from mailbox.errors import StorageError
+from mailbox.models import RawMessage
+from pathlib import Path
+
+from django.apps import apps
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.utils import timezone
+
+GRACE = timedelta(hours=24)
+# A field of any model by one of these names refers to a raw message; the sweep asks them all.
+REFERENCE_FIELDS = ("raw_digest", "mime_digest")
+_CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
+
+
+class RawMissing(Exception):
+    """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
 
 
 class DurableFileSystemStorage(FileSystemStorage):
-    pass
+    """A folder whose files are on disk, not in a cache, when save() returns, and which only we may read."""
+
+    def __init__(self, location: str | Path | None = None) -> None:
+        super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
+
+    def _save(self, name: str, content: File[bytes]) -> str:
+        saved: str = super()._save(name, content)  # type: ignore[misc]
+        path = Path(self.path(saved))
+        _sync(path)
+        # A new file is found after a power cut only when its folder, and each new folder above, is on disk too.
+        root = Path(self.location)
+        for folder in path.parents:
+            _sync(folder)
+            if folder == root:
+                break
+        return saved
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class _Segment(File[bytes]):
+    """The batch as the storage reads it: message after message, never joined in memory."""
+
+    def __init__(self, raws: Iterable[bytes]) -> None:
+        super().__init__(None, name="segment")
+        self._raws = raws
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        yield from self._raws
+
+
+@dataclass(frozen=True)
+class StoredRaw:
+    """Where one message lies: bytes `offset` to `offset + length` of `segment`."""
+
+    digest: str
+    segment: str
+    offset: int
+    length: int
+
+
+def raw_storage() -> Storage:
+    return storages["raw"]
+
+
+def digest_of(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def save_batch(raws: Sequence[bytes], *, now: datetime | None = None) -> list[str]:
+    """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
+
+    Raises StorageError when the disk refuses.
+    """
+    now = now or timezone.now()
+    digests = [digest_of(raw) for raw in raws]
+    known = _renew(set(digests), now)
+    missing = {digest: raw for digest, raw in zip(digests, raws, strict=True) if digest not in known}
+    if missing:
+        _index(_write_segment(missing, now), now)
+    return digests
+
+
+def _renew(digests: set[str], now: datetime) -> set[str]:
+    """Say which of the digests are stored already.
+
+    Renew first and look afterwards: a row that is renewed can no longer be swept between the two.
+    """
+    rows = RawMessage.objects.filter(digest__in=digests)
+    rows.update(stored_at=now)
+    storage, segments_there, known = raw_storage(), {}, set()
+    for digest, segment in rows.values_list("digest", "segment"):
+        if segment not in segments_there:
+            segments_there[segment] = storage.exists(segment)
+        if segments_there[segment]:
+            known.add(digest)
+    return known
+
+
+def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
+    name = f"{now:%Y/%m/%d}/{now:%H%M%S}-{secrets.token_hex(8)}.seg"
+    try:
+        saved = raw_storage().save(name, _Segment(missing.values()))
+    except OSError as error:
+        raise StorageError(f"The raw messages could not be written to disk: {error.strerror or error}") from error
+    stored, offset = [], 0
+    for digest, raw in missing.items():
+        stored.append(StoredRaw(digest, saved, offset, len(raw)))
+        offset += len(raw)
+    return stored
+
+
+def _index(stored: list[StoredRaw], now: datetime) -> None:
+    """Two workers may store one digest at once: the row that is there wins, unless its file is lost."""
+    rows = [
+        RawMessage(digest=raw.digest, segment=raw.segment, offset=raw.offset, length=raw.length, stored_at=now)
+        for raw in stored
+    ]
+    RawMessage.objects.bulk_create(rows, ignore_conflicts=True)
+    by_digest = {raw.digest: raw for raw in stored}
+    storage = raw_storage()
+    segments = RawMessage.objects.filter(digest__in=by_digest).exclude(segment=stored[0].segment)
+    for digest, segment in segments.values_list("digest", "segment"):
+        if not storage.exists(segment):
+            ours = by_digest[digest]
+            RawMessage.objects.filter(digest=digest, segment=segment).update(
+                segment=ours.segment, offset=ours.offset, length=ours.length, stored_at=now
+            )
+
+
+def open_raw(digest: str) -> bytes:
+    """Return the bytes with this SHA-256; raises RawMissing."""
+    row = RawMessage.objects.filter(digest=digest).first()
+    if row is None:
+        raise RawMissing(f"The raw store does not know {digest}.")
+    try:
+        with raw_storage().open(row.segment, "rb") as file:
+            file.seek(row.offset)
+            raw: bytes = file.read(row.length)
+    except OSError as error:
+        raise RawMissing(f"The file {row.segment} of the raw store cannot be read: {error}") from error
+    if digest_of(raw) != digest:
+        raise RawMissing(f"The file {row.segment} of the raw store is damaged at {row.offset}.")
+    return raw
+
+
+def sweep(now: datetime) -> int:
+    """Remove what no row refers to and nobody stored again for 24 h; return how many messages went.
+
+    A segment file goes once none of its messages is left.
+    """
+    cutoff = now - GRACE
+    removed, after = 0, ""
+    while True:
+        old = RawMessage.objects.filter(stored_at__lt=cutoff, digest__gt=after).order_by("digest")
+        digests = list(old.values_list("digest", flat=True)[:_CHUNK])
+        if not digests:
+            break
+        after = digests[-1]
+        unreferenced = set(digests) - _referenced(digests)
+        # The condition again, at the DELETE: a batch that stores one of them at this instant has renewed it.
+        removed += RawMessage.objects.filter(digest__in=unreferenced, stored_at__lt=cutoff).delete()[0]
+    _remove_empty_segments(cutoff)
+    return removed
+
+
+def _referenced(digests: Sequence[str]) -> set[str]:
+    left = set(digests)
+    for model in apps.get_models():
+        for field in model._meta.concrete_fields:
+            if field.name in REFERENCE_FIELDS and left:
+                rows = model._base_manager.filter(**{f"{field.name}__in": left})
+                left -= set(rows.values_list(field.name, flat=True))
+    return set(digests) - left
+
+
+def _remove_empty_segments(cutoff: datetime) -> None:
+    storage = raw_storage()
+    for name in _walk(storage, ""):
+        young = storage.get_modified_time(name) >= cutoff
+        if not young and not RawMessage.objects.filter(segment=name).exists():
+            storage.delete(name)
+
+
+def _walk(storage: Storage, folder: str) -> Iterator[str]:
+    try:
+        folders, files = storage.listdir(folder)
+    except FileNotFoundError:
+        return
+    yield from (f"{folder}{name}" for name in files)
+    for name in folders:
+        yield from _walk(storage, f"{folder}{name}/")
