@@ -1,0 +1,263 @@
+"""Bytes to text as mail means it: charsets, encoded words, flowed text, the words of an HTML body. Pure."""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import html
+import re
+import unicodedata
+
+# What the label says is often the small brother of what was written: the larger set decodes both.
+# WHATWG Encoding, "names and labels", is the source for most of these.
+_LARGER = {
+    "ascii": "utf-8",
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "hz": "hz",
+    "euc_kr": "cp949",
+    "shift_jis": "cp932",
+    "big5": "big5hkscs",
+    "iso2022_jp": "iso2022_jp_ext",
+    "tis-620": "cp874",
+}
+_LABELS = {
+    "ks_c_5601-1987": "cp949",
+    "ks_c_5601": "cp949",
+    "x-windows-949": "cp949",
+    "unicode-1-1-utf-7": "utf-7",
+    "x-gbk": "gb18030",
+    "x-sjis": "cp932",
+    "x-euc-jp": "euc_jp",
+    "cp-850": "cp850",
+    "iso-8859-8-i": "iso8859-8",
+    "iso-8859-8-e": "iso8859-8",
+    "iso-8859-6-i": "iso8859-6",
+    "unicode": "utf-16",
+    "utf-8mb4": "utf-8",
+    "windows-874": "cp874",
+    "default": "utf-8",
+    "unknown-8bit": "utf-8",
+    "x-unknown": "utf-8",
+    "8bit": "utf-8",
+    "_iso-2022-jp$esc": "iso2022_jp_ext",
+    "cp932": "cp932",
+}
+# Text codecs of Python's own that no mail is written in, some of them slow or escaping: treated as unknown.
+_NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
+_CONTROLS = re.compile("[\x00-\x1f\x7f\u2028\u2029]+")
+_FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*")
+# The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
+_META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
+
+
+def storable(text: str) -> str:
+    """The text with what a database cannot hold, NUL and lone surrogates, as U+FFFD."""
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def codec_for(label: str) -> str | None:
+    """The Python codec to read mail with that calls itself `label`, or None when there is no such charset."""
+    name = label.strip().strip("\"'").lower().split("*")[0]
+    if name in _LABELS:
+        return _LABELS[name]
+    try:
+        found = codecs.lookup(name)
+    except (LookupError, ValueError):
+        return None
+    if not getattr(found, "_is_text_encoding", True) or found.name in _NOT_CHARSETS:
+        return None
+    return _LARGER.get(found.name, found.name)
+
+
+def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
+    """The text in `octets`, and whether its label (a charset) told the truth; an absent label is no lie.
+
+    The label is tried first, then UTF-8, which is hardly ever right by chance, then windows-1252. What the label
+    reads with few losses is read by the label: one broken character must not turn a Chinese mail to noise.
+    """
+    for mark, codec in _BOMS:
+        if octets.startswith(mark):
+            return _decoded(octets, codec, "replace") or "", True
+    codec_name = codec_for(label) if label else "utf-8"
+    if codec_name == "utf-8" and b"\x1b$" in octets[:2000]:  # ISO-2022-JP without its label is all ASCII
+        codec_name = "iso2022_jp_ext"
+    truthful = bool(codec_name)
+    if codec_name:
+        text = _decoded(octets, codec_name, "strict")
+        if text is not None:
+            return text, True
+        truthful = not label
+        lossy = _decoded(octets, codec_name, "replace")
+        if lossy is not None and codec_name != "utf-8" and lossy.count("\ufffd") * 20 <= len(lossy):
+            return lossy, False
+    text = _decoded(octets, "utf-8", "strict")
+    if text is not None:
+        return text, truthful
+    lossy = octets.decode("utf-8", "replace")
+    if lossy.count("\ufffd") * 50 <= len(lossy) and any(ord(letter) > 127 and letter != "\ufffd" for letter in lossy):
+        return lossy, False
+    return octets.decode("cp1252", "replace"), truthful
+
+
+def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
+    try:
+        text = octets.decode(codec, errors)
+    except (LookupError, UnicodeError, ValueError):
+        return None
+    return None if errors == "strict" and re.search("[\ud800-\udfff]", text) else text
+
+
+def html_charset(octets: bytes) -> str:
+    """The charset an HTML body states in its own head, or ""."""
+    found = _META_CHARSET.search(octets[:2048])
+    return found[1].decode("ascii") if found else ""
+
+
+def header_text(value: str) -> str:
+    """A raw header value (8-bit as surrogate escapes, as the email package keeps it) as text, folds kept."""
+    if value.isascii():
+        return value
+    try:
+        octets = value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return storable(value)
+    return storable(decode_text(octets)[0])
+
+
+def unfold(value: str) -> str:
+    """One line: RFC 5322 folds and what else is a control character become one space."""
+    return _CONTROLS.sub(" ", _FOLD.sub(" ", value)).strip()
+
+
+def decode_words(value: str) -> str:
+    """RFC 2047 encoded words decoded wherever they stand, also where the RFC forbids them, as mail clients do.
+
+    Adjacent words of one charset are joined before decoding: senders split characters between them.
+    """
+    if "=?" not in value:
+        return value
+    value = _BETWEEN_WORDS.sub("", value)
+    pieces: list[str] = []
+    pending: list[bytes] = []
+    charset = ""
+    end = 0
+    for word in _WORD.finditer(value):
+        label = word[1].split("*")[0].lower()  # RFC 2231 section 5: a language after "*"
+        if pending and (word.start() != end or label != charset):
+            pieces.append(decode_text(b"".join(pending), charset)[0])
+            pending = []
+        pieces.append(value[end : word.start()])
+        charset = label
+        pending.append(_word_octets(word[2], word[3]))
+        end = word.end()
+    if pending:
+        pieces.append(decode_text(b"".join(pending), charset)[0])
+    pieces.append(value[end:])
+    return storable("".join(pieces))
+
+
+def _word_octets(encoding: str, text: str) -> bytes:
+    octets = text.encode("utf-8", "surrogateescape")
+    if encoding in "bB":
+        return decode_base64(octets)[0]
+    return binascii.a2b_qp(octets.replace(b"\n", b" "), header=True)
+
+
+def normal_words(value: str) -> str:
+    """Each run of encoded words written anew as one UTF-8 word: no charset is left for the next reader to miss."""
+    if "=?" not in value:
+        return value
+    value = _BETWEEN_WORDS.sub("", value)
+
+    def rewritten(run: re.Match[str]) -> str:
+        text = _CONTROLS.sub(" ", decode_words(run[0]))
+        return f"=?utf-8?B?{binascii.b2a_base64(text.encode(), newline=False).decode()}?="
+
+    return re.sub(f"(?:{_WORD.pattern})+", rewritten, value)
+
+
+def decode_base64(octets: bytes) -> tuple[bytes, bool]:
+    """Base64 (RFC 2045) as far as it can be read, and whether it was sound."""
+    try:
+        return binascii.a2b_base64(octets), True
+    except binascii.Error:
+        letters = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
+    if len(letters) % 4 == 1:
+        letters = letters[:-1]
+    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)), False
+
+
+def unwrap_flowed(text: str, *, delete_space: bool) -> str:
+    """format=flowed text (RFC 3676) with its soft line breaks taken out, quote marks kept as ">" and a space."""
+    lines: list[str] = []
+    open_depth: int | None = None  # quote depth of the paragraph the last line may still go on
+    for line in text.splitlines():
+        content = line.lstrip(">")
+        depth = len(line) - len(content)
+        content = content.removeprefix(" ")  # space-stuffing, section 4.4
+        is_signature = content == "-- "
+        is_flowed = content.endswith(" ") and not is_signature
+        if is_flowed and delete_space:
+            content = content[:-1]
+        if open_depth == depth and not is_signature:
+            lines.append(content)
+        else:
+            lines.append(("\n" if lines else "") + (">" * depth + " " if depth else "") + content)
+        open_depth = depth if is_flowed else None
+    return "".join(lines)
+
+
+_UNSHOWN = ("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea")
+_TAG_NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)")
+
+
+def html_words(markup: str, limit: int) -> str:
+    """The first `limit` characters of an HTML body's text, whitespace collapsed. Linear in time for any markup."""
+    lowered = markup.lower()
+    pieces: list[str] = []
+    position, wanted = 0, limit * 8  # entities, spaces and padding shrink what is collected
+    while position < len(markup) and wanted > 0:
+        opening = markup.find("<", position)
+        if opening < 0:
+            opening = len(markup)
+        pieces.append(markup[position:opening])
+        wanted -= len(markup[position:opening].strip())
+        position = _after_tag(markup, lowered, opening)
+        pieces.append(" " if position - opening > 1 and not _is_inline_tag(lowered, opening) else "")
+    text = html.unescape("".join(pieces))
+    visible = "".join(
+        letter for letter in text[: limit * 40] if unicodedata.category(letter) != "Cf" or letter == "\u200d"
+    )
+    return storable(" ".join(visible.replace("\u034f", " ").split())[:limit])
+
+
+def _after_tag(markup: str, lowered: str, opening: int) -> int:
+    """Where text goes on after the tag, comment or unshown element at `opening`; the end when it is never closed."""
+    if markup.startswith("<!--", opening):
+        end, length = markup.find("-->", opening + 2), 3
+    elif tag := _TAG_NAME.match(markup, opening):
+        name = tag[1].lower()
+        if name in _UNSHOWN and markup[opening + 1] != "/":
+            closing = lowered.find(f"</{name}", opening)
+            opening = closing if closing >= 0 else opening
+        end, length = markup.find(">", opening), 1
+    elif markup[opening + 1 : opening + 2] in ("!", "?"):
+        end, length = markup.find(">", opening), 1
+    else:
+        if opening < len(markup):
+            return opening + 1  # a bare "<"
+        end, length = -1, 0
+    return end + length if end >= 0 else len(markup)
+
+
+def _is_inline_tag(lowered: str, opening: int) -> bool:
+    tag = _TAG_NAME.match(lowered, opening)
+    return bool(tag and tag[1] in ("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark"))
