@@ -1,0 +1,177 @@
+"""Real servers and real rows for every test. A server that is missing skips on a laptop and fails in CI."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from mailbox.models import Account, Transport
+from pathlib import Path
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.dovecot import Dovecot
+from tests.servers.ports import ServerMissing
+from tests.servers.site import Cluster
+from tests.servers.smtp import SmtpServer
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+
+pytest_plugins = ["tests.servers.chromium"]
+
+
+def missing(reason: object) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must have every server. {reason}")
+    pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder under a short path: a Unix socket's name has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="prx-servers-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def certificates(server_folder: Path) -> Certificates:
+    """A certificate for localhost and 127.0.0.1, and its authority."""
+    folder = server_folder / "tls"
+    folder.mkdir()
+    return make_certificates(folder)
+
+
+@pytest.fixture(scope="session")
+def _relay() -> Iterator[SmtpServer]:
+    server = SmtpServer().start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def sink(_relay: SmtpServer) -> Iterator[SmtpServer]:
+    """Records what Dovecot relays; empty and willing at the start of each test."""
+    _relay.clear()
+    yield _relay
+    _relay.clear()
+
+
+@pytest.fixture(scope="session")
+def _dovecot(server_folder: Path, _relay: SmtpServer) -> Iterator[Dovecot]:
+    folder = server_folder / "dovecot"
+    folder.mkdir()
+    try:
+        server = Dovecot(folder, _relay).start()
+    except ServerMissing as reason:
+        missing(reason)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def dovecot(_dovecot: Dovecot) -> Dovecot:
+    """One Dovecot a process: give each test its own user (`mail_user`)."""
+    return _dovecot
+
+
+@pytest.fixture(autouse=True)
+def _dovecot_runs(request: pytest.FixtureRequest) -> None:
+    """A test that stopped Dovecot and failed does not take the next one with it."""
+    if "dovecot" in request.fixturenames:
+        server = request.getfixturevalue("dovecot")
+        if not server.is_running():
+            server.start()
+
+
+@pytest.fixture
+def smtp_server(certificates: Certificates) -> Iterator[Callable[..., SmtpServer]]:
+    """Start a scripted SMTP server: smtp_server(security="starttls", mechanisms=("LOGIN",), ...)."""
+    started: list[SmtpServer] = []
+
+    def start(security: str = "tls", **options: Any) -> SmtpServer:
+        options = {"require_auth": True, "certificates": certificates, **options}
+        started.append(SmtpServer(security=security, **options).start())
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def mail_user() -> str:
+    """An address that no other test has."""
+    return f"u{secrets.token_hex(6)}@example.test"
+
+
+@pytest.fixture
+def make_account(db: None, request: pytest.FixtureRequest) -> Callable[..., Account]:
+    """Make an account with both transports, validated and saved, by default on `dovecot` with its password.
+
+    Overrides: fields of Account, and of the transports with a prefix: make_account(smtp_port=..., imap_password=None,
+    imap_oauth_token=...). Dovecot is started only when a host or port is left to it.
+    """
+
+    def make(email: str | None = None, **overrides: Any) -> Account:
+        email = email or f"u{secrets.token_hex(6)}@example.test"
+        options: dict[str, Any] = {"security": "tls"}
+        needed = {"imap_host", "imap_port", "smtp_host", "smtp_port"}
+        given: dict[str, Any] = {}
+        if not needed <= overrides.keys():
+            server: Dovecot = request.getfixturevalue("dovecot")
+            given = {
+                "imap_host": server.host,
+                "imap_port": server.imap_port,
+                "smtp_host": server.host,
+                "smtp_port": server.submission_port,
+                "smtp_security": "starttls",
+                "ca_certificate": server.ca_pem,
+            }
+        given |= {"imap_password": "secret", "smtp_password": "secret"} | overrides
+        transports = {}
+        for kind in ("imap", "smtp"):
+            own = {name.removeprefix(f"{kind}_"): given.pop(name) for name in list(given) if name.startswith(f"{kind}_")}
+            transports[kind] = Transport(kind=kind, **{"user": email, **options, **own})
+            transports[kind].full_clean()
+            transports[kind].save()
+        account = Account(email=email, **transports, **given)
+        account.full_clean()
+        account.save()
+        return account
+
+    return make
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., User]:
+    """Make a person with a role for all accounts ("viewer", "operator", "administrator"), or with none ("")."""
+
+    def make(role: str = "administrator", username: str | None = None, password: str = "sign-in-please") -> User:
+        user = User.objects.create_user(username or f"{role or 'nobody'}-{secrets.token_hex(4)}", password=password)
+        if role:
+            user.groups.add(Group.objects.get(name=role))
+        return user
+
+    return make
+
+
+@pytest.fixture
+def start_workers(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Cluster]]:
+    """Start real clusters on the test database: start_workers(PRX_EMAIL_WORKERS="1")."""
+    started: list[Cluster] = []
+
+    def start(**environment: str) -> Cluster:
+        started.append(Cluster(tmp_path / f"qcluster-{len(started)}.log", **environment))
+        return started[-1]
+
+    yield start
+    for cluster in started:
+        cluster.stop()
+
+
+@pytest.fixture
+def workers(start_workers: Callable[..., Cluster]) -> Cluster:
+    """A real `manage.py qcluster` on the test database, stopped with all its children at the end."""
+    return start_workers()

@@ -1,0 +1,89 @@
+"""A real PostgreSQL cluster in a temporary folder, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
+
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "127.0.0.1",
+    "max_connections": "200",
+}
+
+
+def _newest_binaries() -> Path:
+    """Debian keeps initdb and postgres out of PATH, a folder a major version."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=lambda path: int(path.split("/")[4]))
+    if found:
+        return Path(found[-1]).parent
+    if binary := shutil.which("postgres"):
+        return Path(binary).resolve().parent
+    raise ServerMissing("PostgreSQL is missing: apt-get install postgresql")
+
+
+class Postgres:
+    """`folder` must be empty and is removed by whoever made it. The password is empty, the address is loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.binaries = _newest_binaries()
+        self.folder = folder
+        self.port = free_ports(1)[0]
+        self.user = "postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgres://{self.user}@127.0.0.1:{self.port}/postgres"
+
+    def _as_owner(self, *command: str) -> list[str]:
+        """PostgreSQL refuses to run as root."""
+        if os.geteuid() != 0:
+            return list(command)
+        if shutil.which("setpriv") is None:
+            raise ServerMissing("setpriv is missing, and PostgreSQL does not run as root: apt-get install util-linux")
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+
+    def start(self) -> Postgres:
+        if os.geteuid() == 0:
+            try:
+                pwd.getpwnam("postgres")
+            except KeyError as error:
+                raise ServerMissing("There is no user postgres: apt-get install postgresql") from error
+            shutil.chown(self.folder, "postgres", "postgres")
+        cluster = self.folder / "cluster"
+        command = [str(self.binaries / "initdb"), "-D", str(cluster), "-U", self.user, "-A", "trust", "-N"]
+        # The C locale sorts by bytes: what a test finds sorted does not depend on the machine's locale.
+        made = subprocess.run(
+            self._as_owner(*command, "--encoding=UTF8", "--locale=C"), capture_output=True, text=True, cwd="/"
+        )
+        if made.returncode:
+            raise RuntimeError(f"initdb: {made.stdout}{made.stderr}")
+        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self.binaries / "postgres"), "-D", str(cluster), "-p", str(self.port), "-k", str(self.folder)]
+        with (self.folder / "postgres.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._as_owner(*command, *options), stdout=log, stderr=log, cwd="/", start_new_session=True
+            )
+        wait_until(lambda: answers(self.port), seconds=30, what="PostgreSQL")
+        ready = [str(self.binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
+        wait_until(lambda: subprocess.run(ready).returncode == 0, seconds=30, what="PostgreSQL to be ready")
+        return self
+
+    def stop(self) -> None:
+        """Fast shutdown: clients are disconnected (SIGINT, see pg_ctl -m fast)."""
+        if self._process is None:
+            return
+        self._process.send_signal(2)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._process = None

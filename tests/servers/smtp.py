@@ -1,0 +1,147 @@
+"""An SMTP server of our own: a sink that records what it gets, and a server scripted to fail at an exact command.
+
+It speaks RFC 5321 with STARTTLS (RFC 3207) and AUTH PLAIN, LOGIN and XOAUTH2 as far as the tests need, one thread
+a connection. Every line that a client sends is recorded, so that a test may say what was *not* said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from dataclasses import dataclass, field
+from tests.servers.certificates import Certificates
+from tests.servers.smtp_dialogue import Dialogue
+from tests.servers.smtp_faults import Fault, Reply, Rule
+
+
+@dataclass(frozen=True)
+class SinkMail:
+    """What was taken: envelope and content, dots unstuffed, line ends as they came."""
+
+    mail_from: str
+    rcpt_tos: list[str]
+    raw: bytes
+    user: str = ""
+
+
+@dataclass
+class SmtpServer:
+    """`security`: "tls" (from the first byte), "starttls" or "none"; the last two listen in clear.
+
+    `on("RCPT", Reply("550 5.1.1 No such user"), containing="bob@")` scripts a fault; commands are CONNECT, EHLO,
+    STARTTLS, AUTH, MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP, QUIT. The last rule that applies wins.
+    """
+
+    security: str = "none"
+    certificates: Certificates | None = None
+    require_auth: bool = False
+    password: str = "secret"
+    tokens: set[str] = field(default_factory=lambda: {"good-token"})
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "XOAUTH2")
+    max_size: int = 50_000_000
+    host: str = "localhost"
+    port: int = 0
+    commands: list[str] = field(default_factory=list)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Rule] = []
+        self._mails: list[SinkMail] = []
+        self._open: set[socket.socket] = set()
+        self._listener: socket.socket | None = None
+
+    @property
+    def ca_pem(self) -> str:
+        return self.certificates.ca_pem if self.certificates else ""
+
+    def start(self) -> SmtpServer:
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept_connections, args=(self._listener,), daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and close what is open; the port is kept for another start()."""
+        if self._listener is not None:
+            # Closing alone does not wake the thread that waits in accept().
+            with contextlib.suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        with self._lock:
+            still_open = list(self._open)
+        for connection in still_open:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def on(self, command: str, fault: Fault, *, containing: str = "", times: int | None = None) -> None:
+        """Answer `command` with a fault when its line contains the text; `times` as often, None for ever."""
+        with self._lock:
+            self._rules.append(Rule(command.upper(), fault, containing, times))
+
+    def refuse(self, command: str, reply: str, *, containing: str = "", times: int | None = None) -> None:
+        self.on(command, Reply(reply), containing=containing, times=times)
+
+    def accept(self) -> None:
+        """Mend the server: forget every rule."""
+        with self._lock:
+            self._rules.clear()
+
+    def clear(self) -> None:
+        """Forget rules, mails and records."""
+        with self._lock:
+            self._rules.clear()
+            self._mails.clear()
+            self.commands.clear()
+            self.connections = 0
+
+    def mails(self) -> list[SinkMail]:
+        with self._lock:
+            return list(self._mails)
+
+    def said(self, verb: str) -> list[str]:
+        """The recorded lines that begin with this verb; AUTH's further lines are recorded as "AUTH+ ..."."""
+        with self._lock:
+            return [line for line in self.commands if line.upper().split(" ")[0].split(":")[0] == verb.upper()]
+
+    # --- what a dialogue calls ----------------------------------------------------------------------------------
+    def record(self, line: str) -> None:
+        with self._lock:
+            self.commands.append(line)
+
+    def keep(self, mail: SinkMail) -> None:
+        with self._lock:
+            self._mails.append(mail)
+
+    def fault(self, command: str, line: str) -> Fault | None:
+        with self._lock:
+            for rule in reversed(self._rules):
+                if rule.applies(command, line):
+                    rule.times = None if rule.times is None else rule.times - 1
+                    return rule.fault
+        return None
+
+    def _accept_connections(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _address = listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self._open.add(connection)
+            threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, connection: socket.socket) -> None:
+        dialogue = Dialogue(self, connection)
+        try:
+            dialogue.run()
+        except OSError:
+            pass  # the client left, or did not like our certificate
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+            dialogue.close()
+            connection.close()
