@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from mailbox.models import Account, Transport
 from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
-from typing import Any
-
-import pytest
-from django.contrib.auth.models import Group, User
 
 pytest_plugins = ["tests.servers.chromium"]
 
@@ -132,7 +133,9 @@ def make_account(db: None, request: pytest.FixtureRequest) -> Callable[..., Acco
         given |= {"imap_password": "secret", "smtp_password": "secret"} | overrides
         transports = {}
         for kind in ("imap", "smtp"):
-            own = {name.removeprefix(f"{kind}_"): given.pop(name) for name in list(given) if name.startswith(f"{kind}_")}
+            own = {
+                name.removeprefix(f"{kind}_"): given.pop(name) for name in list(given) if name.startswith(f"{kind}_")
+            }
             transports[kind] = Transport(kind=kind, **{"user": email, **options, **own})
             transports[kind].full_clean()
             transports[kind].save()

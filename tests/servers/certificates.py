@@ -89,7 +89,5 @@ def make_certificates(
     paths = folder / "cert.pem", folder / "key.pem"
     paths[0].write_bytes(certificate.public_bytes(pem))
     paths[1].touch(mode=0o600)
-    paths[1].write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    paths[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return Certificates(*paths, ca.public_bytes(pem).decode("ascii"))

@@ -39,6 +39,8 @@ def _asks_for_snap(path: str) -> bool:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
+    # Playwright's synchronous interface leaves an event loop running in this thread; Django takes that for a coroutine.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         # Playwright's own Chromium is there when somebody ran `playwright install chromium`, e.g. on Ubuntu.
         if path is None and not os.path.exists(playwright.chromium.executable_path):
@@ -54,7 +56,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser_context(browser: Browser) -> Iterator[BrowserContext]:
-    """A fresh profile. Every request to another host is refused, and recorded in `foreign_requests`."""
+    """A fresh profile."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC")
     context.set_default_timeout(15_000)
     yield context

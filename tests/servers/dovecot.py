@@ -14,12 +14,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import jwt
+
 from tests.servers.certificates import make_certificates
 from tests.servers.dovecot_config import Ports, Users, write_config
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 from tests.servers.smtp import SmtpServer
-
-import jwt
 
 imaplib._MAXLINE = 10_000_000  # type: ignore[attr-defined]  # its limit of 1 MB a line is shorter than a long FETCH
 
@@ -35,7 +37,9 @@ class Dovecot:
         if not binary:
             raise ServerMissing("Dovecot is missing: apt-get install dovecot-imapd dovecot-submissiond")
         self.binary, self.folder, self.sink = binary, folder, sink
-        self.version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[0]
+        self.version = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout.split()[
+            0
+        ]
         self.users = Users.here()
         self._prepare_folder()
         self.certificates = make_certificates(folder)
@@ -68,9 +72,7 @@ class Dovecot:
             )
         ports = (self.imap_port, self.submission_port, self.submissions_port)
         try:
-            wait_until(
-                lambda: self._master.poll() is not None or all(map(answers, ports)), seconds=20, what="Dovecot"
-            )
+            wait_until(lambda: self._master.poll() is not None or all(map(answers, ports)), seconds=20, what="Dovecot")
         except TimeoutError as error:
             raise RuntimeError(f"Dovecot {self.version} does not answer: {self.log()}") from error
         if self._master.poll() is not None:
@@ -94,7 +96,10 @@ class Dovecot:
     def doveadm(self, *arguments: str) -> str:
         """Run doveadm against this server and return what it prints."""
         command = ["doveadm", "-c", str(self.config), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        answer = subprocess.run(command, capture_output=True, text=True)
+        if answer.returncode:
+            raise RuntimeError(f"doveadm {' '.join(arguments)}: {answer.stderr} {self.log()}")
+        return answer.stdout
 
     def token(self, user: str, expires_in: int = 3600) -> str:
         """An access token for `user`; a negative lifetime makes one that has expired."""
@@ -135,7 +140,7 @@ class Dovecot:
                 date = imaplib.Time2Internaldate(when or time.time())
                 # Ours, not imap.append(): that one rewrites line ends, and a test wants its bytes as they are.
                 imap.literal = raw  # type: ignore[assignment]
-                stored = _ok(imap._simple_command("APPEND", _quoted(folder), f"({' '.join(flags)})", date))  # type: ignore[attr-defined]
+                stored = _ok(imap._simple_command("APPEND", _quoted(folder), f"({' '.join(flags)})", date))
                 uids.append(int(re.search(rb"APPENDUID \d+ (\d+)", stored[0])[1]))  # type: ignore[index]
         return uids
 
@@ -156,7 +161,7 @@ class Dovecot:
             found[int(match[1])] = set(match[2].decode().split()) - {"\\Recent"}
         return found
 
-    def _fetch(self, user: str, folder: str, what: str) -> list:  # type: ignore[type-arg]
+    def _fetch(self, user: str, folder: str, what: str) -> list[Any]:
         with self.login(user) as imap:
             count = int(_ok(imap.select(_quoted(folder), readonly=True))[0])
             return _ok(imap.uid("FETCH", "1:*", what)) if count else []
@@ -172,10 +177,10 @@ class Dovecot:
         with self.login(user) as imap:
             _ok(imap.select(_quoted(folder)))
             _ok(imap.uid("STORE", uids, "+FLAGS", "(\\Deleted)"))
-            _ok(imap._simple_command("UID", "EXPUNGE", uids))  # type: ignore[attr-defined]
+            _ok(imap._simple_command("UID", "EXPUNGE", uids))
 
 
-def _ok(answer):  # type: ignore[no-untyped-def]
+def _ok(answer: tuple[str, list[Any]]) -> list[Any]:
     kind, content = answer
     if kind != "OK":
         raise RuntimeError(f"IMAP: {kind} {content}")

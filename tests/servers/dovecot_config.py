@@ -43,6 +43,8 @@ base_dir = {folder}/run
 state_dir = {folder}/run
 log_path = {folder}/log/dovecot.log
 auth_verbose = yes
+# Or each refused sign-in makes the next one slower, up to 15 s.
+auth_failure_delay = 0
 listen = 127.0.0.1
 ssl = required
 mail_uid = {users.mail}
@@ -75,6 +77,9 @@ service submission-login {{
   }}
 {chroot}}}
 service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 {chroot}}}
 """
 
@@ -98,7 +103,7 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={users.mail} gid={users.mail_group} home={folder}/mail/%u
+  args = allow_all_users=yes uid={users.mail} gid={users.mail_group} home={folder}/mail/%u
 }}
 """
 
@@ -111,7 +116,6 @@ username_attribute = email
 VERSION_2_4 = """
 dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
-submission_add_received_header = no
 protocols = imap submission
 mail_fsync = never
 ssl_server_cert_file = {folder}/cert.pem
@@ -139,6 +143,7 @@ passdb static {{
   passdb_static_password = {password}
 }}
 userdb static {{
+  userdb_static_allow_all_users = yes
   fields {{
     uid = {users.mail}
     gid = {users.mail_group}

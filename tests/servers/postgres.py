@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 from pathlib import Path
+
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 
 SETTINGS = {

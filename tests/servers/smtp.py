@@ -7,9 +7,11 @@ a connection. Every line that a client sends is recorded, so that a test may say
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 from dataclasses import dataclass, field
+
 from tests.servers.certificates import Certificates
 from tests.servers.smtp_dialogue import Dialogue
 from tests.servers.smtp_faults import Fault, Reply, Rule
@@ -17,12 +19,17 @@ from tests.servers.smtp_faults import Fault, Reply, Rule
 
 @dataclass(frozen=True)
 class SinkMail:
-    """What was taken: envelope and content, dots unstuffed, line ends as they came."""
+    """What was taken: envelope and content, dots unstuffed, line ends as they came; `user` who had signed in."""
 
     mail_from: str
     rcpt_tos: list[str]
     raw: bytes
     user: str = ""
+
+    @property
+    def submitted(self) -> bytes:
+        """The content as Dovecot was given it: without the Received header that Dovecot put before it."""
+        return re.sub(rb"\AReceived:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*", b"", self.raw)
 
 
 @dataclass

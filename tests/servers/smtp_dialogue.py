@@ -8,8 +8,9 @@ import json
 import re
 import socket
 import ssl
-from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence
 from typing import TYPE_CHECKING
+
+from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence
 
 if TYPE_CHECKING:
     from tests.servers.smtp import SmtpServer

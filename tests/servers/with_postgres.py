@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
 from tests.servers.ports import ServerMissing
 from tests.servers.postgres import Postgres
 
