@@ -1,0 +1,127 @@
+"""Reading what FETCH answers, as imaplib gives it, and cutting what is asked for into commands. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar
+
+_UID = re.compile(rb"(?:^|[ (])UID (\d+)")
+_BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
+# RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
+SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
+UNSELECTABLE = ("\\noselect", "\\nonexistent")
+
+
+@dataclass(frozen=True)
+class ListedFolder:
+    name: str  # decoded from modified UTF-7
+    delimiter: str
+    special_use: str  # "\\Sent", or "" for none
+    selectable: bool
+
+
+@dataclass(frozen=True)
+class FolderStatus:
+    uidvalidity: int
+    uidnext: int | None
+    exists: int
+    highestmodseq: int | None
+
+
+@dataclass(frozen=True)
+class MessageMeta:
+    uid: int
+    flags: tuple[str, ...]
+    internal_date: datetime
+    size: int  # RFC822.SIZE, bytes
+
+
+@dataclass(frozen=True)
+class FetchedMessage:
+    meta: MessageMeta
+    raw: bytes
+    is_complete: bool
+
+
+class Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+S = TypeVar("S", bound=Sized)
+
+
+def by_bytes(items: Sequence[S], limit: int, count: int = 200) -> Iterator[list[S]]:
+    """Cut into runs of at most `limit` bytes and `count` items; an item above the limit goes alone."""
+    run: list[S] = []
+    total = 0
+    for item in items:
+        if run and (total + item.size > limit or len(run) >= count):
+            yield run
+            run, total = [], 0
+        run.append(item)
+        total += item.size
+    if run:
+        yield run
+
+
+def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
+    """UID -> body, from imaplib's list for FETCH: (text before the literal, literal) tuples and text after them.
+
+    Servers put UID before or after the body, and unsolicited FETCHes (flags of another client's change) between.
+    """
+    bodies: dict[int, bytes] = {}
+    before, literal = b"", None
+    for item in answer:
+        if isinstance(item, tuple):
+            before, literal = before + item[0], item[1] if _BODY.search(item[0]) else literal
+        elif isinstance(item, bytes):
+            found = _UID.search(before) or _UID.search(item)
+            if literal is not None and found:
+                bodies[int(found.group(1))] = literal
+            before, literal = b"", None
+    return bodies
+
+
+def text(value: str | bytes | list[bytes] | None) -> str:
+    """A server's words as text that every database takes: no NUL, no surrogates."""
+    if isinstance(value, list):
+        value = b" ".join(part for part in value if part)
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return (value or "").replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def utc(when: datetime) -> datetime:
+    """An INTERNALDATE in UTC; one that leaves the calendar when shifted stays on its edge."""
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    try:
+        return aware.astimezone(UTC)
+    except OverflowError:
+        return aware.replace(tzinfo=UTC)
+
+
+def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | bytes) -> ListedFolder:
+    words = {text(flag).lower() for flag in words_given}
+    shown = text(name)
+    return ListedFolder(
+        name="INBOX" if shown.upper() == "INBOX" else shown,  # RFC 3501, 5.1: in any case, the same folder
+        delimiter=text(delimiter or b""),
+        special_use=next((use for use in SPECIAL_USES if use.lower() in words), ""),
+        selectable=not words.intersection(UNSELECTABLE),
+    )
+
+
+def meta(uid: int, row: dict[bytes, Any]) -> MessageMeta | None:
+    """None when the server left the date out: such a message cannot be placed in time."""
+    when = row.get(b"INTERNALDATE")
+    if not isinstance(when, datetime):
+        return None
+    return MessageMeta(uid, flags(row), utc(when), int(row.get(b"RFC822.SIZE", 0)))
+
+
+def flags(row: dict[bytes, Any]) -> tuple[str, ...]:
+    return tuple(text(flag) for flag in row.get(b"FLAGS", ()))

@@ -1,0 +1,80 @@
+"""What an IMAP server's words mean. Pure: text in, an error of ours out."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from mailbox.endpoints import Endpoint
+from mailbox.errors import (
+    MailError,
+    NetworkError,
+    OverQuota,
+    ProviderError,
+    SignInRefused,
+    Throttled,
+    without_secrets,
+)
+
+# RFC 5530 response codes, by what they ask of us.
+_SIGN_IN = re.compile(r"\[(AUTHENTICATIONFAILED|EXPIRED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|CONTACTADMIN)\b", re.I)
+_WAIT = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|THROTTLED)\b", re.I)
+_QUOTA = re.compile(r"\[?OVERQUOTA\b", re.I)
+# Exchange answers a throttled login with this, and a token without a mailbox as well: waiting is right for the first.
+_EXCHANGE_WAIT = re.compile(r"User is authenticated but not connected|Request is throttled", re.I)
+_GMAIL_WAIT = re.compile(r"Too many simultaneous connections|Account exceeded command or bandwidth limits", re.I)
+_BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d+)", re.I)
+# imaplib and imapclient wrap what the server said: "command: LOGIN => ...", "fetch failed: ...", b'...'.
+_WRAPPING = re.compile(r"^(?:command: \w+ => |\w+ failed: |\w+ command error: (?:BAD|NO) )+")
+MAX_REPLY = 1000
+
+
+def server_words(error: BaseException, endpoint: Endpoint) -> str:
+    """Cut the libraries' wrapping and every secret from an error's text."""
+    words = _WRAPPING.sub("", str(error)).strip()
+    if words.startswith("[b'") and words.endswith("']"):
+        words = words[3:-2]
+    elif words.startswith("b'") and words.endswith("'"):
+        words = words[2:-1]
+    return without_secrets(words, endpoint.secrets())[:MAX_REPLY]
+
+
+def refused(words: str, *, signing_in: bool) -> MailError:
+    """The server answered NO, BAD or BYE with these words: say what it means.
+
+    RFC 5530 for the codes; a refusal of LOGIN or AUTHENTICATE without any code is a refused sign-in, which is what
+    older servers mean by it.
+    """
+    if _EXCHANGE_WAIT.search(words) or _GMAIL_WAIT.search(words) or _WAIT.search(words) or _BACKOFF.search(words):
+        stated = _BACKOFF.search(words)
+        wait = int(stated.group(1)) / 1000 if stated else None
+        return Throttled(f"The server asks to wait: {words}", reply=words, wait_seconds=wait)
+    if _QUOTA.search(words):
+        return OverQuota(f"The account is over its quota: {words}", reply=words)
+    if signing_in or _SIGN_IN.search(words):
+        return SignInRefused(f"The server refused the sign-in: {words}", reply=words)
+    return ProviderError(f"The server refused: {words}", reply=words)
+
+
+def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -> NetworkError:
+    """The socket, or TLS on it, failed: say it in a plain sentence with the library's words behind."""
+    where = f"{endpoint.host}:{endpoint.port}"
+    words = server_words(error, endpoint)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        sentence = (
+            f"The certificate of {where} is not trusted: {error.verify_message}. If this is a private server, give the "
+            "account its CA certificate."
+        )
+    elif isinstance(error, ssl.SSLError):
+        sentence = f"{where} does not speak TLS on this port: {words}"
+    elif isinstance(error, TimeoutError):
+        sentence = f"{where} did not answer in time: {words}"
+    elif isinstance(error, socket.gaierror):
+        sentence = f"The host name {endpoint.host} was not found: {words}"
+    elif isinstance(error, ConnectionRefusedError):
+        sentence = f"{where} refused the connection; is the port right? {words}"
+    elif connecting:
+        sentence = f"{where} could not be reached: {words}"
+    else:
+        sentence = f"The connection to {where} broke: {words}"
+    return NetworkError(sentence, reply=words)
