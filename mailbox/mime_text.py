@@ -87,6 +87,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         if octets.startswith(mark):
             return _decoded(octets, codec, "replace") or "", True
     codec_name = codec_for(label) if label else "utf-8"
+    if codec_name == "cp1252" and not octets.isascii() and (text := _decoded(octets, "utf-8", "strict")) is not None:
+        return text, False  # UTF-8 under the oldest label of all, a common lie
     if codec_name == "utf-8" and b"\x1b$" in octets[:2000]:  # ISO-2022-JP without its label is all ASCII
         codec_name = "iso2022_jp_ext"
     truthful = bool(codec_name)

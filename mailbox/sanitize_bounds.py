@@ -1,0 +1,102 @@
+"""HTML that would cost its parser too much, rewritten flat before it is parsed. Pure.
+
+An HTML5 parser walks its stack of open elements at every tag, and opens unclosed formatting elements again in every
+block: deep or unclosed markup costs the square of its length in time or memory. Mail of that shape is built to hurt.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+
+MAX_DEPTH = 150
+# Below this many tags the square is small; above, the markup is rewritten so that it cannot be.
+_HARMLESS_TAGS = 1000
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
+_VOID = frozenset({"br", "hr", "img", "wbr", "area", "col"})
+# The parser closes these by itself when the next one opens: old mails never close them.
+_SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "tbody", "thead", "tfoot", "colgroup", "caption"})
+
+
+def bounded(markup: str, known: frozenset[str], unshown: frozenset[str]) -> str:
+    """`markup` unchanged when it has few tags, else rewritten: only `known` tags, properly nested, not too deep.
+
+    `unshown` elements go with what they hold.
+    """
+    if markup.count("<") <= _HARMLESS_TAGS:
+        return markup
+    return _rewritten(markup, known, unshown)
+
+
+def _rewritten(markup: str, known: frozenset[str], unshown: frozenset[str]) -> str:
+    lowered = markup.lower()
+    written: list[str] = []
+    stack: list[str] = []
+    on_stack: Counter[str] = Counter()
+    position = 0
+    while True:
+        opening = markup.find("<", position)
+        if opening < 0:
+            written.append(_text(markup[position:]))
+            break
+        written.append(_text(markup[position:opening]))
+        position, tag = _next_tag(markup, lowered, opening, unshown)
+        if tag is None:
+            if position == opening:  # a bare "<"
+                written.append("&lt;")
+                position += 1
+            continue
+        closes, name, attributes = tag
+        if name not in known:
+            continue
+        if name in _VOID or name in _SELF_CLOSING:
+            written.append(f"</{name}>" if closes else f"<{name}{attributes}>")
+        elif closes:
+            if on_stack[name]:
+                while True:
+                    top = stack.pop()
+                    on_stack[top] -= 1
+                    written.append(f"</{top}>")
+                    if top == name:
+                        break
+        elif len(stack) < MAX_DEPTH:
+            stack.append(name)
+            on_stack[name] += 1
+            written.append(f"<{name}{attributes}>")
+    written.extend(f"</{name}>" for name in reversed(stack))
+    return "".join(written)
+
+
+def _next_tag(
+    markup: str, lowered: str, opening: int, unshown: frozenset[str]
+) -> tuple[int, tuple[bool, str, str] | None]:
+    """Where to go on after what stands at `opening`, and the tag (closes, name, attributes) if it is one to keep."""
+    if markup.startswith("<!--", opening):
+        return _beyond(markup, "-->", opening + 2), None
+    if markup.startswith(("<!", "<?"), opening):
+        return _beyond(markup, ">", opening), None
+    tag = _TAG.match(markup, opening)
+    if tag is None:
+        return opening, None
+    name = tag[2].lower()
+    if name in unshown:
+        if tag[1]:
+            return tag.end(), None
+        closing = lowered.find(f"</{name}", tag.end())
+        return (_beyond(markup, ">", closing) if closing >= 0 else len(markup)), None
+    return tag.end(), (bool(tag[1]), name, tag[3])
+
+
+def _beyond(markup: str, mark: str, start: int) -> int:
+    found = markup.find(mark, start)
+    return found + len(mark) if found >= 0 else len(markup)
+
+
+def _text(text: str) -> str:
+    return text.replace("<", "&lt;").replace(">", "&gt;") if text else text
+
+
+def escaped(text: str) -> str:
+    """Text as it may stand in HTML, in an element or a quoted attribute."""
+    return html.escape(text, quote=True)
