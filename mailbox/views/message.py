@@ -1,0 +1,83 @@
+"""The page of one message: HTML in a frame of its own, text, headers, source; where it lies; what may be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mailbox import mime, rawstore, sanitize
+from mailbox.access import Role, accounts_for, get_account
+from mailbox.models import Message
+from mailbox.views.asking import of_accounts
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+SOURCE_SHOWN_BYTES = 200_000
+VIEWS = {"html": "HTML", "text": "Text", "headers": "Headers", "source": "Source"}
+
+
+@dataclass(frozen=True)
+class Tab:
+    label: str
+    query: str
+    current: bool
+
+
+def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:
+    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
+    message: Message | None = of_accounts(Message.objects.filter(pk=pk), request).first()
+    if message is None:
+        raise Http404("No such message.")
+    message.account = get_account(request.user, message.account_id, role)
+    return message
+
+
+@require_safe
+def message(request: HttpRequest, pk: int) -> HttpResponse:
+    row = find_message(request, pk)
+    shown = _view(request, row)
+    places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
+    context = {
+        "message": row,
+        "view": shown,
+        "tabs": [Tab(label, f"?view={name}", name == shown) for name, label in VIEWS.items()],
+        "places": places,
+        "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
+        "attachments": list(row.attachment_rows.filter(removed_at=None).order_by("position")),
+        "others": list(_others(row)),
+        "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
+        **_content(row, shown),
+    }
+    return render(request, "mailbox/messages/detail.html", context)
+
+
+def _view(request: HttpRequest, row: Message) -> str:
+    asked = request.GET.get("view", "")
+    if asked in VIEWS:
+        return asked
+    if row.body_html:
+        return "html"
+    return "text" if row.is_complete else "headers"
+
+
+def _others(row: Message) -> Any:
+    """Other mails that claim this Message-ID and differ from this one."""
+    same = Message.objects.visible().listed().filter(account=row.account_id, message_id=row.message_id)
+    return same.exclude(pk=row.pk).order_by("variant")[:20]
+
+
+def _content(row: Message, shown: str) -> dict[str, Any]:
+    """What the chosen tab shows; the raw bytes are opened only where they are needed."""
+    if shown == "html":
+        return {"blocked_images": sanitize.safe_html(row.body_html, {}).blocked_images if row.body_html else 0}
+    if shown == "text":
+        return {}
+    try:
+        raw = rawstore.open_raw(row.raw_digest)
+    except rawstore.RawMissing as missing:
+        return {"missing": str(missing)}
+    if shown == "headers":
+        return {"headers": mime.header_lines(raw)}
+    source = raw[:SOURCE_SHOWN_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+    return {"source": source, "source_is_cut": len(raw) > SOURCE_SHOWN_BYTES, "source_size": len(raw)}

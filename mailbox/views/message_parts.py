@@ -1,0 +1,118 @@
+"""What a message consists of, each at an address of its own: its HTML for the frame, its bytes, its attachments.
+
+Nothing that came by mail is ever rendered in the origin of our pages: HTML goes into a sandbox without an origin,
+everything else is a download.
+"""
+
+from __future__ import annotations
+
+from mailbox import mime, rawstore, sanitize
+from mailbox.access import Role
+from mailbox.models import Attachment, Message
+from mailbox.views.asking import record
+from mailbox.views.message import find_message
+
+from django.contrib import messages as notices
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.http import content_disposition_header
+from django.views.decorators.clickjacking import xframe_options_sameorigin
+from django.views.decorators.http import require_http_methods, require_safe
+
+# Types a download may keep: no browser runs anything in them. All others are just bytes.
+HARMLESS_TYPES = frozenset(
+    {"application/pdf", "application/zip", "image/gif", "image/jpeg", "image/png", "image/webp", "text/plain"}
+)
+
+
+def frame(html: str) -> HttpResponse:
+    """A mail's HTML as the sandboxed frame asks for it."""
+    response = HttpResponse(html, content_type="text/html; charset=utf-8")
+    response["Content-Security-Policy"] = sanitize.FRAME_CSP
+    response["Referrer-Policy"] = "no-referrer"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def download(content: bytes, filename: str, content_type: str) -> HttpResponse:
+    """Bytes as they are, to be saved and never shown (RFC 6266)."""
+    bare = content_type.partition(";")[0].strip().lower()
+    response = HttpResponse(content, content_type=bare if bare in HARMLESS_TYPES else "application/octet-stream")
+    response["Content-Disposition"] = content_disposition_header(True, filename) or "attachment"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def raw_or_404(digest: str) -> bytes:
+    try:
+        return rawstore.open_raw(digest)
+    except rawstore.RawMissing as missing:
+        raise Http404(str(missing)) from missing
+
+
+@require_safe
+@xframe_options_sameorigin
+def html(request: HttpRequest, pk: int) -> HttpResponse:
+    """The mail's HTML made safe, for the frame of its page."""
+    row = find_message(request, pk)
+    inline: dict[str, tuple[str, bytes]] = {}
+    if "cid:" in row.body_html.lower():
+        try:
+            inline = mime.inline_images(rawstore.open_raw(row.raw_digest))
+        except rawstore.RawMissing:
+            inline = {}  # the text is still worth showing; the page's other tabs say what is missing
+    return frame(sanitize.safe_html(row.body_html, inline).html)
+
+
+@require_safe
+def eml(request: HttpRequest, pk: int) -> HttpResponse:
+    row = find_message(request, pk)
+    response = download(raw_or_404(row.raw_digest), _eml_name(row), "message/rfc822")
+    response["Content-Type"] = "message/rfc822"
+    return response
+
+
+def _eml_name(row: Message) -> str:
+    kept = "".join(char for char in row.subject if char.isalnum() or char in " -_").strip()[:80]
+    return f"{kept or f'message {row.pk}'}.eml"
+
+
+def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Role.VIEWER) -> Attachment:
+    """An attachment that is still there, of a message the user may see; Http404 otherwise."""
+    row = find_message(request, pk, role)
+    found = Attachment.objects.filter(message=row, position=position, removed_at=None).first()
+    if found is None:
+        raise Http404("No such attachment, or it was removed.")
+    found.message = row
+    return found
+
+
+@require_safe
+def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    found = find_attachment(request, pk, position)
+    try:
+        content = mime.attachment_bytes(raw_or_404(found.message.raw_digest), found.position)
+    except IndexError as error:
+        raise Http404("The stored message does not hold this attachment.") from error
+    return download(content, found.filename, found.content_type)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    """Ask once, then hide the attachment and refuse its download from then on."""
+    found = find_attachment(request, pk, position, Role.OPERATOR)
+    if request.method != "POST":
+        return render(request, "mailbox/messages/remove_attachment.html", {"attachment": found})
+    if Attachment.objects.filter(pk=found.pk, removed_at=None).update(removed_at=timezone.now()):
+        record(
+            request,
+            "remove_attachment",
+            f"message:{found.message_id}",
+            found.message.account,
+            f"{found.filename}, {found.size} bytes",
+        )
+        notices.success(request, f"{found.filename} is removed: it is listed nowhere and can no longer be downloaded.")
+    return redirect("mailbox:message", pk)

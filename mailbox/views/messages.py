@@ -1,0 +1,150 @@
+"""Messages: lists over all accounts, one account or one folder, and the page of one message."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mailbox.access import accounts_for
+from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.views.asking import Cursor, cut, limit_of, next_page, number_of, of_accounts
+
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+
+@dataclass(frozen=True)
+class SideItem:
+    """A line of the list at the left: an account or one of its folders."""
+
+    label: str
+    query: str
+    unread: int
+    current: bool
+    is_folder: bool = False
+    title: str = ""
+
+
+@require_safe
+def messages(request: HttpRequest) -> HttpResponse:
+    limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
+    accounts = list(accounts_for(request.user).order_by("email"))
+    folder = _folder(request)
+    account = _account(request, accounts, folder)
+    if folder:
+        rows, last = _rows_of_folder(folder, before, limit)
+    else:
+        rows, last = _rows(request, account, before, limit)
+    _mark_claims(rows)
+    context = {
+        "rows": rows,
+        "next_url": next_page(request, last) if last else "",
+        "is_first_page": before is None,
+        "account": account,
+        "folder": folder,
+        "show_account": account is None and len(accounts) > 1,
+        "side": _side(request, accounts, account, folder),
+        "has_accounts": bool(accounts),
+        "syncs": any(each.sync_enabled for each in ([account] if account else accounts)),
+    }
+    return render(request, "mailbox/messages/list.html", context)
+
+
+def _folder(request: HttpRequest) -> Folder | None:
+    pk = number_of(request, "folder")
+    if pk is None:
+        return None
+    folder: Folder | None = of_accounts(Folder.objects.filter(pk=pk), request).select_related("account").first()
+    if folder is None:
+        raise Http404("No such folder.")
+    return folder
+
+
+def _account(request: HttpRequest, accounts: list[Account], folder: Folder | None) -> Account | None:
+    pk = number_of(request, "account")
+    if folder:
+        if pk not in (None, folder.account_id):
+            raise Http404("No such folder of this account.")
+        return folder.account
+    if pk is None:
+        return None
+    for account in accounts:
+        if account.pk == pk:
+            return account
+    raise Http404("No such account.")
+
+
+def _rows(
+    request: HttpRequest, account: Account | None, before: Cursor | None, limit: int
+) -> tuple[list[Message], Cursor | None]:
+    visible = Message.objects.visible().listed().select_related("account").order_by("-received_at", "-pk")
+    listed = visible.filter(account=account) if account else of_accounts(visible, request)
+    if before:
+        listed = listed.filter(before.older("received_at"))
+    rows, last = cut(list(listed[: limit + 1]), limit)
+    return rows, Cursor(last.received_at, last.pk) if last else None
+
+
+def _rows_of_folder(folder: Folder, before: Cursor | None, limit: int) -> tuple[list[Message], Cursor | None]:
+    """By the places' own index: a folder of a million messages is read a page at a time."""
+    places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
+    if before:
+        places = places.filter(before.older("received_at"))
+    page, last = cut(list(places.only("message_id", "received_at", "folder_id")[: limit + 1]), limit)
+    wanted = [place.message_id for place in page]
+    found = Message.objects.listed().select_related("account").in_bulk(wanted)
+    rows = [found[pk] for pk in dict.fromkeys(wanted) if pk in found]
+    return rows, Cursor(last.received_at, last.pk) if last else None
+
+
+def _mark_claims(rows: list[Message]) -> None:
+    """Set `claims`, how many mails claim the Message-ID of each row; one query for the page."""
+    keys = {(row.account_id, row.message_id) for row in rows}
+    counted = (
+        Message.objects.visible()
+        .filter(account__in={key[0] for key in keys}, message_id__in={key[1] for key in keys})
+        .values_list("account_id", "message_id")
+        .annotate(claims=Count("pk"))
+        .filter(claims__gt=1)
+    )
+    claims = {(account_id, message_id): number for account_id, message_id, number in counted} if keys else {}
+    for row in rows:
+        row.claims = claims.get((row.account_id, row.message_id), 1)  # type: ignore[attr-defined]
+
+
+def _side(
+    request: HttpRequest, accounts: list[Account], account: Account | None, folder: Folder | None
+) -> list[SideItem]:
+    """All accounts, and the folders of the chosen one: three queries however many there are."""
+    unread = _unread_by_account(request)
+    items = [SideItem("All accounts", "?", sum(unread.values()), account is None)] if len(accounts) != 1 else []
+    opened = account or (accounts[0] if len(accounts) == 1 else None)
+    for each in accounts:
+        chosen = each == account and folder is None
+        items.append(SideItem(each.email, f"?account={each.pk}", unread.get(each.pk, 0), chosen, title=each.email))
+        if each == opened:
+            items += _side_folders(each, folder)
+    return items
+
+
+def _unread_by_account(request: HttpRequest) -> dict[int, int]:
+    unseen = of_accounts(Message.objects.visible().filter(seen=False), request)
+    return dict(unseen.order_by().values_list("account_id").annotate(Count("pk")))
+
+
+def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
+    folders = Folder.objects.filter(account=account, selectable=True)
+    folders = folders.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None))
+    unread = dict(
+        MessagePlace.objects.present()
+        .filter(folder__account=account, seen=False)
+        .order_by()
+        .values_list("folder_id")
+        .annotate(Count("pk"))
+    )
+    # INBOX first: that is what the word in every mail program leads to.
+    ordered = sorted(folders, key=lambda each: (each.name.upper() != "INBOX", each.name.casefold()))
+    return [
+        SideItem(each.name, f"?folder={each.pk}", unread.get(each.pk, 0), each == current, True, each.name)
+        for each in ordered
+    ]

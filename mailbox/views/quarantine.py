@@ -1,0 +1,66 @@
+"""What could not be fetched or stored, and fetching it again; also the messages that were too large at first."""
+
+from __future__ import annotations
+
+from mailbox import tasks
+from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.models import MessagePlace, Quarantine
+from mailbox.views.asking import (
+    cut,
+    limit_of,
+    next_page,
+    number_of,
+    of_accounts,
+    record,
+    signed_in_user,
+)
+from mailbox.views.message import find_message
+
+from django.contrib import messages as notices
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+
+@require_safe
+def quarantine(request: HttpRequest) -> HttpResponse:
+    """Newest key first; the list is short by nature, and its order stays put while errors repeat."""
+    limit, before = limit_of(request), number_of(request, "before")
+    rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
+    if before:
+        rows = rows.filter(pk__lt=before)
+    page, last = cut(list(rows[: limit + 1]), limit)
+    everywhere = has_role_everywhere(request.user, Role.OPERATOR)
+    operated = set() if everywhere else set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
+    for row in page:
+        row.may_operate = everywhere or row.account_id in operated
+    context = {"rows": page, "next_url": next_page(request, last.pk) if last else ""}
+    return render(request, "mailbox/quarantine/list.html", context)
+
+
+@require_POST
+def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
+    row = of_accounts(Quarantine.objects.open().filter(pk=pk), request).select_related("folder").first()
+    if row is None:
+        raise Http404("No such message in quarantine.")
+    account = get_account(request.user, row.account_id, Role.OPERATOR)
+    Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
+    record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
+    tasks.queue_sync(account.pk, signed_in_user(request).pk)
+    notices.success(request, f"UID {row.uid} of {row.folder.name} is fetched again with the sync that starts now.")
+    return redirect("mailbox:quarantine")
+
+
+@require_POST
+def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
+    """Fetch the whole of a message of which only the headers are here, as it was over the size limit."""
+    row = find_message(request, pk, Role.OPERATOR)
+    places = MessagePlace.objects.present().filter(message=row, is_complete=False)
+    if places.update(fetch_requested_at=timezone.now()):
+        record(request, "fetch_now", f"message:{row.pk}", row.account)
+        tasks.queue_sync(row.account_id, signed_in_user(request).pk)
+        notices.success(request, "The whole message is fetched with the sync that starts now. Reload in a moment.")
+    else:
+        notices.warning(request, "Nothing to fetch: the message is complete, or the server no longer has it.")
+    return redirect("mailbox:message", row.pk)

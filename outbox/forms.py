@@ -1,0 +1,214 @@
+"""What a person types: a mail to send, the attachment policy. Refusals are sentences at the field."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from mailbox.models import Account
+from pathlib import Path
+from typing import Any
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
+
+from outbox import addresses, policy
+from outbox.errors import OutboxError, ValidationFailed
+from outbox.models import AttachmentPolicy
+from outbox.policy import AttachmentInput
+
+_SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
+_NO_STORE = policy.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
+_UNIT = {"k": 1024, "m": 1024**2, "g": 1024**3, "b": 1, "": 1}
+_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")  # RFC 6838, 4.2
+
+
+def read_size(text: str) -> int:
+    """ "25 MiB" or "500 kB" or "1000" -> bytes; k, M and G are 1024-fold. Raises ValueError."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(text)
+    return int(float(match[1].replace(",", ".")) * _UNIT[(match[2] or "")[:1].lower()])
+
+
+def write_size(size: int) -> str:
+    """The largest unit that holds the size exactly: 26214400 -> "25 MiB"."""
+    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
+        if size and size % factor == 0:
+            return f"{size // factor} {unit}"
+    return f"{size} bytes"
+
+
+class SeveralFilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class SeveralFilesField(forms.FileField):
+    """Any number of files; cleans to a list."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=SeveralFilesInput(), **kwargs)
+
+    def clean(self, value: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
+        files = value if isinstance(value, list | tuple) else [value] if value else []
+        return [super(SeveralFilesField, self).clean(file, initial) for file in files]
+
+
+class ComposeForm(forms.Form):
+    """A mail to be queued. outbox.api checks everything again; here are the sentences for what is left out."""
+
+    # Made with the page: the same page sent twice, by a double click or a reload, is one mail.
+    idempotency_key = forms.UUIDField(widget=forms.HiddenInput, required=False)
+    account = forms.ModelChoiceField(
+        Account.objects.none(),
+        label="From",
+        empty_label=None,
+        error_messages={
+            "required": "Choose the account to send from.",
+            "invalid_choice": "You cannot send from this account. Choose another.",
+        },
+    )
+    to = forms.CharField(
+        label="To",
+        max_length=20_000,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text="One address or several, separated by commas.",
+        error_messages={"required": "Name at least one recipient."},
+    )
+    cc = forms.CharField(label="Cc", max_length=20_000, required=False)
+    bcc = forms.CharField(
+        label="Bcc", max_length=20_000, required=False, help_text="The other recipients do not see these."
+    )
+    subject = forms.CharField(
+        label="Subject", max_length=2_000, error_messages={"required": "Give the mail a subject."}
+    )
+    body_text = forms.CharField(
+        label="Text",
+        widget=forms.Textarea(attrs={"rows": 14, "dir": "auto"}),
+        strip=False,
+        error_messages={"required": "Write the text of the mail."},
+    )
+    attachments = SeveralFilesField(label="Attachments", required=False, allow_empty_file=True)
+    failure_mode = forms.ChoiceField(
+        label="Let the first attempt fail on purpose",
+        choices=[("", "No"), ("network", "As if the network failed"), ("provider", "As if the provider refused")],
+        required=False,
+        help_text="A drill: nothing is sent by that attempt, and the attempt is marked as a drill.",
+    )
+
+    def __init__(self, *args: Any, accounts: Any, is_staff: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
+        self.fields["account"].label_from_instance = _sender  # type: ignore[attr-defined]
+        self.fields["idempotency_key"].initial = uuid.uuid4
+        self.fields["attachments"].help_text = policy_words(AttachmentPolicy.current())
+        if not is_staff:
+            del self.fields["failure_mode"]
+
+    def clean_to(self) -> str:
+        return self._addresses("to", "To")
+
+    def clean_cc(self) -> str:
+        return self._addresses("cc", "Cc")
+
+    def clean_bcc(self) -> str:
+        return self._addresses("bcc", "Bcc")
+
+    def _addresses(self, name: str, label: str) -> str:
+        given = str(self.cleaned_data[name])
+        try:
+            found = addresses.parse(label, given)
+        except OutboxError as error:
+            raise forms.ValidationError(str(error)) from error
+        if name == "to" and not found:
+            raise forms.ValidationError("Name at least one recipient.")
+        return given
+
+    def clean_subject(self) -> str:
+        subject = str(self.cleaned_data["subject"])
+        try:
+            addresses.refuse_breaks("The subject", subject)
+        except OutboxError as error:
+            raise forms.ValidationError(str(error)) from error
+        return subject
+
+    def clean_attachments(self) -> list[AttachmentInput]:
+        current, read = AttachmentPolicy.current(), []
+        for file in self.cleaned_data["attachments"]:
+            try:
+                read.append(_read(file, current))
+            except OutboxError as error:
+                self.add_error("attachments", f"{file.name}: {error}. {policy_words(current)}")
+        return read
+
+    def clean_body_text(self) -> str:
+        text = str(self.cleaned_data["body_text"])
+        if not text.strip():
+            raise forms.ValidationError("Write the text of the mail.")
+        return text.replace("\r\n", "\n")
+
+
+def _sender(account: Account) -> str:
+    return f"{account.display_name} <{account.email}>" if account.display_name else account.email
+
+
+def _read(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:
+    """Raises OutboxError. The size is checked before the bytes are read into memory."""
+    if (file.size or 0) > current.max_size_bytes:
+        raise ValidationFailed(policy.TOO_LARGE)
+    given = AttachmentInput(filename=file.name or "", content_type=file.content_type or "", content=file.read())
+    policy.read_attachment(given, current, _NO_STORE)
+    return given
+
+
+def policy_words(current: AttachmentPolicy) -> str:
+    """The policy as a sentence beside the file picker."""
+    return f"Each up to {filesizeformat(current.max_size_bytes)}, of type {', '.join(current.allowed_content_types)}."
+
+
+class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    max_size = forms.CharField(
+        label="Largest attachment",
+        max_length=40,
+        help_text="With its unit, as in 25 MiB or 500 KiB.",
+        error_messages={"required": "Give the largest size, as in 25 MiB."},
+    )
+    types = forms.CharField(
+        label="Allowed types",
+        widget=forms.Textarea(attrs={"class": "code", "rows": 8, "spellcheck": "false"}),
+        help_text="One a line, as in application/pdf.",
+        error_messages={"required": "Allow at least one type, each as in application/pdf."},
+    )
+
+    class Meta:
+        model = AttachmentPolicy
+        fields: list[str] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("max_size", write_size(self.instance.max_size_bytes))
+        self.initial.setdefault("types", "\n".join(self.instance.allowed_content_types))
+
+    def clean_max_size(self) -> int:
+        try:
+            size = read_size(self.cleaned_data["max_size"])
+        except ValueError as error:
+            raise forms.ValidationError("This is no size. Write it as in 25 MiB or 500 KiB.") from error
+        if size <= 0:
+            raise forms.ValidationError("The maximum size must be greater than 0.")
+        if size > 2**40:
+            raise forms.ValidationError("No mail server takes more than a terabyte. Give a smaller size.")
+        return size
+
+    def clean_types(self) -> list[str]:
+        types = list(dict.fromkeys(re.split(r"[\s,;]+", self.cleaned_data["types"].strip().lower())))
+        for given in types:
+            if not _TYPE.fullmatch(given):
+                raise forms.ValidationError(f"“{given[:60]}” is no type. Write it as in application/pdf.")
+        return types
+
+    def save(self, commit: bool = True) -> AttachmentPolicy:
+        self.instance.max_size_bytes = self.cleaned_data["max_size"]
+        self.instance.allowed_content_types = self.cleaned_data["types"]
+        saved: AttachmentPolicy = super().save(commit)
+        return saved

@@ -1,0 +1,142 @@
+"""Clicks on outbox rows: retry, send now, cancel, decide; for one row or for those ticked. outbox.api has the rules."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from mailbox.access import Role
+from mailbox.views.asking import MAX_LIMIT, back_to, signed_in_user
+
+from django.contrib import messages as notices
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from outbox import api
+from outbox.models import OutboxMessage
+from outbox.views.finding import find_row, operated_accounts, seen_by
+from prx_email_site.templatetags.prx import spoken
+
+Act = Callable[[int, User], api.ApiResponse]
+
+
+def _retry(pk: int, user: User) -> api.ApiResponse:
+    return api.request_retry(pk, user=user)
+
+
+def _now(pk: int, user: User) -> api.ApiResponse:
+    return api.request_retry(pk, user=user, now_anyway=True)
+
+
+def _cancel(pk: int, user: User) -> api.ApiResponse:
+    return api.cancel(pk, user=user)
+
+
+def _mark(pk: int, user: User) -> api.ApiResponse:
+    return api.mark_as_sent(pk, user=user)
+
+
+def _again(pk: int, user: User) -> api.ApiResponse:
+    return api.send_again(pk, user=user)
+
+
+def _click(request: HttpRequest, pk: int, act: Act, done: str) -> HttpResponse:
+    row = find_row(request, pk, Role.OPERATOR)
+    response = act(row.pk, signed_in_user(request))
+    if response.ok:
+        notices.success(request, f"“{row.subject[:80]}”: {done}")
+    else:
+        notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
+    return redirect(back_to(request, reverse("outbox:detail", args=[pk])))
+
+
+def refusal(response: api.ApiResponse, row: OutboxMessage | None = None) -> str:
+    """The refusal as a sentence for a page. `retry_not_due ...` is what scripts read."""
+    said = response.error.message if response.error else "It was refused without a reason."
+    if not said.startswith("retry_not_due"):
+        return said
+    left = (row.next_attempt_at - timezone.now()).total_seconds() if row else 0
+    when = f" in {spoken(left)}" if left > 0 else " soon"
+    return f"It is not due yet; the next attempt is{when}. “Send now anyway” does not wait."
+
+
+@require_POST
+def retry(request: HttpRequest, pk: int) -> HttpResponse:
+    return _click(request, pk, _retry, "a worker tries it again now.")
+
+
+@require_POST
+def send_now(request: HttpRequest, pk: int) -> HttpResponse:
+    return _click(request, pk, _now, "a worker sends it now.")
+
+
+@require_POST
+def cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    return _click(request, pk, _cancel, "cancelled. It is never sent.")
+
+
+@require_POST
+def mark_as_sent(request: HttpRequest, pk: int) -> HttpResponse:
+    return _click(request, pk, _mark, "marked as sent. It is not tried again.")
+
+
+@require_POST
+def send_again(request: HttpRequest, pk: int) -> HttpResponse:
+    return _click(request, pk, _again, "a worker sends it again, with the same Message-ID.")
+
+
+BULK: dict[str, tuple[Act, str]] = {
+    "retry": (_retry, "retried"),
+    "send_now": (_now, "sent now"),
+    "cancel": (_cancel, "cancelled"),
+}
+
+
+@require_POST
+def bulk(request: HttpRequest) -> HttpResponse:
+    """One action for the ticked rows, and an honest count of what came of it."""
+    back = back_to(request, reverse("outbox:list"))
+    chosen = [int(pk) for pk in request.POST.getlist("pk") if pk.isascii() and pk.isdigit() and len(pk) <= 18]
+    act, done = BULK.get(request.POST.get("action", ""), (None, ""))
+    if act is None or not chosen or len(chosen) > MAX_LIMIT:
+        said = f"Tick up to {MAX_LIMIT} rows first, then choose what to do with them. Nothing was changed."
+        notices.warning(request, said)
+        return redirect(back)
+    number, skipped = _act_on(request, chosen, act)
+    text = f"{number} {done}"
+    if skipped:
+        reasons = "; ".join(f"{count} because: {reason}" for reason, count in skipped.most_common())
+        text += f", {skipped.total()} skipped: {reasons}"
+    (notices.warning if skipped else notices.success)(request, text if text.endswith(".") else f"{text}.")
+    return redirect(back)
+
+
+def _act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Counter[str]]:
+    user, operated = signed_in_user(request), operated_accounts(request)
+    rows = {row.pk: row for row in seen_by(request).filter(pk__in=chosen).defer("body_text", "body_html")}
+    number, skipped = 0, Counter[str]()
+    for pk in dict.fromkeys(chosen):
+        row = rows.get(pk)
+        if row is None:
+            skipped["there is no such mail"] += 1
+        elif row.account_id not in operated:
+            skipped["your role for the account is too low"] += 1
+        elif row.hold == OutboxMessage.Hold.UNCERTAIN:
+            # A bulk click must never send twice what may have gone out: only a look at each row decides.
+            skipped["it may have gone out already and needs a decision of its own"] += 1
+        else:
+            response = act(pk, user)
+            if response.ok:
+                number += 1
+            else:
+                skipped[_in_bulk(response)] += 1
+    return number, skipped
+
+
+def _in_bulk(response: api.ApiResponse) -> str:
+    """One reason for all rows that share it: the time left differs by row, the reason does not."""
+    said = refusal(response)
+    return "it is not due yet" if said.startswith("It is not due yet") else said.rstrip(".")

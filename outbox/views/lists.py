@@ -1,0 +1,116 @@
+"""The outbox page: tabs by state, filters, rows; and what changed since, asked for every few seconds."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from mailbox.access import Role, has_role_everywhere
+from mailbox.views.asking import cut, limit_of, next_page, number_of
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from outbox.models import OutboxMessage, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.views.finding import (
+    CountedTab,
+    Filters,
+    count_tabs,
+    listed,
+    operated_accounts,
+    seen_by,
+    visible_accounts,
+)
+from outbox.views.states import TAB_BY_NAME, Shown, shown
+
+POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
+NEW_AT_MOST = 99
+
+
+@require_safe
+def outbox(request: HttpRequest) -> HttpResponse:
+    limit, before, filters = limit_of(request), number_of(request, "before"), Filters.read(request)
+    narrowed = filters.narrow(seen_by(request))
+    rows = listed(filters.of_state(narrowed)).order_by("-pk")
+    if before:
+        rows = rows.filter(pk__lt=before)
+    page, last = cut(_shown(request, rows[: limit + 1]), limit)
+    tabs = count_tabs(narrowed, filters)
+    top = page[0].row.pk if page and not before else 0
+    context = {
+        "rows": page,
+        "tabs": tabs,
+        "tab": TAB_BY_NAME.get(filters.state),
+        "filters": filters,
+        "is_filtered": bool(filters.account or filters.reason or filters.text),
+        "first_page_url": f"?{filters.query()}",
+        "next_url": next_page(request, last.row.pk) if last else "",
+        "is_first_page": not before,
+        "accounts": visible_accounts(request),
+        "reasons": OutboxMessage.Hold.choices,
+        "poll": _poll(filters, page, tabs, top) if not before else "",
+        "here": request.get_full_path(),
+        "switch": SendingSwitch.objects.filter(pk=1).first(),
+        "may_operate_here": any(each.may_operate for each in page),
+        "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
+    }
+    return render(request, "outbox/list.html", context)
+
+
+def _shown(request: HttpRequest, rows: OutboxQuerySet) -> list[Shown]:
+    now, operated = timezone.now(), operated_accounts(request)
+    return [shown(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
+
+
+def _tabs_print(tabs: list[CountedTab]) -> str:
+    return f"{zlib.crc32('|'.join(tab.count for tab in tabs).encode()):08x}"
+
+
+def _poll(filters: Filters, rows: list[Shown], tabs: list[CountedTab], top: int) -> str:
+    """The address that asks what changed: it carries what the page shows already."""
+    known = ".".join(f"{each.row.pk}-{each.print}" for each in rows[:POLLED_AT_MOST])
+    query = filters.query()
+    return f"{reverse('outbox:changes')}?{query}{'&' if query else ''}rows={known}&tabs={_tabs_print(tabs)}&top={top}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the page shows: a row's key and the print of its state."""
+
+    pk: int
+    print: str
+
+    @classmethod
+    def read(cls, text: str) -> list[Known]:
+        found = []
+        for part in text.split(".")[:POLLED_AT_MOST]:
+            pk, _dash, print_ = part.partition("-")
+            if pk.isascii() and pk.isdigit() and len(pk) <= 18:
+                found.append(cls(int(pk), print_))
+        return found
+
+
+@require_safe
+def changes(request: HttpRequest) -> HttpResponse:
+    """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
+    filters, known = Filters.read(request), Known.read(request.GET.get("rows", ""))
+    narrowed = filters.narrow(seen_by(request))
+    now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])))
+    by_pk = {each.row.pk: each for each in now_shown}
+    rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
+    prints = {each.pk: each.print for each in known}
+    tabs, top = count_tabs(narrowed, filters), number_of(request, "top") or 0
+    context: dict[str, Any] = {
+        "rows": [each for each in rows if each.print != prints[each.row.pk]],
+        "tabs": tabs,
+        "tabs_changed": _tabs_print(tabs) != request.GET.get("tabs", ""),
+        "new": filters.of_state(narrowed).filter(pk__gt=top).order_by()[: NEW_AT_MOST + 1].count(),
+        "first_page_url": f"{reverse('outbox:list')}?{filters.query()}",
+        "poll": _poll(filters, rows, tabs, top),
+        "here": f"{reverse('outbox:list')}?{filters.query()}",
+    }
+    return render(request, "outbox/_changes.html", context)

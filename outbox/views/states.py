@@ -1,0 +1,149 @@
+"""What a row's state means to a person: tab, tone, sentence, and the buttons that mend it. No queries here."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from outbox.models import OutboxMessage
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A state as the outbox page names it; `name` is the word in the address and the QuerySet's method."""
+
+    name: str
+    label: str
+    tone: str
+    icon: str
+    empty: str
+    is_final: bool = False  # grows without end, so that its count is cut
+
+
+TABS = (
+    Tab("queued", "Queued", "waiting", "clock", "Mail that waits for its first attempt is listed here, for a moment."),
+    Tab("sending", "Sending", "waiting", "paper-airplane", "Mail that a worker is handing over right now."),
+    Tab("retrying", "Retrying", "waiting", "arrow-path", "Mail a server put off; it is tried again by itself."),
+    Tab(
+        "needs_decision",
+        "Needs a decision",
+        "needs",
+        "question-mark-circle",
+        "Mail that may or may not have gone out, because the connection broke at the last moment.",
+    ),
+    Tab("failed_for_good", "Failed", "broken", "x-circle", "Mail that a server refused for good, or not in time."),
+    Tab("sent", "Sent", "fine", "check-circle", "Mail that a server has accepted.", is_final=True),
+    Tab("cancelled", "Cancelled", "waiting", "no-symbol", "Mail that somebody took back in time.", is_final=True),
+)
+TAB_BY_NAME = {tab.name: tab for tab in TABS}
+
+SENTENCES = {
+    Hold.PERMANENT: "The server refused it for good. Mend the cause, then retry; nothing goes out until then.",
+    Hold.GAVE_UP: "It was tried for too long without success. Retry when the cause is mended.",
+    Hold.SIGN_IN: "The server refused the account's sign-in. It goes out by itself once the account signs in again.",
+    Hold.UNCERTAIN: (
+        "It may or may not have gone out: the connection or the worker was lost after the mail was handed over and "
+        "before the server answered. Look whether it arrived, then decide."
+    ),
+}
+
+
+def tab_of(row: OutboxMessage) -> Tab:
+    by_status = {
+        Status.PENDING.value: "queued",
+        Status.SENDING.value: "sending",
+        Status.SENT.value: "sent",
+        Status.CANCELLED.value: "cancelled",
+    }
+    if row.status in by_status:
+        return TAB_BY_NAME[by_status[row.status]]
+    if row.hold == Hold.UNCERTAIN:
+        return TAB_BY_NAME["needs_decision"]
+    return TAB_BY_NAME["failed_for_good" if row.hold else "retrying"]
+
+
+def sentence_of(row: OutboxMessage) -> str:
+    """One plain sentence for the state."""
+    if row.status == Status.PENDING:
+        return "It waits for a worker, which takes it within seconds."
+    if row.status == Status.SENDING:
+        return "A worker is handing it to the server at this moment."
+    if row.status == Status.SENT:
+        return "The server has accepted it for every recipient."
+    if row.status == Status.CANCELLED:
+        return "It was cancelled before it went out; it is never sent."
+    if row.hold:
+        return SENTENCES[Hold(row.hold)]
+    return "The last attempt failed for now. It is tried again by itself."
+
+
+def first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].strip()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A button: the name of its URL, its verb, and the question a dangerous one asks."""
+
+    url_name: str
+    label: str
+    kind: str = ""  # "primary", "danger" or ""
+    confirm: str = ""
+
+
+RETRY = Choice("outbox:retry", "Retry", "primary")
+NOW = Choice("outbox:send_now", "Send now anyway", "primary")
+CANCEL = Choice("outbox:cancel", "Cancel", "", "Cancel this mail? It is never sent then.")
+MARK = Choice("outbox:mark_as_sent", "Mark as sent", "", "Mark it as sent? It is not tried again.")
+AGAIN = Choice("outbox:send_again", "Send again", "danger", "Send it again? The recipient may get it twice.")
+
+
+def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
+    """The buttons this state allows; outbox.api decides again when one is pressed."""
+    if row.status not in OutboxMessage.CLAIMABLE:
+        return []
+    if row.hold == Hold.UNCERTAIN:
+        return [MARK, AGAIN]
+    if row.hold == Hold.SIGN_IN:
+        return [CANCEL]
+    if row.hold:
+        return [RETRY, CANCEL]
+    if row.next_attempt_at > now:
+        return [NOW, CANCEL]
+    return [RETRY, CANCEL] if row.status == Status.FAILED else [CANCEL]
+
+
+@dataclass
+class Shown:
+    """A row as a list shows it."""
+
+    row: OutboxMessage
+    tab: Tab
+    error: str
+    tries: int
+    print: str
+    choices: list[Choice] = field(default_factory=list)
+    may_operate: bool = False
+
+    @property
+    def needs_decision(self) -> bool:
+        return self.row.hold == Hold.UNCERTAIN
+
+    @property
+    def needs_sign_in(self) -> bool:
+        return self.row.hold == Hold.SIGN_IN
+
+    @property
+    def is_ticking(self) -> bool:
+        return self.tab.name in ("queued", "retrying")
+
+
+def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -> Shown:
+    """`tries` is the number of attempts so far."""
+    choices = choices_of(row, now) if may_operate else []
+    tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
+    seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{[choice.label for choice in choices]}"
+    return Shown(row, tab, error, tries, f"{zlib.crc32(seen.encode()):08x}", choices, may_operate)
