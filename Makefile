@@ -1,0 +1,44 @@
+# make run     the site and its workers          make test       the suite, on SQLite and on PostgreSQL
+# make demo    the same with mailboxes to try    make test-long  the tests of minutes too
+# make setup   only the virtual environment      make lint       ruff and mypy
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := run
+.PHONY: setup run demo test test-long lint servers
+
+setup: .venv/installed
+
+.venv/bin/python:
+	@PYTHON="$(PYTHON)" sh scripts/make-venv
+
+.venv/installed: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: .venv/installed
+	@exec $(BIN)/python -m prx_email_site.launch
+
+demo: .venv/installed-dev
+	@sh scripts/install-servers dovecot
+	@exec $(BIN)/python -m demo
+
+servers:
+	@sh scripts/install-servers dovecot postgresql chromium
+
+# The second run is the same suite on PostgreSQL; status 77 says that there is none here.
+test: .venv/installed-dev servers
+	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest -n 2 -m "not long" || [ $$? -eq 77 ]
+
+test-long: .venv/installed-dev servers
+	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest || [ $$? -eq 77 ]
+
+lint: .venv/installed-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy

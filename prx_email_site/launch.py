@@ -1,0 +1,198 @@
+"""`make run`: prepare, then the web server and the workers under one roof, for a laptop or a single machine.
+
+Where systemd or a container runtime supervises, run the two commands apart: see docs/operations.md.
+Ctrl-C or SIGTERM stops both and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
+one does not wait. When one of the two ends by itself, the other is stopped and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+from prx_email_site import environment as env
+
+ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_BIND = "127.0.0.1:8000"
+
+
+class CannotStart(Exception):
+    """The text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """From HOST:PORT, [v6]:PORT or :PORT (every interface); raises CannotStart."""
+        try:
+            parts = urlsplit(f"//{text}")
+            port = parts.port
+        except ValueError:
+            port = None
+        if not port:
+            raise CannotStart(f"PRX_EMAIL_BIND must be HOST:PORT, such as {DEFAULT_BIND}, not {text!r}.")
+        return cls(parts.hostname or "0.0.0.0", port)  # noqa: S104 - asked for by leaving the host out
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104
+        return f"http://{Address('127.0.0.1', self.port) if everywhere else self}"
+
+    def check_free(self) -> None:
+        """Raises CannotStart when something else listens there, or we may not."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            socket.create_server((self.host, self.port), family=family).close()
+        except OSError as error:
+            raise CannotStart(
+                f"Cannot listen on {self}: {error.strerror}. Stop what uses it, or set PRX_EMAIL_BIND, "
+                f"for instance PRX_EMAIL_BIND=127.0.0.1:8001."
+            ) from error
+
+    def answers(self) -> bool:
+        """Whether the web server behind this address gives an HTTP answer, of any status."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).hostname or "", self.port, timeout=2)
+        try:
+            connection.request("GET", "/health/live/")
+            connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+        return True
+
+
+@dataclass
+class Child:
+    """One of the two commands, in a session of its own so that a Ctrl-C on the terminal reaches only us."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        wrapped = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid()), *self.command]
+        self.process = subprocess.Popen(  # noqa: S603 - our own command lines
+            wrapped, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        self._reader = threading.Thread(target=self._copy_lines, daemon=True)
+        self._reader.start()
+
+    def _copy_lines(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            say(f"{self.name:<7} | {line.decode(errors='replace').rstrip()}")
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def ask_to_stop(self) -> None:
+        # Only the first process: the cluster's sentinel takes SIGTERM for "die", its parent for "drain".
+        if not self.has_ended:
+            self.process.terminate()
+
+    def kill_all(self) -> None:
+        """Kill what is left of the session, then show what it had still written."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._reader.join(1)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def commands(address: Address) -> list[Child]:
+    web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
+    # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
+    web += ["--workers", "2", "--threads", "8", "--worker-class", "gthread", "--graceful-timeout", "20"]
+    web += ["--no-control-socket"]
+    return [Child("web", web), Child("workers", [sys.executable, "manage.py", "qcluster"])]
+
+
+class Launcher:
+    def __init__(self, address: Address, *, stop_seconds: float) -> None:
+        self.address = address
+        self.stop_seconds = stop_seconds
+        self.children = commands(address)
+        self.stops_asked = 0
+
+    def run(self) -> int:
+        """Start both and stay until a signal (status 0) or until one of them ends (status 1)."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note_stop)
+        for child in self.children:
+            child.start()
+        announced = False
+        while not self.stops_asked and not any(child.has_ended for child in self.children):
+            if not announced and self.address.answers():
+                announced = True
+                say(f"Ready: {self.address.url}  (Ctrl-C stops)")
+            time.sleep(0.2)
+        ended = [child for child in self.children if child.has_ended]
+        for child in ended:
+            say(f"The {child.name} process ended by itself (status {child.process.returncode}); stopping.")
+        was_drained = self._stop_all()
+        return 0 if self.stops_asked and not ended and was_drained else 1
+
+    def _note_stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stops_asked += 1
+
+    def _stop_all(self) -> bool:
+        """True when all ended within the time; whatever is left is killed."""
+        say(f"Stopping: running requests and tasks may finish within {self.stop_seconds:g} s.")
+        asked = self.stops_asked
+        for child in self.children:
+            child.ask_to_stop()
+        end = time.monotonic() + self.stop_seconds
+        while time.monotonic() < end and self.stops_asked <= max(asked, 1):
+            if all(child.has_ended for child in self.children):
+                break
+            time.sleep(0.05)
+        was_drained = all(child.has_ended for child in self.children)
+        for child in self.children:
+            child.kill_all()
+        say("Stopped." if was_drained else "Stopped; what was still running was killed.")
+        return was_drained
+
+
+def main() -> int:
+    try:
+        address = Address.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
+        stop_seconds = env.integer("PRX_EMAIL_STOP_SECONDS", 30, minimum=1)
+        address.check_free()
+    except (CannotStart, env.SettingError) as reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        return 1
+    if not env.text("PRX_EMAIL_BASE_URL"):
+        os.environ["PRX_EMAIL_BASE_URL"] = address.url
+    prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
+    if prepared.returncode:
+        return prepared.returncode
+    return Launcher(address, stop_seconds=stop_seconds).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

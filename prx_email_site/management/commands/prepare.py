@@ -1,0 +1,49 @@
+"""All that must be done before the web server and the workers start: run at each start and after each upgrade."""
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from prx_email_site import environment as env
+
+
+class Command(BaseCommand):
+    help = "Collect static files, migrate the database, and make the first administrator when there is none."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        call_command("collectstatic", interactive=False, verbosity=0)
+        call_command("migrate", interactive=False, verbosity=0)
+        self.make_first_administrator()
+
+    def make_first_administrator(self) -> None:
+        """From PRX_EMAIL_ADMIN_USER and PRX_EMAIL_ADMIN_PASSWORD, or named admin with a password printed once."""
+        if User.objects.filter(is_superuser=True, is_active=True).exists():
+            return
+        name, given = env.text("PRX_EMAIL_ADMIN_USER", "admin"), env.text("PRX_EMAIL_ADMIN_PASSWORD")
+        if User.objects.filter(username=name).exists():
+            raise CommandError(
+                f"There is no administrator, and {name} is the name of somebody else. "
+                f"Set PRX_EMAIL_ADMIN_USER to another name."
+            )
+        password = given or secrets.token_urlsafe(12)
+        user = User(username=name, is_staff=True, is_superuser=True)
+        try:
+            user.full_clean(exclude=["password"])
+            validate_password(password, user)
+        except ValidationError as error:
+            raise CommandError(
+                "PRX_EMAIL_ADMIN_USER or PRX_EMAIL_ADMIN_PASSWORD cannot be used: " + " ".join(error.messages)
+            ) from error
+        user.set_password(password)
+        user.save()
+        user.groups.add(Group.objects.get(name="administrator"))
+        self.stdout.write(f"First administrator: {name}")
+        if not given:
+            self.stdout.write(f"Password (shown this once): {password}")

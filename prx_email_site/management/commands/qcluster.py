@@ -1,0 +1,16 @@
+"""django-q2's own command, without its orphans.
+
+A cluster that is killed leaves its sentinel and workers, which go on taking tasks beside the next cluster's.
+"""
+
+from typing import Any
+
+from django_q.management.commands.qcluster import Command as QClusterCommand
+
+from prx_email_site.orphans import kill_forks_with_their_parent
+
+
+class Command(QClusterCommand):  # type: ignore[misc]
+    def handle(self, *args: Any, **options: Any) -> None:
+        kill_forks_with_their_parent()
+        super().handle(*args, **options)
