@@ -4,6 +4,7 @@ from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, ConnectionTest, Lease, Transport
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
 from mailbox.models.operations import Counter, WorkerHeartbeat
+from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SyncRun, SyncRunFolder, SyncState
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Lease",
     "Message",
     "MessagePlace",
+    "MessageSearch",
     "Quarantine",
     "RawMessage",
     "SyncRun",

@@ -90,6 +90,9 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["-received_at", "-id"], name="message_newest"),
             models.Index(fields=["account", "-received_at", "-id"], name="message_newest_of_account"),
+            # For is:unread and is:flagged: in a large mailbox nearly all mail is read and not flagged.
+            models.Index(fields=["-received_at", "-id"], name="message_unread", condition=models.Q(seen=False)),
+            models.Index(fields=["-received_at", "-id"], name="message_flagged", condition=models.Q(flagged=True)),
         ]
 
     def __str__(self) -> str:

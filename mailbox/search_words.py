@@ -1,0 +1,137 @@
+"""Text to the words of the search index, the same for what is stored and for what is asked. Pure.
+
+Both databases get words made here, so both find the same mails: case and accents are folded, and scripts that write
+without spaces are cut into overlapping pairs of characters ("bigrams"), because no tokenizer of either database finds a
+two-character Chinese word inside a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+# Raise it when the same text gives other words than before; `manage.py reindex` then does the whole index again.
+VERSION = 1
+MAX_WORD = 64  # characters; what is longer (base64, tracking links) is cut, in the query likewise
+
+# Letters that Unicode does not decompose, though people search for them by the plain letter.
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
+# Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Hangul, kana, bopomofo, Han. Hangul has spaces but
+# glues particles to its words: "보고서를" must be found by "보고서".
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3031-\u303c"
+    "\u3040-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_RUNS = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+
+
+def _is_accent(letter: str) -> bool:
+    """Marks that a person leaves out when typing: Latin, Greek and Cyrillic accents, Hebrew points, Arabic harakat.
+
+    By canonical combining class (Unicode 4.3). Below 10 and from 84 to 132 are marks that make another letter: the
+    Japanese voicing marks, nukta, virama, the vowels of Thai, Lao and Tibetan.
+    """
+    group = unicodedata.combining(letter)
+    return 10 <= group <= 36 or group >= 200
+
+
+class _Folding(dict[int, str]):
+    """For str.translate: each character as the index has it, " " for what separates words; filled as met."""
+
+    def __missing__(self, code: int) -> str:
+        letter = chr(code)
+        if letter != "\u200b" and unicodedata.category(letter) == "Cf":
+            folded = ""  # soft hyphens and direction marks stand inside words
+        else:
+            apart = unicodedata.normalize("NFKD", letter.casefold())
+            kept = "".join(each for each in apart if not _is_accent(each))
+            folded = unicodedata.normalize("NFKC", kept).translate(_PLAIN)
+            folded = "".join(each if unicodedata.category(each)[0] in "LNM" else " " for each in folded)
+        self[code] = folded
+        return folded
+
+
+_FOLDING = _Folding()
+
+
+def _words_of(chunk: str) -> Iterator[str]:
+    """The words of folded text without spaces. The last character of an unspaced run also stands alone, so that one
+    character is found wherever it stands: as the beginning of some word."""
+    if chunk.isascii():
+        yield chunk[:MAX_WORD]
+        return
+    for run in _RUNS.findall(chunk):
+        if _IS_UNSPACED.match(run):
+            for position in range(len(run)):
+                yield run[position : position + 2]
+        else:
+            yield run[:MAX_WORD]
+
+
+def words(text: str, limit: int = 1_000_000) -> list[str]:
+    """The first `limit` words of a text, in order. They hold letters, digits and marks only: never a quote or space."""
+    found: list[str] = []
+    for chunk in unicodedata.normalize("NFC", text).translate(_FOLDING).split():
+        found.extend(_words_of(chunk))
+        if len(found) >= limit:
+            return found[:limit]
+    return found
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words that follow each other; the last may be the beginning of a longer one."""
+
+    words: tuple[str, ...]
+    is_prefix: bool = False
+
+
+def phrase(text: str, *, is_prefix: bool = False) -> Phrase:
+    """What to look for to find `text`; no words when it has none (only punctuation)."""
+    found = words(text)
+    if not found or not _IS_UNSPACED.match(found[-1]):
+        return Phrase(tuple(found), is_prefix and bool(found))
+    # The run's last character was added for single characters only; longer runs are found by their pairs.
+    if len(found) > 1 and len(found[-2]) == 2 and _IS_UNSPACED.match(found[-2]) and found[-2][1] == found[-1]:
+        return Phrase(tuple(found[:-1]))
+    return Phrase(tuple(found), True)
+
+
+@dataclass(frozen=True)
+class PlacedWord:
+    """A word and the stretch of the text it was made of."""
+
+    word: str
+    start: int
+    end: int
+
+
+def placed_words(text: str) -> list[PlacedWord]:
+    """The words of an NFC text with their places; slower than `words`, for the few lines that are shown."""
+    letters: list[tuple[str, int]] = []
+    for place, letter in enumerate(text):
+        letters.extend((folded, place) for folded in _FOLDING[ord(letter)])
+    found: list[PlacedWord] = []
+    chunk: list[tuple[str, int]] = []
+    for folded, place in [*letters, (" ", len(text))]:
+        if folded != " ":
+            chunk.append((folded, place))
+        elif chunk:
+            found.extend(_place(chunk))
+            chunk = []
+    return found
+
+
+def _place(chunk: list[tuple[str, int]]) -> Iterator[PlacedWord]:
+    folded = "".join(letter for letter, _ in chunk)
+    for run in _RUNS.finditer(folded):
+        if _IS_UNSPACED.match(run[0]):
+            for at in range(run.start(), run.end()):
+                last = min(at + 1, run.end() - 1)
+                yield PlacedWord(folded[at : last + 1], chunk[at][1], chunk[last][1] + 1)
+        else:
+            yield PlacedWord(run[0][:MAX_WORD], chunk[run.start()][1], chunk[run.end() - 1][1] + 1)
