@@ -1,15 +1,20 @@
 """What every page's frame shows: kept to constant cost, as it runs for each page."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from datetime import datetime
 from mailbox import access
 from mailbox.access import Role
-from typing import Any
+from typing import Any, cast
 
+from django.contrib.auth.models import User
+from django.db.models import Exists, Func, IntegerField, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from outbox.models import SendingSwitch
+from outbox.models import OutboxMessage, SendingSwitch
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,14 @@ class NavItem:
     count_title: str = ""
 
 
+@dataclass(frozen=True)
+class Paused:
+    """That all sending is paused, since when and why."""
+
+    paused_at: datetime
+    reason: str
+
+
 SECTIONS = (
     ("Dashboard", "dashboard"),
     ("Messages", "mailbox:messages"),
@@ -30,29 +43,64 @@ SECTIONS = (
 )
 
 
-def _navigation(path: str) -> list[NavItem]:
+def _navigation(path: str, counts: dict[str, tuple[int, str]]) -> list[NavItem]:
     urls = [(label, reverse(name)) for label, name in SECTIONS]
     best = max((url for _label, url in urls if path.startswith(url)), key=len, default="")
-    return [NavItem(label, url, current=url == best) for label, url in urls]
+    return [NavItem(label, url, url == best, *counts.get(label, (0, ""))) for label, url in urls]
 
 
-def _role(request: HttpRequest) -> str:
-    if request.user.is_superuser:
+def _role(user: User) -> str:
+    if user.is_superuser:
         return "administrator of everything"
     for role in reversed(access.ROLES):
-        if access.has_role_everywhere(request.user, role):
+        if access.has_role_everywhere(user, role):
             return f"{role.label} of all accounts"
     return "access to some accounts"
 
 
+def counted(rows: QuerySet[Any]) -> Subquery:
+    """How many rows, as an expression: several such counts go into one query."""
+    return Subquery(
+        rows.order_by().annotate(_count=Func("pk", function="COUNT")).values("_count"), output_field=IntegerField()
+    )
+
+
+def _facts(user: User) -> dict[str, Any]:
+    """Everything the frame asks the database, in one query around the user's own row."""
+    accounts = access.accounts_for(user)
+    decisions = OutboxMessage.objects.needs_decision()
+    if not access.has_role_everywhere(user, Role.VIEWER):
+        decisions = decisions.filter(account__in=accounts)
+    switch = SendingSwitch.objects.filter(pk=1)
+    row = (
+        User.objects.filter(pk=user.pk)
+        .annotate(
+            decisions=counted(decisions),
+            sign_ins=counted(accounts.needing_sign_in()),
+            operates=Exists(access.accounts_for(user, Role.OPERATOR)),
+            paused_at=Subquery(switch.values("paused_at")),
+            reason=Subquery(switch.values("reason")),
+        )
+        .values("decisions", "sign_ins", "operates", "paused_at", "reason")
+        .get()
+    )
+    return dict(row)
+
+
 def _chrome(request: HttpRequest) -> dict[str, Any]:
-    switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).first()
+    user = cast(User, request.user)
+    facts = _facts(user)
+    counts = {
+        "Outbox": (facts["decisions"], "need a decision"),
+        "Accounts": (facts["sign_ins"], "need sign-in"),
+    }
     return {
-        "nav": _navigation(request.path),
-        "role": _role(request),
-        "sending_paused": switch,
-        "may_administer": access.has_role_everywhere(request.user, Role.ADMINISTRATOR),
-        "may_operate": access.has_role_somewhere(request.user, Role.OPERATOR),
+        "nav": _navigation(request.path, counts),
+        "role": _role(user),
+        "sending_paused": Paused(facts["paused_at"], facts["reason"]) if facts["paused_at"] else None,
+        "may_administer": access.has_role_everywhere(user, Role.ADMINISTRATOR),
+        # As has_role_somewhere says: the role for all accounts counts even before there is one.
+        "may_operate": facts["operates"] or access.has_role_everywhere(user, Role.OPERATOR),
     }
 
 

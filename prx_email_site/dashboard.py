@@ -1,15 +1,139 @@
 """The one page that knows both apps, and the health endpoints."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox.models import Counter, Quarantine, SyncRunFolder, WorkerHeartbeat
+from mailbox.views.accounts import AccountRow, is_partial, rows_of
+from mailbox.views.asking import of_accounts, signed_in_user
+from typing import Any
+
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
+from django.db.models import Count, Min
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
+
+from outbox.models import OutboxMessage
+from outbox.models.policy import SendingSwitch
+from prx_email_site import chart, needs
+
+TONES = {"fine": "fine", "waiting": "waiting", "needs": "need you", "broken": "broken"}
+
+
+@dataclass(frozen=True)
+class StateCount:
+    """One state of the outbox: how many, since when."""
+
+    label: str
+    tone: str
+    count: int
+    oldest: datetime | None
+    url: str
 
 
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
-    return render(request, "dashboard.html")
+    """The whole page, or for htmx the part of it that changes."""
+    period = chart.period_named(request.GET.get("period", ""))
+    context = _board(request, period)
+    return render(request, "_dashboard.html" if is_partial(request) else "dashboard.html", context)
+
+
+def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
+    now, user = timezone.now(), signed_in_user(request)
+    may_administer = has_role_everywhere(user, Role.ADMINISTRATOR)
+    rows = rows_of(request, accounts_for(user).order_by("email"))
+    if not rows:
+        return {"rows": rows, "may_add": may_administer, "period": period}
+    heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
+    alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
+    outbox = of_accounts(OutboxMessage.objects.all(), request)
+    states, held = _outbox_states(outbox)
+    switch = SendingSwitch.objects.filter(pk=1).first()
+    return {
+        "rows": rows,
+        "period": period,
+        "periods": chart.PERIODS,
+        "needs": [
+            *needs.of_workers(
+                bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
+            ),
+            *needs.of_switch(
+                switch.paused_at if switch else None, switch.reason if switch else "", may_administer=may_administer
+            ),
+            *needs.of_accounts(rows, workers_alive=bool(alive)),
+            *needs.of_outbox(outbox, held),
+            *needs.of_quarantine(of_accounts(Quarantine.objects.open(), request)),
+        ],
+        "tones": _tally(rows),
+        "lag": _lag(rows),
+        "states": states,
+        "workers": alive,
+        "is_paused": bool(switch and switch.paused_at),
+        "may_administer": may_administer,
+        "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
+        "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],
+    }
+
+
+def _tally(rows: list[AccountRow]) -> list[tuple[str, str, int]]:
+    """How many accounts are in each tone, worst first."""
+    worst = [row.worst.tone for row in rows]
+    return [(tone, TONES[tone], worst.count(tone)) for tone in ("broken", "needs", "waiting", "fine") if tone in worst]
+
+
+def _lag(rows: list[AccountRow]) -> AccountRow | None:
+    """The fetched account that is furthest behind; one that was never in step comes first."""
+    fetched = [row for row in rows if row.account.sync_enabled]
+    never = [row for row in fetched if row.in_step_at is None]
+    if never or not fetched:
+        return never[0] if never else None
+    return min(fetched, key=lambda row: row.in_step_at or timezone.now())
+
+
+def _outbox_states(outbox: Any) -> tuple[list[StateCount], dict[str, tuple[int, datetime | None]]]:
+    """What has not gone out, by state with the age of the oldest; and by hold. Sent rows are not counted: they grow."""
+    groups = (
+        outbox.filter(status__in=["pending", "sending", "failed"])
+        .order_by()
+        .values("status", "hold")
+        .annotate(count=Count("pk"), oldest=Min("created_at"))
+    )
+    held: dict[str, tuple[int, datetime | None]] = {}
+    found: dict[str, tuple[int, datetime | None]] = {}
+    for group in groups:
+        if group["hold"]:
+            held[group["hold"]] = (group["count"], group["oldest"])
+        state = _state(group["status"], group["hold"])
+        count, oldest = found.get(state, (0, None))
+        moments = [moment for moment in (oldest, group["oldest"]) if moment]
+        found[state] = (count + group["count"], min(moments) if moments else None)
+    tabs = reverse("outbox:list")
+    labels = (
+        ("queued", "queued", "waiting"),
+        ("sending", "sending", "waiting"),
+        ("retrying", "retrying", "waiting"),
+        ("needs_decision", "needs a decision", "needs"),
+        ("failed_for_good", "failed", "broken"),
+    )
+    return [
+        StateCount(label, tone if found.get(key) else "fine", *found.get(key, (0, None)), f"{tabs}?state={key}")
+        for key, label, tone in labels
+    ], held
+
+
+def _state(status: str, hold: str) -> str:
+    if status != OutboxMessage.Status.FAILED:
+        return "queued" if status == OutboxMessage.Status.PENDING else "sending"
+    if hold == OutboxMessage.Hold.UNCERTAIN:
+        return "needs_decision"
+    return "failed_for_good" if hold else "retrying"
 
 
 @login_not_required

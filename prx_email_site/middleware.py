@@ -1,12 +1,12 @@
-"""The Content-Security-Policy of our own pages: no inline script or style, nothing from elsewhere.
-
-A view that serves received mail sets a stricter header of its own, which is kept.
-"""
+"""What every answer of ours carries or is turned into on its way out."""
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import resolve_url
 
+# No inline script or style, nothing from elsewhere.
 POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -20,10 +20,31 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicyMiddleware:
+    """The policy of our own pages. A view that serves received mail sets a stricter one, which is kept."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+
+class SignedOutPollMiddleware:
+    """A partial update whose session has ended reloads the page, which then asks to sign in.
+
+    Without this, htmx follows the redirect and puts the sign-in page into the fragment's place.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        to_login = response.status_code == 302 and response.headers["Location"].startswith(
+            resolve_url(settings.LOGIN_URL)
+        )
+        if to_login and request.headers.get("HX-Request") == "true":
+            return HttpResponse(headers={"HX-Refresh": "true"})
         return response

@@ -61,10 +61,17 @@ document.addEventListener("submit", (event) => {
   if (question && !window.confirm(question)) event.preventDefault();
 });
 
-// Pause polling while nobody looks.
+// Polling waits while nobody looks, and while a swap would take something from under the hand: a button that is
+// pointed at, a field in use, an opened detail, selected text.
+function inUse(region) {
+  const selection = window.getSelection();
+  const selected = selection && !selection.isCollapsed && region.contains(selection.anchorNode);
+  return selected || region.querySelector(":is(a, button, summary, input, select):is(:hover, :focus-visible), details[open]");
+}
+
 document.addEventListener("htmx:beforeRequest", (event) => {
   const polled = event.target.getAttribute("hx-trigger")?.includes("every");
-  if (polled && document.hidden) event.preventDefault();
+  if (polled && (document.hidden || inUse(event.target))) event.preventDefault();
 });
 
 document.addEventListener("DOMContentLoaded", tick);

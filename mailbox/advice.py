@@ -1,0 +1,64 @@
+"""What to do about a failed connection, by what was said of it. Pure: text in, a sentence out."""
+
+from __future__ import annotations
+
+import re
+
+# The first that matches speaks; the words are those of our own errors, of OpenSSL, of the resolver and of servers.
+_RULES: tuple[tuple[str, str], ...] = (
+    (
+        r"PRX_EMAIL_ENCRYPTION_KEYS",
+        "Put the former encryption key back into the settings, or sign in again with the secret.",
+    ),
+    (
+        r"host ?name mismatch|certificate is not valid for|doesn't match",
+        "The certificate belongs to another host name. Write the host exactly as the provider names it.",
+    ),
+    (
+        r"certificate has expired",
+        "The server's certificate has run out. Its operator must renew it; nothing can be done from here.",
+    ),
+    (
+        r"certificate|self.signed|unable to get local issuer",
+        "For a private server or a bridge, paste the certificate of its authority under “Extra CA certificate”. "
+        "For a public provider, check the host: something may stand between.",
+    ),
+    (
+        r"host name .* was not found|name or service not known|getaddrinfo|no address associated|name resolution|"
+        r"nodename",
+        "Check the host for typing mistakes; the provider's help page names it.",
+    ),
+    (
+        r"does not speak TLS|wrong.version|SSL: |record layer|STARTTLS",
+        "Check port and security together: IMAP is TLS on 993; SMTP is TLS on 465 and STARTTLS on 587.",
+    ),
+    (
+        r"refused the connection|connection refused",
+        "Nothing listens on that port. IMAP is usually 993; SMTP is 465 (TLS) or 587 (STARTTLS).",
+    ),
+    (
+        r"asks to wait|throttl|too many|try again later|temporar|unavailable|\b4\d\d\b",
+        "The server is there and asks to wait. It is asked again by itself; test again in some minutes.",
+    ),
+    (
+        r"AUTHENTICATIONFAILED|authentication fail|authentication unsuccessful|refused the sign-in|invalid credentials|"
+        r"login (fail|denied)|logon|username and password|password|\b53[45]\b|EXPIRED|invalid.token|XOAUTH2",
+        "Check the user name, and enter the secret again. Gmail, Yahoo and Fastmail want an app password; an OAuth "
+        "token is good for about an hour and must then be renewed.",
+    ),
+    (
+        r"did not answer in time|timed? ?out|fell silent",
+        "Check host and port; a firewall that drops packets looks just like this. Then test again.",
+    ),
+    (
+        r"could not be reached|unreachable|no route|network",
+        "Check host and port, and whether this machine may connect to the outside.",
+    ),
+)
+_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in _RULES)
+_OTHERWISE = "Read the server's words; its provider's help page usually explains them. Then test again."
+
+
+def what_to_do(said: str) -> str:
+    """A sentence on what mends this failure; `said` is the error's text, the server's own words in it."""
+    return next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE)

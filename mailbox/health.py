@@ -1,0 +1,185 @@
+"""How an account does, in words: the state first, then the server's own words, then what to do.
+
+Decides from rows that are there already; runs no query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from mailbox.advice import what_to_do
+from mailbox.models import Account, Folder, SyncState, Transport
+from mailbox.models.sync import FolderQuerySet
+
+from django.db.models import Prefetch
+
+# A synced folder is looked at each minute; three rounds of backoff fit in here.
+BEHIND_AFTER = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing to say of an account. `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
+
+    tone: str  # "fine", "waiting", "needs", "broken"
+    label: str
+    sentence: str
+    reply: str = ""
+    advice: str = ""
+    remedy: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
+    """For prefetch_related: the synced folders with their state, as `account.chosen_folders`."""
+    rows = Folder.objects.chosen().select_related("sync_state")
+    return Prefetch("folders", queryset=rows, to_attr="chosen_folders")
+
+
+def state_of(folder: Folder) -> SyncState | None:
+    """The sync state of a folder that was selected with it."""
+    return getattr(folder, "sync_state", None)
+
+
+def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
+    """Everything to say, the most urgent first; never empty."""
+    found = [
+        *_sign_in(account.imap, "No mail is fetched until you sign in again."),
+        *_sign_in(account.smtp, "Mail to send waits in the outbox until you sign in again."),
+        *_failing_folders(account, folders),
+        *_unavailable(account.imap, now),
+        *_unavailable(account.smtp, now),
+        *_behind(account, folders, now),
+        *_switches(account),
+    ]
+    order = ("broken", "needs", "waiting", "fine")
+    return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders)]
+
+
+def oldest_success(folders: Sequence[Folder]) -> datetime | None:
+    """When the folder that lags most was last in step; None when one never was, or none is synced."""
+    moments = [state.last_success_at if (state := state_of(folder)) else None for folder in folders]
+    if not moments or None in moments:
+        return None
+    return min(moment for moment in moments if moment is not None)
+
+
+def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
+    if transport.needs_sign_in_since is None:
+        return []
+    return [
+        Condition(
+            "needs",
+            f"{transport.get_kind_display()} needs sign-in",
+            f"{transport.host} refused the user name or the secret. {consequence}",
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply or "refused the sign-in"),
+            remedy=f"sign_in_{transport.kind}",
+            since=transport.needs_sign_in_since,
+        )
+    ]
+
+
+def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
+    if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
+        return []
+    return [
+        Condition(
+            "waiting",
+            f"{transport.get_kind_display()} server unavailable",
+            f"{transport.host} could not be reached, or asked to wait. It is asked again by itself.",
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply) if transport.last_reply else "",
+            remedy="test",
+            until=transport.next_allowed_at,
+        )
+    ]
+
+
+def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condition]:
+    if not account.sync_enabled or account.imap.needs_sign_in_since:
+        return []
+    failing = [
+        (folder, state)
+        for folder in folders
+        if (state := state_of(folder)) and state.failure_count and state.last_error
+    ]
+    if not failing:
+        return []
+    folder, state = max(failing, key=lambda pair: pair[1].failure_count)
+    others = f" and {len(failing) - 1} more" if len(failing) > 1 else ""
+    return [
+        Condition(
+            "broken" if state.failure_count > 2 else "waiting",
+            "sync fails",
+            f"The last {state.failure_count} tries to fetch {folder.name}{others} failed."
+            if state.failure_count > 1
+            else f"The last try to fetch {folder.name}{others} failed.",
+            reply=state.last_error,
+            advice=what_to_do(state.last_error),
+            remedy="sync",
+            since=state.last_success_at,
+            until=state.next_allowed_at,
+        )
+    ]
+
+
+def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
+    if not account.sync_enabled or account.imap.needs_sign_in_since:
+        return []
+    if not folders:
+        label = "no folder chosen" if account.folders_listed_at else "first sync is waiting"
+        words = (
+            "No folder is synced. Choose at least one."
+            if account.folders_listed_at
+            else "The workers have not looked at this account yet; they do within a minute."
+        )
+        remedy = "folders" if account.folders_listed_at else "sync"
+        return [Condition("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
+    late = [folder for folder in folders if _is_behind(account, folder, now)]
+    if not late:
+        return []
+    names = late[0].name if len(late) == 1 else f"{late[0].name} and {len(late) - 1} more"
+    return [
+        Condition(
+            "needs",
+            "behind",
+            f"{names} was not fetched for more than {BEHIND_AFTER // timedelta(minutes=1)} minutes.",
+            remedy="sync",
+            since=oldest_success(late),
+        )
+    ]
+
+
+def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
+    state = state_of(folder)
+    if state and state.failure_count:
+        return False  # said already, with its reason
+    last = state.last_success_at if state else None
+    return (last or max(account.created_at, folder.created_at)) < now - BEHIND_AFTER
+
+
+def _switches(account: Account) -> list[Condition]:
+    found = []
+    if account.sending_paused_at:
+        words = "New mail is accepted and waits in the outbox until sending is resumed."
+        found.append(Condition("needs", "sending paused", words, remedy="resume", since=account.sending_paused_at))
+    if not account.sync_enabled:
+        found.append(
+            Condition("waiting", "fetching is off", "No mail is fetched until it is switched on.", remedy="fetch_on")
+        )
+    if not account.send_enabled:
+        words = "This account may not send; switch it on in its settings."
+        found.append(Condition("waiting", "sending is off", words, remedy="edit"))
+    return found
+
+
+def _all_well(folders: Sequence[Folder]) -> Condition:
+    states = [state for folder in folders if (state := state_of(folder))]
+    if any(state.more_waiting for state in states):
+        return Condition(
+            "fine", "fetching", "Older mail is being fetched, batch by batch.", since=oldest_success(folders)
+        )
+    return Condition("fine", "fine", "Mail is fetched as it comes.", since=oldest_success(folders))

@@ -1,0 +1,64 @@
+"""The buttons of an account. Each writes a row or queues a task; none touches the network."""
+
+from __future__ import annotations
+
+from mailbox.access import Role, get_account
+from mailbox.models import Account
+from mailbox.views.account_edit import queue_first_look
+from mailbox.views.asking import back_to, record
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+
+def _back(request: HttpRequest, account: Account) -> HttpResponse:
+    return redirect(back_to(request, reverse("mailbox:account", args=[account.pk])))
+
+
+@require_POST
+def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a sync of the account's folders, whatever their backoff says."""
+    from mailbox import tasks
+
+    account = get_account(request.user, pk, Role.OPERATOR)
+    tasks.queue_sync(account.pk, request.user.pk)
+    record(request, "sync_now", f"account:{pk}", account)
+    messages.success(request, f"A sync of {account.email} is queued; a worker starts it in a moment.")
+    return _back(request, account)
+
+
+@require_POST
+def pause_sending(request: HttpRequest, pk: int) -> HttpResponse:
+    account = get_account(request.user, pk, Role.OPERATOR)
+    if Account.objects.filter(pk=pk, sending_paused_at=None).update(sending_paused_at=timezone.now()):
+        record(request, "pause_sending", f"account:{pk}", account)
+    messages.success(request, f"Sending from {account.email} is paused. Mail is kept until you resume it.")
+    return _back(request, account)
+
+
+@require_POST
+def resume_sending(request: HttpRequest, pk: int) -> HttpResponse:
+    account = get_account(request.user, pk, Role.OPERATOR)
+    if Account.objects.filter(pk=pk, sending_paused_at__isnull=False).update(sending_paused_at=None):
+        record(request, "resume_sending", f"account:{pk}", account)
+    messages.success(request, f"Sending from {account.email} is on again; what waits goes out now.")
+    return _back(request, account)
+
+
+@require_POST
+def fetching(request: HttpRequest, pk: int) -> HttpResponse:
+    """Switch fetching on or off: `on` is 1 or 0."""
+    account = get_account(request.user, pk, Role.ADMINISTRATOR)
+    on = request.POST.get("on") == "1"
+    if Account.objects.filter(pk=pk, sync_enabled=not on).update(sync_enabled=on):
+        record(request, "fetching_on" if on else "fetching_off", f"account:{pk}", account)
+    if on:
+        account.sync_enabled = True
+        queue_first_look(request, account)
+    words = "is fetched again" if on else "is no longer fetched; what is here stays"
+    messages.success(request, f"Mail of {account.email} {words}.")
+    return _back(request, account)

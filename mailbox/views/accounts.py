@@ -1,0 +1,126 @@
+"""Accounts: the list with their health, and the page of one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.health import Condition, chosen_folders, conditions, oldest_success
+from mailbox.models import Account, AuditEntry, ConnectionTest, SyncRunFolder
+from mailbox.views.activity import told
+from mailbox.views.asking import Refused, cut, limit_of, refusals_shown, signed_in_user
+from mailbox.views.rights import Rights
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet, prefetch_related_objects
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+
+@dataclass(frozen=True)
+class AccountRow:
+    """An account with what a page says of it and which buttons it offers."""
+
+    account: Account
+    conditions: list[Condition]
+    in_step_at: datetime | None
+    may_operate: bool
+    may_administer: bool
+
+    @property
+    def worst(self) -> Condition:
+        return self.conditions[0]
+
+
+def row_of(account: Account, rights: Rights, now: datetime) -> AccountRow:
+    folders = account.chosen_folders  # type: ignore[attr-defined]
+    return AccountRow(
+        account=account,
+        conditions=conditions(account, folders, now),
+        in_step_at=oldest_success(folders),
+        may_operate=rights.may_operate(account.pk),
+        may_administer=rights.may_administer(account.pk),
+    )
+
+
+def rows_of(request: HttpRequest, accounts: QuerySet[Account]) -> list[AccountRow]:
+    """Rows at constant cost: accounts with transports, their folders with states, the user's rights."""
+    rights, now = Rights.of(request.user), timezone.now()
+    selected = accounts.select_related("imap", "smtp").prefetch_related(chosen_folders())
+    return [row_of(account, rights, now) for account in selected]
+
+
+@require_safe
+@refusals_shown
+def accounts(request: HttpRequest) -> HttpResponse:
+    """All accounts the user may see; `?after=` goes on behind an address."""
+    limit, after = limit_of(request), request.GET.get("after", "")
+    if "\x00" in after:
+        raise Refused("The address names no place in this list; start from its first page.")
+    seen = accounts_for(request.user).filter(email__gt=after).order_by("email")
+    page, last = cut(rows_of(request, seen[: limit + 1]), limit)
+    context = {
+        "rows": page,
+        "next_url": "?" + urlencode({"after": last.account.email, "limit": limit}) if last else "",
+        "is_first_page": not after,
+        "may_add": has_role_everywhere(request.user, Role.ADMINISTRATOR),
+    }
+    return render(
+        request, "mailbox/accounts/_list.html" if is_partial(request) else "mailbox/accounts/list.html", context
+    )
+
+
+def is_partial(request: HttpRequest) -> bool:
+    """Whether htmx asks for a fragment of the page at this address."""
+    return request.headers.get("HX-Request") == "true"
+
+
+@require_safe
+def account(request: HttpRequest, pk: int) -> HttpResponse:
+    """One account: how it does, its folders, its last runs and what was done to it. Polled as a fragment."""
+    context = _page_of(request, get_account(request.user, pk))
+    if is_partial(request):
+        return render(request, "mailbox/accounts/_status.html", context)
+    context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
+    return render(request, "mailbox/accounts/detail.html", context)
+
+
+def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
+    prefetch_related_objects([account], chosen_folders())
+    row = row_of(account, Rights.of(signed_in_user(request)), timezone.now())
+    return {
+        "row": row,
+        "account": account,
+        "folders": account.chosen_folders,  # type: ignore[attr-defined]
+        "runs": _runs(account)[:10],
+        "last_test": ConnectionTest.objects.filter(account=account).first(),
+    }
+
+
+def _runs(account: Account) -> QuerySet[SyncRunFolder]:
+    return SyncRunFolder.objects.filter(account=account).select_related("run", "run__requested_by").order_by("-pk")
+
+
+@require_safe
+@refusals_shown
+def runs(request: HttpRequest, pk: int) -> HttpResponse:
+    """The reports of an account's runs, folder by folder, newest first."""
+    account, limit = get_account(request.user, pk), limit_of(request)
+    rows = before_pk(request, _runs(account))
+    page, last = cut(list(rows[: limit + 1]), limit)
+    next_url = "?" + urlencode({"before": last.pk, "limit": limit}) if last else ""
+    context = {"account": account, "runs": page, "next_url": next_url, "is_first_page": "before" not in request.GET}
+    return render(request, "mailbox/accounts/runs.html", context)
+
+
+def before_pk(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Rows behind `?before=`, a primary key; raises Refused."""
+    given = request.GET.get("before", "")
+    if not given:
+        return rows
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        raise Refused("The address names no place in this list; start from its first page.")
+    return rows.filter(pk__lt=int(given))

@@ -1,0 +1,141 @@
+"""The folder chooser: which folders of an account are synced, and the list of them made anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.access import Role, get_account
+from mailbox.models import Account, Folder
+from mailbox.views.accounts import is_partial
+from mailbox.views.asking import record
+from mailbox.views.rights import Rights
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+MAX_DEPTH = 5  # deeper ones stand where the fifth level does
+USES = {
+    "\\Sent": "sent mail",
+    "\\Drafts": "drafts",
+    "\\Trash": "trash",
+    "\\Junk": "junk",
+    "\\Archive": "archive",
+    "\\All": "all mail",
+    "\\Flagged": "flagged",
+    "\\Important": "important",
+}
+
+
+@dataclass(frozen=True)
+class FolderRow:
+    """A folder as the chooser shows it: under its parent, by its last name, with what the server uses it for."""
+
+    folder: Folder
+    label: str
+    depth: int
+    use: str
+
+
+def tree(folders: list[Folder]) -> list[FolderRow]:
+    """Inbox first, then by name, each below its parent. A parent that is not listed leaves the whole name standing."""
+    names = {folder.name for folder in folders}
+    rows = []
+    for folder in sorted(folders, key=_place):
+        parents = _parents(folder)
+        listed = [parent for parent in parents if parent in names]
+        label = folder.name[len(listed[-1]) + len(folder.delimiter) :] if listed else folder.name
+        rows.append(FolderRow(folder, label, min(len(listed), MAX_DEPTH), USES.get(folder.special_use, "")))
+    return rows
+
+
+def _place(folder: Folder) -> tuple[bool, list[str]]:
+    parts = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
+    return parts[0].upper() != "INBOX", [part.casefold() for part in parts]
+
+
+def _parents(folder: Folder) -> list[str]:
+    if not folder.delimiter:
+        return []
+    parts = folder.name.split(folder.delimiter)
+    return [folder.delimiter.join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def folders(request: HttpRequest, pk: int) -> HttpResponse:
+    """Which folders are synced. Viewers read, administrators choose."""
+    role = Role.ADMINISTRATOR if request.method == "POST" else Role.VIEWER
+    account = get_account(request.user, pk, role)
+    rows = list(account.folders.filter(gone_at=None).select_related("sync_state").order_by("name"))
+    if request.method == "POST":
+        return _choose(request, account, rows)
+    rights = Rights.of(request.user)
+    context = {
+        "account": account,
+        "folders": rows,
+        "rows": tree(rows),
+        "may_choose": rights.may_administer(pk),
+        "may_operate": rights.may_operate(pk),
+        "asked_at": _asked_at(request),
+        "chosen_count": sum(row.sync_enabled and row.selectable for row in rows),
+    }
+    return render(request, "mailbox/accounts/folders.html", context)
+
+
+def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpResponse:
+    """Set what the form shows. A folder that was listed meanwhile was not on it and stays as it is."""
+    wanted, shown = set(request.POST.getlist("folder")), set(request.POST.getlist("shown"))
+    offered = [row for row in rows if row.selectable and str(row.pk) in shown]
+    on = [row for row in offered if str(row.pk) in wanted and not row.sync_enabled]
+    off = [row for row in offered if str(row.pk) not in wanted and row.sync_enabled]
+    with transaction.atomic():
+        Folder.objects.filter(pk__in=[row.pk for row in on]).update(sync_enabled=True)
+        Folder.objects.filter(pk__in=[row.pk for row in off]).update(sync_enabled=False)
+        if on or off:
+            named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
+            record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
+    if on and account.sync_enabled:
+        from mailbox import tasks
+
+        tasks.queue_sync(account.pk, request.user.pk)
+    count = sum(str(row.pk) in wanted for row in offered)
+    if count:
+        messages.success(request, f"{count} folder{'s are' if count > 1 else ' is'} synced now.")
+    else:
+        messages.warning(request, "No folder is synced now; no mail is fetched. Mail that is here stays.")
+    return redirect("mailbox:account_folders", account.pk)
+
+
+@require_POST
+def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask a worker to list the folders anew."""
+    from mailbox import tasks
+
+    account = get_account(request.user, pk, Role.OPERATOR)
+    now = timezone.now()
+    tasks.queue_folder_listing(account.pk)
+    record(request, "list_folders", f"account:{pk}", account)
+    url = reverse("mailbox:account_folders", args=[pk])
+    return redirect(f"{url}?asked={now:%Y-%m-%dT%H:%M:%S.%fZ}")
+
+
+def _asked_at(request: HttpRequest) -> datetime | None:
+    try:
+        asked = parse_datetime(request.GET.get("asked", ""))
+    except ValueError:
+        return None
+    return asked if asked and asked.tzinfo else None
+
+
+@require_safe
+def folders_listed(request: HttpRequest, pk: int) -> HttpResponse:
+    """The small region that waits for a listing asked for: polled, and in the page at first."""
+    account, asked = get_account(request.user, pk), _asked_at(request)
+    if not is_partial(request):
+        return redirect("mailbox:account_folders", pk)
+    return render(request, "mailbox/accounts/_listing.html", {"account": account, "asked_at": asked})

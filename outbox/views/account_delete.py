@@ -1,0 +1,84 @@
+"""Deleting an account, which is refused while mail waits in its outbox. Here because mailbox knows no outbox."""
+
+from __future__ import annotations
+
+import socket
+from mailbox.access import Role, get_account
+from mailbox.models import Account, Lease, Message
+from mailbox.views.asking import record
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from outbox.models import OutboxMessage
+
+# Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.
+BATCH = 500
+LEASE_SECONDS = 600
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say what goes, then, after a POST, take it away."""
+    account = get_account(request.user, pk, Role.ADMINISTRATOR)
+    if request.method == "POST":
+        refusal = _refusal(account) or _take_away(account)
+        if refusal:
+            messages.error(request, refusal)
+            return redirect("account_delete", pk)
+        record(request, "delete_account", f"account:{pk}", None, account.email)
+        messages.success(request, f"{account.email} was deleted here. Nothing was changed on its servers.")
+        return redirect("mailbox:accounts")
+    context = {
+        "account": account,
+        "refusal": _refusal(account),
+        "message_count": Message.objects.filter(account=account).count(),
+        "sent_count": OutboxMessage.objects.sent().filter(account=account).count(),
+        "folder_count": account.folders.filter(gone_at=None).count(),
+    }
+    return render(request, "mailbox/accounts/delete.html", context)
+
+
+def _refusal(account: Account) -> str:
+    """Mail that has not gone out would be lost with the account."""
+    undelivered = Q(status__in=["pending", "sending"]) | Q(status="failed")
+    count = OutboxMessage.objects.filter(undelivered, account=account).count()
+    if not count:
+        return ""
+    mails = "1 mail has" if count == 1 else f"{count} mails have"
+    return f"{mails} not gone out from {account.email}. Send, cancel or decide on them in the outbox first."
+
+
+def _take_away(account: Account) -> str:
+    """Delete batch by batch while nobody syncs or sends; returns why not, or ""."""
+    Account.objects.filter(pk=account.pk).update(sync_enabled=False, send_enabled=False)
+    held = _both_leases(account)
+    refusal = _refusal(account)  # again: a mail may have been written since the page was shown
+    if held is None or refusal:
+        for purpose, token in held or ():
+            Lease.release(account.pk, purpose, token)
+        switches = {"sync_enabled": account.sync_enabled, "send_enabled": account.send_enabled}
+        Account.objects.filter(pk=account.pk).update(**switches)
+        return refusal or f"A worker is busy with {account.email} at this moment. Try again in a minute."
+    while pks := list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH]):
+        Message.objects.filter(pk__in=pks).delete()
+    account.delete()
+    return ""
+
+
+def _both_leases(account: Account) -> list[tuple[str, str]] | None:
+    """The right to sync and to send, so that no worker writes rows meanwhile; None when one is taken."""
+    now, holder = timezone.now(), f"deletion on {socket.gethostname()}"
+    held: list[tuple[str, str]] = []
+    for purpose in (Lease.Purpose.SYNC, Lease.Purpose.SEND):
+        token = Lease.acquire(account.pk, purpose, holder, seconds=LEASE_SECONDS, now=now)
+        if token is None:
+            for each, ours in held:
+                Lease.release(account.pk, each, ours)
+            return None
+        held.append((purpose, token))
+    return held

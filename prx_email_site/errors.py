@@ -1,0 +1,56 @@
+"""The pages shown instead of a page: what happened, what was kept, what to do."""
+
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
+    return render(request, "error.html", {"status": status, **context}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400. Only a BadRequest's words are meant for a person; other refusals (a wrong Host header) stay general."""
+    said = str(exception) if isinstance(exception, BadRequest) else ""
+    return _page(
+        request,
+        400,
+        title="This request cannot be answered",
+        sentence=said or "The address or the form holds something this site does not understand.",
+        advice="Go back, correct it and try again. Nothing was changed.",
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403: signed in, but the role is too low."""
+    return _page(
+        request,
+        403,
+        title="Your role does not allow this",
+        sentence=str(exception) if exception and str(exception) else "This page or button needs a higher role.",
+        advice="Nothing was changed. Ask an administrator for the role, or sign in as another user.",
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """404: not there, or of an account the user may not see; which of both is not said."""
+    return _page(
+        request,
+        404,
+        title="There is nothing here",
+        sentence="The address is mistyped, what it names was removed, or it belongs to an account you may not see.",
+        advice="Start again from the dashboard.",
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 of a form whose token is missing or old."""
+    return _page(
+        request,
+        403,
+        title="The form was too old",
+        sentence="You signed in or out in another tab since this page was loaded, or the browser refuses cookies.",
+        advice="Nothing was changed. Go back, reload the page and send the form again.",
+    )

@@ -1,0 +1,136 @@
+"""What needs a person, the most urgent first, each with the one button that mends it."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.health import Condition
+from mailbox.models import Quarantine
+from mailbox.views.accounts import AccountRow
+
+from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
+from django.urls import reverse
+
+from outbox.models import DeliveryAttempt, OutboxMessage
+
+CODES_FROM = 500  # the newest failures tell which codes are about; a count over all would grow with them
+SHOWN_OF_A_KIND = 6
+
+
+@dataclass(frozen=True)
+class Need:
+    """One line of "Needs you"."""
+
+    tone: str
+    sentence: str
+    action: str = ""
+    url: str = ""
+    post: bool = False
+    detail: str = ""
+    reply: str = ""
+    since: datetime | None = None
+    since_words: str = "since"
+
+
+def plural(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
+    """Sign-ins, failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
+    by_kind: dict[str, list[Need]] = {}
+    for row in rows:
+        for condition in row.conditions:
+            if condition.tone not in ("needs", "broken"):
+                continue
+            if condition.label == "behind" and not workers_alive:
+                continue
+            kind = condition.remedy
+            by_kind.setdefault(kind, []).append(_of_condition(row, condition))
+    found: list[Need] = []
+    for needs in by_kind.values():
+        found += needs[:SHOWN_OF_A_KIND]
+        if (rest := len(needs) - SHOWN_OF_A_KIND) > 0:
+            more = f"{plural(rest, 'more account needs', 'more accounts need')} the same."
+            found.append(Need(needs[0].tone, more, "Look", reverse("mailbox:accounts")))
+    return found
+
+
+def _of_condition(row: AccountRow, condition: Condition) -> Need:
+    account = row.account
+    action, url, post = "Look", reverse("mailbox:account", args=[account.pk]), False
+    if condition.remedy.startswith("sign_in_") and row.may_administer:
+        kind = condition.remedy.removeprefix("sign_in_")
+        action, url = "Sign in again", reverse("mailbox:account_sign_in", args=[account.pk, kind])
+    elif condition.remedy == "sync" and row.may_operate:
+        action, url, post = "Sync now", reverse("mailbox:account_sync", args=[account.pk]), True
+    elif condition.remedy == "resume" and row.may_operate:
+        action, url, post = "Resume sending", reverse("mailbox:account_resume", args=[account.pk]), True
+    elif condition.remedy == "folders" and row.may_administer:
+        action, url = "Choose folders", reverse("mailbox:account_folders", args=[account.pk])
+    return Need(
+        condition.tone,
+        f"{account.email}: {condition.label}",
+        action,
+        url,
+        post,
+        detail=condition.sentence,
+        reply=condition.reply,
+        since=condition.since,
+        since_words="last in step" if condition.remedy == "sync" else "since",
+    )
+
+
+def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime | None]]) -> list[Need]:
+    """Uncertain sends and failures for good. `held`: hold -> how many, and the oldest."""
+    found = []
+    tabs = reverse("outbox:list")
+    count, oldest = held.get("uncertain", (0, None))
+    if count:
+        words = plural(count, "send", "sends") + " may or may not have gone out"
+        detail = "The connection or the worker was lost after the mail was handed over. Only you can decide."
+        found.append(Need("needs", words, "Decide", f"{tabs}?state=needs_decision", detail=detail, since=oldest))
+    for hold, words in (("permanent", "refused for good"), ("gave_up", "given up after days of trying")):
+        count, oldest = held.get(hold, (0, None))
+        if count:
+            said = f"{plural(count, 'send was', 'sends were')} {words}"
+            url = f"{tabs}?state=failed_for_good&reason={hold}"
+            found.append(Need("broken", said, "Look", url, detail=_codes(rows, hold), since=oldest))
+    return found
+
+
+def _codes(rows: QuerySet[OutboxMessage], hold: str) -> str:
+    """The reply codes of the newest failures, each with how often it was said."""
+    last_code = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number").values("reply_code")[:1]
+    newest = rows.filter(status="failed", hold=hold).order_by("-pk").annotate(code=Subquery(last_code))
+    tally = Tally(code for code in newest.values_list("code", flat=True)[:CODES_FROM] if code)
+    return ", ".join(f"{count} with {code}" for code, count in tally.most_common(6))
+
+
+def of_quarantine(rows: QuerySet[Quarantine]) -> list[Need]:
+    found = rows.aggregate(count=Count("pk"), oldest=Min("first_failed_at"))
+    if not found["count"]:
+        return []
+    words = plural(found["count"], "message", "messages") + " could not be fetched or read"
+    detail = "The rest of the mail is not held up. Look at the errors and fetch them again."
+    url = reverse("mailbox:quarantine")
+    return [Need("broken", words, "Look", url, detail=detail, since=found["oldest"])]
+
+
+def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool) -> list[Need]:
+    if alive:
+        return []
+    words = "No worker is running: nothing is fetched and nothing is sent"
+    detail = "Start `manage.py qcluster` (or `make run`, which starts both)." if may_administer else ""
+    detail = detail or "Tell whoever runs this site."
+    return [Need("broken", words, detail=detail, since=last_seen, since_words="last seen")]
+
+
+def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) -> list[Need]:
+    if paused_at is None:
+        return []
+    detail = f"{reason.rstrip('.')}. " if reason else ""
+    detail += "Mail is kept and goes out when sending is resumed."
+    action, url = ("Resume sending", reverse("outbox:resume_sending")) if may_administer else ("", "")
+    return [Need("needs", "All sending is paused", action, url, post=True, detail=detail, since=paused_at)]

@@ -1,0 +1,19 @@
+"""Where the two apps meet without knowing each other: what the mailbox announces, the outbox is told."""
+
+from typing import Any
+
+
+def credentials_changed(account_id: int, **_: Any) -> None:
+    """Mail that waited for a sign-in goes out, and what is new is fetched at once."""
+    from mailbox import tasks as mailbox_tasks
+
+    from outbox import tasks as outbox_tasks
+
+    outbox_tasks.queue_sign_in_recovered(account_id)
+    mailbox_tasks.queue_sync(account_id, None)
+
+
+def connection_test_asked(test_id: int, **_: Any) -> None:
+    from outbox import tasks
+
+    tasks.queue_connection_test(test_id)
