@@ -77,3 +77,23 @@ def _session(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[3])
     except OSError:
         return None
+
+
+def children_of(pid: int) -> list[int]:
+    """Every process below `pid`, parents before their children."""
+    parents: dict[int, int] = {}
+    for each in sorted(_all_pids()):
+        if parent := _parent(each):
+            parents[each] = parent
+    found, fresh = [], [pid]
+    while fresh:
+        fresh = [each for each, parent in parents.items() if parent in fresh]
+        found += fresh
+    return found
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None

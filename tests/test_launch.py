@@ -1,0 +1,189 @@
+"""`make run`, as a person starts and stops it: real processes, a data folder of their own, a free port."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.ports import free_ports, wait_until
+from tests.servers.site import ROOT, children_of
+
+PASSWORD = "correct-horse-battery"
+
+
+@dataclass
+class Run:
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: "Ready: " in self.output() or self.process.poll() is not None, seconds=90, what="the site")
+        assert self.process.poll() is None, self.output()
+
+    def get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+    def descendants(self) -> list[int]:
+        return children_of(self.process.pid)
+
+    def workers(self) -> list[int]:
+        """The cluster's processes, the cluster first."""
+        return [pid for pid in self.descendants() if "qcluster" in command_line(pid)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Start the launcher on `tmp_path/data`, SQLite, with an environment that holds nothing of ours."""
+    runs: list[Run] = []
+
+    def start(**variables: str) -> Run:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
+        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
+            clean.pop(name, None)
+        port = free_ports(1)[0]
+        ours = {"PRX_EMAIL_DATA_DIR": str(tmp_path / "data"), "PRX_EMAIL_BIND": f"127.0.0.1:{port}"}
+        log = tmp_path / f"run-{len(runs)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "prx_email_site.launch"],
+                cwd=ROOT,
+                env={**clean, **ours, "PRX_EMAIL_WORKERS": "1", **variables},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        runs.append(Run(process, port, log))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        left = run.descendants()
+        run.process.kill()
+        run.process.wait()
+        for pid in left:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
+    launch: Callable[..., Run], tmp_path: Path
+) -> None:
+    run = launch(PRX_EMAIL_ADMIN_USER="ann", PRX_EMAIL_ADMIN_PASSWORD=PASSWORD)
+    run.wait_until_ready()
+    assert f"Ready: http://127.0.0.1:{run.port}" in run.output()
+    status, page = run.get("/login/")
+    assert status == 200
+    assert 'name="password"' in page
+    assert PASSWORD not in run.output()
+    assert (tmp_path / "data/keys/secret_key").stat().st_mode & 0o777 == 0o600
+
+    # A stylesheet by its hashed name, compressed and cached for ever: the manifest was built before the start.
+    assert "/static/css/" in page
+    wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
+    everything = run.descendants()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(40) == 0
+    assert [pid for pid in everything if is_alive(pid)] == []
+    assert "Stopped." in run.output()
+
+
+def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
+    launch: Callable[..., Run], tmp_path: Path
+) -> None:
+    first = launch()
+    first.wait_until_ready()
+    assert "Password (shown this once): " in first.output()
+    first.process.send_signal(signal.SIGINT)
+    assert first.process.wait(40) == 0
+    key = (tmp_path / "data/keys/encryption_key").read_text()
+
+    second = launch()
+    second.wait_until_ready()
+    assert "Password" not in second.output()
+    assert (tmp_path / "data/keys/encryption_key").read_text() == key
+    with sqlite3.connect(tmp_path / "data/prx-email.sqlite3") as database:
+        rows = database.execute("SELECT username, is_superuser FROM auth_user").fetchall()
+        groups = database.execute(
+            "SELECT name FROM auth_group JOIN auth_user_groups ON group_id = auth_group.id"
+        ).fetchall()
+    assert rows == [("admin", 1)]
+    assert groups == [("administrator",)]
+
+
+def test_when_the_workers_die_the_web_server_is_stopped_and_the_status_says_so(launch: Callable[..., Run]) -> None:
+    run = launch()
+    run.wait_until_ready()
+    wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
+    everything = run.descendants()
+    os.kill(run.workers()[0], signal.SIGKILL)
+    assert run.process.wait(40) == 1
+    assert "The workers process ended by itself" in run.output()
+    assert [pid for pid in everything if is_alive(pid)] == []
+
+
+def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[..., Run]) -> None:
+    run = launch()
+    run.wait_until_ready()
+    wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
+    everything = run.descendants()
+    run.process.kill()
+    run.process.wait()
+    wait_until(lambda: not any(is_alive(pid) for pid in everything), seconds=30, what="the end of every child")
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(launch: Callable[..., Run]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        run = launch(PRX_EMAIL_BIND=bind)
+        assert run.process.wait(30) == 1
+    assert f"Cannot listen on {bind}" in run.output()
+    assert "PRX_EMAIL_BIND" in run.output()
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"PRX_EMAIL_BIND": "8000"}, "PRX_EMAIL_BIND must be HOST:PORT"),
+        ({"PRX_EMAIL_BIND": "127.0.0.1:web"}, "PRX_EMAIL_BIND must be HOST:PORT"),
+        ({"PRX_EMAIL_STOP_SECONDS": "soon"}, "PRX_EMAIL_STOP_SECONDS must be a whole number"),
+        ({"PRX_EMAIL_ADMIN_PASSWORD": "12345"}, "PRX_EMAIL_ADMIN_PASSWORD cannot be used"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(
+    launch: Callable[..., Run], variables: dict[str, str], sentence: str
+) -> None:
+    run = launch(**variables)
+    assert run.process.wait(60) == 1
+    assert sentence in run.output()
+    assert "Traceback" not in run.output()
