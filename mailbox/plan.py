@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from mailbox.imap import FolderStatus
+from mailbox.imap_fetch import FolderStatus
 from typing import Literal
 
 MAX_UID = 2**32 - 1
@@ -107,8 +107,7 @@ def advanced(stretch: Stretch | None, walk: Walk, uids: list[int], *, last: bool
             return stretch
         low, high = walk.low, max(uids)
         return Stretch(low, high) if stretch is None else stretch.joined(low, high)
-    if not uids and stretch is None:
-        return None
+    if not uids and (stretch is None or not last):
+        return stretch
     low = walk.low if last else min(uids)
-    high = max(uids) if stretch is None else walk.high
-    return Stretch(low, high) if stretch is None else stretch.joined(low, high)
+    return Stretch(low, max(uids)) if stretch is None else stretch.joined(low, stretch.low - 1)

@@ -1,0 +1,96 @@
+"""Where messages lie, and what follows for the message itself: read everywhere, flagged somewhere, gone, since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from mailbox.models import Folder, Message, MessagePlace
+from typing import Any
+
+from django.db.models import Q
+
+SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
+SYSTEM_FLAGS["\\Deleted"] = "deleted"
+IGNORED_FLAGS = ("\\recent",)  # says which session saw it first, nothing of the message
+FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords"]
+
+
+def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
+    """The columns of MessagePlace for these IMAP flags; flags are compared without regard to case (RFC 9051, 2.3.2)."""
+    given = {flag.lower(): flag for flag in flags if flag.lower() not in IGNORED_FLAGS}
+    fields: dict[str, Any] = {name: given.pop(flag.lower(), None) is not None for flag, name in SYSTEM_FLAGS.items()}
+    return fields | {"keywords": sorted(given.values())}
+
+
+def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:
+    """Places from before a change of UIDVALIDITY. Two ranges, not !=: both use the index."""
+    return Q(folder=folder, uidvalidity__lt=uidvalidity) | Q(folder=folder, uidvalidity__gt=uidvalidity)
+
+
+def aggregate(pks: Iterable[int], now: datetime) -> None:
+    """Bring the messages in line with the places they still lie in."""
+    lying: dict[int, list[dict[str, Any]]] = {pk: [] for pk in pks}
+    columns = ("message_id", "seen", "flagged", "answered", "received_at")
+    for place in MessagePlace.objects.present().filter(message_id__in=lying).values(*columns):
+        lying[place["message_id"]].append(place)
+    changed = []
+    columns = ("seen", "flagged", "answered", "received_at", "gone_at")
+    for message in Message.objects.filter(pk__in=lying).only(*columns):
+        fields = _of_places(lying[message.pk]) or {"gone_at": message.gone_at or now}
+        if any(getattr(message, name) != value for name, value in fields.items()):
+            for name, value in fields.items():
+                setattr(message, name, value)
+            message.updated_at = now
+            changed.append(message)
+    Message.objects.bulk_update(changed, [*columns, "updated_at"], batch_size=100)
+
+
+def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:
+    if not places:
+        return {}
+    return {
+        "seen": all(place["seen"] for place in places),
+        "flagged": any(place["flagged"] for place in places),
+        "answered": any(place["answered"] for place in places),
+        "received_at": min(place["received_at"] for place in places),
+        "gone_at": None,
+    }
+
+
+def recent_uids(folder: Folder, uidvalidity: int, count: int) -> list[int]:
+    """The highest UIDs stored of the folder, ascending."""
+    rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity).order_by("-uid")
+    return sorted(rows.values_list("uid", flat=True)[:count])
+
+
+def differing(folder: Folder, uidvalidity: int, flags: Mapping[int, Sequence[str]]) -> list[MessagePlace]:
+    """The places whose flags the server says otherwise."""
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(flags))
+    return [
+        place
+        for place in rows
+        if any(getattr(place, name) != value for name, value in flag_fields(flags[place.uid]).items())
+    ]
+
+
+def store_flags(changes: Sequence[MessagePlace], flags: Mapping[int, Sequence[str]], now: datetime) -> int:
+    """Write the flags of these places and return how many changed. Call it in a transaction."""
+    for place in changes:
+        for name, value in flag_fields(flags[place.uid]).items():
+            setattr(place, name, value)
+    MessagePlace.objects.bulk_update(changes, FLAG_FIELDS, batch_size=100)
+    aggregate({place.message_id for place in changes}, now)
+    return len(changes)
+
+
+def drop(places: Q, now: datetime) -> int:
+    """Mark these places as gone, and the messages that lie nowhere any more. Call it in a transaction."""
+    rows = MessagePlace.objects.present().filter(places)
+    pks = set(rows.values_list("message_id", flat=True))
+    if not pks:
+        return 0
+    gone = rows.update(gone_at=now)
+    ordered = sorted(pks)
+    for start in range(0, len(ordered), 500):
+        aggregate(ordered[start : start + 500], now)
+    return gone

@@ -1,0 +1,222 @@
+"""A batch of fetched mails becomes rows: messages, places, attachments, quarantine. Decided first, written after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from mailbox import mime, places, rawstore
+from mailbox.identity import Identity, same_mail
+from mailbox.imap_fetch import FetchedMessage
+from mailbox.mime import ParsedMessage
+from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
+from typing import Any
+
+from django.db.models import F, Q
+
+HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
+PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "snippet")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A mail fetched, parsed and durable in the raw store under `digest`."""
+
+    fetched: FetchedMessage
+    parsed: ParsedMessage
+    digest: str
+
+    @property
+    def uid(self) -> int:
+        return self.fetched.meta.uid
+
+
+@dataclass
+class Decision:
+    """Which mail becomes which row."""
+
+    pairs: list[tuple[Incoming, Message]] = field(default_factory=list)
+    new: list[Message] = field(default_factory=list)
+    completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # too large before, whole now
+    again: list[Message] = field(default_factory=list)  # rows with a place besides the one that made them
+    places: dict[int, MessagePlace] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    pks: list[int]
+    updated: int  # of them, rows that were there before
+
+
+def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> Decision:
+    """Find each mail's row by (account, Message-ID, variant), or make one for it. Writes nothing."""
+    decision = Decision()
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=[each.uid for each in incoming])
+    decision.places = {place.uid: place for place in rows.select_related("message")}
+    keys = {each.uid: _message_id(each, decision.places.get(each.uid)) for each in incoming}
+    claimants: dict[str, list[Message]] = {}
+    known = Message.objects.filter(account_id=folder.account_id, message_id__in=set(keys.values()))
+    for message in known.defer("body_text", "body_html").order_by("variant"):
+        claimants.setdefault(message.message_id, []).append(message)
+    identities: dict[int, Identity] = {}
+    for each in incoming:
+        claiming = claimants.setdefault(keys[each.uid], [])
+        found = _same(each, claiming, identities)
+        if found is None:
+            found = _new_row(folder, each, keys[each.uid], variant=max((m.variant + 1 for m in claiming), default=0))
+            identities[id(found)] = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
+            claiming.append(found)
+            decision.new.append(found)
+        else:
+            decision.again.append(found)
+            if each.fetched.is_complete and not found.is_complete:
+                _fill(found, each)
+                decision.completed[id(found)] = (each, found)
+        decision.pairs.append((each, found))
+    return decision
+
+
+def _message_id(each: Incoming, place: MessagePlace | None) -> str:
+    """A too large mail without Message-ID is known by the digest of its header; it keeps that name when it is whole."""
+    if place is not None and not place.message.is_complete:
+        return place.message.message_id
+    return each.parsed.message_id
+
+
+def _same(each: Incoming, claiming: list[Message], identities: dict[int, Identity]) -> Message | None:
+    for message in claiming:
+        if message.raw_digest == each.digest:
+            return message
+    ours = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
+    for message in claiming:
+        if id(message) not in identities:
+            identities[id(message)] = _stored_identity(message)
+        if same_mail(ours, identities[id(message)]):
+            return message
+    return None
+
+
+def _stored_identity(message: Message) -> Identity:
+    """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
+    try:
+        parsed = mime.parse(rawstore.open_raw(message.raw_digest))
+    except rawstore.RawMissing:
+        return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
+    return Identity.of(parsed, is_complete=message.is_complete)
+
+
+def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:
+    message = Message(account_id=folder.account_id, message_id=message_id, variant=variant)
+    _fill(message, each)
+    flags = places.flag_fields(each.fetched.meta.flags)
+    message.seen, message.flagged, message.answered = flags["seen"], flags["flagged"], flags["answered"]
+    message.received_at = each.fetched.meta.internal_date
+    return message
+
+
+def _fill(message: Message, each: Incoming) -> None:
+    for name in PARSED_FIELDS:
+        setattr(message, name, getattr(each.parsed, name))
+    message.attachments = [asdict(attachment) for attachment in each.parsed.attachments]
+    message.has_attachments = any(not attachment.is_inline for attachment in each.parsed.attachments)
+    message.parse_defects = list(each.parsed.defects)
+    message.size = each.fetched.meta.size or len(each.fetched.raw)
+    message.raw_digest = each.digest
+    message.is_complete = each.fetched.is_complete
+
+
+def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> Stored:
+    """Write what was decided. Call it in a transaction; a database's refusal of any row comes through."""
+    for each, message in decision.completed.values():
+        if message.pk is not None:
+            Attachment.objects.filter(message=message).delete()
+            message.save()
+            Attachment.objects.bulk_create(_attachments(each, message))
+    Message.objects.bulk_create(decision.new, batch_size=100)
+    made = {id(message) for message in decision.new}
+    rows: list[Attachment] = []
+    for each, message in decision.pairs:
+        if id(message) in made and each.digest == message.raw_digest:
+            made.discard(id(message))
+            rows += _attachments(each, message)
+    Attachment.objects.bulk_create(rows, batch_size=100)
+    _write_places(folder, uidvalidity, decision)
+    _relink(folder, uidvalidity, decision, now)
+    Quarantine.objects.open().filter(
+        folder=folder, uidvalidity=uidvalidity, uid__in=[each.uid for each, _ in decision.pairs]
+    ).update(resolved_at=now, fetch_requested_at=None)
+    pks = list(dict.fromkeys(message.pk for _, message in decision.pairs))
+    return Stored(pks, updated=len(pks) - len(decision.new))
+
+
+def _attachments(each: Incoming, message: Message) -> list[Attachment]:
+    return [Attachment(message=message, **asdict(attachment)) for attachment in each.parsed.attachments]
+
+
+def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
+    new = []
+    for each, message in decision.pairs:
+        place = decision.places.get(each.uid)
+        fields = _place_fields(each, message)
+        if place is None:
+            new.append(MessagePlace(folder=folder, uidvalidity=uidvalidity, uid=each.uid, **fields))
+            continue
+        if place.message_id != message.pk:
+            decision.again.append(place.message)
+        for name, value in fields.items():
+            setattr(place, name, value)
+        place.save()
+    MessagePlace.objects.bulk_create(new, batch_size=100)
+
+
+def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
+    meta = each.fetched.meta
+    return {
+        "message": message,
+        "size": meta.size or len(each.fetched.raw),
+        "received_at": meta.internal_date,
+        "raw_digest": each.digest,
+        "header_digest": rawstore.digest_of(header_of(each.fetched.raw)),
+        "is_complete": each.fetched.is_complete,
+        "fetch_requested_at": None,
+        "gone_at": None,
+        **places.flag_fields(meta.flags),
+    }
+
+
+def header_of(raw: bytes) -> bytes:
+    """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
+    ends = [end + len(gap) for gap in (b"\r\n\r\n", b"\n\n") if (end := raw.find(gap)) >= 0]
+    return raw[: min(ends)] if ends else raw
+
+
+def _relink(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> None:
+    """A mail found again under another UIDVALIDITY has left its places under the former one."""
+    again = {message.pk for message in decision.again}
+    if again:
+        former = MessagePlace.objects.present().filter(places.other_uidvalidity(folder, uidvalidity))
+        former.filter(message_id__in=again).update(gone_at=now)
+        places.aggregate(again, now)
+
+
+def quarantine(folder: Folder, uidvalidity: int, uid: int, size: int | None, error: str, now: datetime) -> None:
+    """Put a mail aside with what went wrong, or count one more failure. Call it in a transaction."""
+    place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
+    again = Quarantine.objects.filter(place).update(
+        attempts=F("attempts") + 1,
+        last_failed_at=now,
+        error=error,
+        fetch_requested_at=None,
+        resolved_at=None,
+    )
+    if not again:
+        Quarantine.objects.create(
+            account_id=folder.account_id,
+            folder=folder,
+            uidvalidity=uidvalidity,
+            uid=uid,
+            size=size,
+            error=error,
+            first_failed_at=now,
+            last_failed_at=now,
+        )
