@@ -102,6 +102,10 @@ class OutboxMessage(models.Model):
     former_status = models.CharField(max_length=9, blank=True)
     data_at = models.DateTimeField(null=True)
 
+    # What a click asked of the next attempt: who clicked, and the drill (staff only). The claim takes both over.
+    requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    failure_mode = models.CharField(max_length=10, blank=True)
+
     idempotency_key = models.CharField(max_length=200, null=True)
     created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

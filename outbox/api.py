@@ -1,0 +1,293 @@
+"""Sending, as programs, commands and pages ask for it: every answer is an ApiResponse, never an exception.
+
+`send`, `reply` and `retry_outbox` deliver in the foreground, by the same claim and code as the workers; `queue` and
+`request_retry` answer at once and leave the delivery to a worker.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from outbox import clicks, creation, delivery, tasks
+from outbox.compose import Request
+from outbox.creation import Wanted
+from outbox.errors import Code, OutboxError
+from outbox.models import OutboxMessage
+from outbox.policy import AttachmentInput
+
+Addresses = str | Sequence[str]
+Status = OutboxMessage.Status
+
+
+@dataclass(frozen=True)
+class SendResult:
+    """The state of a row. `next_attempt_at` is None when nothing will be tried by itself."""
+
+    outbox_id: int
+    status: str
+    retries: int
+    provider_message_id: str | None
+    next_attempt_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ApiError:
+    """`code` is one of errors.Code; `message` a sentence that says what to do, or the server's own words."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ApiResponse:
+    """`data` is filled whenever there is a row, also when `ok` is False because the attempt failed."""
+
+    ok: bool
+    data: SendResult | None = None
+    error: ApiError | None = None
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """How many rows did what was asked, and why the others did not: reason -> how many."""
+
+    done: int
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def send(
+    account_id: int,
+    to: Addresses,
+    subject: str,
+    body_text: str,
+    attachment: AttachmentInput | None = None,
+    failure_mode: str | None = None,
+    *,
+    cc: Addresses = (),
+    bcc: Addresses = (),
+    body_html: str = "",
+    attachments: Sequence[AttachmentInput] = (),
+    idempotency_key: str | None = None,
+    user: User | None = None,
+) -> ApiResponse:
+    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one."""
+    request = Request(to, subject, body_text, cc, bcc, body_html)
+    wanted = Wanted(request, _files(attachment, attachments), failure_mode, idempotency_key, user=user)
+    return _answered(lambda: _create_and_deliver(account_id, wanted))
+
+
+def reply(
+    account_id: int,
+    in_reply_to_message_id: str | None,
+    body_text: str,
+    attachment: AttachmentInput | None = None,
+    failure_mode: str | None = None,
+    *,
+    to: Addresses = "",
+    subject: str = "",
+    cc: Addresses = (),
+    bcc: Addresses = (),
+    body_html: str = "",
+    attachments: Sequence[AttachmentInput] = (),
+    idempotency_key: str | None = None,
+    user: User | None = None,
+    parent_pk: int | None = None,
+) -> ApiResponse:
+    """Answer a message and deliver now. `parent_pk` tells two messages that claim one Message-ID apart."""
+    wanted = Wanted(
+        Request(to, subject, body_text, cc, bcc, body_html),
+        _files(attachment, attachments),
+        failure_mode,
+        idempotency_key,
+        in_reply_to_message_id or "",
+        parent_pk,
+        user,
+    )
+    return _answered(lambda: _create_and_deliver(account_id, wanted))
+
+
+def queue(
+    account_id: int,
+    to: Addresses,
+    subject: str,
+    body_text: str,
+    attachment: AttachmentInput | None = None,
+    failure_mode: str | None = None,
+    *,
+    cc: Addresses = (),
+    bcc: Addresses = (),
+    body_html: str = "",
+    attachments: Sequence[AttachmentInput] = (),
+    idempotency_key: str | None = None,
+    user: User | None = None,
+    in_reply_to_message_id: str | None = None,
+    parent_pk: int | None = None,
+) -> ApiResponse:
+    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's."""
+    wanted = Wanted(
+        Request(to, subject, body_text, cc, bcc, body_html),
+        _files(attachment, attachments),
+        failure_mode,
+        idempotency_key,
+        in_reply_to_message_id,
+        parent_pk,
+        user,
+    )
+
+    def write() -> ApiResponse:
+        row = OutboxMessage.objects.get(pk=creation.create(account_id, wanted, now=timezone.now()))
+        if row.status == Status.PENDING:
+            tasks.queue_delivery(account_id)
+        return ApiResponse(True, result_of(row))
+
+    return _answered(write)
+
+
+def retry_outbox(
+    outbox_id: int, failure_mode: str | None = None, *, user: User | None = None, now_anyway: bool = False
+) -> ApiResponse:
+    """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded."""
+
+    def act() -> ApiResponse:
+        creation.check_drill(failure_mode, user)
+        clicks.ask_retry(
+            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
+        )
+        return _deliver(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def request_retry(outbox_id: int, *, user: User | None, now_anyway: bool = False) -> ApiResponse:
+    """The browser's retry: the same rules, the row is due at once, a worker delivers."""
+
+    def act() -> ApiResponse:
+        row = clicks.ask_retry(outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway)
+        tasks.queue_delivery(row.account_id)
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def send_again(outbox_id: int, *, user: User | None) -> ApiResponse:
+    """Send an uncertain mail once more, with the same Message-ID; a worker delivers."""
+
+    def act() -> ApiResponse:
+        row = clicks.ask_again(outbox_id, user=user, now=timezone.now())
+        tasks.queue_delivery(row.account_id)
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def mark_as_sent(outbox_id: int, *, user: User | None) -> ApiResponse:
+    """A person knows that an uncertain mail went out."""
+
+    def act() -> ApiResponse:
+        clicks.mark_as_sent(outbox_id, user=user, now=timezone.now())
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def cancel(outbox_id: int, *, user: User | None) -> ApiResponse:
+    """Cancel a pending or failed mail, for good."""
+
+    def act() -> ApiResponse:
+        clicks.cancel(outbox_id, user=user, now=timezone.now())
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def retry_many(outbox_ids: Iterable[int], *, user: User | None, now_anyway: bool = False) -> BulkResult:
+    """request_retry for each; uncertain rows are skipped, as are those that the rules refuse, with the reasons."""
+    return _in_bulk(outbox_ids, lambda pk: request_retry(pk, user=user, now_anyway=now_anyway))
+
+
+def cancel_many(outbox_ids: Iterable[int], *, user: User | None) -> BulkResult:
+    """cancel() for each, with the reasons of those that are past it."""
+    return _in_bulk(outbox_ids, lambda pk: cancel(pk, user=user))
+
+
+def _in_bulk(outbox_ids: Iterable[int], act: Callable[[int], ApiResponse]) -> BulkResult:
+    done, skipped = 0, Counter[str]()
+    for pk in outbox_ids:
+        response = act(pk)
+        if response.error is None:
+            done += 1
+        else:
+            skipped[_reason(response.error)] += 1
+    return BulkResult(done, dict(skipped))
+
+
+def _reason(error: ApiError) -> str:
+    """The refusal without what differs from row to row, so that equal reasons are counted together."""
+    return "retry_not_due: in backoff" if error.message.startswith("retry_not_due") else error.message
+
+
+def result_of(row: OutboxMessage) -> SendResult:
+    by_itself = row.status in OutboxMessage.CLAIMABLE and not row.hold
+    return SendResult(
+        row.pk, row.status, row.retries, row.provider_message_id, row.next_attempt_at if by_itself else None
+    )
+
+
+def _files(attachment: AttachmentInput | None, attachments: Sequence[AttachmentInput]) -> list[AttachmentInput]:
+    return [*([attachment] if attachment else []), *attachments]
+
+
+def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> ApiResponse:
+    try:
+        return act()
+    except OutboxError as error:
+        row = OutboxMessage.objects.filter(pk=outbox_id).first() if outbox_id is not None else None
+        return ApiResponse(False, result_of(row) if row else None, ApiError(error.code.value, str(error)))
+    except DatabaseError as error:
+        return ApiResponse(False, None, ApiError(Code.STORAGE.value, f"The database refused: {error}. Try again."))
+
+
+def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:
+    pk = creation.create(account_id, wanted, now=timezone.now())
+    row = clicks.find_row(pk)
+    if row.status == Status.SENT:  # of an idempotency key that was used before
+        return ApiResponse(True, result_of(row))
+    try:
+        clicks.check_sending(row.account)
+    except OutboxError as error:
+        return ApiResponse(False, result_of(row), ApiError(error.code.value, str(error)))
+    return _deliver(pk)
+
+
+def _deliver(pk: int) -> ApiResponse:
+    if transaction.get_connection().in_atomic_block:
+        # A claim that others cannot see is none, and a socket must not be used with a transaction open.
+        raise RuntimeError("Deliver outside of transactions: use queue() or request_retry() here.")
+    delivery.deliver_one(pk)
+    return _standing(pk, attempted=True)
+
+
+def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
+    """The row as it stands. After a foreground attempt, anything but `sent` is an error with its words."""
+    row = clicks.find_row(pk)
+    if not attempted or row.status == Status.SENT:
+        return ApiResponse(True, result_of(row))
+    code = row.error_code if row.status == Status.FAILED and row.error_code else Code.PROVIDER.value
+    return ApiResponse(False, result_of(row), ApiError(code, _words(row)))
+
+
+def _words(row: OutboxMessage) -> str:
+    if row.status == Status.FAILED:
+        return row.error or "The attempt failed."
+    if row.status == Status.PENDING and row.account.smtp.needs_sign_in_since:
+        return (
+            f"The server refused the sign-in of {row.account.email}: enter its SMTP credentials again; the mail waits."
+        )
+    return f"Not sent yet: the mail is {row.get_status_display()}, and the workers go on with it."

@@ -1,0 +1,154 @@
+"""What a person may do to a row: retry, send now, send again, mark as sent, cancel. Each is one conditional UPDATE.
+
+Nothing here delivers; whoever calls queues a task or delivers in the foreground afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from mailbox.models import Account, AuditEntry, Transport
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from outbox.errors import FeatureDisabled, ValidationFailed
+from outbox.models import OutboxMessage, OutboxRecipient, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.retry import is_transient_code
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+CHANGED_MEANWHILE = "The row changed at this very moment: reload and look again."
+
+
+def find_row(outbox_id: int) -> OutboxMessage:
+    """The row; raises ValidationFailed when there is none."""
+    row = OutboxMessage.objects.select_related("account__smtp").filter(pk=outbox_id).first()
+    if row is None:
+        raise ValidationFailed(f"There is no outbox row {outbox_id}.")
+    return row
+
+
+def check_sending(account: Account) -> None:
+    """Raise FeatureDisabled when this account, or everything, may not send at present."""
+    if not account.send_enabled:
+        raise FeatureDisabled(f"Sending is switched off for {account.email}: switch it on in the account's settings.")
+    if SendingSwitch.current().paused_at:
+        raise FeatureDisabled("All sending is paused; the mail waits in the outbox until an administrator resumes it.")
+    if account.sending_paused_at:
+        raise FeatureDisabled(
+            f"Sending is paused for {account.email}; the mail waits in the outbox until it is resumed."
+        )
+
+
+def check_retry(row: OutboxMessage, now: datetime, *, now_anyway: bool) -> None:
+    """Raise ValidationFailed when the rules refuse a retry of this row."""
+    if row.status not in OutboxMessage.CLAIMABLE:
+        raise ValidationFailed(f"not retryable: the mail is {row.get_status_display()}.")
+    if row.hold == Hold.UNCERTAIN:
+        raise ValidationFailed("not retryable: the mail may have gone out. Choose: mark it as sent, or send it again.")
+    if row.hold == Hold.SIGN_IN or row.account.smtp.needs_sign_in_since:
+        raise ValidationFailed(
+            f"not retryable: the server refused the sign-in of {row.account.email}. "
+            "Enter its SMTP credentials again first; the mail then goes out by itself."
+        )
+    if row.next_attempt_at > now and not now_anyway:
+        left = math.ceil((row.next_attempt_at - now).total_seconds())
+        raise ValidationFailed(f"retry_not_due: {_duration(left)} left until the next attempt; send now anyway?")
+
+
+def _duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes} min {rest} s ({seconds} s)" if minutes else f"{seconds} s"
+
+
+def ask_retry(
+    outbox_id: int, *, user: User | None, now: datetime, now_anyway: bool = False, failure_mode: str = ""
+) -> OutboxMessage:
+    """Make the row due now, its hold lifted, and record who asked; raises OutboxError when the rules refuse."""
+    row = find_row(outbox_id)
+    check_retry(row, now, now_anyway=now_anyway)
+    check_sending(row.account)
+    verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
+    _make_due(_as_seen(row), row, verb, user, now, failure_mode)
+    return row
+
+
+def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
+    row = find_row(outbox_id)
+    if row.hold != Hold.UNCERTAIN:
+        raise ValidationFailed("Only a mail whose outcome is unknown is sent again; this one can be retried.")
+    check_sending(row.account)
+    _make_due(_as_seen(row), row, "send_again", user, now, "")
+    return row
+
+
+def _as_seen(row: OutboxMessage) -> OutboxQuerySet:
+    """The row, if it is still as the rules saw it."""
+    return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold)
+
+
+def _make_due(
+    seen: OutboxQuerySet, row: OutboxMessage, verb: str, user: User | None, now: datetime, failure_mode: str
+) -> None:
+    with transaction.atomic():
+        due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
+        if seen.update(**due, updated_at=now) != 1:
+            raise ValidationFailed(CHANGED_MEANWHILE)
+        if row.hold == Hold.PERMANENT:
+            # A person says that what was refused for good may be tried again.
+            refused = OutboxRecipient.objects.filter(outbox=row, status=OutboxRecipient.Status.REFUSED)
+            refused.update(status=OutboxRecipient.Status.WAITING)
+        # A click does not wait for a server that is being left alone.
+        Transport.objects.filter(pk=row.account.smtp_id).update(next_allowed_at=None)
+        record(row, verb, user, now)
+
+
+def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Cancel for good what is not being sent; raises ValidationFailed."""
+    row = find_row(outbox_id)
+    with transaction.atomic():
+        free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE)
+        if free.update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
+            row.refresh_from_db()
+            raise ValidationFailed(f"It is too late to cancel: the mail is {row.get_status_display()}.")
+        record(row, "cancel", user, now)
+    return row
+
+
+def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """A person knows that an uncertain mail went out; raises ValidationFailed.
+
+    Recipients that the server had refused before DATA still lack it: the row then goes on with those.
+    """
+    row = find_row(outbox_id)
+    if row.status != Status.FAILED or row.hold != Hold.UNCERTAIN:
+        raise ValidationFailed("Only a mail whose outcome is unknown can be marked as sent.")
+    attempt = row.attempts.order_by("-number").first()
+    with transaction.atomic():
+        waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
+        waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
+        codes = list(
+            row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", flat=True)
+        )
+        changes: dict[str, Any] = {
+            "data_at": None,
+            "updated_at": now,
+            "provider_message_id": attempt.message_id if attempt else None,
+        }
+        if not codes:
+            changes |= {"status": Status.SENT, "hold": "", "sent_at": now, "error": "", "error_code": ""}
+        elif any(code is None or is_transient_code(code) for code in codes):
+            changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
+        else:
+            changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}
+        if _as_seen(row).update(**changes) != 1:
+            raise ValidationFailed(CHANGED_MEANWHILE)
+        record(row, "mark_as_sent", user, now)
+    return row
+
+
+def record(row: OutboxMessage, verb: str, user: User | None, now: datetime) -> None:
+    AuditEntry.objects.create(at=now, user=user, account_id=row.account_id, verb=verb, target=f"outbox:{row.pk}")

@@ -1,0 +1,76 @@
+""" "Test connection": sign in on both transports, each for itself, and keep the servers' own words."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from mailbox.credentials import DecryptionFailed
+from mailbox.errors import MailError, SignInRefused, without_secrets
+from mailbox.imap import ImapSession
+from mailbox.models import Account, ConnectionTest, Transport
+
+from django.conf import settings
+from django.utils import timezone
+
+from outbox import claims, retry
+from outbox.retry import Verdict
+from outbox.sender import Times
+from outbox.smtp import SmtpFailure, SmtpSession
+
+logger = logging.getLogger(__name__)
+
+
+def run(test_id: int) -> int | None:
+    """Run a ConnectionTest once and store its outcome; returns the account's pk when SMTP signed in, else None."""
+    claimed = ConnectionTest.objects.filter(pk=test_id, started_at=None).update(started_at=timezone.now())
+    if not claimed:  # deleted, or the task came twice
+        return None
+    test = ConnectionTest.objects.select_related("account__imap", "account__smtp").get(pk=test_id)
+    account = test.account
+    test.imap_ok, test.imap_reply = _tried(account.imap, lambda: _imap_words(account))
+    test.save(update_fields=["imap_ok", "imap_reply"])  # the page shows this side while the other is tried
+    test.smtp_ok, test.smtp_reply = _tried(account.smtp, lambda: _smtp_words(account))
+    test.finished_at = timezone.now()
+    test.save(update_fields=["smtp_ok", "smtp_reply", "finished_at"])
+    if test.smtp_ok:
+        claims.lift_sign_in_holds(account.pk, timezone.now())
+    return account.pk if test.smtp_ok else None
+
+
+def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str]:
+    """(ok, words) of one side; what the server said of the credentials is remembered on the transport."""
+    try:
+        words = sign_in()
+    except DecryptionFailed as error:
+        transport.mark_needs_sign_in(str(error), timezone.now())
+        return False, str(error)
+    except SignInRefused as error:
+        transport.mark_needs_sign_in(error.reply or str(error), timezone.now())
+        return False, str(error)
+    except MailError as error:
+        return False, str(error)
+    except SmtpFailure as failure:
+        if retry.classify(failure.fault) is Verdict.SIGN_IN:
+            transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
+        return False, failure.fault.reply
+    except Exception as error:
+        # The other side is tried all the same, and the page must not wait for ever.
+        logger.exception("connection_test_failed")
+        return False, f"Unexpected {type(error).__name__}: see the workers' log."
+    transport.mark_signed_in()
+    return True, words
+
+
+def _imap_words(account: Account) -> str:
+    endpoint = account.imap_endpoint()
+    with ImapSession.open(
+        endpoint,
+        connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
+        command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
+    ) as session:
+        return without_secrets(session.greeting, endpoint.secrets())
+
+
+def _smtp_words(account: Account) -> str:
+    with SmtpSession.open(account.smtp_endpoint(), patience=Times.from_settings().patience) as session:
+        return session.greeting

@@ -1,0 +1,131 @@
+"""claim -> send -> finalize: for the due rows of an account, or for one row while somebody waits."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.models import Account
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from outbox import claims
+from outbox.claims import Claim
+from outbox.models import OutboxMessage, SendingSwitch
+from outbox.sender import Sender, Times
+from outbox.watch import Clock, SendLease
+
+BUDGET_SECONDS = 45.0  # no new row is claimed later; the rest of a task's time is for the last one
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Report:
+    """What one call of deliver_account did. `more_due`: the budget ended with work left."""
+
+    attempted: int = 0
+    sent: int = 0
+    more_due: bool = False
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def may_send(account_id: int, now: datetime) -> bool:
+    """Whether workers may deliver for this account now: nothing paused, sign-in in order, the server not left alone."""
+    if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
+        return False
+    free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now)
+    return Account.objects.sending().filter(free, pk=account_id).exists()
+
+
+def accounts_with_due_rows(now: datetime) -> list[int]:
+    """Accounts for which a worker would find something to do at this instant."""
+    if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
+        return []
+    free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now)
+    accounts = Account.objects.sending().filter(free)
+    due = OutboxMessage.objects.due(now).filter(account__in=accounts)
+    return list(due.order_by("account_id").values_list("account_id", flat=True).distinct())
+
+
+def deliver_account(
+    account_id: int, budget: float = BUDGET_SECONDS, *, times: Times | None = None, clock: Clock = timezone.now
+) -> Report:
+    """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
+
+    Returns at once when another sender has the account: it finds what we would have found.
+    """
+    times, report, until = times or Times.from_settings(), Report(), time.monotonic() + budget
+    while _has_work(account_id, clock()):
+        if time.monotonic() >= until:
+            report.more_due = True
+            break
+        lease = SendLease.acquire(account_id, worker_name(), times.claim_lease, clock)
+        if lease is None:
+            break
+        # Looking again after the lease is given back: a row that came while we held it found the account taken.
+        _drain(account_id, lease, until, report, times, clock)
+    return report
+
+
+def _has_work(account_id: int, now: datetime) -> bool:
+    return may_send(account_id, now) and OutboxMessage.objects.due(now).filter(account_id=account_id).exists()
+
+
+def _drain(account_id: int, lease: SendLease, until: float, report: Report, times: Times, clock: Clock) -> None:
+    account = Account.objects.with_transports().get(pk=account_id)
+    sender = Sender(account, lease, times=times, clock=clock)
+    try:
+        while time.monotonic() < until and not sender.is_parked and lease.keep() and may_send(account_id, clock()):
+            claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+            if claim is None:
+                break
+            report.attempted += 1
+            report.sent += sender.attempt(claim)
+    finally:
+        sender.close()
+        lease.release()
+
+
+def deliver_one(
+    outbox_id: int, *, patience: float | None = None, times: Times | None = None, clock: Clock = timezone.now
+) -> None:
+    """Deliver a due row now, even where the server is to be left alone. Ask the row for what came of it.
+
+    While a worker holds the account it delivers this row too: wait for that, for at most `patience` seconds.
+    """
+    times = times or Times.from_settings()
+    give_up = time.monotonic() + (settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience)
+    account_id = OutboxMessage.objects.values_list("account_id", flat=True).get(pk=outbox_id)
+    while True:
+        lease = SendLease.acquire(account_id, worker_name(), times.claim_lease, clock)
+        if lease is not None and _attempt_one(outbox_id, account_id, lease, times, clock):
+            return
+        if not _is_underway(outbox_id, clock()) or time.monotonic() >= give_up:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _attempt_one(outbox_id: int, account_id: int, lease: SendLease, times: Times, clock: Clock) -> bool:
+    """True when the claim was ours and the attempt has ended."""
+    sender = Sender(Account.objects.with_transports().get(pk=account_id), lease, times=times, clock=clock)
+    try:
+        claim: Claim | None = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        if claim is not None:
+            sender.attempt(claim)
+        return claim is not None
+    finally:
+        sender.close()
+        lease.release()
+
+
+def _is_underway(outbox_id: int, now: datetime) -> bool:
+    """Another worker has the row, or will take it next."""
+    row = OutboxMessage.objects.filter(pk=outbox_id)
+    return row.sending().exists() or row.due(now).exists()

@@ -1,0 +1,37 @@
+"""The outbox's expected failures. Each code means a different action for whoever asked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """The codes of ApiError, and of `error_code` in an outbox row."""
+
+    VALIDATION = "Validation"  # change the request
+    FEATURE_DISABLED = "FeatureDisabled"  # switch it on, or resume it
+    NETWORK = "Network"  # wait; it is tried again
+    PROVIDER = "Provider"  # read the server's words
+    STORAGE = "Storage"  # mend the database or the disk
+
+
+class OutboxError(Exception):
+    """An expected failure; str(error) is a sentence for a person that says what to do."""
+
+    code: Code = Code.VALIDATION
+
+
+class ValidationFailed(OutboxError):
+    """The request cannot be accepted as it is."""
+
+
+class FeatureDisabled(OutboxError):
+    """Sending is switched off, or paused."""
+
+    code = Code.FEATURE_DISABLED
+
+
+class StorageFailed(OutboxError):
+    """The mail could not be written down, or its stored bytes are gone."""
+
+    code = Code.STORAGE

@@ -1,0 +1,395 @@
+"""SMTP submission, phase by phase; the only user of smtplib. No models, no queries.
+
+smtplib's own `sendmail` hides partial refusals, its `login` prefers CRAM-MD5 and its reply reader waits for ever on a
+server that drips: MAIL, RCPT, DATA, AUTH and the reading of replies are done here, with a deadline for each.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import smtplib
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from mailbox.endpoints import Endpoint, tls_context, xoauth2
+from types import TracebackType
+from typing import TypeVar
+
+from outbox.retry import Fault, Kind, Phase
+from outbox.smtp_replies import Reply, printable, secret_forms, without_secrets
+from outbox.smtp_wire import Lost, Wire
+
+T = TypeVar("T")
+CHUNK = 64 * 1024
+_LONG_LINE = re.compile(rb"[^\n]{1000}")  # 998 and CRLF are the most (RFC 5321 4.5.3.1.6)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait, in seconds. `session` bounds everything before the final dot, so that leases nest."""
+
+    connect: float = 10
+    command: float = 60
+    final_dot: float = 600
+    session: float = 290
+
+
+@dataclass(frozen=True)
+class Envelope:
+    mail_from: str
+    rcpt_to: Sequence[str]
+    smtputf8: bool = False
+
+
+@dataclass
+class Delivery:
+    """What the server said of one mail. `final` is None when DATA was not sent, because of `refused` or `stopped`."""
+
+    accepted: list[str] = field(default_factory=list)
+    refused: dict[str, Reply] = field(default_factory=dict)
+    final: Reply | None = None
+    stopped: bool = False  # before_data said no: nothing was sent
+
+
+class SmtpFailure(Exception):
+    """A session or a mail failed. `refused` holds the recipients refused before that, `alive` whether to go on."""
+
+    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, alive: bool = False) -> None:
+        super().__init__(fault.reply)
+        self.fault = fault
+        self.refused = refused or {}
+        self.alive = alive
+
+
+class Watch:
+    """What the session tells while it goes: where it is, each reply, and that it still waits. Override what matters."""
+
+    def reached(self, phase: Phase) -> None:
+        """A phase begins. May raise, which ends the session."""
+
+    def heard(self, phase: Phase, command: str, reply: str) -> None:
+        """The server answered; both texts are without secrets."""
+
+    def waiting(self) -> None:
+        """Called every few seconds while an answer is waited for. Must not raise."""
+
+
+class SmtpSession:
+    """One signed-in connection that carries any number of mails. Every socket error becomes an SmtpFailure."""
+
+    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+        self._endpoint, self._patience, self._watch = endpoint, patience, watch
+        self._forms = secret_forms(endpoint)
+        self._phase = Phase.CONNECT
+        self._client = smtplib.SMTP(local_hostname="localhost", timeout=patience.command)
+        self._wire: Wire | None = None
+        self._deadline = time.monotonic() + patience.session
+        self.greeting = ""  # the server's words at sign-in
+
+    @classmethod
+    def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
+        """Connect, begin TLS (always, and verified), sign in; raises SmtpFailure."""
+        session = cls(endpoint, patience, watch or Watch())
+        try:
+            session._begin()
+        except BaseException:
+            session.drop()
+            raise
+        return session
+
+    def watch_with(self, watch: Watch) -> None:
+        """The next mail of this session is another row's."""
+        self._watch = watch
+
+    def __enter__(self) -> SmtpSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """QUIT and close. What goes wrong here means nothing: every answer that counts has been read."""
+        if self._wire is not None:
+            try:
+                self._wire.send(b"QUIT\r\n", 5)
+                self._wire.read_reply(5, lambda: None)
+            except (Lost, OSError):
+                pass
+        self.drop()
+
+    def drop(self) -> None:
+        """Close without a word."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
+
+    # --- Opening ------------------------------------------------------------------------------------------------
+    def _begin(self) -> None:
+        endpoint = self._endpoint
+        self._enter(Phase.CONNECT)
+        self._wire = self._guarded(lambda: Wire.connect(endpoint.host, endpoint.port, self._patience.connect))
+        if endpoint.security == "tls":
+            self._wrap()
+        self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
+        self._expect("", self._read(), 220)
+        self._ehlo()
+        if endpoint.security != "tls":
+            self._starttls()
+        self._enter(Phase.AUTH)
+        self._sign_in()
+
+    def _wrap(self) -> None:
+        self._enter(Phase.TLS)
+        wire = self._connected()
+        try:
+            context = tls_context(self._endpoint)
+        except (ssl.SSLError, ValueError) as error:
+            raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
+        self._guarded(lambda: wire.wrap(context, self._endpoint.host, self._patience.connect))
+
+    def _starttls(self) -> None:
+        if not self._client.has_extn("starttls"):
+            # Either a wrong port or someone in the middle who removed it: never go on in the clear.
+            raise self._failure(
+                Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
+            )
+        self._enter(Phase.TLS)
+        self._expect("STARTTLS", self._command("STARTTLS"), 220)
+        if self._connected().has_unread():
+            # Bytes in the clear behind the 220 are somebody else's (CVE-2011-0411).
+            raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
+        self._wrap()
+        self._ehlo()
+
+    def _ehlo(self) -> None:
+        name = self._connected().local_literal()
+        reply = self._command(f"EHLO {name}")
+        self._expect("EHLO", reply, 250)
+        self._client.esmtp_features.clear()
+        for line in reply.text.splitlines()[1:]:
+            keyword, _, parameters = line.strip().partition(" ")
+            keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
+            known = self._client.esmtp_features.get(keyword.lower(), "")
+            self._client.esmtp_features[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
+
+    def _sign_in(self) -> None:
+        offered = set(self._client.esmtp_features.get("auth", "").upper().split())
+        endpoint = self._endpoint
+        if endpoint.oauth_token is not None:
+            reply = self._xoauth2(endpoint.user, endpoint.oauth_token)
+        elif "PLAIN" in offered:
+            reply = self._command(
+                f"AUTH PLAIN {_b64(f'{chr(0)}{endpoint.user}{chr(0)}{endpoint.password}')}", "AUTH PLAIN"
+            )
+        elif "LOGIN" in offered:
+            reply = self._login(endpoint.user, endpoint.password or "")
+        else:
+            words = ", ".join(sorted(offered)) or "no sign-in at all"
+            raise self._failure(Kind.LOCAL, f"The server offers neither AUTH PLAIN nor LOGIN (it offers {words}).")
+        self._expect("AUTH", reply, 235)
+        self.greeting = str(reply)
+
+    def _login(self, user: str, password: str) -> Reply:
+        reply = self._command("AUTH LOGIN")
+        for secret in (user, password):
+            if reply.code != 334:
+                break
+            reply = self._command(_b64(secret), "(secret)")
+        return reply
+
+    def _xoauth2(self, user: str, token: str) -> Reply:
+        """A refusal comes as 334 with JSON in base64, and the 535 only after an empty answer; keep both words."""
+        reply = self._command(f"AUTH XOAUTH2 {_b64(xoauth2(user, token))}", "AUTH XOAUTH2")
+        if reply.code != 334:
+            return reply
+        try:
+            details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
+        except ValueError:
+            details = reply.text
+        final = self._command("", "(empty)")
+        return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
+
+    # --- One mail -----------------------------------------------------------------------------------------------
+    def deliver(self, envelope: Envelope, content: bytes, before_data: Callable[[Delivery], bool]) -> Delivery:
+        """Send one mail. `before_data` commits "data"; when it answers False the mail is left.
+
+        Raises SmtpFailure; `alive` then says whether the session can carry another mail. A refused recipient is no
+        failure but part of the answer.
+        """
+        delivery = Delivery()
+        try:
+            self._envelope(envelope, content, delivery)
+            if not delivery.accepted:
+                self._reset()
+                return delivery
+            if not before_data(delivery):
+                delivery.stopped = True
+                self._reset()
+                return delivery
+            delivery.final = self._data(content)
+        except SmtpFailure as failure:
+            failure.refused = delivery.refused
+            failure.alive = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
+            if failure.alive:
+                failure.alive = self._reset()
+            raise
+        self._enter(Phase.ACCEPTED)
+        return delivery
+
+    def _envelope(self, envelope: Envelope, content: bytes, delivery: Delivery) -> None:
+        self._enter(Phase.MAIL)
+        self._expect(
+            "MAIL", self._command(f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, content)}"), 250
+        )
+        self._enter(Phase.RCPT)
+        for address in envelope.rcpt_to:
+            reply = self._command(f"RCPT TO:<{address}>")
+            if reply.code in (250, 251, 252):
+                delivery.accepted.append(address)
+            elif reply.code == 421:  # the server closes: this is no word on the recipient
+                self._expect("RCPT", reply, 250)
+            elif reply.code >= 400:
+                delivery.refused[address] = reply
+            else:
+                raise self._failure(Kind.PROTOCOL, str(reply))
+
+    def _parameters(self, envelope: Envelope, content: bytes) -> str:
+        parameters = ""
+        if self._client.has_extn("size"):
+            limit = self._client.esmtp_features["size"].split()
+            if limit and limit[0].isdigit() and 0 < int(limit[0]) < len(content):
+                raise self._failure(
+                    Kind.LOCAL, f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less."
+                )
+            parameters += f" SIZE={len(content)}"
+        if _LONG_LINE.search(content):
+            raise self._failure(Kind.LOCAL, "The mail has a line of more than 998 bytes and cannot be sent as it is.")
+        if not content.isascii() and self._client.has_extn("8bitmime"):
+            parameters += " BODY=8BITMIME"
+        if envelope.smtputf8:
+            if not self._client.has_extn("smtputf8"):
+                raise self._failure(
+                    Kind.LOCAL, "The server does not offer SMTPUTF8, which an address of this mail needs: use another."
+                )
+            parameters += " SMTPUTF8"
+        return parameters
+
+    def _data(self, content: bytes) -> Reply:
+        self._phase = Phase.DATA  # from here on, silence is uncertainty
+        self._expect("DATA", self._command("DATA"), 354)
+        wire = self._connected()
+        try:
+            for chunk in _chunks(_dot_stuffed(content) + b".\r\n"):
+                wire.send(chunk, self._left())
+                self._watch.waiting()
+        except (Lost, OSError) as error:
+            # A server that has had enough may have said so before it closed; then nothing was taken for certain.
+            if (said := wire.last_words()) and said.code >= 400:
+                self._note("(body)", said)
+                raise self._refusal(said) from error
+            raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error
+        reply = self._read(self._patience.final_dot)
+        self._note("(end of mail)", reply)
+        if 200 <= reply.code < 300:
+            return reply
+        raise self._refusal(reply)
+
+    def _reset(self) -> bool:
+        """RSET, so that the next mail starts afresh; False when the session is of no more use."""
+        try:
+            return self._command("RSET").code == 250
+        except SmtpFailure:
+            self.drop()
+            return False
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None
+
+    # --- Words and answers --------------------------------------------------------------------------------------
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._watch.reached(phase)
+
+    def _command(self, line: str, shown: str | None = None) -> Reply:
+        if "\r" in line or "\n" in line:
+            raise ValueError("A command is one line.")
+        wire = self._connected()
+        self._guarded(lambda: wire.send(f"{line}\r\n".encode(), self._left()))
+        reply = self._read()
+        self._note(line if shown is None else shown, reply)
+        return reply
+
+    def _read(self, patience: float | None = None) -> Reply:
+        seconds = self._left() if patience is None else patience
+        wire = self._connected()
+        reply = self._guarded(lambda: wire.read_reply(seconds, self._watch.waiting))
+        return Reply(reply.code, self._clean(reply.text))
+
+    def _left(self) -> float:
+        return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
+
+    def _note(self, command: str, reply: Reply) -> None:
+        self._watch.heard(self._phase, self._clean(command), str(reply))
+
+    def _expect(self, command: str, reply: Reply, code: int) -> None:
+        if not command:
+            self._note("(greeting)", reply)
+        if reply.code != code:
+            raise self._refusal(reply)
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            raise self._failure(Kind.NETWORK, "The connection is closed.")
+        return self._wire
+
+    def _clean(self, text: str) -> str:
+        return printable(without_secrets(text, self._forms))
+
+    def _refusal(self, reply: Reply) -> SmtpFailure:
+        kind = Kind.REPLY if reply.code >= 400 else Kind.PROTOCOL
+        return SmtpFailure(Fault(self._phase, kind, str(reply), reply.code))
+
+    def _failure(self, kind: Kind, words: str) -> SmtpFailure:
+        return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
+
+    def _guarded(self, act: Callable[[], T]) -> T:
+        """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
+        host = f"{self._endpoint.host}:{self._endpoint.port}"
+        try:
+            return act()
+        except Lost as error:
+            raise self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error)) from error
+        except ssl.SSLCertVerificationError as error:
+            words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
+            raise self._failure(Kind.NETWORK, words) from error
+        except ssl.SSLError as error:
+            raise self._failure(Kind.NETWORK, f"TLS with {host} failed: {error.reason or error}.") from error
+        except TimeoutError as error:
+            raise self._failure(Kind.NETWORK, f"{host} did not answer in time.") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
+            raise self._failure(Kind.NETWORK, f"{host} cannot be reached: {error}.") from error
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
+
+
+def _dot_stuffed(content: bytes) -> bytes:
+    """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
+    if re.search(rb"(?<!\r)\n|\r(?!\n)", content):  # a bare CR or LF is how mails are smuggled: none goes out
+        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+    if not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    if content.startswith(b"."):
+        content = b"." + content
+    return content.replace(b"\r\n.", b"\r\n..")
+
+
+def _chunks(content: bytes) -> list[memoryview]:
+    view = memoryview(content)
+    return [view[start : start + CHUNK] for start in range(0, len(view), CHUNK)]

@@ -1,0 +1,63 @@
+"""Replies of SMTP servers as data, and what must not be kept of them. Pure."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from mailbox.endpoints import Endpoint, xoauth2
+
+MAX_REPLY_CHARACTERS = 2000
+MAX_REPLY_BYTES = 64 * 1024
+MAX_REPLY_LINES = 200
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's reply: its code, and its words as one text without codes."""
+
+    code: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}".rstrip()
+
+
+class Garbage(Exception):
+    """What arrived is no SMTP reply; str() holds its beginning."""
+
+
+def parse_line(line: bytes) -> tuple[int, bool, str]:
+    """(code, whether more lines follow, words) of one reply line without its end (RFC 5321 4.2.1); raises Garbage."""
+    if not (found := _LINE.fullmatch(line)):
+        raise Garbage(printable(line[:200].decode("utf-8", "replace")))
+    return int(found[1]), found[2] == b"-", (found[3] or b"").decode("utf-8", "replace")
+
+
+def joined(code: int, texts: Iterable[str]) -> Reply:
+    return Reply(code, printable("\n".join(texts).strip()))
+
+
+def printable(text: str) -> str:
+    """What a database and a page can hold: no control characters, of bounded length."""
+    return _UNPRINTABLE.sub("\ufffd", text)[:MAX_REPLY_CHARACTERS]
+
+
+def secret_forms(endpoint: Endpoint) -> list[str]:
+    """The secrets in every form that a server might echo: as typed, and as SASL sends them."""
+    forms: list[str] = []
+    for secret in endpoint.secrets():
+        plain = f"\0{endpoint.user}\0{secret}"
+        for text in (secret, plain, xoauth2(endpoint.user, secret)):
+            forms += [text, base64.b64encode(text.encode()).decode("ascii")]
+    return sorted(set(forms), key=len, reverse=True)
+
+
+def without_secrets(text: str, forms: Sequence[str]) -> str:
+    """Replace each secret that occurs; servers do echo command lines in their refusals."""
+    for form in forms:
+        text = text.replace(form, "***")
+    return text

@@ -1,0 +1,74 @@
+"""django-q2's entry points of the outbox, and the functions that queue them. Ids only.
+
+django-q2 is a clock and a process pool, never the truth: each task may run twice or be killed at any instruction, and
+what it forgets, sweep() finds.
+"""
+
+from __future__ import annotations
+
+from mailbox.models import Account, Transport
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from outbox import claims, connection_test, delivery
+from outbox.models import OutboxMessage
+
+
+def deliver_account(account_id: int) -> dict[str, int]:
+    """Deliver what is due of one account, within a budget; queue the rest."""
+    report = delivery.deliver_account(account_id, delivery.BUDGET_SECONDS)
+    if report.more_due:
+        queue_delivery(account_id)
+    return {"attempted": report.attempted, "sent": report.sent}
+
+
+def sweep() -> dict[str, int]:
+    """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
+    now = timezone.now()
+    given_back, uncertain = claims.recover(now)
+    account_ids = delivery.accounts_with_due_rows(now)
+    for account_id in account_ids:
+        queue_delivery(account_id)
+    return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}
+
+
+def run_connection_test(test_id: int) -> None:
+    """Log in on both transports of a ConnectionTest and keep the servers' words."""
+    account_id = connection_test.run(test_id)
+    if account_id is not None and OutboxMessage.objects.due(timezone.now()).filter(account_id=account_id).exists():
+        queue_delivery(account_id)
+
+
+def queue_delivery(account_id: int) -> None:
+    """Have a worker deliver what is due of the account, once the present transaction has committed."""
+    _queue("deliver_account", account_id)
+
+
+def queue_connection_test(test_id: int) -> None:
+    """Have a worker run a ConnectionTest, once the present transaction has committed."""
+    _queue("run_connection_test", test_id)
+
+
+def queue_sign_in_recovered(account_id: int) -> None:
+    """The account's SMTP credentials changed: forget the refusal, lift the holds that waited for it, deliver."""
+    with transaction.atomic():
+        smtp = Account.objects.filter(pk=account_id).values("smtp_id")
+        parked = Q(needs_sign_in_since__isnull=False) | Q(next_allowed_at__isnull=False) | Q(failure_count__gt=0)
+        Transport.objects.filter(parked, pk__in=smtp).update(
+            needs_sign_in_since=None, next_allowed_at=None, failure_count=0
+        )
+        claims.lift_sign_in_holds(account_id, timezone.now())
+        queue_delivery(account_id)
+
+
+def _queue(name: str, *ids: int) -> None:
+    options: dict[str, Any] = {
+        "task_name": f"{name} {' '.join(map(str, ids))}",
+        "timeout": settings.TASK_TIMEOUT_SECONDS,
+    }
+    transaction.on_commit(lambda: async_task(f"outbox.tasks.{name}", *ids, q_options=options))

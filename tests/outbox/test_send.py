@@ -1,0 +1,52 @@
+"""send, reply, queue and retry_outbox against real servers: what the server got is what was asked."""
+
+from __future__ import annotations
+
+import base64
+import email
+import email.policy
+from collections.abc import Callable
+from mailbox.models import Account
+from tests.servers.dovecot import Dovecot
+from tests.servers.smtp import SmtpServer
+
+import pytest
+from outbox import api
+from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.policy import AttachmentInput
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_mail_goes_out_over_starttls_through_dovecot(make_account: Callable[..., Account], sink: SmtpServer) -> None:
+    account = make_account(display_name="Ann Ödmark")
+
+    response = api.send(account.pk, "Bob <bob@example.test>", "Hello", "A text.\n.\n..dots\n")
+
+    assert response.ok and response.data, response
+    assert response.data.status == "sent"
+    assert response.data.provider_message_id == f"<outbox-{response.data.outbox_id}-0@prx-email.local>"
+    (mail,) = sink.mails()
+    message = email.message_from_bytes(mail.submitted, policy=email.policy.default)
+    assert mail.mail_from == account.email and mail.rcpt_tos == ["bob@example.test"]
+    assert message["Message-ID"] == response.data.provider_message_id
+    assert message.get_content() == "A text.\r\n.\r\n..dots\r\n".replace("\r\n", "\n")
+    attempt = DeliveryAttempt.objects.get()
+    assert (attempt.phase, attempt.outcome) == ("accepted", "accepted")
+
+
+def test_an_attachment_arrives_byte_for_byte(
+    account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]
+) -> None:
+    server = smtp_server("tls")
+    content = bytes(range(256)) * 100
+    attachment = AttachmentInput("Übersicht.pdf", "application/pdf", base64=base64.b64encode(content).decode())
+
+    response = api.send(account_on(server).pk, "bob@example.test", "Report", "See the file.", attachment)
+
+    assert response.ok
+    (mail,) = server.mails()
+    (part,) = email.message_from_bytes(mail.raw, policy=email.policy.default).iter_attachments()
+    assert part.get_filename() == "Übersicht.pdf" and part.get_content() == content
+    row = OutboxMessage.objects.get()
+    assert row.attachment_rows.get().size == len(content)
