@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -133,9 +133,10 @@ def commands(address: Address) -> list[Child]:
 
 
 class Launcher:
-    def __init__(self, address: Address, *, stop_seconds: float) -> None:
+    def __init__(self, address: Address, *, stop_seconds: float, welcome: str = "") -> None:
         self.address = address
         self.stop_seconds = stop_seconds
+        self.welcome = welcome
         self.children = commands(address)
         self.stops_asked = 0
 
@@ -149,7 +150,7 @@ class Launcher:
         while not self.stops_asked and not any(child.has_ended for child in self.children):
             if not announced and self.address.answers():
                 announced = True
-                say(f"Ready: {self.address.url}  (Ctrl-C stops)")
+                say(self.welcome + f"Ready: {self.address.url}  (Ctrl-C stops)")
             time.sleep(0.2)
         ended = [child for child in self.children if child.has_ended]
         for child in ended:
@@ -178,7 +179,8 @@ class Launcher:
         return was_drained
 
 
-def main() -> int:
+def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") -> int:
+    """`before_start` runs when the database is ready; `welcome` is printed when the site answers."""
     try:
         address = Address.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
         stop_seconds = env.integer("PRX_EMAIL_STOP_SECONDS", 30, minimum=1)
@@ -191,7 +193,8 @@ def main() -> int:
     prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
     if prepared.returncode:
         return prepared.returncode
-    return Launcher(address, stop_seconds=stop_seconds).run()
+    before_start()
+    return Launcher(address, stop_seconds=stop_seconds, welcome=welcome).run()
 
 
 if __name__ == "__main__":

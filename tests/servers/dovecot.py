@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 from tests.servers.smtp import SmtpServer
 
 imaplib._MAXLINE = 10_000_000  # type: ignore[attr-defined]  # its limit of 1 MB a line is shorter than a long FETCH
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Dovecot:
@@ -45,6 +49,7 @@ class Dovecot:
         self.certificates = make_certificates(folder)
         self.ca_pem = self.certificates.ca_pem
         self._choose_ports()
+        self._master: subprocess.Popen[bytes] | None = None
 
     def _prepare_folder(self) -> None:
         self.folder.chmod(0o755)
@@ -67,19 +72,35 @@ class Dovecot:
     def start(self) -> Dovecot:
         """Run in the foreground, as our child: a daemon would keep our pipes open and outlive a killed test run."""
         with (self.folder / "log/dovecot.log").open("ab") as log:
-            self._master = subprocess.Popen(
-                [self.binary, "-F", "-c", str(self.config)], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            self._master = master = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "prx_email_site.orphans",
+                    str(os.getpid()),
+                    self.binary,
+                    "-F",
+                    "-c",
+                    str(self.config),
+                ],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         ports = (self.imap_port, self.submission_port, self.submissions_port)
         try:
-            wait_until(lambda: self._master.poll() is not None or all(map(answers, ports)), seconds=20, what="Dovecot")
+            wait_until(lambda: master.poll() is not None or all(map(answers, ports)), seconds=20, what="Dovecot")
         except TimeoutError as error:
             raise RuntimeError(f"Dovecot {self.version} does not answer: {self.log()}") from error
-        if self._master.poll() is not None:
+        if master.poll() is not None:
             raise RuntimeError(f"Dovecot {self.version} does not start: {self.log()}")
         return self
 
     def stop(self) -> None:
+        if self._master is None:
+            return
         self._master.terminate()
         try:
             self._master.wait(10)
