@@ -6,14 +6,14 @@ and the policy. A superuser may everything. Views ask here and nowhere else.
 
 from __future__ import annotations
 
+from mailbox.models import Account, AccountGrant
+from mailbox.models.accounts import AccountQuerySet
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404
-
-from mailbox.models import Account, AccountGrant
-from mailbox.models.accounts import AccountQuerySet
 
 Role = AccountGrant.Role
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMINISTRATOR)
@@ -57,8 +57,18 @@ def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) ->
 
 
 def make_groups(**_: Any) -> None:
-    """Make the three groups with their permissions; runs after each migrate and changes nothing the second time."""
+    """Make the three groups with their permissions; runs after each migrate and changes nothing the second time.
+
+    Administrators also get what the admin asks for: everything of the two apps, and users (but not superusers: see
+    admin_users). They enter the admin only when marked as staff.
+    """
     for index, role in enumerate(ROLES):
         group, _made = Group.objects.get_or_create(name=role.value)
         codenames = [PERMISSION_OF[each].removeprefix("mailbox.") for each in ROLES[: index + 1]]
-        group.permissions.add(*Permission.objects.filter(content_type__app_label="mailbox", codename__in=codenames))
+        permissions = Q(content_type__app_label="mailbox", codename__in=codenames)
+        if role == Role.ADMINISTRATOR:
+            permissions |= Q(content_type__app_label__in=["mailbox", "outbox"])
+            permissions |= Q(
+                content_type__app_label="auth", codename__in=["view_user", "add_user", "change_user", "view_group"]
+            )
+        group.permissions.add(*Permission.objects.filter(permissions))

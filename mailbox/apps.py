@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 
@@ -9,6 +9,7 @@ class MailboxConfig(AppConfig):
     def ready(self) -> None:
         from mailbox import access
 
-        # dispatch after auth's own receiver, which makes the permissions: receivers run in the order of connection,
-        # and django.contrib.auth stands above us in INSTALLED_APPS.
-        post_migrate.connect(access.make_groups, sender=self, dispatch_uid="mailbox.access.make_groups")
+        # After auth's own receiver, which makes the permissions: receivers run in the order of connection, and
+        # django.contrib.auth stands above us in INSTALLED_APPS. With the last app, when all permissions are there.
+        last = [config for config in apps.get_app_configs() if config.models_module][-1]
+        post_migrate.connect(access.make_groups, sender=last, dispatch_uid="mailbox.access.make_groups")

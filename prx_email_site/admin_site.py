@@ -1,9 +1,40 @@
-"""The admin site: Django's, with its name and without django-q2's Schedule and Task editing."""
+"""The admin site: Django's, behind our own sign-in, and without django-q2's Schedule and Task editing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.db.models.base import ModelBase
+from django.http import HttpRequest, HttpResponse
 
 
 class PrxAdminSite(admin.AdminSite):
     site_header = "PRX-Email administration"
     site_title = "PRX-Email"
     index_title = "Every table"
+    enable_nav_sidebar = False
+
+    def register(
+        self,
+        model_or_iterable: type[Model] | Iterable[type[Model]],
+        admin_class: type[admin.ModelAdmin[Any]] | None = None,
+        **options: Any,
+    ) -> None:
+        """Refuse django-q2's own admin: its schedules run any dotted function, its tasks can be submitted again."""
+        models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else list(model_or_iterable)
+        harmless = getattr(admin_class, "is_harmless", False)
+        kept = [model for model in models if harmless or model._meta.app_label != "django_q"]
+        super().register(kept, admin_class, **options)
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """One sign-in page for everything; who is signed in and no staff is told so instead of asked again."""
+        if request.user.is_authenticated and not self.has_permission(request):
+            raise PermissionDenied(
+                "The administration is open to staff only; an administrator ticks “staff” for a user."
+            )
+        return redirect_to_login(request.GET.get("next") or request.get_full_path())

@@ -1,0 +1,39 @@
+"""The admin's form of a transport: a new secret may be set, the stored one is never shown."""
+
+from __future__ import annotations
+
+from mailbox.forms import SecretField, put_secret
+from mailbox.models import Transport
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+if TYPE_CHECKING:
+    ModelForm = forms.ModelForm[Transport]
+else:
+    ModelForm = forms.ModelForm
+
+
+class TransportForm(ModelForm):
+    new_password = SecretField(help_text="Leave both empty to keep the stored secret.")
+    new_oauth_token = SecretField(label="New OAuth token")
+
+    class Meta:
+        model = Transport
+        fields = ("host", "port", "security", "user")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        try:
+            put_secret(self.instance, cleaned.get("new_password") or "", cleaned.get("new_oauth_token") or "")
+        except ValidationError as error:
+            self.add_error("new_password", error)
+        return cleaned
+
+    def validate_constraints(self) -> None:
+        """All of them: ModelForm leaves out those on columns without a field, and the secrets' are such."""
+        try:
+            self.instance.validate_constraints(exclude=set(self.errors))
+        except ValidationError as error:
+            self.add_error(None, error)

@@ -1,0 +1,57 @@
+"""Admin of users, with the roles they have for some accounts. A role for all accounts is a group of theirs."""
+
+from __future__ import annotations
+
+from mailbox.admin_tables import ModelAdmin, OfAccount, TabularInline
+from mailbox.models import AccountGrant
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+
+class GrantInline(TabularInline):
+    model = AccountGrant
+    extra = 0
+    autocomplete_fields = ("account",)
+
+
+if TYPE_CHECKING:
+    DjangoUserAdmin = UserAdmin[User]
+else:
+    DjangoUserAdmin = UserAdmin
+
+
+class SafeUserAdmin(DjangoUserAdmin):
+    """Django lets whoever may change users make themselves superuser. Here only a superuser makes superusers."""
+
+    inlines = (GrantInline,)
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        fields = tuple(super().get_readonly_fields(request, obj))
+        return fields if _is_superuser(request) else (*fields, "is_superuser", "user_permissions")
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        above = obj is not None and obj.is_superuser and not _is_superuser(request)
+        return not above and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        above = obj is not None and obj.is_superuser and not _is_superuser(request)
+        return not above and super().has_delete_permission(request, obj)
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()  # grants come after the user is there
+
+
+class GrantAdmin(ModelAdmin):
+    list_display = ("user", "account", "role")
+    list_filter = ("role", OfAccount)
+    search_fields = ("user__username", "account__email")
+    list_select_related = ("user", "account")
+    autocomplete_fields = ("user", "account")
+
+
+def _is_superuser(request: HttpRequest) -> bool:
+    return bool(getattr(request.user, "is_superuser", False))

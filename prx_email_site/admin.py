@@ -1,0 +1,22 @@
+"""What failed among the workers' tasks, to be read. Nothing of django-q2 can be edited here."""
+
+from mailbox.admin_tables import ReadOnlyAdmin
+
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import Model
+
+
+class FailureAdmin(ReadOnlyAdmin):
+    list_display = ("name", "func", "started", "stopped", "short_result")
+    list_filter = ("func",)
+    search_fields = ("name", "func")
+    fields = ("name", "func", "started", "stopped", "attempt_count", "result")
+    ordering = ("-stopped",)
+
+    @admin.display(description="result")
+    def short_result(self, failure: Model) -> str:
+        return str(getattr(failure, "result", ""))[:160]
+
+
+admin.site.register(apps.get_model("django_q", "Failure"), FailureAdmin)
