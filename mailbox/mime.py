@@ -76,13 +76,14 @@ class _Layout:
     html: Part | None
     attachments: tuple[Part, ...]
     is_broken: bool  # the structure hides sections that can only be found in the raw text
+    defects: tuple[str, ...] = ()
 
 
 def parse(raw: bytes) -> ParsedMessage:
     """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
     root = mime_tree.read_tree(raw)
     layout = _layout(root)
-    defects = list(mime_tree.defects(root))
+    defects = [*mime_tree.defects(root), *layout.defects]
     body_text = _body(layout.text, defects)
     body_html = _body(layout.html, defects)
     if layout.is_broken:
@@ -149,12 +150,15 @@ def _layout(root: Part) -> _Layout:
     html: Part | None = None
     attached: list[Part] = []
     is_broken = False
+    defects: list[str] = []
     named_text: Part | None = None
     for count, part in enumerate(mime_tree.leaves(root)):
         if count >= _MAX_PARTS:
-            is_broken = True
+            defects.append("TooManyParts")
             break
-        if part.is_unreadable_multipart or part.is_opaque:
+        if part.is_opaque:
+            defects.append("NestingTooDeep")
+        if part.is_unreadable_multipart:
             is_broken = True
             if part is root:
                 continue
@@ -171,7 +175,7 @@ def _layout(root: Part) -> _Layout:
         # Some senders give even the body a file name.
         text = named_text
         attached.remove(named_text)
-    return _Layout(text, html, tuple(attached), is_broken)
+    return _Layout(text, html, tuple(attached), is_broken, tuple(defects))
 
 
 def _disposition(part: Part) -> str:

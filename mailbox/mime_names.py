@@ -72,9 +72,9 @@ def safe_filename(stated: str, content_type: str, position: int) -> str:
 
     `stated` is what the mail says, "" when nothing; `position` counts from 0 and tells nameless parts apart.
     """
-    name = _INVISIBLE.sub("", mime_text.storable(mime_text.unfold(stated)))
+    name = mime_text.storable(_INVISIBLE.sub("", re.sub(r"[\r\n\t]+ *", " ", stated)))
     name = re.split(r"[/\\]", name)[-1].strip()
-    name = re.sub(r'[:*?"<>|]', "_", name).strip(" .") if not name.strip(". ") else re.sub(r'[:*?"<>|]', "_", name)
+    name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""
     if not name:
         return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_EXTENSIONS.get(content_type, '.bin')}"
     return _shortened(name)

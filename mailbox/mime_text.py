@@ -50,7 +50,7 @@ _NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "un
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
-_CONTROLS = re.compile("[\x00-\x1f\x7f\u2028\u2029]+")
+_CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 _FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
@@ -72,7 +72,7 @@ def codec_for(label: str) -> str | None:
         found = codecs.lookup(name)
     except (LookupError, ValueError):
         return None
-    if not getattr(found, "_is_text_encoding", True) or found.name in _NOT_CHARSETS:
+    if not getattr(found, "_is_text_encoding", True) or found.name.replace("-", "_") in _NOT_CHARSETS:
         return None
     return _LARGER.get(found.name, found.name)
 
@@ -135,8 +135,8 @@ def header_text(value: str) -> str:
 
 
 def unfold(value: str) -> str:
-    """One line: RFC 5322 folds and what else is a control character become one space."""
-    return _CONTROLS.sub(" ", _FOLD.sub(" ", value)).strip()
+    """One line: RFC 5322 folds and what else is a control character become one space, NUL U+FFFD."""
+    return storable(_CONTROLS.sub(" ", _FOLD.sub(" ", value)).strip())
 
 
 def decode_words(value: str) -> str:

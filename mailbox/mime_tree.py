@@ -74,7 +74,7 @@ class Part(Message):
             charset, _language, text = value
             octets = str(text).encode("latin-1", "ignore") if not _beyond_latin(str(text)) else str(text).encode()
             return mime_text.storable(mime_text.decode_text(octets, charset or "")[0])
-        return mime_text.decode_words(mime_text.unfold(str(value)))
+        return mime_text.decode_words(str(value))
 
     def octets(self) -> tuple[bytes, bool]:
         """The part's content with its transfer encoding undone, and whether that encoding was sound."""

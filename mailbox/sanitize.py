@@ -29,20 +29,20 @@ MAX_TAGS = 25_000  # likewise: markup this dense takes a second
 MAX_IMAGE_BYTES = 5_000_000
 MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
 
-_BLOCKS = (
-    "address article aside blockquote br center caption col colgroup dd details div dl dt figcaption figure footer h1 h2"
-    " h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul wbr"
-)
-_INLINES = (
-    "a abbr acronym b bdi bdo big cite code del dfn em font i img ins kbd mark q s samp small span strike strong sub"
-    " sup time tt u var"
-)
-TAGS = frozenset((_BLOCKS + " " + _INLINES).split())
-# These go with all they hold; other unknown tags go and their text stays.
-UNSHOWN = frozenset(
-    "applet audio canvas embed frame frameset iframe math noembed noframes noscript object option script select style"
-    " svg template textarea title video xml xmp".split()
-)
+_BLOCKS = """
+    address article aside blockquote br center caption col colgroup dd details div dl dt figcaption figure footer h1 h2
+    h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul wbr
+"""
+_INLINES = """
+    a abbr acronym b bdi bdo big cite code del dfn em font i img ins kbd mark q s samp small span strike strong sub sup
+    time tt u var
+"""
+_UNSHOWN = """
+    applet audio canvas embed frame frameset iframe math noembed noframes noscript object option script select style svg
+    template textarea title video xml xmp
+"""
+TAGS = frozenset((_BLOCKS + _INLINES).split())
+UNSHOWN = frozenset(_UNSHOWN.split())  # these go with all they hold; other unknown tags go and their text stays
 _COMMON = {"align", "bgcolor", "dir", "height", "lang", "style", "title", "valign", "width"}
 _ATTRIBUTES = {
     "*": _COMMON,
@@ -80,7 +80,7 @@ html {{ background: #fff; color: #1c1e21; color-scheme: light; }}
 body {{ margin: 16px; font: 14px/1.45 system-ui, sans-serif; overflow-wrap: anywhere; }}
 img {{ max-width: 100%; }} img:not([height]) {{ height: auto; }}
 table {{ max-width: 100%; }} td, th {{ overflow-wrap: break-word; }}
-pre, .text {{ white-space: pre-wrap; font-family: ui-monospace, monospace; margin: 0; }}
+pre {{ white-space: pre-wrap; }}
 blockquote {{ margin: 4px 0 4px 4px; padding-left: 10px; border-left: 3px solid #c9ced6; color: #4a5160; }}
 a {{ color: #0b57d0; }}
 .note {{ margin-top: 16px; padding: 8px 12px; border: 1px solid #c9ced6; color: #4a5160; }}
@@ -149,7 +149,7 @@ def text_to_html(text: str) -> str:
     pieces.append("</blockquote>" * depth)
     if len(text) > MAX_HTML:
         pieces.append(_CUT_NOTE)
-    return _document(f'<div class="text">{"".join(pieces)}</div>', "")
+    return _document(f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>', "")
 
 
 _ADDRESS_IN_TEXT = re.compile(
