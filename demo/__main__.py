@@ -12,13 +12,14 @@ import signal
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from demo.samples import sample_messages
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
-from tests.servers.smtp import SmtpServer
+from tests.servers.smtp import SinkMail, SmtpServer
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "var" / "demo"
@@ -29,7 +30,7 @@ TOKEN_DAYS = 30
 WELCOME = f"""
 The demo: two mailboxes on a Dovecot of its own. Nothing leaves this machine.
   Sign in as            {ADMIN} / {ADMIN_PASSWORD}
-  Mailboxes             {ANN} (password) and {BOB} (OAuth token); mail to either arrives in both worlds
+  Mailboxes             {ANN} (password) and {BOB} (OAuth token); they can write to each other
   See a send refused    write to anyone@refuse.example: the server says 550 and the mail waits for a decision
   See a send retried    write to anyone@slow.example: the server says 451 three times, then takes it
 """
@@ -58,6 +59,12 @@ def script(sink: SmtpServer) -> None:
     """Two domains show what goes wrong in real life. Rules count for the whole sink."""
     sink.refuse("RCPT", "550 5.1.1 There is nobody of that name here", containing="@refuse.example")
     sink.refuse("RCPT", "451 4.7.1 Greylisted, please try again later", containing="@slow.example", times=3)
+
+
+def deliver_at_home(dovecot: Dovecot, mail: SinkMail) -> None:
+    """Mail to one of the two mailboxes arrives there; all other mail ends here."""
+    for user in {address.lower() for address in mail.rcpt_tos} & {ANN, BOB}:
+        dovecot.append(user, "INBOX", mail.raw)
 
 
 def add_accounts(dovecot: Dovecot) -> None:
@@ -120,6 +127,7 @@ def main() -> int:
             dovecot.start()
             fill(dovecot)
             script(sink)
+            sink.deliver = partial(deliver_at_home, dovecot)
             return launch.main(before_start=lambda: add_accounts(dovecot), welcome=WELCOME)
         finally:
             dovecot.stop()

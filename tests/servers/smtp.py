@@ -10,6 +10,7 @@ import contextlib
 import re
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.servers.certificates import Certificates
@@ -51,6 +52,7 @@ class SmtpServer:
     port: int = 0
     commands: list[str] = field(default_factory=list)
     connections: int = 0
+    deliver: Callable[[SinkMail], None] | None = None  # called with each mail that is taken, before the 250
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -121,6 +123,8 @@ class SmtpServer:
     def keep(self, mail: SinkMail) -> None:
         with self._lock:
             self._mails.append(mail)
+        if self.deliver:
+            self.deliver(mail)
 
     def fault(self, command: str, line: str) -> Fault | None:
         with self._lock:
