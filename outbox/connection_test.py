@@ -15,7 +15,8 @@ from django.utils import timezone
 from outbox import claims, retry
 from outbox.retry import Verdict
 from outbox.sender import Times
-from outbox.smtp import SmtpFailure, SmtpSession
+from outbox.smtp import SmtpSession
+from outbox.smtp_conversation import SmtpFailure
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,8 @@ from outbox.claims import Claim, Ending
 from outbox.errors import Code
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
-from outbox.smtp import Delivery, Envelope, Patience, SmtpFailure, SmtpSession
+from outbox.smtp import Delivery, Envelope, SmtpSession
+from outbox.smtp_conversation import Patience, SmtpFailure
 from outbox.watch import AttemptWatch, ClaimLost, Clock, SendLease
 
 logger = logging.getLogger(__name__)

@@ -1,39 +1,25 @@
-"""SMTP submission, phase by phase; the only user of smtplib. No models, no queries.
+"""SMTP submission, phase by phase: connect, tls, auth, mail, rcpt, data, accepted. No models, no queries.
 
-smtplib's own `sendmail` hides partial refusals, its `login` prefers CRAM-MD5 and its reply reader waits for ever on a
-server that drips: MAIL, RCPT, DATA, AUTH and the reading of replies are done here, with a deadline for each.
+Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-MD5, and see smtp_conversation.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-import smtplib
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from mailbox.endpoints import Endpoint, tls_context, xoauth2
 from types import TracebackType
-from typing import TypeVar
 
-from outbox.retry import Fault, Kind, Phase
-from outbox.smtp_replies import Reply, printable, secret_forms, without_secrets
+from outbox.retry import Kind, Phase
+from outbox.smtp_conversation import Conversation, Patience, SmtpFailure, Watch
+from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Lost, Wire
 
-T = TypeVar("T")
 CHUNK = 64 * 1024
 _LONG_LINE = re.compile(rb"[^\n]{1000}")  # 998 and CRLF are the most (RFC 5321 4.5.3.1.6)
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait, in seconds. `session` bounds everything before the final dot, so that leases nest."""
-
-    connect: float = 10
-    command: float = 60
-    final_dot: float = 600
-    session: float = 290
 
 
 @dataclass(frozen=True)
@@ -53,39 +39,12 @@ class Delivery:
     stopped: bool = False  # before_data said no: nothing was sent
 
 
-class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that, `alive` whether to go on."""
-
-    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, alive: bool = False) -> None:
-        super().__init__(fault.reply)
-        self.fault = fault
-        self.refused = refused or {}
-        self.alive = alive
-
-
-class Watch:
-    """What the session tells while it goes: where it is, each reply, and that it still waits. Override what matters."""
-
-    def reached(self, phase: Phase) -> None:
-        """A phase begins. May raise, which ends the session."""
-
-    def heard(self, phase: Phase, command: str, reply: str) -> None:
-        """The server answered; both texts are without secrets."""
-
-    def waiting(self) -> None:
-        """Called every few seconds while an answer is waited for. Must not raise."""
-
-
-class SmtpSession:
-    """One signed-in connection that carries any number of mails. Every socket error becomes an SmtpFailure."""
+class SmtpSession(Conversation):
+    """One signed-in connection that carries any number of mails."""
 
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
-        self._endpoint, self._patience, self._watch = endpoint, patience, watch
-        self._forms = secret_forms(endpoint)
-        self._phase = Phase.CONNECT
-        self._client = smtplib.SMTP(local_hostname="localhost", timeout=patience.command)
-        self._wire: Wire | None = None
-        self._deadline = time.monotonic() + patience.session
+        super().__init__(endpoint, patience, watch)
+        self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self.greeting = ""  # the server's words at sign-in
 
     @classmethod
@@ -99,10 +58,6 @@ class SmtpSession:
             raise
         return session
 
-    def watch_with(self, watch: Watch) -> None:
-        """The next mail of this session is another row's."""
-        self._watch = watch
-
     def __enter__(self) -> SmtpSession:
         return self
 
@@ -110,22 +65,6 @@ class SmtpSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """QUIT and close. What goes wrong here means nothing: every answer that counts has been read."""
-        if self._wire is not None:
-            try:
-                self._wire.send(b"QUIT\r\n", 5)
-                self._wire.read_reply(5, lambda: None)
-            except (Lost, OSError):
-                pass
-        self.drop()
-
-    def drop(self) -> None:
-        """Close without a word."""
-        if self._wire is not None:
-            self._wire.close()
-        self._wire = None
 
     # --- Opening ------------------------------------------------------------------------------------------------
     def _begin(self) -> None:
@@ -152,7 +91,7 @@ class SmtpSession:
         self._guarded(lambda: wire.wrap(context, self._endpoint.host, self._patience.connect))
 
     def _starttls(self) -> None:
-        if not self._client.has_extn("starttls"):
+        if "starttls" not in self._extensions:
             # Either a wrong port or someone in the middle who removed it: never go on in the clear.
             raise self._failure(
                 Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
@@ -169,15 +108,15 @@ class SmtpSession:
         name = self._connected().local_literal()
         reply = self._command(f"EHLO {name}")
         self._expect("EHLO", reply, 250)
-        self._client.esmtp_features.clear()
+        self._extensions.clear()
         for line in reply.text.splitlines()[1:]:
             keyword, _, parameters = line.strip().partition(" ")
             keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
-            known = self._client.esmtp_features.get(keyword.lower(), "")
-            self._client.esmtp_features[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
+            known = self._extensions.get(keyword.lower(), "")
+            self._extensions[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
 
     def _sign_in(self) -> None:
-        offered = set(self._client.esmtp_features.get("auth", "").upper().split())
+        offered = set(self._extensions.get("auth", "").upper().split())
         endpoint = self._endpoint
         if endpoint.oauth_token is not None:
             reply = self._xoauth2(endpoint.user, endpoint.oauth_token)
@@ -259,8 +198,8 @@ class SmtpSession:
 
     def _parameters(self, envelope: Envelope, content: bytes) -> str:
         parameters = ""
-        if self._client.has_extn("size"):
-            limit = self._client.esmtp_features["size"].split()
+        if "size" in self._extensions:
+            limit = self._extensions["size"].split()
             if limit and limit[0].isdigit() and 0 < int(limit[0]) < len(content):
                 raise self._failure(
                     Kind.LOCAL, f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less."
@@ -268,10 +207,10 @@ class SmtpSession:
             parameters += f" SIZE={len(content)}"
         if _LONG_LINE.search(content):
             raise self._failure(Kind.LOCAL, "The mail has a line of more than 998 bytes and cannot be sent as it is.")
-        if not content.isascii() and self._client.has_extn("8bitmime"):
+        if not content.isascii() and "8bitmime" in self._extensions:
             parameters += " BODY=8BITMIME"
         if envelope.smtputf8:
-            if not self._client.has_extn("smtputf8"):
+            if "smtputf8" not in self._extensions:
                 raise self._failure(
                     Kind.LOCAL, "The server does not offer SMTPUTF8, which an address of this mail needs: use another."
                 )
@@ -305,74 +244,6 @@ class SmtpSession:
         except SmtpFailure:
             self.drop()
             return False
-
-    @property
-    def is_open(self) -> bool:
-        return self._wire is not None
-
-    # --- Words and answers --------------------------------------------------------------------------------------
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        self._watch.reached(phase)
-
-    def _command(self, line: str, shown: str | None = None) -> Reply:
-        if "\r" in line or "\n" in line:
-            raise ValueError("A command is one line.")
-        wire = self._connected()
-        self._guarded(lambda: wire.send(f"{line}\r\n".encode(), self._left()))
-        reply = self._read()
-        self._note(line if shown is None else shown, reply)
-        return reply
-
-    def _read(self, patience: float | None = None) -> Reply:
-        seconds = self._left() if patience is None else patience
-        wire = self._connected()
-        reply = self._guarded(lambda: wire.read_reply(seconds, self._watch.waiting))
-        return Reply(reply.code, self._clean(reply.text))
-
-    def _left(self) -> float:
-        return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
-
-    def _note(self, command: str, reply: Reply) -> None:
-        self._watch.heard(self._phase, self._clean(command), str(reply))
-
-    def _expect(self, command: str, reply: Reply, code: int) -> None:
-        if not command:
-            self._note("(greeting)", reply)
-        if reply.code != code:
-            raise self._refusal(reply)
-
-    def _connected(self) -> Wire:
-        if self._wire is None:
-            raise self._failure(Kind.NETWORK, "The connection is closed.")
-        return self._wire
-
-    def _clean(self, text: str) -> str:
-        return printable(without_secrets(text, self._forms))
-
-    def _refusal(self, reply: Reply) -> SmtpFailure:
-        kind = Kind.REPLY if reply.code >= 400 else Kind.PROTOCOL
-        return SmtpFailure(Fault(self._phase, kind, str(reply), reply.code))
-
-    def _failure(self, kind: Kind, words: str) -> SmtpFailure:
-        return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
-
-    def _guarded(self, act: Callable[[], T]) -> T:
-        """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
-        host = f"{self._endpoint.host}:{self._endpoint.port}"
-        try:
-            return act()
-        except Lost as error:
-            raise self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error)) from error
-        except ssl.SSLCertVerificationError as error:
-            words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
-            raise self._failure(Kind.NETWORK, words) from error
-        except ssl.SSLError as error:
-            raise self._failure(Kind.NETWORK, f"TLS with {host} failed: {error.reason or error}.") from error
-        except TimeoutError as error:
-            raise self._failure(Kind.NETWORK, f"{host} did not answer in time.") from error
-        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            raise self._failure(Kind.NETWORK, f"{host} cannot be reached: {error}.") from error
 
 
 def _b64(text: str) -> str:

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError
 from outbox import claims
 from outbox.claims import Claim
 from outbox.retry import Phase
-from outbox.smtp import Watch
+from outbox.smtp_conversation import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries

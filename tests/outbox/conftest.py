@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from mailbox.models import Account
-from tests.servers.smtp import SmtpServer
 from typing import Any
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
+
+from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,7 +33,7 @@ def account_on(make_account: Callable[..., Account]) -> Callable[..., Account]:
 
 
 @pytest.fixture
-def short_waits(settings: SettingsWrapper) -> None:
+def short_waits(settings: Settings) -> None:
     """A server that never answers costs a test a second, not ten minutes."""
     settings.CONNECT_TIMEOUT_SECONDS = 2
     settings.COMMAND_TIMEOUT_SECONDS = 1

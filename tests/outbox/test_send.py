@@ -7,13 +7,13 @@ import email
 import email.policy
 from collections.abc import Callable
 from mailbox.models import Account
-from tests.servers.dovecot import Dovecot
-from tests.servers.smtp import SmtpServer
 
 import pytest
+
 from outbox import api
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput
+from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +30,7 @@ def test_a_mail_goes_out_over_starttls_through_dovecot(make_account: Callable[..
     message = email.message_from_bytes(mail.submitted, policy=email.policy.default)
     assert mail.mail_from == account.email and mail.rcpt_tos == ["bob@example.test"]
     assert message["Message-ID"] == response.data.provider_message_id
-    assert message.get_content() == "A text.\r\n.\r\n..dots\r\n".replace("\r\n", "\n")
+    assert message.get_content().replace("\r\n", "\n") == "A text.\n.\n..dots\n"
     attempt = DeliveryAttempt.objects.get()
     assert (attempt.phase, attempt.outcome) == ("accepted", "accepted")
 

@@ -1,0 +1,55 @@
+"""How the outbox's commands answer: one JSON object, or sentences; exit status 1 on a stated failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from mailbox.models import Account
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from outbox.api import ApiError, ApiResponse
+from outbox.errors import Code
+
+
+class AnsweringCommand(BaseCommand):
+    def answer(self, response: ApiResponse, *, as_json: bool) -> None:
+        """Print the response; leaves with status 1 when it is not ok."""
+        if as_json:
+            self.print_json(asdict(response))
+        elif response.data:
+            self.stdout.write(_sentence(asdict(response.data)))
+        if not response.ok:
+            if response.error and not as_json:
+                self.stderr.write(response.error.message)
+            sys.exit(1)
+
+    def refuse(self, message: str, *, as_json: bool) -> None:
+        """State a failure that no row came of, and leave with status 1."""
+        self.answer(ApiResponse(False, None, ApiError(Code.VALIDATION.value, message)), as_json=as_json)
+
+    def print_json(self, answer: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(answer, default=_plain, ensure_ascii=False))
+
+    def find_account(self, email: str, *, as_json: bool) -> Account:
+        """The account of this address; leaves with status 1 when there is none."""
+        account = Account.objects.filter(email__iexact=email.strip()).first()
+        if account is None:
+            self.refuse(f"There is no account {email}: add it with add_account.", as_json=as_json)
+            raise AssertionError("refuse() leaves")
+        return account
+
+
+def _plain(value: Any) -> str:
+    return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
+
+
+def _sentence(result: dict[str, Any]) -> str:
+    said = f"outbox {result['outbox_id']}: {result['status']}, {result['retries']} retries"
+    if result["provider_message_id"]:
+        said += f", {result['provider_message_id']}"
+    if result["next_attempt_at"] and result["status"] != "sent":
+        said += f", next attempt at {result['next_attempt_at']:%Y-%m-%d %H:%M:%S %Z}"
+    return said

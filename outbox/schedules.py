@@ -1,0 +1,30 @@
+"""The clock of the outbox: two schedules half a minute apart, as django-q2 knows none shorter than a minute."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+SWEEPS = {"outbox: sweep on the minute": 0, "outbox: sweep on the half minute": 30}  # name -> second
+
+
+def make_schedules(**_: Any) -> None:
+    """Make them, once, whatever came before: `Schedule.name` is not unique. Runs after each migrate."""
+    from django_q.models import Schedule
+
+    now = timezone.now()
+    for name, second in SWEEPS.items():
+        wanted = {"func": "outbox.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1}
+        there = list(Schedule.objects.filter(name=name).order_by("pk").values_list("pk", flat=True))
+        if there:
+            Schedule.objects.filter(pk__in=there[1:]).delete()
+            Schedule.objects.filter(pk=there[0]).update(**wanted)
+        else:
+            Schedule.objects.create(name=name, next_run=_next(now, second), **wanted)
+
+
+def _next(now: datetime, second: int) -> datetime:
+    at = now.replace(second=second, microsecond=0)
+    return at if at > now else at + timedelta(minutes=1)

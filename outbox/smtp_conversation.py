@@ -1,0 +1,151 @@
+"""One SMTP connection as commands and replies, each with its deadline, told to a Watch. No models, no queries.
+
+The standard library's smtplib waits for ever on a server that drips and cannot tell half a reply from a whole one, so
+what it would do beneath an outbox is done in smtp_wire and here.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from mailbox.endpoints import Endpoint
+from typing import TypeVar
+
+from outbox.retry import Fault, Kind, Phase
+from outbox.smtp_replies import Reply, printable, secret_forms, without_secrets
+from outbox.smtp_wire import Lost, Wire
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait, in seconds. `session` bounds everything before the final dot, so that leases nest."""
+
+    connect: float = 10
+    command: float = 60
+    final_dot: float = 600
+    session: float = 290
+
+
+class SmtpFailure(Exception):
+    """A session or a mail failed. `refused` holds the recipients refused before that, `alive` whether to go on."""
+
+    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, alive: bool = False) -> None:
+        super().__init__(fault.reply)
+        self.fault = fault
+        self.refused = refused or {}
+        self.alive = alive
+
+
+class Watch:
+    """What the session tells while it goes: where it is, each reply, and that it still waits. Override what matters."""
+
+    def reached(self, phase: Phase) -> None:
+        """A phase begins. May raise, which ends the session."""
+
+    def heard(self, phase: Phase, command: str, reply: str) -> None:
+        """The server answered; both texts are without secrets."""
+
+    def waiting(self) -> None:
+        """Called every few seconds while an answer is waited for. Must not raise."""
+
+
+class Conversation:
+    """Says a command, reads its reply, and turns whatever goes wrong into an SmtpFailure of the present phase."""
+
+    def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
+        self._endpoint, self._patience, self._watch = endpoint, patience, watch
+        self._forms = secret_forms(endpoint)
+        self._phase = Phase.CONNECT
+        self._wire: Wire | None = None
+        self._deadline = time.monotonic() + patience.session
+
+    @property
+    def is_open(self) -> bool:
+        return self._wire is not None
+
+    def watch_with(self, watch: Watch) -> None:
+        """The next mail of this session is another row's."""
+        self._watch = watch
+
+    def close(self) -> None:
+        """QUIT and close. What goes wrong here means nothing: every answer that counts has been read."""
+        if self._wire is not None:
+            try:
+                self._wire.send(b"QUIT\r\n", 5)
+                self._wire.read_reply(5, lambda: None)
+            except (Lost, OSError):
+                pass
+        self.drop()
+
+    def drop(self) -> None:
+        """Close without a word."""
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._watch.reached(phase)
+
+    def _command(self, line: str, shown: str | None = None) -> Reply:
+        if "\r" in line or "\n" in line:
+            raise ValueError("A command is one line.")
+        wire = self._connected()
+        self._guarded(lambda: wire.send(f"{line}\r\n".encode(), self._left()))
+        reply = self._read()
+        self._note(line if shown is None else shown, reply)
+        return reply
+
+    def _read(self, patience: float | None = None) -> Reply:
+        seconds = self._left() if patience is None else patience
+        wire = self._connected()
+        reply = self._guarded(lambda: wire.read_reply(seconds, self._watch.waiting))
+        return Reply(reply.code, self._clean(reply.text))
+
+    def _left(self) -> float:
+        return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
+
+    def _note(self, command: str, reply: Reply) -> None:
+        self._watch.heard(self._phase, self._clean(command), str(reply))
+
+    def _expect(self, command: str, reply: Reply, code: int) -> None:
+        if not command:
+            self._note("(greeting)", reply)
+        if reply.code != code:
+            raise self._refusal(reply)
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            raise self._failure(Kind.NETWORK, "The connection is closed.")
+        return self._wire
+
+    def _clean(self, text: str) -> str:
+        return printable(without_secrets(text, self._forms))
+
+    def _refusal(self, reply: Reply) -> SmtpFailure:
+        kind = Kind.REPLY if reply.code >= 400 else Kind.PROTOCOL
+        return SmtpFailure(Fault(self._phase, kind, str(reply), reply.code))
+
+    def _failure(self, kind: Kind, words: str) -> SmtpFailure:
+        return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
+
+    def _guarded(self, act: Callable[[], T]) -> T:
+        """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
+        host = f"{self._endpoint.host}:{self._endpoint.port}"
+        try:
+            return act()
+        except Lost as error:
+            raise self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error)) from error
+        except ssl.SSLCertVerificationError as error:
+            words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
+            raise self._failure(Kind.NETWORK, words) from error
+        except ssl.SSLError as error:
+            raise self._failure(Kind.NETWORK, f"TLS with {host} failed: {error.reason or error}.") from error
+        except TimeoutError as error:
+            raise self._failure(Kind.NETWORK, f"{host} did not answer in time.") from error
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
+            raise self._failure(Kind.NETWORK, f"{host} cannot be reached: {error}.") from error
