@@ -1,13 +1,34 @@
 """Addresses of accounts, messages and what was received."""
 
-from mailbox.views import account_actions, account_edit, accounts, activity, folders
-from mailbox.views import placeholder as views
+from mailbox.views import (
+    account_actions,
+    account_edit,
+    accounts,
+    activity,
+    folders,
+    message,
+    message_parts,
+    messages,
+    quarantine,
+)
 
 from django.urls import URLPattern, path
 
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [
-    path("messages/", views.placeholder, name="messages"),
+    path("messages/", messages.messages, name="messages"),
+    path("messages/<int:pk>/", message.message, name="message"),
+    path("messages/<int:pk>/html/", message_parts.html, name="message_html"),
+    path("messages/<int:pk>/source.eml", message_parts.eml, name="message_eml"),
+    path("messages/<int:pk>/fetch/", quarantine.fetch_message, name="message_fetch"),
+    path("messages/<int:pk>/attachments/<int:position>/", message_parts.attachment, name="message_attachment"),
+    path(
+        "messages/<int:pk>/attachments/<int:position>/remove/",
+        message_parts.remove_attachment,
+        name="message_attachment_remove",
+    ),
+    path("quarantine/", quarantine.quarantine, name="quarantine"),
+    path("quarantine/<int:pk>/fetch/", quarantine.fetch_quarantined, name="quarantine_fetch"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/add/", account_edit.add, name="account_add"),
     path("accounts/<int:pk>/", accounts.account, name="account"),

@@ -2,11 +2,26 @@
 
 from django.urls import URLPattern, path
 
-from mailbox.views import placeholder as views
+from outbox.views import actions, attachments, compose, detail, lists, switch
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
-    path("", views.placeholder, name="list"),
-    path("attachments/", views.placeholder, name="attachments"),
-    path("resume/", views.placeholder, name="resume_sending"),
+    path("", lists.outbox, name="list"),
+    path("changes/", lists.changes, name="changes"),
+    path("compose/", compose.compose, name="compose"),
+    path("bulk/", actions.bulk, name="bulk"),
+    path("pause/", switch.pause_sending, name="pause_sending"),
+    path("resume/", switch.resume_sending, name="resume_sending"),
+    path("attachments/", attachments.attachments, name="attachments"),
+    path("attachments/policy/", attachments.policy, name="policy"),
+    path("<int:pk>/", detail.detail, name="detail"),
+    path("<int:pk>/state/", detail.state, name="state"),
+    path("<int:pk>/html/", detail.html, name="html"),
+    path("<int:pk>/source.eml", detail.eml, name="eml"),
+    path("<int:pk>/attachments/<int:position>/", detail.attachment, name="attachment"),
+    path("<int:pk>/retry/", actions.retry, name="retry"),
+    path("<int:pk>/send-now/", actions.send_now, name="send_now"),
+    path("<int:pk>/cancel/", actions.cancel, name="cancel"),
+    path("<int:pk>/mark-as-sent/", actions.mark_as_sent, name="mark_as_sent"),
+    path("<int:pk>/send-again/", actions.send_again, name="send_again"),
 ]

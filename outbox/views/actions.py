@@ -54,10 +54,11 @@ def _click(request: HttpRequest, pk: int, act: Act, done: str) -> HttpResponse:
 
 
 def refusal(response: api.ApiResponse, row: OutboxMessage | None = None) -> str:
-    """The refusal as a sentence for a page. `retry_not_due ...` is what scripts read."""
+    """The refusal as a sentence for a page. Its first words are for scripts."""
     said = response.error.message if response.error else "It was refused without a reason."
     if not said.startswith("retry_not_due"):
-        return said
+        plain = said.removeprefix("not retryable: ")
+        return plain[:1].upper() + plain[1:]
     left = (row.next_attempt_at - timezone.now()).total_seconds() if row else 0
     when = f" in {spoken(left)}" if left > 0 else " soon"
     return f"It is not due yet; the next attempt is{when}. “Send now anyway” does not wait."

@@ -55,7 +55,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "switch": SendingSwitch.objects.filter(pk=1).first(),
-        "may_operate_here": any(each.may_operate for each in page),
+        "may_tick": any(each.may_tick for each in page),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/list.html", context)

@@ -129,6 +129,11 @@ class Shown:
     may_operate: bool = False
 
     @property
+    def may_tick(self) -> bool:
+        """Whether a bulk action could do anything with it."""
+        return self.may_operate and self.row.status not in (Status.SENT, Status.CANCELLED)
+
+    @property
     def needs_decision(self) -> bool:
         return self.row.hold == Hold.UNCERTAIN
 
