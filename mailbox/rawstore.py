@@ -58,7 +58,7 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class _Segment(File[bytes]):
+class _Segment(File):  # type: ignore[type-arg]  # not generic when it runs
     """The batch as the storage reads it: message after message, never joined in memory."""
 
     def __init__(self, raws: Iterable[bytes]) -> None:

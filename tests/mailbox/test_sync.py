@@ -221,7 +221,7 @@ def test_the_lists_copy_of_a_mail_is_the_same_mail(account: Account, dovecot: Do
 def test_flags_follow_the_server(account: Account, dovecot: Dovecot) -> None:
     fill(dovecot, account, 2)
     sync.sync(account.pk)
-    dovecot.store(account.email, "INBOX", "1", "(\\Seen \\Answered)")
+    dovecot.store(account.email, "INBOX", "1", "\\Seen \\Answered")
     assert sync.sync(account.pk).updated == 1
     message = Message.objects.get(subject="Mail 1")
     assert (message.seen, message.answered) == (True, True)

@@ -1,0 +1,80 @@
+"""Making an account with both its transports: validated as a whole, saved in one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from mailbox.models import Account, Folder, Transport
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.db import transaction
+
+
+@dataclass(frozen=True)
+class TransportFields:
+    """What a person types for one server. Exactly one of `password` and `oauth_token` is to be set."""
+
+    host: str
+    port: int
+    user: str
+    security: str = "tls"
+    password: str | None = field(default=None, repr=False)
+    oauth_token: str | None = field(default=None, repr=False)
+
+
+def create_account(
+    email: str,
+    imap: TransportFields,
+    smtp: TransportFields,
+    *,
+    display_name: str = "",
+    ca_certificate: str = "",
+    sync_enabled: bool = True,
+    send_enabled: bool = True,
+) -> Account:
+    """Save a new account with INBOX chosen to be synced.
+
+    Raises ValidationError with all that is wrong, by field; the transports' fields are named imap_host, smtp_port, ...
+    """
+    account = Account(
+        email=email.strip(),
+        display_name=display_name.strip(),
+        ca_certificate=ca_certificate.strip(),
+        sync_enabled=sync_enabled,
+        send_enabled=send_enabled,
+        imap=_transport(Transport.Kind.IMAP, imap),
+        smtp=_transport(Transport.Kind.SMTP, smtp),
+    )
+    _validate(account)
+    with transaction.atomic():
+        account.imap.save()
+        account.smtp.save()
+        account.imap, account.smtp = account.imap, account.smtp  # takes over the primary keys they have now
+        account.save()
+        Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
+    return account
+
+
+def _transport(kind: str, fields: TransportFields) -> Transport:
+    transport = Transport(
+        kind=kind, host=fields.host.strip(), port=fields.port, security=fields.security, user=fields.user
+    )
+    transport.password, transport.oauth_token = fields.password, fields.oauth_token
+    return transport
+
+
+def _validate(account: Account) -> None:
+    problems: dict[str, list[str]] = {}
+    for prefix, part, excluded in (
+        ("", account, ["imap", "smtp"]),
+        ("imap_", account.imap, []),
+        ("smtp_", account.smtp, []),
+    ):
+        try:
+            part.full_clean(exclude=excluded)
+        except ValidationError as error:
+            for name, sentences in error.message_dict.items():
+                key = NON_FIELD_ERRORS if name == NON_FIELD_ERRORS else f"{prefix}{name}"
+                known = problems.setdefault(key, [])
+                known += [sentence for sentence in sentences if sentence not in known]
+    if problems:
+        raise ValidationError(problems)

@@ -1,0 +1,79 @@
+"""manage.py add_account EMAIL ...: make an account from the command line, its secret from the environment."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from mailbox.accounts import TransportFields, create_account
+from mailbox.endpoints import default_smtp_security
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+ONE_OF_BOTH = "Give exactly one of --password-env and --oauth-token-env."
+
+
+class Command(BaseCommand):
+    help = "Add a mail account with its IMAP and SMTP server. The secret is read from an environment variable."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--imap-host", required=True)
+        parser.add_argument("--imap-port", type=int, required=True)
+        parser.add_argument("--smtp-host", required=True)
+        parser.add_argument("--smtp-port", type=int, required=True)
+        parser.add_argument("--smtp-security", choices=["tls", "starttls"], help="default: tls on 465, else starttls")
+        parser.add_argument("--user", help="the name to sign in with; default: the address")
+        parser.add_argument("--display-name", default="")
+        parser.add_argument("--password-env", metavar="VAR", help="the variable that holds the password")
+        parser.add_argument("--oauth-token-env", metavar="VAR", help="the variable that holds the OAuth access token")
+        parser.add_argument("--ca-file", metavar="PEM", help="extra CA certificate of a private server")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        password, token = _secret(options["password_env"]), _secret(options["oauth_token_env"])
+        if (password is None) == (token is None):
+            raise CommandError(ONE_OF_BOTH)
+        user = options["email"] if options["user"] is None else options["user"]
+        smtp_security = options["smtp_security"] or default_smtp_security(options["smtp_port"])
+        try:
+            account = create_account(
+                options["email"],
+                TransportFields(options["imap_host"], options["imap_port"], user, "tls", password, token),
+                TransportFields(options["smtp_host"], options["smtp_port"], user, smtp_security, password, token),
+                display_name=options["display_name"],
+                ca_certificate=_certificate(options["ca_file"]),
+            )
+        except ValidationError as error:
+            raise CommandError(_sentences(error)) from error
+        self.stdout.write(self.style.SUCCESS(f"Added {account.email}. Fetch its mail: manage.py sync {account.email}"))
+
+
+def _secret(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    value = os.environ.get(variable, "").strip("\r\n")
+    if not value:
+        raise CommandError(f"The environment variable {variable} is not set or empty; put the secret in it.")
+    return value
+
+
+def _certificate(path: str | None) -> str:
+    if path is None:
+        return ""
+    try:
+        pem = Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"The CA certificate {path} cannot be read: {error}") from error
+    if not pem.strip():
+        raise CommandError(f"The CA certificate {path} is empty.")
+    return pem
+
+
+def _sentences(error: ValidationError) -> str:
+    sentences = []
+    for name, problems in error.message_dict.items():
+        option = "" if name == NON_FIELD_ERRORS else f"{name.replace('_', ' ')}: "
+        sentences += [f"{option}{problem}" for problem in problems]
+    return " ".join(dict.fromkeys(sentences))

@@ -1,0 +1,68 @@
+"""The report of a run, as it grows: one line a folder, kept in the database from its first outcome on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from mailbox.folders import canonical
+from mailbox.logs import event
+from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
+from mailbox.sync import SyncOutcome
+
+from django.utils import timezone
+
+logger = logging.getLogger(__name__)
+Line = SyncRunFolder
+
+
+@dataclass
+class Report:
+    """Accounts run in threads, each folder in one of them: the lock guards only the list of lines."""
+
+    run: SyncRun
+    lines: dict[tuple[int, str], SyncRunFolder] = field(default_factory=dict)
+    skipped: dict[tuple[int, str], SyncOutcome] = field(default_factory=dict)  # busy: another worker is at it
+    more_waiting: set[tuple[int, str]] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def begin(cls, trigger: str, requested_by: int | None, now: datetime) -> Report:
+        return cls(SyncRun.objects.create(trigger=trigger, requested_by_id=requested_by, started_at=now))
+
+    def add(self, account: Account, name: str, outcome: SyncOutcome) -> None:
+        """Write the folder's line, or add another round to it."""
+        key = (account.pk, canonical(name))
+        if outcome.error_code == "busy":
+            self.skipped[key] = outcome
+            return
+        with self.lock:
+            (self.more_waiting.add if outcome.more_waiting else self.more_waiting.discard)(key)
+            line = self.lines.get(key)
+            if line is None:
+                folder = Folder.objects.filter(account=account, name=key[1]).first()
+                line = SyncRunFolder(run=self.run, account=account, folder=folder, folder_name=key[1], ok=True)
+                self.lines[key] = line
+        line.ok = outcome.ok
+        for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
+            setattr(line, name, getattr(line, name) + getattr(outcome, name))
+        line.error_code, line.error = outcome.error_code, outcome.error
+        line.note = (
+            outcome.note if outcome.note or not outcome.ok else line.note.replace("More is waiting.", "").strip()
+        )
+        line.finished_at = timezone.now()
+        line.save()
+
+    def finish(self, now: datetime) -> SyncRun:
+        run = self.run
+        run.attempted = len(self.lines)
+        run.succeeded = sum(line.ok for line in self.lines.values())
+        run.failed = run.attempted - run.succeeded
+        run.finished_at = now
+        run.save()
+        event(
+            logger, "sync_run", run_id=str(run.run_id), attempted=run.attempted, succeeded=run.succeeded,
+            failed=run.failed, fetched=sum(line.fetched for line in self.lines.values()),
+        )  # fmt: skip
+        return run

@@ -1,0 +1,243 @@
+"""A run: the due jobs of many accounts, some at a time, each account alone, with backoff and a stored report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from mailbox import sync
+from mailbox.errors import MailError
+from mailbox.folders import canonical, discover, listing_is_due
+from mailbox.logs import event, provider_words
+from mailbox.models import Account, Folder, SyncRun
+from mailbox.report import Line, Report
+from mailbox.session import Backoff, Clock, Mailbox, signed_in
+from mailbox.sync import SyncOutcome
+
+from django.conf import settings
+from django.db import connections
+from django.db.models import Q
+from django.utils import timezone
+
+logger = logging.getLogger(__name__)
+SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
+TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
+
+
+@dataclass(frozen=True)
+class SyncJob:
+    account_id: int
+    folder: str = "INBOX"
+    max_messages: int = 100
+
+
+@dataclass(frozen=True)
+class SyncRunnerConfig:
+    """Seconds. `time_budget_seconds`: 0 gives each job one round, None goes on until nothing is left."""
+
+    max_concurrency: int = 4
+    base_backoff_seconds: float = 10
+    max_backoff_seconds: float = 300
+    time_budget_seconds: float | None = 50
+    wait_seconds: float = 0  # for another sync of the same account
+
+    @classmethod
+    def from_settings(cls, *, time_budget_seconds: float | None = None, wait_seconds: float = 0) -> SyncRunnerConfig:
+        return cls(
+            max_concurrency=settings.SYNC_MAX_CONCURRENCY,
+            base_backoff_seconds=settings.SYNC_BASE_BACKOFF_SECONDS,
+            max_backoff_seconds=settings.SYNC_MAX_BACKOFF_SECONDS,
+            time_budget_seconds=time_budget_seconds,
+            wait_seconds=wait_seconds,
+        )
+
+    @property
+    def backoff(self) -> Backoff:
+        return Backoff(self.base_backoff_seconds, self.max_backoff_seconds)
+
+
+def due_jobs(now: datetime, max_messages: int | None = None) -> list[SyncJob]:
+    """The chosen folders of syncing accounts that may be tried now; INBOX for an account whose folders are unknown.
+
+    An account whose sign-in was refused is tried once an hour, or at once when its credentials have changed.
+    """
+    limit = max_messages or settings.SYNC_MAX_MESSAGES
+    an_hour_ago = now - SIGN_IN_AGAIN_AFTER
+    sign_in = (
+        Q(account__imap__needs_sign_in_since=None)
+        | Q(sync_state__last_attempt_at=None)
+        | Q(sync_state__last_attempt_at__lte=an_hour_ago)
+    )
+    folders = Folder.objects.due(now).filter(sign_in).order_by("account_id", "name")
+    jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
+    unknown = Account.objects.syncing().filter(folders=None, imap__needs_sign_in_since=None)
+    unknown = unknown.filter(Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now))
+    return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
+
+
+def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
+    """The chosen folders of one account, in backoff or not; INBOX when none is known yet."""
+    names = list(Folder.objects.chosen().filter(account_id=account_id).values_list("name", flat=True))
+    if not names and not Folder.objects.filter(account_id=account_id).exists():
+        names = ["INBOX"]
+    return [SyncJob(account_id, name, max_messages or settings.SYNC_MAX_MESSAGES) for name in names]
+
+
+def run_sync(
+    jobs: Sequence[SyncJob],
+    config: SyncRunnerConfig | None = None,
+    *,
+    trigger: str = SyncRun.Trigger.SCHEDULE,
+    requested_by: int | None = None,
+    now: datetime | None = None,
+) -> SyncRun:
+    """Run the jobs and return the stored report. `requested_by` is a user's pk.
+
+    Jobs in backoff are skipped, unless a person asked for the run. An account's jobs share one connection and take
+    turns; a job with more waiting comes again within the time budget. What an account fails with, expected or not, is
+    in its lines of the report and stops no other.
+    """
+    config = config or SyncRunnerConfig.from_settings(time_budget_seconds=settings.SYNC_TICK_SECONDS)
+    clock: Clock = timezone.now if now is None else lambda: now
+    if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):
+        jobs = _outside_backoff(jobs, clock())
+    report = Report.begin(trigger, requested_by, clock())
+    by_account: dict[int, list[SyncJob]] = {}
+    for job in dict.fromkeys(jobs):
+        by_account.setdefault(job.account_id, []).append(job)
+    accounts = deque(_AccountTurn(deque(own), config, clock, report) for own in by_account.values())
+    deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
+    _take_turns(accounts, config.max_concurrency, deadline)
+    return report.finish(clock())
+
+
+def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
+    waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
+        Q(sync_state__next_allowed_at__gt=now) | Q(account__imap__next_allowed_at__gt=now)
+    )
+    skipped = set(waiting.values_list("account_id", "name"))
+    return [job for job in jobs if (job.account_id, canonical(job.folder)) not in skipped]
+
+
+def _take_turns(accounts: deque[_AccountTurn], concurrency: int, deadline: float | None) -> None:
+    """Give each account a turn, and again those with more waiting, at most `concurrency` at one instant."""
+    if len(accounts) == 1 or concurrency == 1:
+        while accounts:
+            turn = accounts.popleft()
+            if turn.take(deadline, alone=not accounts):
+                accounts.append(turn)
+        return
+    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="sync") as pool:
+        running: dict[Future[bool], _AccountTurn] = {}
+        while accounts or running:
+            while accounts and len(running) < concurrency:
+                turn = accounts.popleft()
+                running[pool.submit(_closing_connections, turn.take, deadline)] = turn
+            for done in wait(running, return_when=FIRST_COMPLETED).done:
+                turn = running.pop(done)
+                if done.result():
+                    accounts.append(turn)
+
+
+def _closing_connections(take: Callable[[float | None], bool], deadline: float | None) -> bool:
+    try:
+        return take(deadline)
+    finally:
+        connections.close_all()  # this thread's own; nobody else would
+
+
+@dataclass
+class _AccountTurn:
+    """One account in a run: its jobs still to do, first to last and round again."""
+
+    jobs: deque[SyncJob]
+    config: SyncRunnerConfig
+    clock: Clock
+    report: Report
+
+    def take(self, deadline: float | None, *, alone: bool = False) -> bool:
+        """Sync until nothing is left or the turn is over; True when there is more and still time for it."""
+        account_id = self.jobs[0].account_id
+        try:
+            account = Account.objects.with_transports().filter(pk=account_id).first()
+            if account is None:
+                return self._over()  # deleted since the job was queued
+            try:
+                with signed_in(account, self.clock, wait_seconds=self.config.wait_seconds) as mailbox:
+                    self._list_folders(mailbox)
+                    self._sync_in_turn(mailbox, deadline, alone=alone)
+            except MailError as error:
+                self._fail_all(account, error)
+        except Exception as error:
+            self._fail_unexpectedly(account_id, error)
+        return bool(self.jobs) and not _past(deadline)
+
+    def _sync_in_turn(self, mailbox: Mailbox, deadline: float | None, *, alone: bool) -> None:
+        turn_ends = None if alone else time.monotonic() + TURN_SECONDS
+        rounds = len(self.jobs)
+        while self.jobs:
+            job = self.jobs[0]
+            outcome = sync.sync_folder(mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff)
+            self.jobs.popleft()
+            self.report.add(mailbox.account, job.folder, outcome)
+            if outcome.error_code in ("network", "busy"):
+                return self._leave_rest(mailbox.account, outcome)
+            rounds -= 1
+            if outcome.ok and outcome.more_waiting and not _past(deadline):
+                self.jobs.append(job)
+            # Each job has its first round, however late it is: a folder at the end of the list is not starved.
+            if rounds <= 0 and (_past(deadline) or _past(turn_ends)):
+                return None
+        return None
+
+    def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
+        """The connection is gone: what is left of the account is due again by its own clock."""
+        event(logger, "account_left", account=account.email, error_code=outcome.error_code)
+        self._over()
+
+    def _list_folders(self, mailbox: Mailbox) -> None:
+        if not listing_is_due(mailbox.account, self.clock()):
+            return
+        try:
+            discover(mailbox.account, mailbox.imap, self.clock())
+        except MailError as error:
+            event(
+                logger, "listing_failed", logging.WARNING,
+                account=mailbox.account.email, error_code=error.code, reply=provider_words(str(error)),
+            )  # fmt: skip
+
+    def _fail_all(self, account: Account, error: MailError) -> None:
+        """No connection, no sync of any folder."""
+        for job in self.jobs:
+            outcome = sync.failed(account, job.folder, error, self.clock(), self.config.backoff, 0.0)
+            self.report.add(account, job.folder, outcome)
+        self._over()
+
+    def _fail_unexpectedly(self, account_id: int, error: Exception) -> None:
+        """A bug, or a database that is gone: told with its account, and no other account's business."""
+        account = Account.objects.filter(pk=account_id).first()
+        fields = {"account": account.email if account else account_id, "run_id": str(self.report.run.run_id)}
+        logger.exception("sync_crashed", extra={"fields": fields})
+        outcome = SyncOutcome(
+            ok=False, error_code="internal", error=f"An error of this software: {type(error).__name__}"
+        )
+        if account is not None:
+            for job in list(self.jobs)[:1]:
+                sync.record_failure(account, job.folder, outcome, self.clock(), self.config.backoff)
+                self.report.add(account, job.folder, outcome)
+        self._over()
+
+    def _over(self) -> bool:
+        self.jobs.clear()
+        return False
+
+
+def _past(moment: float | None) -> bool:
+    return moment is not None and time.monotonic() >= moment
+
+
+__all__ = ["Line", "SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_sync"]

@@ -1,0 +1,54 @@
+"""What runs by the clock. django-q2 looks every half minute and knows no schedule shorter than a minute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
+from django.utils import timezone
+from django_q.models import Schedule
+
+
+@dataclass(frozen=True)
+class Planned:
+    name: str
+    func: str
+    schedule_type: str
+    minutes: int | None = None
+    offset_seconds: int = 0
+
+
+PLANNED = (
+    Planned("mailbox: sync", "mailbox.tasks.sync_tick", Schedule.MINUTES, 1),
+    # Two, half a minute apart: the dashboard calls workers dead that were silent for three of these.
+    Planned("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
+    Planned("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
+    Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
+    Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
+)
+
+
+def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Make the schedules, or bring them in line; runs after each migrate. Schedule.name is not unique: no doubles."""
+    if not router.allow_migrate_model(using, Schedule):
+        return
+    if Schedule._meta.db_table not in connections[using].introspection.table_names():
+        return  # `migrate mailbox` alone, before django-q2 has its tables
+    now = timezone.now()
+    for planned in PLANNED:
+        fixed = {
+            "func": planned.func,
+            "schedule_type": planned.schedule_type,
+            "minutes": planned.minutes,
+            "repeats": -1,
+        }
+        with transaction.atomic(using=using):
+            rows = list(Schedule.objects.using(using).filter(name=planned.name).order_by("pk"))
+            if rows:
+                Schedule.objects.using(using).filter(pk__in=[row.pk for row in rows[1:]]).delete()
+                Schedule.objects.using(using).filter(pk=rows[0].pk).update(**fixed)
+            else:
+                first = now + timedelta(seconds=planned.offset_seconds)
+                Schedule.objects.using(using).create(name=planned.name, next_run=first, **fixed)
