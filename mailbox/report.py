@@ -9,12 +9,11 @@ from datetime import datetime
 from mailbox.folders import canonical
 from mailbox.logs import event
 from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
-from mailbox.sync import SyncOutcome
+from mailbox.sync import MORE_WAITING, SyncOutcome
 
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
-Line = SyncRunFolder
 
 
 @dataclass
@@ -48,9 +47,7 @@ class Report:
         for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
             setattr(line, name, getattr(line, name) + getattr(outcome, name))
         line.error_code, line.error = outcome.error_code, outcome.error
-        line.note = (
-            outcome.note if outcome.note or not outcome.ok else line.note.replace("More is waiting.", "").strip()
-        )
+        line.note = outcome.note or line.note.replace(MORE_WAITING, "").strip()
         line.finished_at = timezone.now()
         line.save()
 

@@ -14,17 +14,18 @@ from mailbox.errors import MailError
 from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun
-from mailbox.report import Line, Report
+from mailbox.report import Report
 from mailbox.session import Backoff, Clock, Mailbox, signed_in
 from mailbox.sync import SyncOutcome
 
 from django.conf import settings
 from django.db import connections
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
+LEAVE_ACCOUNT = ("network", "busy", "throttled")
 TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
 
 
@@ -72,7 +73,9 @@ def due_jobs(now: datetime, max_messages: int | None = None) -> list[SyncJob]:
         | Q(sync_state__last_attempt_at=None)
         | Q(sync_state__last_attempt_at__lte=an_hour_ago)
     )
-    folders = Folder.objects.due(now).filter(sign_in).order_by("account_id", "name")
+    folders = (
+        Folder.objects.due(now).filter(sign_in).order_by(F("sync_state__last_attempt_at").asc(nulls_first=True), "pk")
+    )
     jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
     unknown = Account.objects.syncing().filter(folders=None, imap__needs_sign_in_since=None)
     unknown = unknown.filter(Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now))
@@ -162,6 +165,8 @@ class _AccountTurn:
     def take(self, deadline: float | None, *, alone: bool = False) -> bool:
         """Sync until nothing is left or the turn is over; True when there is more and still time for it."""
         account_id = self.jobs[0].account_id
+        if self.config.time_budget_seconds and _past(deadline):
+            return self._over()  # its jobs stay due, and those who waited longest come first
         try:
             account = Account.objects.with_transports().filter(pk=account_id).first()
             if account is None:
@@ -184,7 +189,7 @@ class _AccountTurn:
             outcome = sync.sync_folder(mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff)
             self.jobs.popleft()
             self.report.add(mailbox.account, job.folder, outcome)
-            if outcome.error_code in ("network", "busy"):
+            if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(mailbox.account, outcome)
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not _past(deadline):
@@ -222,9 +227,8 @@ class _AccountTurn:
         account = Account.objects.filter(pk=account_id).first()
         fields = {"account": account.email if account else account_id, "run_id": str(self.report.run.run_id)}
         logger.exception("sync_crashed", extra={"fields": fields})
-        outcome = SyncOutcome(
-            ok=False, error_code="internal", error=f"An error of this software: {type(error).__name__}"
-        )
+        words = f"An error of this software: {type(error).__name__}"
+        outcome = SyncOutcome(ok=False, error_code="internal", error=words)
         if account is not None:
             for job in list(self.jobs)[:1]:
                 sync.record_failure(account, job.folder, outcome, self.clock(), self.config.backoff)
@@ -238,6 +242,3 @@ class _AccountTurn:
 
 def _past(moment: float | None) -> bool:
     return moment is not None and time.monotonic() >= moment
-
-
-__all__ = ["Line", "SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_sync"]

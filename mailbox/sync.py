@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from mailbox import batch, places, plan
-from mailbox.errors import Busy, MailError, SignInRefused
-from mailbox.folders import discover, folder_for
+from mailbox.errors import Busy, MailError, SignInRefused, Throttled
+from mailbox.folders import canonical, discover, folder_for
 from mailbox.imap import FolderStatus
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, Folder, MessagePlace, Quarantine, SyncState
@@ -19,6 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 logger = logging.getLogger(__name__)
+MORE_WAITING = "More is waiting."
 FLAG_WINDOW = 500  # the newest messages whose flags are followed in every run
 
 
@@ -92,6 +93,9 @@ def sync_folder(
         note, more = _run(mailbox, name, cursor, max_messages, tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
+        if isinstance(error, Throttled):  # the account is, not this folder alone
+            until = mailbox.clock() + timedelta(seconds=wait.seconds(0, error.wait_seconds))
+            mailbox.account.imap.mark_unavailable(str(error), until)
         return failed(mailbox.account, name, error, mailbox.clock(), wait, time.monotonic() - started, tally)
     outcome = SyncOutcome(
         ok=True,
@@ -132,7 +136,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
     _follow_flags(run)
     _finalize(mailbox, state.pk, status, more)
     notes = ["UIDVALIDITY changed on the server: the folder is read again."] if planned.restarted else []
-    return " ".join([*notes, *(["More is waiting."] if more else [])]), more
+    return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 
 def _walk(run: batch.FolderRun, walk: plan.Walk, limit: int) -> tuple[int, bool]:
@@ -227,7 +231,9 @@ def record_failure(
     stated: float | None = None,
 ) -> None:
     """Write a failure on the folder's state: its words, one more failure, and when it may be tried again."""
-    folder = Folder.objects.filter(account=account, name=name).first()
+    folder = Folder.objects.filter(account=account, name=canonical(name)).first()
+    if folder is None and canonical(name) == "INBOX":  # it always exists, and its state keeps the clock of the retries
+        folder = folder_for(account, name)
     if folder is not None:
         state, _ = SyncState.objects.get_or_create(account=account, folder=folder)
         wait = backoff.seconds(state.failure_count, stated) if backoff else 0

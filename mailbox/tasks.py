@@ -1,4 +1,4 @@
-"""django-q2's entry points of the mailbox: ids in, rows out. Every one may run twice or be killed at any instruction."""
+"""django-q2's entry points of the mailbox, ids only. Every one may run twice, or be killed at any instruction."""
 
 from __future__ import annotations
 
