@@ -17,7 +17,7 @@ VERSION = 1
 MAX_WORD = 64  # characters; what is longer (base64, tracking links) is cut, in the query likewise
 
 # Letters that Unicode does not decompose, though people search for them by the plain letter.
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i", "æ": "ae", "œ": "oe", "\u0640": ""})
 # Scripts without spaces between words: Thai, Lao, Myanmar, Khmer, Hangul, kana, bopomofo, Han. Hangul has spaces but
 # glues particles to its words: "보고서를" must be found by "보고서".
 _UNSPACED = (
