@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from mailbox import mime_names, mime_text, mime_tree
+from mailbox.mime_layout import content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime_tree import Part
 
 import mailparser
@@ -27,7 +28,6 @@ SNIPPET_CHARACTERS = 120
 # mail-parser's address reader is quadratic; what is longer than this is kept as text.
 _MAX_ADDRESS_HEADER = 32_768
 _MAX_HEADER = 200_000
-_MAX_PARTS = 10_000
 _ADDRESS_FIELDS = ("From", "To", "Cc", "Bcc", "Reply-To")
 _ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,256}@[^\s<>@,;:\"()\\]{1,256}")
 
@@ -68,21 +68,10 @@ class ParsedMessage:
     list_id: str
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Which part is what."""
-
-    text: Part | None
-    html: Part | None
-    attachments: tuple[Part, ...]
-    is_broken: bool  # the structure hides sections that can only be found in the raw text
-    defects: tuple[str, ...] = ()
-
-
 def parse(raw: bytes) -> ParsedMessage:
     """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
     root = mime_tree.read_tree(raw)
-    layout = _layout(root)
+    layout = layout_of(root)
     defects = [*mime_tree.defects(root), *layout.defects]
     body_text = _body(layout.text, defects)
     body_html = _body(layout.html, defects)
@@ -115,7 +104,7 @@ def parse(raw: bytes) -> ParsedMessage:
 
 def attachment_bytes(raw: bytes, position: int) -> bytes:
     """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError."""
-    attachments = _layout(mime_tree.read_tree(raw)).attachments
+    attachments = layout_of(mime_tree.read_tree(raw)).attachments
     if not 0 <= position < len(attachments):
         raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
     return attachments[position].octets()[0]
@@ -124,8 +113,8 @@ def attachment_bytes(raw: bytes, position: int) -> bytes:
 def inline_images(raw: bytes) -> dict[str, tuple[str, bytes]]:
     """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins."""
     images: dict[str, tuple[str, bytes]] = {}
-    for part in _layout(mime_tree.read_tree(raw)).attachments:
-        content_id = _content_id(part)
+    for part in layout_of(mime_tree.read_tree(raw)).attachments:
+        content_id = content_id_of(part)
         if content_id and content_id not in images and part.content_type.startswith("image/"):
             images[content_id] = (part.content_type, part.octets()[0])
     return images
@@ -141,68 +130,7 @@ def header_lines(raw: bytes) -> list[tuple[str, str]]:
     ]
 
 
-# --- which part is what
-
-
-def _layout(root: Part) -> _Layout:
-    """The first text/plain and the first text/html that are no attachments are the body; the rest is attached."""
-    text: Part | None = None
-    html: Part | None = None
-    attached: list[Part] = []
-    is_broken = False
-    defects: list[str] = []
-    named_text: Part | None = None
-    for count, part in enumerate(mime_tree.leaves(root)):
-        if count >= _MAX_PARTS:
-            defects.append("TooManyParts")
-            break
-        if part.is_opaque:
-            defects.append("NestingTooDeep")
-        if part.is_unreadable_multipart:
-            is_broken = True
-            if part is root:
-                continue
-        is_body = _may_be_body(part) or (part is root and part.content_type in ("text/plain", "text/html"))
-        if is_body and part.content_type == "text/plain" and text is None:
-            text = part
-        elif is_body and part.content_type == "text/html" and html is None:
-            html = part
-        elif not (is_body and _is_blank(part)):
-            attached.append(part)
-            if named_text is None and part.content_type == "text/plain" and _disposition(part) != "attachment":
-                named_text = part
-    if text is None and html is None and named_text is not None:
-        # Some senders give even the body a file name.
-        text = named_text
-        attached.remove(named_text)
-    return _Layout(text, html, tuple(attached), is_broken, tuple(defects))
-
-
-def _disposition(part: Part) -> str:
-    return str(part.get("Content-Disposition", "")).split(";")[0].strip().lower()
-
-
-def _may_be_body(part: Part) -> bool:
-    return (
-        part.content_type in ("text/plain", "text/html")
-        and _disposition(part) != "attachment"
-        and not _stated_filename(part)
-    )
-
-
-def _is_blank(part: Part) -> bool:
-    """Apple Mail closes with an empty HTML part after each attachment: nothing that anyone attached."""
-    octets = part.octets()[0]
-    return len(octets) < 2000 and not re.sub(rb"<[^<>]*>|&nbsp;|\s", b"", octets)
-
-
-def _stated_filename(part: Part) -> str:
-    return part.parameter("Content-Disposition", "filename") or part.parameter("Content-Type", "name")
-
-
-def _content_id(part: Part) -> str:
-    stated = mime_text.unfold(str(part.get("Content-ID", "")))
-    return stated.removeprefix("<").removesuffix(">").strip()[:998]
+# --- attachments
 
 
 def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachment:
@@ -210,20 +138,20 @@ def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachmen
     if not is_sound:
         defects.append("TransferEncodingDefect")
     content_type = mime_text.storable(part.content_type)[:255]
-    content_id = _content_id(part)
+    content_id = content_id_of(part)
     return ParsedAttachment(
         position=position,
         filename=_filename(part, octets, position),
         content_type=content_type,
         size=len(octets),
         content_id=content_id,
-        is_inline=bool(content_id) and content_type.startswith("image/") and _disposition(part) != "attachment",
+        is_inline=bool(content_id) and content_type.startswith("image/") and disposition(part) != "attachment",
         digest=hashlib.sha256(octets).hexdigest(),
     )
 
 
 def _filename(part: Part, octets: bytes, position: int) -> str:
-    stated = _stated_filename(part)
+    stated = stated_filename(part)
     if not stated and part.content_type in ("message/rfc822", "message/global"):
         return mime_names.message_filename(_line(mime_tree.read_headers(octets[:65_536]), "Subject"), position)
     return mime_names.safe_filename(stated, part.content_type, position)

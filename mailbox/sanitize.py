@@ -24,7 +24,7 @@ FRAME_CSP = (
 # When a person asked for the remote images of this one mail.
 FRAME_CSP_REMOTE = FRAME_CSP.replace("img-src data:", "img-src data: https: http:")
 
-MAX_HTML = 1_000_000  # characters; the rest is cut with a note
+MAX_HTML = 2_000_000  # characters; the rest is cut with a note
 MAX_TAGS = 25_000  # likewise: markup this dense takes a second
 MAX_IMAGE_BYTES = 5_000_000
 MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
@@ -219,6 +219,8 @@ class _AttributeFilter:
         if name == "href":
             return _safe_link(value)
         if name == "src":
+            if tag != "img":  # Ammonia asks about elements too that it drops afterwards
+                return None
             return self._source(_STRIPPED_FROM_URLS.sub("", value) if len(value) < 10_000 else value.strip())
         if tag == "a" and name in ("target", "rel"):
             return value

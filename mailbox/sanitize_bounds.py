@@ -13,7 +13,8 @@ from collections import Counter
 MAX_DEPTH = 150
 # Below this many tags the square is small; above, the markup is rewritten so that it cannot be.
 _HARMLESS_TAGS = 1000
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>")
+# Possessive: what does not close is given up at once, not tried again in every shorter way.
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]{0,30})((?:[^<>\"']++|\"[^\"]*+\"|'[^']*+')*+)>")
 _VOID = frozenset({"br", "hr", "img", "wbr", "area", "col"})
 # The parser closes these by itself when the next one opens: old mails never close them.
 _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "tbody", "thead", "tfoot", "colgroup", "caption"})
