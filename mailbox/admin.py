@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailbox import access
+from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.admin_forms import TransportForm
 from mailbox.admin_tables import ADMIN_OF, ModelAdmin, ReadOnlyAdmin, audit
@@ -71,8 +71,6 @@ class AccountAdmin(ModelAdmin):
 
     @admin.action(description="Sync now", permissions=["operate"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        from mailbox import tasks
-
         rows = self._operated(request, queryset)
         for account in rows:
             tasks.queue_sync(account.pk, request.user.pk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailbox import access
+from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.models import (
     Account,
@@ -135,8 +135,6 @@ class QuarantineAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Fetch again", permissions=["operate"])
     def fetch_again(self, request: HttpRequest, queryset: QuerySet[Quarantine]) -> None:
-        from mailbox import tasks
-
         rows = list(queryset.filter(resolved_at=None).select_related("account"))
         Quarantine.objects.filter(pk__in=[row.pk for row in rows]).update(fetch_requested_at=timezone.now())
         for row in rows:

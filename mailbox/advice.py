@@ -59,6 +59,15 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, se
 _OTHERWISE = "Read the server's words; its provider's help page usually explains them. Then test again."
 
 
+# What no waiting mends: the account's settings are wrong.
+_SETTINGS = re.compile(r"certificate|mismatch|was not found|does not speak TLS|wrong.version", re.IGNORECASE)
+
+
+def is_about_settings(said: str) -> bool:
+    """Whether the account's settings must be changed, rather than waited."""
+    return bool(_SETTINGS.search(said))
+
+
 def what_to_do(said: str) -> str:
     """A sentence on what mends this failure; `said` is the error's text, the server's own words in it."""
     return next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE)

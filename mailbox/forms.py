@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from mailbox.accounts import TransportFields, create_account
 from mailbox.endpoints import Preset, default_smtp_security
 from mailbox.models import Account, SyncState, Transport
 from mailbox.signals import credentials_changed
@@ -17,6 +18,7 @@ EXACTLY_ONE = "Give exactly one of password and OAuth token."
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
 _SECRETS = ["encrypted_password", "encrypted_oauth_token"]
+_ACCOUNT = ["email", "display_name", "ca_certificate", "sync_enabled", "send_enabled"]
 _FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
@@ -222,40 +224,46 @@ class AccountForm(forms.Form):
                 self.add_error(field if field in self.fields else None, list(errors))
 
     def _is_changed(self, transport: Transport) -> bool:
-        if self.stored is None or self.stored.ca_certificate != self.account.ca_certificate:
+        assert self.stored is not None
+        if self.stored.ca_certificate != self.account.ca_certificate:
             return True
         before = self.stored.imap if transport is self.imap else self.stored.smtp
         return any(getattr(before, name) != getattr(transport, name) for name in [*_WHERE, *_SECRETS])
 
     def save(self) -> Account:
         """Write account and transports in one transaction; what workers wrote meanwhile is left alone."""
+        if self.stored is None:
+            return self._create()
         with transaction.atomic():
-            for transport in (self.imap, self.smtp):
-                changed = self._is_changed(transport)
-                if changed:
-                    forget_failures(transport)
-                fields = [*_WHERE, *_SECRETS, *(_FAILURES if changed else [])]
-                transport.save(update_fields=fields if transport.pk else None)
-            self._save_account()
-            if self.stored is None or self._is_changed(self.imap) or self._is_changed(self.smtp):
+            changed = [transport for transport in (self.imap, self.smtp) if self._is_changed(transport)]
+            for transport in changed:
+                forget_failures(transport)
+                transport.save(update_fields=[*_WHERE, *_SECRETS, *_FAILURES])
+            self.account.save(update_fields=[*_ACCOUNT, "updated_at"])
+            if changed:
                 announce_change(self.account.pk)
         return self.account
 
-    def _save_account(self) -> None:
-        if self.stored is None:
-            self.account.imap, self.account.smtp = self.imap, self.smtp
-            self.account.save()
-        else:
-            fields = ["email", "display_name", "ca_certificate", "sync_enabled", "send_enabled", "updated_at"]
-            self.account.save(update_fields=fields)
+    def _create(self) -> Account:
+        fields = {name: getattr(self.account, name) for name in _ACCOUNT if name != "email"}
+        self.account = create_account(self.account.email, _typed(self.imap), _typed(self.smtp), **fields)
+        return self.account
+
+
+def _typed(transport: Transport) -> TransportFields:
+    return TransportFields(
+        host=transport.host,
+        port=transport.port,
+        user=transport.user,
+        security=transport.security,
+        password=transport.password,
+        oauth_token=transport.oauth_token,
+    )
 
 
 def _of_account(account: Account) -> dict[str, Any]:
     """What the form shows of a stored account; never a secret."""
-    shown: dict[str, Any] = {
-        name: getattr(account, name)
-        for name in ("email", "display_name", "ca_certificate", "sync_enabled", "send_enabled")
-    }
+    shown: dict[str, Any] = {name: getattr(account, name) for name in _ACCOUNT}
     for kind, transport in (("imap", account.imap), ("smtp", account.smtp)):
         shown |= {f"{kind}_{name}": getattr(transport, name) for name in ("host", "port", "user")}
     return shown | {"smtp_security": account.smtp.security, "smtp_same": False}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.advice import what_to_do
+from mailbox.advice import is_about_settings, what_to_do
 from mailbox.models import Account, Folder, SyncState, Transport
 from mailbox.models.sync import FolderQuerySet
 
@@ -92,7 +92,7 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
             f"{transport.host} could not be reached, or asked to wait. It is asked again by itself.",
             reply=transport.last_reply,
             advice=what_to_do(transport.last_reply) if transport.last_reply else "",
-            remedy="test",
+            remedy="edit" if is_about_settings(transport.last_reply) else "test",
             until=transport.next_allowed_at,
         )
     ]
@@ -119,7 +119,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condit
             else f"The last try to fetch {folder.name}{others} failed.",
             reply=state.last_error,
             advice=what_to_do(state.last_error),
-            remedy="sync",
+            remedy="edit" if is_about_settings(state.last_error) else "sync",
             since=state.last_success_at,
             until=state.next_allowed_at,
         )
@@ -178,6 +178,9 @@ def _switches(account: Account) -> list[Condition]:
 
 def _all_well(folders: Sequence[Folder]) -> Condition:
     states = [state for folder in folders if (state := state_of(folder))]
+    if not any(state.last_success_at for state in states):
+        words = "The workers have not looked at this account yet; they do within a minute."
+        return Condition("waiting", "first sync is waiting", words, remedy="sync")
     if any(state.more_waiting for state in states):
         return Condition(
             "fine", "fetching", "Older mail is being fetched, batch by batch.", since=oldest_success(folders)

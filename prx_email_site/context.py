@@ -45,7 +45,8 @@ SECTIONS = (
 
 def _navigation(path: str, counts: dict[str, tuple[int, str]]) -> list[NavItem]:
     urls = [(label, reverse(name)) for label, name in SECTIONS]
-    best = max((url for _label, url in urls if path.startswith(url)), key=len, default="")
+    within = [url for _label, url in urls if path == url or (url != "/" and path.startswith(url))]
+    best = max(within, key=len, default="")
     return [NavItem(label, url, url == best, *counts.get(label, (0, ""))) for label, url in urls]
 
 

@@ -67,8 +67,9 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *needs.of_switch(
                 switch.paused_at if switch else None, switch.reason if switch else "", may_administer=may_administer
             ),
-            *needs.of_accounts(rows, workers_alive=bool(alive)),
+            *needs.sign_ins(rows),
             *needs.of_outbox(outbox, held),
+            *needs.of_accounts(rows, workers_alive=bool(alive)),
             *needs.of_quarantine(of_accounts(Quarantine.objects.open(), request)),
         ],
         "tones": _tally(rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.health import Condition
@@ -37,22 +38,32 @@ def plural(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+def sign_ins(rows: list[AccountRow]) -> list[Need]:
+    """Servers that refused the credentials: first of all, as nothing comes or goes until a person helps."""
+    return _of_rows(rows, lambda condition: condition.remedy.startswith("sign_in"))
+
+
 def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
-    """Sign-ins, failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
+    """Failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
+
+    def wanted(condition: Condition) -> bool:
+        return not condition.remedy.startswith("sign_in") and (workers_alive or condition.label != "behind")
+
+    return _of_rows(rows, wanted)
+
+
+def _of_rows(rows: list[AccountRow], wanted: Callable[[Condition], bool]) -> list[Need]:
+    """What matters of these accounts, like with like, and no more of a kind than a person reads."""
     by_kind: dict[str, list[Need]] = {}
     for row in rows:
         for condition in row.conditions:
-            if condition.tone not in ("needs", "broken"):
-                continue
-            if condition.label == "behind" and not workers_alive:
-                continue
-            kind = condition.remedy
-            by_kind.setdefault(kind, []).append(_of_condition(row, condition))
+            if condition.tone in ("needs", "broken") and wanted(condition):
+                by_kind.setdefault(condition.label, []).append(_of_condition(row, condition))
     found: list[Need] = []
-    for needs in by_kind.values():
+    for label, needs in by_kind.items():
         found += needs[:SHOWN_OF_A_KIND]
         if (rest := len(needs) - SHOWN_OF_A_KIND) > 0:
-            more = f"{plural(rest, 'more account needs', 'more accounts need')} the same."
+            more = f"{plural(rest, 'more account', 'more accounts')}: {label}"
             found.append(Need(needs[0].tone, more, "Look", reverse("mailbox:accounts")))
     return found
 
@@ -69,6 +80,8 @@ def _of_condition(row: AccountRow, condition: Condition) -> Need:
         action, url, post = "Resume sending", reverse("mailbox:account_resume", args=[account.pk]), True
     elif condition.remedy == "folders" and row.may_administer:
         action, url = "Choose folders", reverse("mailbox:account_folders", args=[account.pk])
+    elif condition.remedy == "edit" and row.may_administer:
+        action, url = "Edit account", reverse("mailbox:account_edit", args=[account.pk])
     return Need(
         condition.tone,
         f"{account.email}: {condition.label}",
@@ -78,7 +91,7 @@ def _of_condition(row: AccountRow, condition: Condition) -> Need:
         detail=condition.sentence,
         reply=condition.reply,
         since=condition.since,
-        since_words="last in step" if condition.remedy == "sync" else "since",
+        since_words="last in step" if condition.label in ("sync fails", "behind") else "since",
     )
 
 
@@ -122,7 +135,7 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
     if alive:
         return []
     words = "No worker is running: nothing is fetched and nothing is sent"
-    detail = "Start `manage.py qcluster` (or `make run`, which starts both)." if may_administer else ""
+    detail = "Start them: make run starts both, manage.py qcluster the workers alone." if may_administer else ""
     detail = detail or "Tell whoever runs this site."
     return [Need("broken", words, detail=detail, since=last_seen, since_words="last seen")]
 

@@ -6,11 +6,13 @@ from typing import Any
 def credentials_changed(account_id: int, **_: Any) -> None:
     """Mail that waited for a sign-in goes out, and what is new is fetched at once."""
     from mailbox import tasks as mailbox_tasks
+    from mailbox.models import Account
 
     from outbox import tasks as outbox_tasks
 
     outbox_tasks.queue_sign_in_recovered(account_id)
-    mailbox_tasks.queue_sync(account_id, None)
+    if Account.objects.syncing().filter(pk=account_id).exists():
+        mailbox_tasks.queue_sync(account_id, None)
 
 
 def connection_test_asked(test_id: int, **_: Any) -> None:

@@ -21,7 +21,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),
-    path("connection-tests/<int:pk>/", connection.show, name="connection_test"),
+    path("accounts/tests/<int:pk>/", connection.show, name="connection_test"),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]

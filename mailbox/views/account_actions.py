@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mailbox import tasks
 from mailbox.access import Role, get_account
 from mailbox.models import Account
 from mailbox.views.account_edit import queue_first_look
@@ -22,8 +23,6 @@ def _back(request: HttpRequest, account: Account) -> HttpResponse:
 @require_POST
 def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a sync of the account's folders, whatever their backoff says."""
-    from mailbox import tasks
-
     account = get_account(request.user, pk, Role.OPERATOR)
     tasks.queue_sync(account.pk, request.user.pk)
     record(request, "sync_now", f"account:{pk}", account)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mailbox import tasks
 from mailbox.access import Role, get_account, has_role_everywhere
 from mailbox.endpoints import PRESETS, Preset
 from mailbox.forms import AccountForm, SignInForm
@@ -69,8 +70,6 @@ def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
 
 
 def queue_first_look(request: HttpRequest, account: Account) -> None:
-    from mailbox import tasks
-
     tasks.queue_folder_listing(account.pk)
     if account.sync_enabled:
         tasks.queue_sync(account.pk, request.user.pk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from mailbox import tasks
 from mailbox.access import Role, get_account
 from mailbox.models import Account, Folder
 from mailbox.views.accounts import is_partial
@@ -100,8 +101,6 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
             named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
             record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
     if on and account.sync_enabled:
-        from mailbox import tasks
-
         tasks.queue_sync(account.pk, request.user.pk)
     count = sum(str(row.pk) in wanted for row in offered)
     if count:
@@ -114,8 +113,6 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
 @require_POST
 def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask a worker to list the folders anew."""
-    from mailbox import tasks
-
     account = get_account(request.user, pk, Role.OPERATOR)
     now = timezone.now()
     tasks.queue_folder_listing(account.pk)
