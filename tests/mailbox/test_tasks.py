@@ -1,0 +1,128 @@
+"""What django-q2 runs: by the clock, by click, and the cleaning."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from mailbox import schedules, tasks
+from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ, Schedule, Task
+
+from tests.mailbox.test_sync import fill, on_server, stored
+from tests.servers.dovecot import Dovecot
+
+pytestmark = pytest.mark.django_db
+MakeAccount = Callable[..., Account]
+
+
+def queued() -> list[tuple[str, tuple[Any, ...]]]:
+    return [(row.func(), row.task["args"]) for row in OrmQ.objects.order_by("pk")]
+
+
+def test_a_tick_syncs_what_is_due_and_stores_its_report(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    account = make_account()
+    fill(dovecot, account, 2)
+    tasks.sync_tick()
+    assert stored(account) == on_server(dovecot, account)
+    run = SyncRun.objects.get()
+    assert (run.trigger, run.succeeded) == ("schedule", 1)
+    assert queued() == []
+
+
+def test_a_tick_with_nothing_due_leaves_no_report() -> None:
+    tasks.sync_tick()
+    assert not SyncRun.objects.exists()
+
+
+def test_a_tick_that_ran_out_of_time_queues_one_continuation_which_queues_none(
+    make_account: MakeAccount, dovecot: Dovecot, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_account()
+    fill(dovecot, account, 6)
+    settings.SYNC_MAX_MESSAGES = 2
+    monkeypatch.setattr("mailbox.runner._past", lambda moment: moment is not None and bool(stored(account)))
+    tasks.sync_tick()
+    assert queued() == [("mailbox.tasks.sync_tick", (True,))]
+    tasks.sync_tick(True)
+    assert len(queued()) == 1
+
+
+def test_a_click_syncs_the_chosen_folders_and_says_who_asked(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    account, user = make_account(), User.objects.create_user("olga")
+    dovecot.create_folder(account.email, "Sent")
+    for name in ("INBOX", "Sent"):
+        Folder.objects.create(account=account, name=name, sync_enabled=True)
+    tasks.sync_account(account.pk, user.pk)
+    run = SyncRun.objects.get()
+    assert (run.trigger, run.requested_by, run.succeeded) == ("click", user, 2)
+
+
+def test_a_task_of_a_deleted_account_ends_quietly() -> None:
+    tasks.sync_account(12345, None)
+    tasks.list_folders(12345)
+    assert SyncRun.objects.get().attempted == 0
+
+
+def test_folders_are_listed_by_click_and_a_refusal_is_on_the_transport(
+    make_account: MakeAccount, dovecot: Dovecot
+) -> None:
+    account, refused = make_account(), make_account(imap_password="wrong")
+    tasks.list_folders(account.pk)
+    tasks.list_folders(refused.pk)
+    assert account.folders.filter(name="INBOX", sync_enabled=True).exists()
+    refused.imap.refresh_from_db()
+    assert refused.imap.needs_sign_in_since is not None
+
+
+def test_what_is_queued_holds_ids_and_names_what_exists(make_account: MakeAccount) -> None:
+    tasks.queue_sync(7, 8)
+    tasks.queue_folder_listing(7)
+    assert queued() == [("mailbox.tasks.sync_account", (7, 8)), ("mailbox.tasks.list_folders", (7,))]
+    assert all(callable(import_string(name)) for name, _ in queued())
+
+
+def test_a_heartbeat_is_one_row_a_cluster_renewed() -> None:
+    tasks.beat()
+    first = WorkerHeartbeat.objects.get()
+    tasks.beat()
+    second = WorkerHeartbeat.objects.get()
+    assert second.cluster_pid == os.getppid()
+    assert second.started_at == first.started_at
+    assert second.seen_at > first.seen_at
+
+
+def test_schedules_are_made_once_mended_and_name_what_exists() -> None:
+    schedules.make_schedules()
+    expected = sorted(planned.name for planned in schedules.PLANNED)
+    assert sorted(Schedule.objects.filter(name__in=expected).values_list("name", flat=True)) == expected
+    Schedule.objects.filter(name="mailbox: sync").update(func="os.system")
+    Schedule.objects.create(name="mailbox: sync", func="os.system")
+    later = timezone.now() + timedelta(hours=3)
+    Schedule.objects.update(next_run=later)
+    schedules.make_schedules()
+    row = Schedule.objects.get(name="mailbox: sync")
+    assert (row.func, row.next_run) == ("mailbox.tasks.sync_tick", later)
+    assert all(callable(import_string(planned.func)) for planned in schedules.PLANNED)
+
+
+def test_what_is_old_is_pruned_and_what_is_young_stays(make_account: MakeAccount) -> None:
+    now = timezone.now()
+    account = make_account(imap_host="imap.example.com", imap_port=993, smtp_host="smtp.example.com", smtp_port=465)
+    for days in (1, 15):
+        SyncRun.objects.create(started_at=now - timedelta(days=days))
+        when = now - timedelta(days=days)
+        Task.objects.create(id=f"task-{days}", name="t", func="f", started=when, stopped=when, success=False)
+        Counter.objects.create(account=account, name="sends", hour=now - timedelta(days=400 * days - 390))
+        WorkerHeartbeat.objects.create(
+            host="h", cluster_pid=days, started_at=now, seen_at=now - timedelta(days=days - 1)
+        )
+    tasks.prune()
+    assert SyncRun.objects.count() == 1
+    assert Task.objects.get().id == "task-1"
+    assert Counter.objects.count() == 1
+    assert WorkerHeartbeat.objects.get().cluster_pid == 1
