@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from mailbox.models import Folder, Message, MessagePlace
+from mailbox.search_index import index_messages
 from typing import Any
 
 from django.db.models import Q
@@ -33,16 +34,21 @@ def aggregate(pks: Iterable[int], now: datetime) -> None:
     columns = ("message_id", "seen", "flagged", "answered", "received_at")
     for place in MessagePlace.objects.present().filter(message_id__in=lying).values(*columns):
         lying[place["message_id"]].append(place)
-    changed = []
+    changed: list[Message] = []
+    moved: list[int] = []
     columns = ("seen", "flagged", "answered", "received_at", "gone_at")
     for message in Message.objects.filter(pk__in=lying).only(*columns):
         fields = _of_places(lying[message.pk]) or {"gone_at": message.gone_at or now}
         if any(getattr(message, name) != value for name, value in fields.items()):
+            if fields.get("received_at", message.received_at) != message.received_at:
+                moved.append(message.pk)
             for name, value in fields.items():
                 setattr(message, name, value)
             message.updated_at = now
             changed.append(message)
     Message.objects.bulk_update(changed, [*columns, "updated_at"], batch_size=100)
+    # The search index stands in the order of received_at.
+    index_messages(list(Message.objects.filter(pk__in=moved)))
 
 
 def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:

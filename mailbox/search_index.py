@@ -105,10 +105,11 @@ def _within_bytes(placed: Iterable[str]) -> Iterator[str]:
 
 def index_messages(messages: Sequence[Message]) -> None:
     """Write the index rows of these saved messages, new or changed; call it in the transaction that saves them."""
-    for start in range(0, len(messages), _CHUNK):
-        batch = {message.pk: message for message in messages[start : start + _CHUNK]}
+    unique = list({message.pk: message for message in messages}.values())
+    for start in range(0, len(unique), _CHUNK):
+        batch = unique[start : start + _CHUNK]
         with transaction.atomic():
-            _write([(sort_key(each.received_at, each.pk), each.pk, words_of(each)) for each in batch.values()])
+            _write([(sort_key(each.received_at, each.pk), each.pk, words_of(each)) for each in batch])
 
 
 def unindex(pks: Iterable[int]) -> int:

@@ -10,6 +10,7 @@ from mailbox.identity import Identity, same_mail
 from mailbox.imap_fetch import FetchedMessage
 from mailbox.mime import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
+from mailbox.search_index import index_messages
 from typing import Any
 
 from django.db.models import F, Q
@@ -140,6 +141,7 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
             made.discard(id(message))
             rows += _attachments(each, message)
     Attachment.objects.bulk_create(rows, batch_size=100)
+    index_messages([*decision.new, *(message for _, message in decision.completed.values())])
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
     Quarantine.objects.open().filter(

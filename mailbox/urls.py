@@ -10,6 +10,7 @@ from mailbox.views import (
     message_parts,
     messages,
     quarantine,
+    search,
 )
 
 from django.urls import URLPattern, path
@@ -17,6 +18,7 @@ from django.urls import URLPattern, path
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [
     path("messages/", messages.messages, name="messages"),
+    path("messages/search/", search.search_messages, name="search"),
     path("messages/<int:pk>/", message.message, name="message"),
     path("messages/<int:pk>/html/", message_parts.html, name="message_html"),
     path("messages/<int:pk>/source.eml", message_parts.eml, name="message_eml"),

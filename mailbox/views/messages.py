@@ -35,7 +35,7 @@ def messages(request: HttpRequest) -> HttpResponse:
         rows, last = _rows_of_folder(folder, before, limit)
     else:
         rows, last = _rows(request, account, before, limit)
-    _mark_claims(rows)
+    mark_claims(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
@@ -97,7 +97,7 @@ def _rows_of_folder(folder: Folder, before: Cursor | None, limit: int) -> tuple[
     return rows, Cursor(last.received_at, last.pk) if last else None
 
 
-def _mark_claims(rows: list[Message]) -> None:
+def mark_claims(rows: list[Message]) -> None:
     """Set `claims`, how many mails claim the Message-ID of each row; one query for the page."""
     keys = {(row.account_id, row.message_id) for row in rows}
     counted = (

@@ -1,0 +1,55 @@
+"""The results of a search, newest first, with what was found marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mailbox.access import accounts_for
+from mailbox.models import Message
+from mailbox.search import search
+from mailbox.search_marks import excerpt, highlight
+from mailbox.search_query import SearchQuery, parse
+from mailbox.views.asking import Cursor, limit_of, next_page
+from mailbox.views.messages import mark_claims
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A row's lines with what the query found in <mark>, everything else escaped."""
+
+    sender: SafeString
+    subject: SafeString
+    excerpt: SafeString
+
+
+@require_safe
+def search_messages(request: HttpRequest) -> HttpResponse:
+    limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
+    text = request.GET.get("q", "").replace("\0", "").strip()
+    query = parse(text)
+    context = {
+        "search_text": text,
+        "search_problems": query.problems,
+        "is_first_page": before is None,
+        "show_account": accounts_for(request.user).count() > 1,
+    }
+    if text and not query.problems:
+        page = search(request.user, query, limit=limit, before=(before.at, before.pk) if before else None)
+        rows = list(page.rows)
+        mark_claims(rows)
+        for row in rows:
+            row.shown = _shown(row, query)  # type: ignore[attr-defined]
+        context |= {"rows": rows, "next_url": next_page(request, Cursor(*page.next)) if page.next else ""}
+    return render(request, "mailbox/messages/search.html", context, status=400 if query.problems else 200)
+
+
+def _shown(row: Message, query: SearchQuery) -> Shown:
+    return Shown(
+        sender=highlight(row.sender, query, "from"),
+        subject=highlight(row.subject, query, "subject"),
+        excerpt=excerpt(row.body_start, query, otherwise=row.snippet),  # type: ignore[attr-defined]
+    )
