@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.errors import NonASCIILocalPartDefect
 from email.header import Header
 from email.policy import default as default_policy
 from email.utils import formataddr
@@ -73,7 +74,7 @@ def _parse_one(field: str, text: str) -> list[Address]:
     try:
         header: Any = default_policy.header_factory("to", text)
         pairs = [(each.display_name, f"{each.username}@{each.domain}", each.domain) for each in header.addresses]
-        broken = bool(header.defects) or not pairs
+        broken = not pairs or any(not isinstance(each, NonASCIILocalPartDefect) for each in header.defects)
     except Exception:  # the standard parser raises IndexError, AttributeError and more on malformed input
         broken, pairs = True, []
     # The standard parser is lenient (it drops what it does not understand): what it kept must account for the text.

@@ -128,10 +128,11 @@ def _read_file(path: str, store: Store, max_size_bytes: int) -> bytes:
     if not store.enabled:
         raise ValidationFailed(NO_STORE)
     descriptor = _open_inside(store.root, path)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise ValidationFailed("The attachment's path is not a file: name a file under the storage root.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValidationFailed("The attachment's path is not a file: name a file under the storage root.")
         if status.st_size > max_size_bytes:
             raise ValidationFailed(TOO_LARGE)
         return file.read(max_size_bytes + 1)  # it may have grown since fstat

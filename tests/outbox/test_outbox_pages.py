@@ -1,0 +1,420 @@
+"""The outbox in the browser: tabs, filters, live rows, one send, the buttons, pausing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from mailbox.models import Account, AccountGrant, AuditEntry
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from outbox.models import OutboxMessage, OutboxRecipient, SendingSwitch
+from outbox.views import finding
+from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of
+
+pytestmark = pytest.mark.django_db
+GREYLISTED = "451 4.7.1 Greylisted, try again"
+REFUSED = "550 5.1.1 User unknown"
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def other_account(make_account: Callable[..., Account]) -> Account:
+    return make_account("other@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def operator(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("operator"))
+    return client
+
+
+@pytest.fixture
+def viewer(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("viewer"))
+    return client
+
+
+def in_every_state(account: Account) -> dict[str, OutboxMessage]:
+    later = timezone.now() + timedelta(minutes=3)
+    return {
+        "queued": outbox_row(account, "Queued one"),
+        "sending": outbox_row(account, "Sending one", status="sending"),
+        "retrying": outbox_row(
+            account, "Retrying one", status="failed", retries=2, next_attempt_at=later, error=GREYLISTED
+        ),
+        "needs_decision": outbox_row(account, "Uncertain one", status="failed", hold="uncertain", error="cut off"),
+        "failed_for_good": outbox_row(account, "Refused one", status="failed", hold="permanent", error=REFUSED),
+        "sent": outbox_row(account, "Sent one", status="sent"),
+        "cancelled": outbox_row(account, "Cancelled one", status="cancelled"),
+    }
+
+
+def get(client: Client, name: str, *args: object, **query: Any) -> str:
+    response = client.get(reverse(name, args=args), query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def post(client: Client, name: str, *args: object, **fields: Any) -> str:
+    """Click, follow the redirect, return the page's notices."""
+    response = client.post(reverse(name, args=args), fields, follow=True)
+    assert response.redirect_chain
+    return " ".join(str(notice) for notice in response.context["messages"])
+
+
+def test_each_tab_lists_its_state_and_counts_it(viewer: Client, account: Account) -> None:
+    rows = in_every_state(account)
+    for state, row in rows.items():
+        response = viewer.get(reverse("outbox:list"), {"state": state})
+        assert [each.row for each in response.context["rows"]] == [row]
+        counts = {tab.tab.name: tab.count for tab in response.context["tabs"] if tab.tab}
+        assert counts == dict.fromkeys(rows, "1")
+
+
+def test_a_row_shows_the_servers_first_line_tries_and_when_it_is_tried_next(viewer: Client, account: Account) -> None:
+    row = in_every_state(account)["retrying"]
+    OutboxMessage.objects.filter(pk=row.pk).update(error=f"{GREYLISTED}\nsecond line")
+    attempt(row, outcome="transient")
+    attempt(row, outcome="transient")
+    shown = get(viewer, "outbox:list", state="retrying")
+    assert GREYLISTED in shown
+    assert "second line" not in shown
+    assert "2 tries" in shown
+    assert re.search(r"data-countdown>in [23] min<", shown)
+
+
+def test_filters_stand_in_the_address_and_hold_for_the_tabs_too(
+    viewer: Client, account: Account, other_account: Account
+) -> None:
+    outbox_row(account, "Invoice 4411")
+    outbox_row(other_account, "Invoice 4412")
+    outbox_row(account, "Newsletter", cc="carol@example.org")
+
+    def subjects(**query: Any) -> set[str]:
+        response = viewer.get(reverse("outbox:list"), query)
+        queued = next(tab for tab in response.context["tabs"] if tab.tab and tab.tab.name == "queued")
+        assert queued.count == str(len(response.context["rows"]))
+        return {each.row.subject for each in response.context["rows"]}
+
+    assert subjects(q="invoice") == {"Invoice 4411", "Invoice 4412"}
+    assert subjects(q="invoice", account=account.pk) == {"Invoice 4411"}
+    assert subjects(q="carol@") == {"Newsletter"}
+    assert "Nothing matches" in get(viewer, "outbox:list", q="no such words")
+
+
+def test_a_reason_finds_the_rows_held_for_it(viewer: Client, account: Account) -> None:
+    in_every_state(account)
+    response = viewer.get(reverse("outbox:list"), {"reason": "permanent"})
+    assert [each.row.subject for each in response.context["rows"]] == ["Refused one"]
+
+
+@pytest.mark.parametrize("query", [{"state": "lost"}, {"reason": "bad luck"}, {"limit": "501"}, {"limit": "0"}])
+def test_an_address_that_asks_for_what_there_is_not_gets_a_sentence(viewer: Client, query: dict[str, str]) -> None:
+    response = viewer.get(reverse("outbox:list"), query)
+    assert response.status_code == 400
+    assert re.search(r"Choose one|a number from 1 to 500", response.content.decode())
+
+
+def test_pages_go_on_by_key_and_keep_the_filters(viewer: Client, account: Account) -> None:
+    pks = [outbox_row(account, f"Invoice {number}").pk for number in range(5)]
+    url, seen = f"{reverse('outbox:list')}?state=queued&limit=2&q=Invoice", []
+    while url:
+        response = viewer.get(url)
+        seen += [each.row.pk for each in response.context["rows"]]
+        following = response.context["next_url"]
+        assert not following or ("state=queued" in following and "q=Invoice" in following)
+        url = reverse("outbox:list") + following if following else ""
+    assert seen == sorted(pks, reverse=True)
+
+
+def test_the_list_costs_the_same_queries_however_many_rows_it_has(operator: Client, account: Account) -> None:
+    in_every_state(account)
+
+    def add_rows() -> None:
+        for _round in range(3):
+            for row in in_every_state(account).values():
+                attempt(row)
+
+    before, after = queries_of(operator, reverse("outbox:list"), add_rows)
+    assert before == after <= 12
+
+
+def test_a_count_that_grows_without_end_is_cut(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    for _number in range(3):
+        outbox_row(account, status="sent")
+    tabs = viewer.get(reverse("outbox:list")).context["tabs"]
+    assert next(tab.count for tab in tabs if tab.label == "Sent") == "2+"
+
+
+def test_a_live_update_holds_only_what_changed_and_no_checkbox(operator: Client, account: Account) -> None:
+    rows = in_every_state(account)
+    poll = operator.get(reverse("outbox:list")).context["poll"]
+    quiet = operator.get(poll).content.decode()
+    assert "hx-swap-oob" not in quiet
+    OutboxMessage.objects.filter(pk=rows["queued"].pk).update(status="sent")
+    update = operator.get(poll).content.decode()
+    assert f'id="row-{rows["queued"].pk}-state" hx-swap-oob="true"' in update
+    assert f"row-{rows['retrying'].pk}-" not in update
+    assert 'id="outbox-tabs"' in update
+    assert "checkbox" not in update
+    assert "<tr" not in update
+
+
+def test_new_rows_wait_behind_their_number(operator: Client, account: Account) -> None:
+    outbox_row(account)
+    poll = operator.get(reverse("outbox:list")).context["poll"]
+    outbox_row(account, "the new one")
+    outbox_row(account, "another")
+    update = operator.get(poll).content.decode()
+    assert "2 new: show them" in update
+    assert "the new one" not in update
+
+
+BUTTONS = {
+    "queued": ["Cancel"],
+    "sending": [],
+    "retrying": ["Send now anyway", "Cancel"],
+    "needs_decision": ["Mark as sent", "Send again"],
+    "failed_for_good": ["Retry", "Cancel"],
+    "sent": [],
+    "cancelled": [],
+}
+
+
+@pytest.mark.parametrize("state", BUTTONS)
+def test_each_state_offers_the_buttons_that_mend_it_to_operators_only(
+    client: Client, make_user: Callable[..., User], account: Account, state: str
+) -> None:
+    row = in_every_state(account)[state]
+    client.force_login(make_user("operator"))
+    found = re.findall(r'<button id="choice-[^>]*>([^<]*)<', get(client, "outbox:detail", row.pk))
+    assert found == BUTTONS[state]
+    client.force_login(make_user("viewer"))
+    assert "choice-" not in get(client, "outbox:detail", row.pk)
+
+
+def test_dangerous_buttons_ask_with_the_consequence(operator: Client, account: Account) -> None:
+    row = in_every_state(account)["needs_decision"]
+    assert "The recipient may get it twice." in get(operator, "outbox:detail", row.pk)
+
+
+def test_a_send_shows_its_recipients_attempts_words_and_who_did_what(
+    operator: Client, account: Account, make_user: Callable[..., User]
+) -> None:
+    row = in_every_state(account)["failed_for_good"]
+    OutboxRecipient.objects.filter(outbox=row).update(status="refused", reply=REFUSED, reply_code=550)
+    transcript = [{"at": timezone.now().isoformat(), "phase": "rcpt", "reply": "550 in the transcript"}]
+    attempt(row, phase="rcpt", outcome="permanent", reply=REFUSED, transcript=transcript)
+    AuditEntry.objects.create(user=make_user(username="kim"), verb="retry", target=f"outbox:{row.pk}")
+    shown = get(operator, "outbox:detail", row.pk)
+    assert "refused it for good" in shown
+    for words in (
+        REFUSED,
+        "550 in the transcript",
+        'rcpt<span class="visually-hidden">: stopped here',
+        "web1/3",
+        "kim",
+    ):
+        assert words in shown
+    assert f"&lt;outbox-{row.pk}-0@example.com&gt;" in shown
+
+
+def test_the_page_of_a_send_polls_while_something_may_happen_and_answers_204_when_nothing_did(
+    viewer: Client, account: Account
+) -> None:
+    rows = in_every_state(account)
+    for state, row in rows.items():
+        response = viewer.get(reverse("outbox:detail", args=[row.pk]))
+        polls = reverse("outbox:state", args=[row.pk]) in response.content.decode()
+        assert polls == (state in ("queued", "sending", "retrying"))
+    row = rows["queued"]
+    seen = viewer.get(reverse("outbox:detail", args=[row.pk])).context["print"]
+    poll = reverse("outbox:state", args=[row.pk])
+    assert viewer.get(poll, {"seen": seen}).status_code == 204
+    OutboxMessage.objects.filter(pk=row.pk).update(status="sent", sent_at=timezone.now())
+    update = viewer.get(poll, {"seen": seen}).content.decode()
+    assert "has accepted it" in update
+    assert "hx-get" not in update
+
+
+def test_the_frozen_mail_and_its_attachments_are_served_exactly(viewer: Client, account: Account) -> None:
+    content = bytes(range(256)) * 9
+    raw = letter_with(content, "契約.pdf")
+    row = outbox_row(account, raw=raw)
+    eml = viewer.get(reverse("outbox:eml", args=[row.pk]))
+    assert eml.content == raw
+    file = viewer.get(reverse("outbox:attachment", args=[row.pk, 0]))
+    assert file.content == content
+    for response in (eml, file):
+        assert response["Content-Disposition"].startswith("attachment")
+        assert response["Content-Security-Policy"].startswith("sandbox")
+    assert viewer.get(reverse("outbox:attachment", args=[row.pk, 5])).status_code == 404
+
+
+def test_the_html_of_a_send_stands_in_a_sandboxed_frame(viewer: Client, account: Account) -> None:
+    row = outbox_row(account, body_html="<p>hi</p><script>bad()</script>", raw=letter(html="<p>hi</p>"))
+    response = viewer.get(reverse("outbox:html", args=[row.pk]))
+    assert response["Content-Security-Policy"].startswith("sandbox")
+    assert response["X-Frame-Options"] == "SAMEORIGIN"
+    assert b"bad()" not in response.content
+
+
+def test_retry_lifts_a_refusal_and_a_worker_is_asked(
+    operator: Client, account: Account, django_capture_on_commit_callbacks: Any
+) -> None:
+    row = in_every_state(account)["failed_for_good"]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "a worker tries it again now" in post(operator, "outbox:retry", row.pk)
+    row.refresh_from_db()
+    assert row.hold == ""
+    assert row.next_attempt_at <= timezone.now()
+    assert OrmQ.objects.count() == 1
+    assert AuditEntry.objects.get(target=f"outbox:{row.pk}").verb == "retry"
+
+
+def test_retry_before_its_time_is_refused_in_a_sentence_and_send_now_anyway_is_not(
+    operator: Client, account: Account
+) -> None:
+    row = in_every_state(account)["retrying"]
+    said = post(operator, "outbox:retry", row.pk)
+    assert "not due yet; the next attempt is in 2 min" in said
+    assert "retry_not_due" not in said
+    assert "a worker sends it now" in post(operator, "outbox:send_now", row.pk)
+    row.refresh_from_db()
+    assert row.next_attempt_at <= timezone.now()
+
+
+@pytest.mark.parametrize("state", ["sent", "sending", "cancelled", "needs_decision"])
+def test_what_cannot_be_retried_says_why(operator: Client, account: Account, state: str) -> None:
+    row = in_every_state(account)[state]
+    before = OutboxMessage.objects.filter(pk=row.pk).values().get()
+    assert re.search(r"The mail (is|may have)", post(operator, "outbox:retry", row.pk))
+    assert OutboxMessage.objects.filter(pk=row.pk).values().get() == before
+
+
+def test_an_uncertain_mail_is_decided_by_a_person(operator: Client, account: Account) -> None:
+    first, second = in_every_state(account)["needs_decision"], in_every_state(account)["needs_decision"]
+    assert "marked as sent" in post(operator, "outbox:mark_as_sent", first.pk)
+    assert "with the same Message-ID" in post(operator, "outbox:send_again", second.pk)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert first.status == "sent"
+    assert (second.status, second.hold, second.retries) == ("failed", "", 0)
+
+
+def test_cancel_is_final(operator: Client, account: Account) -> None:
+    rows = in_every_state(account)
+    assert "It is never sent" in post(operator, "outbox:cancel", rows["queued"].pk)
+    rows["queued"].refresh_from_db()
+    assert rows["queued"].status == "cancelled"
+    assert "too late to cancel" in post(operator, "outbox:cancel", rows["sent"].pk)
+
+
+def test_a_bulk_click_tells_honestly_what_came_of_it(operator: Client, account: Account) -> None:
+    rows = in_every_state(account)
+    chosen = [rows[state].pk for state in ("failed_for_good", "retrying", "needs_decision", "sent")]
+    said = post(operator, "outbox:bulk", action="retry", pk=chosen)
+    assert said.startswith("1 retried, 3 skipped: ")
+    for reason in ("it is not due yet", "needs a decision of its own", "The mail is sent"):
+        assert f"1 because: {reason}" in said
+    assert OutboxMessage.objects.get(pk=rows["needs_decision"].pk).hold == "uncertain"
+    assert post(operator, "outbox:bulk", action="send_now", pk=[rows["retrying"].pk]) == "1 sent now."
+    assert "Tick up to 500 rows first" in post(operator, "outbox:bulk", action="retry")
+    assert "Nothing was changed" in post(operator, "outbox:bulk", action="explode", pk=chosen)
+
+
+def test_a_bulk_click_changes_no_row_of_an_account_that_is_not_the_users_to_operate(
+    client: Client, make_user: Callable[..., User], account: Account, other_account: Account
+) -> None:
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=account, role="viewer")
+    client.force_login(user)
+    seen, unseen = outbox_row(account), outbox_row(other_account)
+    said = post(client, "outbox:bulk", action="cancel", pk=[seen.pk, unseen.pk])
+    assert said.startswith("0 cancelled, 2 skipped")
+    assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"pending"}
+
+
+def test_an_administrator_pauses_and_resumes_all_sending(client: Client, make_user: Callable[..., User]) -> None:
+    client.force_login(make_user("administrator"))
+    assert "All sending is paused" in post(client, "outbox:pause_sending", reason="maintenance")
+    switch = SendingSwitch.objects.get()
+    assert switch.paused_at is not None
+    assert "maintenance" in get(client, "outbox:list")
+    assert "Sending goes on" in post(client, "outbox:resume_sending")
+    switch.refresh_from_db()
+    assert switch.paused_at is None
+    assert {entry.verb for entry in AuditEntry.objects.all()} == {"pause_sending", "resume_sending"}
+
+
+def test_pausing_everything_needs_an_administrator(operator: Client) -> None:
+    for name in ("outbox:pause_sending", "outbox:resume_sending"):
+        assert operator.post(reverse(name)).status_code == 403
+    assert "Pause all sending" not in get(operator, "outbox:list")
+
+
+def test_a_form_returns_only_to_pages_of_ours(operator: Client, account: Account) -> None:
+    row = outbox_row(account)
+    response = operator.post(reverse("outbox:cancel", args=[row.pk]), {"next": "https://evil.example/"})
+    assert response["Location"] == reverse("outbox:detail", args=[row.pk])
+
+
+READ = ("outbox:detail", "outbox:state", "outbox:html", "outbox:eml")
+CLICKS = ("outbox:retry", "outbox:send_now", "outbox:cancel", "outbox:mark_as_sent", "outbox:send_again")
+
+
+def test_whoever_is_signed_out_is_sent_to_sign_in(client: Client, account: Account) -> None:
+    row = outbox_row(account, raw=letter_with(b"%PDF", "a.pdf"))
+    urls = [reverse(name, args=[row.pk]) for name in READ + CLICKS]
+    urls += [reverse(f"outbox:{name}") for name in ("list", "changes", "bulk", "pause_sending", "resume_sending")]
+    for url in [*urls, reverse("outbox:attachment", args=[row.pk, 0])]:
+        for response in (client.get(url), client.post(url)):
+            assert response.status_code == 302
+            assert response["Location"].startswith(reverse("login"))
+
+
+def test_a_row_of_an_account_the_user_may_not_see_does_not_exist_for_them(
+    client: Client, make_user: Callable[..., User], account: Account, other_account: Account
+) -> None:
+    row = outbox_row(other_account, "not for you", raw=letter_with(b"%PDF", "a.pdf"))
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=account, role="administrator")
+    client.force_login(user)
+    for name in READ:
+        assert client.get(reverse(name, args=[row.pk])).status_code == 404
+    assert client.get(reverse("outbox:attachment", args=[row.pk, 0])).status_code == 404
+    for name in CLICKS:
+        assert client.post(reverse(name, args=[row.pk])).status_code == 404
+    assert "not for you" not in get(client, "outbox:list")
+    assert f"row-{row.pk}-" not in get(client, "outbox:changes", rows=f"{row.pk}-x")
+    assert [tab.count for tab in client.get(reverse("outbox:list")).context["tabs"]][1:] == ["0"] * 7
+
+
+def test_a_viewer_clicks_in_vain_and_a_link_clicks_nothing(
+    client: Client, make_user: Callable[..., User], account: Account
+) -> None:
+    row = outbox_row(account)
+    client.force_login(make_user("viewer"))
+    for name in CLICKS:
+        assert client.post(reverse(name, args=[row.pk])).status_code == 403
+        assert client.get(reverse(name, args=[row.pk])).status_code == 405
+    for name in ("outbox:bulk", "outbox:pause_sending", "outbox:resume_sending"):
+        assert client.get(reverse(name)).status_code == 405
+    assert client.post(reverse("outbox:list")).status_code == 405
+    row.refresh_from_db()
+    assert row.status == "pending"
