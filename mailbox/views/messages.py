@@ -90,10 +90,11 @@ def _rows_of_folder(folder: Folder, before: Cursor | None, limit: int) -> tuple[
     places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
     if before:
         places = places.filter(before.older("received_at"))
-    page, last = cut(list(places.only("message_id", "received_at", "folder_id")[: limit + 1]), limit)
-    wanted = [place.message_id for place in page]
-    found = Message.objects.listed().select_related("account").in_bulk(wanted)
-    rows = [found[pk] for pk in dict.fromkeys(wanted) if pk in found]
+    heavy = ("body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects")
+    places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
+    page, last = cut(list(places[: limit + 1]), limit)
+    # A folder may hold two copies of one mail: one row says enough.
+    rows = list({place.message_id: place.message for place in page}.values())
     return rows, Cursor(last.received_at, last.pk) if last else None
 
 

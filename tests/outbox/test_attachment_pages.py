@@ -1,0 +1,144 @@
+"""Attachments both ways in the browser, and the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from mailbox.models import Account, AccountGrant, AuditEntry
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from outbox.forms import read_size, write_size
+from outbox.models import AttachmentPolicy
+from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store
+
+pytestmark = pytest.mark.django_db
+PAGE, POLICY = "/outbox/attachments/", "/outbox/attachments/policy/"
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def viewer(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("viewer"))
+    return client
+
+
+@pytest.fixture
+def administrator(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("administrator"))
+    return client
+
+
+def names(client: Client, **query: Any) -> list[str]:
+    response = client.get(PAGE, query)
+    assert response.status_code == 200
+    return [row.filename for row in response.context["rows"]]
+
+
+def test_received_and_sent_files_are_listed_newest_first_and_filtered(
+    viewer: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    other = make_account("other@example.com", **NOWHERE)
+    store(account, letter_with(b"%PDF", "in.pdf"))
+    store(other, letter_with(b"PNG", "in.png", "image/png"))
+    outbox_row(account, raw=letter_with(b"%PDF", "out.pdf"))
+    assert names(viewer) == ["in.png", "in.pdf"]
+    assert names(viewer, type="pdf") == ["in.pdf"]
+    assert names(viewer, account=other.pk) == ["in.png"]
+    assert names(viewer, direction="sent") == ["out.pdf"]
+    assert names(viewer, direction="sent", type="image") == []
+    assert names(viewer, limit=1) == ["in.png"]
+
+
+@pytest.mark.parametrize("direction", ["received", "sent"])
+def test_the_list_costs_the_same_queries_however_long_it_is(viewer: Client, account: Account, direction: str) -> None:
+    def add_rows(number: int = 18) -> None:
+        for index in range(number):
+            store(account, letter_with(b"%PDF", f"{index}.pdf"))
+            outbox_row(account, raw=letter_with(b"%PDF", f"{index}.pdf"))
+
+    AttachmentPolicy.current()  # made from the defaults when first asked for
+    add_rows(2)
+    before, after = queries_of(viewer, f"{PAGE}?direction={direction}", add_rows)
+    assert before == after <= 12
+
+
+def test_files_of_accounts_the_user_may_not_see_are_not_listed(
+    client: Client, make_user: Callable[..., User], account: Account, make_account: Callable[..., Account]
+) -> None:
+    other = make_account("other@example.com", **NOWHERE)
+    store(other, letter_with(b"%PDF", "secret.pdf"))
+    outbox_row(other, raw=letter_with(b"%PDF", "secret.pdf"))
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=account, role="administrator")
+    client.force_login(user)
+    assert names(client) == names(client, direction="sent") == names(client, account=other.pk) == []
+
+
+@pytest.mark.parametrize("query", [{"direction": "up"}, {"type": "odd"}, {"limit": "0"}])
+def test_an_address_that_asks_for_what_there_is_not_gets_a_sentence(viewer: Client, query: dict[str, str]) -> None:
+    assert viewer.get(PAGE, query).status_code == 400
+
+
+def test_empty_pages_say_what_they_will_show(viewer: Client) -> None:
+    assert "No attachments yet" in viewer.get(PAGE).content.decode()
+    assert "Nothing was attached yet" in viewer.get(PAGE, {"direction": "sent"}).content.decode()
+
+
+def test_an_administrator_edits_the_policy(administrator: Client) -> None:
+    administrator.post(POLICY, {"max_size": "10 MiB", "types": "application/pdf\nimage/png, image/png"})
+    policy = AttachmentPolicy.objects.get()
+    assert policy.max_size_bytes == 10 * 1024 * 1024
+    assert policy.allowed_content_types == ["application/pdf", "image/png"]
+    assert policy.updated_by is not None
+    assert AuditEntry.objects.get().verb == "edit_policy"
+    assert "10 MiB" in administrator.get(POLICY).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field", "sentence"),
+    [
+        ({"max_size": "0", "types": "a/b"}, "max_size", "must be greater than 0"),
+        ({"max_size": "-5 MB", "types": "a/b"}, "max_size", "This is no size"),
+        ({"max_size": "much", "types": "a/b"}, "max_size", "This is no size"),
+        ({"max_size": "9999999 GiB", "types": "a/b"}, "max_size", "smaller size"),
+        ({"max_size": "", "types": "a/b"}, "max_size", "Give the largest size"),
+        ({"max_size": "5 MB", "types": ""}, "types", "Allow at least one type"),
+        ({"max_size": "5 MB", "types": "pdf"}, "types", "is no type"),
+        ({"max_size": "5 MB", "types": "*/*"}, "types", "is no type"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused_at_its_field(
+    administrator: Client, fields: dict[str, str], field: str, sentence: str
+) -> None:
+    before = AttachmentPolicy.current().max_size_bytes
+    response = administrator.post(POLICY, fields)
+    assert sentence in " ".join(response.context["form"].errors[field])
+    assert AttachmentPolicy.current().max_size_bytes == before
+
+
+def test_a_size_is_written_as_it_is_read() -> None:
+    for size in (1, 1000, 1024, 25 * 1024**2, 3 * 1024**3, 26_214_401):
+        assert read_size(write_size(size)) == size
+    assert read_size("1,5 kB") == 1536
+
+
+def test_only_an_administrator_of_everything_sees_the_policy_form(
+    client: Client, make_user: Callable[..., User], account: Account
+) -> None:
+    assert client.get(POLICY)["Location"].startswith(reverse("login"))
+    assert client.get(PAGE)["Location"].startswith(reverse("login"))
+    granted = make_user("")
+    AccountGrant.objects.create(user=granted, account=account, role="administrator")
+    for user in (make_user("operator"), granted):
+        client.force_login(user)
+        assert client.get(POLICY).status_code == 403
+        assert client.post(POLICY, {"max_size": "1 MiB", "types": "a/b"}).status_code == 403
+        assert "Edit the policy" not in client.get(PAGE).content.decode()

@@ -1,0 +1,123 @@
+"""Rows that pages are tested with: real messages in the raw store, outbox rows in any state."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from mailbox import mime, rawstore
+from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
+from typing import Any
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
+
+# No server is asked by a page: an address nobody listens on will do.
+NOWHERE = {"imap_host": "localhost", "imap_port": 1, "smtp_host": "localhost", "smtp_port": 1}
+_numbers = itertools.count(1)
+
+
+def letter(subject: str = "Hello", text: str = "Dear Bob", html: str = "", **headers: str) -> bytes:
+    """A message as bytes; `headers` as From="...", Message_ID="..."."""
+    mail = EmailMessage()
+    given = {"From": "Ann <ann@example.com>", "To": "bob@example.com", "Message_ID": f"<{next(_numbers)}@example.com>"}
+    for name, value in (given | headers).items():
+        mail[name.replace("_", "-")] = value
+    mail["Subject"] = subject
+    mail.set_content(text)
+    if html:
+        mail.add_alternative(html, subtype="html")
+    return mail.as_bytes()
+
+
+def letter_with(content: bytes, filename: str, content_type: str = "application/pdf") -> bytes:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "ann@example.com", "bob@example.com", "With a file"
+    mail["Message-ID"] = f"<{next(_numbers)}@example.com>"
+    mail.set_content("See the file.")
+    maintype, subtype = content_type.split("/")
+    mail.add_attachment(content, maintype=maintype, subtype=subtype, filename=filename)
+    return mail.as_bytes()
+
+
+def folder_of(account: Account, name: str = "INBOX") -> Folder:
+    return Folder.objects.get_or_create(account=account, name=name, defaults={"sync_enabled": True})[0]
+
+
+def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime | None = None, **fields: Any) -> Message:
+    """The rows that sync makes of a message, in one place."""
+    parsed, at = mime.parse(raw), at or timezone.now()
+    digest = rawstore.save_batch([raw])[0]
+    same = Message.objects.filter(account=account, message_id=parsed.message_id)
+    columns = ("message_id", "subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to")
+    columns += ("in_reply_to", "references_header", "date", "body_text", "body_html", "snippet")
+    values: dict[str, Any] = {name: getattr(parsed, name) for name in columns}
+    values |= {"variant": same.count(), "received_at": at, "size": len(raw), "raw_digest": digest}
+    values |= {"has_attachments": bool(parsed.attachments)}
+    message = Message.objects.create(account=account, **(values | fields))
+    MessagePlace.objects.create(
+        message=message,
+        folder=folder_of(account, folder),
+        uidvalidity=1,
+        uid=next(_numbers),
+        size=len(raw),
+        received_at=at,
+        raw_digest=digest,
+        header_digest=digest,
+        seen=message.seen,
+        is_complete=message.is_complete,
+    )
+    for each in parsed.attachments:
+        names = ("position", "filename", "content_type", "size", "content_id", "is_inline", "digest")
+        Attachment.objects.create(message=message, **{name: getattr(each, name) for name in names})
+    return message
+
+
+def outbox_row(account: Account, subject: str = "Invoice", raw: bytes | None = None, **fields: Any) -> OutboxMessage:
+    """A row in any state with one recipient; `raw` is its frozen mail, whose attachments get their rows."""
+    frozen = raw or letter(subject)
+    defaults: dict[str, Any] = {
+        "to": "Ann <ann@example.com>",
+        "body_text": "Dear Ann",
+        "mail_from": account.email,
+        "mime_digest": rawstore.save_batch([frozen])[0],
+        "mime_size": len(frozen),
+    }
+    if fields.get("status") == "sending":
+        defaults |= {"claim_token": "t", "lease_expires_at": timezone.now() + timedelta(minutes=5)}
+    row = OutboxMessage.objects.create(account=account, subject=subject, **(defaults | fields))
+    OutboxRecipient.objects.create(outbox=row, kind="to", address="ann@example.com")
+    for each in mime.parse(frozen).attachments:
+        values = {name: getattr(each, name) for name in ("position", "filename", "content_type", "size", "digest")}
+        OutboxAttachment.objects.create(outbox=row, **values)
+    return row
+
+
+def attempt(row: OutboxMessage, **fields: Any) -> DeliveryAttempt:
+    number = row.attempts.count() + 1
+    defaults: dict[str, Any] = {
+        "number": number,
+        "claim_token": f"{row.pk}-{number}",
+        "worker": "web1/3",
+        "message_id": f"<outbox-{row.pk}-{row.retries}@example.com>",
+        "prx_attempt": "abc",
+        "started_at": timezone.now(),
+    }
+    return DeliveryAttempt.objects.create(outbox=row, **(defaults | fields))
+
+
+def queries_of(client: Client, url: str, add_rows: Callable[[], object]) -> tuple[int, int]:
+    """How many queries the page costs before and after rows were added."""
+    counts = []
+    for step in range(2):
+        if step:
+            add_rows()
+        with CaptureQueriesContext(connection) as captured:
+            assert client.get(url).status_code == 200
+        counts.append(len(captured))
+    return counts[0], counts[1]
