@@ -68,9 +68,11 @@ def deliver_at_home(dovecot: Dovecot, mail: SinkMail) -> None:
 
 
 def add_accounts(dovecot: Dovecot) -> None:
+    """One account by password, one by token, every folder chosen, and the first sync queued for the workers."""
     import django
 
     django.setup()
+    from mailbox import sync, tasks
     from mailbox.models import Account, Transport
 
     from django.db import connection
@@ -90,6 +92,9 @@ def add_accounts(dovecot: Dovecot) -> None:
         account = Account(email=email, display_name=name, imap=imap, smtp=smtp, ca_certificate=dovecot.ca_pem)
         account.full_clean()
         account.save()
+        sync.discover_folders(account.pk)
+        account.folders.update(sync_enabled=True)
+        tasks.queue_sync(account.pk, None)
     connection.close()
 
 
