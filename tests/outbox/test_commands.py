@@ -1,0 +1,124 @@
+"""send, retry and outbox on the command line: one JSON object, exit status 0 or 1, sentences on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from mailbox.models import Account
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from pytest_django import Settings
+
+from outbox.models import OutboxMessage
+from tests.servers.smtp import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Run = Callable[..., tuple[int, Any]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """run("send", ...) -> (exit status, the JSON object printed)."""
+
+    def call(*arguments: str) -> tuple[int, Any]:
+        status = 0
+        capsys.readouterr()
+        try:
+            call_command(*arguments, "--json")
+        except SystemExit as leaving:
+            status = int(leaving.code or 0)
+        return status, json.loads(capsys.readouterr().out)
+
+    return call
+
+
+@pytest.fixture
+def server(smtp_server: Callable[..., SmtpServer]) -> SmtpServer:
+    return smtp_server("tls")
+
+
+@pytest.fixture
+def account(account_on: Callable[..., Account], server: SmtpServer) -> Account:
+    return account_on(server)
+
+
+def mail(account: Account, *more: str) -> tuple[str, ...]:
+    return ("send", account.email, "--to", "bob@example.test", "--subject", "Hello", "--body", "A text.", *more)
+
+
+def test_send_delivers_and_answers_with_the_outcome(run: Run, account: Account, server: SmtpServer) -> None:
+    status, answer = run(*mail(account, "--to", "cid@example.test"))
+
+    assert status == 0 and answer["ok"] and answer["error"] is None
+    assert answer["data"]["status"] == "sent" and answer["data"]["retries"] == 0
+    assert server.mails()[0].rcpt_tos == ["bob@example.test", "cid@example.test"]
+
+
+def test_a_failed_send_is_retried_when_due_or_now(run: Run, account: Account, server: SmtpServer) -> None:
+    server.refuse("RCPT", "451 4.2.0 Later", times=1)
+    status, answer = run(*mail(account))
+    assert status == 1 and answer["data"]["status"] == "failed" and answer["error"]["code"] == "Provider"
+    pk = str(answer["data"]["outbox_id"])
+
+    status, answer = run("retry", pk)
+    assert status == 1 and answer["error"]["message"].startswith("retry_not_due")
+    status, answer = run("retry", pk, "--now")
+    assert status == 0 and answer["data"]["status"] == "sent" and answer["data"]["retries"] == 1
+    status, answer = run("retry", pk)
+    assert status == 1 and "not retryable" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "nobody@example.test", "--to", "b@example.test", "--subject", "S", "--body", "T"),
+        ("retry", "99"),
+        ("retry", "99999999999999999999999"),
+        ("outbox", "--limit", "0"),
+        ("outbox", "--limit", "501"),
+        ("outbox", "--status", "lost"),
+        ("outbox", "--account", "nobody@example.test"),
+    ],
+)
+def test_a_stated_failure_leaves_with_one(run: Run, db: None, arguments: tuple[str, ...]) -> None:
+    status, answer = run(*arguments)
+
+    assert status == 1 and answer["ok"] is False
+    assert answer["error"]["code"] == "Validation" and answer["error"]["message"]
+
+
+def test_without_json_a_failure_is_a_sentence_on_stderr(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        call_command(*mail(account, "--to", "broken@"))
+
+    printed = capsys.readouterr()
+    assert leaving.value.code == 1 and printed.out == "" and "malformed address" in printed.err
+
+
+def test_an_attachment_comes_from_the_store_and_from_nowhere_else(
+    run: Run, account: Account, server: SmtpServer, settings: Settings, tmp_path: Path
+) -> None:
+    assert run(*mail(account, "--attach", "a.txt"))[1]["error"]["message"] == "attachment store not configured"
+    (tmp_path / "a.txt").write_text("inside")
+    settings.ATTACHMENT_STORE_ENABLED, settings.ATTACHMENT_STORE_DIR = True, tmp_path
+
+    escaping = run(*mail(account, "--attach", "../../etc/passwd.txt"))[1]
+    assert escaping["error"]["message"] == "attachment path escapes storage root"
+    assert run(*mail(account, "--attach", "a.txt"))[0] == 0
+    assert OutboxMessage.objects.get().attachment_rows.get().filename == "a.txt"
+
+
+def test_outbox_lists_rows_and_counts(run: Run, account: Account, server: SmtpServer) -> None:
+    run(*mail(account))
+    server.refuse("RCPT", "550 5.1.1 No such user")
+    run(*mail(account))
+
+    status, answer = run("outbox", "--account", account.email, "--status", "failed", "--limit", "1")
+
+    assert status == 0 and answer["data"]["counts"] == {"failed": 1, "sent": 1}
+    (row,) = answer["data"]["rows"]
+    assert (row["status"], row["hold"], row["next_attempt_at"]) == ("failed", "permanent", None)
+    assert "No such user" in row["error"]

@@ -1,0 +1,83 @@
+"""The clock and the workers: what is queued, what the sweep finds, and a real cluster that delivers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from mailbox.models import Account
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule
+from pytest_django import Settings
+
+from outbox import api, claims, schedules, tasks
+from outbox.checks import message_id_domain
+from outbox.models import OutboxMessage
+from tests.servers.site import Cluster
+from tests.servers.smtp import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Accounts = Callable[..., Account]
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        time.sleep(0.1)
+    return done()
+
+
+def test_a_queued_mail_is_delivered_by_a_real_worker(
+    account_on: Accounts, smtp_server: Callable[..., SmtpServer], workers: Cluster
+) -> None:
+    server = smtp_server("starttls")
+
+    response = api.queue(account_on(server).pk, "bob@example.test", "Hello", "A text.")
+
+    assert response.data and response.data.status == "pending"
+    assert wait_until(lambda: OutboxMessage.objects.sent().exists(), 30), workers.log()
+    assert len(server.mails()) == 1
+
+
+def test_a_task_is_queued_only_when_the_row_is_committed(make_account: Accounts) -> None:
+    account = make_account(imap_host="localhost", imap_port=1, smtp_host="localhost", smtp_port=1)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+        raise RuntimeError("the request fails after all")
+
+    assert not OutboxMessage.objects.exists() and not OrmQ.objects.exists()
+    api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+    assert OrmQ.objects.count() == 1
+
+
+def test_the_sweep_recovers_and_queues_each_account_once(make_account: Accounts) -> None:
+    account = make_account(imap_host="localhost", imap_port=1, smtp_host="localhost", smtp_port=1)
+    for _ in range(3):
+        api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+    OrmQ.objects.all().delete()  # what the broker forgets, the sweep finds
+    OutboxMessage.objects.update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    row = OutboxMessage.objects.first()
+    assert row and claims.claim_row(row.pk, "dead/1", lease_seconds=1, now=timezone.now() - timedelta(seconds=5))
+
+    assert tasks.sweep() == {"given_back": 1, "uncertain": 0, "queued": 1}
+    assert OrmQ.objects.count() == 1
+
+
+def test_the_schedules_are_two_half_a_minute_apart_however_often_they_are_made() -> None:
+    Schedule.objects.all().delete()
+    schedules.make_schedules()
+    Schedule.objects.create(name="outbox: sweep on the minute", func="elsewhere.old")  # a copy from a restore
+    schedules.make_schedules()
+
+    mine = Schedule.objects.filter(func="outbox.tasks.sweep").order_by("name")
+    assert Schedule.objects.filter(name__startswith="outbox: ").count() == 2 == mine.count()
+    assert {schedule.next_run.second for schedule in mine} == {0, 30}
+
+
+def test_the_deployment_check_warns_of_the_default_domain_only(settings: Settings) -> None:
+    assert [warning.id for warning in message_id_domain()] == ["outbox.W001"]
+    settings.MESSAGE_ID_DOMAIN = "mail.example.com"
+    assert message_id_domain() == []
