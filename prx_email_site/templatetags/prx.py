@@ -54,7 +54,7 @@ def badge(tone: str, label: str, icon_name: str = "") -> SafeString:
 @register.simple_tag
 def moment(when: datetime | None, empty: str = "never") -> SafeString | str:
     """A time as "3 min ago", exact on hover; it ticks in the browser."""
-    if when is None:
+    if not when:  # "" is what a template makes of a missing row
         return empty
     seconds = (timezone.now() - when).total_seconds()
     words = "just now" if 0 <= seconds < 5 else f"{spoken(seconds)} ago" if seconds >= 0 else f"in {spoken(-seconds)}"
@@ -70,7 +70,7 @@ def moment_exact(when: datetime | None, empty: str = "") -> SafeString | str:
 @register.simple_tag
 def countdown(when: datetime | None) -> SafeString | str:
     """The time left until then; it ticks in the browser."""
-    if when is None:
+    if not when:  # "" is what a template makes of a missing row
         return ""
     seconds = (when - timezone.now()).total_seconds()
     words = f"in {spoken(seconds)}" if seconds > 0 else "due now"
