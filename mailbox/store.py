@@ -65,7 +65,6 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
         found = _same(each, claiming, identities)
         if found is None:
             found = _new_row(folder, each, keys[each.uid], variant=max((m.variant + 1 for m in claiming), default=0))
-            identities[id(found)] = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
             claiming.append(found)
             decision.new.append(found)
         else:
@@ -88,6 +87,8 @@ def _same(each: Incoming, claiming: list[Message], identities: dict[int, Identit
     for message in claiming:
         if message.raw_digest == each.digest:
             return message
+    if not claiming:
+        return None
     ours = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
     for message in claiming:
         if id(message) not in identities:
