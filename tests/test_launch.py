@@ -55,6 +55,20 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def queue_a_task(folder: Path) -> None:
+    """From another process, as a page does."""
+    command = "from django_q.tasks import async_task; async_task('os.getppid')"
+    environment = {**os.environ, "PRX_EMAIL_DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "prx_email_site.settings"}
+    environment.pop("DATABASE_URL", None)
+    subprocess.run([sys.executable, "manage.py", "shell", "-c", command], cwd=ROOT, env=environment, check=True)
+
+
+def tasks_done(folder: Path) -> list[tuple[int]]:
+    """Whether each task that ran under this name succeeded."""
+    with sqlite3.connect(folder / "prx-email.sqlite3") as database:
+        return database.execute("SELECT success FROM django_q_task WHERE func = 'os.getppid'").fetchall()
+
+
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -111,6 +125,8 @@ def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
     # A stylesheet by its hashed name, compressed and cached for ever: the manifest was built before the start.
     assert "/static/css/" in page
     wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
+    queue_a_task(tmp_path / "data")
+    wait_until(lambda: tasks_done(tmp_path / "data") == [(1,)], seconds=30, what="a worker to take the task")
     everything = run.descendants()
     run.process.send_signal(signal.SIGTERM)
     assert run.process.wait(40) == 0
