@@ -106,16 +106,22 @@ def bulk(request: HttpRequest) -> HttpResponse:
         said = f"Tick up to {MAX_LIMIT} rows first, then choose what to do with them. Nothing was changed."
         notices.warning(request, said)
         return redirect(back)
-    number, skipped = _act_on(request, chosen, act)
-    text = f"{number} {done}"
-    if skipped:
-        reasons = "; ".join(f"{count} because: {reason}" for reason, count in skipped.most_common())
-        text += f", {skipped.total()} skipped: {reasons}"
-    (notices.warning if skipped else notices.success)(request, text if text.endswith(".") else f"{text}.")
+    number, skipped = act_on(request, chosen, act)
+    text = honest(number, done, skipped)
+    (notices.warning if skipped else notices.success)(request, text)
     return redirect(back)
 
 
-def _act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Counter[str]]:
+def honest(number: int, done: str, skipped: Counter[str]) -> str:
+    """ "3 retried, 1 skipped: 1 because: it is not due yet." """
+    if not skipped:
+        return f"{number} {done}."
+    reasons = "; ".join(f"{count} because: {reason}" for reason, count in skipped.most_common())
+    return f"{number} {done}, {skipped.total()} skipped: {reasons}."
+
+
+def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Counter[str]]:
+    """Act on each row the user may operate; return how many it was done for, and why not for the others."""
     user, operated = signed_in_user(request), operated_accounts(request)
     rows = {row.pk: row for row in seen_by(request).filter(pk__in=chosen).defer("body_text", "body_html")}
     number, skipped = 0, Counter[str]()

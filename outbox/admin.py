@@ -1,0 +1,147 @@
+"""Django's admin of the outbox: every table looked at and searched, the same clicks as on its pages, nothing edited."""
+
+from __future__ import annotations
+
+from mailbox import access
+from mailbox.access import Role
+from mailbox.admin_tables import ModelAdmin, OfAccount, ReadOnlyAdmin, TabularInline, audit
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+
+from outbox.forms import PolicyForm
+from outbox.models import (
+    AttachmentPolicy,
+    DeliveryAttempt,
+    OutboxAttachment,
+    OutboxMessage,
+    OutboxRecipient,
+    SendingSwitch,
+)
+from outbox.views.actions import BULK, act_on, honest
+
+# What a claim and a frozen mail are made of is of no use to a person.
+HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
+
+
+class ReadOnlyInline(TabularInline):
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class RecipientInline(ReadOnlyInline):
+    model = OutboxRecipient
+    fields = ("kind", "address", "status", "reply_code", "reply")
+
+
+class AttachmentInline(ReadOnlyInline):
+    model = OutboxAttachment
+    fields = ("position", "filename", "content_type", "size")
+
+
+class AttemptInline(ReadOnlyInline):
+    model = DeliveryAttempt
+    fields = ("number", "started_at", "worker", "requested_by", "phase", "outcome", "reply")
+
+
+class OutboxAdmin(ReadOnlyAdmin):
+    list_display = ("id", "status", "hold", "account", "to", "subject", "retries", "next_attempt_at", "created_at")
+    list_filter = ("status", "hold", "error_code", OfAccount)
+    search_fields = ("subject", "to", "cc", "bcc", "provider_message_id")
+    list_select_related = ("account",)
+    inlines = (RecipientInline, AttachmentInline, AttemptInline)
+    actions = ("retry", "send_now", "cancel")
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["page", *(field.name for field in OutboxMessage._meta.fields if field.name not in HIDDEN)]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+        return ["page"]
+
+    @admin.display(description="on the site")
+    def page(self, row: OutboxMessage) -> str:
+        return format_html('<a href="{}">what may be done</a>', reverse("outbox:detail", args=[row.pk]))
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return access.has_role_somewhere(request.user, Role.OPERATOR)
+
+    def _click(self, request: HttpRequest, rows: QuerySet[OutboxMessage], name: str) -> None:
+        act, done = BULK[name]
+        number, skipped = act_on(request, list(rows.values_list("pk", flat=True)), act)
+        self.message_user(request, honest(number, done, skipped), messages.WARNING if skipped else messages.SUCCESS)
+
+    @admin.action(description="Retry", permissions=["operate"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+        self._click(request, queryset, "retry")
+
+    @admin.action(description="Send now anyway", permissions=["operate"])
+    def send_now(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+        self._click(request, queryset, "send_now")
+
+    @admin.action(description="Cancel for good", permissions=["operate"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+        self._click(request, queryset, "cancel")
+
+
+class RecipientAdmin(ReadOnlyAdmin):
+    list_display = ("address", "kind", "status", "reply_code", "outbox")
+    list_filter = ("status", "kind", "reply_code")
+    search_fields = ("address", "reply")
+    list_select_related = ("outbox",)
+
+
+class AttachmentAdmin(ReadOnlyAdmin):
+    list_display = ("filename", "content_type", "size", "outbox")
+    list_filter = ("content_type",)
+    search_fields = ("filename", "digest")
+    list_select_related = ("outbox",)
+
+
+class AttemptAdmin(ReadOnlyAdmin):
+    list_display = ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code")
+    list_filter = ("outcome", "phase", "failure_mode", "reply_code")
+    search_fields = ("message_id", "prx_attempt", "worker", "reply")
+    list_select_related = ("outbox",)
+    exclude = ("claim_token",)
+
+
+class PolicyAdmin(ModelAdmin):
+    form = PolicyForm
+    fields = ("max_size", "types")
+    list_display = ("__str__", "max_size_bytes", "allowed_content_types", "updated_by", "updated_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: AttachmentPolicy, form: Any, change: bool) -> None:
+        obj.updated_by_id = request.user.pk
+        super().save_model(request, obj, form, change)
+        audit(request, "edit_policy", None, "attachment_policy", ", ".join(form.changed_data))
+
+
+class SwitchAdmin(ReadOnlyAdmin):
+    """Paused and resumed on the outbox page, where the consequence is told."""
+
+    list_display = ("__str__", "paused_at", "paused_by", "reason")
+
+
+admin.site.register(OutboxMessage, OutboxAdmin)
+admin.site.register(OutboxRecipient, RecipientAdmin)
+admin.site.register(OutboxAttachment, AttachmentAdmin)
+admin.site.register(DeliveryAttempt, AttemptAdmin)
+admin.site.register(AttachmentPolicy, PolicyAdmin)
+admin.site.register(SendingSwitch, SwitchAdmin)

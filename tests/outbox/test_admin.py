@@ -1,0 +1,104 @@
+"""The outbox in Django's admin: everything is seen, nothing is edited, the clicks obey the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from mailbox.models import Account
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from outbox.models import AttachmentPolicy, OutboxMessage, SendingSwitch
+from tests.rows import NOWHERE, attempt, letter_with, outbox_row
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:outbox_outboxmessage_changelist"
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def row(account: Account) -> OutboxMessage:
+    row = outbox_row(account, "Refused one", letter_with(b"%PDF", "a.pdf"), status="failed", hold="permanent")
+    attempt(row, reply="550 no such user")
+    SendingSwitch.current()
+    AttachmentPolicy.current()
+    return row
+
+
+@pytest.fixture
+def staff(client: Client, make_user: Callable[..., User]) -> Client:
+    user = make_user("administrator")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(user)
+    return client
+
+
+def act(client: Client, name: str, *rows: OutboxMessage) -> str:
+    fields = {"action": name, "_selected_action": [row.pk for row in rows]}
+    response = client.post(reverse(LIST), fields, follow=True)
+    return " ".join(str(message) for message in response.context["messages"])
+
+
+@pytest.mark.parametrize("model", list(apps.get_app_config("outbox").get_models()), ids=lambda model: model.__name__)
+def test_every_table_is_listed_searched_and_shown(staff: Client, row: OutboxMessage, model: type) -> None:
+    meta = model._meta  # type: ignore[attr-defined]
+    changelist = reverse(f"admin:outbox_{meta.model_name}_changelist")
+    assert staff.get(changelist).status_code == 200
+    if admin.site.get_model_admin(model).search_fields:
+        assert staff.get(changelist, {"q": "refused"}).status_code == 200
+    key = model.objects.first().pk  # type: ignore[attr-defined]
+    shown = staff.get(reverse(f"admin:outbox_{meta.model_name}_change", args=[key]))
+    assert shown.status_code == 200
+    assert staff.get(reverse(f"admin:outbox_{meta.model_name}_add")).status_code == 403
+
+
+def test_history_cannot_be_edited_or_deleted(staff: Client, row: OutboxMessage) -> None:
+    change = reverse("admin:outbox_outboxmessage_change", args=[row.pk])
+    assert staff.post(change, {"subject": "other"}).status_code == 403
+    assert staff.post(reverse("admin:outbox_outboxmessage_delete", args=[row.pk])).status_code == 403
+    assert "delete_selected" not in staff.get(reverse(LIST)).content.decode()
+
+
+def test_the_actions_obey_the_rules_of_the_outbox(staff: Client, account: Account, row: OutboxMessage) -> None:
+    later = timezone.now() + timedelta(minutes=5)
+    waiting = outbox_row(account, status="failed", next_attempt_at=later)
+    uncertain = outbox_row(account, status="failed", hold="uncertain")
+    said = act(staff, "retry", row, waiting, uncertain)
+    assert said.startswith("1 retried, 2 skipped")
+    assert act(staff, "send_now", waiting) == "1 sent now."
+    assert act(staff, "cancel", row) == "1 cancelled."
+    uncertain.refresh_from_db()
+    row.refresh_from_db()
+    assert (row.status, uncertain.hold) == ("cancelled", "uncertain")
+
+
+def test_staff_without_the_role_may_look_and_not_click(
+    client: Client, make_user: Callable[..., User], row: OutboxMessage
+) -> None:
+    user = make_user("viewer")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_outboxmessage"))
+    client.force_login(user)
+    assert client.get(reverse(LIST)).status_code == 200
+    act(client, "cancel", row)
+    row.refresh_from_db()
+    assert row.status == "failed"
+
+
+def test_the_policy_is_edited_with_the_same_sentences(staff: Client, row: OutboxMessage) -> None:
+    change = reverse("admin:outbox_attachmentpolicy_change", args=[1])
+    assert "must be greater than 0" in staff.post(change, {"max_size": "0", "types": "a/b"}).content.decode()
+    staff.post(change, {"max_size": "2 MiB", "types": "a/b"})
+    policy = AttachmentPolicy.objects.get()
+    assert (policy.max_size_bytes, policy.allowed_content_types) == (2 * 1024 * 1024, ["a/b"])
+    assert policy.updated_by is not None
