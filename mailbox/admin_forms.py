@@ -31,9 +31,12 @@ class TransportForm(ModelForm):
             self.add_error("new_password", error)
         return cleaned
 
-    def validate_constraints(self) -> None:
-        """All of them: ModelForm leaves out those on columns without a field, and the secrets' are such."""
+    def full_clean(self) -> None:
+        """All constraints: ModelForm leaves out those on columns without a field, and the secrets' are such."""
+        super().full_clean()
+        if not self.is_bound or self.errors:
+            return
         try:
-            self.instance.validate_constraints(exclude=set(self.errors))
+            self.instance.validate_constraints()
         except ValidationError as error:
             self.add_error(None, error)

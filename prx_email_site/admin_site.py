@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.db.models.base import ModelBase
 from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 
 
 class PrxAdminSite(admin.AdminSite):
@@ -31,6 +33,7 @@ class PrxAdminSite(admin.AdminSite):
         kept = [model for model in models if harmless or model._meta.app_label != "django_q"]
         super().register(kept, admin_class, **options)
 
+    @method_decorator(login_not_required)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """One sign-in page for everything; who is signed in and no staff is told so instead of asked again."""
         if request.user.is_authenticated and not self.has_permission(request):

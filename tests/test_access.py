@@ -10,7 +10,7 @@ from mailbox.views.rights import Rights
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -146,12 +146,12 @@ def test_rights_of_many_accounts_agree_with_each(
 
 @pytest.mark.parametrize("role", ["viewer", "operator", "administrator", ""])
 def test_the_frame_costs_at_most_four_queries(
-    account: Account, make_user: Callable[..., User], rf: object, role: str
+    account: Account, make_user: Callable[..., User], rf: RequestFactory, role: str
 ) -> None:
     user = User.objects.get(pk=make_user(role).pk)
     if not role:
         AccountGrant.objects.create(user=user, account=account, role="operator")
-    request = rf.get("/")  # type: ignore[attr-defined]
+    request = rf.get("/")
     request.user = user
     with CaptureQueriesContext(connection) as captured:
         frame = _chrome(request)

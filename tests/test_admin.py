@@ -1,0 +1,220 @@
+"""Django's admin: every table, no secret, no task editing, and only what the role allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from mailbox.models import Account, AccountGrant, AuditEntry, Quarantine, Transport
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Failure, OrmQ, Schedule, Success, Task
+
+from tests.rows import NOWHERE, folder_of, letter, store
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE, imap_password="imap sesame", smtp_password="smtp sesame")
+
+
+@pytest.fixture
+def superuser(client: Client, make_user: Callable[..., User]) -> Client:
+    user = make_user("")
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    client.force_login(User.objects.get(pk=user.pk))
+    return client
+
+
+@pytest.fixture
+def staff(client: Client, make_user: Callable[..., User]) -> Client:
+    """An administrator who is staff, but no superuser."""
+    user = make_user("administrator")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(User.objects.get(pk=user.pk))
+    return client
+
+
+def change(row: Any) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+@pytest.mark.parametrize("label", ["mailbox", "outbox"])
+def test_every_table_is_there_and_lists_without_error(superuser: Client, account: Account, label: str) -> None:
+    store(account, letter())
+    for model in apps.get_app_config(label).get_models():
+        assert admin.site.is_registered(model), model
+        response = superuser.get(reverse(f"admin:{label}_{model._meta.model_name}_changelist") + "?q=a")
+        assert response.status_code == 200, model
+
+
+def test_users_and_groups_are_there(superuser: Client) -> None:
+    for model in (User, Group):
+        assert superuser.get(reverse(f"admin:auth_{model._meta.model_name}_changelist")).status_code == 200
+
+
+def test_nothing_of_django_q_can_be_edited_or_run(superuser: Client) -> None:
+    for model in (Schedule, Success, Task, OrmQ):
+        assert not admin.site.is_registered(model), model
+    now = timezone.now()
+    failure = Failure.objects.create(
+        id="1", name="lost", func="os.system", started=now, stopped=now, success=False, result="no"
+    )
+    listed = superuser.get(reverse("admin:django_q_failure_changelist")).content.decode()
+    assert "lost" in listed
+    assert "Resubmit" not in listed
+    assert superuser.get(change(failure)).status_code == 200
+    assert superuser.post(change(failure), {"func": "os.abort"}).status_code == 403
+    assert superuser.post(reverse("admin:django_q_failure_add"), {}).status_code == 403
+
+
+def test_no_page_of_the_admin_shows_a_secret(superuser: Client, account: Account) -> None:
+    pages = [change(account), change(account.imap), change(account.smtp)]
+    pages += [reverse("admin:mailbox_transport_changelist"), reverse("admin:mailbox_account_changelist")]
+    shown = "".join(superuser.get(url).content.decode() for url in pages)
+    for secret in ("imap sesame", "smtp sesame", account.imap.encrypted_password, account.smtp.encrypted_password):
+        assert str(secret) not in shown
+
+
+def transport_form(transport: Transport, **changes: str) -> dict[str, str]:
+    typed = {"host": transport.host, "port": str(transport.port), "security": transport.security}
+    return typed | {"user": transport.user} | changes
+
+
+def test_a_new_secret_replaces_the_stored_one_of_either_kind(superuser: Client, account: Account) -> None:
+    superuser.post(change(account.imap), transport_form(account.imap, new_oauth_token="ya29"))
+    imap = Account.objects.get().imap
+    assert (imap.oauth_token, imap.encrypted_password) == ("ya29", None)
+    assert "new_oauth_token" in AuditEntry.objects.get(verb="edit_account").detail
+
+
+def test_without_a_new_secret_the_stored_one_stays(superuser: Client, account: Account) -> None:
+    superuser.post(change(account.imap), transport_form(account.imap, host="imap.example.com"))
+    imap = Account.objects.get().imap
+    assert (imap.host, imap.password) == ("imap.example.com", "imap sesame")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"new_password": "a", "new_oauth_token": "b"}, "exactly one of password and OAuth token"),
+        ({"security": "starttls"}, "IMAP is TLS from the first byte"),
+        ({"port": "65536"}, "65535"),
+        ({"host": "a b"}, "A host name has no spaces"),
+    ],
+)
+def test_the_admin_refuses_what_the_form_refuses(
+    superuser: Client, account: Account, wrong: dict[str, str], sentence: str
+) -> None:
+    page = superuser.post(change(account.imap), transport_form(account.imap, **wrong)).content.decode()
+    assert sentence in page
+    assert Account.objects.get().imap.password == "imap sesame"
+
+
+def test_adding_and_deleting_accounts_goes_through_the_sites_own_pages(superuser: Client, account: Account) -> None:
+    assert superuser.get(reverse("admin:mailbox_account_add")).url == reverse("mailbox:account_add")
+    deletion = reverse("admin:mailbox_account_delete", args=[account.pk])
+    assert superuser.post(deletion, {"post": "yes"}).url == reverse("account_delete", args=[account.pk])
+    assert Account.objects.exists()
+
+
+def run_action(client: Client, action: str, *rows: Account) -> str:
+    url = reverse("admin:mailbox_account_changelist")
+    typed = {"action": action, "_selected_action": [row.pk for row in rows]}
+    return client.post(url, typed, follow=True).content.decode()
+
+
+def test_accounts_are_synced_paused_and_resumed_by_action(superuser: Client, account: Account) -> None:
+    run_action(superuser, "sync_now", account)
+    assert [row.task["func"] for row in OrmQ.objects.all()] == ["mailbox.tasks.sync_account"]
+    run_action(superuser, "pause_sending", account)
+    assert Account.objects.get().sending_paused_at is not None
+    run_action(superuser, "resume_sending", account)
+    assert Account.objects.get().sending_paused_at is None
+    assert list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True)) == [
+        "sync_now",
+        "pause_sending",
+        "resume_sending",
+    ]
+
+
+def test_who_may_only_look_gets_no_actions(client: Client, account: Account, make_user: Callable[..., User]) -> None:
+    user = make_user("viewer")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(User.objects.get(pk=user.pk))
+    page = run_action(client, "pause_sending", account)
+    assert "Pause sending" not in page
+    assert Account.objects.get().sending_paused_at is None
+
+
+def test_an_action_leaves_out_accounts_one_may_not_operate(
+    client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    user, mine = make_user("viewer"), make_account("mine@example.com", **NOWHERE)
+    AccountGrant.objects.create(user=user, account=mine, role="operator")
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    client.force_login(User.objects.get(pk=user.pk))
+    assert "1 skipped" in run_action(client, "pause_sending", account, mine)
+    assert list(Account.objects.filter(sending_paused_at__isnull=False)) == [mine]
+
+
+def test_quarantined_mail_is_asked_for_again(superuser: Client, account: Account) -> None:
+    row = Quarantine.objects.create(account=account, folder=folder_of(account), uidvalidity=1, uid=1, error="broken")
+    url = reverse("admin:mailbox_quarantine_changelist")
+    superuser.post(url, {"action": "fetch_again", "_selected_action": [row.pk]})
+    assert list(Quarantine.objects.wanted()) == [row]
+    assert OrmQ.objects.count() == 1
+
+
+def test_an_administrator_who_is_staff_gets_in_without_being_superuser(staff: Client, account: Account) -> None:
+    assert staff.get(change(account)).status_code == 200
+    assert staff.get(reverse("admin:auth_user_changelist")).status_code == 200
+
+
+def test_only_a_superuser_makes_superusers(staff: Client, make_user: Callable[..., User]) -> None:
+    own = User.objects.get()
+    page = staff.get(change(own)).content.decode()
+    assert 'name="is_superuser"' not in page
+    typed = {"username": own.username, "is_staff": "on", "is_active": "on", "is_superuser": "on"}
+    typed |= {
+        "date_joined_0": "2026-01-01",
+        "date_joined_1": "00:00:00",
+        "user_permissions": Permission.objects.first().pk,
+    }  # type: ignore[union-attr]
+    typed |= {f"account_grants-{name}": "0" for name in ("TOTAL_FORMS", "INITIAL_FORMS", "MIN_NUM_FORMS")}
+    assert staff.post(change(own), typed).status_code == 302, "the form itself is saved"
+    own.refresh_from_db()
+    assert not own.is_superuser
+    assert not own.user_permissions.exists()
+
+
+def test_a_superuser_is_out_of_an_administrators_reach(staff: Client, make_user: Callable[..., User]) -> None:
+    above = make_user("", "root")
+    User.objects.filter(pk=above.pk).update(is_superuser=True)
+    assert staff.post(change(above), {"username": "gone"}).status_code == 403
+    url = reverse("admin:auth_user_password_change", args=[above.pk])
+    assert staff.post(url, {"password1": "a-new-one-12", "password2": "a-new-one-12"}).status_code == 403
+
+
+def test_a_role_for_one_account_is_granted_with_the_user(superuser: Client, make_user: Callable[..., User]) -> None:
+    page = superuser.get(change(make_user("", "vera"))).content.decode()
+    assert "account_grants-TOTAL_FORMS" in page
+
+
+def test_the_admin_asks_to_sign_in_on_our_own_page(client: Client) -> None:
+    response = client.get("/admin/", follow=True)
+    assert response.redirect_chain[-1][0] == reverse("login") + "?next=/admin/"
+
+
+def test_who_is_no_staff_is_told_so(client: Client, make_user: Callable[..., User]) -> None:
+    client.force_login(make_user("operator"))
+    response = client.get("/admin/", follow=True)
+    assert response.status_code == 403
+    assert "staff only" in response.content.decode()

@@ -1,0 +1,268 @@
+"""The dashboard: what needs a person stands first with its button; counts, chart, workers; the health endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from mailbox.models import (
+    Account,
+    AccountGrant,
+    Counter,
+    Quarantine,
+    SyncRun,
+    SyncRunFolder,
+    SyncState,
+    WorkerHeartbeat,
+)
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from outbox.models import SendingSwitch
+from prx_email_site import chart
+from tests.rows import NOWHERE, attempt, folder_of, outbox_row, queries_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    """One that is in step."""
+    account = make_account("ops@example.com", **NOWHERE)
+    SyncState.objects.create(account=account, folder=folder_of(account), last_success_at=timezone.now())
+    return account
+
+
+@pytest.fixture
+def administrator(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("administrator"))
+    return client
+
+
+def workers_alive(seen_at: datetime | None = None) -> None:
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=seen_at or now)
+
+
+def board(client: Client, query: str = "") -> str:
+    response = client.get(reverse("dashboard") + query)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def needs(page: str) -> str:
+    """The part of the page above the chart."""
+    return page.split('aria-labelledby="needs-you"')[1].split("</section>")[0]
+
+
+def test_the_first_run_offers_to_add_an_account(administrator: Client) -> None:
+    page = board(administrator)
+    assert reverse("mailbox:account_add") in page
+    assert "Needs you" not in page
+
+
+def test_a_viewer_without_accounts_is_told_whom_to_ask(client: Client, make_user: Callable[..., User]) -> None:
+    client.force_login(make_user(""))
+    page = board(client)
+    assert "An administrator adds accounts" in page
+    assert reverse("mailbox:account_add") not in page
+
+
+def test_when_all_is_well_it_says_so(administrator: Client, account: Account) -> None:
+    workers_alive()
+    assert "Nothing needs you." in needs(board(administrator))
+
+
+def test_without_workers_the_first_line_says_that_nothing_moves(administrator: Client, account: Account) -> None:
+    workers_alive(timezone.now() - timedelta(minutes=10))
+    SyncState.objects.update(last_success_at=timezone.now() - timedelta(hours=2))
+    part = needs(board(administrator))
+    assert "No worker is running" in part
+    assert "10 min ago" in part
+    assert "behind" not in part, "that everything is late too is said once"
+
+
+def test_a_refused_sign_in_stands_beside_the_button_that_mends_it(administrator: Client, account: Account) -> None:
+    workers_alive()
+    account.smtp.mark_needs_sign_in("535 5.7.8 no", timezone.now())
+    part = needs(board(administrator))
+    assert "ops@example.com: SMTP needs sign-in" in part
+    assert "535 5.7.8 no" in part
+    assert reverse("mailbox:account_sign_in", args=[account.pk, "smtp"]) in part
+
+
+def test_uncertain_and_refused_sends_are_counted_with_their_codes(administrator: Client, account: Account) -> None:
+    workers_alive()
+    for _ in range(2):
+        outbox_row(account, status="failed", hold="uncertain")
+    for code in (550, 550, 552):
+        attempt(outbox_row(account, status="failed", hold="permanent"), reply_code=code)
+    outbox_row(account, status="failed", hold="gave_up")
+    part = needs(board(administrator))
+    assert "2 sends may or may not have gone out" in part
+    assert "3 sends were refused for good" in part
+    assert "2 with 550, 1 with 552" in part
+    assert "1 send was given up" in part
+
+
+def test_a_late_folder_and_quarantined_mail_are_needs_too(administrator: Client, account: Account) -> None:
+    workers_alive()
+    SyncState.objects.update(last_success_at=timezone.now() - timedelta(hours=3))
+    Quarantine.objects.create(account=account, folder=folder_of(account), uidvalidity=1, uid=1, error="broken")
+    part = needs(board(administrator))
+    assert "ops@example.com: behind" in part
+    assert reverse("mailbox:account_sync", args=[account.pk]) in part
+    assert "1 message could not be fetched or read" in part
+
+
+def test_paused_sending_is_resumed_from_here(administrator: Client, account: Account) -> None:
+    workers_alive()
+    Account.objects.update(sending_paused_at=timezone.now())
+    switch = SendingSwitch.current()
+    switch.paused_at, switch.reason = timezone.now(), "a restore"
+    switch.save()
+    page = board(administrator)
+    assert "All sending is paused" in needs(page)
+    assert "a restore" in needs(page)
+    assert reverse("mailbox:account_resume", args=[account.pk]) in needs(page)
+    assert 'class="banner"' not in page, "it is not said twice on one page"
+
+
+def test_who_may_not_press_a_button_gets_a_way_to_look(
+    client: Client, account: Account, make_user: Callable[..., User]
+) -> None:
+    account.imap.mark_needs_sign_in("no", timezone.now())
+    client.force_login(make_user("viewer"))
+    page = board(client)
+    assert reverse("mailbox:account_sign_in", args=[account.pk, "imap"]) not in page
+    assert "<form" not in page.split("<main")[1]
+
+
+def test_other_accounts_do_not_show_through(
+    client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    hidden = make_account("hidden@example.com", **NOWHERE)
+    outbox_row(hidden, status="failed", hold="uncertain")
+    Counter.add(hidden.pk, "messages_received", timezone.now(), 7719)
+    Quarantine.objects.create(account=hidden, folder=folder_of(hidden), uidvalidity=1, uid=1, error="broken")
+    SyncRunFolder.objects.create(run=SyncRun.objects.create(), account=hidden, folder_name="INBOX", ok=True)
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=account, role="administrator")
+    client.force_login(user)
+    page = board(client)
+    for words in ("hidden@example.com", "may or may not", "could not be fetched", "7719"):
+        assert words not in page
+
+
+def test_it_updates_itself_by_one_fragment(administrator: Client, account: Account) -> None:
+    assert 'hx-trigger="every 5s"' in board(administrator)
+    part = administrator.get(reverse("dashboard"), headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in part
+    assert "Last runs" in part
+
+
+def test_a_session_that_ended_reloads_the_page_instead_of_filling_it_with_a_sign_in(client: Client) -> None:
+    response = client.get(reverse("dashboard"), headers={"HX-Request": "true"})
+    assert response.headers["HX-Refresh"] == "true"
+    assert response.content == b""
+
+
+def test_the_outbox_is_counted_by_state_with_its_oldest(administrator: Client, account: Account) -> None:
+    for _ in range(3):
+        outbox_row(account, status="pending")
+    outbox_row(account, status="failed")
+    part = board(administrator).split('aria-labelledby="board-outbox"')[1].split("</section>")[0]
+    counts = [line.split("<")[0] for line in part.split('class="number lead">')[1:]]
+    assert counts == ["3", "0", "1", "0", "0"]
+    assert part.count("oldest") == 2
+
+
+def test_its_queries_do_not_grow_with_its_rows(
+    administrator: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    def rows(count: int) -> None:
+        for number in range(count):
+            other = make_account(None, **NOWHERE)
+            state = SyncState.objects.create(account=other, folder=folder_of(other), failure_count=1)
+            attempt(outbox_row(other, status="failed", hold="permanent"), reply_code=550)
+            Counter.add(other.pk, "sends", timezone.now() - timedelta(hours=number))
+            run = SyncRun.objects.create()
+            SyncRunFolder.objects.create(run=run, account=other, folder=state.folder, folder_name="INBOX", ok=True)
+
+    rows(1)
+    before, after = queries_of(administrator, reverse("dashboard"), lambda: rows(20))
+    assert after == before
+    assert after <= 14
+
+
+# --- the chart ------------------------------------------------------------------------------------------------
+
+NOW = datetime(2026, 3, 10, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("key", "ago", "step"),
+    [
+        ("day", timedelta(0), -1),
+        ("day", timedelta(hours=23), 0),
+        ("week", timedelta(hours=2), -1),  # 12:00 to 18:00
+        ("week", timedelta(hours=3), -2),
+        ("month", timedelta(hours=14), -1),
+        ("month", timedelta(days=29), 0),
+    ],
+)
+def test_each_counter_falls_into_its_step(account: Account, key: str, ago: timedelta, step: int) -> None:
+    Counter.add(account.pk, "messages_received", NOW - ago, 5)
+    drawn = chart.drawn(Counter.objects.all(), chart.period_named(key), NOW)
+    assert drawn.steps[step].received == 5
+    assert drawn.received == 5
+
+
+def test_what_is_older_than_the_period_is_left_out(account: Account) -> None:
+    Counter.add(account.pk, "messages_received", NOW - timedelta(hours=24), 5)
+    assert chart.drawn(Counter.objects.all(), chart.period_named("day"), NOW).bars == []
+
+
+def test_one_mail_beside_thousands_is_still_seen(account: Account) -> None:
+    Counter.add(account.pk, "messages_received", NOW, 9000)
+    Counter.add(account.pk, "send_failures", NOW, 1)
+    bars = {bar.kind: bar for bar in chart.drawn(Counter.objects.all(), chart.period_named("day"), NOW).bars}
+    assert bars["failed"].height >= 1.5
+    assert bars["received"].height > 60
+    assert bars["failed"].title == "Tue 14:00: 1 failed"
+
+
+def test_the_bars_are_drawn_with_a_table_beside_them(administrator: Client, account: Account) -> None:
+    Counter.add(account.pk, "messages_received", timezone.now(), 41)
+    page = board(administrator, "?period=week")
+    assert '<rect class="bar received"' in page
+    assert '<td class="number" data-label="received">41</td>' in page
+    assert "style=" not in page
+
+
+# --- health endpoints -----------------------------------------------------------------------------------------
+
+
+def test_health_answers_without_a_sign_in(client: Client) -> None:
+    assert client.get("/health/live/").content == b"ok\n"
+    assert client.get("/health/ready/").content == b"ok\n"
+
+
+def test_being_alive_asks_nothing_of_the_database(client: Client, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        client.get("/health/live/")
+
+
+def test_not_ready_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real database that is away cannot be had inside a test's transaction: its cursor fails instead."""
+    from django.db import OperationalError, connection
+
+    def away() -> None:
+        raise OperationalError("no connection")
+
+    monkeypatch.setattr(connection, "cursor", away)
+    assert client.get("/health/ready/").status_code == 503
