@@ -15,8 +15,8 @@ from mailbox import logs
 from mailbox.models import Counter
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import Exists, F, Max, OuterRef
 
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
@@ -255,11 +255,7 @@ def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
 def recipients_to_try(pk: int) -> list[str]:
     """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
     rows = OutboxRecipient.objects.filter(outbox_id=pk).exclude(status=OutboxRecipient.Status.ACCEPTED).order_by("pk")
-    return [
-        row.address
-        for row in rows
-        if row.status == OutboxRecipient.Status.WAITING or row.reply_code is None or is_transient_code(row.reply_code)
-    ]
+    return [row.address for row in rows if row.status == OutboxRecipient.Status.WAITING or _may_try(row)]
 
 
 def refused_for_good(pk: int) -> dict[str, Reply]:
@@ -286,8 +282,6 @@ def lift_sign_in_holds(account_id: int, now: datetime) -> int:
 
 def persistently(step: Callable[[], bool], wait: Callable[[int], bool]) -> bool:
     """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
-    from django.db import InterfaceError, OperationalError, connection
-
     tries = 0
     while True:
         try:
@@ -298,7 +292,3 @@ def persistently(step: Callable[[], bool], wait: Callable[[int], bool]) -> bool:
             connection.close()  # it may be the connection that is broken
             if not wait(tries):
                 raise
-
-
-def waiting_q(now: datetime) -> Q:
-    return Q(status__in=OutboxMessage.CLAIMABLE, hold="", next_attempt_at__lte=now)

@@ -163,23 +163,24 @@ def _insert(
     OutboxRecipient.objects.bulk_create(
         [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
     )
-    if files:
-        OutboxAttachment.objects.bulk_create(
-            [
-                OutboxAttachment(
-                    outbox=row,
-                    position=position,
-                    filename=file.filename,
-                    content_type=file.content_type,
-                    size=len(file.content),
-                    digest=rawstore.digest_of(file.content),
-                )
-                for position, file in enumerate(files)
-            ]
-        )
+    OutboxAttachment.objects.bulk_create(_attachment_rows(row, files))
     verb = "reply" if parent else "send"
     AuditEntry.objects.create(at=now, user=wanted.user, account=account, verb=verb, target=f"outbox:{row.pk}")
     return row.pk
+
+
+def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> list[OutboxAttachment]:
+    return [
+        OutboxAttachment(
+            outbox=row,
+            position=position,
+            filename=file.filename,
+            content_type=file.content_type,
+            size=len(file.content),
+            digest=rawstore.digest_of(file.content),
+        )
+        for position, file in enumerate(files)
+    ]
 
 
 def attachment_bytes(attachment: OutboxAttachment) -> bytes:

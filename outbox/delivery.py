@@ -70,7 +70,8 @@ def deliver_account(
         if lease is None:
             break
         # Looking again after the lease is given back: a row that came while we held it found the account taken.
-        _drain(account_id, lease, until, report, times, clock)
+        if _drain(account_id, lease, until, report, times, clock):
+            break
     return report
 
 
@@ -78,7 +79,8 @@ def _has_work(account_id: int, now: datetime) -> bool:
     return may_send(account_id, now) and OutboxMessage.objects.due(now).filter(account_id=account_id).exists()
 
 
-def _drain(account_id: int, lease: SendLease, until: float, report: Report, times: Times, clock: Clock) -> None:
+def _drain(account_id: int, lease: SendLease, until: float, report: Report, times: Times, clock: Clock) -> bool:
+    """True when the rest of the queue is to be left alone for now."""
     account = Account.objects.with_transports().get(pk=account_id)
     sender = Sender(account, lease, times=times, clock=clock)
     try:
@@ -91,6 +93,7 @@ def _drain(account_id: int, lease: SendLease, until: float, report: Report, time
     finally:
         sender.close()
         lease.release()
+    return sender.is_parked
 
 
 def deliver_one(

@@ -131,7 +131,7 @@ class Sender:
     ) -> Ending:
         def commit_data(delivery: Delivery) -> bool:
             lease, now = self._times.data_lease, self._clock()
-            # Set before the commit: if its outcome stays unknown to us, nothing was sent all the same.
+            # A commit that raises may have happened all the same; nothing was sent, so the row goes back either way.
             kept = claims.commit_data(claim, delivery.refused, watch.transcript, lease_seconds=lease, now=now)
             watch.data_committed = kept
             return kept

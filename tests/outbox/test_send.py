@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import hashlib
 from collections.abc import Callable
 from mailbox.models import Account
 
 import pytest
 
-from outbox import api
+from outbox import api, creation
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput
 from tests.servers.smtp import SmtpServer
@@ -50,3 +51,34 @@ def test_an_attachment_arrives_byte_for_byte(
     assert part.get_filename() == "Übersicht.pdf" and part.get_content() == content
     row = OutboxMessage.objects.get()
     assert row.attachment_rows.get().size == len(content)
+
+
+def test_the_attachment_row_finds_its_bytes_in_the_frozen_mail(
+    account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]
+) -> None:
+    files = [
+        AttachmentInput("a.txt", "text/plain", content=b"a\nb"),
+        AttachmentInput("b.pdf", content=bytes(range(256))),
+    ]
+
+    response = api.queue(
+        account_on(smtp_server("tls")).pk, "b@example.test", "Files", "Two.", attachments=files, body_html="<p>Two.</p>"
+    )
+
+    assert response.ok, response
+    rows = OutboxMessage.objects.get().attachment_rows.order_by("position")
+    assert [creation.attachment_bytes(row) for row in rows] == [file.content for file in files]
+    for row in rows:
+        assert row.digest == hashlib.sha256(creation.attachment_bytes(row)).hexdigest()
+
+
+def test_a_large_mail_arrives_whole(account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]) -> None:
+    server = smtp_server("starttls")
+    content = bytes(range(256)) * 40_000  # 10 MB
+
+    assert api.send(
+        account_on(server).pk, "b@example.test", "Big", "See.", AttachmentInput("a.pdf", content=content)
+    ).ok
+
+    (part,) = email.message_from_bytes(server.mails()[0].raw, policy=email.policy.default).iter_attachments()
+    assert part.get_content() == content
