@@ -45,12 +45,11 @@ class Postgres:
         return f"postgres://{self.user}@127.0.0.1:{self.port}/postgres"
 
     def _as_owner(self, *command: str) -> list[str]:
-        """PostgreSQL refuses to run as root."""
-        if os.geteuid() != 0:
-            return list(command)
+        """PostgreSQL refuses to run as root; and it shuts down (SIGINT: without waiting) when we are killed."""
         if shutil.which("setpriv") is None:
-            raise ServerMissing("setpriv is missing, and PostgreSQL does not run as root: apt-get install util-linux")
-        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+            raise ServerMissing("setpriv is missing: apt-get install util-linux")
+        owner = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        return ["setpriv", "--pdeathsig=INT", *owner, *command]
 
     def start(self) -> Postgres:
         if os.geteuid() == 0:

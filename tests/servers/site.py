@@ -32,9 +32,10 @@ class Cluster:
 
     def __init__(self, log: Path, **more: str) -> None:
         self.log_path = log
+        goes_with_us = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "qcluster"],
+                [*goes_with_us, sys.executable, "manage.py", "qcluster"],
                 cwd=ROOT,
                 env=environment(**{"PRX_EMAIL_WORKERS": "2", **more}),
                 stdout=output,

@@ -4,6 +4,7 @@ Exit status: the command's; 77 when there is no PostgreSQL here (a failure when 
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ SKIPPED = 77
 
 
 def main(command: list[str]) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stop from outside also tidies up
     with tempfile.TemporaryDirectory(prefix="prx-email-postgres-", ignore_cleanup_errors=True) as folder:
         try:
             server = Postgres(Path(folder)).start()
