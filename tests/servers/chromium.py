@@ -94,6 +94,6 @@ def signed_in_page(page: Page, live_site: str, make_user: Callable[..., Any]) ->
     page.goto(f"{live_site}/login/")
     page.fill("[name=username]", user.username)
     page.fill("[name=password]", "sign-in-please")
-    page.click("form [type=submit]")
+    page.click("main form button")
     page.wait_for_url(lambda url: "/login" not in url)
     return page
