@@ -13,8 +13,8 @@ from datetime import date, datetime, time
 from mailbox.access import accounts_for, has_role_everywhere
 from mailbox.models import Account, Folder, Message, MessagePlace, MessageSearch
 from mailbox.models.messages import MessageQuerySet
-from mailbox.search_index import first_key, sort_key
-from mailbox.search_match import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of, needs_confirming
+from mailbox.search_index import first_key, place_of, sort_key
+from mailbox.search_match import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
 from mailbox.search_query import Name, SearchQuery, parse
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -172,17 +172,15 @@ def _page_of_hits(plan: _Plan, match: Match, below: int, limit: int) -> SearchPa
     """Hits newest first, in growing steps, until the page is full."""
     found: list[Hit] = []
     looked_at, step = 0, limit + 1
-    must_confirm = needs_confirming(match)
     while True:
-        hits = find(match, below, plan.from_key, step)
-        looked_at += len(hits)
-        allowed = _allowed(plan, hits)
-        found += confirm(match, allowed) if must_confirm else allowed
-        if len(found) > limit or len(hits) < step:
+        answer = find(match, below, plan.from_key, step)
+        looked_at += step
+        found += _allowed(plan, answer.hits)
+        if len(found) > limit or answer.resume is None:
             return _page(found, limit)
-        below = hits[-1][0]
-        if looked_at >= LOOKED_AT:
-            return _page(found, limit, hits[-1])
+        below = answer.resume
+        if looked_at >= LOOKED_AT or not answer.hits:
+            return _page(found, limit, below)
         step = min(4 * step, 5_000)
 
 
@@ -194,17 +192,12 @@ def _allowed(plan: _Plan, hits: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in hits if hit[1] in allowed]
 
 
-def _page(found: Sequence[Hit], limit: int, stopped_at: Hit | None = None) -> SearchPage:
+def _page(found: Sequence[Hit], limit: int, stopped_at: int | None = None) -> SearchPage:
     """The rows of the first `limit` hits; more follows when there are more hits, or the search stopped early."""
     by_pk = _rows().in_bulk([pk for _, pk in found[:limit]])
     rows = tuple(by_pk[pk] for _, pk in found[:limit] if pk in by_pk)
-    last = found[limit - 1] if len(found) > limit else stopped_at
-    return SearchPage(rows, _place(last) if last else None)
-
-
-def _place(hit: Hit) -> Place:
-    """received_at (to the second) and pk, of which sort_key makes the same key again."""
-    return datetime.fromtimestamp(hit[0] >> 30, tz=timezone.get_default_timezone()), hit[1]
+    last = found[limit - 1][0] if len(found) > limit else stopped_at
+    return SearchPage(rows, None if last is None else place_of(last))
 
 
 def _page_of_messages(plan: _Plan, limit: int, before: Place | None) -> SearchPage:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from mailbox.mime_text import html_words
 from mailbox.models import Message, MessageSearch
 from mailbox.search_words import VERSION, words
@@ -31,7 +31,7 @@ _BARRIER = "\ue005"  # between fields: no phrase reaches over it
 MAX_POSITIONS = 16_000
 MAX_BYTES = 400_000
 _FIELD_LIMITS = {"subject": 300, "from": 100, "to": 2_000, "filename": 300}
-_LARGEST_SIZE_CLASS = 50
+_LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
 _HTML_CHARACTERS = 200_000
 _PK_BITS = 30
 _CHUNK = 500
@@ -40,6 +40,11 @@ _CHUNK = 500
 def sort_key(received_at: datetime, pk: int) -> int:
     """Where a message stands in the list: newest highest. Good for 2**30 messages and the years 1700 to 2240."""
     return (int(received_at.timestamp() // 1) << _PK_BITS) + (pk & ((1 << _PK_BITS) - 1))
+
+
+def place_of(key: int) -> tuple[datetime, int]:
+    """A received_at (to the second) and pk of which sort_key makes this key again."""
+    return datetime.fromtimestamp(key >> _PK_BITS, tz=UTC), key & ((1 << _PK_BITS) - 1)
 
 
 def first_key(moment: datetime) -> int:
@@ -51,14 +56,37 @@ def account_mark(account_id: int) -> str:
     return f"{_FACT}a{account_id}"
 
 
+def _octave_mark(octave: int) -> str:
+    return f"{_FACT}s{octave}"
+
+
+def _quarter_mark(size: int) -> str:
+    """Each power of two in four parts, so that few of the mails with a mark lie on the wrong side of a bound."""
+    size = min(size, 2**_LARGEST_OCTAVE - 1)
+    octave = size.bit_length()
+    quarter = size >> (octave - 3) & 3 if octave >= 3 else 0
+    return f"{_FACT}s{octave}q{quarter}"
+
+
+def marks_of_size(size: int) -> list[str]:
+    """The marks of a message of this size."""
+    return [_octave_mark(min(size.bit_length(), _LARGEST_OCTAVE)), _quarter_mark(size)]
+
+
 def size_marks(larger: int) -> list[str]:
-    """The marks of which a message above this size has one (some messages below it have one too)."""
-    return [f"{_FACT}s{each}" for each in range((larger + 1).bit_length(), _LARGEST_SIZE_CLASS + 1)]
+    """The marks of which each message above this size has one; a few below it have one too."""
+    octave = min((larger + 1).bit_length(), _LARGEST_OCTAVE)
+    first = int(_quarter_mark(larger + 1)[-1])
+    quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(first, 4)]
+    return quarters + [_octave_mark(each) for each in range(octave + 1, _LARGEST_OCTAVE + 1)]
 
 
 def size_marks_up_to(size: int) -> list[str]:
-    """The marks of which a message of at most this size has one (some above it have one too)."""
-    return [f"{_FACT}s{each}" for each in range(min(size.bit_length(), _LARGEST_SIZE_CLASS) + 1)]
+    """The marks of which each message of at most this size has one; a few above it have one too."""
+    octave = min(size.bit_length(), _LARGEST_OCTAVE)
+    last = int(_quarter_mark(size)[-1])
+    quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(last + 1)]
+    return [_octave_mark(each) for each in range(octave)] + quarters
 
 
 @dataclass(frozen=True)
@@ -70,7 +98,7 @@ class IndexedWords:
 def words_of(message: Message) -> IndexedWords:
     """All words under which a message is found. Pure."""
     facts = [EVERY_MESSAGE, account_mark(message.account_id)]
-    facts.append(f"{_FACT}s{min(max(message.size, 0).bit_length(), _LARGEST_SIZE_CLASS)}")
+    facts += marks_of_size(max(message.size, 0))
     if message.has_attachments:
         facts.append(HAS_ATTACHMENT)
     placed: list[str] = []
@@ -153,7 +181,7 @@ def empty_index() -> None:
             )
             cursor.execute("DELETE FROM message_search")
         else:
-            cursor.execute("TRUNCATE message_search")
+            cursor.execute("DELETE FROM message_search")
 
 
 def _forget_words(keys: Sequence[int]) -> None:

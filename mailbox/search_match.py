@@ -13,6 +13,9 @@ from django.db import connection, transaction
 
 LOWEST_KEY, HIGHEST_KEY = -(2**63), 2**63 - 1
 Hit = tuple[int, int]  # sort_key, message pk
+# PostgreSQL: rows whose words are read one by one, newest first, before the index is asked; 5 microseconds each.
+_MOST_WALKED = 4_000
+_MOST_CONFIRMED, _CONFIRMED_AT_ONCE = 20_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -74,18 +77,28 @@ def match_of(query: SearchQuery, account_ids: Sequence[int] | None) -> Match | N
     return Match(tuple(clauses))
 
 
-def find(match: Match, below: int, from_key: int, count: int) -> list[Hit]:
-    """The first `count` hits with from_key <= key < below, highest key first.
+@dataclass(frozen=True)
+class Found:
+    """Hits, highest key first. More may lie below `resume`; None when there are no more."""
 
-    In PostgreSQL an inexact match may answer too much: ask confirm() about the hits.
-    """
-    if connection.vendor == "sqlite":
-        return _rows(
-            "SELECT w.rowid, s.message_id FROM message_words w CROSS JOIN message_search s ON s.sort_key = w.rowid "
-            "WHERE w.message_words MATCH %s AND w.rowid < %s AND w.rowid >= %s ORDER BY w.rowid DESC LIMIT %s",
-            [fts5_expression(match), below, from_key, count],
-        )
-    return _find_postgresql(match, below, from_key, count)
+    hits: list[Hit]
+    resume: int | None
+
+
+def find(match: Match, below: int, from_key: int, count: int) -> Found:
+    """The first hits, at most `count`, with from_key <= key < below."""
+    if connection.vendor != "sqlite":
+        return _find_postgresql(match, below, from_key, count)
+    hits = _rows(
+        "SELECT w.rowid, s.message_id FROM message_words w CROSS JOIN message_search s ON s.sort_key = w.rowid "
+        "WHERE w.message_words MATCH %s AND w.rowid < %s AND w.rowid >= %s ORDER BY w.rowid DESC LIMIT %s",
+        [fts5_expression(match), below, from_key, count],
+    )
+    return _found(hits, count)
+
+
+def _found(hits: list[Hit], count: int) -> Found:
+    return Found(hits, hits[-1][0] if len(hits) == count else None)
 
 
 def confirm(match: Match, hits: Sequence[Hit]) -> list[Hit]:
@@ -94,45 +107,85 @@ def confirm(match: Match, hits: Sequence[Hit]) -> list[Hit]:
         return []
     keys = [key for key, _ in hits]
     if connection.vendor == "sqlite":
-        marks = ", ".join(["%s"] * len(keys))
-        sql = f"SELECT rowid, 0 FROM message_words WHERE message_words MATCH %s AND rowid IN ({marks})"  # noqa: S608
-        found = _rows(sql, [fts5_expression(match), *keys])
+        confirmed = _confirmed_by_text(match, keys)
     else:
         sql = "SELECT sort_key, message_id FROM message_search WHERE sort_key = ANY(%s) AND words @@ %s::tsquery"
-        found = _rows(sql, [keys, tsquery_text(match)])
-    confirmed = {key for key, _ in found}
+        confirmed = {key for key, _ in _rows(sql, [keys, tsquery_text(match)])}
     return [hit for hit in hits if hit[0] in confirmed]
 
 
-def needs_confirming(match: Match) -> bool:
-    return connection.vendor != "sqlite" and not match.is_exact
+def _confirmed_by_text(match: Match, keys: Sequence[int]) -> set[int]:
+    """SQLite: the words as they were indexed, read and compared. FTS5 takes 1 ms to be asked about one row."""
+    marks = ", ".join(["%s"] * len(keys))
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT rowid, words FROM message_words WHERE rowid IN ({marks})", keys)  # noqa: S608
+        return {key for key, text in cursor if holds(match, f" {text} ")}
 
 
-def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> list[Hit]:
+def holds(match: Match, text: str) -> bool:
+    """Whether words with a space before and after each satisfy the match."""
+
+    def has(phrase: Phrase) -> bool:
+        return f" {' '.join(phrase.words)}{'' if phrase.is_prefix else ' '}" in text
+
+    return all(any(map(has, clause.phrases)) != clause.is_negated for clause in match.clauses)
+
+
+def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> Found:
     """GIN finds all hits at once and has no order, so a common word is first looked for in the newest rows alone.
 
     The planner cannot be left to choose: it guesses that hits lie evenly, and where a word stands in old mail only it
     would read the whole table newest first, words and all.
     """
-    newest = _rows(
-        "SELECT sort_key, message_id FROM (SELECT * FROM message_search WHERE sort_key < %s AND sort_key >= %s "
-        "ORDER BY sort_key DESC LIMIT %s) AS newest WHERE words @@ %s::tsquery ORDER BY sort_key DESC LIMIT %s",
-        [below, from_key, 8 * count, tsquery_text(match), count],
+    window, most = min(8 * count, _MOST_WALKED), _MOST_WALKED if match.is_exact else _MOST_CONFIRMED
+    while True:
+        newest, walked = _walk(match, below, from_key, window, count)
+        if len(newest) == count or walked < window:
+            return _found(newest, count)
+        # As dense as here, the rest of the page is so many rows away; with room for half that density.
+        window = 2 * window * count // max(len(newest), 1)
+        if window > most:
+            break
+    if match.is_exact:
+        return _found(_gin_hits(match, below, from_key, count), count)
+    # GIN knows no order of words: what has them all is looked at, newest first, for the phrases.
+    likely = _gin_hits(match.loosened(), below, from_key, _MOST_CONFIRMED)
+    hits: list[Hit] = []
+    for start in range(0, len(likely), _CONFIRMED_AT_ONCE):
+        chunk = likely[start : start + _CONFIRMED_AT_ONCE]
+        hits += confirm(match, chunk)
+        if len(hits) >= count:
+            return _found(hits[:count], count)
+    return Found(hits, likely[-1][0] if len(likely) == _MOST_CONFIRMED else None)
+
+
+def _walk(match: Match, below: int, from_key: int, window: int, count: int) -> tuple[list[Hit], int]:
+    """The hits among the newest `window` rows, at most `count`, and how many rows there were."""
+    hits = _rows(
+        "WITH newest AS MATERIALIZED (SELECT * FROM message_search WHERE sort_key < %s AND sort_key >= %s "
+        "ORDER BY sort_key DESC LIMIT %s) "
+        "(SELECT sort_key, message_id FROM newest WHERE words @@ %s::tsquery ORDER BY sort_key DESC LIMIT %s) "
+        "UNION ALL SELECT NULL, count(*) FROM newest",
+        [below, from_key, window, tsquery_text(match), count],
     )
-    if len(newest) == count:
-        return newest
+    _, walked = hits.pop()  # the last row is the count
+    return hits, walked
+
+
+def _gin_hits(match: Match, below: int, from_key: int, count: int) -> list[Hit]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")
+        # The planner takes reading the words of every row to be cheaper than it is; they lie outside the rows.
+        cursor.execute("SET LOCAL enable_seqscan = off")
         # "+ 0" keeps the key's own index out of it.
         cursor.execute(
             "SELECT sort_key, message_id FROM message_search WHERE words @@ %s::tsquery "
             "AND sort_key + 0 < %s AND sort_key + 0 >= %s ORDER BY sort_key + 0 DESC LIMIT %s",
-            [tsquery_text(match.loosened()), below, from_key, count],
+            [tsquery_text(match), below, from_key, count],
         )
-        found = [(key, pk) for key, pk in cursor.fetchall()]
-        # Inside a caller's transaction they would last until its end.
-        cursor.execute("SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_indexscan TO DEFAULT")
-    return found
+        hits = [(key, pk) for key, pk in cursor.fetchall()]
+        # Inside a caller's transaction it would last until its end.
+        cursor.execute("SET LOCAL enable_seqscan TO DEFAULT")
+    return hits
 
 
 def _rows(sql: str, parameters: Sequence[Any]) -> list[Hit]:

@@ -2,6 +2,7 @@
 """The words of the index: case and accents folded, any script, the same for a mail and for a query."""
 
 import unicodedata
+from mailbox.search_index import marks_of_size, size_marks, size_marks_up_to
 from mailbox.search_marks import excerpt, highlight
 from mailbox.search_query import parse
 from mailbox.search_words import MAX_WORD, phrase, placed_words, words
@@ -94,3 +95,18 @@ def test_an_excerpt_is_cut_around_the_first_word_found():
 def test_no_text_breaks_out_of_the_marks(text: str, query: str):
     shown = highlight(text, parse(query))
     assert set("<>") & set(shown.replace("<mark>", "").replace("</mark>", "")) == set()
+
+
+@given(st.integers(0, 2**54), st.integers(0, 2**54))
+def test_sizes_on_the_right_side_of_a_bound_always_have_one_of_its_marks(size: int, bound: int):
+    marks = set(marks_of_size(size))
+    if size > bound:
+        assert marks & set(size_marks(bound))
+    else:
+        assert marks & set(size_marks_up_to(bound))
+
+
+@given(st.integers(8, 2**49))
+def test_sizes_well_past_a_bound_have_none_of_its_marks(bound: int):
+    assert not set(marks_of_size(bound * 5 // 8)) & set(size_marks(bound))
+    assert not set(marks_of_size(bound * 3 // 2)) & set(size_marks_up_to(bound))
