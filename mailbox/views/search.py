@@ -44,7 +44,7 @@ def search_messages(request: HttpRequest) -> HttpResponse:
         for row in rows:
             row.shown = _shown(row, query)  # type: ignore[attr-defined]
         context |= {"rows": rows, "next_url": next_page(request, Cursor(*page.next)) if page.next else ""}
-    return render(request, "mailbox/messages/search.html", context, status=400 if query.problems else 200)
+    return render(request, "mailbox/messages/search.html", context)
 
 
 def _shown(row: Message, query: SearchQuery) -> Shown:
