@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailbox.admin_tables import ModelAdmin, OfAccount, TabularInline
+from mailbox.admin_tables import ModelAdmin, OfAccount, TabularInline, audit
 from mailbox.models import AccountGrant
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,24 @@ else:
     DjangoUserAdmin = UserAdmin
 
 
-class SafeUserAdmin(DjangoUserAdmin):
+class AuditedAdmin(ModelAdmin):
+    """Who gave whom which right stands in the activity too, not only in the admin's own history."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        audit(request, "grant_rights", getattr(obj, "account", None), _target(obj), str(obj)[:200])
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        audit(request, "grant_rights", getattr(obj, "account", None), _target(obj), f"{obj}: {_fields(message)}"[:500])
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            audit(request, "withdraw_rights", getattr(obj, "account", None), _target(obj), str(obj)[:200])
+        return super().log_deletions(request, queryset)
+
+
+class SafeUserAdmin(AuditedAdmin, DjangoUserAdmin):
     """Django lets whoever may change users make themselves superuser. Here only a superuser makes superusers."""
 
     inlines = (GrantInline,)
@@ -45,12 +62,26 @@ class SafeUserAdmin(DjangoUserAdmin):
         return self.inlines if obj else ()  # grants come after the user is there
 
 
-class GrantAdmin(ModelAdmin):
+class GrantAdmin(AuditedAdmin):
     list_display = ("user", "account", "role")
     list_filter = ("role", OfAccount)
     search_fields = ("user__username", "account__email")
     list_select_related = ("user", "account")
     autocomplete_fields = ("user", "account")
+
+
+def _target(obj: Any) -> str:
+    return f"{obj._meta.model_name}:{obj.pk}"
+
+
+def _fields(message: Any) -> str:
+    """The names in the admin's own note of a change; values stay out of it."""
+    parts = message if isinstance(message, list) else []
+    changed = [each["changed"] for each in parts if isinstance(each, dict) and "changed" in each]
+    words = [f"{each.get('object', '')} {', '.join(each.get('fields', []))}".strip() for each in changed]
+    words += [str(each["added"].get("object", "")) for each in parts if each.get("added")]
+    words += [str(each["deleted"].get("object", "")) for each in parts if each.get("deleted")]
+    return "; ".join(words)
 
 
 def _is_superuser(request: HttpRequest) -> bool:

@@ -203,6 +203,21 @@ def test_a_superuser_is_out_of_an_administrators_reach(staff: Client, make_user:
     assert staff.post(url, {"password1": "a-new-one-12", "password2": "a-new-one-12"}).status_code == 403
 
 
+def test_who_gave_a_right_stands_in_the_activity(
+    superuser: Client, account: Account, make_user: Callable[..., User]
+) -> None:
+    vera = make_user("", "vera")
+    superuser.post(
+        reverse("admin:mailbox_accountgrant_add"), {"user": vera.pk, "account": account.pk, "role": "operator"}
+    )
+    grant = AccountGrant.objects.get(user=vera)
+    superuser.post(change(grant), {"user": vera.pk, "account": account.pk, "role": "viewer"})
+    superuser.post(reverse("admin:mailbox_accountgrant_delete", args=[grant.pk]), {"post": "yes"})
+    verbs = list(AuditEntry.objects.filter(account=account).order_by("pk").values_list("verb", flat=True))
+    assert verbs == ["grant_rights", "grant_rights", "withdraw_rights"]
+    assert "Role" in AuditEntry.objects.order_by("pk")[1].detail
+
+
 def test_a_role_for_one_account_is_granted_with_the_user(superuser: Client, make_user: Callable[..., User]) -> None:
     page = superuser.get(change(make_user("", "vera"))).content.decode()
     assert "account_grants-TOTAL_FORMS" in page

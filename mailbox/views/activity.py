@@ -34,6 +34,12 @@ SAID = {
     "mark_as_sent": "marked as sent",
     "cancel": "cancelled a send",
     "queue": "wrote a mail",
+    "fetch_now": "asked for the whole of a too large message",
+    "fetch_again": "asked to fetch a quarantined message again",
+    "remove_attachment": "removed an attachment",
+    "edit_policy": "changed the attachment policy",
+    "grant_rights": "set a user's rights",
+    "withdraw_rights": "removed a user or a user's rights",
     "change_password": "changed the own password",
 }
 _PAGES = {"outbox": "outbox:detail", "message": "mailbox:message", "account": "mailbox:account"}
@@ -51,7 +57,12 @@ class Told:
 def told(entries: Iterable[AuditEntry]) -> list[Told]:
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
-    return [Told(each, SAID.get(each.verb, each.verb.replace("_", " ")), _url(each)) for each in entries]
+    return [Told(each, _words(each), _url(each)) for each in entries]
+
+
+def _words(entry: AuditEntry) -> str:
+    words = SAID.get(entry.verb, entry.verb.replace("_", " "))
+    return f"{words} of all accounts" if entry.target == "sending" else words
 
 
 def _url(entry: AuditEntry) -> str:
