@@ -63,7 +63,7 @@ class OutboxAdmin(ReadOnlyAdmin):
     inlines = (RecipientInline, AttachmentInline, AttemptInline)
     actions = ("retry", "send_now", "cancel")
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         return ["page", *(field.name for field in OutboxMessage._meta.fields if field.name not in HIDDEN)]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
