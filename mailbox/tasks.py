@@ -10,6 +10,7 @@ from mailbox import rawstore, runner, sync
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
+from mailbox.search_index import sweep_words
 
 from django.conf import settings
 from django.utils import timezone
@@ -85,7 +86,11 @@ def sweep_raw() -> None:
 
 
 def prune() -> None:
-    """Daily: remove old reports, heartbeats and counters, and django-q2's failures, which it never removes itself."""
+    """Daily: remove old reports, heartbeats and counters, and django-q2's failures, which it never removes itself.
+
+    And from the search index the words of messages that were deleted with their account.
+    """
+    sweep_words(50_000)
     now = timezone.now()
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()

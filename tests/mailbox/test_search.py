@@ -5,9 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from mailbox.imap_fetch import FetchedMessage, MessageMeta
+from mailbox.mime import parse
 from mailbox.models import Account, AccountGrant, Folder, Message, MessagePlace, MessageSearch
+from mailbox.places import aggregate
 from mailbox.search import FEW, search
 from mailbox.search_index import index_messages, sweep_words, unindex
+from mailbox.store import Incoming, decide, write
+from mailbox.tasks import prune
 from typing import Any
 
 import pytest
@@ -300,15 +305,30 @@ def test_expunged_and_deleted_messages_are_not_found(account: Account, ann: User
     assert subjects(ann, "word") == []
 
 
-def test_words_of_messages_that_went_with_their_account_are_swept(account: Account):
-    store(account, "subject", "word")
-    Message.objects.all().delete()
-    assert sweep_words() == (1 if connection.vendor == "sqlite" else 0)
-    assert sweep_words() == 0
+def test_words_of_messages_that_went_with_their_account_are_swept_daily(account: Account, ann: User):
+    store(account, "gone", "word")
+    account.delete()
+    assert subjects(ann, "word") == []
+    prune()
+    assert sweep_words() == 0, "nothing is left to sweep"
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM message_words WHERE message_words MATCH 'word'")
             assert cursor.fetchone() == (0,)
+
+
+def test_a_mail_that_sync_stores_is_found_at_once_and_moves_with_its_date(account: Account, ann: User):
+    store(account, "other", "word", received_at=NOON - timedelta(hours=1))
+    folder = Folder.objects.get(account=account, name="INBOX")
+    raw = b"Message-ID: <a@b>\r\nSubject: synced\r\n\r\nword\r\n"
+    meta = MessageMeta(uid=7, flags=(), internal_date=NOON, size=len(raw))
+    incoming = Incoming(FetchedMessage(meta, raw, is_complete=True), parse(raw), "0" * 64)
+    with transaction.atomic():
+        write(folder, 1, decide(folder, 1, [incoming]), NOON)
+    assert subjects(ann, "word") == ["synced", "other"]
+    MessagePlace.objects.filter(folder=folder, uid=7).update(received_at=NOON - timedelta(days=1))
+    aggregate(Message.objects.values_list("pk", flat=True), NOON)
+    assert subjects(ann, "word") == ["other", "synced"]
 
 
 def test_a_message_without_text_is_found_by_what_its_html_says(account: Account, ann: User):
