@@ -20,11 +20,12 @@ from mailbox.mime_tree import Part
 
 import mailparser
 
-PARSER_VERSION = 1  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 2  # raise it when the same bytes would give other rows: a sweep may then parse again
 
 MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
 SNIPPET_CHARACTERS = 120
+MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a list's id: every list shows them; the raw message has the rest
 # mail-parser's address reader is quadratic; what is longer than this is kept as text.
 _MAX_ADDRESS_HEADER = 32_768
 _MAX_HEADER = 200_000
@@ -83,9 +84,9 @@ def parse(raw: bytes) -> ParsedMessage:
     sender, sender_address = _first_sender(root, addresses["From"])
     return ParsedMessage(
         message_id=_message_id(root, raw),
-        subject=_line(root, "Subject"),
-        sender=sender,
-        sender_address=sender_address,
+        subject=_line(root, "Subject")[:MAX_LINE_CHARACTERS],
+        sender=sender[:MAX_LINE_CHARACTERS],
+        sender_address=sender_address[:MAX_LINE_CHARACTERS],
         recipients=_shown_all(root, "To", addresses),
         cc=_shown_all(root, "Cc", addresses),
         bcc=_shown_all(root, "Bcc", addresses),
@@ -98,7 +99,7 @@ def parse(raw: bytes) -> ParsedMessage:
         snippet=_snippet(body_text, body_html),
         attachments=attachments,
         defects=tuple(dict.fromkeys(defects)),
-        list_id=_line(root, "List-Id"),
+        list_id=_line(root, "List-Id")[:MAX_LINE_CHARACTERS],
     )
 
 

@@ -8,6 +8,10 @@ from mailbox import mime_text, mime_tree
 from mailbox.mime_tree import Part
 
 MAX_PARTS = 10_000
+# Characters of all parts' headers that are read with care. Behind them only the first of each field is: a message of
+# thousands of parts with thousands of parameters each must not cost minutes.
+MAX_HEADERS = 4_000_000
+_SHORT_HEADER = 256
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,15 @@ def layout_of(root: Part) -> Layout:
     is_broken = False
     defects: list[str] = []
     named_text: Part | None = None
+    spent = 0
     for count, part in enumerate(mime_tree.leaves(root)):
         if count >= MAX_PARTS:
             defects.append("TooManyParts")
             break
+        spent += sum(min(len(value), mime_tree.MAX_MIME_HEADER) for _name, value in part.raw_items())
+        if spent > MAX_HEADERS and part is not root:
+            part.longest_header = _SHORT_HEADER
+            defects.append("TooMuchHeader")
         if part.is_opaque:
             defects.append("NestingTooDeep")
         if part.is_opaque or part.is_unreadable_multipart:

@@ -6,6 +6,8 @@ import re
 from mailbox import mime_text
 
 MAX_FILENAME_BYTES = 255  # NAME_MAX of every common file system
+_MAX_STATED = 1000  # characters looked at; behind them only the end, for the extension
+_TAIL = 50
 
 _EXTENSIONS = {
     "application/gzip": ".gz",
@@ -72,6 +74,8 @@ def safe_filename(stated: str, content_type: str, position: int) -> str:
 
     `stated` is what the mail says, "" when nothing; `position` counts from 0 and tells nameless parts apart.
     """
+    if len(stated) > _MAX_STATED:
+        stated = stated[:_MAX_STATED] + stated[-_TAIL:]
     name = mime_text.storable(_INVISIBLE.sub("", re.sub(r"[\r\n\t]+ *", " ", stated)))
     name = re.split(r"[/\\]", name)[-1].strip()
     name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""

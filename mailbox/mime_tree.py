@@ -5,19 +5,25 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from email.errors import MessageDefect
 from email.message import Message
-from email.parser import BytesParser, HeaderParser
-from mailbox import mime_text
+from email.parser import BytesFeedParser
+from mailbox import mime_header, mime_params, mime_text
 from typing import Any
 
 # A multipart deeper than this stays one opaque part: the parser recurses a level each, and tries every open
 # boundary on every line.
 MAX_DEPTH = 100
-# A MIME header longer than this is cut: the email package's parameter parser is quadratic in it.
+# A MIME header longer than this is cut.
 MAX_MIME_HEADER = 4096
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
+_PIECE = 65_536
 _OCTET_STREAM = "application/octet-stream"
+
+
+class JunkInHeaderDefect(MessageDefect):
+    """Lines in the header that are no part of one, left out."""
 
 
 class Part(Message):
@@ -28,17 +34,25 @@ class Part(Message):
     """
 
     depth = 0
+    longest_header = MAX_MIME_HEADER
+    _first: Mapping[str, str] = {}
+    _indexed = 0
+    _parameters: Mapping[str, dict[str, str]] = {}  # replaced, never changed
 
     def attach(self, payload: Any) -> None:
         payload.depth = self.depth + 1
         super().attach(payload)
 
     def get(self, name: str, failobj: Any = None) -> Any:
+        headers = self._headers  # type: ignore[attr-defined]
+        if self._indexed != len(headers):  # the parser adds them one by one, and asks when it has them all
+            self._first = {field.lower(): value for field, value in reversed(headers)}
+            self._indexed = len(headers)
         wanted = name.lower()
-        for field, value in self._headers:  # type: ignore[attr-defined]
-            if field.lower() == wanted:
-                return mime_text.header_text(value[:MAX_MIME_HEADER] if wanted in _CUT else value)
-        return failobj
+        value = self._first.get(wanted)
+        if value is None:
+            return failobj
+        return mime_text.header_text(value[: self.longest_header] if wanted in _CUT else value)
 
     @property
     def content_type(self) -> str:
@@ -66,15 +80,13 @@ class Part(Message):
 
     def parameter(self, header: str, name: str) -> str:
         """A parameter of a MIME header, RFC 2231 and stray RFC 2047 encodings decoded; "" when absent."""
-        try:
-            value = self.get_param(name, "", header)
-        except (ValueError, LookupError, UnicodeError):  # malformed RFC 2231 sections
-            return ""
-        if isinstance(value, tuple):
-            charset, _language, text = value
-            octets = str(text).encode("latin-1", "ignore") if not _beyond_latin(str(text)) else str(text).encode()
-            return mime_text.storable(mime_text.decode_text(octets, charset or "")[0])
-        return mime_text.decode_words(str(value))
+        if header not in self._parameters:
+            self._parameters = {**self._parameters, header: mime_params.parameters(str(self.get(header, "")))}
+        return self._parameters[header].get(name, "")
+
+    def get_param(self, param: str, failobj: Any = None, header: str = "content-type", unquote: bool = True) -> Any:
+        """What the parser asks for the boundary."""
+        return self.parameter(header, param.lower()) or failobj
 
     def octets(self) -> tuple[bytes, bool]:
         """The part's content with its transfer encoding undone, and whether that encoding was sound."""
@@ -92,20 +104,26 @@ class Part(Message):
         return encoded, True
 
 
-def _beyond_latin(text: str) -> bool:
-    return any(ord(letter) > 255 for letter in text)
-
-
 def read_tree(raw: bytes) -> Part:
     """The message as parts. Raises nothing that any bytes could cause."""
-    part: Part = BytesParser(Part).parsebytes(raw)
-    return part
+    readable, had_junk = mime_header.readable(raw)
+    root = _parsed(readable)
+    if had_junk:
+        root.defects = [*root.defects, JunkInHeaderDefect()]
+    return root
 
 
 def read_headers(raw: bytes) -> Part:
-    """The header only: what is below stays one text."""
-    part: Part = HeaderParser(Part).parsestr(raw.decode("ascii", "surrogateescape"))
-    return part
+    """The header only."""
+    return _parsed(mime_header.header_block(mime_header.readable(raw)[0]))
+
+
+def _parsed(raw: bytes) -> Part:
+    """Fed in pieces: at once, the parser takes four bytes of memory for each of the message, and then its lines."""
+    parser: BytesFeedParser[Part] = BytesFeedParser(Part)
+    for start in range(0, len(raw), _PIECE):
+        parser.feed(raw[start : start + _PIECE])
+    return parser.close()
 
 
 def leaves(root: Part) -> Iterator[Part]:

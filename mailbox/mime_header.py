@@ -1,0 +1,59 @@
+"""The header block of a raw message: where it ends, and how to read past what is no header field in it. Pure."""
+
+from __future__ import annotations
+
+import re
+
+# What the standard library's parser takes for a line of the header; at the first other line it ends the header.
+# ("From  : x" it takes for an mbox separator.) Possessive and without overlap: linear for any bytes.
+_SOUND = re.compile(rb"(?:(?:From (?![ \t]*:)|[\x21-\x39\x3b-\x7e]*+:|[ \t])[^\r\n]*+(?:\r\n|\r|\n|\Z))*+")
+_LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\r|\n|\Z)")
+_FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:")  # RFC 5322 section 4.5: old mail has spaces before the colon
+_NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
+# A junk line is skipped only for one of these, not yet seen, below it; else it is where a body begins.
+_TELLING = frozenset(
+    b"from to cc subject date message-id mime-version content-type received delivered-to return-path reply-to".split()
+)
+_MAX_REPAIRED = 1_000_000  # bytes of header looked at behind the first junk line
+
+
+def readable(raw: bytes) -> tuple[bytes, bool]:
+    """The message with the lines taken out of its header that are no part of one, and whether there were any.
+
+    The standard library takes such a line for the first of the body, and From and Subject below it are lost; mail
+    clients skip it. The body's bytes stay as they are. A mail that only lacks the blank line above its body stays too.
+    """
+    sound = _SOUND.match(raw)
+    start = sound.end() if sound else 0
+    if raw[start : start + 1] in (b"", b"\r", b"\n"):
+        return raw, False
+    kept: list[bytes] = []
+    junk = position = 0
+    while (line := _LINE.match(raw, start + position)) and line[0].strip(b"\r\n"):
+        position += len(line[0])
+        if position > _MAX_REPAIRED:
+            return raw, False
+        field = _FIELD.match(line[0])
+        if field:
+            kept.append(field[1] + line[0][field.end() - 1 :])
+        elif line[0][:1] in b" \t":
+            kept.append(line[0])
+        else:
+            junk += 1
+    below = b"".join(kept)
+    if junk > max(1, len(kept)) or not _tells_more(raw[:start], below):
+        return raw, False
+    return raw[:start] + below + raw[start + position :], True
+
+
+def _tells_more(above: bytes, below: bytes) -> bool:
+    seen = {name.lower() for name in _NAMES.findall(above)} - {b"received"}  # each host on the way adds one
+    found = {name.lower() for name in _NAMES.findall(below)}
+    return bool(found & _TELLING - seen)
+
+
+def header_block(raw: bytes) -> bytes:
+    """The header with the blank line below it, of a message that `readable` returned."""
+    sound = _SOUND.match(raw)
+    end = sound.end() if sound else 0
+    return raw[:end] + b"\r\n"
