@@ -61,8 +61,6 @@ def test_a_body_without_the_blank_line_above_it_stays_a_body(body: bytes) -> Non
 def test_attachments_below_a_repaired_header_keep_their_bytes() -> None:
     picture = b"Content-Type: image/png; name=a.png\r\n\r\n\x89PNG\xff\0"
     whole = multipart(b"Content-Type: text/plain\r\n\r\nhi", picture)
-        b"Content-Type: text/plain\r\n\r\nhi", b"Content-Type: image/png; name=a.png\r\n\r\n\x89PNG\xff\0"
-    )
     raw = b"Received: from a\r\njunk in between\r\n" + whole
     assert mime.attachment_bytes(raw, 0) == mime.attachment_bytes(whole, 0) == b"\x89PNG\xff\0"
 
