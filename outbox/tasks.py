@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from outbox import claims, connection_test, delivery
+from outbox import claims, connection_test, delivery, installation
 from outbox.models import OutboxMessage
 
 
@@ -30,6 +30,7 @@ def deliver_account(account_id: int) -> dict[str, int]:
 def sweep() -> dict[str, int]:
     """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
     now = timezone.now()
+    installation.check(now)
     given_back, uncertain = claims.recover(now)
     account_ids = delivery.accounts_with_due_rows(now)
     for account_id in account_ids:

@@ -2,11 +2,12 @@
 
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.messages import OutboxAttachment, OutboxMessage, OutboxRecipient
-from outbox.models.policy import AttachmentPolicy, SendingSwitch
+from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 
 __all__ = [
     "AttachmentPolicy",
     "DeliveryAttempt",
+    "Installation",
     "OutboxAttachment",
     "OutboxMessage",
     "OutboxRecipient",

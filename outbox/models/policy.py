@@ -69,3 +69,16 @@ class SendingSwitch(Singleton):
 
     def __str__(self) -> str:
         return "sending paused" if self.paused_at else "sending on"
+
+
+class Installation(Singleton):
+    """What tells this database from a restored or copied one: see outbox.installation."""
+
+    mark = models.CharField(max_length=32)
+    generation = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "installation"
+
+    def __str__(self) -> str:
+        return self.mark

@@ -5,12 +5,18 @@ A cluster that is killed leaves its sentinel and workers, which go on taking tas
 
 from typing import Any
 
+from django.db import connections
+from django.utils import timezone
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
+from outbox import installation
 from prx_email_site.orphans import kill_forks_with_their_parent
 
 
 class Command(QClusterCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
+        # Before the first task: a restored database brings its queue of tasks with it.
+        installation.check(timezone.now())
+        connections.close_all()  # django-q2 forks
         kill_forks_with_their_parent()
         super().handle(*args, **options)

@@ -1,0 +1,94 @@
+"""After a restore or a clone all sending waits for a person, and an ordinary restart changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outbox import delivery, installation, tasks
+from outbox.installation import CLONED, RESTORED, Mark, suspicion
+from outbox.models import Installation, SendingSwitch
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def folder(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    settings.DATA_DIR = tmp_path
+    yield tmp_path
+
+
+def reason() -> str:
+    switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).first()
+    return switch.reason if switch else ""
+
+
+@pytest.mark.parametrize(
+    ("database", "in_folder", "expected"),
+    [
+        (None, None, ""),
+        (None, Mark("other", 9, "here"), ""),  # a new database in an old folder has nothing to send twice
+        (("a", 5), Mark("a", 5, "here"), ""),
+        (("a", 6), Mark("a", 5, "here"), ""),  # a crash between the two writes
+        (("a", 5), Mark("a", 6, "here"), RESTORED),
+        (("a", 5), None, CLONED),
+        (("a", 5), Mark("b", 5, "here"), CLONED),
+        (("a", 5), Mark("a", 5, "elsewhere"), CLONED),
+    ],
+)
+def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> None:
+    assert suspicion(database, in_folder, "here") == expected
+
+
+def test_a_first_start_and_restarts_leave_sending_on() -> None:
+    assert [installation.check(NOW) for _ in range(3)] == ["", "", ""]
+    assert reason() == ""
+
+
+def test_a_database_from_a_backup_starts_with_sending_paused_until_a_person_resumes() -> None:
+    installation.check(NOW)
+    backup = Installation.objects.get()
+    for _ in range(3):
+        tasks.sweep()
+    backup.save()  # the restore
+    tasks.sweep()
+    assert reason() == RESTORED
+    assert delivery.accounts_with_due_rows(NOW) == []
+    SendingSwitch.objects.update(paused_at=None, reason="")  # a person resumes
+    assert installation.check(NOW) == ""
+    assert reason() == ""
+
+
+def test_a_copy_of_the_database_beside_another_folder_does_not_send(settings: Any, tmp_path: Path) -> None:
+    installation.check(NOW)
+    settings.DATA_DIR = tmp_path / "staging"
+    assert installation.check(NOW) == CLONED
+    assert reason() == CLONED
+
+
+def test_a_copy_of_both_to_another_path_does_not_send(settings: Any, tmp_path: Path) -> None:
+    installation.check(NOW)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "installation").write_bytes((tmp_path / "installation").read_bytes())
+    settings.DATA_DIR = copy
+    assert installation.check(NOW) == CLONED
+
+
+def test_a_damaged_mark_is_no_crash_but_a_question(folder: Path) -> None:
+    installation.check(NOW)
+    (folder / "installation").write_text("{")
+    assert installation.check(NOW) == CLONED
+
+
+def test_a_pause_that_a_person_made_keeps_its_reason() -> None:
+    SendingSwitch.objects.create(pk=1, paused_at=NOW, reason="maintenance")
+    installation.check(NOW)
+    Installation.objects.update(mark="another")
+    installation.check(NOW)
+    assert reason() == "maintenance"
