@@ -17,6 +17,7 @@ from outbox.forms import PolicyForm
 from outbox.models import (
     AttachmentPolicy,
     DeliveryAttempt,
+    Installation,
     OutboxAttachment,
     OutboxMessage,
     OutboxRecipient,
@@ -145,3 +146,4 @@ admin.site.register(OutboxAttachment, AttachmentAdmin)
 admin.site.register(DeliveryAttempt, AttemptAdmin)
 admin.site.register(AttachmentPolicy, PolicyAdmin)
 admin.site.register(SendingSwitch, SwitchAdmin)
+admin.site.register(Installation, ReadOnlyAdmin)
