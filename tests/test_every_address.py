@@ -1,0 +1,202 @@
+"""Every address of the site, tried by everyone: who is let in, who is sent away, and with which answer.
+
+A new address without an expectation here fails `test_each_address_has_its_expectation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest, Quarantine
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
+
+pytestmark = pytest.mark.django_db
+
+VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
+OPEN, SIGNED_IN, EVERYWHERE = "open", "signed in", "everywhere"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Who may use an address: a role for the account it names, OPEN, SIGNED_IN, or EVERYWHERE (see `role`)."""
+
+    to_read: str = ""  # "" means that GET is no method of it
+    to_post: str = ""
+    names: tuple[str, ...] = ()  # which rows of `rows` stand in the address
+    everywhere: str = ""  # the role for all accounts it asks for, when it belongs to no account
+    args: tuple[str, ...] = field(default=())
+
+
+def of_account(to_read: str = "", to_post: str = "", *names: str, args: tuple[str, ...] = ()) -> Expected:
+    return Expected(to_read, to_post, names or ("account",), args=args)
+
+
+EXPECTED: dict[str, Expected] = {
+    "dashboard": Expected(SIGNED_IN),
+    "login": Expected(OPEN, OPEN),
+    "logout": Expected("", SIGNED_IN),
+    "password_change": Expected(SIGNED_IN, SIGNED_IN),
+    "health_live": Expected(OPEN),
+    "health_ready": Expected(OPEN),
+    "connection_test_start": of_account("", OPERATOR),
+    "connection_test": of_account(VIEWER, "", "test"),
+    "account_delete": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:messages": Expected(SIGNED_IN),
+    "mailbox:search": Expected(SIGNED_IN),
+    "mailbox:message": of_account(VIEWER, "", "message"),
+    "mailbox:message_html": of_account(VIEWER, "", "message"),
+    "mailbox:message_eml": of_account(VIEWER, "", "message"),
+    "mailbox:message_fetch": of_account("", OPERATOR, "message"),
+    "mailbox:message_attachment": of_account(VIEWER, "", "message", "position"),
+    "mailbox:message_attachment_remove": of_account(OPERATOR, OPERATOR, "message", "position"),
+    "mailbox:quarantine": Expected(SIGNED_IN),
+    "mailbox:quarantine_fetch": of_account("", OPERATOR, "quarantine"),
+    "mailbox:accounts": Expected(SIGNED_IN),
+    "mailbox:account_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account": of_account(VIEWER),
+    "mailbox:account_runs": of_account(VIEWER),
+    "mailbox:account_edit": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:account_sign_in": of_account(ADMINISTRATOR, ADMINISTRATOR, args=("imap",)),
+    "mailbox:account_sync": of_account("", OPERATOR),
+    "mailbox:account_pause": of_account("", OPERATOR),
+    "mailbox:account_resume": of_account("", OPERATOR),
+    "mailbox:account_fetching": of_account("", ADMINISTRATOR),
+    "mailbox:account_folders": of_account(VIEWER, ADMINISTRATOR),
+    "mailbox:account_folders_refresh": of_account("", OPERATOR),
+    "mailbox:account_folders_listed": of_account(VIEWER),
+    "mailbox:activity": Expected(SIGNED_IN),
+    "outbox:list": Expected(SIGNED_IN),
+    "outbox:changes": Expected(SIGNED_IN),
+    "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
+    "outbox:bulk": Expected("", SIGNED_IN),
+    "outbox:pause_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:resume_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:attachments": Expected(SIGNED_IN),
+    "outbox:policy": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:detail": of_account(VIEWER, "", "outbox"),
+    "outbox:state": of_account(VIEWER, "", "outbox"),
+    "outbox:html": of_account(VIEWER, "", "outbox"),
+    "outbox:eml": of_account(VIEWER, "", "outbox"),
+    "outbox:attachment": of_account(VIEWER, "", "outbox", "position"),
+    "outbox:retry": of_account("", OPERATOR, "outbox"),
+    "outbox:send_now": of_account("", OPERATOR, "outbox"),
+    "outbox:cancel": of_account("", OPERATOR, "outbox"),
+    "outbox:mark_as_sent": of_account("", OPERATOR, "outbox"),
+    "outbox:send_again": of_account("", OPERATOR, "outbox"),
+}
+
+
+def every_name() -> Iterator[str]:
+    def within(resolver: URLResolver, space: str) -> Iterator[str]:
+        for each in resolver.url_patterns:
+            if isinstance(each, URLPattern):
+                yield f"{space}{each.name}"
+            elif each.namespace != "admin":  # every table is tried in test_admin
+                yield from within(each, f"{each.namespace}:" if each.namespace else space)
+
+    yield from within(get_resolver(), "")
+
+
+def test_each_address_has_its_expectation() -> None:
+    assert sorted(every_name()) == sorted(EXPECTED)
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def rows(account: Account) -> dict[str, int]:
+    """A row of every kind, all of the one account, and the position of an attachment."""
+    raw = letter_with(b"%PDF-1.4", "report.pdf")
+    quarantined = Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x")
+    return {
+        "account": account.pk,
+        "test": ConnectionTest.objects.create(account=account).pk,
+        "message": store(account, raw).pk,
+        "position": 0,
+        "quarantine": quarantined.pk,
+        "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
+    }
+
+
+@pytest.fixture
+def people(account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]) -> dict[str, User]:
+    """A user for each role over all accounts, each role over this account, and each role over another one."""
+    other = make_account("other@example.com", **NOWHERE)
+    found = {"nobody": make_user("")}
+    for role in ROLES:
+        found[role] = make_user(role)
+        for where, its in (("here", account), ("elsewhere", other)):
+            found[f"{role} {where}"] = make_user("")
+            AccountGrant.objects.create(user=found[f"{role} {where}"], account=its, role=role)
+    return found
+
+
+def allowed(needed: str, expected: Expected, person: str) -> int:
+    """The answer a person is to get: 200 stands for any answer that lets in."""
+    role, _, where = person.partition(" ")
+    if not needed:
+        return 405
+    if needed in (OPEN, SIGNED_IN):
+        return 200
+    if needed == EVERYWHERE:
+        return 200 if not where and role in ROLES and ROLES.index(role) >= ROLES.index(expected.everywhere) else 403
+    if role not in ROLES or where == "elsewhere":
+        return 404
+    return 200 if ROLES.index(role) >= ROLES.index(needed) else 403
+
+
+def answer(client: Client, method: str, url: str) -> int:
+    status: int = getattr(client, method)(url).status_code
+    return 200 if status in (200, 204, 302) else status
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_each_person_gets_the_answer_due(
+    client: Client, rows: dict[str, int], people: dict[str, User], name: str
+) -> None:
+    expected = EXPECTED[name]
+    url = reverse(name, args=[*(rows[each] for each in expected.names), *expected.args])
+    for method, needed in (("get", expected.to_read), ("post", expected.to_post)):
+        due = {person: allowed(needed, expected, person) for person in people}
+        # Whoever is let in comes last, and is one when it changes something: a delete leaves nothing to try others on.
+        refused = [person for person in people if due[person] != 200]
+        let_in = [person for person in people if due[person] == 200][: 1 if method == "post" else None]
+        for person in refused + let_in:
+            client.force_login(people[person])
+            got = answer(client, method, url)
+            assert got == due[person] or (not needed and got in (403, 404)), f"{method} {url} as {person}"
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_signed_out_one_is_asked_to_sign_in(client: Client, rows: dict[str, int], name: str) -> None:
+    expected = EXPECTED[name]
+    url = reverse(name, args=[*(rows[each] for each in expected.names), *expected.args])
+    for method, needed in (("get", expected.to_read), ("post", expected.to_post)):
+        response = getattr(client, method)(url)
+        if needed == OPEN:
+            assert response.status_code == 200
+        else:
+            to_login = response.status_code == 302 and response.url.startswith(reverse("login"))
+            assert to_login or (not needed and response.status_code == 405), f"{method} {url}"
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected.to_post])
+def test_no_form_is_taken_without_its_token(make_user: Callable[..., Any], rows: dict[str, int], name: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_user("administrator"))
+    expected = EXPECTED[name]
+    response = client.post(reverse(name, args=[*(rows[each] for each in expected.names), *expected.args]))
+    assert response.status_code == 403
+    assert "The form was too old" in response.content.decode()
+    assert not AuditEntry.objects.exists()
