@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from outbox.models import AttachmentPolicy, OutboxMessage, SendingSwitch
+from outbox.models import AttachmentPolicy, Installation, OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, attempt, letter_with, outbox_row
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +31,7 @@ def row(account: Account) -> OutboxMessage:
     row = outbox_row(account, "Refused one", letter_with(b"%PDF", "a.pdf"), status="failed", hold="permanent")
     attempt(row, reply="550 no such user")
     SendingSwitch.current()
+    Installation.current()
     AttachmentPolicy.current()
     return row
 
