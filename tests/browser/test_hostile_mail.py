@@ -114,7 +114,8 @@ def aimed(outside: Outside) -> list[str]:
 def stored(account: Account, tricks: list[str]) -> Message:
     """All tricks as messages; the last one is returned."""
     for number, trick in enumerate(tricks):
-        last = store(account, letter(f"trick {number}", html="<p>placeholder</p>"), body_html=trick)
+        kept = trick.replace("\0", "\ufffd")  # as the parser stores it: PostgreSQL takes no NUL
+        last = store(account, letter(f"trick {number}", html="<p>placeholder</p>"), body_html=kept)
     return last
 
 
