@@ -13,6 +13,7 @@ from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
 from mailbox.search_index import sweep_words
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django_q.models import Failure
 from django_q.tasks import async_task
@@ -27,12 +28,13 @@ CLICK_WAIT_SECONDS = 60
 
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
-    """Sync the chosen folders of an account now, as a person asked."""
-    async_task("mailbox.tasks.sync_account", account_id, user_id, group="sync")
+    """Sync the chosen folders of an account, as a person asked, once the present transaction has committed."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.sync_account", account_id, user_id, group="sync"))
 
 
 def queue_folder_listing(account_id: int) -> None:
-    async_task("mailbox.tasks.list_folders", account_id, group="sync")
+    """Ask for the account's folders, once the present transaction has committed: a worker may be faster than it."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.list_folders", account_id, group="sync"))
 
 
 def sync_tick(is_continuation: bool = False) -> None:

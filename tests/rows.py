@@ -14,6 +14,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
@@ -109,6 +110,14 @@ def attempt(row: OutboxMessage, **fields: Any) -> DeliveryAttempt:
         "started_at": timezone.now(),
     }
     return DeliveryAttempt.objects.create(outbox=row, **(defaults | fields))
+
+
+def tasks_queued() -> list[str]:
+    """The functions that workers are asked to run, sorted, with those that wait for the test's transaction."""
+    waiting, connection.run_on_commit = connection.run_on_commit, []
+    for _, callback, *_ in waiting:
+        callback()
+    return sorted(row.func() for row in OrmQ.objects.all())
 
 
 def queries_of(client: Client, url: str, add_rows: Callable[[], object]) -> tuple[int, int]:

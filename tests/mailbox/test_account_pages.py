@@ -24,10 +24,9 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import OrmQ
 
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store
+from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store, tasks_queued
 from tests.servers.certificates import Certificates
 
 pytestmark = pytest.mark.django_db
@@ -60,10 +59,6 @@ def administrator(client: Client, make_user: Callable[..., User]) -> Client:
 def as_user(client: Client, user: User) -> Client:
     client.force_login(user)
     return client
-
-
-def tasks_queued() -> list[str]:
-    return sorted(row.task["func"] for row in OrmQ.objects.all())
 
 
 def settings_of(account: Account, **changes: str) -> dict[str, str]:
@@ -145,7 +140,7 @@ def test_what_cannot_be_is_refused_with_a_sentence_and_nothing_is_saved(
     assert "Nothing was saved yet" in page
     assert not Account.objects.exists()
     assert not Transport.objects.exists()
-    assert OrmQ.objects.count() == 0
+    assert tasks_queued() == []
 
 
 def test_a_refused_form_keeps_what_was_typed_but_never_a_secret(administrator: Client) -> None:

@@ -12,9 +12,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import OrmQ
 
-from tests.rows import NOWHERE, folder_of, letter, letter_with, queries_of, store
+from tests.rows import NOWHERE, folder_of, letter, letter_with, queries_of, store, tasks_queued
 
 pytestmark = pytest.mark.django_db
 
@@ -249,7 +248,7 @@ def test_fetch_now_asks_for_the_whole_of_a_message_that_was_too_large(operator: 
     assert "Fetch now" in page(operator, "mailbox:message", message.pk)
     operator.post(reverse("mailbox:message_fetch", args=[message.pk]))
     assert message.places.get().fetch_requested_at is not None
-    assert OrmQ.objects.count() == 1
+    assert len(tasks_queued()) == 1
     assert AuditEntry.objects.get().target == f"message:{message.pk}"
     assert "comes with the next sync" in page(operator, "mailbox:message", message.pk)
 
@@ -273,7 +272,7 @@ def test_quarantine_shows_the_error_as_said_and_fetches_again(operator: Client, 
     operator.post(reverse("mailbox:quarantine_fetch", args=[row.pk]))
     row.refresh_from_db()
     assert row.fetch_requested_at is not None
-    assert OrmQ.objects.count() == 1
+    assert len(tasks_queued()) == 1
 
 
 def test_quarantine_costs_the_same_queries_however_long_it_is(operator: Client, account: Account) -> None:
@@ -330,7 +329,7 @@ def test_a_viewer_reads_and_changes_nothing(viewer: Client, account: Account) ->
     shown = page(viewer, "mailbox:message", MessagePlace.objects.get().message_id)
     assert not any(words in shown for words in (">Fetch now<", "Remove<", "Reply</a>"))
     assert ">Fetch again<" not in page(viewer, "mailbox:quarantine")
-    assert OrmQ.objects.count() == 0
+    assert tasks_queued() == []
 
 
 def test_what_changes_something_is_never_done_by_a_link(operator: Client, account: Account) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from mailbox import schedules, tasks
 from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
@@ -79,9 +80,13 @@ def test_folders_are_listed_by_click_and_a_refusal_is_on_the_transport(
     assert refused.imap.needs_sign_in_since is not None
 
 
-def test_what_is_queued_holds_ids_and_names_what_exists(make_account: MakeAccount) -> None:
-    tasks.queue_sync(7, 8)
-    tasks.queue_folder_listing(7)
+def test_what_is_queued_holds_ids_and_names_what_exists(
+    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]],
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.queue_sync(7, 8)
+        tasks.queue_folder_listing(7)
+        assert queued() == []  # a worker would look for an account that is not committed yet
     assert queued() == [("mailbox.tasks.sync_account", (7, 8)), ("mailbox.tasks.list_folders", (7,))]
     assert all(callable(import_string(name)) for name, _ in queued())
 
