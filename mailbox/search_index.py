@@ -11,7 +11,7 @@ private-use characters, which no word of a mail ever holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from mailbox.mime_text import html_words
@@ -107,7 +107,9 @@ def words_of(message: Message) -> IndexedWords:
         placed += [*found, _BARRIER, *(FIELD_MARKS[field] + word for word in found), _BARRIER]
     body = message.body_text if message.body_text.strip() else html_words(message.body_html, _HTML_CHARACTERS)
     placed += words(body[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
-    return IndexedWords(tuple(facts), tuple(_within_bytes(placed)))
+    if sum(map(len, placed)) * 4 > MAX_BYTES:  # UTF-8 has at most 4 bytes a character
+        placed = list(_within_bytes(placed))
+    return IndexedWords(tuple(facts), tuple(placed))
 
 
 def _field_texts(message: Message) -> dict[str, str]:
@@ -131,13 +133,28 @@ def _within_bytes(placed: Iterable[str]) -> Iterator[str]:
         yield word
 
 
-def index_messages(messages: Sequence[Message]) -> None:
-    """Write the index rows of these saved messages, new or changed; call it in the transaction that saves them."""
+def index_text(message: Message) -> str:
+    """The message's words as this database takes them. The costly part: do it before a transaction begins."""
+    each = words_of(message)
+    if connection.vendor == "sqlite":
+        return " ".join((*each.facts, _BARRIER, *each.placed))
+    return tsvector_text(each)
+
+
+def index_messages(messages: Sequence[Message], texts: Mapping[int, str] | None = None) -> None:
+    """Write the index rows of these saved messages, new or changed; call it in the transaction that saves them.
+
+    `texts`: what index_text() said of a message object, by its id(); of the others it is asked here.
+    """
+    texts = texts or {}
     unique = list({message.pk: message for message in messages}.values())
     for start in range(0, len(unique), _CHUNK):
         batch = unique[start : start + _CHUNK]
+        rows = [
+            (sort_key(each.received_at, each.pk), each.pk, texts.get(id(each)) or index_text(each)) for each in batch
+        ]
         with transaction.atomic():
-            _write([(sort_key(each.received_at, each.pk), each.pk, words_of(each)) for each in batch])
+            _write(rows)
 
 
 def unindex(pks: Iterable[int]) -> int:
@@ -190,14 +207,14 @@ def _forget_words(keys: Sequence[int]) -> None:
             cursor.executemany("DELETE FROM message_words WHERE rowid = %s", [(key,) for key in keys])
 
 
-def _write(rows: list[tuple[int, int, IndexedWords]]) -> None:
+def _write(rows: list[tuple[int, int, str]]) -> None:
     if connection.vendor == "sqlite":
         _write_sqlite(rows)
     else:
         _write_postgresql(rows)
 
 
-def _write_sqlite(rows: list[tuple[int, int, IndexedWords]]) -> None:
+def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
     known = dict(
         MessageSearch.objects.filter(message_id__in=[pk for _, pk, _ in rows]).values_list("message_id", "sort_key")
     )
@@ -210,16 +227,17 @@ def _write_sqlite(rows: list[tuple[int, int, IndexedWords]]) -> None:
         unique_fields=["sort_key"],
         update_fields=["message", "version"],
     )
-    texts = [(key, " ".join((*each.facts, _BARRIER, *each.placed))) for key, _, each in rows]
     with connection.cursor() as cursor:
         # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
-        cursor.executemany("REPLACE INTO message_words (rowid, words) VALUES (%s, %s)", texts)
+        cursor.executemany(
+            "REPLACE INTO message_words (rowid, words) VALUES (%s, %s)", [(key, text) for key, _, text in rows]
+        )
 
 
-def _write_postgresql(rows: list[tuple[int, int, IndexedWords]]) -> None:
+def _write_postgresql(rows: list[tuple[int, int, str]]) -> None:
     parameters: list[Any] = []
-    for key, pk, each in rows:
-        parameters += [key, pk, VERSION, tsvector_text(each)]
+    for key, pk, text in rows:
+        parameters += [key, pk, VERSION, text]
     values = ", ".join(["(%s, %s, %s, %s::tsvector)"] * len(rows))
     with connection.cursor() as cursor:
         cursor.execute(

@@ -10,7 +10,7 @@ from mailbox.identity import Identity, same_mail
 from mailbox.imap_fetch import FetchedMessage
 from mailbox.mime import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
-from mailbox.search_index import index_messages
+from mailbox.search_index import index_messages, index_text
 from typing import Any
 
 from django.db.models import F, Q
@@ -41,6 +41,7 @@ class Decision:
     completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # too large before, whole now
     again: list[Message] = field(default_factory=list)  # rows with a place besides the one that made them
     places: dict[int, MessagePlace] = field(default_factory=dict)
+    index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
                 _fill(found, each)
                 decision.completed[id(found)] = (each, found)
         decision.pairs.append((each, found))
+    written = [*decision.new, *(message for _, message in decision.completed.values())]
+    decision.index_texts = {id(message): index_text(message) for message in written}
     return decision
 
 
@@ -142,7 +145,8 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
             made.discard(id(message))
             rows += _attachments(each, message)
     Attachment.objects.bulk_create(rows, batch_size=100)
-    index_messages([*decision.new, *(message for _, message in decision.completed.values())])
+    written = [*decision.new, *(message for _, message in decision.completed.values())]
+    index_messages(written, decision.index_texts)
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
     Quarantine.objects.open().filter(
