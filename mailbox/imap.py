@@ -15,10 +15,10 @@ from mailbox.endpoints import Endpoint, tls_context, xoauth2
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap_fetch import FetchedMessage, FolderStatus, ListedFolder, MessageMeta
 from mailbox.imap_replies import refused, server_words, unreachable
+from mailbox.imap_wire import Client
 from types import TracebackType
 from typing import Any, Self
 
-import imapclient
 from imapclient.exceptions import IMAPClientError
 from imapclient.imapclient import SocketTimeout
 
@@ -43,10 +43,10 @@ class ImapSession:
     def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> ImapSession:
         """Connect and sign in (RFC 3501 LOGIN, or XOAUTH2); raises NetworkError, SignInRefused or Throttled.
 
-        The time-outs are seconds of silence.
+        The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
         """
         with _errors(endpoint, connecting=True):
-            client = imapclient.IMAPClient(
+            client = Client(
                 endpoint.host,
                 port=endpoint.port,
                 ssl=True,
@@ -116,8 +116,7 @@ class ImapSession:
         """Flags, date and size of these messages, in the order of `uids`, without those that are gone or undated."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
-            with self._errors():
-                answer = self._client.fetch(chunk, ["FLAGS", "INTERNALDATE", "RFC822.SIZE"])
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), "(UID FLAGS INTERNALDATE RFC822.SIZE)"))
             found = [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
             metas += [meta for meta in found if meta is not None]
         return metas
@@ -126,34 +125,46 @@ class ImapSession:
         """The flags of these messages; those that are gone, or whose flags the server left out, are not in it."""
         flags = {}
         for chunk in _chunks(uids):
-            with self._errors():
-                answer = self._client.fetch(chunk, ["FLAGS"])
-            flags.update({uid: imap_fetch.flags(row) for uid, row in answer.items() if b"FLAGS" in row})
+            wanted = set(chunk)
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), "(UID FLAGS)"))
+            flags.update({uid: row.flags for uid, row in answer.items() if uid in wanted and row.flags is not None})
         return flags
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
         """The whole messages (BODY.PEEK[]), at most 8 MB or one message a command; those that are gone are left out."""
         for chunk in imap_fetch.by_bytes(metas, BODY_CHUNK_BYTES):
-            bodies = self._fetch_bodies([meta.uid for meta in chunk])
+            bodies = self._fetch_bodies([meta.uid for meta in chunk], sum(meta.size for meta in chunk))
             for meta in chunk:
                 raw = bodies.pop(meta.uid, None)
                 if raw is not None:
                     yield FetchedMessage(meta, raw, is_complete=True)
 
-    def _fetch_bodies(self, uids: Sequence[int]) -> dict[int, bytes]:
-        with self._errors():
-            # The imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes.
-            beneath = self._client._imap
-            tag = beneath._command("UID", "FETCH", ",".join(map(str, uids)), "(UID BODY.PEEK[])")
+    def _fetch_bodies(self, uids: Sequence[int], expected_bytes: int) -> dict[int, bytes]:
+        bodies = imap_fetch.pair_bodies(self._fetch(imap_fetch.uid_set(uids), "(UID BODY.PEEK[])", expected_bytes))
+        odd = [uid for uid in uids if uid not in bodies]  # a body as a quoted string, or a message that is gone
+        if odd:
+            with self._errors(), self._expecting(expected_bytes):
+                answer = self._client.fetch(odd, ["BODY.PEEK[]"])
+            bodies.update({uid: row[b"BODY[]"] for uid, row in answer.items() if row.get(b"BODY[]") is not None})
+        return bodies
+
+    def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:
+        """UID FETCH by the imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes."""
+        beneath = self._client._imap
+        with self._errors(), self._expecting(expected_bytes):
+            tag = beneath._command("UID", "FETCH", uid_set, items, *([modifier] if modifier else []))
             status, answer = beneath._command_complete("UID", tag)
             self._client._checkok("fetch", status, answer)
             _, answer = beneath._untagged_response(status, answer, "FETCH")
-            bodies = imap_fetch.pair_bodies(answer)
-            odd = [uid for uid in uids if uid not in bodies]  # a body as a quoted string, or a message that is gone
-            if odd:
-                answer = self._client.fetch(odd, ["BODY.PEEK[]"])
-                bodies.update({uid: row[b"BODY[]"] for uid, row in answer.items() if row.get(b"BODY[]") is not None})
-        return bodies
+        return list(answer)
+
+    @contextlib.contextmanager
+    def _expecting(self, expected_bytes: int) -> Iterator[None]:
+        self._client._imap.expected_bytes = expected_bytes
+        try:
+            yield
+        finally:
+            self._client._imap.expected_bytes = 0
 
     def fetch_header(self, meta: MessageMeta) -> FetchedMessage:
         """Only the header (at most 1 MB of it) of a message; raises ProviderError when the server gives none."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Protocol, TypeVar
 
-_UID = re.compile(rb"(?:^|[ (])UID (\d+)")
+_UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
+_FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^)]*)\)", re.I)
+_SIZE = re.compile(rb"(?:^|[ (])RFC822\.SIZE (\d+)", re.I)
+_DATE = re.compile(rb'INTERNALDATE "([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', re.I)
+_MONTHS = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"]
 _BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
@@ -86,6 +90,22 @@ def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
     return bodies
 
 
+def uid_set(uids: Sequence[int]) -> str:
+    """As a sequence set (RFC 3501, 9), runs as ranges; UIDs that are gone are skipped by the server."""
+    parts: list[str] = []
+    start = previous = None
+    for uid in sorted(uids):
+        if previous is not None and uid == previous + 1:
+            previous = uid
+            continue
+        if start is not None:
+            parts.append(str(start) if start == previous else f"{start}:{previous}")
+        start = previous = uid
+    if start is not None:
+        parts.append(str(start) if start == previous else f"{start}:{previous}")
+    return ",".join(parts)
+
+
 def text(value: str | bytes | list[bytes] | None) -> str:
     """A server's words as text that every database takes: no NUL, no surrogates."""
     if isinstance(value, list):
@@ -115,13 +135,49 @@ def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | by
     )
 
 
-def meta(uid: int, row: dict[bytes, Any]) -> MessageMeta | None:
-    """None when the server left the date out: such a message cannot be placed in time."""
-    when = row.get(b"INTERNALDATE")
-    if not isinstance(when, datetime):
+@dataclass
+class Row:
+    """What a FETCH answer says of one UID; None and 0 for what it leaves out."""
+
+    flags: tuple[str, ...] | None = None
+    internal_date: datetime | None = None
+    size: int = 0
+
+
+def rows(answer: Sequence[object]) -> dict[int, Row]:
+    """UID -> what FETCH says of it, by name, in whatever order and however many pieces the server says it.
+
+    A row without UID is news of another client's change by sequence number (RFC 3501, 7.4.2): that is no UID.
+    """
+    found: dict[int, Row] = {}
+    for item in answer:
+        line = item[0] if isinstance(item, tuple) else item
+        if not isinstance(line, bytes) or not (uid := _UID.search(line)):
+            continue
+        row = found.setdefault(int(uid[1]), Row())
+        if flags := _FLAGS.search(line):
+            row.flags = tuple(text(flag) for flag in flags[1].split())
+        if date := _DATE.search(line):
+            row.internal_date = _internal_date(date)
+        if size := _SIZE.search(line):
+            row.size = int(size[1])
+    return found
+
+
+def _internal_date(found: re.Match[bytes]) -> datetime | None:
+    """RFC 3501, 9: date-time. None when it is no date, as 31 February."""
+    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+    offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    try:
+        zone = timezone(-offset if sign == b"-" else offset)
+        number = _MONTHS.index(month.lower()) + 1
+        return datetime(int(year), number, int(day), int(hour), int(minute), min(int(second), 59), tzinfo=zone)
+    except ValueError:
         return None
-    return MessageMeta(uid, flags(row), utc(when), int(row.get(b"RFC822.SIZE", 0)))
 
 
-def flags(row: dict[bytes, Any]) -> tuple[str, ...]:
-    return tuple(text(flag) for flag in row.get(b"FLAGS", ()))
+def meta(uid: int, row: Row) -> MessageMeta | None:
+    """None when the server left the date out: such a message cannot be placed in time."""
+    if row.internal_date is None:
+        return None
+    return MessageMeta(uid, row.flags or (), utc(row.internal_date), row.size)

@@ -40,7 +40,7 @@ OPEN_TO_OUTBOX = {
     "signals",
 }
 ONLY_USERS = {
-    "imapclient": {"mailbox.imap"},
+    "imapclient": {"mailbox.imap", "mailbox.imap_wire"},
     "imaplib": {"mailbox.imap"},
     "smtplib": {"outbox.smtp"},
     "mailparser": {"mailbox.mime"},

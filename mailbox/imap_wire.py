@@ -1,0 +1,96 @@
+"""What an IMAP server sends, with an end to everything: to silence, to a trickle, to a flood.
+
+A socket's own time-out ends silence only: a server that sends a byte a minute would hold a worker for ever, one that
+announces a literal of a terabyte, or never stops, would fill the memory.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+from imapclient import IMAPClient
+from imapclient.tls import IMAP4_TLS
+
+SLOWEST_BYTES_PER_SECOND = 50_000  # what arrives earns more time, at this rate
+PATIENCE = 2  # time-outs that one command may take before anything has arrived
+SLACK_BYTES = 32 * 1024 * 1024  # beyond what was asked for: wrong sizes, large folders' UIDs, unasked answers
+BUFFER_BYTES = 64 * 1024
+
+
+class Flood(OSError):
+    """More came, or was announced, than any honest answer to the command has."""
+
+
+class Wire(io.RawIOBase):
+    """The reading end of a connection, for io.BufferedReader. A limit that is passed ends the connection."""
+
+    def __init__(self, socket: Any, timeout: float | None) -> None:
+        super().__init__()
+        self._socket = socket
+        self.begin(timeout)
+
+    def begin(self, timeout: float | None, expected_bytes: int = 0) -> None:
+        """A command is about to be sent. `timeout`: seconds of silence; None for no end of time."""
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + PATIENCE * timeout
+        self._bytes_left = SLACK_BYTES + 2 * expected_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def expect(self, size: int) -> None:
+        """A literal of this size is announced; raises Flood before a byte of it takes room."""
+        if size > self._bytes_left:
+            raise Flood(f"The server announces {size} bytes where at most {self._bytes_left} are awaited.")
+
+    def readinto(self, buffer: Any) -> int:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("The server sends too slowly.")
+            self._socket.settimeout(min(left, self._timeout or left))
+        count = int(self._socket.recv_into(buffer))
+        self._bytes_left -= count
+        if self._bytes_left < 0:
+            raise Flood("The server sends without end.")
+        if self._deadline is not None:
+            self._deadline += count / SLOWEST_BYTES_PER_SECOND
+        return count
+
+
+class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
+    """imaplib's object, reading from a Wire. Each command begins a new allowance of time and bytes."""
+
+    read_timeout: float | None = None
+    expected_bytes = 0
+
+    def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
+        self.host, self.port = host, port
+        self.sock = self._create_socket(timeout)
+        self.wire = Wire(self.sock, self._timeout)
+        self.file = io.BufferedReader(self.wire, BUFFER_BYTES)
+
+    def send(self, data: bytes) -> None:
+        self.wire.begin(self.read_timeout or self._timeout, self.expected_bytes)
+        self.sock.settimeout(self.read_timeout or self._timeout)
+        super().send(data)
+
+    def read(self, size: int) -> bytes:
+        self.wire.expect(size)
+        return self.file.read(size)
+
+    def readline(self) -> bytes:
+        return self.file.readline()  # the Wire ends it; imaplib's limit of 1 MB is less than a large folder's SEARCH
+
+
+class Client(IMAPClient):  # type: ignore[misc]
+    """imapclient's, on a Wire."""
+
+    def _create_IMAP4(self) -> _Beneath:
+        return _Beneath(self.host, self.port, self.ssl_context, self._timeout.connect)
+
+    def _set_read_timeout(self) -> None:
+        self._imap.read_timeout = self._timeout.read
+        super()._set_read_timeout()
