@@ -30,6 +30,7 @@ MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a list's id: every list sh
 _MAX_ADDRESS_HEADER = 32_768
 _MAX_HEADER = 200_000
 _ADDRESS_FIELDS = ("From", "To", "Cc", "Bcc", "Reply-To")
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838 section 4.2
 _ADDRESS = re.compile(r"[^\s<>@,;:\"()\[\]\\]{1,256}@[^\s<>@,;:\"()\\]{1,256}")
 
 
@@ -138,7 +139,7 @@ def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachmen
     octets, is_sound = part.octets()
     if not is_sound:
         defects.append("TransferEncodingDefect")
-    content_type = mime_text.storable(part.content_type)[:255]
+    content_type = part.content_type if _TYPE.fullmatch(part.content_type) else "application/octet-stream"
     content_id = content_id_of(part)
     return ParsedAttachment(
         position=position,

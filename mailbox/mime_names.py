@@ -77,7 +77,7 @@ def safe_filename(stated: str, content_type: str, position: int) -> str:
     if len(stated) > _MAX_STATED:
         stated = stated[:_MAX_STATED] + stated[-_TAIL:]
     name = mime_text.storable(_INVISIBLE.sub("", re.sub(r"[\r\n\t]+ *", " ", stated)))
-    name = re.split(r"[/\\]", name)[-1].strip()
+    name = re.split(r"[/\\]", name)[-1].strip().rstrip(". ")  # Windows drops these, and shows another extension
     name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""
     if not name:
         return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_EXTENSIONS.get(content_type, '.bin')}"

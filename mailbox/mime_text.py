@@ -51,6 +51,8 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BO
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
+# These write letters backwards, also those behind them: no language needs them, names are forged with them.
+_OVERRIDES = re.compile("[\u202d\u202e]")
 _FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
@@ -136,7 +138,7 @@ def header_text(value: str) -> str:
 
 def unfold(value: str) -> str:
     """One line: RFC 5322 folds and what else is a control character become one space, NUL U+FFFD."""
-    return storable(_CONTROLS.sub(" ", _FOLD.sub(" ", value)).strip())
+    return storable(_OVERRIDES.sub("", _CONTROLS.sub(" ", _FOLD.sub(" ", value))).strip())
 
 
 def decode_words(value: str) -> str:
@@ -218,6 +220,7 @@ def unwrap_flowed(text: str, *, delete_space: bool) -> str:
 
 
 _UNSHOWN = ("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea")
+_MAX_SNIPPET_TAGS = 20_000  # before the words of the snippet are together; real mails have some hundreds
 _TAG_NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)")
 
 
@@ -226,7 +229,9 @@ def html_words(markup: str, limit: int) -> str:
     lowered = markup.lower()
     pieces: list[str] = []
     position, wanted = 0, limit * 8  # entities, spaces and padding shrink what is collected
-    while position < len(markup) and wanted > 0:
+    tags = 0
+    while position < len(markup) and wanted > 0 and tags < _MAX_SNIPPET_TAGS:
+        tags += 1
         opening = markup.find("<", position)
         if opening < 0:
             opening = len(markup)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mailbox import mime, rawstore, sanitize
 from mailbox.access import Role, accounts_for, get_account
 from mailbox.models import Message
+from mailbox.views import defects
 from mailbox.views.asking import of_accounts
 from typing import Any
 
@@ -14,6 +15,9 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 SOURCE_SHOWN_BYTES = 200_000
+TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
+ATTACHMENTS_SHOWN = 500
+HEADERS_SHOWN = 500
 VIEWS = {"html": "HTML", "text": "Text", "headers": "Headers", "source": "Source"}
 
 
@@ -38,13 +42,16 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_message(request, pk)
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
+    attachments = list(row.attachment_rows.filter(removed_at=None).order_by("position"))
     context = {
         "message": row,
         "view": shown,
         "tabs": [Tab(label, f"?view={name}", name == shown) for name, label in VIEWS.items()],
         "places": places,
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
-        "attachments": list(row.attachment_rows.filter(removed_at=None).order_by("position")),
+        "attachments": attachments[:ATTACHMENTS_SHOWN],
+        "attachment_count": len(attachments),
+        "defects": defects.sentences(row.parse_defects),
         "others": list(_others(row)),
         "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
         **_content(row, shown),
@@ -72,12 +79,14 @@ def _content(row: Message, shown: str) -> dict[str, Any]:
     if shown == "html":
         return {"blocked_images": sanitize.safe_html(row.body_html, {}).blocked_images if row.body_html else 0}
     if shown == "text":
-        return {}
+        cut = len(row.body_text) > TEXT_SHOWN_CHARACTERS
+        return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}
     try:
         raw = rawstore.open_raw(row.raw_digest)
     except rawstore.RawMissing as missing:
         return {"missing": str(missing)}
     if shown == "headers":
-        return {"headers": mime.header_lines(raw)}
+        headers = mime.header_lines(raw)
+        return {"headers": headers[:HEADERS_SHOWN], "header_count": len(headers)}
     source = raw[:SOURCE_SHOWN_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
     return {"source": source, "source_is_cut": len(raw) > SOURCE_SHOWN_BYTES, "source_size": len(raw)}

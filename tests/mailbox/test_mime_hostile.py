@@ -140,3 +140,27 @@ def test_a_name_too_long_to_look_at_keeps_its_extension() -> None:
     name = mime.parse(multipart(part)).attachments[0].filename
     assert name.endswith("n.pdf")
     assert len(name) == 255
+
+
+def test_letters_that_would_be_written_backwards_are_not_kept_in_names() -> None:
+    parsed = mime.parse("Subject: \u202egnp.exe\r\nFrom: \u202dAnn <ann@example.com>\r\n\r\nabc \u202e".encode())
+    assert (parsed.subject, parsed.sender) == ("gnp.exe", "Ann <ann@example.com>")
+    assert "\u202e" in parsed.body_text  # a text is its sender's own
+
+
+@pytest.mark.parametrize(("stated", "name"), [(b"a.exe. .", "a.exe"), (b"..", "attachment-1.pdf"), (b".rc", ".rc")])
+def test_a_name_does_not_end_in_what_windows_drops(stated: bytes, name: str) -> None:
+    part = b'Content-Type: application/pdf\r\nContent-Disposition: attachment; filename="' + stated + b'"\r\n\r\nx'
+    assert mime.parse(multipart(part)).attachments[0].filename == name
+
+
+@pytest.mark.parametrize("stated", [b'"><script>/x', b"text/\xff", b"a/" + b"b" * 300, b"image/=?utf-8?q?png?="])
+def test_a_type_that_is_none_is_just_bytes(stated: bytes) -> None:
+    part = b"Content-Type: " + stated + b"\r\nContent-Disposition: attachment\r\n\r\nx"
+    assert mime.parse(multipart(part)).attachments[0].content_type == "application/octet-stream"
+
+
+def test_markup_without_words_costs_no_time() -> None:
+    started = time.process_time()
+    assert mime.parse(HEAD + b"Content-Type: text/html\r\n\r\n" + b"<b><i><div>" * 180_000).snippet == ""
+    assert time.process_time() - started < 2
