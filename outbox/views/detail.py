@@ -8,6 +8,7 @@ from datetime import datetime
 from mailbox import mime, sanitize
 from mailbox.access import Role, accounts_for
 from mailbox.models import AuditEntry
+from mailbox.views.activity import told
 from mailbox.views.message_parts import download, frame, raw_or_404
 from typing import Any
 
@@ -18,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.views.finding import find_row
 from outbox.views.states import sentence_of, shown
 
@@ -73,6 +74,12 @@ def _attempt(attempt: DeliveryAttempt) -> ShownAttempt:
     return ShownAttempt(attempt, tones.get(attempt.outcome, "broken"), _steps(attempt), [_line(e) for e in transcript])
 
 
+def _said(recipient: OutboxRecipient) -> str:
+    """The server's words about one recipient, with their code, which is kept in a column of its own."""
+    code = str(recipient.reply_code or "")
+    return recipient.reply if recipient.reply.startswith(code) else f"{code} {recipient.reply}".strip()
+
+
 def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     """What changes while a mail is on its way; the page and its partial update render the same fragment from it."""
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
@@ -84,7 +91,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "each": each,
         "sentence": sentence_of(row),
         "attempts": attempts,
-        "recipients": list(row.recipients.order_by("pk")),
+        "recipients": [(each, _said(each)) for each in row.recipients.order_by("pk")],
         "print": f"{zlib.crc32('|'.join(seen).encode()):08x}",
         "polls": row.status in ("pending", "sending") or (row.status == "failed" and not row.hold),
         "may_operate": may_operate,
@@ -97,7 +104,7 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk)
     context = _state_context(request, row) | {
         "attachments": list(row.attachment_rows.order_by("position")),
-        "history": list(AuditEntry.objects.filter(target=f"outbox:{pk}").select_related("user")[:HISTORY_SHOWN]),
+        "history": told(AuditEntry.objects.filter(target=f"outbox:{pk}")[:HISTORY_SHOWN]),
         "view": "html" if row.body_html and request.GET.get("view") != "text" else "text",
     }
     return render(request, "outbox/detail.html", context)
@@ -109,7 +116,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
     context = _state_context(request, find_row(request, pk))
     if request.GET.get("seen") == context["print"]:
         return HttpResponse(status=204)
-    return render(request, "outbox/_state.html", context)
+    return render(request, "outbox/_state.html", context | {"is_update": True})
 
 
 @require_safe

@@ -131,7 +131,8 @@ class Shown:
     @property
     def may_tick(self) -> bool:
         """Whether a bulk action could do anything with it."""
-        return self.may_operate and self.row.status not in (Status.SENT, Status.CANCELLED)
+        final = self.row.status in (Status.SENT, Status.CANCELLED)
+        return self.may_operate and not final and not self.needs_decision
 
     @property
     def needs_decision(self) -> bool:

@@ -1,0 +1,65 @@
+"""The page of one send: what it says stays true while its state changes under it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from mailbox.models import Account, AuditEntry
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from outbox.models import OutboxMessage
+from tests.rows import NOWHERE, outbox_row
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def operator(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("operator"))
+    return client
+
+
+def page(client: Client, row: OutboxMessage) -> str:
+    return client.get(reverse("outbox:detail", args=[row.pk])).content.decode()
+
+
+def test_the_crumb_follows_the_state(operator: Client, account: Account) -> None:
+    row = outbox_row(account)
+    assert 'id="crumbs"><a' in page(operator, row)
+    OutboxMessage.objects.filter(pk=row.pk).update(status="sent")
+    update = operator.get(reverse("outbox:state", args=[row.pk])).content.decode()
+    assert 'id="crumbs" hx-swap-oob="true"' in update
+    assert "?state=sent" in update
+
+
+def test_a_refused_recipient_shows_code_and_words(operator: Client, account: Account) -> None:
+    row = outbox_row(account, status="failed", hold="permanent")
+    row.recipients.update(status="refused", reply_code=550, reply="5.1.1 Nobody of that name")
+    assert "550 5.1.1 Nobody of that name" in page(operator, row)
+    row.recipients.update(reply="550 5.1.1 Nobody of that name")
+    assert "550 550" not in page(operator, row)
+
+
+def test_what_was_clicked_is_told_in_words(operator: Client, account: Account) -> None:
+    row = outbox_row(account)
+    AuditEntry.objects.create(account=account, verb="mark_as_sent", target=f"outbox:{row.pk}")
+    AuditEntry.objects.create(account=account, verb="send", target=f"outbox:{row.pk}")
+    shown = page(operator, row)
+    assert "marked as sent" in shown
+    assert "wrote a mail" in shown
+    assert "mark_as_sent" not in shown
+
+
+def test_a_row_that_needs_a_decision_cannot_be_ticked(operator: Client, account: Account) -> None:
+    row = outbox_row(account, status="failed", hold="uncertain")
+    assert f'value="{row.pk}" form="bulk"' not in operator.get(reverse("outbox:list")).content.decode()
+    OutboxMessage.objects.filter(pk=row.pk).update(hold="permanent")
+    assert f'value="{row.pk}" form="bulk"' in operator.get(reverse("outbox:list")).content.decode()
