@@ -156,8 +156,9 @@ class SmtpSession(Conversation):
     def deliver(self, envelope: Envelope, content: bytes, before_data: Callable[[Delivery], bool]) -> Delivery:
         """Send one mail. `before_data` commits "data"; when it answers False the mail is left.
 
-        Raises SmtpFailure; `alive` then says whether the session can carry another mail. A refused recipient is no
-        failure but part of the answer.
+        Raises SmtpFailure. A refused recipient is no failure but part of the answer. `is_open` then says whether the
+        session can carry another mail: after a lost or late answer it cannot, since what arrives next would be taken
+        for the answer to the next mail.
         """
         delivery = Delivery()
         try:
@@ -172,9 +173,10 @@ class SmtpSession(Conversation):
             delivery.final = self._data(content)
         except SmtpFailure as failure:
             failure.refused = delivery.refused
-            failure.alive = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
-            if failure.alive:
-                failure.alive = self._reset()
+            if failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421:
+                self._reset()
+            else:
+                self.drop()
             raise
         self._enter(Phase.ACCEPTED)
         return delivery
@@ -237,13 +239,14 @@ class SmtpSession(Conversation):
             return reply
         raise self._refusal(reply)
 
-    def _reset(self) -> bool:
-        """RSET, so that the next mail starts afresh; False when the session is of no more use."""
+    def _reset(self) -> None:
+        """RSET, so that the next mail starts afresh; a session that does not take it is closed."""
         try:
-            return self._command("RSET").code == 250
+            is_clean = self._command("RSET").code == 250
         except SmtpFailure:
+            is_clean = False
+        if not is_clean:
             self.drop()
-            return False
 
 
 def _b64(text: str) -> str:

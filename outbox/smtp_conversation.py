@@ -31,13 +31,12 @@ class Patience:
 
 
 class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that, `alive` whether to go on."""
+    """A session or a mail failed. `refused` holds the recipients refused before that."""
 
-    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, alive: bool = False) -> None:
+    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None) -> None:
         super().__init__(fault.reply)
         self.fault = fault
         self.refused = refused or {}
-        self.alive = alive
 
 
 class Watch:
