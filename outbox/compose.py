@@ -115,9 +115,14 @@ def freeze(
 
 def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Address]) -> tuple[tuple[str, str], ...]:
     kinds: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
     for kind, group in (("to", to), ("cc", cc), ("bcc", bcc)):
         for address in group:
-            kinds.setdefault(address.spec, kind)
+            # Domains know no case, local parts may (RFC 5321 2.4): one mailbox gets one copy, none is left out.
+            local, _, domain = address.spec.rpartition("@")
+            if (local, domain.lower()) not in seen:
+                seen.add((local, domain.lower()))
+                kinds[address.spec] = kind
     if len(kinds) > MAX_RECIPIENTS:
         raise ValidationFailed(
             f"A mail goes to at most {MAX_RECIPIENTS} recipients, this one has {len(kinds)}: send it in parts."
