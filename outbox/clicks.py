@@ -128,6 +128,9 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxM
         raise ValidationFailed("Only a mail whose outcome is unknown can be marked as sent.")
     attempt = row.attempts.order_by("-number").first()
     with transaction.atomic():
+        # The row before its recipients, in finalize's order: the other way round the two would block each other.
+        if _as_seen(row).update(updated_at=now) != 1:
+            raise ValidationFailed(CHANGED_MEANWHILE)
         waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
         waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
         codes = list(
@@ -144,8 +147,7 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxM
             changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
         else:
             changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}
-        if _as_seen(row).update(**changes) != 1:
-            raise ValidationFailed(CHANGED_MEANWHILE)
+        _as_seen(row).update(**changes)
         record(row, "mark_as_sent", user, now)
     return row
 
