@@ -286,6 +286,8 @@ def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
 def _words(row: OutboxMessage) -> str:
     if row.status == Status.FAILED:
         return row.error or "The attempt failed."
+    if row.status == Status.CANCELLED:
+        return "Not sent: the mail was cancelled."
     if row.status == Status.PENDING and row.account.smtp.needs_sign_in_since:
         return (
             f"The server refused the sign-in of {row.account.email}: enter its SMTP credentials again; the mail waits."
