@@ -1,4 +1,4 @@
-"""The outbox's state machine in the database: claim, data, finalize, release, recover.
+"""The outbox's state machine in the database: claim, data, finalize, release; see recovery for what lapses.
 
 Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
 PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used.
@@ -6,16 +6,16 @@ PostgreSQL alike. Transactions here are a few statements long and never open whi
 
 from __future__ import annotations
 
-import logging
+import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from mailbox import logs
 from mailbox.models import Counter
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import Exists, F, Max, OuterRef
 
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
@@ -23,10 +23,18 @@ from outbox.models.messages import OutboxQuerySet
 from outbox.retry import Settlement, Tried, Verdict, is_transient_code
 from outbox.smtp_replies import Reply
 
-logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 UNCLAIMED = {"claim_token": "", "claimed_by": "", "lease_expires_at": None}
-RECOVER_AT_ONCE = 500
+NEEDED = (
+    "account_id",
+    "retries",
+    "created_at",
+    "requested_by_id",
+    "failure_mode",
+    "mail_from",
+    "mime_digest",
+    "needs_smtputf8",
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,19 @@ class Claim:
     prx_attempt: str
     failure_mode: str
     tried: Tried
+    mail_from: str
+    mime_digest: str
+    needs_smtputf8: bool
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Whom the next attempt is for, and who was refused for good by an earlier one. Read before the session begins:
+    between the server's answer and its finalize nothing is asked of the database that might fail."""
+
+    to_try: Sequence[str]
+    refused_before: frozenset[str]  # of those to try: refused for the time being
+    refused_for_good: Mapping[str, Reply]
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,10 @@ class Ending:
     refused: Mapping[str, Reply] = field(default_factory=dict)
 
 
+def worker_name() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
 def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim the account's row that has been due for longest, or None. Holds are left alone."""
     due = OutboxMessage.objects.due(now).filter(account_id=account_id)
@@ -68,7 +93,7 @@ def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datet
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
     token = secrets.token_hex(16)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         # F("status") is the value before this UPDATE, on both databases.
         won = (
             OutboxMessage.objects.due(now)
@@ -87,9 +112,7 @@ def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> C
 
 
 def _begin_attempt(pk: int, token: str, worker: str, now: datetime) -> Claim:
-    row = OutboxMessage.objects.only("account_id", "retries", "created_at", "requested_by_id", "failure_mode").get(
-        pk=pk
-    )
+    row = OutboxMessage.objects.only(*NEEDED).get(pk=pk)
     last = DeliveryAttempt.objects.filter(outbox_id=pk).aggregate(last=Max("number"))["last"] or 0
     attempt = DeliveryAttempt.objects.create(
         outbox_id=pk,
@@ -106,9 +129,18 @@ def _begin_attempt(pk: int, token: str, worker: str, now: datetime) -> Claim:
         OutboxMessage.objects.filter(pk=pk).update(requested_by=None, failure_mode="")
     if last:
         Counter.add(row.account_id, Counter.Name.RETRIES, now)
-    tried = Tried(row.retries, row.created_at)
     return Claim(
-        pk, row.account_id, token, attempt.pk, attempt.message_id, attempt.prx_attempt, attempt.failure_mode, tried
+        pk,
+        row.account_id,
+        token,
+        attempt.pk,
+        attempt.message_id,
+        attempt.prx_attempt,
+        attempt.failure_mode,
+        Tried(row.retries, row.created_at),
+        row.mail_from,
+        row.mime_digest,
+        row.needs_smtputf8,
     )
 
 
@@ -126,15 +158,29 @@ def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> 
 
 
 def commit_data(
-    claim: Claim, refused: Mapping[str, Reply], transcript: list[dict[str, str]], *, lease_seconds: float, now: datetime
+    claim: Claim,
+    refused: Mapping[str, Reply],
+    transcript: list[dict[str, str]],
+    *,
+    lease_seconds: float,
+    now: datetime,
+    no_longer_refused: Sequence[str] = (),
 ) -> bool:
-    """Write down that DATA is about to be sent. False: the claim is lost, and DATA must not be sent."""
+    """Write down that DATA is about to be sent. False: the claim is lost, and DATA must not be sent.
+
+    `no_longer_refused`: taken by the server now, after an earlier refusal. Should the outcome stay unknown, "Mark as
+    sent" must count them among those who have the mail.
+    """
     with transaction.atomic():
         lease = now + timedelta(seconds=lease_seconds)
         if _ours(claim).filter(data_at=None).update(data_at=now, lease_expires_at=lease, updated_at=now) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase="data", data_at=now, transcript=transcript)
         _write_refused(claim.outbox_id, refused)
+        if no_longer_refused:
+            OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=no_longer_refused).update(
+                status=OutboxRecipient.Status.WAITING, reply_code=None, reply=""
+            )
     return True
 
 
@@ -151,7 +197,7 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime) -> bool:
     False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
     """
     settled = ending.settlement
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         changes = {
             "status": settled.status,
             "hold": settled.hold,
@@ -176,8 +222,7 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime) -> bool:
 
 def _our_uncertain(claim: Claim) -> OutboxQuerySet:
     """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
-    ours = DeliveryAttempt.objects.get(pk=claim.attempt_id)
-    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), number__gt=ours.number)
+    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), pk__gt=claim.attempt_id)
     uncertain = OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN)
     return uncertain.filter(~Exists(later))
 
@@ -218,77 +263,11 @@ def release(claim: Claim, reply: str, *, now: datetime) -> bool:
     return freed == 1
 
 
-def recover(now: datetime) -> tuple[int, int]:
-    """Settle the rows whose lease ran out: back to their former state before "data", uncertain after it.
-
-    Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
-    """
-    lapsed = OutboxMessage.objects.sending().filter(lease_expires_at__lte=now).order_by("lease_expires_at")
-    found = list(lapsed.values_list("pk", "claim_token")[:RECOVER_AT_ONCE])
-    outcomes = [_recover_row(pk, token, now) for pk, token in found]
-    return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
-
-
-def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
-    lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
-    words = "The worker stopped after DATA was begun and before the server's answer was written down."
-    with transaction.atomic():
-        # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
-        back = lapsed.filter(data_at=None).update(
-            status=F("former_status"), next_attempt_at=now, updated_at=now, **UNCLAIMED
-        )
-        asked = (
-            0
-            if back
-            else lapsed.filter(data_at__isnull=False).update(
-                status=Status.FAILED, hold=Hold.UNCERTAIN, error=words, next_attempt_at=now, updated_at=now, **UNCLAIMED
-            )
-        )
-        verdict = Verdict.ABANDONED if back else Verdict.UNCERTAIN if asked else None
-        if verdict:
-            DeliveryAttempt.objects.filter(claim_token=token, outcome="").update(outcome=verdict, finished_at=now)
-    if verdict:
-        logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
-    return verdict
-
-
-def recipients_to_try(pk: int) -> list[str]:
+def recipients(pk: int) -> Recipients:
     """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
-    rows = OutboxRecipient.objects.filter(outbox_id=pk).exclude(status=OutboxRecipient.Status.ACCEPTED).order_by("pk")
-    return [row.address for row in rows if row.status == OutboxRecipient.Status.WAITING or _may_try(row)]
-
-
-def refused_for_good(pk: int) -> dict[str, Reply]:
-    """Recipients that an earlier attempt was refused for good."""
-    rows = OutboxRecipient.objects.filter(outbox_id=pk, status=OutboxRecipient.Status.REFUSED)
-    return {row.address: Reply(row.reply_code or 550, row.reply) for row in rows if not _may_try(row)}
-
-
-def _may_try(row: OutboxRecipient) -> bool:
-    return row.reply_code is None or is_transient_code(row.reply_code)
-
-
-def postpone_queue(account_id: int, until: datetime, now: datetime) -> int:
-    """The server is to be left alone until then: what would be due earlier waits as long, and no retry is counted."""
-    waiting = OutboxMessage.objects.waiting().filter(account_id=account_id, next_attempt_at__lt=until)
-    return waiting.update(next_attempt_at=until, updated_at=now)
-
-
-def lift_sign_in_holds(account_id: int, now: datetime) -> int:
-    """The credentials work again, or are new: what waited for them is due at once."""
-    held = OutboxMessage.objects.filter(account_id=account_id, status=Status.FAILED, hold=Hold.SIGN_IN)
-    return held.update(hold="", next_attempt_at=now, updated_at=now)
-
-
-def persistently(step: Callable[[], bool], wait: Callable[[int], bool]) -> bool:
-    """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
-    tries = 0
-    while True:
-        try:
-            return step()
-        except (OperationalError, InterfaceError) as error:
-            tries += 1
-            logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
-            connection.close()  # it may be the connection that is broken
-            if not wait(tries):
-                raise
+    lacking = OutboxRecipient.objects.filter(outbox_id=pk).exclude(status=OutboxRecipient.Status.ACCEPTED)
+    rows = list(lacking.order_by("pk").values_list("address", "status", "reply_code", "reply"))
+    refused = {address: Reply(code or 450, words) for address, status, code, words in rows if status == "refused"}
+    for_good = {address: reply for address, reply in refused.items() if not is_transient_code(reply.code)}
+    to_try = [address for address, *_ in rows if address not in for_good]
+    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)

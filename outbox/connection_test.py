@@ -12,7 +12,7 @@ from mailbox.models import Account, ConnectionTest, Transport
 from django.conf import settings
 from django.utils import timezone
 
-from outbox import claims, retry
+from outbox import recovery, retry
 from outbox.retry import Verdict
 from outbox.sender import Times
 from outbox.smtp import SmtpSession
@@ -34,7 +34,7 @@ def run(test_id: int) -> int | None:
     test.finished_at = timezone.now()
     test.save(update_fields=["smtp_ok", "smtp_reply", "finished_at"])
     if test.smtp_ok:
-        claims.lift_sign_in_holds(account.pk, timezone.now())
+        recovery.lift_sign_in_holds(account.pk, timezone.now())
     return account.pk if test.smtp_ok else None
 
 

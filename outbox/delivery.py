@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.models import Account
+from mailbox.models.accounts import AccountQuerySet
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, Q
 from django.utils import timezone
 
 from outbox import claims
-from outbox.claims import Claim
+from outbox.claims import Claim, worker_name
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.sender import Sender, Times
 from outbox.watch import Clock, SendLease
 
 BUDGET_SECONDS = 45.0  # no new row is claimed later; the rest of a task's time is for the last one
 POLL_SECONDS = 0.1
+MAY_SEND_SECONDS = 1.0  # how long an answer of may_send holds
 
 
 @dataclass
@@ -32,25 +32,19 @@ class Report:
     more_due: bool = False
 
 
-def worker_name() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}"
-
-
 def may_send(account_id: int, now: datetime) -> bool:
     """Whether workers may deliver for this account now: nothing paused, sign-in in order, the server not left alone."""
-    if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
-        return False
+    return _free_accounts(now).filter(pk=account_id).exists()
+
+
+def _free_accounts(now: datetime) -> AccountQuerySet:
     free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now)
-    return Account.objects.sending().filter(free, pk=account_id).exists()
+    return Account.objects.sending().filter(free, ~Exists(SendingSwitch.objects.filter(paused_at__isnull=False)))
 
 
 def accounts_with_due_rows(now: datetime) -> list[int]:
     """Accounts for which a worker would find something to do at this instant."""
-    if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
-        return []
-    free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now)
-    accounts = Account.objects.sending().filter(free)
-    due = OutboxMessage.objects.due(now).filter(account__in=accounts)
+    due = OutboxMessage.objects.due(now).filter(account__in=_free_accounts(now))
     return list(due.order_by("account_id").values_list("account_id", flat=True).distinct())
 
 
@@ -81,19 +75,41 @@ def _has_work(account_id: int, now: datetime) -> bool:
 
 def _drain(account_id: int, lease: SendLease, until: float, report: Report, times: Times, clock: Clock) -> bool:
     """True when the rest of the queue is to be left alone for now."""
-    account = Account.objects.with_transports().get(pk=account_id)
-    sender = Sender(account, lease, times=times, clock=clock)
+    account = Account.objects.with_transports().filter(pk=account_id).first()
+    if account is None:  # deleted just now, and its lease and rows with it
+        return True
+    sender, allowed = Sender(account, lease, times=times, clock=clock), Allowed(account_id, clock)
+
+    def go_on() -> bool:
+        return time.monotonic() < until and not sender.is_parked and lease.keep() and allowed()
+
     try:
-        while time.monotonic() < until and not sender.is_parked and lease.keep() and may_send(account_id, clock()):
-            claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        claim: Claim | None = None
+        while claim is not None or go_on():
+            claim = claim or claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
             if claim is None:
                 break
             report.attempted += 1
-            report.sent += sender.attempt(claim)
+            report.sent += sender.attempt(claim, go_on)
+            claim = sender.following
     finally:
         sender.close()
         lease.release()
     return sender.is_parked
+
+
+class Allowed:
+    """may_send(), asked once a second at most: a pause takes hold within that, not in the middle of a row."""
+
+    def __init__(self, account_id: int, clock: Clock) -> None:
+        self._account_id, self._clock, self._until = account_id, clock, 0.0
+
+    def __call__(self) -> bool:
+        if time.monotonic() >= self._until:
+            if not may_send(self._account_id, self._clock()):
+                return False
+            self._until = time.monotonic() + MAY_SEND_SECONDS
+        return True
 
 
 def deliver_one(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from mailbox import logs, rawstore
@@ -11,10 +13,10 @@ from mailbox.credentials import DecryptionFailed
 from mailbox.models import Account
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, transaction
 
-from outbox import claims, compose, retry
-from outbox.claims import Claim, Ending
+from outbox import claims, compose, recovery, retry
+from outbox.claims import Claim, Ending, Recipients
 from outbox.errors import Code
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
@@ -62,17 +64,20 @@ class Sender:
         self._account, self._lease, self._times, self._clock = account, lease, times, clock
         self._session: SmtpSession | None = None
         self.is_parked = False
+        self.following: Claim | None = None
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
 
-    def attempt(self, claim: Claim) -> bool:
+    def attempt(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> bool:
         """Deliver one claimed row and write down what came of it; True when it was sent.
 
+        When `go_on` says so, the next due row is claimed in the transaction that writes the outcome: `following`.
         Raises what is unexpected, after the row has been settled.
         """
+        self.following = None
         watch = AttemptWatch(claim, self._lease, lease_seconds=self._times.claim_lease, clock=self._clock)
         try:
             ending = self._outcome(claim, watch)
@@ -88,7 +93,14 @@ class Sender:
         except BaseException:  # the task's time-out and Ctrl-C are no Exception
             self._after_trouble(claim, watch, "The worker was told to stop.", counts=False)
             raise
-        self._finalize(claim, ending)
+        try:
+            self._finalize(claim, ending, go_on)
+        except Exception:
+            raise
+        except BaseException:  # told to stop just now: what is known is not left to become a question
+            with contextlib.suppress(OperationalError, InterfaceError):
+                claims.finalize(claim, ending, now=self._clock())
+            raise
         return ending.settlement.status == OutboxMessage.Status.SENT
 
     # --- Trying -------------------------------------------------------------------------------------------------
@@ -97,23 +109,55 @@ class Sender:
             kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
             fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], 451 if kind is Kind.REPLY else None)
             return self._failed(claim, watch, fault, parks=False)
-        recipients = claims.recipients_to_try(claim.outbox_id)
-        if not recipients:
-            return self._accepted(claim, watch, Delivery())
-        row = OutboxMessage.objects.only("mail_from", "mime_digest", "needs_smtputf8").get(pk=claim.outbox_id)
+        recipients = claims.recipients(claim.outbox_id)
+        if not recipients.to_try:
+            return self._accepted(claim, watch, recipients, Delivery())
         try:
-            content = compose.stamped(rawstore.open_raw(row.mime_digest), claim.message_id, claim.prx_attempt)
+            content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
         except rawstore.RawMissing as error:
             return self._failed(
                 claim, watch, Fault(Phase.CLAIM, Kind.LOCAL, str(error)), parks=False, code=Code.STORAGE
             )
-        try:
-            session = self._open_session(watch)
-        except SmtpFailure as failure:
-            return self._failed(claim, watch, failure.fault, parks=True)
-        except DecryptionFailed as error:
-            return self._failed(claim, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
-        return self._deliver(session, Envelope(row.mail_from, recipients, row.needs_smtputf8), content, claim, watch)
+        return self._deliver(claim, watch, recipients, content)
+
+    def _deliver(self, claim: Claim, watch: AttemptWatch, recipients: Recipients, content: bytes) -> Ending:
+        envelope = Envelope(claim.mail_from, recipients.to_try, claim.needs_smtputf8)
+        while True:
+            is_used = self._session is not None and self._session.is_open
+            try:
+                session = self._open_session(watch)
+            except SmtpFailure as failure:
+                return self._failed(claim, watch, failure.fault, parks=True)
+            except DecryptionFailed as error:
+                return self._failed(claim, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
+            try:
+                delivery = session.deliver(envelope, content, self._commit(claim, watch, recipients))
+            except SmtpFailure as failure:
+                is_lost = not session.is_open and not watch.data_committed
+                if is_lost and is_used:
+                    # Servers end a session after so many mails or minutes: no fault of this mail, and a fresh
+                    # session tells whether it is the server's state.
+                    continue
+                parks = is_lost and failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL)
+                return self._failed(claim, watch, failure.fault, parks=parks, refused=failure)
+            if delivery.stopped:
+                raise ClaimLost
+            return self._accepted(claim, watch, recipients, delivery)
+
+    def _commit(self, claim: Claim, watch: AttemptWatch, recipients: Recipients) -> Callable[[Delivery], bool]:
+        def commit_data(delivery: Delivery) -> bool:
+            # Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
+            watch.data_committed = claims.commit_data(
+                claim,
+                delivery.refused,
+                watch.transcript,
+                lease_seconds=self._times.data_lease,
+                now=self._clock(),
+                no_longer_refused=[each for each in delivery.accepted if each in recipients.refused_before],
+            )
+            return watch.data_committed
+
+        return commit_data
 
     def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
@@ -126,30 +170,11 @@ class Sender:
             smtp.refresh_from_db()
         return self._session
 
-    def _deliver(
-        self, session: SmtpSession, envelope: Envelope, content: bytes, claim: Claim, watch: AttemptWatch
-    ) -> Ending:
-        def commit_data(delivery: Delivery) -> bool:
-            lease, now = self._times.data_lease, self._clock()
-            # A commit that raises may have happened all the same; nothing was sent, so the row goes back either way.
-            kept = claims.commit_data(claim, delivery.refused, watch.transcript, lease_seconds=lease, now=now)
-            watch.data_committed = kept
-            return kept
-
-        try:
-            delivery = session.deliver(envelope, content, commit_data)
-        except SmtpFailure as failure:
-            is_lost = failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL) and not watch.data_committed
-            return self._failed(claim, watch, failure.fault, parks=is_lost, refused=failure)
-        if delivery.stopped:
-            raise ClaimLost
-        return self._accepted(claim, watch, delivery)
-
     # --- Deciding -----------------------------------------------------------------------------------------------
-    def _accepted(self, claim: Claim, watch: AttemptWatch, delivery: Delivery) -> Ending:
+    def _accepted(self, claim: Claim, watch: AttemptWatch, recipients: Recipients, delivery: Delivery) -> Ending:
         """The server answered for each recipient, and for the mail if one of them was accepted."""
         now = self._clock()
-        lacking = {**claims.refused_for_good(claim.outbox_id), **delivery.refused}
+        lacking = {**recipients.refused_for_good, **delivery.refused}
         if delivery.final is None and delivery.refused:
             first = next(iter(delivery.refused.values()))
             fault = Fault(Phase.RCPT, Kind.REPLY, str(first), first.code)
@@ -197,27 +222,47 @@ class Sender:
             # The row that found the server away asks again at its own time, and the rest of the queue after it.
             until = min(until, settled.next_attempt_at) if not settled.hold else until
         if verdict is Verdict.SIGN_IN:
-            smtp.mark_needs_sign_in(fault.reply, now)
-            self.is_parked = True
+            self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
-            smtp.mark_unavailable(fault.reply, until)
-            claims.postpone_queue(claim.account_id, until, now)
-            self.is_parked = True
+            self._park(lambda: smtp.mark_unavailable(fault.reply, until))
+            self._park(lambda: recovery.postpone_queue(claim.account_id, until, now))
         phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA
         return Ending(
             settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused.refused if refused else {}
         )
 
+    def _park(self, write: Callable[[], object]) -> None:
+        """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
+        self.is_parked = True
+        with contextlib.suppress(OperationalError, InterfaceError):
+            recovery.persistently(write, self._waits(3))
+
     # --- Writing down -------------------------------------------------------------------------------------------
-    def _finalize(self, claim: Claim, ending: Ending) -> None:
+    def _waits(self, most_tries: float = float("inf")) -> Callable[[int], bool]:
         give_up = time.monotonic() + self._times.finalize
 
         def wait(tries: int) -> bool:
             time.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
             self._lease.keep()
-            return time.monotonic() < give_up
+            return tries < most_tries and time.monotonic() < give_up
 
-        written = claims.persistently(lambda: claims.finalize(claim, ending, now=self._clock()), wait)
+        return wait
+
+    def _finalize(self, claim: Claim, ending: Ending, go_on: Callable[[], bool]) -> None:
+        takes_next = not self.is_parked and go_on()
+
+        def write() -> tuple[bool, Claim | None]:
+            nonlocal takes_next
+            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
+            with transaction.atomic():
+                written = claims.finalize(claim, ending, now=self._clock())
+                seconds, now = self._times.claim_lease, self._clock()
+                worker = claims.worker_name()
+                return written, claims.claim_next(
+                    claim.account_id, worker, lease_seconds=seconds, now=now
+                ) if takes else None
+
+        written, self.following = recovery.persistently(write, self._waits())
         settled = ending.settlement
         logs.event(
             logger,
@@ -237,7 +282,7 @@ class Sender:
     def _abandon(self, claim: Claim, words: str) -> None:
         self._drop()
         try:
-            claims.release(claim, words, now=self._clock())
+            recovery.persistently(lambda: claims.release(claim, words, now=self._clock()), self._waits(2))
         except (OperationalError, InterfaceError) as error:  # the lease ends by itself
             logs.event(logger, "claim_not_released", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
 
@@ -253,7 +298,7 @@ class Sender:
         settled = retry.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=self._clock())
         ending = Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
         try:
-            claims.finalize(claim, ending, now=self._clock())
+            recovery.persistently(lambda: claims.finalize(claim, ending, now=self._clock()), self._waits(2))
         except (OperationalError, InterfaceError) as error:  # the sweep comes to the same
             logs.event(logger, "not_finalized", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
 

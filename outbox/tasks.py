@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from outbox import claims, connection_test, delivery, installation
+from outbox import connection_test, delivery, installation, recovery
 from outbox.models import OutboxMessage
 
 
@@ -31,7 +31,8 @@ def sweep() -> dict[str, int]:
     """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
     now = timezone.now()
     installation.check(now)
-    given_back, uncertain = claims.recover(now)
+    given_back, uncertain = recovery.recover(now)
+    recovery.lift_outdated_sign_in_holds(now)
     account_ids = delivery.accounts_with_due_rows(now)
     for account_id in account_ids:
         queue_delivery(account_id)
@@ -63,7 +64,7 @@ def queue_sign_in_recovered(account_id: int) -> None:
         Transport.objects.filter(parked, pk__in=smtp).update(
             needs_sign_in_since=None, next_allowed_at=None, failure_count=0
         )
-        claims.lift_sign_in_holds(account_id, timezone.now())
+        recovery.lift_sign_in_holds(account_id, timezone.now())
         queue_delivery(account_id)
 
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
-from outbox import api, claims, delivery, tasks
+from outbox import api, claims, delivery, recovery, tasks
 from outbox.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from tests.servers.smtp import SmtpServer
@@ -74,8 +74,8 @@ def test_a_worker_that_died_before_data_gives_the_row_back(account: Account) -> 
     row, now = queued(account), timezone.now()
     assert claim(row, now)
 
-    assert claims.recover(now + timedelta(seconds=59)) == (0, 0)
-    assert claims.recover(now + timedelta(seconds=60)) == (1, 0)
+    assert recovery.recover(now + timedelta(seconds=59)) == (0, 0)
+    assert recovery.recover(now + timedelta(seconds=60)) == (1, 0)
 
     row.refresh_from_db()
     assert (row.status, row.retries, row.claim_token, row.lease_expires_at) == ("pending", 0, "", None)
@@ -88,7 +88,7 @@ def test_a_worker_that_died_after_data_leaves_a_question(account: Account) -> No
     claimed = claim(row, now)
     assert claimed and claims.commit_data(claimed, {}, [], lease_seconds=60, now=now)
 
-    assert claims.recover(now + timedelta(seconds=60)) == (0, 1)
+    assert recovery.recover(now + timedelta(seconds=60)) == (0, 1)
 
     row.refresh_from_db()
     assert (row.status, row.hold, row.retries) == ("failed", "uncertain", 0)
@@ -98,7 +98,7 @@ def test_a_worker_that_died_after_data_leaves_a_question(account: Account) -> No
 def test_data_is_not_committed_on_a_claim_that_was_recovered(account: Account) -> None:
     row, now = queued(account), timezone.now()
     first = claim(row, now)
-    claims.recover(now + timedelta(seconds=60))
+    recovery.recover(now + timedelta(seconds=60))
     second = claim(row, now + timedelta(seconds=61))
 
     assert first and second
@@ -127,7 +127,7 @@ def test_a_lease_that_lapses_before_data_makes_the_attempt_leave_without_sending
     thread = send_in_thread(row)
     assert hold.reached.wait(10)
 
-    claims.recover(timezone.now() + timedelta(hours=1))
+    recovery.recover(timezone.now() + timedelta(hours=1))
     hold.release()
     thread.join(20)
 
@@ -145,7 +145,7 @@ def test_a_lease_that_lapses_after_data_is_settled_by_the_attempt_that_still_liv
     thread = send_in_thread(row)
     assert hold.reached.wait(10)
 
-    claims.recover(timezone.now() + timedelta(hours=1))
+    recovery.recover(timezone.now() + timedelta(hours=1))
     row.refresh_from_db()
     assert (row.status, row.hold) == ("failed", "uncertain")
     hold.release()
@@ -160,7 +160,7 @@ def test_an_attempt_does_not_settle_what_a_person_has_sent_again(account: Accoun
     row, now = queued(account), timezone.now()
     first = claim(row, now)
     assert first and claims.commit_data(first, {}, [], lease_seconds=1, now=now)
-    claims.recover(now + timedelta(seconds=2))
+    recovery.recover(now + timedelta(seconds=2))
     assert api.send_again(row.pk, user=None).ok
     second = claim(row, timezone.now())
     assert second and second.message_id == first.message_id and second.prx_attempt != first.prx_attempt

@@ -12,7 +12,7 @@ from mailbox.models import Account
 import pytest
 from django.utils import timezone
 
-from outbox import api, claims, delivery
+from outbox import api, delivery, recovery
 from outbox.models import OutboxMessage
 from tests.servers.site import ROOT, environment
 from tests.servers.smtp import SmtpServer
@@ -28,13 +28,13 @@ delivery.deliver_account(int(sys.argv[1]))
 """
 # Where in our own code the process ends itself, for instants that the server cannot see.
 STOP = """
-from outbox import claims
+from outbox import claims, sender
 import os, signal
-step = claims.{step}
+step = {step}
 def stop(*args, **kwargs):
     {before}answer = step(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
-claims.{step} = stop
+{step} = stop
 """
 
 
@@ -53,7 +53,7 @@ def queued(account: Account) -> OutboxMessage:
 def an_hour_later(row: OutboxMessage) -> None:
     """Every lease has lapsed: recover, and deliver what is due, as the sweep would."""
     now = timezone.now() + timedelta(hours=1)
-    claims.recover(now)
+    recovery.recover(now)
     delivery.deliver_account(row.account_id, clock=lambda: now + timedelta(seconds=1))
     row.refresh_from_db()
 
@@ -79,7 +79,7 @@ def test_killed_before_data_the_mail_goes_out_once(
     assert [attempt.outcome for attempt in row.attempts.all()] == ["abandoned", "accepted"]
 
 
-@pytest.mark.parametrize("step", ["claim_next", "commit_data", "finalize"])
+@pytest.mark.parametrize("step", ["claims.claim_next", "claims.commit_data", "sender.Sender._finalize"])
 def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
     account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], step: str
 ) -> None:
@@ -91,9 +91,9 @@ def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
 
     sent = len(server.mails())
     assert (row.status, row.hold, sent) == {
-        "claim_next": ("sent", "", 1),
-        "commit_data": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
-        "finalize": ("sent", "", 1),
+        "claims.claim_next": ("sent", "", 1),
+        "claims.commit_data": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
+        "sender.Sender._finalize": ("sent", "", 1),
     }[step]
 
 
@@ -102,7 +102,7 @@ def test_killed_between_the_answer_and_its_finalize_a_person_is_asked(
 ) -> None:
     server = smtp_server("tls")
     row = queued(account_on(server))
-    patch = STOP.format(step="finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
+    patch = STOP.format(step="sender.Sender._finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
 
     assert run_worker(row.account_id, patch).wait(60) == -signal.SIGKILL
     an_hour_later(row)

@@ -1,0 +1,90 @@
+"""What becomes of rows whose worker, server or sign-in failed them: lapsed claims, queues that wait, holds that end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from mailbox import logs
+from mailbox.models import Account
+from typing import TypeVar
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import F
+
+from outbox.claims import UNCLAIMED
+from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.retry import Verdict
+
+logger = logging.getLogger(__name__)
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+RECOVER_AT_ONCE = 500
+T = TypeVar("T")
+
+
+def recover(now: datetime) -> tuple[int, int]:
+    """Settle the rows whose lease ran out: back to their former state before "data", uncertain after it.
+
+    Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
+    """
+    lapsed = OutboxMessage.objects.sending().filter(lease_expires_at__lte=now).order_by("lease_expires_at")
+    found = list(lapsed.values_list("pk", "claim_token")[:RECOVER_AT_ONCE])
+    outcomes = [_recover_row(pk, token, now) for pk, token in found]
+    return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
+
+
+def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
+    lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
+    words = "The worker stopped after DATA was begun and before the server's answer was written down."
+    with transaction.atomic():
+        # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
+        back = lapsed.filter(data_at=None).update(
+            status=F("former_status"), next_attempt_at=now, updated_at=now, **UNCLAIMED
+        )
+        asked = (
+            0
+            if back
+            else lapsed.filter(data_at__isnull=False).update(
+                status=Status.FAILED, hold=Hold.UNCERTAIN, error=words, next_attempt_at=now, updated_at=now, **UNCLAIMED
+            )
+        )
+        verdict = Verdict.ABANDONED if back else Verdict.UNCERTAIN if asked else None
+        if verdict:
+            DeliveryAttempt.objects.filter(claim_token=token, outcome="").update(outcome=verdict, finished_at=now)
+    if verdict:
+        logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
+    return verdict
+
+
+def postpone_queue(account_id: int, until: datetime, now: datetime) -> int:
+    """The server is to be left alone until then: what would be due earlier waits as long, and no retry is counted."""
+    waiting = OutboxMessage.objects.waiting().filter(account_id=account_id, next_attempt_at__lt=until)
+    return waiting.update(next_attempt_at=until, updated_at=now)
+
+
+def lift_sign_in_holds(account_id: int, now: datetime) -> int:
+    """The credentials work again, or are new: what waited for them is due at once."""
+    held = OutboxMessage.objects.filter(account_id=account_id, status=Status.FAILED, hold=Hold.SIGN_IN)
+    return held.update(hold="", next_attempt_at=now, updated_at=now)
+
+
+def lift_outdated_sign_in_holds(now: datetime) -> int:
+    """Lift what waits for a sign-in that is in order: the attempt was refused with credentials that were changed while
+    it ran, or they were accepted again from elsewhere. Nobody else would come back to such a row."""
+    accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
+    held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
+    return held.update(hold="", next_attempt_at=now, updated_at=now)
+
+
+def persistently(step: Callable[[], T], wait: Callable[[int], bool]) -> T:
+    """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
+    tries = 0
+    while True:
+        try:
+            return step()
+        except (OperationalError, InterfaceError) as error:
+            tries += 1
+            logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
+            connection.close()  # it may be the connection that is broken
+            if not wait(tries):
+                raise
