@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from mailbox.endpoints import secret_problem
 from mailbox.models import Account, Folder, Transport
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -44,7 +45,7 @@ def create_account(
         imap=_transport(Transport.Kind.IMAP, imap),
         smtp=_transport(Transport.Kind.SMTP, smtp),
     )
-    _validate(account)
+    _validate(account, {"imap_password": imap, "smtp_password": smtp})
     with transaction.atomic():
         account.imap.save()
         account.smtp.save()
@@ -62,8 +63,11 @@ def _transport(kind: str, fields: TransportFields) -> Transport:
     return transport
 
 
-def _validate(account: Account) -> None:
+def _validate(account: Account, typed: dict[str, TransportFields]) -> None:
     problems: dict[str, list[str]] = {}
+    for key, fields in typed.items():
+        if problem := secret_problem(fields.password or fields.oauth_token or ""):
+            problems[key] = [problem]
     for prefix, part, excluded in (
         ("", account, ["imap", "smtp"]),
         ("imap_", account.imap, []),

@@ -15,7 +15,7 @@ from django.apps import apps
 from django.contrib import admin, messages
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
@@ -53,6 +53,8 @@ class AccountAdmin(ModelAdmin):
         return redirect("mailbox:account_add")
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        if not object_id.isascii() or not object_id.isdigit():
+            raise Http404("No such account.")
         return redirect("account_delete", int(object_id))
 
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:

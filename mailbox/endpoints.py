@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from dataclasses import dataclass, field
+
+# Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
+_HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,17 @@ def host_problem(host: str) -> str | None:
     """Say what is wrong with a host name or address, or None."""
     if not host.strip():
         return "Give the server's host name."
-    if any(character.isspace() or ord(character) < 32 or character in "/@\\" for character in host):
+    if host.count(":") == 1:
+        return "Give only the host's name here, such as imap.example.com; its port has a field of its own."
+    if not _HOST.fullmatch(host):
         return "A host name has no spaces, slashes or @; give only the name, such as imap.example.com."
+    return None
+
+
+def secret_problem(secret: str) -> str | None:
+    """Say what is wrong with a password or token, or None. A line break in LOGIN would be a command of its own."""
+    if any(ord(character) < 32 or ord(character) == 127 for character in secret):
+        return "A password or token has no line breaks or control characters: copy it again."
     return None
 
 
@@ -84,7 +97,7 @@ def pem_problem(pem: str) -> str | None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError: characters beyond ASCII
         return "This is not a certificate in PEM: it starts with -----BEGIN CERTIFICATE-----."
     return None
 

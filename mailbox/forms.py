@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from mailbox.accounts import TransportFields, create_account
-from mailbox.endpoints import Preset, default_smtp_security
+from mailbox.endpoints import Preset, default_smtp_security, secret_problem
 from mailbox.models import Account, SyncState, Transport
 from mailbox.signals import credentials_changed
 from typing import Any
@@ -31,9 +31,11 @@ class SecretField(forms.CharField):
 
 
 def put_secret(transport: Transport, password: str, token: str) -> None:
-    """Set the one that is given and clear the other; neither keeps what is stored. Raises ValidationError for both."""
+    """Set the one that is given and clear the other; neither keeps what is stored. Raises ValidationError."""
     if password and token:
         raise ValidationError(EXACTLY_ONE)
+    if problem := secret_problem(password or token):
+        raise ValidationError(problem)
     if password:
         transport.password, transport.oauth_token = password, None
     elif token:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.db.models import Model
 from django.db.models.base import ModelBase
 from django.http import HttpRequest, HttpResponse
@@ -41,3 +41,9 @@ class PrxAdminSite(admin.AdminSite):
                 "The administration is open to staff only; an administrator ticks “staff” for a user."
             )
         return redirect_to_login(request.GET.get("next") or request.get_full_path())
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """PostgreSQL raises for a NUL in a text, which Django's other look-ups refuse before they ask."""
+        if "\x00" in request.GET.get("term", ""):
+            raise BadRequest("No text holds a NUL character.")
+        return super().autocomplete_view(request)

@@ -2,9 +2,16 @@
 
 from typing import Any
 
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+
+# Django's own limits, before any form sees what was sent.
+TOO_LARGE: dict[type, str] = {
+    RequestDataTooBig: "The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file.",
+    TooManyFieldsSent: "The form has too many fields: tick fewer rows.",
+    TooManyFilesSent: "These are too many files for one mail: send some in another, or zip them.",
+}
 
 
 def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
@@ -13,7 +20,7 @@ def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400. Only a BadRequest's words are meant for a person; other refusals (a wrong Host header) stay general."""
-    said = str(exception) if isinstance(exception, BadRequest) else ""
+    said = str(exception) if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), "")
     return _page(
         request,
         400,

@@ -55,7 +55,16 @@ def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime |
     parsed, at = mime.parse(raw), at or timezone.now()
     digest = rawstore.save_batch([raw])[0]
     same = Message.objects.filter(account=account, message_id=parsed.message_id)
-    columns = ("message_id", "subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to")
+    columns: tuple[str, ...] = (
+        "message_id",
+        "subject",
+        "sender",
+        "sender_address",
+        "recipients",
+        "cc",
+        "bcc",
+        "reply_to",
+    )
     columns += ("in_reply_to", "references_header", "date", "body_text", "body_html", "snippet")
     values: dict[str, Any] = {name: getattr(parsed, name) for name in columns}
     values |= {"variant": same.count(), "received_at": at, "size": len(raw), "raw_digest": digest}

@@ -39,7 +39,8 @@ def signed_in_user(request: HttpRequest) -> User:
 def limit_of(request: HttpRequest) -> int:
     """`?limit=` from 1 to 500, 50 when absent; raises Refused."""
     given = request.GET.get("limit", str(DEFAULT_LIMIT))
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= MAX_LIMIT:
+    # The length first: int() raises for thousands of digits.
+    if not given.isascii() or not given.isdigit() or len(given) > 9 or not 1 <= int(given) <= MAX_LIMIT:
         raise Refused(f"The limit is a number from 1 to {MAX_LIMIT}; “{given[:40]}” is not.")
     return int(given)
 
@@ -112,4 +113,5 @@ def back_to(request: HttpRequest, otherwise: str) -> str:
     safe = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return target if safe else otherwise
+    # A path only: redirect() takes any other word for the name of a view, and raises when there is none.
+    return target if safe and target.startswith("/") else otherwise

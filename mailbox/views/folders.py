@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from mailbox import tasks
 from mailbox.access import Role, get_account
 from mailbox.models import Account, Folder
@@ -124,9 +124,9 @@ def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
 def _asked_at(request: HttpRequest) -> datetime | None:
     try:
         asked = parse_datetime(request.GET.get("asked", ""))
-    except ValueError:
+        return asked.astimezone(UTC) if asked and asked.tzinfo else None
+    except (ValueError, OverflowError):  # no such day, or one that only exists in another time zone
         return None
-    return asked if asked and asked.tzinfo else None
 
 
 @require_safe

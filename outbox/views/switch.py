@@ -25,7 +25,7 @@ def _must_administer(request: HttpRequest) -> None:
 def pause_sending(request: HttpRequest) -> HttpResponse:
     _must_administer(request)
     SendingSwitch.current()
-    reason = request.POST.get("reason", "").strip()[:300]
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
     off = SendingSwitch.objects.filter(pk=1, paused_at=None)
     if off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
         record(request, "pause_sending", "sending", detail=reason)
