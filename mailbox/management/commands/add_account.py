@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 from argparse import ArgumentParser
 from mailbox.accounts import TransportFields, create_account
+from mailbox.commands import RefusingCommand
 from mailbox.endpoints import default_smtp_security
+from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 ONE_OF_BOTH = "Give exactly one of --password-env and --oauth-token-env."
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Add a mail account with its IMAP and SMTP server. The secret is read from an environment variable."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -30,24 +33,38 @@ class Command(BaseCommand):
         parser.add_argument("--password-env", metavar="VAR", help="the variable that holds the password")
         parser.add_argument("--oauth-token-env", metavar="VAR", help="the variable that holds the OAuth access token")
         parser.add_argument("--ca-file", metavar="PEM", help="extra CA certificate of a private server")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password, token = _secret(options["password_env"]), _secret(options["oauth_token_env"])
-        if (password is None) == (token is None):
-            raise CommandError(ONE_OF_BOTH)
-        user = options["email"] if options["user"] is None else options["user"]
-        smtp_security = options["smtp_security"] or default_smtp_security(options["smtp_port"])
         try:
-            account = create_account(
-                options["email"],
-                TransportFields(options["imap_host"], options["imap_port"], user, "tls", password, token),
-                TransportFields(options["smtp_host"], options["smtp_port"], user, smtp_security, password, token),
-                display_name=options["display_name"],
-                ca_certificate=_certificate(options["ca_file"]),
-            )
-        except ValidationError as error:
-            raise CommandError(_sentences(error)) from error
+            account = _added(options)
+        except CommandError as error:
+            if not options["json"]:
+                raise
+            self.refuse(str(error), as_json=True)
+        if options["json"]:
+            made = {"account_id": account.pk, "email": account.email}
+            self.stdout.write(json.dumps({"ok": True, "data": made, "error": None}))
+            return
         self.stdout.write(self.style.SUCCESS(f"Added {account.email}. Fetch its mail: manage.py sync {account.email}"))
+
+
+def _added(options: dict[str, Any]) -> Account:
+    password, token = _secret(options["password_env"]), _secret(options["oauth_token_env"])
+    if (password is None) == (token is None):
+        raise CommandError(ONE_OF_BOTH)
+    user = options["email"] if options["user"] is None else options["user"]
+    smtp_security = options["smtp_security"] or default_smtp_security(options["smtp_port"])
+    try:
+        return create_account(
+            options["email"],
+            TransportFields(options["imap_host"], options["imap_port"], user, "tls", password, token),
+            TransportFields(options["smtp_host"], options["smtp_port"], user, smtp_security, password, token),
+            display_name=options["display_name"],
+            ca_certificate=_certificate(options["ca_file"]),
+        )
+    except ValidationError as error:
+        raise CommandError(_sentences(error)) from error
 
 
 def _secret(variable: str | None) -> str | None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from mailbox.commands import RefusingCommand
 from mailbox.folders import canonical
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 WAIT_SECONDS = 120.0  # for a worker that syncs the same account at this moment
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Fetch mail now: of one account or of all, a folder or the chosen ones."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -31,8 +31,10 @@ class Command(BaseCommand):
         problem, accounts = _accounts(options["email"])
         if limit < 1:
             problem = "--max-messages must be at least 1."
+        if options["folder"] is not None and not _is_name(options["folder"]):
+            problem = "--folder is the name of a folder, without control characters; leave it out for the chosen ones."
         if problem:
-            self._refuse(problem, as_json=options["json"])
+            self.refuse(problem, as_json=options["json"])
         jobs = [job for account in accounts for job in _jobs(account, options["folder"], limit)]
         config = SyncRunnerConfig.from_settings(
             time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS
@@ -63,12 +65,9 @@ class Command(BaseCommand):
                 f"{line.quarantined} quarantined, {line.bytes} bytes in {line.seconds:.1f} s. {line.note}".rstrip()
             )
 
-    def _refuse(self, problem: str, *, as_json: bool) -> None:
-        if as_json:
-            error = {"code": "Validation", "message": problem}
-            self.stdout.write(json.dumps({"ok": False, "error": error}))
-        self.stderr.write(problem)
-        sys.exit(1)
+
+def _is_name(folder: str) -> bool:
+    return bool(folder.strip()) and not any(ord(character) < 32 or ord(character) == 127 for character in folder)
 
 
 def _accounts(email: str | None) -> tuple[str, list[Account]]:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from mailbox.commands import RefusingCommand
 from mailbox.models import Account
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from outbox.api import ApiError, ApiResponse
-from outbox.errors import Code
+from outbox.api import ApiResponse
 
 
-class AnsweringCommand(BaseCommand):
+class AnsweringCommand(RefusingCommand):
     def answer(self, response: ApiResponse, *, as_json: bool) -> None:
         """Print the response; leaves with status 1 when it is not ok."""
         if as_json:
@@ -26,10 +24,6 @@ class AnsweringCommand(BaseCommand):
                 self.stderr.write(response.error.message)
             sys.exit(1)
 
-    def refuse(self, message: str, *, as_json: bool) -> None:
-        """State a failure that no row came of, and leave with status 1."""
-        self.answer(ApiResponse(False, None, ApiError(Code.VALIDATION.value, message)), as_json=as_json)
-
     def print_json(self, answer: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(answer, default=_plain, ensure_ascii=False))
 
@@ -38,7 +32,6 @@ class AnsweringCommand(BaseCommand):
         account = Account.objects.filter(email__iexact=email.strip()).first()
         if account is None:
             self.refuse(f"There is no account {email}: add it with add_account.", as_json=as_json)
-            raise AssertionError("refuse() leaves")
         return account
 
 

@@ -1,0 +1,108 @@
+"""What a command cannot read is refused as everything else is: exit status 1, a sentence, an object with --json."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from mailbox.models import Account
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from tests.rows import NOWHERE
+from tests.servers.site import ROOT
+
+SERVERS = ["--imap-host", "h.example", "--imap-port", "993", "--smtp-host", "s.example", "--smtp-port", "465"]
+BROKEN = "\udcff"  # what Python makes of a byte that is no UTF-8
+
+
+def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command as a shell starts it; it is refused before it asks for a database."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "MAIL_PASSWORD": "sesame"}
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as leaving:
+        call_command(*arguments, "--json")
+    assert leaving.value.code == 1
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert answer["error"]["code"] == "Validation"
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["outbox", "--limit", "abc"], "invalid int value: 'abc'"),
+        (["retry", "abc"], "invalid int value: 'abc'"),
+        (["sync", "--max-messages", "1.5"], "invalid int value: '1.5'"),
+        (["send", "ops@example.com", "--to", "a@example.com"], "--subject, --body"),
+        (["add_account", "a@example.com"], "--imap-host"),
+        (["sync", BROKEN], "email is not valid UTF-8."),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_a_stated_failure(arguments: list[str], said: str) -> None:
+    answered = typed(*arguments, "--json")
+    assert answered.returncode == 1
+    error = json.loads(answered.stdout)["error"]
+    assert error["code"] == "Validation"
+    assert said in error["message"]
+    assert "Traceback" not in answered.stderr
+
+
+def test_without_json_the_sentence_stands_on_stderr() -> None:
+    answered = typed("outbox", "--limit", "abc")
+    assert (answered.returncode, answered.stdout) == (1, "")
+    assert answered.stderr.startswith("Argument --limit: invalid int value: 'abc'.")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["outbox", "send", "add_account", "sync", "sync --folder", "send --idempotency-key"])
+def test_bytes_that_are_no_text_are_refused(
+    make_account: Callable[..., Account], capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    make_account("ops@example.com", **NOWHERE)
+    mail = ["--to", "a@example.com", "--subject", "S", "--body", "B"]
+    arguments = {
+        "outbox": ["outbox", "--account", BROKEN],
+        "send": ["send", BROKEN, *mail],
+        "add_account": ["add_account", f"{BROKEN}@example.com", *SERVERS, "--password-env", "MAIL_PASSWORD"],
+        "sync": ["sync", BROKEN],
+        "sync --folder": ["sync", "ops@example.com", "--folder", BROKEN],
+        "send --idempotency-key": ["send", "ops@example.com", *mail, "--idempotency-key", BROKEN],
+    }
+    assert "is not valid UTF-8" in refused(capsys, *arguments[name])["error"]["message"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("folder", ["", "  ", "a\nb", "a\x7fb"])
+def test_what_is_no_folder_name_is_refused_before_anything_is_asked(
+    make_account: Callable[..., Account], capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    make_account("ops@example.com", **NOWHERE)
+    assert "--folder" in refused(capsys, "sync", "ops@example.com", "--folder", folder)["error"]["message"]
+
+
+@pytest.mark.django_db
+def test_add_account_answers_with_an_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MAIL_PASSWORD", "sesame")
+    monkeypatch.setenv("BROKEN_PASSWORD", "sesame\nA1 DELETE INBOX")
+    good = [*SERVERS, "--password-env", "MAIL_PASSWORD"]
+    call_command("add_account", "ops@example.com", *good, "--json")
+    account = Account.objects.get()
+    assert json.loads(capsys.readouterr().out)["data"] == {"account_id": account.pk, "email": "ops@example.com"}
+    assert "exists already" in refused(capsys, "add_account", "OPS@example.com", *good)["error"]["message"]
+    broken = [*SERVERS, "--password-env", "BROKEN_PASSWORD"]
+    said = refused(capsys, "add_account", "b@example.com", *broken)["error"]["message"]
+    assert "no line breaks or control characters" in said
+    assert "DELETE" not in said
