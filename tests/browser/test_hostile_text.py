@@ -1,0 +1,155 @@
+"""Text that would be a script stands everywhere a stranger can put it; every page is opened in a real browser.
+
+The browser is told to ignore our Content-Security-Policy: escaping must hold without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from mailbox.models import Account, Attachment, AuditEntry, ConnectionTest, Folder, Quarantine, SyncRun, SyncRunFolder
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Browser, Dialog, Page
+
+from outbox.models import OutboxAttachment, OutboxMessage, SendingSwitch
+from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.test_every_address import EXPECTED
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{7*7}}"
+SHORT = "\"'><img src=x onerror=alert(4)>"
+
+
+@pytest.fixture
+def rows(make_account: Callable[..., Account]) -> dict[str, int]:
+    now = timezone.now()
+    account = make_account("ops@example.com", **NOWHERE, display_name=EVIL)
+    for transport in (account.imap, account.smtp):
+        transport.user, transport.last_reply, transport.needs_sign_in_since = EVIL, EVIL, now
+        transport.save()
+    folder = folder_of(account, EVIL)
+    Folder.objects.filter(pk=folder.pk).update(special_use=SHORT)
+    run = SyncRun.objects.create(trigger="command", started_at=now)
+    SyncRunFolder.objects.create(
+        run=run, account=account, folder=folder, folder_name=EVIL, ok=False, error=EVIL, note=EVIL
+    )
+    for key in range(2):  # two that claim one Message-ID
+        hostile: dict[str, Any] = {
+            "subject": EVIL,
+            "sender": EVIL,
+            "sender_address": SHORT,
+            "recipients": EVIL,
+            "cc": EVIL,
+        }
+        hostile |= {"reply_to": EVIL, "snippet": EVIL, "body_text": EVIL}
+        raw = letter_with(b"%PDF-1.4", "report.pdf") if key else letter("x", EVIL, html=f"<p>{EVIL}</p>")
+        message = store(account, raw, folder=EVIL, message_id="<same@example.com>", variant=key, **hostile)
+    Attachment.objects.update(filename=EVIL, content_type=SHORT)
+    row = outbox_row(
+        account,
+        EVIL,
+        raw=letter_with(b"%PDF-1.4", "report.pdf"),
+        status="failed",
+        hold="permanent",
+        error=EVIL,
+        to=EVIL,
+        cc=EVIL,
+        bcc=EVIL,
+        body_text=EVIL,
+        body_html=EVIL,
+        provider_message_id=EVIL,
+        in_reply_to=EVIL,
+    )
+    row.recipients.update(address=EVIL, status="refused", reply=EVIL, reply_code=550)
+    OutboxAttachment.objects.update(filename=EVIL, content_type=SHORT)
+    lines = [EVIL, {"at": EVIL, "phase": EVIL, "reply": EVIL}]
+    attempt(row, outcome="refused", reply=EVIL, worker=SHORT, message_id=EVIL, prx_attempt=SHORT, transcript=lines)
+    user = User.objects.create_user(SHORT)
+    AuditEntry.objects.create(user=user, account=account, verb=SHORT, target=f"outbox:{row.pk}", detail=EVIL)
+    switch = SendingSwitch.current()
+    switch.paused_at, switch.paused_by, switch.reason = now, user, EVIL
+    switch.save()
+    test = ConnectionTest.objects.create(
+        account=account, imap_ok=False, imap_reply=EVIL, smtp_ok=True, smtp_reply=EVIL, finished_at=now
+    )
+    quarantined = Quarantine.objects.create(account=account, folder=folder, uid=7, uidvalidity=1, error=EVIL)
+    return {
+        "account": account.pk,
+        "test": test.pk,
+        "message": message.pk,
+        "position": OutboxAttachment.objects.get().position,
+        "quarantine": quarantined.pk,
+        "outbox": row.pk,
+    }
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page_without_policy(
+    browser: Browser, live_site: str, make_user: Callable[..., User], said: list[str]
+) -> Iterator[Page]:
+    user = make_user("administrator")
+    User.objects.filter(pk=user.pk).update(is_staff=True, is_superuser=True)
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+
+    def note(dialog: Dialog) -> None:
+        said.append(f"{page.url}: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", note)
+    page.goto(f"{live_site}/login/")
+    page.fill("[name=username]", user.username)
+    page.fill("[name=password]", "sign-in-please")
+    page.click("main form button")
+    page.wait_for_url(lambda url: "/login" not in url)
+    yield page
+    context.close()
+
+
+def addresses(rows: dict[str, int]) -> list[str]:
+    """Every page that can be read; downloads are no pages."""
+    downloads = ("eml", "attachment")
+    names = [name for name, expected in EXPECTED.items() if expected.to_read and not name.endswith(downloads)]
+    return [
+        reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
+    ]
+
+
+def test_the_browser_would_notice(page_without_policy: Page, live_site: str, said: list[str]) -> None:
+    page_without_policy.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(5)>')")
+    page_without_policy.wait_for_timeout(500)
+    assert len(said) == 1
+
+
+def test_no_text_runs_on_any_page(
+    page_without_policy: Page, live_site: str, rows: dict[str, int], said: list[str]
+) -> None:
+    page = page_without_policy
+    message = reverse("mailbox:message", args=[rows["message"]])
+    more = [f"{message}?view={view}" for view in ("text", "headers", "source")]
+    more += [f"{reverse('outbox:detail', args=[rows['outbox']])}?view=text", f"{reverse('outbox:list')}?q=%22%3E%3Cimg"]
+    more += [f"{reverse('mailbox:search')}?q=script", f"{reverse('mailbox:search')}?q=%22%3E%3Cimg+src%3Dx+larger:x"]
+    more += [
+        f"{reverse('mailbox:messages')}?account={rows['account']}",
+        f"{reverse('outbox:attachments')}?direction=sent",
+    ]
+    more += [f"{reverse('outbox:compose')}?reply_to={rows['message']}", f"{reverse('outbox:list')}?state=%3Cimg%3E"]
+    admins = ["mailbox_account", "mailbox_message", "mailbox_quarantine", "mailbox_auditentry", "outbox_outboxmessage"]
+    more += [reverse(f"admin:{name}_changelist") for name in admins]
+    more += [reverse("admin:outbox_outboxmessage_change", args=[rows["outbox"]])]
+    more += [reverse("admin:mailbox_message_change", args=[rows["message"]])]
+    for address in addresses(rows) + more:
+        answered = page.goto(f"{live_site}{address}")
+        assert answered is not None and answered.status < 500, address
+        assert page.locator("img[src=x]").count() == 0, address
+        assert said == [], address
+    assert OutboxMessage.objects.filter(pk=rows["outbox"], status="failed").exists()
