@@ -152,3 +152,11 @@ def test_a_folder_that_holds_a_mail_twice_is_named_once(reader: Client, account:
     place.save()
     shown = reader.get(reverse("mailbox:message", args=[message.pk])).content.decode()
     assert "INBOX</a> (2 copies)" in shown
+
+
+def test_a_subject_without_end_does_not_push_the_mail_from_the_screen(reader: Client, account: Account) -> None:
+    message = store(account, HOSTILE["a subject of a megabyte"])
+    shown = reader.get(reverse("mailbox:message", args=[message.pk])).content.decode()
+    heading = shown[shown.index("<h1") : shown.index("</h1>")]
+    assert heading.count("A") == 299
+    assert "…" in heading
