@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from mailbox import mime, places, plan, rawstore, store
-from mailbox.errors import MailError, ProviderError, StorageError
+from mailbox.attempts import ALONE_FROM, LAST, LAST_AGAIN, PROVEN, Attempts
+from mailbox.errors import Busy, MailError, ProviderError, StorageError
 from mailbox.imap import FetchedMessage, MessageMeta
 from mailbox.imap_fetch import by_bytes
 from mailbox.logs import event
@@ -18,12 +21,15 @@ from mailbox.store import Incoming
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 
 logger = logging.getLogger(__name__)
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_COUNT = 100
+BREAKS_CONNECTION = (
+    "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
+)
 NOT_GIVEN = "The server lists this message but does not give it."
 
 
@@ -56,27 +62,67 @@ class FolderRun:
     uidvalidity: int
     stretch: plan.Stretch | None
     tally: Tally
+    attempts: Attempts
 
     def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
         """Fetch and store these UIDs, in the walk's order, a batch at a time; each batch moves the cursor."""
-        metas = {meta.uid: meta for meta in self.mailbox.imap.fetch_meta(uids)}
-        runs = list(by_bytes([_Planned(uid, _wire_size(metas.get(uid))) for uid in uids], BATCH_BYTES, BATCH_COUNT))
-        for index, run in enumerate(runs):
-            chosen = [planned.uid for planned in run]
-            gathered = self._gather(chosen, metas, settings.MAX_MESSAGE_BYTES)
-            is_last = last and index == len(runs) - 1
-            self._commit(gathered, plan.advanced(self.stretch, walk, chosen, last=is_last))
-        if not runs and last:
+        waiting, metas, is_alone = list(uids), dict[int, MessageMeta | None](), False
+        while waiting:
+            first = waiting[0]
+            number = self.attempts.begin(first, is_alone=is_alone)
+            is_alone = is_alone or number >= ALONE_FROM
+            try:
+                if number > PROVEN:
+                    chosen, gathered = [first], Gathered(failures={first: BREAKS_CONNECTION})
+                else:
+                    if number > LAST:
+                        self._fetch_another(first, waiting[1:])
+                        self.attempts.suspect(first)
+                    chosen, gathered = self._fetch_batch(waiting[:1] if is_alone else waiting, metas)
+                del waiting[: len(chosen)]
+                is_last = last and not waiting
+                self._commit(gathered, plan.advanced(self.stretch, walk, chosen, last=is_last), begun=first)
+            except (StorageError, Busy):
+                self._forgive(first)
+                raise
+        if not uids and last:
             self._commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+
+    def _fetch_batch(self, uids: Sequence[int], metas: dict[int, MessageMeta | None]) -> tuple[list[int], Gathered]:
+        """The first of these UIDs, as many as fit in a batch. `metas` keeps what is known of the later ones."""
+        if uids[0] not in metas:
+            metas.update(dict.fromkeys(uids))
+            metas.update({meta.uid: meta for meta in self.mailbox.imap.fetch_meta(uids)})
+        planned = [_Planned(uid, _wire_size(metas.get(uid))) for uid in uids]
+        chosen = [each.uid for each in next(by_bytes(planned, BATCH_BYTES, BATCH_COUNT))]
+        there = {uid: meta for uid in chosen if (meta := metas.pop(uid, None)) is not None}
+        return chosen, self._gather(chosen, there, settings.MAX_MESSAGE_BYTES)
+
+    def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
+        """See that another message can be fetched: else the server is at fault, not this one. Raises MailError."""
+        known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
+        smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
+        other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - any but a bad one
+        if other is not None:
+            list(self.mailbox.imap.fetch_messages(self.mailbox.imap.fetch_meta([other])))
+
+    def _forgive(self, uid: int) -> None:
+        """Our own disk failed, or another worker came: no fault of the message."""
+        with contextlib.suppress(DatabaseError):
+            self.attempts.end(uid)
 
     def fetch_again(self) -> None:
         """What people asked for: quarantined messages, and too large ones whole. Those that are gone are settled."""
         asked = self._asked(Quarantine.objects.wanted())
         whole = self._asked(MessagePlace.objects.present().filter(fetch_requested_at__isnull=False))
         for uids, limit in ((asked - whole, settings.MAX_MESSAGE_BYTES), (whole, None)):
-            metas = {meta.uid: meta for meta in self.mailbox.imap.fetch_meta(sorted(uids))}
             for uid in sorted(uids):  # one by one: they are few, large, or known for trouble
-                self._commit(self._gather([uid], metas, limit), self.stretch)
+                if self.attempts.begin(uid) > LAST_AGAIN:
+                    self._commit(Gathered(failures={uid: BREAKS_CONNECTION}), self.stretch, begun=uid)
+                    self._settle(uid, is_there=True)
+                    continue
+                metas = {meta.uid: meta for meta in self.mailbox.imap.fetch_meta([uid])}
+                self._commit(self._gather([uid], metas, limit), self.stretch, begun=uid)
                 self._settle(uid, is_there=uid in metas)
 
     def _asked(self, rows: QuerySet[Any]) -> set[int]:
@@ -139,16 +185,16 @@ class FolderRun:
             failures[each.meta.uid] = f"It could not be parsed: {_words(error)}"
             return None
 
-    def _commit(self, gathered: Gathered, stretch: plan.Stretch | None) -> None:
+    def _commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
         """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
         try:
             try:
-                stored = self._write(gathered, stretch, one_by_one=False)
+                stored = self._write(gathered, stretch, begun, one_by_one=False)
             except (MailError, OperationalError, InterfaceError):
                 raise
             except Exception:
                 logger.exception("batch_refused", extra={"fields": self._fields()})
-                stored = self._write(gathered, stretch, one_by_one=True)
+                stored = self._write(gathered, stretch, begun, one_by_one=True)
         except (OperationalError, InterfaceError) as error:
             raise StorageError(f"The database did not take the messages: {error}") from error
         self.stretch = stretch
@@ -158,7 +204,7 @@ class FolderRun:
         self.tally.bytes += sum(len(each.fetched.raw) for each in gathered.incoming)
         event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(gathered.incoming)))
 
-    def _write(self, gathered: Gathered, stretch: plan.Stretch | None, *, one_by_one: bool) -> int:
+    def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
         now = self.mailbox.clock()
         decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
         with transaction.atomic():
@@ -170,6 +216,8 @@ class FolderRun:
             for uid, reason in gathered.failures.items():
                 store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)
             self._move_cursor(stretch)
+            if begun is not None:
+                self.attempts.end(begun)
             self._announce([pk for each in stored for pk in each.pks])
         return sum(each.updated for each in stored)
 

@@ -88,7 +88,10 @@ class ImapSession:
     def examine(self, folder: str) -> FolderStatus:
         """Open the folder read-only (EXAMINE), so that nothing we do can change it."""
         with self._errors():
-            answer = self._client.select_folder(folder, readonly=True)
+            if self._client.has_capability("CONDSTORE"):
+                answer = self._examine_with_condstore(folder)
+            else:
+                answer = self._client.select_folder(folder, readonly=True)
         uidvalidity = answer.get(b"UIDVALIDITY")
         if not uidvalidity:
             raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
@@ -99,6 +102,18 @@ class ImapSession:
             highestmodseq=answer.get(b"HIGHESTMODSEQ"),
         )
 
+    def _examine_with_condstore(self, folder: str) -> Any:
+        """RFC 7162, 3.1.8; imapclient has no way to say it, and Dovecot states HIGHESTMODSEQ only when it is said."""
+        beneath = self._client._imap
+        beneath.untagged_responses = {}
+        beneath.is_readonly = True
+        status, lines = beneath._simple_command("EXAMINE", self._client._normalise_folder(folder), "(CONDSTORE)")
+        if status != "OK":
+            beneath.state = "AUTH"
+            self._client._checkok("examine", status, lines)
+        beneath.state = "SELECTED"
+        return self._client._process_select_response(beneath.untagged_responses)
+
     def search_uids(self, low: int, high: int) -> list[int]:
         """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
         if low > high:
@@ -107,7 +122,7 @@ class ImapSession:
             found = self._client.search(["UID", f"{low}:{high}"])
         # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
         uids = sorted({uid for uid in map(int, found) if low <= uid <= high})
-        if len(uids) >= TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
+        if len(found) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
             middle = (low + min(high, max(uids[-1], low + 1))) // 2
             return self.search_uids(low, middle) + self.search_uids(middle + 1, high)
         return uids
@@ -129,6 +144,11 @@ class ImapSession:
             answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), "(UID FLAGS)"))
             flags.update({uid: row.flags for uid, row in answer.items() if uid in wanted and row.flags is not None})
         return flags
+
+    def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, tuple[str, ...]]:
+        """The flags that changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
+        answer = imap_fetch.rows(self._fetch(f"{low}:{high}", "(UID FLAGS)", 0, f"(CHANGEDSINCE {since})"))
+        return {uid: row.flags for uid, row in answer.items() if low <= uid <= high and row.flags is not None}
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
         """The whole messages (BODY.PEEK[]), at most 8 MB or one message a command; those that are gone are left out."""
@@ -196,12 +216,12 @@ def _errors(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool = 
     """Turn what the libraries raise into MailErrors. `from None`: the cause's text may hold the command's secrets."""
     try:
         yield
-    except imaplib.IMAP4.abort as error:
-        words = server_words(error, endpoint)
-        if words.startswith(("socket error", "unexpected")):
-            raise unreachable(_cause(error), endpoint, connecting=connecting) from None
-        raise _goodbye(words, endpoint) from None  # the words of a BYE
     except (imaplib.IMAP4.error, IMAPClientError) as error:
+        if abort := _abort(error):
+            words = server_words(abort, endpoint)
+            if words.startswith(("socket error", "unexpected")):
+                raise unreachable(_cause(abort), endpoint, connecting=connecting) from None
+            raise _goodbye(words, endpoint) from None  # the words of a BYE
         if connecting:  # the greeting was a BYE, or none of IMAP's
             raise _goodbye(server_words(error, endpoint), endpoint) from None
         raise refused(server_words(error, endpoint), signing_in=signing_in) from None
@@ -217,6 +237,14 @@ def _goodbye(words: str, endpoint: Endpoint) -> MailError:
     if type(meaning) is ProviderError:
         return NetworkError(f"{endpoint.host}:{endpoint.port} ended the connection: {words}", reply=words)
     return meaning
+
+
+def _abort(error: BaseException) -> BaseException | None:
+    """The end of the connection, where imapclient tells it as a refused sign-in: that asks for other credentials."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, imaplib.IMAP4.abort):
+        cause = cause.__context__
+    return cause
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -63,8 +63,8 @@ def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def recent_uids(folder: Folder, uidvalidity: int, count: int) -> list[int]:
-    """The highest UIDs stored of the folder, ascending."""
+def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int]:
+    """The highest UIDs stored of the folder, all without a count, ascending."""
     rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity).order_by("-uid")
     return sorted(rows.values_list("uid", flat=True)[:count])
 

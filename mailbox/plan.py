@@ -79,7 +79,7 @@ def plan(
 
 def _top(status: FolderStatus, known: int) -> int:
     """The highest UID there can be. Some servers state no UIDNEXT, or one that fell (GMX): then it proves nothing."""
-    if status.uidnext is None or status.uidnext <= known:
+    if status.uidnext is None or status.uidnext <= max(known, status.exists):
         return MAX_UID
     return status.uidnext - 1
 

@@ -26,6 +26,7 @@ PLANNED = (
     Planned("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
     Planned("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
     Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
+    Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
 )
 

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from mailbox import batch, places, plan
+from mailbox import batch, follow, places, plan
+from mailbox.attempts import Attempts
 from mailbox.errors import Busy, MailError, SignInRefused, Throttled
 from mailbox.folders import canonical, discover, folder_for
 from mailbox.imap import FolderStatus
@@ -20,7 +21,6 @@ from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 MORE_WAITING = "More is waiting."
-FLAG_WINDOW = 500  # the newest messages whose flags are followed in every run
 
 
 @dataclass(frozen=True)
@@ -124,18 +124,27 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
     )
     if planned.restarted or state.uidvalidity is None:
         SyncState.objects.filter(pk=state.pk).update(uidvalidity=status.uidvalidity, cursor=0, backfill_cursor=None)
-    run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally)
+    attempts = Attempts(state.pk, {} if planned.restarted else dict(state.begun))
+    run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
     run.fetch_again()
-    more, left = False, max_messages
+    more, left, arrived = False, max_messages, 0
     for walk in planned.walks:
         fetched, done = _walk(run, walk, left)
         left -= fetched
+        arrived += fetched if walk.direction == "up" else 0
         more = more or not done
     if not more and (cursor is None or status.exists == 0):
         _forget_former_uidvalidity(folder, status.uidvalidity, mailbox.clock())
-    _follow_flags(run)
-    _finalize(mailbox, state.pk, status, more)
     notes = ["UIDVALIDITY changed on the server: the folder is read again."] if planned.restarted else []
+    if more or cursor is not None:
+        _finalize(mailbox, state, status, more=more, followed=False)
+    else:
+        compare = follow.comparison_is_due(state, mailbox.clock())
+        modseq = None if planned.restarted else state.highestmodseq
+        follow.follow_flags(run, status, modseq, all_of_them=compare)
+        in_line, mended = follow.follow_expunges(run, status, state, arrived, compare=compare)
+        notes += [mended] if mended else []
+        _finalize(mailbox, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 
@@ -156,22 +165,27 @@ def _forget_former_uidvalidity(folder: Folder, uidvalidity: int, now: datetime) 
     Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
 
 
-def _follow_flags(run: batch.FolderRun) -> None:
-    uids = places.recent_uids(run.folder, run.uidvalidity, FLAG_WINDOW)
-    flags = run.mailbox.imap.fetch_flags(uids) if uids else {}
-    if changes := places.differing(run.folder, run.uidvalidity, flags):
-        with transaction.atomic():
-            run.mailbox.renew()
-            run.tally.updated += places.store_flags(changes, flags, run.mailbox.clock())
-
-
-def _finalize(mailbox: Mailbox, state_pk: int, status: FolderStatus, more: bool) -> None:
+def _finalize(
+    mailbox: Mailbox,
+    former: SyncState,
+    status: FolderStatus,
+    *,
+    more: bool,
+    followed: bool,
+    compared: bool = False,
+    in_line: bool = True,
+) -> None:
+    """`followed`: the flags are those of `status`. `in_line`: so are the UIDs; else the next run compares again."""
     now = mailbox.clock()
-    SyncState.objects.filter(pk=state_pk).update(
+    same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
+    done = followed and in_line
+    SyncState.objects.filter(pk=former.pk).update(
         uidnext=status.uidnext,
-        highestmodseq=status.highestmodseq,
-        exists=status.exists,
-        more_waiting=more,
+        # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
+        highestmodseq=status.highestmodseq if followed or not same else former.highestmodseq,
+        exists=(status.exists if followed or more else former.exists) if in_line else None,
+        compared_at=now if compared or (done and former.compared_at is None) else former.compared_at,
+        more_waiting=more or (former.more_waiting and not followed),
         next_allowed_at=None,
         failure_count=0,
         last_error_code="",

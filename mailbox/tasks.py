@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from datetime import timedelta
-from mailbox import rawstore, runner, sync
+from mailbox import expunged, rawstore, runner, sync
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
@@ -85,6 +85,11 @@ def beat() -> None:
 def sweep_raw() -> None:
     """Daily: remove raw messages that no row refers to."""
     event(logger, "raw_store_swept", removed=rawstore.sweep(timezone.now()))
+
+
+def remove_expunged() -> None:
+    """Daily: remove messages that have been gone from the server for longer than the grace period."""
+    event(logger, "expunged_removed", removed=expunged.remove_expunged(timezone.now()))
 
 
 def prune() -> None:

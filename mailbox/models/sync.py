@@ -62,6 +62,10 @@ class SyncState(models.Model):
     uidnext = models.BigIntegerField(null=True)
     highestmodseq = models.BigIntegerField(null=True)
     exists = models.BigIntegerField(null=True)
+    # When all UIDs and flags were last compared with the server's.
+    compared_at = models.DateTimeField(null=True)
+    # UID -> how often a batch that begins with it was begun, and neither stored nor refused in words.
+    begun = models.JSONField(default=dict, blank=True)
     # More waits on the server than the last run fetched: due again at once.
     more_waiting = models.BooleanField(default=False)
     next_allowed_at = models.DateTimeField(null=True)

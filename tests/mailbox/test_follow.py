@@ -1,0 +1,192 @@
+"""What is deleted, moved or flagged on the server, at any age, with CONDSTORE and without."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from mailbox import expunged, follow, sync
+from mailbox.imap import ImapSession
+from mailbox.imap_fetch import FolderStatus
+from mailbox.models import Account, Message, MessagePlace, MessageSearch, Quarantine, RawMessage, SyncState
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from outbox.models import OutboxMessage
+from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.servers.dovecot import Dovecot
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(params=["condstore", "plain"])
+def account(
+    make_account: Callable[..., Account], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Account:
+    if request.param == "plain":
+        examine = ImapSession.examine
+
+        def without_modseq(self: ImapSession, folder: str) -> FolderStatus:
+            status = examine(self, folder)
+            return FolderStatus(status.uidvalidity, status.uidnext, status.exists, None)
+
+        monkeypatch.setattr(ImapSession, "examine", without_modseq)
+    return make_account()
+
+
+def seen(account: Account) -> set[int]:
+    return set(MessagePlace.objects.filter(folder__account=account, seen=True).values_list("uid", flat=True))
+
+
+def test_expunged_mail_is_hidden_and_kept(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 6)
+    sync.sync(account.pk)
+    dovecot.expunge(account.email, "INBOX", "2:3,6")
+    assert sync.sync(account.pk).ok
+    assert stored(account) == on_server(dovecot, account)
+    assert set(Message.objects.visible().values_list("subject", flat=True)) == {"Mail 1", "Mail 4", "Mail 5"}
+    assert Message.objects.count() == 6
+
+
+def test_as_many_new_as_expunged_is_no_disguise(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    dovecot.expunge(account.email, "INBOX", "1")
+    fill(dovecot, account, 1, first=4)
+    sync.sync(account.pk)
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_what_was_expunged_during_the_backfill_is_noticed_at_its_end(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 6)
+    sync.sync(account.pk, max_messages=2)
+    dovecot.expunge(account.email, "INBOX", "1,5")
+    for _ in range(3):
+        sync.sync(account.pk, max_messages=2)
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_a_folder_that_was_emptied_is_empty_here(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    dovecot.expunge(account.email, "INBOX", "1:3")
+    sync.sync(account.pk)
+    assert stored(account) == set()
+    assert not Message.objects.visible().exists()
+
+
+def test_a_move_between_folders_keeps_the_message(account: Account, dovecot: Dovecot) -> None:
+    dovecot.create_folder(account.email, "Done")
+    fill(dovecot, account, 2)
+    sync.sync(account.pk)
+    pk = Message.objects.get(subject="Mail 1").pk
+    dovecot.append(account.email, "Done", mail(1))
+    dovecot.expunge(account.email, "INBOX", "1")
+    sync.sync(account.pk)
+    assert Message.objects.get(pk=pk).gone_at is not None
+    sync.sync(account.pk, "Done")
+    assert Message.objects.get(pk=pk).gone_at is None
+    assert stored(account) == on_server(dovecot, account, "INBOX", "Done")
+
+
+def test_flags_of_old_mail_follow(account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "FLAG_WINDOW", 2)
+    fill(dovecot, account, 5)
+    sync.sync(account.pk)
+    dovecot.store(account.email, "INBOX", "1,5", "\\Seen")
+    sync.sync(account.pk)
+    assert 5 in seen(account)
+    SyncState.objects.update(compared_at=timezone.now() - follow.COMPARE_EVERY)
+    sync.sync(account.pk)
+    assert seen(account) == {1, 5}
+    dovecot.store(account.email, "INBOX", "1", "\\Seen", "-FLAGS")
+    SyncState.objects.update(compared_at=timezone.now() - follow.COMPARE_EVERY)
+    sync.sync(account.pk)
+    assert seen(account) == {5}
+
+
+def test_with_condstore_any_age_follows_at_once_and_quiet_costs_no_question(
+    make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_account()
+    monkeypatch.setattr(follow, "FLAG_WINDOW", 1)
+    fill(dovecot, account, 4)
+    sync.sync(account.pk)
+    dovecot.store(account.email, "INBOX", "1:2", "\\Seen")
+    assert sync.sync(account.pk).updated == 2
+    assert seen(account) == {1, 2}
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing has changed")
+
+    for question in ("fetch_flags", "fetch_changed_flags", "search_uids", "fetch_meta"):
+        monkeypatch.setattr(ImapSession, question, refuse)
+    assert sync.sync(account.pk).ok
+
+
+def test_flags_changed_during_the_backfill_are_not_forgotten(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 6)
+    sync.sync(account.pk, max_messages=2)
+    dovecot.store(account.email, "INBOX", "6", "\\Seen")
+    sync.sync(account.pk, max_messages=2)
+    sync.sync(account.pk, max_messages=2)
+    sync.sync(account.pk, max_messages=2)
+    assert seen(account) == {6}
+
+
+def test_the_comparison_finds_what_is_missing_here_and_says_so(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 4)
+    sync.sync(account.pk)
+    MessagePlace.objects.filter(uid=2).delete()
+    MessagePlace.objects.filter(uid=3).update(gone_at=timezone.now())
+    assert sync.sync(account.pk).note == ""
+    SyncState.objects.update(compared_at=timezone.now() - follow.COMPARE_EVERY)
+    outcome = sync.sync(account.pk)
+    assert "2 messages on the server were missing here" in outcome.note
+    assert stored(account) == on_server(dovecot, account)
+    assert SyncState.objects.get().cursor == 4
+
+
+def test_an_expunged_mail_in_quarantine_is_settled(account: Account, dovecot: Dovecot) -> None:
+    fill(dovecot, account, 2)
+    sync.sync(account.pk)
+    place = MessagePlace.objects.get(uid=1)
+    Quarantine.objects.create(
+        account=account, folder=place.folder, uidvalidity=place.uidvalidity, uid=1, error="a bug in the parser"
+    )
+    place.delete()
+    dovecot.expunge(account.email, "INBOX", "1")
+    sync.sync(account.pk)
+    assert not Quarantine.objects.open().exists()
+
+
+def test_a_search_that_is_cut_short_hides_nothing(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dovecot, account, 4)
+    sync.sync(account.pk)
+    dovecot.expunge(account.email, "INBOX", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(ImapSession, "search_uids", lambda self, low, high: [2])
+        assert sync.sync(account.pk).ok
+        assert len(stored(account)) == 4
+    sync.sync(account.pk)
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_after_the_grace_period_what_lies_nowhere_is_removed_with_its_words(
+    make_account: Callable[..., Account], dovecot: Dovecot, settings: Any
+) -> None:
+    account, now = make_account(), timezone.now()
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    answered = Message.objects.get(subject="Mail 1")
+    OutboxMessage.objects.create(account=account, subject="Re", parent=answered, mime_digest="0" * 64, mime_size=1)
+    dovecot.expunge(account.email, "INBOX", "1:2")
+    sync.sync(account.pk)
+    assert expunged.remove_expunged(now + timedelta(days=settings.EXPUNGED_GRACE_DAYS - 1)) == 0
+    assert expunged.remove_expunged(now + timedelta(days=settings.EXPUNGED_GRACE_DAYS + 1)) == 2
+    assert Message.objects.get().subject == "Mail 3"
+    assert (MessagePlace.objects.count(), MessageSearch.objects.count()) == (1, 1)
+    assert OutboxMessage.objects.get().parent is None
+    assert RawMessage.objects.count() == 3  # until the raw store's own sweep
+    assert stored(account) == on_server(dovecot, account)
