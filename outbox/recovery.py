@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from mailbox import logs
 from mailbox.models import Account
 from typing import TypeVar
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F
 
 from outbox.claims import UNCLAIMED
 from outbox.models import DeliveryAttempt, OutboxMessage
-from outbox.retry import Verdict
+from outbox.retry import MAX_EXPONENT, Verdict, lapse_seconds
 
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
@@ -38,8 +40,9 @@ def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
     words = "The worker stopped after DATA was begun and before the server's answer was written down."
     with transaction.atomic():
         # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
+        due = now + _wait_after_lapses(pk)
         back = lapsed.filter(data_at=None).update(
-            status=F("former_status"), next_attempt_at=now, updated_at=now, **UNCLAIMED
+            status=F("former_status"), next_attempt_at=due, updated_at=now, **UNCLAIMED
         )
         asked = (
             0
@@ -54,6 +57,12 @@ def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
     if verdict:
         logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
     return verdict
+
+
+def _wait_after_lapses(pk: int) -> timedelta:
+    outcomes = DeliveryAttempt.objects.filter(outbox_id=pk).order_by("-number").values_list("outcome", flat=True)
+    before = itertools.takewhile(lambda outcome: outcome == Verdict.ABANDONED, outcomes[1 : MAX_EXPONENT + 4])
+    return timedelta(seconds=lapse_seconds(1 + len(list(before)), settings.OUTBOX_BASE_BACKOFF_SECONDS))
 
 
 def postpone_queue(account_id: int, until: datetime, now: datetime) -> int:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from outbox.errors import Code
 
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
+LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
 THROTTLED_BASE_SECONDS = 30.0
 THROTTLED_CAP_SECONDS = 900.0
@@ -126,6 +127,12 @@ def error_code(fault: Fault) -> Code:
 def backoff_seconds(retries: int, base_seconds: float) -> float:
     """The wait after a failure that made `retries` what it is: base * 2^retries, the exponent capped."""
     return base_seconds * float(2 ** min(retries, MAX_EXPONENT))
+
+
+def lapse_seconds(lapses: int, base_seconds: float) -> float:
+    """The wait of a row whose workers died or lost it `lapses` times in a row: none at first, as a restart is common;
+    then longer and longer, as the mail itself may be what takes its worker down."""
+    return 0.0 if lapses <= LAPSES_BY_CHANCE else backoff_seconds(lapses - LAPSES_BY_CHANCE, base_seconds)
 
 
 def settle_failure(tried: Tried, verdict: Verdict, code: str, *, limits: Limits, now: datetime) -> Settlement:

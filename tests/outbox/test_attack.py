@@ -316,3 +316,19 @@ def test_one_mailbox_written_twice_gets_one_copy(account_on: Accounts, smtp_serv
     ).ok
 
     assert server.mails()[0].rcpt_tos == ["bob@example.test", "Bob@example.test"]
+
+
+def test_a_row_that_takes_its_worker_down_each_time_is_tried_less_and_less_often(
+    account_on: Accounts, smtp_server: Start
+) -> None:
+    row, now, waits = queued(account_on(smtp_server("tls"))), timezone.now(), list[float]()
+    for _ in range(5):
+        assert claims.claim_row(row.pk, "killed/1", lease_seconds=60, now=now)
+        now += timedelta(seconds=60)
+        assert recovery.recover(now) == (1, 0)
+        row.refresh_from_db()
+        waits.append((row.next_attempt_at - now).total_seconds())
+        now = row.next_attempt_at
+
+    assert waits == [0, 0, 10, 20, 40]
+    assert (row.status, row.retries) == ("pending", 0)
