@@ -6,6 +6,7 @@ then may a caller commit rows that refer to them. What nobody refers to is swept
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -38,9 +39,14 @@ class DurableFileSystemStorage(FileSystemStorage):
         super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
 
     def _save(self, name: str, content: File[bytes]) -> str:
-        saved: str = super()._save(name, content)  # type: ignore[misc]
-        path = Path(self.path(saved))
-        _sync(path)
+        try:
+            saved: str = super()._save(name, content)  # type: ignore[misc]
+            path = Path(self.path(saved))
+            _sync(path)
+        except OSError:
+            with contextlib.suppress(OSError):  # half a file would keep a full disk full; names are never used twice
+                Path(self.path(name)).unlink()
+            raise
         # A new file is found after a power cut only when its folder, and each new folder above, is on disk too.
         root = Path(self.location)
         for folder in path.parents:
