@@ -51,18 +51,16 @@ def _store(run: FolderRun, flags: Mapping[int, Sequence[str]]) -> None:
                 run.tally.updated += places.store_flags(changes, chunk, run.mailbox.clock())
 
 
-def follow_expunges(
-    run: FolderRun, status: FolderStatus, former: SyncState, arrived: int, *, compare: bool
-) -> tuple[bool, str]:
+def follow_expunges(run: FolderRun, status: FolderStatus, former: SyncState, *, compare: bool) -> tuple[bool, str]:
     """Hide what the server no longer has, and fetch what is missing here. Returns (it is all in line, a note).
 
     Call it when nothing is left to fetch, so that a mail moved here from another folder is known before its former
-    place goes. UIDs are never used twice: when the folder holds what it held and what `arrived`, nothing is gone.
+    place goes. UIDs are never used twice: when the folder holds as many as it held and arrived, nothing is gone.
     """
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
         return True, ""
-    if not compare and (_was_in_line(former, status, arrived) or len(_known(run)) == status.exists):
+    if not compare and (_is_in_line(run, former, status) or len(_known(run)) == status.exists):
         return True, ""
     found = run.mailbox.imap.search_uids(1, MAX_UID)
     # A SEARCH that is cut short, or crossed by another client's change, proves nothing: the next run asks again.
@@ -75,18 +73,17 @@ def follow_expunges(
     return in_line and len(above) <= MOST_MENDED, note
 
 
-def _was_in_line(former: SyncState, status: FolderStatus, arrived: int) -> bool:
-    return (
-        former.compared_at is not None
-        and not former.more_waiting
-        and former.uidvalidity == status.uidvalidity
-        and former.exists is not None
-        and former.exists + arrived == status.exists
-    )
+def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus) -> bool:
+    """By counting only what came since the last finished run, which may be more than this run fetched."""
+    if former.compared_at is None or former.more_waiting or former.uidvalidity != status.uidvalidity:
+        return False
+    if former.exists is None or former.uidnext is None or status.uidnext is None:
+        return False
+    return former.exists + len(_known(run, former.uidnext)) == status.exists
 
 
-def _known(run: FolderRun) -> set[int]:
-    where = Q(folder=run.folder, uidvalidity=run.uidvalidity)
+def _known(run: FolderRun, low: int = 1) -> set[int]:
+    where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid__gte=low)
     lying = MessagePlace.objects.present().filter(where).values_list("uid", flat=True)
     return set(lying).union(Quarantine.objects.open().filter(where).values_list("uid", flat=True))
 

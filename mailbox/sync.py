@@ -127,11 +127,10 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
     attempts = Attempts(state.pk, {} if planned.restarted else dict(state.begun))
     run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
     run.fetch_again()
-    more, left, arrived = False, max_messages, 0
+    more, left = False, max_messages
     for walk in planned.walks:
         fetched, done = _walk(run, walk, left)
         left -= fetched
-        arrived += fetched if walk.direction == "up" else 0
         more = more or not done
     if not more and (cursor is None or status.exists == 0):
         _forget_former_uidvalidity(folder, status.uidvalidity, mailbox.clock())
@@ -142,7 +141,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
         compare = follow.comparison_is_due(state, mailbox.clock())
         modseq = None if planned.restarted else state.highestmodseq
         follow.follow_flags(run, status, modseq, all_of_them=compare)
-        in_line, mended = follow.follow_expunges(run, status, state, arrived, compare=compare)
+        in_line, mended = follow.follow_expunges(run, status, state, compare=compare)
         notes += [mended] if mended else []
         _finalize(mailbox, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
@@ -180,7 +179,7 @@ def _finalize(
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
     SyncState.objects.filter(pk=former.pk).update(
-        uidnext=status.uidnext,
+        uidnext=status.uidnext if followed or more else former.uidnext,
         # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
         highestmodseq=status.highestmodseq if followed or not same else former.highestmodseq,
         exists=(status.exists if followed or more else former.exists) if in_line else None,

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -106,6 +107,12 @@ class Dovecot:
             self._master.wait(10)
         except subprocess.TimeoutExpired:
             self._master.kill()
+            self._master.wait()
+
+    def kill(self) -> None:
+        """SIGKILL it and its children, connections and all."""
+        if self._master is not None:
+            os.killpg(self._master.pid, signal.SIGKILL)
             self._master.wait()
 
     def log(self) -> str:
