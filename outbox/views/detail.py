@@ -80,6 +80,11 @@ def _said(recipient: OutboxRecipient) -> str:
     return recipient.reply if recipient.reply.startswith(code) else f"{code} {recipient.reply}".strip()
 
 
+def _is_put_off(recipient: OutboxRecipient) -> bool:
+    """Refused for now only (RFC 5321, 4.2.1: 4yz)."""
+    return 400 <= (recipient.reply_code or 0) < 500
+
+
 def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     """What changes while a mail is on its way; the page and its partial update render the same fragment from it."""
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
@@ -91,7 +96,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "each": each,
         "sentence": sentence_of(row),
         "attempts": attempts,
-        "recipients": [(each, _said(each)) for each in row.recipients.order_by("pk")],
+        "recipients": [(each, _said(each), _is_put_off(each)) for each in row.recipients.order_by("pk")],
         "print": f"{zlib.crc32('|'.join(seen).encode()):08x}",
         "polls": row.status in ("pending", "sending") or (row.status == "failed" and not row.hold),
         "may_operate": may_operate,

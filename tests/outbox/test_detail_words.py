@@ -63,3 +63,11 @@ def test_a_row_that_needs_a_decision_cannot_be_ticked(operator: Client, account:
     assert f'value="{row.pk}" form="bulk"' not in operator.get(reverse("outbox:list")).content.decode()
     OutboxMessage.objects.filter(pk=row.pk).update(hold="permanent")
     assert f'value="{row.pk}" form="bulk"' in operator.get(reverse("outbox:list")).content.decode()
+
+
+def test_a_recipient_that_was_put_off_is_not_called_refused(operator: Client, account: Account) -> None:
+    row = outbox_row(account, status="failed", error="451 4.7.1 Greylisted")
+    row.recipients.update(status="refused", reply_code=451, reply="4.7.1 Greylisted")
+    shown = page(operator, row)
+    assert "put off" in shown
+    assert "refused</span>" not in shown
