@@ -20,7 +20,10 @@ POLICY = "; ".join(
 
 
 class ContentSecurityPolicyMiddleware:
-    """The policy of our own pages. A view that serves received mail sets a stricter one, which is kept."""
+    """The policy of our own pages, and who may keep them. A view that serves received mail sets a stricter one.
+
+    no-cache, not no-store: with that, "Back" to a form that was refused would show it empty.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -28,6 +31,7 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return response
 
 

@@ -63,6 +63,7 @@ def test_each_page_allows_only_its_own_files_and_has_nothing_inline(
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     assert response.headers["X-Frame-Options"] == "DENY"
     assert response.headers["Referrer-Policy"] == "same-origin"
+    assert "private" in response.headers["Cache-Control"], "no proxy keeps a person's mail"
     assert INLINE.findall(response.content.decode()) == []
 
 
