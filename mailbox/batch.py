@@ -173,9 +173,10 @@ class FolderRun:
 
     def _look_for_missing(self, uids: Sequence[int], got: set[int], failures: dict[int, str]) -> None:
         """A UID found by SEARCH and not fetched was expunged in between, or the server does not give it."""
-        for uid in uids:
-            if uid not in got and uid not in failures and self.mailbox.imap.search_uids(uid, uid):
-                failures[uid] = NOT_GIVEN
+        missing = [uid for uid in uids if uid not in got and uid not in failures]
+        if missing:
+            there = set(self.mailbox.imap.search_uids(min(missing), max(missing)))
+            failures.update({uid: NOT_GIVEN for uid in missing if uid in there})
 
     def _parsed(self, each: FetchedMessage, failures: dict[int, str]) -> mime.ParsedMessage | None:
         try:

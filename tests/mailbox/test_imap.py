@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, OverQuota, ProviderError, SignInRefused, Throttled
 from mailbox.imap import ImapSession
-from mailbox.imap_fetch import by_bytes, pair_bodies
+from mailbox.imap_fetch import by_bytes, pair_bodies, uid_set
 from mailbox.imap_replies import refused
 
 import pytest
@@ -266,6 +266,11 @@ def test_bodies_are_paired_by_uid_wherever_the_server_puts_it() -> None:
         b" UID 9)",
     ]
     assert pair_bodies(answer) == {7: b"abc", 8: b"de", 9: b""}
+
+
+def test_uids_are_asked_for_as_ranges() -> None:
+    assert uid_set([3, 1, 2, 7, 9, 10]) == "1:3,7,9:10"
+    assert uid_set([5]) == "5"
 
 
 def test_batches_are_cut_by_bytes_and_a_giant_goes_alone() -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from mailbox import mime, rawstore, store, sync
+from mailbox import mime, rawstore, search_index, store, sync
 from mailbox.mime import ParsedMessage
 from mailbox.models import (
     Account,
@@ -22,7 +22,7 @@ from mailbox.signals import messages_stored
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from tests.servers.dovecot import Dovecot
@@ -434,6 +434,22 @@ def test_folders_are_found_chosen_and_missed(account: Account, dovecot: Dovecot)
     dovecot.create_folder(account.email, "Entwürfe")
     sync.discover_folders(account.pk)
     assert Folder.objects.get(name="Entwürfe").gone_at is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_search_words_are_made_before_the_write_transaction_begins(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, made, words_of = make_account(), list[bool](), search_index.words_of
+    fill(dovecot, account, 2)
+
+    def watched(message: Message) -> search_index.IndexedWords:
+        made.append(connection.in_atomic_block)
+        return words_of(message)
+
+    monkeypatch.setattr(search_index, "words_of", watched)
+    sync.sync(account.pk)
+    assert made == [False, False]
 
 
 @pytest.mark.django_db(transaction=True)
