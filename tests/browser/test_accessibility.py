@@ -1,0 +1,76 @@
+"""axe-core finds no violation on any page of ours, in light and in dark. It comes from npm, and is skipped without."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from playwright.sync_api import Browser, Page
+
+from outbox.models import OutboxMessage
+from tests.rows import attempt
+from tests.test_every_address import EXPECTED, account, rows
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+__all__ = ["account", "rows"]
+AXE = "axe-core@4.10.3"
+# What is no page of its own: fragments, frames with a stranger's HTML, downloads, plain text.
+NO_PAGE = ("eml", "attachment", "html", "state", "changes", "listed", "live", "ready")
+FIND = "axe.run(document, {iframes: false, resultTypes: ['violations']})"
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is missing: apt-get install npm")
+    folder: Path = tmp_path_factory.mktemp("axe")
+    command = [npm, "install", "--no-save", "--no-audit", "--no-fund", "--prefix", str(folder), AXE]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"npm could not fetch {AXE}: {error}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def reader(browser: Browser, live_site: str, make_user: Callable[..., User]) -> Iterator[Page]:
+    """Signed in; our own policy would keep axe out, as it should."""
+    user = make_user("administrator")
+    context = browser.new_context(bypass_csp=True)
+    page = context.new_page()
+    page.goto(f"{live_site}/login/")
+    page.fill("[name=username]", user.username)
+    page.fill("[name=password]", "sign-in-please")
+    page.click("main form button")
+    page.wait_for_url(lambda url: "/login" not in url)
+    yield page
+    context.close()
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate(FIND)
+    return [f"{each['id']}: {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_keeps_anybody_out(
+    reader: Page, live_site: str, rows: dict[str, int], axe: str, scheme: Literal["light", "dark"]
+) -> None:
+    attempt(OutboxMessage.objects.get(), phase="data", outcome="uncertain", reply="connection lost")
+    names = [name for name, each in EXPECTED.items() if each.to_read and not name.endswith(NO_PAGE)]
+    addresses = [
+        reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
+    ]
+    more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent", "/messages/search/?q=larger:x"]
+    reader.emulate_media(color_scheme=scheme)
+    for address in addresses + more:
+        reader.goto(f"{live_site}{address}")
+        assert violations(reader, axe) == [], address
