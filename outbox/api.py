@@ -6,9 +6,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -52,14 +51,6 @@ class ApiResponse:
     ok: bool
     data: SendResult | None = None
     error: ApiError | None = None
-
-
-@dataclass(frozen=True)
-class BulkResult:
-    """How many rows did what was asked, and why the others did not: reason -> how many."""
-
-    done: int
-    skipped: dict[str, int] = field(default_factory=dict)
 
 
 def send(
@@ -205,32 +196,6 @@ def cancel(outbox_id: int, *, user: User | None) -> ApiResponse:
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
-
-
-def retry_many(outbox_ids: Iterable[int], *, user: User | None, now_anyway: bool = False) -> BulkResult:
-    """request_retry for each; uncertain rows are skipped, as are those that the rules refuse, with the reasons."""
-    return _in_bulk(outbox_ids, lambda pk: request_retry(pk, user=user, now_anyway=now_anyway))
-
-
-def cancel_many(outbox_ids: Iterable[int], *, user: User | None) -> BulkResult:
-    """cancel() for each, with the reasons of those that are past it."""
-    return _in_bulk(outbox_ids, lambda pk: cancel(pk, user=user))
-
-
-def _in_bulk(outbox_ids: Iterable[int], act: Callable[[int], ApiResponse]) -> BulkResult:
-    done, skipped = 0, Counter[str]()
-    for pk in outbox_ids:
-        response = act(pk)
-        if response.error is None:
-            done += 1
-        else:
-            skipped[_reason(response.error)] += 1
-    return BulkResult(done, dict(skipped))
-
-
-def _reason(error: ApiError) -> str:
-    """The refusal without what differs from row to row, so that equal reasons are counted together."""
-    return "retry_not_due: in backoff" if error.message.startswith("retry_not_due") else error.message
 
 
 def result_of(row: OutboxMessage) -> SendResult:

@@ -8,7 +8,7 @@ from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.health import Condition, chosen_folders, conditions, oldest_success
 from mailbox.models import Account, AuditEntry, ConnectionTest, SyncRunFolder
 from mailbox.views.activity import told
-from mailbox.views.asking import Refused, cut, limit_of, refusals_shown, signed_in_user
+from mailbox.views.asking import Refused, cut, limit_of, signed_in_user
 from mailbox.views.rights import Rights
 from typing import Any
 from urllib.parse import urlencode
@@ -54,7 +54,6 @@ def rows_of(request: HttpRequest, accounts: QuerySet[Account]) -> list[AccountRo
 
 
 @require_safe
-@refusals_shown
 def accounts(request: HttpRequest) -> HttpResponse:
     """All accounts the user may see; `?after=` goes on behind an address."""
     limit, after = limit_of(request), request.GET.get("after", "")
@@ -105,7 +104,6 @@ def _runs(account: Account) -> QuerySet[SyncRunFolder]:
 
 
 @require_safe
-@refusals_shown
 def runs(request: HttpRequest, pk: int) -> HttpResponse:
     """The reports of an account's runs, folder by folder, newest first."""
     account, limit = get_account(request.user, pk), limit_of(request)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from mailbox.access import Role, accounts_for, has_role_everywhere
 from mailbox.models import Account, AuditEntry
-from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, refusals_shown, signed_in_user
+from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, signed_in_user
 
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -77,7 +77,6 @@ def _url(entry: AuditEntry) -> str:
 
 
 @require_safe
-@refusals_shown
 def activity(request: HttpRequest) -> HttpResponse:
     """Newest first; `?account=` for one account. Others see the accounts they may see, and what they did themselves."""
     user, limit = signed_in_user(request), limit_of(request)

@@ -19,16 +19,10 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Row = TypeVar("Row")
-View = TypeVar("View")
 
 
 class Refused(BadRequest):
     """The address asks for what cannot be; str() is the sentence the 400 page shows."""
-
-
-def refusals_shown(view: View) -> View:
-    """Kept for views that name it; the site's 400 page shows the words of every Refused."""
-    return view
 
 
 def signed_in_user(request: HttpRequest) -> User:
