@@ -32,7 +32,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         transport.user, transport.last_reply, transport.needs_sign_in_since = EVIL, EVIL, now
         transport.save()
     folder = folder_of(account, EVIL)
-    Folder.objects.filter(pk=folder.pk).update(special_use=SHORT)
+    Folder.objects.filter(pk=folder.pk).update(special_use="<svg/onload=alert()>")
     run = SyncRun.objects.create(trigger="command", started_at=now)
     SyncRunFolder.objects.create(
         run=run, account=account, folder=folder, folder_name=EVIL, ok=False, error=EVIL, note=EVIL
