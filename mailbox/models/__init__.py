@@ -3,7 +3,7 @@
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, ConnectionTest, Lease, Transport
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
-from mailbox.models.operations import Counter, WorkerHeartbeat
+from mailbox.models.operations import Counter, PushHeartbeat, WorkerHeartbeat
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SyncRun, SyncRunFolder, SyncState
 
@@ -19,6 +19,7 @@ __all__ = [
     "Message",
     "MessagePlace",
     "MessageSearch",
+    "PushHeartbeat",
     "Quarantine",
     "RawMessage",
     "SyncRun",

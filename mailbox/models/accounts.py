@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 from mailbox import credentials
-from mailbox.endpoints import Endpoint, host_problem, pem_problem
+from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -165,6 +165,14 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False))
 
 
+class SentCopyChoice(models.TextChoices):
+    """Whether a mail that went out is put into the account's Sent folder."""
+
+    AUTOMATIC = "automatic", "Automatic"
+    ALWAYS = "always", "Always"
+    NEVER = "never", "Never"
+
+
 class Account(models.Model):
     """A mailbox: an address, an IMAP and an SMTP transport, and its switches."""
 
@@ -177,8 +185,17 @@ class Account(models.Model):
         blank=True,
         help_text="Only for a private server or a bridge whose certificate no public authority signed.",
     )
+    sent_copy = models.CharField(
+        "copy in Sent",
+        max_length=9,
+        choices=SentCopyChoice,
+        default=SentCopyChoice.AUTOMATIC,
+        help_text="Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do.",
+    )
     sync_enabled = models.BooleanField("fetch mail", default=True)
     send_enabled = models.BooleanField("send mail", default=True)
+    # Hold a connection to the inbox where the server offers IDLE. Polling goes on in either case.
+    push_enabled = models.BooleanField("push", default=True)
     # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     folders_listed_at = models.DateTimeField(null=True, editable=False)
@@ -219,6 +236,12 @@ class Account(models.Model):
     def imap_endpoint(self) -> Endpoint:
         return self.imap.endpoint(self.ca_certificate)
 
+    def wants_sent_copy(self) -> bool:
+        """Whether the copy in Sent is ours to make: providers that make it themselves would show the mail twice."""
+        if self.sent_copy == SentCopyChoice.AUTOMATIC:
+            return not keeps_sent_copy(self.smtp.host)
+        return self.sent_copy == SentCopyChoice.ALWAYS
+
     def smtp_endpoint(self) -> Endpoint:
         return self.smtp.endpoint(self.ca_certificate)
 
@@ -233,11 +256,12 @@ class Account(models.Model):
 
 
 class Lease(models.Model):
-    """The right to be the one sync, or the one sender, of an account, across all machines, for a while."""
+    """The right to be the one sync, the one sender, or the one at work in Sent of an account, across all machines."""
 
     class Purpose(models.TextChoices):
         SYNC = "sync"
         SEND = "send"
+        SENT = "sent"  # looking into the Sent folder, or putting a copy there
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="leases")
     purpose = models.CharField(max_length=4, choices=Purpose)
@@ -287,8 +311,10 @@ class ConnectionTest(models.Model):
     finished_at = models.DateTimeField(null=True)
     imap_ok = models.BooleanField(null=True)
     imap_reply = models.TextField(blank=True)
+    imap_code = models.CharField(max_length=12, blank=True)  # what kind of failure: an advice.Code
     smtp_ok = models.BooleanField(null=True)
     smtp_reply = models.TextField(blank=True)
+    smtp_code = models.CharField(max_length=12, blank=True)
 
     class Meta:
         db_table = "connection_tests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime, timedelta
 from mailbox.models.accounts import Account
 
@@ -66,3 +67,77 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}/{self.cluster_pid}"
+
+
+class PushHeartbeat(models.Model):
+    """The one process that listens for news, and how each account's connection does. A single row, pk 1.
+
+    A second process waits until the first has been silent for SILENT_AFTER: an account has one IDLE connection.
+    """
+
+    SILENT_AFTER = timedelta(seconds=60)
+
+    token = models.CharField(max_length=32)
+    host = models.CharField(max_length=200)
+    pid = models.PositiveIntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    # pk of an account, as text -> one of idle_watch.State: "connected", "connecting", "waiting", "not offered".
+    states = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "push_heartbeats"
+
+    def __str__(self) -> str:
+        return f"{self.host}/{self.pid}"
+
+    @classmethod
+    def claim(cls, host: str, pid: int, now: datetime) -> str | None:
+        """Become the one that listens; None while another does. One conditional UPDATE decides."""
+        token = secrets.token_hex(16)
+        ours = {"token": token, "host": host, "pid": pid, "started_at": now, "seen_at": now, "states": {}}
+        free = models.Q(token="") | models.Q(seen_at__lt=now - cls.SILENT_AFTER)
+        if cls.objects.filter(free, pk=1).update(**ours):
+            return token
+        PushHeartbeat.objects.bulk_create([PushHeartbeat(pk=1, **ours)], ignore_conflicts=True)
+        return token if cls.objects.filter(pk=1, token=token).exists() else None
+
+    @classmethod
+    def beat(cls, token: str, states: dict[str, str], now: datetime) -> bool:
+        """Say that we listen; False when another took over, as we were silent for too long."""
+        return cls.objects.filter(pk=1, token=token).update(seen_at=now, states=states) == 1
+
+    @classmethod
+    def release(cls, token: str) -> None:
+        """Let another process listen at once."""
+        cls.objects.filter(pk=1, token=token).update(token="", states={})
+
+    def is_alive(self, now: datetime) -> bool:
+        return bool(self.token) and self.seen_at >= now - self.SILENT_AFTER
+
+
+class StorageUse(models.Model):
+    """How much is kept, counted by the clock: summing a million rows is nothing a page should wait for."""
+
+    class Kind(models.TextChoices):
+        RECEIVED = "received", "Received mail"
+        RECEIVED_FILES = "received_files", "Attachments in received mail"
+        SENT = "sent", "Written mail"
+        SENT_FILES = "sent_files", "Attachments in written mail"
+        ON_DISK = "on_disk", "Raw store, on disk"  # of no account: equal bytes are kept once for all
+
+    account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
+    kind = models.CharField(max_length=14, choices=Kind)
+    items = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)  # bytes
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "storage_use"
+        constraints = [
+            models.UniqueConstraint(fields=["account", "kind"], name="storage_use_unique", nulls_distinct=False)
+        ]
+        verbose_name_plural = "storage use"
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.size} bytes"
