@@ -67,6 +67,15 @@ PRESETS = (
 )  # fmt: skip
 
 
+# Submission servers that put what they send into the Sent folder: a copy of ours would be a second one.
+_KEEPING_COPIES = frozenset({"smtp.gmail.com", "smtp.googlemail.com", "smtp.office365.com", "smtp-mail.outlook.com"})
+
+
+def keeps_sent_copy(smtp_host: str) -> bool:
+    """Whether mail sent through this server stands in the account's Sent folder without anybody's doing."""
+    return smtp_host.strip().lower().rstrip(".") in _KEEPING_COPIES
+
+
 def default_smtp_security(port: int) -> str:
     """TLS from the first byte on 465 (RFC 8314), STARTTLS on every other port."""
     return "tls" if port == 465 else "starttls"

@@ -52,6 +52,8 @@ class DeliveryAttempt(models.Model):
         db_table = "delivery_attempts"
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["outbox", "number"], name="attempt_number_unique")]
+        # A delivery report may name the attempt by nothing else: some servers write a Message-ID of their own.
+        indexes = [models.Index(fields=["prx_attempt"], name="attempt_by_stamp")]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of outbox {self.outbox_id}"

@@ -106,7 +106,10 @@ class OutboxMessage(models.Model):
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     failure_mode = models.CharField(max_length=10, blank=True)
 
+    send_at = models.DateTimeField(null=True)  # not before; a person chose it
+    undo_until = models.DateTimeField(null=True)  # held back until then, so that whoever wrote it may think again
     idempotency_key = models.CharField(max_length=200, null=True)
+    request_digest = models.CharField(max_length=64, null=True)  # of what was asked for under that key
     created_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

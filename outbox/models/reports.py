@@ -1,0 +1,78 @@
+"""What servers report of mail that had been accepted: bounces, delays, deliveries (RFC 3464)."""
+
+from __future__ import annotations
+
+from mailbox.models import Message
+
+from django.db import models
+from django.db.models import Q
+
+from outbox.models.messages import OutboxMessage, OutboxRecipient
+from outbox.models.policy import Singleton
+
+
+class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
+    def bounces(self) -> DeliveryReportQuerySet:
+        """Reports that a recipient does not get the mail."""
+        return self.filter(action=DeliveryReport.Action.FAILED)
+
+    def unacknowledged(self) -> DeliveryReportQuerySet:
+        """Bounces that nobody has taken note of yet."""
+        return self.bounces().filter(acknowledged_at=None)
+
+
+class DeliveryReport(models.Model):
+    """One report about one recipient of one mail. It informs; it never changes how the mail's sending stands."""
+
+    class Action(models.TextChoices):
+        """RFC 3464, 2.3.3."""
+
+        FAILED = "failed", "bounced"
+        DELAYED = "delayed", "delayed"
+        DELIVERED = "delivered", "delivered"
+        RELAYED = "relayed", "relayed"
+        EXPANDED = "expanded", "expanded"
+
+    outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="reports")
+    recipient = models.ForeignKey(OutboxRecipient, models.CASCADE, null=True, related_name="reports")
+    message = models.ForeignKey(Message, models.SET_NULL, null=True, related_name="+")  # the mail that reports
+    address = models.CharField(max_length=320)  # as the report names the recipient
+    action = models.CharField(max_length=9, choices=Action)
+    status_code = models.CharField(max_length=20, blank=True)  # RFC 3463, as in 5.1.1
+    words = models.TextField(blank=True)  # the Diagnostic-Code: what the refusing server said
+    reporter = models.TextField(blank=True)  # the Reporting-MTA
+    # The report carries this attempt's secret X-PRX-Attempt; without it anybody could have written it.
+    is_proven = models.BooleanField(default=False)
+    reported_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    acknowledged_at = models.DateTimeField(null=True)
+    acknowledged_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+
+    objects = DeliveryReportQuerySet.as_manager()
+
+    class Meta:
+        db_table = "delivery_reports"
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["outbox", "message", "address", "action"], name="report_once_a_mail")
+        ]
+        indexes = [
+            models.Index(
+                fields=["outbox"], name="report_unacknowledged", condition=Q(action="failed", acknowledged_at=None)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.address}"
+
+
+class ReportCursor(Singleton):
+    """Up to which received message delivery reports were looked for."""
+
+    message_id = models.BigIntegerField(default=0)  # a Message's pk
+
+    class Meta:
+        db_table = "report_cursor"
+
+    def __str__(self) -> str:
+        return f"up to message {self.message_id}"

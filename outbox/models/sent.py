@@ -1,0 +1,85 @@
+"""What is done in the account's Sent folder after an attempt: looking for an uncertain mail, and keeping a copy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+
+from outbox.models.attempts import DeliveryAttempt
+from outbox.models.messages import OutboxMessage, OutboxRecipient
+
+
+class SentLookupQuerySet(models.QuerySet["SentLookup"]):
+    def open(self) -> SentLookupQuerySet:
+        """Whose mail is still a question."""
+        return self.filter(attempt__outbox__status="failed", attempt__outbox__hold="uncertain")
+
+    def due(self, now: datetime) -> SentLookupQuerySet:
+        """To be looked for now, and not being looked for by a worker that may still live."""
+        free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+        return self.open().filter(free, next_look_at__lte=now)
+
+
+class SentLookup(models.Model):
+    """Looking for one uncertain attempt's mail in Sent and All Mail: some looks, then the question stays."""
+
+    attempt = models.OneToOneField(DeliveryAttempt, models.CASCADE, related_name="sent_lookup")
+    uncertain_at = models.DateTimeField()
+    next_look_at = models.DateTimeField(null=True)  # None: no look is to come
+    last_look_at = models.DateTimeField(null=True)
+    last_words = models.TextField(blank=True)  # what the last look came to, as a sentence
+    found_in = models.CharField(max_length=500, blank=True)  # the folder
+    claim_token = models.CharField(max_length=32, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+
+    objects = SentLookupQuerySet.as_manager()
+
+    class Meta:
+        db_table = "sent_lookups"
+        indexes = [
+            models.Index(fields=["next_look_at"], name="sent_lookup_due", condition=Q(next_look_at__isnull=False))
+        ]
+
+    def __str__(self) -> str:
+        return f"look-up of {self.attempt}"
+
+
+class SentCopyQuerySet(models.QuerySet["SentCopy"]):
+    def due(self, now: datetime) -> SentCopyQuerySet:
+        """Copies of mail that has gone out to somebody, whose time has come and that no worker is making."""
+        accepted = OutboxRecipient.objects.filter(outbox=OuterRef("outbox"), status="accepted")
+        free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+        waiting = self.filter(free, state=SentCopy.State.WAITING, next_try_at__lte=now)
+        return waiting.filter(~Q(outbox__status="sending"), Exists(accepted))
+
+
+class SentCopy(models.Model):
+    """The copy of one mail in the account's Sent folder: written with the mail, made once it has gone out."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", "waiting"
+        DONE = "done", "in Sent"
+        FAILED = "failed", "failed"  # for good: only a person tries again
+        UNWANTED = "unwanted", "not wanted any more"
+
+    outbox = models.OneToOneField(OutboxMessage, models.CASCADE, related_name="sent_copy")
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    tries = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField()
+    folder = models.CharField(max_length=500, blank=True)
+    error = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True)
+    claim_token = models.CharField(max_length=32, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+
+    objects = SentCopyQuerySet.as_manager()
+
+    class Meta:
+        db_table = "sent_copies"
+        verbose_name_plural = "sent copies"
+        indexes = [models.Index(fields=["next_try_at"], name="sent_copy_waiting", condition=Q(state="waiting"))]
+
+    def __str__(self) -> str:
+        return f"Sent copy of outbox {self.outbox_id}"
