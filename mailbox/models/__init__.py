@@ -2,8 +2,10 @@
 
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, ConnectionTest, Lease, Transport
+from mailbox.models.conversations import ConversationLink
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
-from mailbox.models.operations import Counter, PushHeartbeat, WorkerHeartbeat
+from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat
+from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SyncRun, SyncRunFolder, SyncState
 
@@ -13,18 +15,24 @@ __all__ = [
     "Attachment",
     "AuditEntry",
     "ConnectionTest",
+    "ConversationLink",
     "Counter",
     "Folder",
+    "ImageFetch",
     "Lease",
     "Message",
     "MessagePlace",
     "MessageSearch",
+    "Preview",
     "PushHeartbeat",
     "Quarantine",
     "RawMessage",
+    "RemoteImage",
+    "StorageUse",
     "SyncRun",
     "SyncRunFolder",
     "SyncState",
     "Transport",
+    "TrustedSender",
     "WorkerHeartbeat",
 ]

@@ -134,9 +134,7 @@ class StorageUse(models.Model):
 
     class Meta:
         db_table = "storage_use"
-        constraints = [
-            models.UniqueConstraint(fields=["account", "kind"], name="storage_use_unique", nulls_distinct=False)
-        ]
+        constraints = [models.UniqueConstraint(fields=["account", "kind"], name="storage_use_unique")]
         verbose_name_plural = "storage use"
 
     def __str__(self) -> str:

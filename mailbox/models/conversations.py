@@ -1,0 +1,28 @@
+"""Which messages belong together. A narrow table of its own: a list must not read bodies to group its rows."""
+
+from __future__ import annotations
+
+from mailbox.models.accounts import Account
+from mailbox.models.messages import Message
+
+from django.db import models
+
+
+class ConversationLink(models.Model):
+    """A message's conversation, by 64 bits of the SHA-256 of Message-IDs (see mailbox.conversations)."""
+
+    message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="link")
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    conversation = models.BigIntegerField()  # the key of the Message-ID that the conversation began with
+    id_key = models.BigIntegerField()  # the key of the message's own Message-ID
+    received_at = models.DateTimeField()  # as the message's, so that one index finds the newest
+
+    class Meta:
+        db_table = "conversation_links"
+        indexes = [
+            models.Index(fields=["account", "conversation", "-received_at", "-message"], name="link_newest"),
+            models.Index(fields=["account", "id_key"], name="link_of_message_id"),
+        ]
+
+    def __str__(self) -> str:
+        return f"message {self.message_id} of conversation {self.conversation}"
