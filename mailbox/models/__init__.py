@@ -7,7 +7,7 @@ from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessag
 from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.search import MessageSearch
-from mailbox.models.sync import Folder, Quarantine, SyncRun, SyncRunFolder, SyncState
+from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
 
 __all__ = [
     "Account",
@@ -29,6 +29,7 @@ __all__ = [
     "RawMessage",
     "RemoteImage",
     "StorageUse",
+    "SurveyedUid",
     "SyncRun",
     "SyncRunFolder",
     "SyncState",

@@ -117,6 +117,7 @@ class MessagePlace(models.Model):
     draft = models.BooleanField(default=False)
     deleted = models.BooleanField(default=False)
     keywords = models.JSONField(default=list, blank=True)
+    labels = models.JSONField(null=True, blank=True)  # Gmail's (X-GM-LABELS), decoded; None where there are none
     size = models.BigIntegerField()  # RFC822.SIZE
     received_at = models.DateTimeField()  # INTERNALDATE
     raw_digest = models.CharField(max_length=64, db_index=True)
@@ -131,7 +132,11 @@ class MessagePlace(models.Model):
     class Meta:
         db_table = "message_places"
         constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="place_unique")]
-        indexes = [models.Index(fields=["folder", "-received_at", "-id"], name="place_newest")]
+        indexes = [
+            models.Index(fields=["folder", "-received_at", "-id"], name="place_newest"),
+            # Each run asks what people want fetched: without it, that walks over all that is stored.
+            models.Index(fields=["folder"], name="place_wanted", condition=models.Q(fetch_requested_at__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return f"UID {self.uid} of folder {self.folder_id}"

@@ -21,6 +21,7 @@ class FolderQuerySet(models.QuerySet["Folder"]):
         return (
             self.chosen()
             .filter(account__sync_enabled=True)
+            .filter(Q(sync_state=None) | Q(sync_state__stopped_at=None))
             .filter(Q(sync_state=None) | Q(sync_state__next_allowed_at=None) | Q(sync_state__next_allowed_at__lte=now))
             .filter(Q(account__imap__next_allowed_at=None) | Q(account__imap__next_allowed_at__lte=now))
         )
@@ -36,6 +37,10 @@ class Folder(models.Model):
     selectable = models.BooleanField(default=True)
     sync_enabled = models.BooleanField("synced", default=False)
     gone_at = models.DateTimeField(null=True, blank=True)
+    is_subscribed = models.BooleanField(null=True)  # None: the server was not asked, or does not say
+    # Gmail's labels look like folders (X-GM-EXT-1): what carries this one lies in All Mail, and is fetched there.
+    is_label = models.BooleanField(default=False)
+    mailbox_id = models.CharField(max_length=255, blank=True)  # RFC 8474, 4: stays when the folder is renamed
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = FolderQuerySet.as_manager()
@@ -64,6 +69,17 @@ class SyncState(models.Model):
     exists = models.BigIntegerField(null=True)
     # When all UIDs and flags were last compared with the server's.
     compared_at = models.DateTimeField(null=True)
+    # When flags and expunges were last followed.
+    followed_at = models.DateTimeField(null=True)
+    # Runs in a row that met another UIDVALIDITY; too many stop the folder until a person lets it go on.
+    renumbered_count = models.PositiveSmallIntegerField(default=0)
+    stopped_at = models.DateTimeField(null=True)
+    # The UIDVALIDITY before the last change, until its places are found again or dropped.
+    former_uidvalidity = models.BigIntegerField(null=True)
+    # Places of an earlier UIDVALIDITY may be left: true until a walk to the folder's end has settled them.
+    former_places = models.BooleanField(default=True)
+    # How far up the new UIDs were looked at for messages that are here already; None when there is nothing to look for.
+    surveyed_uid = models.BigIntegerField(null=True)
     # UID -> how often a batch that begins with it was begun, and neither stored nor refused in words.
     begun = models.JSONField(default=dict, blank=True)
     # More waits on the server than the last run fetched: due again at once.
@@ -83,6 +99,24 @@ class SyncState(models.Model):
 
     def __str__(self) -> str:
         return f"sync state of folder {self.folder_id}"
+
+
+class SurveyedUid(models.Model):
+    """A message under a new UIDVALIDITY that looks, by date and size, like one we hold. Kept until it is settled."""
+
+    folder = models.ForeignKey(Folder, models.CASCADE, related_name="+")
+    uidvalidity = models.BigIntegerField()
+    uid = models.BigIntegerField()
+    received_at = models.DateTimeField()  # INTERNALDATE
+    size = models.BigIntegerField()  # RFC822.SIZE
+
+    class Meta:
+        db_table = "surveyed_uids"
+        constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="surveyed_uid_unique")]
+        indexes = [models.Index(fields=["folder", "received_at", "size"], name="surveyed_by_date")]
+
+    def __str__(self) -> str:
+        return f"UID {self.uid} of folder {self.folder_id}"
 
 
 class QuarantineQuerySet(models.QuerySet["Quarantine"]):
