@@ -1,10 +1,11 @@
 # make run     the site and its workers          make test       the suite, on SQLite and on PostgreSQL
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
 # make setup   only the virtual environment      make lint       ruff and mypy
+# make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup run demo test test-long lint servers
+.PHONY: setup run demo test test-long lint servers bench bench-sync bench-outbox bench-servers
 
 setup: .venv/installed
 
@@ -42,3 +43,12 @@ lint: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+
+# The peers and limits of the figures; each suite is one word of `python -m benchmarks`.
+bench: bench-sync bench-outbox
+
+bench-servers: .venv/installed-dev
+	@sh scripts/install-servers dovecot isync smtp-sink
+
+bench-sync bench-outbox: bench-%: bench-servers
+	$(BIN)/python -m benchmarks $*

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "max_connections": "200",
 }
@@ -31,11 +29,14 @@ def _newest_binaries() -> Path:
 
 
 class Postgres:
-    """`folder` must be empty and is removed by whoever made it. The password is empty, the address is loopback."""
+    """`folder` must be empty and is removed by whoever made it. The password is empty, the address is loopback.
 
-    def __init__(self, folder: Path) -> None:
+    `is_durable` waits for the disk at each commit, as production does; tests need not.
+    """
+
+    def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
         self.binaries = _newest_binaries()
-        self.folder = folder
+        self.folder, self.is_durable = folder, is_durable
         self.port = free_ports(1)[0]
         self.user = "postgres"
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +67,8 @@ class Postgres:
         )
         if made.returncode:
             raise RuntimeError(f"initdb: {made.stdout}{made.stderr}")
-        options = [part for name, value in SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        chosen = SETTINGS if self.is_durable else SETTINGS | NOT_DURABLE
+        options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         command = [str(self.binaries / "postgres"), "-D", str(cluster), "-p", str(self.port), "-k", str(self.folder)]
         with (self.folder / "postgres.log").open("wb") as log:
             self._process = subprocess.Popen(

@@ -1,0 +1,35 @@
+"""python -m benchmarks [sync] [outbox]: take the figures. BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses.
+
+BENCH_DATABASE=postgres takes them with PostgreSQL. Exit status 1 when a figure is void: the job was not done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+
+from benchmarks import frame, sync, table
+from benchmarks.frame import Figure, Options
+from benchmarks.machine import keep_to_two_cores
+
+SUITES = {"sync": (sync.Context, sync.BENCHES)}
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in SUITES]:
+        sys.exit(f"There is no suite {', '.join(unknown)}; there are {', '.join(SUITES)}.")
+    options = Options(float(os.environ.get("BENCH_SCALE") or 1), os.environ.get("BENCH_DATABASE") or "sqlite")
+    keep_to_two_cores()
+    figures: list[Figure] = []
+    for name in names or list(SUITES):
+        make_context, benches = SUITES[name]
+        benches = frame.chosen(benches, os.environ.get("ONLY", ""))
+        with ExitStack() as stack:
+            figures += frame.run(name, benches, make_context(options, stack), options)
+    print("\n" + table.markdown(frame.results_path(options)))
+    return 1 if any(figure.void for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Run inside an installation, by Site.inside(): rows to send, the moment they are due, and what became of them."""

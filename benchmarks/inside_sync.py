@@ -1,0 +1,121 @@
+"""Run inside an installation, by Site.inside(): accounts, one sync, a tick, and what is stored and found."""
+
+from __future__ import annotations
+
+import time
+from mailbox import rawstore, tasks
+from mailbox.accounts import TransportFields, create_account
+from mailbox.models import Account, Folder, MessagePlace, SyncState, Transport, WorkerHeartbeat
+from mailbox.runner import SyncRunnerConfig, jobs_of, run_sync
+from mailbox.search import search
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+LOOK_EVERY = 0.05
+
+
+def make_account(
+    email: str, imap_port: int, smtp_port: int, password: str, ca_pem: str, sync_enabled: bool = True
+) -> int:
+    """Add an account as the page and the command do; INBOX is chosen."""
+    account = create_account(
+        email,
+        TransportFields("localhost", imap_port, email, "tls", password),
+        TransportFields("localhost", smtp_port, email, "starttls", password),
+        ca_certificate=ca_pem,
+        sync_enabled=sync_enabled,
+    )
+    return account.pk
+
+
+def set_imap_port(port: int) -> None:
+    Transport.objects.filter(kind=Transport.Kind.IMAP).update(port=port)
+
+
+def wait_for_workers(pid: int, seconds: float = 60) -> None:
+    """Until a worker of the cluster with this pid has run its first task."""
+    end = time.monotonic() + seconds
+    while not WorkerHeartbeat.objects.filter(cluster_pid__gte=pid).exists():
+        if time.monotonic() > end:
+            raise TimeoutError("The workers did not start.")
+        time.sleep(LOOK_EVERY)
+
+
+def places(email: str) -> list[tuple[str, int, str]]:
+    """What is stored of an account: folder, UID, SHA-256 of the bytes, which are read and digested again."""
+    rows = MessagePlace.objects.present().filter(folder__account__email=email, is_complete=True)
+    found = list(rows.values_list("folder__name", "uid", "raw_digest"))
+    for digest in {digest for _, _, digest in found}:
+        rawstore.open_raw(digest)  # raises when the bytes are not those
+    return found
+
+
+def found(words: list[str]) -> list[int]:
+    """How many messages each search finds, at most 500."""
+    user, _ = User.objects.get_or_create(username="bench", defaults={"is_superuser": True})
+    return [len(search(user, word, limit=500).rows) for word in words]
+
+
+def sync_once(account_id: int) -> float:
+    """Seconds of one round over the account's chosen folders."""
+    begin = time.monotonic()
+    run = run_sync(jobs_of(account_id), SyncRunnerConfig.from_settings(time_budget_seconds=0))
+    seconds = time.monotonic() - begin
+    if run.failed or run.attempted != 1:
+        raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
+    return seconds
+
+
+def sync_all(account_id: int) -> float:
+    """Seconds until nothing is left of the account."""
+    begin = time.monotonic()
+    run = run_sync(jobs_of(account_id), SyncRunnerConfig.from_settings(time_budget_seconds=None))
+    if run.failed:
+        raise RuntimeError(f"The sync failed: {list(run.folders.values_list('error', flat=True))}")
+    return time.monotonic() - begin
+
+
+def stored_count(account_id: int) -> int:
+    return MessagePlace.objects.present().filter(folder__account_id=account_id).count()
+
+
+def click_and_wait(wanted: dict[str, int], seconds: float) -> float:
+    """Press "Sync now" for each account and return the seconds until all of their messages are stored.
+
+    `wanted`: the number of messages by account id. The workers run elsewhere.
+    """
+    left = {int(account_id): count for account_id, count in wanted.items()}
+    begin = time.monotonic()
+    for account_id in left:
+        tasks.queue_sync(account_id, None)
+    while left:
+        if time.monotonic() - begin > seconds:
+            raise TimeoutError(f"After {seconds} s messages were missing of the accounts {list(left)}.")
+        time.sleep(LOOK_EVERY)
+        left = {account_id: count for account_id, count in left.items() if not _has(account_id, count)}
+    return time.monotonic() - begin
+
+
+def _has(account_id: int, count: int) -> bool:
+    state = SyncState.objects.filter(account_id=account_id, folder__name="INBOX").first()
+    return state is not None and not state.more_waiting and stored_count(account_id) >= count
+
+
+def make_accounts(emails: list[str], **fields: object) -> list[int]:
+    return [make_account(email, **fields) for email in emails]  # type: ignore[arg-type]
+
+
+def tick() -> float:
+    """Seconds of the scheduler's task when every account is due."""
+    begin, now = time.monotonic(), timezone.now()
+    tasks.sync_tick()
+    seconds = time.monotonic() - begin
+    looked_at = SyncState.objects.filter(last_success_at__gte=now).count()
+    if looked_at != (due := Folder.objects.due(now).count()):
+        raise RuntimeError(f"The tick looked at {looked_at} of {due} folders.")
+    return seconds
+
+
+def account_ids() -> list[int]:
+    return list(Account.objects.order_by("pk").values_list("pk", flat=True))

@@ -1,0 +1,109 @@
+"""`make bench-sync`: fetching mail beside isync's mbsync and bare imaplib, on one Dovecot over TLS."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks import mails
+from benchmarks.frame import RESULTS_FOLDER, Bench, Figure, Options, Void, alternate, at_most, spread
+from benchmarks.mbsync import Mbsync
+from benchmarks.servers import Place, fill, places, running_dovecot
+from benchmarks.site import Site, Sites, account_fields
+from tests.servers.dovecot import Dovecot
+from tests.servers.postgres import Postgres
+
+MESSAGES = 10_000
+
+
+class Context:
+    """The servers and mailboxes that the benches of one run share, made when first asked for."""
+
+    def __init__(self, options: Options, stack: ExitStack) -> None:
+        self.options, self.stack = options, stack
+        RESULTS_FOLDER.mkdir(parents=True, exist_ok=True)
+        # Below the project: our files and mbsync's on one filesystem.
+        self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=RESULTS_FOLDER)))
+        self._mailboxes: dict[tuple[str, int], set[Place]] = {}
+        self._peers = 0
+
+    @cached_property
+    def server(self) -> Dovecot:
+        return self.stack.enter_context(running_dovecot())
+
+    @cached_property
+    def sites(self) -> Sites:
+        if self.options.database == "sqlite":
+            return Sites(self.folder)
+        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="prx-bench-pg-"))
+        postgres = Postgres(Path(folder), is_durable=True)
+        self.stack.callback(postgres.stop)
+        return Sites(self.folder, postgres.start().url)
+
+    def mailbox(self, user: str, count: int) -> set[Place]:
+        """A mailbox with so many mails, filled at the first call."""
+        if (user, count) not in self._mailboxes:
+            fill(self.server, user, mails.mails(count, seed=user))
+            self._mailboxes[user, count] = places(self.server, user)
+            if len(self._mailboxes[user, count]) != count:
+                raise Void(f"Dovecot has {len(self._mailboxes[user, count])} of {count} mails")
+        return self._mailboxes[user, count]
+
+    def mbsync(self, user: str, port: int | None = None) -> Mbsync:
+        self._peers += 1
+        server = self.server
+        folder = self.folder / f"mbsync-{self._peers}"
+        return Mbsync(folder, server.ca_pem, port or server.imap_port, user, server.password)
+
+
+def check(site: Site, user: str, wanted: set[Place]) -> None:
+    """All of it, byte by byte, and searchable, or the figure is void."""
+    with site.inside() as inside:
+        stored = {(folder, uid, digest) for folder, uid, digest in inside.call("places", email=user)}
+        if stored != wanted:
+            raise Void(f"{len(wanted - stored)} messages are missing and {len(stored - wanted)} are not the server's")
+        count = len(wanted)
+        words = [mails.mark(number) for number in sorted({0, count // 3, count // 2, count - 1})]
+        if (found := inside.call("found", words=words)) != [1] * len(words):
+            raise Void(f"a search for words of {words} finds {found} messages")
+
+
+# --- First sync -------------------------------------------------------------------------------------------------
+def first_by_command(context: Context, user: str, wanted: set[Place], port: int | None = None) -> float:
+    site = context.sites.make()
+    with site.inside() as inside:
+        inside.call("make_account", **account_fields(context.server, user, port))
+    seconds = site.manage("sync", "--all")
+    check(site, user, wanted)
+    site.remove()
+    return seconds
+
+
+def first_by_mbsync(context: Context, user: str, wanted: set[Place], port: int | None = None) -> float:
+    peer = context.mbsync(user, port)
+    seconds = peer.run()
+    peer.check(wanted)
+    return seconds
+
+
+def first(context: Context, figure: Figure) -> None:
+    count, user = context.options.amount(MESSAGES), "first@example.test"
+    wanted = context.mailbox(user, count)
+    pair = alternate(
+        context.options.rounds(3),
+        lambda: first_by_command(context, user, wanted),
+        lambda: first_by_mbsync(context, user, wanted),
+    )
+    figure.notes = f"{count / pair.our_median:,.0f} messages/s; ours {spread(pair.ours)}, mbsync {spread(pair.peer)}"
+    pair.fill(figure)
+
+
+BENCHES = [
+    Bench(
+        "first",
+        first,
+        (Figure("first", "first sync of 10,000 messages, 258 MB, parsed and searchable", "mbsync", at_most(1.0)),),
+    ),
+]
