@@ -52,8 +52,7 @@ def _tells_more(above: bytes, below: bytes) -> bool:
     return bool(found & _TELLING - seen)
 
 
-def header_block(raw: bytes) -> bytes:
-    """The header with the blank line below it, of a message that `readable` returned."""
-    sound = _SOUND.match(raw)
-    end = sound.end() if sound else 0
-    return raw[:end] + b"\r\n"
+def end_of(raw: bytes, start: int, end: int) -> int:
+    """Where the header that goes on at `start` ends: at the first line that is no part of one, or at `end`."""
+    sound = _SOUND.match(raw, start, end)
+    return sound.end() if sound else start

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from mailbox import mime_text, mime_tree
 from mailbox.mime_tree import Part
 
-MAX_PARTS = 10_000
 # Characters of all parts' headers that are read with care. Behind them only the first of each field is: a message of
 # thousands of parts with thousands of parameters each must not cost minutes.
 MAX_HEADERS = 4_000_000
@@ -35,10 +34,10 @@ def layout_of(root: Part) -> Layout:
     named_text: Part | None = None
     spent = 0
     for count, part in enumerate(mime_tree.leaves(root)):
-        if count >= MAX_PARTS:
+        if count >= mime_tree.MAX_PARTS:
             defects.append("TooManyParts")
             break
-        spent += sum(min(len(value), mime_tree.MAX_MIME_HEADER) for _name, value in part.raw_items())
+        spent += sum(min(len(value), mime_tree.MAX_MIME_HEADER) for _name, value in part.fields)
         if spent > MAX_HEADERS and part is not root:
             part.longest_header = _SHORT_HEADER
             defects.append("TooMuchHeader")
@@ -65,7 +64,7 @@ def layout_of(root: Part) -> Layout:
 
 
 def disposition(part: Part) -> str:
-    return str(part.get("Content-Disposition", "")).split(";")[0].strip().lower()
+    return part.get("content-disposition").split(";")[0].strip().lower()
 
 
 def _may_be_body(part: Part) -> bool:
@@ -83,9 +82,9 @@ def _is_blank(part: Part) -> bool:
 
 
 def stated_filename(part: Part) -> str:
-    return part.parameter("Content-Disposition", "filename") or part.parameter("Content-Type", "name")
+    return part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
 
 
 def content_id_of(part: Part) -> str:
-    stated = mime_text.unfold(str(part.get("Content-ID", "")))
+    stated = mime_text.unfold(part.get("content-id"))
     return stated.removeprefix("<").removesuffix(">").strip()[:998]

@@ -7,19 +7,26 @@ This one is linear and raises nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from mailbox import mime_text
 from urllib.parse import unquote_to_bytes
 
 MAX_PARAMETERS = 64  # of one field; the rest is not read
+
+_MAX_REMEMBERED = 100  # characters: "text/plain; charset=utf-8" comes with every mail
 
 # From one semicolon to the next that is not within quotes; a quote that is never closed goes to the end.
 _PARAMETER = re.compile(r';((?:[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S)
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
 
 
-def parameters(field: str) -> dict[str, str]:
+def parameters(field: str) -> Mapping[str, str]:
     """Name, lower case -> value, unquoted and decoded. The first of a name wins, RFC 2231 forms before plain."""
+    return _remembered(field) if len(field) <= _MAX_REMEMBERED else _read(field)
+
+
+def _read(field: str) -> Mapping[str, str]:
     plain: dict[str, str] = {}
     whole: dict[str, str] = {}
     sections: dict[str, dict[int, tuple[str, bool]]] = {}
@@ -32,6 +39,9 @@ def parameters(field: str) -> dict[str, str]:
             plain.setdefault(name, mime_text.decode_words(value))
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
     return plain | {name: value for name, value in (joined | whole).items() if value}
+
+
+_remembered = lru_cache(maxsize=1000)(_read)
 
 
 def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:

@@ -7,6 +7,8 @@ import codecs
 import html
 import re
 import unicodedata
+from functools import lru_cache
+from mailbox import mime_transfer
 
 # What the label says is often the small brother of what was written: the larger set decodes both.
 # WHATWG Encoding, "names and labels", is the source for most of these.
@@ -47,8 +49,10 @@ _LABELS = {
 }
 # Text codecs of Python's own that no mail is written in, some of them slow or escaping: treated as unknown.
 _NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
+_ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # utf-7 writes them
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These write letters backwards, also those behind them: no language needs them, names are forged with them.
@@ -62,9 +66,12 @@ _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})"""
 
 def storable(text: str) -> str:
     """The text with what a database cannot hold, NUL and lone surrogates, as U+FFFD."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd")
     return _UNSTORABLE.sub("\ufffd", text)
 
 
+@lru_cache(maxsize=500)
 def codec_for(label: str) -> str | None:
     """The Python codec to read mail with that calls itself `label`, or None when there is no such charset."""
     name = label.strip().strip("\"'").lower().split("*")[0]
@@ -89,6 +96,8 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         if octets.startswith(mark):
             return _decoded(octets, codec, "replace") or "", True
     codec_name = codec_for(label) if label else "utf-8"
+    if codec_name in _ASCII_AND_MORE and octets.isascii() and b"\x1b" not in octets:  # most mail
+        return octets.decode("ascii"), True
     if codec_name == "cp1252" and not octets.isascii() and (text := _decoded(octets, "utf-8", "strict")) is not None:
         return text, False  # UTF-8 under the oldest label of all, a common lie
     if codec_name == "utf-8" and b"\x1b$" in octets[:2000]:  # ISO-2022-JP without its label is all ASCII
@@ -116,7 +125,7 @@ def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
         text = octets.decode(codec, errors)
     except (LookupError, UnicodeError, ValueError):
         return None
-    return None if errors == "strict" and re.search("[\ud800-\udfff]", text) else text
+    return None if errors == "strict" and _SURROGATE.search(text) else text
 
 
 def html_charset(octets: bytes) -> str:
@@ -138,6 +147,8 @@ def header_text(value: str) -> str:
 
 def unfold(value: str) -> str:
     """One line: RFC 5322 folds and what else is a control character become one space, NUL U+FFFD."""
+    if value.isascii() and value.isprintable():
+        return value.strip()
     return storable(_OVERRIDES.sub("", _CONTROLS.sub(" ", _FOLD.sub(" ", value))).strip())
 
 
@@ -171,7 +182,7 @@ def decode_words(value: str) -> str:
 def _word_octets(encoding: str, text: str) -> bytes:
     octets = text.encode("utf-8", "surrogateescape")
     if encoding in "bB":
-        return decode_base64(octets)[0]
+        return mime_transfer.decode_base64(octets)[0]
     return binascii.a2b_qp(octets.replace(b"\n", b" "), header=True)
 
 
@@ -186,17 +197,6 @@ def normal_words(value: str) -> str:
         return f"=?utf-8?B?{binascii.b2a_base64(text.encode(), newline=False).decode()}?="
 
     return re.sub(f"(?:{_WORD.pattern})+", rewritten, value)
-
-
-def decode_base64(octets: bytes) -> tuple[bytes, bool]:
-    """Base64 (RFC 2045) as far as it can be read, and whether it was sound."""
-    try:
-        return binascii.a2b_base64(octets), True
-    except binascii.Error:
-        letters = re.sub(rb"[^A-Za-z0-9+/]", b"", octets)
-    if len(letters) % 4 == 1:
-        letters = letters[:-1]
-    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)), False
 
 
 def unwrap_flowed(text: str, *, delete_space: bool) -> str:

@@ -75,8 +75,13 @@ def words(text: str, limit: int = 1_000_000) -> list[str]:
         text = unicodedata.normalize("NFC", text)
     folded = text.translate(_FOLDING)
     if folded.isascii():  # most mail; str.split() is as fast as it gets
-        return [chunk if len(chunk) <= MAX_WORD else chunk[:MAX_WORD] for chunk in folded.split()[:limit]]
-    found: list[str] = []
+        found = folded.split()
+        if len(found) > limit:
+            del found[limit:]
+        if found and max(map(len, found)) > MAX_WORD:
+            found = [chunk[:MAX_WORD] for chunk in found]
+        return found
+    found = []
     for chunk in folded.split():
         if chunk.isascii():
             found.append(chunk[:MAX_WORD])
