@@ -124,7 +124,9 @@ def _part(content_type: str, content: bytes, encoding: str, disposition: str = "
 
 def _wrapped(text: str) -> str:
     """Lines of at most some 76 characters."""
-    lines, line, length = [], [], 0
+    lines: list[str] = []
+    line: list[str] = []
+    length = 0
     for word in text.split(" "):
         if length + len(word) > 75:
             lines.append(" ".join(line))
@@ -163,7 +165,7 @@ def _alternative(paragraphs: list[str], number: int) -> bytes:
 
 
 def _mixed(body: bytes, chance: Random, number: int) -> bytes:
-    pdf = b"%PDF-1.4\n" + chance.randbytes(chance.randint(62_000, 147_000))  # up to 200 kB once encoded
+    pdf = b"%PDF-1.4\n" + chance.randbytes(chance.randint(52_000, 147_000))  # up to 200 kB once encoded
     name = f'attachment; filename="report-{number}.pdf"'
     return _multipart(
         "mixed", f"mix-{number}", [body, _part("application/pdf", base64.encodebytes(pdf), "base64", name)]

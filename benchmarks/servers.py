@@ -68,9 +68,9 @@ def _batches(mails: Iterable[tuple[bytes, datetime]]) -> Iterator[list[tuple[byt
 def _append(imap: imaplib.IMAP4, folder: str, batch: list[tuple[bytes, datetime]]) -> None:
     """One APPEND of many, with literals that wait for nobody (RFC 7888, LITERAL+)."""
     words = [b" %s {%d+}\r\n%s" % (imaplib.Time2Internaldate(when).encode(), len(raw), raw) for raw, when in batch]
-    tag = imap._new_tag()  # type: ignore[attr-defined]
+    tag = imap._new_tag()
     imap.send(b"%s APPEND %s%s\r\n" % (tag, folder.encode(), b"".join(words)))
-    status, answer = imap._command_complete("APPEND", tag)  # type: ignore[attr-defined]
+    status, answer = imap._command_complete("APPEND", tag)
     if status != "OK":
         raise RuntimeError(f"APPEND: {answer}")
 
