@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from mailbox import mime, places, rawstore
+from mailbox import conversations, mime, places, rawstore
 from mailbox.identity import Identity, same_mail
 from mailbox.imap_fetch import FetchedMessage
 from mailbox.mime import ParsedMessage
@@ -147,6 +147,7 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
     Attachment.objects.bulk_create(rows, batch_size=100)
     written = [*decision.new, *(message for _, message in decision.completed.values())]
     index_messages(written, decision.index_texts)
+    conversations.link(decision.new)
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
     Quarantine.objects.open().filter(

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from mailbox import mime, rawstore
+from mailbox import conversations, mime, rawstore
 from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
 from typing import Any
 
@@ -70,6 +70,7 @@ def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime |
     values |= {"variant": same.count(), "received_at": at, "size": len(raw), "raw_digest": digest}
     values |= {"has_attachments": bool(parsed.attachments)}
     message = Message.objects.create(account=account, **(values | fields))
+    conversations.link([message])
     MessagePlace.objects.create(
         message=message,
         folder=folder_of(account, folder),
