@@ -21,8 +21,6 @@ FRAME_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
-# When a person asked for the remote images of this one mail.
-FRAME_CSP_REMOTE = FRAME_CSP.replace("img-src data:", "img-src data: https: http:")
 
 MAX_HTML = 2_000_000  # characters; the rest is cut with a note
 MAX_TAGS = 25_000  # likewise: markup this dense takes a second
@@ -92,21 +90,27 @@ img[src="{PLACEHOLDER}"][width="0"], img[src="{PLACEHOLDER}"][height="0"] {{ dis
 
 @dataclass(frozen=True)
 class SafeHtml:
-    """A complete HTML document for a URL of its own, and how many remote images it does not show."""
+    """A complete HTML document for a URL of its own, and how many remote images it does not show.
+
+    `remote_addresses` are those of all remote images, shown or not, each once and absolute.
+    """
 
     html: str
     blocked_images: int
+    remote_addresses: tuple[str, ...] = ()
 
 
-def safe_html(html: str, inline: dict[str, tuple[str, bytes]], *, load_remote: bool = False) -> SafeHtml:
+def safe_html(
+    html: str, inline: Mapping[str, tuple[str, bytes]], remote: Mapping[str, tuple[str, bytes]] | None = None
+) -> SafeHtml:
     """The mail's HTML made harmless, as a standalone document to be served with FRAME_CSP.
 
-    `inline` is mime.inline_images(); its raster images take the place of their cid: addresses. With `load_remote`
-    remote images keep their address, and FRAME_CSP_REMOTE lets them load.
+    `inline` is mime.inline_images(); its raster images take the place of their cid: addresses, and those of `remote`
+    (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
     """
     html, note = _cut(html)
     background = _body_background(html)
-    attributes = _AttributeFilter(inline, load_remote)
+    attributes = _AttributeFilter(inline, remote or {})
     body = nh3.clean(
         bounded(html, TAGS | {"body"}, UNSHOWN),
         tags=set(TAGS),
@@ -119,7 +123,11 @@ def safe_html(html: str, inline: dict[str, tuple[str, bytes]], *, load_remote: b
         url_schemes={"http", "https", "mailto", "cid", "data"},
         url_relative="pass_through",  # the filter sees them, and lets none through
     )
-    return SafeHtml(html=_document(body + note, background), blocked_images=attributes.blocked_images)
+    return SafeHtml(
+        html=_document(body + note, background),
+        blocked_images=attributes.blocked_images,
+        remote_addresses=tuple(attributes.remote_addresses),
+    )
 
 
 _CUT_NOTE = '<p class="note">This message is very long: the rest of it is not shown here. Its source has all of it.</p>'
@@ -208,8 +216,9 @@ class _AttributeFilter:
     """Called by Ammonia for each attribute that it lets through; None drops it."""
 
     inline: Mapping[str, tuple[str, bytes]]
-    load_remote: bool
+    remote: Mapping[str, tuple[str, bytes]]
     blocked_images: int = 0
+    remote_addresses: dict[str, None] = field(default_factory=dict)
     image_bytes: int = 0
     _shown: dict[str, str] = field(default_factory=dict)
 
@@ -228,24 +237,26 @@ class _AttributeFilter:
 
     def _source(self, address: str) -> str | None:
         if address[:4].lower() == "cid:":
-            return self._inline_image(unquote(address[4:]))
+            return self._once(unquote(address[4:]), self.inline)
         if address[:5].lower() == "data:":
             return self._data_image(address)
         if not _REMOTE.match(address):
             return None
-        if self.load_remote:
-            absolute = f"https:{address}" if address[0] in "/\\" else address
-            return absolute.replace("\\", "/")
-        self.blocked_images += 1
-        return PLACEHOLDER
+        absolute = (f"https:{address}" if address[0] in "/\\" else address).replace("\\", "/")
+        self.remote_addresses[absolute] = None
+        shown = self._once(absolute, self.remote)
+        if shown is None:
+            self.blocked_images += 1
+        return shown or PLACEHOLDER
 
-    def _inline_image(self, content_id: str) -> str | None:
-        if content_id in self._shown:
-            return self._shown[content_id]
-        content_type, octets = self.inline.get(content_id, ("", b""))
+    def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
+        """The image of this content id or address as data:, encoded once however often it is shown."""
+        if name in self._shown:
+            return self._shown[name]
+        content_type, octets = images.get(name, ("", b""))
         shown = self._as_data(content_type, octets)
         if shown is not None:
-            self._shown[content_id] = shown
+            self._shown[name] = shown
         return shown
 
     def _data_image(self, address: str) -> str | None:
