@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from outbox import clicks, creation, delivery, tasks
+from outbox import clicks, creation, delivery, tasks, timing
 from outbox.compose import Request
 from outbox.creation import Wanted
 from outbox.errors import Code, OutboxError
@@ -120,8 +120,13 @@ def queue(
     user: User | None = None,
     in_reply_to_message_id: str | None = None,
     parent_pk: int | None = None,
+    send_at: datetime | None = None,
+    undo_seconds: int = 0,
 ) -> ApiResponse:
-    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's."""
+    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's.
+
+    It does not go out before `send_at` (aware), nor while it may be undone.
+    """
     wanted = Wanted(
         Request(to, subject, body_text, cc, bcc, body_html),
         _files(attachment, attachments),
@@ -130,11 +135,13 @@ def queue(
         in_reply_to_message_id,
         parent_pk,
         user,
+        send_at,
+        undo_seconds,
     )
 
     def write() -> ApiResponse:
         row = OutboxMessage.objects.get(pk=creation.create(account_id, wanted, now=timezone.now()))
-        if row.status == Status.PENDING:
+        if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
             tasks.queue_delivery(account_id)
         return ApiResponse(True, result_of(row))
 
@@ -156,11 +163,16 @@ def retry_outbox(
     return _answered(act, outbox_id)
 
 
-def request_retry(outbox_id: int, *, user: User | None, now_anyway: bool = False) -> ApiResponse:
+def request_retry(
+    outbox_id: int, failure_mode: str | None = None, *, user: User | None, now_anyway: bool = False
+) -> ApiResponse:
     """The browser's retry: the same rules, the row is due at once, a worker delivers."""
 
     def act() -> ApiResponse:
-        row = clicks.ask_retry(outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway)
+        creation.check_drill(failure_mode, user)
+        row = clicks.ask_retry(
+            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
+        )
         tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
@@ -193,6 +205,28 @@ def cancel(outbox_id: int, *, user: User | None) -> ApiResponse:
 
     def act() -> ApiResponse:
         clicks.cancel(outbox_id, user=user, now=timezone.now())
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None) -> ApiResponse:
+    """Another time for a mail that was not tried yet; None sends it now."""
+
+    def act() -> ApiResponse:
+        row = timing.reschedule(outbox_id, send_at, user=user, now=timezone.now())
+        if row.next_attempt_at <= timezone.now():
+            tasks.queue_delivery(row.account_id)
+        return _standing(outbox_id)
+
+    return _answered(act, outbox_id)
+
+
+def undo(outbox_id: int, *, user: User | None) -> ApiResponse:
+    """Take back a mail within its undo window: it is cancelled, and nothing was sent."""
+
+    def act() -> ApiResponse:
+        timing.undo(outbox_id, user=user, now=timezone.now())
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)

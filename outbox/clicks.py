@@ -12,13 +12,18 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from outbox.errors import FeatureDisabled, ValidationFailed
-from outbox.models import OutboxMessage, OutboxRecipient, SendingSwitch
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
+from outbox.redating import redated
 from outbox.retry import is_transient_code
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+CANNOT_TAKE_BACK = (
+    "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
+)
 CHANGED_MEANWHILE = "The row changed at this very moment: reload and look again."
 
 
@@ -71,7 +76,10 @@ def ask_retry(
     check_retry(row, now, now_anyway=now_anyway)
     check_sending(row.account)
     verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
-    _make_due(_as_seen(row), row, verb, user, now, failure_mode)
+    digest = row.mime_digest
+    if row.send_at and row.send_at > now and not row.attempts.exists():
+        digest = redated(row, now)  # written down before the row that refers to it
+    _make_due(_as_seen(row), row, verb, user, now, failure_mode, digest)
     return row
 
 
@@ -81,7 +89,7 @@ def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMess
     if row.hold != Hold.UNCERTAIN:
         raise ValidationFailed("Only a mail whose outcome is unknown is sent again; this one can be retried.")
     check_sending(row.account)
-    _make_due(_as_seen(row), row, "send_again", user, now, "")
+    _make_due(_as_seen(row), row, "send_again", user, now)
     return row
 
 
@@ -91,11 +99,18 @@ def _as_seen(row: OutboxMessage) -> OutboxQuerySet:
 
 
 def _make_due(
-    seen: OutboxQuerySet, row: OutboxMessage, verb: str, user: User | None, now: datetime, failure_mode: str
+    seen: OutboxQuerySet,
+    row: OutboxMessage,
+    verb: str,
+    user: User | None,
+    now: datetime,
+    failure_mode: str = "",
+    mime_digest: str = "",
 ) -> None:
     with transaction.atomic():
         due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
-        if seen.update(**due, updated_at=now) != 1:
+        due |= {"send_at": None, "undo_until": None, "mime_digest": mime_digest or row.mime_digest}
+        if seen.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
             raise ValidationFailed(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:
             # A person says that what was refused for good may be tried again.
@@ -110,9 +125,11 @@ def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage
     """Cancel for good what is not being sent; raises ValidationFailed."""
     row = find_row(outbox_id)
     with transaction.atomic():
-        free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE)
+        free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE).exclude(hold=Hold.UNCERTAIN)
         if free.update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
             row.refresh_from_db()
+            if row.hold == Hold.UNCERTAIN:
+                raise ValidationFailed(CANNOT_TAKE_BACK)
             raise ValidationFailed(f"It is too late to cancel: the mail is {row.get_status_display()}.")
         record(row, "cancel", user, now)
     return row
@@ -128,29 +145,50 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxM
         raise ValidationFailed("Only a mail whose outcome is unknown can be marked as sent.")
     attempt = row.attempts.order_by("-number").first()
     with transaction.atomic():
-        # The row before its recipients, in finalize's order: the other way round the two would block each other.
-        if _as_seen(row).update(updated_at=now) != 1:
+        if not _settle_as_sent(_as_seen(row), row, attempt, now):
             raise ValidationFailed(CHANGED_MEANWHILE)
-        waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
-        waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
-        codes = list(
-            row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", flat=True)
-        )
-        changes: dict[str, Any] = {
-            "data_at": None,
-            "updated_at": now,
-            "provider_message_id": attempt.message_id if attempt else None,
-        }
-        if not codes:
-            changes |= {"status": Status.SENT, "hold": "", "sent_at": now, "error": "", "error_code": ""}
-        elif any(code is None or is_transient_code(code) for code in codes):
-            changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
-        else:
-            changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}
-        _as_seen(row).update(**changes)
         record(row, "mark_as_sent", user, now)
     return row
 
 
-def record(row: OutboxMessage, verb: str, user: User | None, now: datetime) -> None:
-    AuditEntry.objects.create(at=now, user=user, account_id=row.account_id, verb=verb, target=f"outbox:{row.pk}")
+def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bool:
+    """The mail of this attempt lies in the account's Sent folder, so it went out; False when the question is no longer
+    open: a person chose meanwhile, or the attempt itself had an answer."""
+    row = find_row(attempt.outbox_id)
+    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), number__gt=attempt.number)
+    seen = OutboxMessage.objects.filter(~Exists(later), pk=row.pk, status=Status.FAILED, hold=Hold.UNCERTAIN)
+    with transaction.atomic():
+        if not _settle_as_sent(seen, row, attempt, now):
+            return False
+        record(row, "found_in_sent", None, now, folder)
+    return True
+
+
+def _settle_as_sent(seen: OutboxQuerySet, row: OutboxMessage, attempt: DeliveryAttempt | None, now: datetime) -> bool:
+    """Within a transaction. Recipients that the server had refused before DATA still lack the mail: then the row goes
+    on with those. False when the row is no longer as `seen`."""
+    # The row before its recipients, in finalize's order: the other way round the two would block each other.
+    if seen.update(updated_at=now) != 1:
+        return False
+    waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
+    waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
+    codes = list(row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", flat=True))
+    changes: dict[str, Any] = {
+        "data_at": None,
+        "updated_at": now,
+        "provider_message_id": attempt.message_id if attempt else None,
+    }
+    if not codes:
+        changes |= {"status": Status.SENT, "hold": "", "sent_at": now, "error": "", "error_code": ""}
+    elif any(code is None or is_transient_code(code) for code in codes):
+        changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
+    else:
+        changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}
+    OutboxMessage.objects.filter(pk=row.pk).update(**changes)
+    return True
+
+
+def record(row: OutboxMessage, verb: str, user: User | None, now: datetime, detail: str = "") -> None:
+    AuditEntry.objects.create(
+        at=now, user=user, account_id=row.account_id, verb=verb, target=f"outbox:{row.pk}", detail=detail[:500]
+    )

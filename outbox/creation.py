@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from mailbox import mime, rawstore
 from mailbox.errors import StorageError
 from mailbox.models import Account, AuditEntry, Message
@@ -13,11 +14,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
 
-from outbox import compose
+from outbox import compose, timing
 from outbox.addresses import Address, checked_spec
 from outbox.compose import Frozen, Parent, Request, Threading
 from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
-from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage, OutboxRecipient
+from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
 from outbox.policy import AttachmentContent, AttachmentInput, Store, read_attachments
 
 FAILURE_MODES = ("network", "provider")
@@ -34,6 +35,8 @@ class Wanted:
     in_reply_to_message_id: str | None = None
     parent_pk: int | None = None
     user: User | None = None
+    send_at: datetime | None = None
+    undo_seconds: int = 0  # held back so long
 
 
 def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
@@ -41,18 +44,20 @@ def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
     account = checked_account(account_id)
     check_drill(wanted.failure_mode, wanted.user)
     key = _checked_key(wanted.idempotency_key)
-    if key and (known := _row_of_key(account, key)):
+    files = read_attachments(wanted.attachments, AttachmentPolicy.current(), _store())
+    asked = request_digest(wanted, files) if key else None
+    if key and (known := _row_of_key(account, key, asked)):
         return known
+    times = _times(wanted, now)
     parent = _find_parent(account, wanted)
     request, threading = _answering(wanted.request, parent)
-    files = read_attachments(wanted.attachments, AttachmentPolicy.current(), _store())
     sender = Address(account.display_name, checked_spec("The account", account.email))
-    frozen = compose.freeze(request, sender, files, now=now, threading=threading)
+    frozen = compose.freeze(request, sender, files, now=times.send_at or now, threading=threading)
     try:
         digest = rawstore.save_batch([frozen.mime], now=now)[0]  # durable before the row that refers to it
-        return _insert(account, wanted, frozen, digest, parent, files, now)
+        return _insert(account, wanted, Made(frozen, digest, parent, files, times, asked), now)
     except IntegrityError:
-        if key and (known := _row_of_key(account, key)):  # the same key at the same instant: the other one won
+        if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
             return known
         raise
     except (StorageError, DatabaseError) as error:
@@ -85,8 +90,58 @@ def _checked_key(key: str | None) -> str | None:
     return key
 
 
-def _row_of_key(account: Account, key: str) -> int | None:
-    return OutboxMessage.objects.filter(account=account, idempotency_key=key).values_list("pk", flat=True).first()
+def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
+    """The row that was made under this key; raises ValidationFailed when that was another mail."""
+    rows = OutboxMessage.objects.filter(account=account, idempotency_key=key)
+    known = rows.values_list("pk", "request_digest").first()
+    if known is None:
+        return None
+    if known[1] and known[1] != asked:
+        raise ValidationFailed(
+            f"The idempotency key was used before, for another mail (outbox {known[0]}): a new mail needs a new key."
+        )
+    return known[0]
+
+
+def request_digest(wanted: Wanted, files: Sequence[AttachmentContent]) -> str:
+    """What was asked for, as a SHA-256: the same call has the same, wherever its attachments were taken from."""
+    request, send_at = wanted.request, wanted.send_at
+    words: list[object] = [_listed(request.to), _listed(request.cc), _listed(request.bcc)]
+    words += [request.subject, request.body_text, request.body_html, wanted.in_reply_to_message_id, wanted.parent_pk]
+    words.append(send_at.isoformat() if send_at else None)
+    words.append([(each.filename, each.content_type, rawstore.digest_of(each.content)) for each in files])
+    return rawstore.digest_of(json.dumps(words, default=str).encode("utf-8"))
+
+
+def _listed(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a new row may go out, and why not at once."""
+
+    next_attempt_at: datetime
+    send_at: datetime | None
+    undo_until: datetime | None
+
+
+def _times(wanted: Wanted, now: datetime) -> Times:
+    send_at = timing.checked_send_at(wanted.send_at, now)
+    undo_until = now + timedelta(seconds=wanted.undo_seconds) if wanted.undo_seconds > 0 else None
+    return Times(max(send_at or now, undo_until or now), send_at, undo_until)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything of a new row that is known before it is written."""
+
+    frozen: Frozen
+    digest: str
+    parent: Message | None
+    files: Sequence[AttachmentContent]
+    times: Times
+    asked: str | None
 
 
 def _store() -> Store:
@@ -130,15 +185,8 @@ def _answering(request: Request, message: Message | None) -> tuple[Request, Thre
 
 
 @transaction.atomic
-def _insert(
-    account: Account,
-    wanted: Wanted,
-    frozen: Frozen,
-    digest: str,
-    parent: Message | None,
-    files: Sequence[AttachmentContent],
-    now: datetime,
-) -> int:
+def _insert(account: Account, wanted: Wanted, made: Made, now: datetime) -> int:
+    frozen = made.frozen
     row = OutboxMessage.objects.create(
         account=account,
         to=frozen.to,
@@ -149,22 +197,27 @@ def _insert(
         body_html=frozen.body_html,
         in_reply_to=frozen.threading.in_reply_to,
         references_header=frozen.threading.references,
-        parent=parent,
+        parent=made.parent,
         mail_from=frozen.mail_from,
-        mime_digest=digest,
+        mime_digest=made.digest,
         mime_size=len(frozen.mime),
         needs_smtputf8=frozen.needs_smtputf8,
-        next_attempt_at=now,
+        next_attempt_at=made.times.next_attempt_at,
+        send_at=made.times.send_at,
+        undo_until=made.times.undo_until,
         requested_by=wanted.user,
         failure_mode=wanted.failure_mode or "",
         idempotency_key=wanted.idempotency_key,
+        request_digest=made.asked,
         created_by=wanted.user,
     )
     OutboxRecipient.objects.bulk_create(
         [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
     )
-    OutboxAttachment.objects.bulk_create(_attachment_rows(row, files))
-    verb = "reply" if parent else "send"
+    OutboxAttachment.objects.bulk_create(_attachment_rows(row, made.files))
+    if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
+        SentCopy.objects.create(outbox=row, next_try_at=now)
+    verb = "reply" if made.parent else "send"
     AuditEntry.objects.create(at=now, user=wanted.user, account=account, verb=verb, target=f"outbox:{row.pk}")
     return row.pk
 

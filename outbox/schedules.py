@@ -7,7 +7,12 @@ from typing import Any
 
 from django.utils import timezone
 
-SWEEPS = {"outbox: sweep on the minute": 0, "outbox: sweep on the half minute": 30}  # name -> second
+SWEEPS = {  # name -> what, and at which second
+    "outbox: sweep on the minute": ("outbox.tasks.sweep", 0),
+    "outbox: sweep on the half minute": ("outbox.tasks.sweep", 30),
+    "outbox: look afterwards on the minute": ("outbox.tasks_sent.sweep_afterwards", 10),
+    "outbox: look afterwards on the half minute": ("outbox.tasks_sent.sweep_afterwards", 40),
+}
 
 
 def make_schedules(**_: Any) -> None:
@@ -15,8 +20,8 @@ def make_schedules(**_: Any) -> None:
     from django_q.models import Schedule
 
     now = timezone.now()
-    for name, second in SWEEPS.items():
-        wanted = {"func": "outbox.tasks.sweep", "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1}
+    for name, (function, second) in SWEEPS.items():
+        wanted = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1}
         there = list(Schedule.objects.filter(name=name).order_by("pk").values_list("pk", flat=True))
         if there:
             Schedule.objects.filter(pk__in=there[1:]).delete()

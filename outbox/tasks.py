@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from outbox import connection_test, delivery, installation, recovery
+from outbox import connection_test, delivery, installation, recovery, tasks_sent
 from outbox.models import OutboxMessage
 
 
@@ -24,6 +24,7 @@ def deliver_account(account_id: int) -> dict[str, int]:
     report = delivery.deliver_account(account_id, delivery.BUDGET_SECONDS)
     if report.more_due:
         queue_delivery(account_id)
+    tasks_sent.queue_after_delivery(account_id)
     return {"attempted": report.attempted, "sent": report.sent}
 
 

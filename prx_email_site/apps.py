@@ -13,6 +13,7 @@ class SiteConfig(AppConfig):
 
         uid = "prx_email_site.receivers"
         signals.credentials_changed.connect(receivers.credentials_changed, dispatch_uid=uid)
+        signals.messages_stored.connect(receivers.messages_stored, dispatch_uid=uid)
         signals.connection_test_asked.connect(receivers.connection_test_asked, dispatch_uid=uid)
 
 

@@ -15,6 +15,13 @@ def credentials_changed(account_id: int, **_: Any) -> None:
         mailbox_tasks.queue_sync(account_id, None)
 
 
+def messages_stored(account_id: int, pks: list[int], **_: Any) -> None:
+    """Some may report on mail that went out."""
+    from outbox import tasks_sent
+
+    tasks_sent.queue_reports(pks)
+
+
 def connection_test_asked(test_id: int, **_: Any) -> None:
     from outbox import tasks
 

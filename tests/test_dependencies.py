@@ -17,9 +17,9 @@ LAYERS = [
     {"views", "admin", "urls", "management", "templatetags", "dashboard"},
     {"api"},
     {"tasks"},
-    {"sync", "runner", "delivery", "search", "sanitize"},
+    {"sync", "runner", "idle", "delivery", "search", "sanitize"},
     {"models", "imap", "smtp", "plan", "compose", "policy", "rawstore", "claims"},
-    {"mime", "retry", "credentials", "errors", "endpoints", "logs"},
+    {"mime", "retry", "credentials", "errors", "endpoints", "logs", "spread"},
 ]
 HEIGHT = {name: height for height, names in enumerate(reversed(LAYERS)) for name in names}
 
@@ -37,6 +37,7 @@ OPEN_TO_OUTBOX = {
     "models",
     "rawstore",
     "sanitize",
+    "session",
     "signals",
 }
 ONLY_USERS = {

@@ -1,0 +1,30 @@
+"""Another Date for a frozen mail that nobody tried to send yet: one that is days off is what spam filters look for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import format_datetime
+from mailbox import rawstore
+from mailbox.errors import StorageError
+
+from django.utils import timezone
+
+from outbox.errors import StorageFailed
+from outbox.models import OutboxMessage
+
+_DATE = b"Date: "  # compose writes it first
+
+
+def redated(row: OutboxMessage, when: datetime) -> str:
+    """The digest of the mail with this Date, stored; only for a row without attempts, as a retry sends the same mail.
+
+    Raises StorageFailed.
+    """
+    try:
+        raw = rawstore.open_raw(row.mime_digest)
+        if not raw.startswith(_DATE):
+            return row.mime_digest
+        new = _DATE + format_datetime(when).encode("ascii") + b"\r\n" + raw.partition(b"\r\n")[2]
+        return rawstore.save_batch([new], now=timezone.now())[0]
+    except (rawstore.RawMissing, StorageError) as error:
+        raise StorageFailed(f"The mail could not be written anew: {error} Try again.") from error

@@ -1,0 +1,203 @@
+"""A delivery report -> whom it is about and what it says. Pure: bytes in, a Report out, None when it is none.
+
+RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), and qmail's plain-text bounces (QSBMF).
+An automatic answer (RFC 3834), a vacation notice or a read receipt is none of these.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.errors import MessageError
+from email.message import Message
+
+MAX_BYTES = 2 * 1024 * 1024  # the reports come first; what is cut off is the end of the returned mail
+MAX_RECIPIENTS = 100
+MAX_PARTS = 50
+MAX_WORDS = 1000
+STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
+HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
+MAIL_TYPES = ("message/rfc822", "message/global")
+ACTIONS = ("failed", "delayed", "delivered", "relayed", "expanded")
+_STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+_QMAIL_START = "Hi. This is the"
+_QMAIL_COPY = re.compile(r"^--- (?:Below this line is a copy of the message|Enclosed is a copy of the message)", re.M)
+_QMAIL_FAILED = re.compile(r"^<([^<>\s]+@[^<>\s]+)>:\s*\n((?:(?!<).*\S.*\n?)*)", re.M)
+
+
+@dataclass(frozen=True)
+class RecipientReport:
+    address: str  # the one we wrote to, where the report tells it
+    final: str  # where a forwarding server sent it in the end
+    action: str  # one of ACTIONS
+    status_code: str  # RFC 3463, as "5.1.1", or ""
+    words: str  # of the server that refused
+
+
+@dataclass(frozen=True)
+class Report:
+    message_id: str  # of the mail that is reported on, as written; "" when the report does not tell
+    prx_attempt: str  # its X-PRX-Attempt, likewise
+    reporter: str
+    recipients: tuple[RecipientReport, ...]
+
+
+def read(raw: bytes) -> Report | None:
+    """Read a mail as a delivery report. Hostile structure is no report; nothing is raised."""
+    try:
+        mail = message_from_bytes(raw[:MAX_BYTES])
+        parts = list(_parts(mail))
+        if any(part.get_content_type() in STATUS_TYPES for part in parts):
+            return _rfc3464(parts)
+        return _qmail(mail)
+    except (MessageError, ValueError, LookupError, RecursionError, AttributeError, TypeError):
+        return None
+
+
+def _parts(mail: Message) -> Iterator[Message]:
+    """The parts of a multipart/report, also where a gateway wrapped it once more."""
+    for part in _children(mail):
+        yield part
+        if part.get_content_maintype() == "multipart":
+            yield from _children(part)
+
+
+def _children(mail: Message) -> list[Message]:
+    content = mail.get_payload()
+    found = content if mail.get_content_maintype() == "multipart" and isinstance(content, list) else []
+    return [part for part in found[:MAX_PARTS] if isinstance(part, Message)]
+
+
+def _rfc3464(parts: list[Message]) -> Report | None:
+    status = next(part for part in parts if part.get_content_type() in STATUS_TYPES)
+    blocks = status.get_payload()
+    if not isinstance(blocks, list):  # the global kind is left as text by the standard library
+        blocks = [message_from_bytes(block) for block in re.split(rb"\r?\n\r?\n", _bytes(status)) if block.strip()]
+    groups = [block for block in blocks if isinstance(block, Message)]
+    found = [each for block in groups[: MAX_RECIPIENTS + 1] if (each := _recipient(block))]
+    returned = _returned_header(parts)
+    reporter = next((_typed(block["Reporting-MTA"]) for block in groups if block["Reporting-MTA"]), "")
+    if not found:
+        return None
+    return Report(*_stamps(returned), reporter[:200], tuple(found))
+
+
+def _bytes(part: Message) -> bytes:
+    content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
+
+
+def _recipient(block: Message) -> RecipientReport | None:
+    final, original = clean(_typed(block["Final-Recipient"]), 320), clean(_typed(block["Original-Recipient"]), 320)
+    action = str(block["Action"] or "").strip().lower()
+    if not (final or original) or action not in ACTIONS:
+        return None
+    code = _STATUS.search(str(block["Status"] or ""))
+    words = clean(_typed(block["Diagnostic-Code"]))
+    return RecipientReport(original or final, final or original, action, code[0] if code else "", words)
+
+
+def _typed(value: object) -> str:
+    """ "rfc822; ann@example.com" -> "ann@example.com" (RFC 3464, 2.1.2: a type, a semicolon, the value)."""
+    text = " ".join(str(value or "").split())
+    kind, separator, rest = text.partition(";")
+    return rest.strip() if separator and " " not in kind.strip() else text
+
+
+def _returned_header(parts: list[Message]) -> Message | None:
+    """The header of the mail that is reported on, returned whole or alone."""
+    for part in parts:
+        kind = part.get_content_type()
+        if kind in HEADER_TYPES:
+            return message_from_bytes(_bytes(part).lstrip())
+        if kind in MAIL_TYPES:
+            content = part.get_payload()
+            if isinstance(content, list) and content and isinstance(content[0], Message):
+                return content[0]
+            return message_from_bytes(_bytes(part).lstrip())
+    return None
+
+
+def _stamps(header: Message | None) -> tuple[str, str]:
+    if header is None:
+        return "", ""
+    return clean(str(header["Message-ID"] or ""), 998), clean(str(header["X-PRX-Attempt"] or ""), 64)
+
+
+def _qmail(mail: Message) -> Report | None:
+    """The qmail-send bounce message format (D. J. Bernstein, 1997): paragraphs that begin with the address."""
+    if mail.is_multipart():
+        return None
+    text = _bytes(mail).decode("utf-8", "replace").replace("\r\n", "\n").lstrip()
+    copy = _QMAIL_COPY.search(text)
+    if not text.startswith(_QMAIL_START) or copy is None:
+        return None
+    found = []
+    for match in list(_QMAIL_FAILED.finditer(text[: copy.start()]))[:MAX_RECIPIENTS]:
+        words = clean(match[2])
+        code = _STATUS.search(words)
+        address = clean(match[1], 320)
+        found.append(RecipientReport(address, address, "failed", code[0] if code else "", words))
+    if not found:
+        return None
+    rest = text[copy.end() :].partition("\n")[2].lstrip()
+    returned = message_from_bytes(rest.encode("utf-8", "replace"))
+    return Report(*_stamps(returned), "", tuple(found))
+
+
+def clean(text: str, limit: int = MAX_WORDS) -> str:
+    """One line that every database holds."""
+    text = text.encode("utf-8", "replace").decode("utf-8", "replace").replace("\x00", "�")
+    return " ".join(text.split())[:limit]
+
+
+# RFC 3463, 3.2 to 3.8, and the registry of enhanced status codes: those that are met.
+_WORDS = {
+    "1.0": "Something is wrong with the address.",
+    "1.1": "There is no such mailbox.",
+    "1.2": "There is no such domain.",
+    "1.3": "The address is written wrongly.",
+    "1.6": "The mailbox has moved and left no address.",
+    "1.10": "The domain takes no mail.",
+    "2.0": "Something is wrong with the mailbox.",
+    "2.1": "The mailbox is disabled.",
+    "2.2": "The mailbox is full.",
+    "2.3": "The mail is larger than the mailbox takes.",
+    "3.1": "The server's disk is full.",
+    "3.4": "The mail is too large for the server.",
+    "4.1": "The recipient's server does not answer.",
+    "4.2": "The connection to the recipient's server broke.",
+    "4.3": "The recipient's domain cannot be looked up.",
+    "4.4": "The mail cannot be routed.",
+    "4.6": "The mail went round in a circle.",
+    "4.7": "The mail was not delivered in time.",
+    "5.2": "The server does not understand the sending one.",
+    "5.3": "The mail has too many recipients.",
+    "6.0": "The server does not take this kind of content.",
+    "7.0": "The recipient's server refuses the mail by its rules.",
+    "7.1": "The recipient's server refuses the mail by its rules.",
+    "7.7": "The mail was changed on its way.",
+    "7.20": "The mail has no valid DKIM signature.",
+    "7.23": "The SPF check failed: this server may not send for the domain.",
+    "7.25": "The sending server has no valid reverse name.",
+    "7.26": "Neither SPF nor DKIM proves who sent the mail.",
+}  # fmt: skip
+_BY_SUBJECT = {
+    "1": "Something is wrong with the address.",
+    "2": "Something is wrong with the mailbox.",
+    "3": "The recipient's server has a problem of its own.",
+    "4": "The mail could not be passed on.",
+    "5": "The servers do not understand each other.",
+    "6": "The server does not take this kind of content.",
+    "7": "The recipient's server refuses the mail by its rules.",
+}
+
+
+def status_words(code: str) -> str:
+    """An enhanced status code (RFC 3463) as a sentence, "" for one that says nothing."""
+    match = _STATUS.fullmatch(code)
+    if not match or match[1] == "2":
+        return ""
+    return _WORDS.get(f"{match[2]}.{match[3]}") or _BY_SUBJECT.get(match[2], "")
