@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import sync
 from mailbox.errors import MailError
 from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words
-from mailbox.models import Account, Folder, SyncRun
+from mailbox.models import Account, Folder, SyncRun, SyncState
 from mailbox.report import Report
 from mailbox.session import Backoff, Clock, Mailbox, signed_in
+from mailbox.spread import start_after
 from mailbox.sync import SyncOutcome
 
 from django.conf import settings
@@ -26,6 +28,7 @@ from django.utils import timezone
 logger = logging.getLogger(__name__)
 SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
 LEAVE_ACCOUNT = ("network", "busy", "throttled")
+NEWS_AFTER_SECONDS = 0.8  # less than a pushed sync waits for this one: see tasks.PUSH_WAIT_SECONDS
 TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
 
 
@@ -113,9 +116,18 @@ def run_sync(
     for job in dict.fromkeys(jobs):
         by_account.setdefault(job.account_id, []).append(job)
     accounts = deque(_AccountTurn(deque(own), config, clock, report) for own in by_account.values())
+    if trigger == SyncRun.Trigger.SCHEDULE:
+        _spread(accounts, config.time_budget_seconds or 0)
     deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
     _take_turns(accounts, config.max_concurrency, deadline)
     return report.finish(clock())
+
+
+def _spread(accounts: deque[_AccountTurn], budget: float) -> None:
+    """Many accounts do not begin together, but each at its own time within the tick."""
+    began = time.monotonic()
+    for turn in accounts:
+        turn.starts_at = began + start_after(turn.jobs[0].account_id, len(accounts), budget)
 
 
 def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
@@ -128,29 +140,68 @@ def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
 
 def _take_turns(accounts: deque[_AccountTurn], concurrency: int, deadline: float | None) -> None:
     """Give each account a turn, and again those with more waiting, at most `concurrency` at one instant."""
-    if len(accounts) == 1 or concurrency == 1:
+    if len(accounts) < 2 or concurrency == 1:
         while accounts:
             turn = accounts.popleft()
             if turn.take(deadline, alone=not accounts):
                 accounts.append(turn)
         return
-    with ThreadPoolExecutor(max_workers=concurrency, thread_name_prefix="sync") as pool:
-        running: dict[Future[bool], _AccountTurn] = {}
-        while accounts or running:
-            while accounts and len(running) < concurrency:
-                turn = accounts.popleft()
-                running[pool.submit(_closing_connections, turn.take, deadline)] = turn
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                turn = running.pop(done)
-                if done.result():
-                    accounts.append(turn)
+    turns = _Turns(accounts)
+    with ThreadPoolExecutor(min(concurrency, len(accounts)), thread_name_prefix="sync") as pool:
+        try:
+            for done in [pool.submit(turns.work, deadline) for _ in range(min(concurrency, len(accounts)))]:
+                done.result()
+        except BaseException:  # the task's time-out is a SystemExit: turns under way end, none begins
+            turns.close()
+            raise
 
 
-def _closing_connections(take: Callable[[float | None], bool], deadline: float | None) -> bool:
-    try:
-        return take(deadline)
-    finally:
-        connections.close_all()  # this thread's own; nobody else would
+class _Turns:
+    """The line of accounts that several threads serve. Each thread keeps its database connection from turn to turn."""
+
+    def __init__(self, accounts: deque[_AccountTurn]) -> None:
+        self._waiting = accounts
+        self._under_way = 0
+        self._changed = threading.Condition()
+
+    def work(self, deadline: float | None) -> None:
+        try:
+            while (turn := self._next()) is not None:
+                more = False
+                try:
+                    more = turn.take(deadline)
+                finally:
+                    self._end(turn if more else None)
+                if any(connection.errors_occurred for connection in connections.all(initialized_only=True)):
+                    connections.close_all()
+        finally:
+            connections.close_all()  # this thread's own; nobody else would
+
+    def close(self) -> None:
+        with self._changed:
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _next(self) -> _AccountTurn | None:
+        """The first whose time has come; None when none waits, nor can come back from the turn it has."""
+        with self._changed:
+            while self._waiting or self._under_way:
+                turn = min(self._waiting, key=lambda each: each.starts_at, default=None)
+                wait = None if turn is None else turn.starts_at - time.monotonic()
+                if turn is not None and wait is not None and wait <= 0:
+                    self._waiting.remove(turn)
+                    self._under_way += 1
+                    return turn
+                self._changed.wait(wait)
+            return None
+
+    def _end(self, again: _AccountTurn | None) -> None:
+        with self._changed:
+            self._under_way -= 1
+            if again is not None:
+                again.starts_at = time.monotonic()  # behind those whose time has come already
+                self._waiting.append(again)
+            self._changed.notify_all()
 
 
 @dataclass
@@ -161,6 +212,7 @@ class _AccountTurn:
     config: SyncRunnerConfig
     clock: Clock
     report: Report
+    starts_at: float = 0.0  # by time.monotonic()
 
     def take(self, deadline: float | None, *, alone: bool = False) -> bool:
         """Sync until nothing is left or the turn is over; True when there is more and still time for it."""
@@ -182,7 +234,8 @@ class _AccountTurn:
         return bool(self.jobs) and not _past(deadline)
 
     def _sync_in_turn(self, mailbox: Mailbox, deadline: float | None, *, alone: bool) -> None:
-        turn_ends = None if alone else time.monotonic() + TURN_SECONDS
+        began = time.monotonic()
+        turn_ends = None if alone else began + TURN_SECONDS
         rounds = len(self.jobs)
         while self.jobs:
             job = self.jobs[0]
@@ -194,10 +247,21 @@ class _AccountTurn:
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not _past(deadline):
                 self.jobs.append(job)
+            if time.monotonic() - began > NEWS_AFTER_SECONDS:
+                self._take_news(mailbox.account, job.max_messages)
             # Each job has its first round, however late it is: a folder at the end of the list is not starved.
             if rounds <= 0 and (_past(deadline) or _past(turn_ends)):
                 return None
         return None
+
+    def _take_news(self, account: Account, max_messages: int) -> None:
+        """What push heard of during this turn goes first: the sync it queued finds the account busy and leaves it."""
+        heard = SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False)
+        if heard.exists():
+            inbox = next(
+                (job for job in self.jobs if job.folder == "INBOX"), SyncJob(account.pk, "INBOX", max_messages)
+            )
+            self.jobs = deque([inbox, *(job for job in self.jobs if job is not inbox)])
 
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
         """The connection is gone: what is left of the account is due again by its own clock."""

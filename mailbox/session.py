@@ -16,6 +16,7 @@ from mailbox.errors import Busy, MailError, NetworkError, SignInRefused, Throttl
 from mailbox.imap import ImapSession
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
+from mailbox.spread import jittered
 
 from django.conf import settings
 
@@ -42,6 +43,10 @@ class Backoff:
         """How long to wait after this many failures before this one; never less than the server asked for."""
         grown: float = self.base * 2 ** min(failures, 30)
         return max(min(grown, self.maximum), stated or 0)
+
+    def wait(self, failures: int, stated: float | None = None) -> float:
+        """The same less some chance, so that accounts that failed together do not come back together."""
+        return jittered(self.seconds(failures), at_least=stated or 0)
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,6 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
         if isinstance(error, SignInRefused):
             transport.mark_needs_sign_in(str(error), clock())
         elif isinstance(error, NetworkError | Throttled):
-            wait = (backoff or Backoff.from_settings()).seconds(transport.failure_count, error.wait_seconds)
+            wait = (backoff or Backoff.from_settings()).wait(transport.failure_count, error.wait_seconds)
             transport.mark_unavailable(str(error), clock() + timedelta(seconds=wait))
         raise

@@ -94,7 +94,7 @@ def sync_folder(
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled):  # the account is, not this folder alone
-            until = mailbox.clock() + timedelta(seconds=wait.seconds(0, error.wait_seconds))
+            until = mailbox.clock() + timedelta(seconds=wait.wait(0, error.wait_seconds))
             mailbox.account.imap.mark_unavailable(str(error), until)
         return failed(mailbox.account, name, error, mailbox.clock(), wait, time.monotonic() - started, tally)
     outcome = SyncOutcome(
@@ -115,6 +115,8 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
     status = mailbox.imap.examine(name)
     folder = folder_for(mailbox.account, name)
     state, _ = SyncState.objects.get_or_create(account=mailbox.account, folder=folder)
+    if state.news_at:
+        SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
     planned = plan.plan(
         uidvalidity=state.uidvalidity,
         cursor=state.cursor,
@@ -249,7 +251,7 @@ def record_failure(
         folder = folder_for(account, name)
     if folder is not None:
         state, _ = SyncState.objects.get_or_create(account=account, folder=folder)
-        wait = backoff.seconds(state.failure_count, stated) if backoff else 0
+        wait = backoff.wait(state.failure_count, stated) if backoff else 0
         SyncState.objects.filter(pk=state.pk).update(
             failure_count=state.failure_count + 1,
             next_allowed_at=now + timedelta(seconds=wait) if backoff else None,

@@ -25,11 +25,17 @@ HEARTBEATS_KEPT = timedelta(days=1)
 COUNTERS_KEPT = timedelta(days=400)
 CLICK_BUDGET_SECONDS = 120  # a person waits for it; what is left comes with the next ticks
 CLICK_WAIT_SECONDS = 60
+PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
 
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
     """Sync the chosen folders of an account, as a person asked, once the present transaction has committed."""
     transaction.on_commit(lambda: async_task("mailbox.tasks.sync_account", account_id, user_id, group="sync"))
+
+
+def queue_pushed_sync(account_id: int) -> None:
+    """Sync the account's INBOX, of which its server said that something changed."""
+    async_task("mailbox.tasks.sync_pushed", account_id, group="sync")
 
 
 def queue_folder_listing(account_id: int) -> None:
@@ -59,6 +65,18 @@ def sync_account(account_id: int, user_id: int | None) -> None:
         time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS
     )
     runner.run_sync(runner.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
+
+
+def sync_pushed(account_id: int) -> None:
+    """Look at INBOX at once. A sync of the account that runs at this moment does it instead: see SyncState.news_at."""
+    jobs = [job for job in runner.jobs_of(account_id) if job.folder == "INBOX"]
+    config = runner.SyncRunnerConfig.from_settings(
+        time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
+    )
+    if jobs and Account.objects.syncing().filter(pk=account_id).exists():
+        run = runner.run_sync(jobs, config, trigger=SyncRun.Trigger.PUSH)
+        if run.attempted == 0:
+            run.delete()
 
 
 def list_folders(account_id: int) -> None:

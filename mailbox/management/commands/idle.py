@@ -1,0 +1,27 @@
+"""manage.py idle: hold a connection to each inbox, and have it synced as soon as its server tells of a change."""
+
+from __future__ import annotations
+
+import signal
+from mailbox import tasks
+from mailbox.idle import Listener
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    help = "Listen for new mail (IMAP IDLE) until SIGTERM. One process does it; another waits until it is gone."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        listener = Listener(tasks.queue_pushed_sync)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            listener.stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        self.stdout.write("Listening for new mail; SIGTERM stops.")
+        self.stdout.flush()
+        listener.run()
