@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from mailbox.search_index import EVERY_MESSAGE, FIELD_MARKS, HAS_ATTACHMENT, account_mark, size_marks, size_marks_up_to
+from mailbox.index_words import EVERY_MESSAGE, FIELD_MARKS, HAS_ATTACHMENT, account_mark, size_marks, size_marks_up_to
 from mailbox.search_query import SearchQuery, Term
 from mailbox.search_words import Phrase
 from typing import Any
