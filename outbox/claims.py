@@ -1,11 +1,13 @@
 """The outbox's state machine in the database: claim, data, finalize, release; see recovery for what lapses.
 
 Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
-PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used.
+PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may
+share one: the outcome of a mail, "data" of the next and the claim of the one after it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -13,11 +15,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from mailbox.models import Counter
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, Max, OuterRef
+from django.db.models import Exists, F, OuterRef
 
+from outbox import claims_sql as sql
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
 from outbox.retry import Settlement, Tried, Verdict, is_transient_code
@@ -25,16 +29,6 @@ from outbox.smtp_replies import Reply
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 UNCLAIMED = {"claim_token": "", "claimed_by": "", "lease_expires_at": None}
-NEEDED = (
-    "account_id",
-    "retries",
-    "created_at",
-    "requested_by_id",
-    "failure_mode",
-    "mail_from",
-    "mime_digest",
-    "needs_smtputf8",
-)
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,8 @@ class Claim:
     account_id: int
     token: str
     attempt_id: int
+    number: int  # of the attempt, 1 for the first
+    requested_by_id: int | None
     message_id: str
     prx_attempt: str
     failure_mode: str
@@ -83,64 +79,53 @@ def worker_name() -> str:
 
 def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim the account's row that has been due for longest, or None. Holds are left alone."""
-    due = OutboxMessage.objects.due(now).filter(account_id=account_id)
-    while (pk := due.order_by("next_attempt_at", "pk").values_list("pk", flat=True).first()) is not None:
-        if claim := claim_row(pk, worker, lease_seconds=lease_seconds, now=now):
-            return claim
-    return None
+    return _claim(None, account_id, worker, lease_seconds, now)
 
 
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
-    token = secrets.token_hex(16)
+    return _claim(pk, None, worker, lease_seconds, now)
+
+
+def _claim(pk: int | None, account_id: int | None, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
+    token, lease = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
     with transaction.atomic(savepoint=False):
-        # F("status") is the value before this UPDATE, on both databases.
-        won = (
-            OutboxMessage.objects.due(now)
-            .filter(pk=pk)
-            .update(
-                status=Status.SENDING,
-                former_status=F("status"),
-                claim_token=token,
-                claimed_by=worker,
-                lease_expires_at=now + timedelta(seconds=lease_seconds),
-                data_at=None,
-                updated_at=now,
-            )
-        )
-        return _begin_attempt(pk, token, worker, now) if won == 1 else None
+        row = sql.claim(pk, account_id, token, worker, lease, now)
+        return _begin_attempt(row, token, worker, now) if row else None
 
 
-def _begin_attempt(pk: int, token: str, worker: str, now: datetime) -> Claim:
-    row = OutboxMessage.objects.only(*NEEDED).get(pk=pk)
-    last = DeliveryAttempt.objects.filter(outbox_id=pk).aggregate(last=Max("number"))["last"] or 0
-    attempt = DeliveryAttempt.objects.create(
+def _begin_attempt(row: Sequence[Any], token: str, worker: str, now: datetime) -> Claim:
+    pk, account_id, retries, created_at, requested_by_id, failure_mode, mail_from, mime_digest, needs_smtputf8 = row
+    last = sql.rows('SELECT MAX("number") FROM "delivery_attempts" WHERE "outbox_id" = %s', [pk])[0][0] or 0
+    message_id, prx_attempt = f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>", secrets.token_hex(16)
+    attempt_id = sql.insert(
+        DeliveryAttempt,
         outbox_id=pk,
         number=last + 1,
         claim_token=token,
         worker=worker,
-        requested_by_id=row.requested_by_id,
-        failure_mode=row.failure_mode,
-        message_id=f"<outbox-{pk}-{row.retries}@{settings.MESSAGE_ID_DOMAIN}>",
-        prx_attempt=secrets.token_hex(16),
+        requested_by_id=requested_by_id,
+        failure_mode=failure_mode,
+        message_id=message_id,
+        prx_attempt=prx_attempt,
         started_at=now,
     )
-    if row.requested_by_id or row.failure_mode:  # asked for this one attempt only
+    if requested_by_id or failure_mode:  # asked for this one attempt only
         OutboxMessage.objects.filter(pk=pk).update(requested_by=None, failure_mode="")
-    if last:
-        Counter.add(row.account_id, Counter.Name.RETRIES, now)
     return Claim(
-        pk,
-        row.account_id,
-        token,
-        attempt.pk,
-        attempt.message_id,
-        attempt.prx_attempt,
-        attempt.failure_mode,
-        Tried(row.retries, row.created_at),
-        row.mail_from,
-        row.mime_digest,
-        row.needs_smtputf8,
+        outbox_id=pk,
+        account_id=account_id,
+        token=token,
+        attempt_id=attempt_id,
+        number=last + 1,
+        requested_by_id=requested_by_id,
+        message_id=message_id,
+        prx_attempt=prx_attempt,
+        failure_mode=failure_mode,
+        tried=Tried(retries, sql.as_datetime(created_at)),
+        mail_from=mail_from,
+        mime_digest=mime_digest,
+        needs_smtputf8=bool(needs_smtputf8),
     )
 
 
@@ -171,16 +156,26 @@ def commit_data(
     `no_longer_refused`: taken by the server now, after an earlier refusal. Should the outcome stay unknown, "Mark as
     sent" must count them among those who have the mail.
     """
-    with transaction.atomic():
-        lease = now + timedelta(seconds=lease_seconds)
-        if _ours(claim).filter(data_at=None).update(data_at=now, lease_expires_at=lease, updated_at=now) != 1:
+    at, lease = sql.instant(now), sql.instant(now + timedelta(seconds=lease_seconds))
+    with transaction.atomic(savepoint=False):
+        if sql.changed(sql.DATA, [at, lease, at, claim.outbox_id, claim.token]) != 1:
             return False
-        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase="data", data_at=now, transcript=transcript)
+        sql.changed(sql.DATA_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
         _write_refused(claim.outbox_id, refused)
         if no_longer_refused:
             OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=no_longer_refused).update(
                 status=OutboxRecipient.Status.WAITING, reply_code=None, reply=""
             )
+    return True
+
+
+def take_back_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
+    """DATA was not sent after all, for now: who dies here leaves no question. False: the claim is lost."""
+    with transaction.atomic():
+        lease = now + timedelta(seconds=lease_seconds)
+        if _ours(claim).update(data_at=None, lease_expires_at=lease, updated_at=now) != 1:
+            return False
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
     return True
 
 
@@ -196,28 +191,43 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime) -> bool:
 
     False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
     """
-    settled = ending.settlement
     with transaction.atomic(savepoint=False):
-        changes = {
-            "status": settled.status,
-            "hold": settled.hold,
-            "retries": settled.retries,
-            "next_attempt_at": settled.next_attempt_at,
-            "error_code": settled.error_code,
-            "error": "" if settled.status == Status.SENT else ending.reply,
-            "updated_at": now,
-            **UNCLAIMED,
-        }
-        if settled.status == Status.SENT:
-            changes |= {"sent_at": now, "provider_message_id": claim.message_id}
-        if settled.hold != Hold.UNCERTAIN:
-            changes |= {"data_at": None}
-        written = _ours(claim).update(**changes) or _our_uncertain(claim).update(**changes)
-        _finish_attempt(claim, ending, now)
+        written = _finalize_ours(claim, ending, now) or _finalize_uncertain(claim, ending, now)
+        transcript = json.dumps(list(ending.transcript))
+        outcome = ending.settlement.verdict.value
+        finish = [outcome, ending.phase, ending.reply_code, ending.reply, transcript, sql.instant(now)]
+        sql.changed(sql.FINISH_ATTEMPT, [*finish, claim.attempt_id])
         if written:
             _write_recipients(claim, ending, now)
-            _count(claim, settled, now)
-    return bool(written)
+            _count(claim, ending.settlement, now)
+    return written
+
+
+def _finalize_ours(claim: Claim, ending: Ending, now: datetime) -> bool:
+    settled, at = ending.settlement, sql.instant(now)
+    is_sent = settled.status == Status.SENT
+    error = "" if is_sent else ending.reply
+    values = [settled.status, settled.hold, settled.retries, sql.instant(settled.next_attempt_at), settled.error_code]
+    values += [error, at, at if is_sent else None, claim.message_id if is_sent else None]
+    return sql.changed(sql.FINALIZE, [*values, settled.hold == Hold.UNCERTAIN, claim.outbox_id, claim.token]) == 1
+
+
+def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
+    settled = ending.settlement
+    changes = {
+        "status": settled.status,
+        "hold": settled.hold,
+        "retries": settled.retries,
+        "next_attempt_at": settled.next_attempt_at,
+        "error_code": settled.error_code,
+        "error": "" if settled.status == Status.SENT else ending.reply,
+        "updated_at": now,
+    }
+    if settled.status == Status.SENT:
+        changes |= {"sent_at": now, "provider_message_id": claim.message_id}
+    if settled.hold != Hold.UNCERTAIN:
+        changes |= {"data_at": None}
+    return bool(_our_uncertain(claim).update(**changes))
 
 
 def _our_uncertain(claim: Claim) -> OutboxQuerySet:
@@ -227,26 +237,17 @@ def _our_uncertain(claim: Claim) -> OutboxQuerySet:
     return uncertain.filter(~Exists(later))
 
 
-def _finish_attempt(claim: Claim, ending: Ending, now: datetime) -> None:
-    DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(
-        outcome=ending.settlement.verdict,
-        phase=ending.phase,
-        reply_code=ending.reply_code,
-        reply=ending.reply,
-        transcript=list(ending.transcript),
-        finished_at=now,
-    )
-
-
 def _write_recipients(claim: Claim, ending: Ending, now: datetime) -> None:
     _write_refused(claim.outbox_id, ending.refused)
     if ending.accepted:
-        OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=ending.accepted).update(
-            status=OutboxRecipient.Status.ACCEPTED, reply_code=ending.reply_code, reply=ending.reply, accepted_at=now
-        )
+        accepted = sql.ACCEPTED.format(places=", ".join(["%s"] * len(ending.accepted)))
+        values = [ending.reply_code, ending.reply, sql.instant(now), claim.outbox_id]
+        sql.changed(accepted, [*values, *ending.accepted])
 
 
 def _count(claim: Claim, settled: Settlement, now: datetime) -> None:
+    if claim.number > 1:
+        Counter.add(claim.account_id, Counter.Name.RETRIES, now)
     if settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL):
         Counter.add(claim.account_id, Counter.Name.SENDS, now)
     if settled.status != Status.SENT:
@@ -263,11 +264,20 @@ def release(claim: Claim, reply: str, *, now: datetime) -> bool:
     return freed == 1
 
 
+def unclaim(claim: Claim, *, now: datetime) -> bool:
+    """Undo a claim of which nothing was begun, as if it had not been made."""
+    with transaction.atomic():
+        asked = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
+        freed = _ours(claim).update(status=F("former_status"), updated_at=now, **asked, **UNCLAIMED)
+        if freed:
+            DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
+    return freed == 1
+
+
 def recipients(pk: int) -> Recipients:
     """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
-    lacking = OutboxRecipient.objects.filter(outbox_id=pk).exclude(status=OutboxRecipient.Status.ACCEPTED)
-    rows = list(lacking.order_by("pk").values_list("address", "status", "reply_code", "reply"))
-    refused = {address: Reply(code or 450, words) for address, status, code, words in rows if status == "refused"}
+    found = sql.rows(sql.LACKING, [pk])
+    refused = {address: Reply(code or 450, words) for address, status, code, words in found if status == "refused"}
     for_good = {address: reply for address, reply in refused.items() if not is_transient_code(reply.code)}
-    to_try = [address for address, *_ in rows if address not in for_good]
+    to_try = [address for address, *_ in found if address not in for_good]
     return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)

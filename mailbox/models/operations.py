@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from mailbox.models.accounts import Account
 
-from django.db import models
+from django.db import connection, models
 
 
 class Counter(models.Model):
@@ -36,13 +37,16 @@ class Counter(models.Model):
 
     @classmethod
     def add(cls, account_id: int, name: str, now: datetime, amount: int = 1) -> None:
-        """Count; an UPDATE that adds, so that two workers never overwrite each other."""
+        """Count; one statement that inserts or adds, so that two workers never overwrite each other."""
         if amount == 0:
             return
-        key = {"account_id": account_id, "name": name, "hour": now.replace(minute=0, second=0, microsecond=0)}
-        if not cls.objects.filter(**key).update(value=models.F("value") + amount):
-            Counter.objects.bulk_create([Counter(**key)], ignore_conflicts=True)
-            cls.objects.filter(**key).update(value=models.F("value") + amount)
+        hour = connection.ops.adapt_datetimefield_value(now.replace(minute=0, second=0, microsecond=0))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, %s)
+                ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + %s""",
+                [account_id, str(name), hour, amount, amount],
+            )
 
 
 class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
@@ -139,3 +143,16 @@ class StorageUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.size} bytes"
+
+    @classmethod
+    def put(cls, kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime) -> None:
+        """Replace what is known of this kind: account's pk (None: of all) -> items and bytes."""
+        there = {None, *Account.objects.filter(pk__in=[pk for pk in counted if pk]).values_list("pk", flat=True)}
+        rows = [
+            cls(account_id=account, kind=kind, items=items, size=size, counted_at=now)
+            for account, (items, size) in counted.items()
+            if account in there  # it may have been deleted since it was counted
+        ]
+        with transaction.atomic():
+            cls.objects.filter(kind=kind).delete()
+            cls.objects.bulk_create(rows)
