@@ -109,7 +109,9 @@ def _make_due(
 ) -> None:
     with transaction.atomic():
         due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
-        due |= {"send_at": None, "undo_until": None, "mime_digest": mime_digest or row.mime_digest}
+        # A mail written long before its time is as old as its time: it must not be given up at the first failure.
+        due |= {"send_at": now if row.send_at else None, "undo_until": None}
+        due |= {"mime_digest": mime_digest or row.mime_digest}
         if seen.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
             raise ValidationFailed(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:

@@ -37,7 +37,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, n
     with transaction.atomic():
         due = max(send_at or now, row.undo_until or now)
         same = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, mime_digest=row.mime_digest)
-        if same.update(send_at=send_at, next_attempt_at=due, mime_digest=digest, updated_at=now) != 1:
+        if same.update(send_at=send_at or now, next_attempt_at=due, mime_digest=digest, updated_at=now) != 1:
             raise ValidationFailed(CHANGED_MEANWHILE)
         record(row, "reschedule", user, now, f"to {send_at:%Y-%m-%d %H:%M %Z}" if send_at else "to now")
     row.refresh_from_db()

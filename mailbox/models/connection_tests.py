@@ -1,0 +1,31 @@
+"""One press of "Test connection": a row that a person asks for, a worker fills and a page reads."""
+
+from __future__ import annotations
+
+from mailbox.models.accounts import Account
+
+from django.db import models
+from django.utils import timezone
+
+
+class ConnectionTest(models.Model):
+    """One press of "Test connection": asked for by a person, run on a worker, read by the page."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="connection_tests")
+    requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    requested_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    imap_ok = models.BooleanField(null=True)
+    imap_reply = models.TextField(blank=True)
+    imap_code = models.CharField(max_length=12, blank=True)  # what kind of failure: an advice.Code
+    smtp_ok = models.BooleanField(null=True)
+    smtp_reply = models.TextField(blank=True)
+    smtp_code = models.CharField(max_length=12, blank=True)
+
+    class Meta:
+        db_table = "connection_tests"
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"connection test {self.pk} of account {self.account_id}"
