@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 LOOK_EVERY = 0.05
+READ_BACK = 500
 
 
 def make_account(
@@ -43,10 +44,10 @@ def wait_for_workers(pid: int, seconds: float = 60) -> None:
 
 
 def places(email: str) -> list[tuple[str, int, str]]:
-    """What is stored of an account: folder, UID, SHA-256 of the bytes, which are read and digested again."""
+    """What is stored of an account: folder, UID, SHA-256. Of some the bytes are read back and digested again."""
     rows = MessagePlace.objects.present().filter(folder__account__email=email, is_complete=True)
     found = list(rows.values_list("folder__name", "uid", "raw_digest"))
-    for digest in {digest for _, _, digest in found}:
+    for _, _, digest in found[:: max(len(found) // READ_BACK, 1)]:
         rawstore.open_raw(digest)  # raises when the bytes are not those
     return found
 

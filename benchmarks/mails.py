@@ -30,8 +30,15 @@ def _vocabulary() -> list[str]:
 
 
 WORDS = _vocabulary()
-# As in a language: the n-th word about 1/n as often as the first (Zipf's law).
-WEIGHTS = list(accumulate(1 / (rank + 3) for rank in range(len(WORDS))))
+# As in a language: the n-th word about 1/n as often as the first (Zipf's law). A text is a piece of this long one.
+LONG_TEXT = Random("text").choices(
+    WORDS, cum_weights=list(accumulate(1 / (rank + 3) for rank in range(len(WORDS)))), k=500_000
+)
+
+
+def _words(chance: Random, count: int) -> str:
+    start = chance.randrange(len(LONG_TEXT) - count)
+    return " ".join(LONG_TEXT[start : start + count])
 
 
 def mark(number: int) -> str:
@@ -48,7 +55,7 @@ def mail(number: int, seed: str = "mail") -> bytes:
     chance = Random(f"{seed}-{number}")
     has_html, has_pdf = chance.random() < 0.7, chance.random() < 0.1
     paragraphs = [
-        " ".join(chance.choices(WORDS, cum_weights=WEIGHTS, k=chance.randint(15, 110)))
+        _words(chance, chance.randint(15, 110))
         for _ in range(chance.randint(3, 14) if has_html else chance.randint(8, 30))
     ]
     paragraphs.append(f"The mark of this mail is {mark(number)}.")
@@ -67,8 +74,8 @@ def mails(count: int, seed: str = "mail", first: int = 0) -> Iterator[tuple[byte
 def small_mail(number: int, seed: str = "small") -> bytes:
     """About 1 kB, plain text."""
     chance = Random(f"{seed}-{number}")
-    words = " ".join(chance.choices(WORDS, cum_weights=WEIGHTS, k=110))
-    return _short_headers(number, seed) + _crlf(_wrapped(f"{words} {mark(number)}"))
+    text = _wrapped(f"{_words(chance, 110)} {mark(number)}")
+    return _short_headers(number, seed) + _crlf(text)
 
 
 def big_mail(number: int, size: int) -> bytes:
@@ -165,7 +172,7 @@ def _alternative(paragraphs: list[str], number: int) -> bytes:
 
 
 def _mixed(body: bytes, chance: Random, number: int) -> bytes:
-    pdf = b"%PDF-1.4\n" + chance.randbytes(chance.randint(52_000, 147_000))  # up to 200 kB once encoded
+    pdf = b"%PDF-1.4\n" + chance.randbytes(chance.randint(55_000, 147_000))  # up to 200 kB once encoded
     name = f'attachment; filename="report-{number}.pdf"'
     return _multipart(
         "mixed", f"mix-{number}", [body, _part("application/pdf", base64.encodebytes(pdf), "base64", name)]
