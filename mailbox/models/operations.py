@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from mailbox.models.accounts import Account
 
@@ -143,16 +142,3 @@ class StorageUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.size} bytes"
-
-    @classmethod
-    def put(cls, kind: str, counted: Mapping[int | None, tuple[int, int]], now: datetime) -> None:
-        """Replace what is known of this kind: account's pk (None: of all) -> items and bytes."""
-        there = {None, *Account.objects.filter(pk__in=[pk for pk in counted if pk]).values_list("pk", flat=True)}
-        rows = [
-            cls(account_id=account, kind=kind, items=items, size=size, counted_at=now)
-            for account, (items, size) in counted.items()
-            if account in there  # it may have been deleted since it was counted
-        ]
-        with transaction.atomic():
-            cls.objects.filter(kind=kind).delete()
-            cls.objects.bulk_create(rows)
