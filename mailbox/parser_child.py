@@ -1,0 +1,83 @@
+"""A parser in a process of its own: `python -m mailbox.parser_child PARENT_PID`. No Django, no secrets, no sockets.
+
+Orders come by stdin: a list of what is to be known of each mail, then their bytes, one after the other. Readings go by
+stdout in the same order, each as its length and a pickle; the first says only that we are here. It ends with its input,
+is killed with its parent, and has an end to the time and memory of one mail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import resource
+import signal
+import struct
+import sys
+from mailbox.reading import Order, Reading, read
+from typing import IO
+
+PR_SET_PDEATHSIG = 1  # prctl(2)
+LENGTH = struct.Struct("<Q")
+MB = 1024 * 1024
+# CPU seconds, not seconds: a busy machine makes no mail a hostile one. The kernel ends what takes longer (SIGPROF).
+CPU_SECONDS = 20.0
+CPU_SECONDS_PER_MB = 1.0
+# Address space: this interpreter's own, and what the largest bodies and the tree of a mail take.
+BASE_BYTES = 512 * MB
+BYTES_PER_BYTE = 16
+
+
+GAVE_UP = "The parser used more time or memory for this message than any honest message needs."
+
+
+def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
+    """Read orders, a list of them at a time, until there are no more."""
+    _say(readings, "ready")
+    while (head := orders.read(LENGTH.size)) and len(head) == LENGTH.size:
+        wanted: list[tuple[int, int, int, str]] = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
+        # All of it before the first answer: two that both write and neither reads would wait for each other.
+        batch = [Order(orders.read(length), size, account, vendor) for length, size, account, vendor in wanted]
+        batch.reverse()
+        while batch:
+            _say(readings, _read(batch.pop()))
+
+
+def _say(readings: IO[bytes], answer: Reading | str) -> None:
+    words = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
+    readings.write(LENGTH.pack(len(words)))
+    readings.write(words)
+    readings.flush()
+
+
+def _read(order: Order) -> Reading | str:
+    """The reading, or in words why there is none."""
+    size = len(order.raw)
+    with contextlib.suppress(ValueError, OSError):  # a lower limit than ours is in force already
+        resource.setrlimit(resource.RLIMIT_AS, (BASE_BYTES + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + CPU_SECONDS_PER_MB * size / MB)
+    try:
+        return read(order)
+    except MemoryError:
+        return GAVE_UP
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:500]
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def main(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets us go
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of our input must do
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the request
+        return
+    with os.fdopen(os.dup(1), "wb") as readings, os.fdopen(os.dup(0), "rb") as orders:
+        os.dup2(2, 1)  # what any library prints is no reading
+        with contextlib.suppress(BrokenPipeError):
+            serve(orders, readings)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

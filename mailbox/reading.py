@@ -1,0 +1,54 @@
+"""All that a raw mail says by itself: its fields, its digests, its words for the index. Pure, and without Django.
+
+It runs in a parser's process (parser_child), or, for a few small mails, in the worker itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from mailbox import index_words, mime
+from mailbox.mime import ParsedMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not."""
+
+    raw: bytes
+    size: int
+    account_id: int
+    vendor: str  # of the database: "sqlite" or "postgresql"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    parsed: ParsedMessage
+    digest: str  # SHA-256 of the raw bytes, hex
+    header_digest: str
+    index_text: str
+
+
+def read(order: Order) -> Reading:
+    """What mime.parse() raises, which is a bug of it, comes through."""
+    raw = order.raw
+    parsed = mime.parse(raw)
+    found = index_words.words_of(
+        parsed,
+        account_id=order.account_id,
+        size=order.size or len(raw),
+        has_attachments=any(not attachment.is_inline for attachment in parsed.attachments),
+        filenames=[attachment.filename for attachment in parsed.attachments],
+    )
+    return Reading(
+        parsed=parsed,
+        digest=hashlib.sha256(raw).hexdigest(),
+        header_digest=hashlib.sha256(header_of(raw)).hexdigest(),
+        index_text=index_words.text_for(order.vendor, found),
+    )
+
+
+def header_of(raw: bytes) -> bytes:
+    """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
+    ends = [end + len(gap) for gap in (b"\r\n\r\n", b"\n\n") if (end := raw.find(gap)) >= 0]
+    return raw[: min(ends)] if ends else raw
