@@ -168,11 +168,12 @@ def _body(part: Part | None, defects: list[str]) -> str:
     text = text.removeprefix("\ufeff")
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if not is_html and part.parameter("content-type", "format").lower() == "flowed":
-        text = mime_text.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
     if is_cut or len(text) > MAX_BODY_CHARACTERS:
         defects.append("BodyCut")
-    return mime_text.storable(text[:MAX_BODY_CHARACTERS])
+        text = text[:MAX_BODY_CHARACTERS]
+    if not is_html and part.parameter("content-type", "format").lower() == "flowed":
+        text = mime_text.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
+    return mime_text.storable(text)
 
 
 def _snippet(body_text: str, body_html: str) -> str:

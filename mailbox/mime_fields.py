@@ -54,9 +54,11 @@ class Fields:
 
     def addresses(self, name: str) -> Pairs:
         """(display name, address) of each mailbox in all fields of this name."""
-        lines = [mime_text.unfold(mime_text.normal_words(value)) for value in self.values(name)]
+        values = self.values(name)
+        is_long = sum(map(len, values)) > 4 * _MAX_ADDRESS_HEADER  # encoded words may become a quarter of it
+        lines = [] if is_long else [mime_text.unfold(mime_text.normal_words(value)) for value in values]
         joined = ", ".join(line for line in lines if line)
-        if len(joined) > _MAX_ADDRESS_HEADER:
+        if is_long or len(joined) > _MAX_ADDRESS_HEADER:
             self._defects.append("AddressHeaderTooLong")
             return ()
         pairs, is_sound = _remembered(joined) if len(joined) <= _MAX_REMEMBERED else _read_addresses(joined)
@@ -69,7 +71,7 @@ class Fields:
         pairs = self.addresses(name) if name in self._values else ()
         if pairs:
             return ", ".join(_shown(name, address) for name, address in pairs)
-        return mime_text.unfold(mime_text.decode_words(", ".join(self.values(name))))
+        return mime_text.unfold(mime_text.decode_words(", ".join(self.values(name))[:MAX_HEADER]))
 
     def sender(self) -> tuple[str, str]:
         """The first From address, as shown and as a bare address, lower case."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import codecs
 import html
+import io
 import re
 import unicodedata
 from functools import lru_cache
@@ -53,6 +54,7 @@ _ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # utf-7 writes them
+_TRUE_LETTER = re.compile("[^\x00-\x7f\ufffd]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLite lone surrogates
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These write letters backwards, also those behind them: no language needs them, names are forged with them.
@@ -115,7 +117,7 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     if text is not None:
         return text, truthful
     lossy = octets.decode("utf-8", "replace")
-    if lossy.count("\ufffd") * 50 <= len(lossy) and any(ord(letter) > 127 and letter != "\ufffd" for letter in lossy):
+    if lossy.count("\ufffd") * 50 <= len(lossy) and _TRUE_LETTER.search(lossy):
         return lossy, False
     return octets.decode("cp1252", "replace"), truthful
 
@@ -201,9 +203,10 @@ def normal_words(value: str) -> str:
 
 def unwrap_flowed(text: str, *, delete_space: bool) -> str:
     """format=flowed text (RFC 3676) with its soft line breaks taken out, quote marks kept as ">" and a space."""
-    lines: list[str] = []
+    shown = io.StringIO(newline="\n")  # a list of millions of short lines takes fifty times their room
     open_depth: int | None = None  # quote depth of the paragraph the last line may still go on
-    for line in text.splitlines():
+    for count, line in enumerate(io.StringIO(text, newline="\n")):
+        line = line.removesuffix("\n")
         content = line.lstrip(">")
         depth = len(line) - len(content)
         content = content.removeprefix(" ")  # space-stuffing, section 4.4
@@ -211,12 +214,11 @@ def unwrap_flowed(text: str, *, delete_space: bool) -> str:
         is_flowed = content.endswith(" ") and not is_signature
         if is_flowed and delete_space:
             content = content[:-1]
-        if open_depth == depth and not is_signature:
-            lines.append(content)
-        else:
-            lines.append(("\n" if lines else "") + (">" * depth + " " if depth else "") + content)
+        if open_depth != depth or is_signature:
+            shown.write(("\n" if count else "") + (">" * depth + " " if depth else ""))
+        shown.write(content)
         open_depth = depth if is_flowed else None
-    return "".join(lines)
+    return shown.getvalue()
 
 
 _UNSHOWN = ("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea")

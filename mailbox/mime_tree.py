@@ -208,6 +208,8 @@ class _Reader:
             # Of a part, nothing but these is ever asked for.
             if part.depth == 0 or field[1][:8].lower() == b"content-":
                 first, behind = field.span(2)
+                if behind - first > MAX_HEADER:
+                    part.defects.append("HeaderTooLong")
                 value = raw[first : min(behind, first + MAX_HEADER)].decode("ascii", "surrogateescape")
                 part.fields.append((field[1].decode("ascii"), value.lstrip(" \t").rstrip("\r\n")))
         else:
