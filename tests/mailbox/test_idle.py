@@ -1,0 +1,436 @@
+"""Push: a sync is queued as soon as the server tells of a change; a dead connection is not taken for a quiet one."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from mailbox import idle, spread, tasks
+from mailbox.endpoints import Endpoint
+from mailbox.errors import NetworkError, Throttled
+from mailbox.forms import SignInForm
+from mailbox.idle import Listener
+from mailbox.idle_watch import Timing
+from mailbox.imap_idle import IdleNotOffered, IdleSession
+from mailbox.models import Account, Folder, PushHeartbeat, SyncRun, SyncState
+from pathlib import Path
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.rows import folder_of
+from tests.servers.certificates import Certificates
+from tests.servers.dovecot import Dovecot
+from tests.servers.imap_script import ScriptedImap, Talk
+from tests.servers.ports import wait_until
+from tests.servers.site import ROOT, environment
+
+MakeAccount = Callable[..., Account]
+QUICK = Timing(renew=60, base_backoff=0.1, max_backoff=0.5, lasting=60, connect=5, command=5)
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@dataclass
+class Heard:
+    """A listener in a thread of its own, and what it queued."""
+
+    listener: Listener
+    syncs: queue.Queue[int] = field(default_factory=queue.Queue)
+
+    def next(self, seconds: float = 10) -> int:
+        return self.syncs.get(timeout=seconds)
+
+    def nothing(self) -> bool:
+        return self.syncs.empty()
+
+    def wait_for(self, account: Account, state: str | None, seconds: float = 15) -> None:
+        wait_until(lambda: self.listener.states().get(str(account.pk)) == state, seconds=seconds, what=f"{state}")
+
+
+@pytest.fixture
+def listen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Heard]]:
+    monkeypatch.setattr(idle, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(idle, "AGAIN_SECONDS", 0.1)
+    running: list[tuple[Listener, threading.Thread]] = []
+
+    def start(timing: Timing = QUICK) -> Heard:
+        syncs: queue.Queue[int] = queue.Queue()
+        heard = Heard(Listener(syncs.put, timing=timing), syncs)
+        thread = threading.Thread(target=heard.listener.run)
+        running.append((heard.listener, thread))
+        thread.start()
+        return heard
+
+    yield start
+    for listener, thread in running:
+        listener.stop()
+        thread.join(10)
+    assert not any(thread.is_alive() for _, thread in running)
+
+
+def in_step(account: Account, dovecot: Dovecot) -> None:
+    """As after a sync: connecting brings no news then."""
+    with dovecot.login(account.email) as imap:
+        uidnext = int(str(imap.status("INBOX", "(UIDNEXT)")[1][0]).partition("UIDNEXT ")[2].partition(")")[0])
+    SyncState.objects.update_or_create(account=account, folder=folder_of(account), defaults={"uidnext": uidnext})
+
+
+def endpoint_of(server: ScriptedImap, certificates: Certificates) -> Endpoint:
+    return Endpoint("localhost", server.port, "tls", "u", "p", ca_certificate=certificates.ca_pem)
+
+
+@pytest.fixture
+def scripted(certificates: Certificates) -> Iterator[ScriptedImap]:
+    server = ScriptedImap(certificates).start()
+    server.faults["CAPABILITY"] = offer_idle
+    yield server
+    server.stop()
+
+
+def offer_idle(talk: Talk, tag: str, _: str) -> bool:
+    talk.say("* CAPABILITY IMAP4rev1 IDLE", f"{tag} OK done")
+    return True
+
+
+def session_with(server: ScriptedImap, certificates: Certificates, command_timeout: float = 5) -> IdleSession:
+    return IdleSession.open(endpoint_of(server, certificates), connect_timeout=5, command_timeout=command_timeout)
+
+
+def idling(server: ScriptedImap, *lines: bytes, then: Callable[[Talk], None] = lambda _: None) -> None:
+    """Answer IDLE with these lines, then do that."""
+
+    def answer(talk: Talk, _tag: str, _arguments: str) -> bool:
+        talk.send(b"+ idling\r\n" + b"".join(line + b"\r\n" for line in lines))
+        then(talk)
+        return True
+
+    server.faults["IDLE"] = answer
+
+
+# --- With a real server ---------------------------------------------------------------------------------------------
+def test_a_sync_is_queued_within_a_second_of_a_new_mail(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    heard = listen()
+    heard.wait_for(account, "connected")
+    assert heard.nothing()
+    dovecot.append(account.email, "INBOX", mail("new"))
+    came = time.monotonic()
+    assert heard.next() == account.pk
+    assert time.monotonic() - came < 1
+    assert SyncState.objects.get(account=account).news_at is not None
+
+
+def test_what_was_expunged_or_read_elsewhere_is_news_too(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    uid = dovecot.append(account.email, "INBOX", mail("old"))
+    in_step(account, dovecot)
+    heard = listen()
+    heard.wait_for(account, "connected")
+    dovecot.store(account.email, "INBOX", str(uid), "\\Seen")
+    assert heard.next() == account.pk
+    dovecot.expunge(account.email, "INBOX", str(uid))
+    assert heard.next() == account.pk
+
+
+def test_mail_that_came_while_nobody_listened_is_found_on_connecting(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    dovecot.append(account.email, "INBOX", mail("missed"))
+    assert listen().next() == account.pk
+
+
+def test_a_server_that_is_killed_and_comes_back_is_listened_to_again(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    heard = listen()
+    heard.wait_for(account, "connected")
+    dovecot.kill()
+    heard.wait_for(account, "waiting")
+    dovecot.start()
+    heard.wait_for(account, "connected")
+    assert heard.nothing()  # it has as many messages as before
+    dovecot.append(account.email, "INBOX", mail("after"))
+    assert heard.next() == account.pk
+
+
+def test_an_account_that_is_added_paused_deleted_or_signed_in_anew_is_noticed(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    heard = listen()
+    first, second, third = make_account(), make_account(), make_account()
+    for account in (first, second, third):
+        in_step(account, dovecot)
+    for account in (first, second, third):
+        heard.wait_for(account, "connected")
+    Account.objects.filter(pk=first.pk).update(sync_enabled=False)
+    Account.objects.filter(pk=second.pk).update(push_enabled=False)
+    third_pk = third.pk
+    third.delete()
+    heard.wait_for(first, None)
+    heard.wait_for(second, None)
+    wait_until(lambda: str(third_pk) not in heard.listener.states(), seconds=10, what="the deleted account to go")
+    Account.objects.filter(pk=first.pk).update(sync_enabled=True)
+    heard.wait_for(first, "connected")
+    dovecot.append(first.email, "INBOX", mail("again"))
+    assert heard.next() == first.pk
+
+
+def test_a_refused_sign_in_is_said_of_the_transport_and_tried_again_with_other_credentials(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account(imap_password="wrong")
+    in_step(account, dovecot)
+    heard = listen()
+
+    def is_marked() -> bool:
+        account.imap.refresh_from_db()
+        return account.imap.needs_sign_in_since is not None
+
+    wait_until(is_marked, seconds=10, what="the mark")
+    assert "AUTHENTICATIONFAILED" in account.imap.last_reply
+    heard.wait_for(account, None)
+    form = SignInForm({"password": "secret", "both": ""}, transport=account.imap, other=account.smtp)
+    assert form.is_valid()
+    form.save(account.pk)
+    heard.wait_for(account, "connected")
+    account.imap.refresh_from_db()
+    assert account.imap.needs_sign_in_since is None
+
+
+def test_only_one_process_listens_and_another_takes_over_when_it_ends(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    first = listen()
+    first.wait_for(account, "connected")
+    second = listen()
+    dovecot.append(account.email, "INBOX", mail("one"))
+    assert first.next() == account.pk
+    assert second.listener.states() == {}
+    first.listener.stop()
+    second.wait_for(account, "connected")
+    row = PushHeartbeat.objects.get()
+    assert row.is_alive(timezone.now())
+
+
+def test_a_database_that_is_gone_for_a_while_loses_no_news(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    heard = listen()
+    heard.wait_for(account, "connected")
+    broken, failed, pass_on = threading.Event(), threading.Event(), heard.listener._pass_on
+
+    def through_trouble(account_id: int) -> None:
+        if broken.is_set():
+            failed.set()
+            raise OperationalError("database is locked")
+        pass_on(account_id)
+
+    monkeypatch.setattr(heard.listener, "_pass_on", through_trouble)
+    broken.set()
+    dovecot.append(account.email, "INBOX", mail("kept"))
+    assert failed.wait(10)
+    assert heard.nothing()
+    broken.clear()
+    assert heard.next() == account.pk
+
+
+def test_what_the_task_of_a_push_fetches_is_the_mail(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    account = make_account()
+    Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
+    fill(dovecot, account, 2)
+    tasks.queue_pushed_sync(account.pk)
+    assert OrmQ.objects.get().task["args"] == (account.pk,)
+    tasks.sync_pushed(account.pk)
+    assert stored(account) == on_server(dovecot, account)
+    assert SyncRun.objects.get().trigger == "push"
+    Account.objects.filter(pk=account.pk).update(sync_enabled=False)
+    tasks.sync_pushed(account.pk)
+    assert SyncRun.objects.count() == 1
+
+
+def test_the_command_listens_until_it_is_told_to_stop(
+    make_account: MakeAccount, dovecot: Dovecot, tmp_path: Path
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    log = tmp_path / "idle.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "idle"], cwd=ROOT, env=environment(), stdout=output, stderr=output
+        )
+    try:
+        state = {str(account.pk): "connected"}
+        wait_until(
+            lambda: PushHeartbeat.objects.filter(states=state).exists() or process.poll() is not None,
+            seconds=30,
+            what="the command to connect",
+        )
+        assert process.poll() is None, log.read_text()
+        dovecot.append(account.email, "INBOX", mail("new"))
+        wait_until(OrmQ.objects.exists, seconds=5, what="the task")
+        assert OrmQ.objects.get().func() == "mailbox.tasks.sync_pushed"
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert time.monotonic() - asked < 2
+    finally:
+        process.kill()
+        process.wait()
+    assert not PushHeartbeat.objects.get().is_alive(timezone.now())
+
+
+def test_the_row_of_a_killed_process_holds_up_nobody_on_its_machine(
+    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
+) -> None:
+    account = make_account()
+    in_step(account, dovecot)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    assert PushHeartbeat.claim(os.uname().nodename, dead.pid, timezone.now())
+    listen().wait_for(account, "connected")
+
+
+# --- With servers that misbehave ------------------------------------------------------------------------------------
+def test_a_connection_without_idle_is_left_to_polling(
+    make_account: MakeAccount, scripted: ScriptedImap, certificates: Certificates, listen: Callable[..., Heard]
+) -> None:
+    del scripted.faults["CAPABILITY"]
+    with pytest.raises(IdleNotOffered):
+        session_with(scripted, certificates)
+    where = {"imap_host": "localhost", "imap_port": scripted.port, "smtp_host": "localhost", "smtp_port": 1}
+    account = make_account(**where, ca_certificate=certificates.ca_pem)
+    folder_of(account)
+    heard = listen()
+    heard.wait_for(account, "not offered")
+    assert heard.nothing()
+
+
+def test_the_end_of_the_connection_is_no_silence(scripted: ScriptedImap, certificates: Certificates) -> None:
+    idling(scripted, then=lambda talk: talk.connection.shutdown(socket.SHUT_RDWR))
+    with pytest.raises(NetworkError, match="ended the connection"):
+        session_with(scripted, certificates).wait(30)
+
+
+def test_a_silent_server_is_found_dead_when_the_idle_is_renewed(
+    scripted: ScriptedImap, certificates: Certificates
+) -> None:
+    idling(scripted, then=lambda talk: talk.stopped.wait(20) and None)  # TCP lives on, nobody answers
+    session = session_with(scripted, certificates, command_timeout=0.3)
+    assert session.wait(0.05) is False
+    with pytest.raises(NetworkError, match="in time"):
+        session.renew()
+
+
+def test_a_server_that_falls_out_of_its_rhythm_is_asked_early(
+    scripted: ScriptedImap, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailbox.imap_idle.SHORTEST_RHYTHM", 0.05)
+    idling(scripted, b"* OK Still here")
+    session = session_with(scripted, certificates)
+    began = time.monotonic()
+    assert session.wait(60) is False
+    assert time.monotonic() - began < 10
+
+
+def test_a_goodbye_is_understood(scripted: ScriptedImap, certificates: Certificates) -> None:
+    idling(scripted, b"* BYE Too many simultaneous connections. (Failure)")
+    with pytest.raises(Throttled):
+        session_with(scripted, certificates).wait(5)
+
+
+@pytest.mark.parametrize("line", [b"* 4 EXISTS", b"* 2 EXPUNGE", b"* VANISHED 7:9", b"* 1 FETCH (FLAGS (\\Seen))"])
+def test_each_kind_of_change_is_news(scripted: ScriptedImap, certificates: Certificates, line: bytes) -> None:
+    idling(scripted, line)
+    assert session_with(scripted, certificates).wait(5) is True
+
+
+@pytest.mark.parametrize("line", [b"* OK Still here", b"* 0 RECENT", b"* FLAGS (\\Seen)", b"x", b""])
+def test_the_rest_is_none(scripted: ScriptedImap, certificates: Certificates, line: bytes) -> None:
+    idling(scripted, line)
+    assert session_with(scripted, certificates).wait(0.1) is False
+
+
+def test_news_that_come_before_the_idle_has_begun_are_not_lost(
+    scripted: ScriptedImap, certificates: Certificates
+) -> None:
+    def late(talk: Talk, _tag: str, _arguments: str) -> bool:
+        talk.send(b"* 5 EXISTS\r\n+ idling\r\n")
+        return True
+
+    scripted.faults["IDLE"] = late
+    assert session_with(scripted, certificates).wait(5) is True
+
+
+def test_a_line_without_end_ends_the_connection(scripted: ScriptedImap, certificates: Certificates) -> None:
+    idling(scripted, then=lambda talk: talk.send(b"x" * 200_000))
+    with pytest.raises(NetworkError, match="without end"):
+        session_with(scripted, certificates).wait(10)
+
+
+def test_an_idle_that_is_refused_is_said(scripted: ScriptedImap, certificates: Certificates) -> None:
+    def refuse(talk: Talk, tag: str, _: str) -> bool:
+        talk.say(f"{tag} NO [LIMIT] Too much")
+        return True
+
+    scripted.faults["IDLE"] = refuse
+    with pytest.raises(Throttled):
+        session_with(scripted, certificates).wait(5)
+
+
+# --- Chance ---------------------------------------------------------------------------------------------------------
+def test_a_thousand_accounts_do_not_begin_together() -> None:
+    starts = sorted(spread.start_after(pk, 1000, 50) for pk in range(1, 1001))
+    assert starts[0] >= 0
+    assert 20 <= starts[-1] <= 25
+    in_a_second = max(sum(begin <= each < begin + 1 for each in starts) for begin in range(25))
+    assert in_a_second < 100
+    again = [spread.start_after(pk, 1000, 50) for pk in range(1, 1001)]
+    moved = [abs(spread.start_after(pk, 1000, 50) - again[pk - 1]) for pk in range(1, 1001)]
+    assert max(moved) < 3  # each keeps its place in the round
+
+
+def test_few_accounts_begin_at_once() -> None:
+    assert {spread.start_after(pk, 200, 50) for pk in range(1, 201)} == {0}
+
+
+def test_a_wait_is_shortened_by_chance_but_never_below_what_the_server_asked_for() -> None:
+    waits = [spread.jittered(300) for _ in range(1000)]
+    assert 240 <= min(waits) < 245
+    assert 295 < max(waits) <= 300
+    assert spread.jittered(10, at_least=900.5) == 900.5
+
+
+def test_asking_which_accounts_want_push_is_one_question(
+    make_account: MakeAccount, django_assert_num_queries: Callable[..., object]
+) -> None:
+    where = {"imap_host": "localhost", "imap_port": 1, "smtp_host": "localhost", "smtp_port": 1}
+    accounts = [make_account(**where) for _ in range(5)]
+    for account in accounts:
+        folder_of(account)
+    Folder.objects.filter(account=accounts[4]).update(sync_enabled=False)
+    with django_assert_num_queries(1):  # type: ignore[attr-defined]
+        found = idle.wanted()
+    assert [row.account_id for row in found] == [account.pk for account in accounts[:4]]
