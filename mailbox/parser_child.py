@@ -45,9 +45,8 @@ def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
 
 
 def _say(readings: IO[bytes], answer: Reading | str) -> None:
-    words = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
-    readings.write(LENGTH.pack(len(words)))
-    readings.write(words)
+    words = pickle.dumps(answer.packed() if isinstance(answer, Reading) else answer, pickle.HIGHEST_PROTOCOL)
+    readings.write(LENGTH.pack(len(words)) + words)
     readings.flush()
 
 

@@ -19,6 +19,7 @@ from django.conf import settings
 SILENCE_SECONDS = 900.0  # a parser ends by its own clock of CPU time long before, unless it is stopped
 LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: the next is read by a fresh one
 PIPE_BYTES = 1024 * 1024
+READ_BYTES = 64 * 1024
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # no keys, no addresses of databases
 Result = Reading | str
 
@@ -80,8 +81,8 @@ class ParserPipe:
 
     def _receive(self, child: subprocess.Popen[bytes]) -> Result:
         (length,) = LENGTH.unpack(self._take(child, LENGTH.size))
-        result: Result = pickle.loads(self._take(child, length))  # noqa: S301 - our own child's
-        return result
+        answer = pickle.loads(self._take(child, length))  # noqa: S301 - our own child's
+        return answer if isinstance(answer, str) else Reading.unpacked(answer)
 
     def _take(self, child: subprocess.Popen[bytes], count: int) -> bytes:
         assert child.stdout
@@ -90,7 +91,7 @@ class ParserPipe:
         while len(self._come) < count:
             if not answer.poll(SILENCE_SECONDS * 1000):
                 raise EOFError
-            piece = os.read(child.stdout.fileno(), PIPE_BYTES)
+            piece = os.read(child.stdout.fileno(), READ_BYTES)
             if not piece:
                 raise EOFError
             self._come += piece

@@ -6,9 +6,15 @@ It runs in a parser's process (parser_child), or, for a few small mails, in the 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from mailbox import index_words, mime
-from mailbox.mime import ParsedMessage
+from mailbox.mime import ParsedAttachment, ParsedMessage
+from operator import attrgetter
+from typing import Any
+
+_MESSAGE_FIELDS = [field.name for field in fields(ParsedMessage) if field.name != "attachments"]
+_of_message = attrgetter(*_MESSAGE_FIELDS)
+_of_attachment = attrgetter(*(field.name for field in fields(ParsedAttachment)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,18 @@ class Reading:
     digest: str  # SHA-256 of the raw bytes, hex
     header_digest: str
     index_text: str
+
+    def packed(self) -> tuple[Any, ...]:
+        """As plain tuples: pickled and read again in a third of the time that the dataclasses take."""
+        attachments = [_of_attachment(attachment) for attachment in self.parsed.attachments]
+        return (_of_message(self.parsed), attachments, self.digest, self.header_digest, self.index_text)
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> Reading:
+        message, attachments, digest, header_digest, index_text = packed
+        named = dict(zip(_MESSAGE_FIELDS, message, strict=True))
+        parsed = ParsedMessage(**named, attachments=tuple(ParsedAttachment(*each) for each in attachments))
+        return cls(parsed, digest, header_digest, index_text)
 
 
 def read(order: Order) -> Reading:
