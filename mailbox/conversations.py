@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from mailbox.models import ConversationLink, Message, MessagePlace
 
 from django.db import transaction
@@ -46,6 +47,21 @@ def references_of(references: str, in_reply_to: str) -> list[str]:
     if parents and parents[0] not in found:
         found.append(parents[0])
     return found
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One mail of a conversation, as its list shows it: received, or (`is_sent`) written here."""
+
+    at: datetime
+    sender: str
+    subject: str
+    text: str  # the beginning of it
+    address: str  # of its page
+    is_sent: bool = False
+    state: str = ""  # of a written one, in a word
+    pk: int = 0  # of a received one
+    message_id: str = ""  # without its angle brackets
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ PLANNED = (
     Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
     Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
+    Planned("mailbox: let go of pictures", "mailbox.tasks_pictures.tidy", Schedule.DAILY),
+    Planned("mailbox: count what is kept", "mailbox.tasks_pictures.count_storage", Schedule.HOURLY),
 )
 
 

@@ -8,3 +8,7 @@ messages_stored = Signal()
 credentials_changed = Signal()
 # Sent after the commit of a ConnectionTest that a worker is to run: test_id (int).
 connection_test_asked = Signal()
+# Asked, not told: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of
+# str, without angle brackets: those of its mails and those they refer to). A receiver answers with a list of
+# mailbox.conversations.Piece.
+conversation_asked = Signal()

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+COUNTING = ("outbox: count what is kept", "outbox.tasks_storage.count_storage")
 SWEEPS = {  # name -> what, and at which second
     "outbox: sweep on the minute": ("outbox.tasks.sweep", 0),
     "outbox: sweep on the half minute": ("outbox.tasks.sweep", 30),
@@ -20,8 +21,9 @@ def make_schedules(**_: Any) -> None:
     from django_q.models import Schedule
 
     now = timezone.now()
-    for name, (function, second) in SWEEPS.items():
-        wanted = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1}
+    sweeps = [(name, function, second, 1) for name, (function, second) in SWEEPS.items()]
+    for name, function, second, minutes in [*sweeps, (*COUNTING, 20, 60)]:
+        wanted = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1}
         there = list(Schedule.objects.filter(name=name).order_by("pk").values_list("pk", flat=True))
         if there:
             Schedule.objects.filter(pk__in=there[1:]).delete()

@@ -15,6 +15,7 @@ class SiteConfig(AppConfig):
         signals.credentials_changed.connect(receivers.credentials_changed, dispatch_uid=uid)
         signals.messages_stored.connect(receivers.messages_stored, dispatch_uid=uid)
         signals.connection_test_asked.connect(receivers.connection_test_asked, dispatch_uid=uid)
+        signals.conversation_asked.connect(receivers.conversation_asked, dispatch_uid=uid)
 
 
 class AdminConfig(DjangoAdminConfig):

@@ -1,6 +1,12 @@
 """Where the two apps meet without knowing each other: what the mailbox announces, the outbox is told."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mailbox.conversations import Piece
 
 
 def credentials_changed(account_id: int, **_: Any) -> None:
@@ -26,3 +32,10 @@ def connection_test_asked(test_id: int, **_: Any) -> None:
     from outbox import tasks
 
     tasks.queue_connection_test(test_id)
+
+
+def conversation_asked(account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any) -> list[Piece]:
+    """What was written here stands among what was received."""
+    from outbox.views.conversation import pieces
+
+    return pieces(account_id, pks, message_ids)

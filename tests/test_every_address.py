@@ -53,6 +53,11 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:message": of_account(VIEWER, "", "message"),
     "mailbox:message_html": of_account(VIEWER, "", "message"),
     "mailbox:message_eml": of_account(VIEWER, "", "message"),
+    "mailbox:message_print": of_account(VIEWER, "", "message"),
+    "mailbox:message_images": of_account(VIEWER, VIEWER, "message"),
+    "mailbox:message_preview": of_account(VIEWER, "", "message", "position"),
+    "mailbox:message_picture": of_account(VIEWER, "", "message", "position"),
+    "mailbox:trusted_senders": Expected(SIGNED_IN, SIGNED_IN),
     "mailbox:message_fetch": of_account("", OPERATOR, "message"),
     "mailbox:message_attachment": of_account(VIEWER, "", "message", "position"),
     "mailbox:message_attachment_remove": of_account(OPERATOR, OPERATOR, "message", "position"),
@@ -90,6 +95,11 @@ EXPECTED: dict[str, Expected] = {
     "outbox:cancel": of_account("", OPERATOR, "outbox"),
     "outbox:mark_as_sent": of_account("", OPERATOR, "outbox"),
     "outbox:send_again": of_account("", OPERATOR, "outbox"),
+    "outbox:undo": of_account("", OPERATOR, "outbox"),
+    "outbox:reschedule": of_account("", OPERATOR, "outbox"),
+    "outbox:look_in_sent": of_account("", OPERATOR, "outbox"),
+    "outbox:copy_again": of_account("", OPERATOR, "outbox"),
+    "outbox:acknowledge_bounce": of_account("", OPERATOR, "outbox"),
 }
 
 

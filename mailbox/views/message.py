@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox import mime, rawstore, sanitize
-from mailbox.access import Role, accounts_for, get_account
+from mailbox import mime, rawstore
+from mailbox.access import Role, accounts_for
 from mailbox.models import Message
-from mailbox.views import defects
-from mailbox.views.asking import of_accounts
+from mailbox.views import defects, previews
+from mailbox.views.conversation import conversation_of
+from mailbox.views.images import Images, images_of
+from mailbox.views.message_find import find_message
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
@@ -28,21 +30,13 @@ class Tab:
     current: bool
 
 
-def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:
-    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
-    message: Message | None = of_accounts(Message.objects.filter(pk=pk), request).first()
-    if message is None:
-        raise Http404("No such message.")
-    message.account = get_account(request.user, message.account_id, role)
-    return message
-
-
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_message(request, pk)
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
     attachments = list(row.attachment_rows.filter(removed_at=None).order_by("position"))
+    previews.mark(attachments[:ATTACHMENTS_SHOWN])
     context = {
         "message": row,
         "view": shown,
@@ -54,6 +48,8 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "defects": defects.sentences(row.parse_defects),
         "others": list(_others(row)),
         "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
+        "conversation": conversation_of(row),
+        "images": images_of(request, row) if shown == "html" else Images(0),
         **_content(row, shown),
     }
     return render(request, "mailbox/messages/detail.html", context)
@@ -77,7 +73,7 @@ def _others(row: Message) -> Any:
 def _content(row: Message, shown: str) -> dict[str, Any]:
     """What the chosen tab shows; the raw bytes are opened only where they are needed."""
     if shown == "html":
-        return {"blocked_images": sanitize.safe_html(row.body_html, {}).blocked_images if row.body_html else 0}
+        return {}  # it comes into its frame by an address of its own
     if shown == "text":
         cut = len(row.body_text) > TEXT_SHOWN_CHARACTERS
         return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}

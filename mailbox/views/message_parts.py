@@ -6,11 +6,11 @@ everything else is a download.
 
 from __future__ import annotations
 
-from mailbox import mime, rawstore, sanitize
+from mailbox import mime, rawstore, remote_images, sanitize
 from mailbox.access import Role
 from mailbox.models import Attachment, Message
 from mailbox.views.asking import record
-from mailbox.views.message import find_message
+from mailbox.views.message_find import find_message
 
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
@@ -53,18 +53,23 @@ def raw_or_404(digest: str) -> bytes:
         raise Http404(str(missing)) from missing
 
 
-@require_safe
-@xframe_options_sameorigin
-def html(request: HttpRequest, pk: int) -> HttpResponse:
-    """The mail's HTML made safe, for the frame of its page."""
-    row = find_message(request, pk)
+def shown_html(request: HttpRequest, row: Message) -> sanitize.SafeHtml:
+    """The mail's HTML made safe, with its own images in it, and the remote ones that were asked for and fetched."""
     inline: dict[str, tuple[str, bytes]] = {}
     if "cid:" in row.body_html.lower():
         try:
             inline = mime.inline_images(rawstore.open_raw(row.raw_digest))
         except rawstore.RawMissing:
             inline = {}  # the text is still worth showing; the page's other tabs say what is missing
-    return frame(sanitize.safe_html(row.body_html, inline).html)
+    wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)
+    return sanitize.safe_html(row.body_html, inline, remote_images.fetched(row) if wanted else {})
+
+
+@require_safe
+@xframe_options_sameorigin
+def html(request: HttpRequest, pk: int) -> HttpResponse:
+    """The mail's HTML made safe, for the frame of its page."""
+    return frame(shown_html(request, find_message(request, pk)).html)
 
 
 @require_safe

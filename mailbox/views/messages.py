@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from mailbox import conversations
 from mailbox.access import accounts_for
 from mailbox.models import Account, Folder, Message, MessagePlace
-from mailbox.views.asking import Cursor, cut, limit_of, next_page, number_of, of_accounts
+from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
 
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
@@ -31,15 +32,21 @@ def messages(request: HttpRequest) -> HttpResponse:
     accounts = list(accounts_for(request.user).order_by("email"))
     folder = _folder(request)
     account = _account(request, accounts, folder)
+    grouped = _grouped(request)
     if folder:
-        rows, last = _rows_of_folder(folder, before, limit)
+        rows, last = _rows_of_folder(folder, before, limit, grouped=grouped)
     else:
-        rows, last = _rows(request, account, before, limit)
+        rows, last = _rows(request, account, before, limit, grouped=grouped)
     mark_claims(rows)
+    if grouped:
+        conversations.mark_sizes(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
         "is_first_page": before is None,
+        "grouped": grouped,
+        "by": "&by=conversation" if grouped else "",
+        "toggle_url": _toggle(request, grouped=grouped),
         "account": account,
         "folder": folder,
         "show_account": account is None and len(accounts) > 1,
@@ -48,6 +55,23 @@ def messages(request: HttpRequest) -> HttpResponse:
         "syncs": any(each.sync_enabled for each in ([account] if account else accounts)),
     }
     return render(request, "mailbox/messages/list.html", context)
+
+
+def _grouped(request: HttpRequest) -> bool:
+    given = request.GET.get("by", "")
+    if given not in ("", "conversation"):
+        raise Refused(f"The list cannot be grouped by “{given[:40]}”, only by conversation.")
+    return given == "conversation"
+
+
+def _toggle(request: HttpRequest, *, grouped: bool) -> str:
+    """The first page of this list, grouped the other way."""
+    query = request.GET.copy()
+    query.pop("before", None)
+    query.pop("by", None)
+    if not grouped:
+        query["by"] = "conversation"
+    return f"?{query.urlencode()}"
 
 
 def _folder(request: HttpRequest) -> Folder | None:
@@ -75,22 +99,28 @@ def _account(request: HttpRequest, accounts: list[Account], folder: Folder | Non
 
 
 def _rows(
-    request: HttpRequest, account: Account | None, before: Cursor | None, limit: int
+    request: HttpRequest, account: Account | None, before: Cursor | None, limit: int, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
     visible = Message.objects.visible().listed().select_related("account").order_by("-received_at", "-pk")
     listed = visible.filter(account=account) if account else of_accounts(visible, request)
     if before:
         listed = listed.filter(before.older("received_at"))
+    if grouped:
+        listed = conversations.newest_of_each(listed)
     rows, last = cut(list(listed[: limit + 1]), limit)
     return rows, Cursor(last.received_at, last.pk) if last else None
 
 
-def _rows_of_folder(folder: Folder, before: Cursor | None, limit: int) -> tuple[list[Message], Cursor | None]:
+def _rows_of_folder(
+    folder: Folder, before: Cursor | None, limit: int, *, grouped: bool
+) -> tuple[list[Message], Cursor | None]:
     """By the places' own index: a folder of a million messages is read a page at a time."""
     places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
     if before:
         places = places.filter(before.older("received_at"))
     heavy = ("body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects")
+    if grouped:
+        places = conversations.newest_places(places, folder.pk)
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
     page, last = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.

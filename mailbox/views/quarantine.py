@@ -14,7 +14,7 @@ from mailbox.views.asking import (
     record,
     signed_in_user,
 )
-from mailbox.views.message import find_message
+from mailbox.views.message_find import find_message
 
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse

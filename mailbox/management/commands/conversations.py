@@ -1,0 +1,19 @@
+"""Link messages that were stored before there were conversations. New mail is linked as it is stored."""
+
+from mailbox import conversations
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+SLICE = 5_000
+
+
+class Command(BaseCommand):
+    help = "Put messages that were stored by an older version into their conversations. Safe at any time, and again."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        total = 0
+        while linked := conversations.link_missing(SLICE):
+            total += linked
+            self.stdout.write(f"{total:,} messages linked")
+        self.stdout.write("Every message is in its conversation.")

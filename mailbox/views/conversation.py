@@ -1,0 +1,66 @@
+"""The conversation of a message: what was received and what was written here, by time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from mailbox import conversations
+from mailbox.conversations import Piece
+from mailbox.models import Message
+from mailbox.signals import conversation_asked
+
+from django.db.models import TextField
+from django.db.models.functions import Substr
+from django.urls import reverse
+
+SHOWN = 50
+TEXT_CHARACTERS = 1_500
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """`pieces` oldest first, at most SHOWN received ones; `newest` when that is another than the message itself."""
+
+    pieces: list[Piece]
+    newest: Piece | None
+    is_cut: bool
+
+
+def conversation_of(message: Message) -> Conversation:
+    """Two queries and what listeners need, however long it is."""
+    rows = conversations.members(message).defer("body_text", "body_html", "recipients", "cc", "bcc", "parse_defects")
+    beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
+    members = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
+    is_cut = len(members) > SHOWN
+    members = members[:SHOWN]
+    found = [_piece(row) for row in members]
+    if message.pk not in {piece.pk for piece in found}:  # gone from the server, or older than what is shown
+        message.beginning = ""  # type: ignore[attr-defined]
+        members.append(message)
+        found.append(_piece(message))
+    received = {piece.message_id for piece in found}
+    found += [piece for piece in _written(message.account_id, members) if piece.message_id not in received]
+    found.sort(key=lambda piece: (piece.at, piece.pk))
+    newest = found[-1] if found[-1].pk != message.pk else None
+    return Conversation(found, newest, is_cut)
+
+
+def _piece(row: Message) -> Piece:
+    return Piece(
+        at=row.received_at,
+        sender=row.sender or "(no sender)",
+        subject=row.subject,
+        text=row.beginning.strip() or row.snippet,  # type: ignore[attr-defined]
+        address=reverse("mailbox:message", args=[row.pk]),
+        pk=row.pk,
+        message_id=row.message_id.strip("<> "),
+    )
+
+
+def _written(account_id: int, members: list[Message]) -> list[Piece]:
+    ids = {row.message_id.strip("<> ") for row in members}
+    for row in members:
+        ids.update(conversations.references_of(row.references_header, row.in_reply_to))
+    answers = conversation_asked.send(
+        sender=Message, account_id=account_id, pks=[row.pk for row in members], message_ids=ids
+    )
+    return [piece for _, pieces in answers for piece in pieces]

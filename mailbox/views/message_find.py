@@ -1,0 +1,18 @@
+"""The one way from an address to a message: through what the user may see."""
+
+from __future__ import annotations
+
+from mailbox.access import Role, get_account
+from mailbox.models import Message
+from mailbox.views.asking import of_accounts
+
+from django.http import Http404, HttpRequest
+
+
+def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:
+    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
+    message: Message | None = of_accounts(Message.objects.filter(pk=pk), request).first()
+    if message is None:
+        raise Http404("No such message.")
+    message.account = get_account(request.user, message.account_id, role)
+    return message

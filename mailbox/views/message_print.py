@@ -1,0 +1,33 @@
+"""A message for paper: its header lines and its body on a page without anything of ours around it."""
+
+from __future__ import annotations
+
+from mailbox import sanitize
+from mailbox.models import Message
+from mailbox.views.message import TEXT_SHOWN_CHARACTERS
+from mailbox.views.message_find import find_message
+from mailbox.views.message_parts import frame, shown_html
+
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+
+
+@require_safe
+def message_print(request: HttpRequest, pk: int) -> HttpResponse:
+    """Under the frame's policy, though it stands alone: the mail's own HTML is in it."""
+    row = find_message(request, pk)
+    if row.body_html and request.GET.get("view") != "text":
+        document = shown_html(request, row).html
+    else:
+        document = sanitize.text_to_html(row.body_text[:TEXT_SHOWN_CHARACTERS])
+    return frame(_headed(document, row))
+
+
+def _headed(document: str, row: Message) -> str:
+    """Our own document (see sanitize) with the header lines at the top of its body."""
+    before, tag, after = document.partition("<body")
+    attributes, close, body = after.partition(">")
+    files = list(row.attachment_rows.filter(removed_at=None).order_by("position")[:100])
+    head = render_to_string("mailbox/messages/_print_head.html", {"message": row, "attachments": files})
+    return f"{before}{tag}{attributes}{close}{head}{body}"

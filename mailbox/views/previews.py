@@ -1,0 +1,100 @@
+"""Previews of attachments: a page and a picture for each, made on a worker when first looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from mailbox import previews, rawstore, tasks_pictures
+from mailbox.models import Preview
+from mailbox.previews import File
+from mailbox.views.message_parts import find_attachment
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an attachment's preview is looked at."""
+
+    page: str
+    picture: str
+
+
+def mark(files: Iterable[Any]) -> None:
+    """Set `preview_state` on each row: ready, waiting, none, "unknown" when nobody looked yet, "" when there is none to
+    make. One query for all."""
+    rows = list(files)
+    found = previews.known(rows)
+    for row in rows:
+        known = found.get(row.digest)
+        row.preview_state = (known.state if known else "unknown") if previews.is_drawable(row) else ""
+
+
+def _row(file: File, source: str) -> Preview | None:
+    """The preview's row, asked for when it is missing or was forgotten by its worker."""
+    if not previews.is_drawable(file):
+        return None
+    now = timezone.now()
+    row = Preview.objects.filter(pk=file.digest).first()
+    if row is None or row.state == Preview.State.WAITING:
+        if previews.ask(file, source, now=now):
+            tasks_pictures.queue_preview(file.digest)
+        row = Preview.objects.filter(pk=file.digest).first()
+    return row
+
+
+def page(request: HttpRequest, file: File, source: str, place: Place, context: dict[str, Any]) -> HttpResponse:
+    """The page of a preview, or the small fragment that lists poll until the picture is there."""
+    row = _row(file, source)
+    file.preview_state = row.state if row else ""  # type: ignore[attr-defined]
+    shown = {"file": file, "preview": row, "place": place, **context}
+    is_fragment = bool(request.headers.get("HX-Request"))
+    if is_fragment and request.GET.get("large"):
+        # The page polls itself until the picture is there, and then is loaded once more, whole.
+        waits = row is not None and row.state == Preview.State.WAITING
+        return HttpResponse(status=204) if waits else HttpResponse(headers={"HX-Refresh": "true"})
+    return render(request, "mailbox/messages/_preview.html" if is_fragment else "mailbox/messages/preview.html", shown)
+
+
+def picture(request: HttpRequest, file: File) -> HttpResponse:
+    """The picture (WebP, drawn here), or the placeholder while there is none."""
+    row = Preview.objects.filter(pk=file.digest, state=Preview.State.READY).first()
+    if row is None:
+        return redirect(static("img/no-preview.svg"))
+    try:
+        content = previews.picture(row, small=request.GET.get("size") == "small")
+    except rawstore.RawMissing:
+        row.delete()  # made again when somebody looks
+        return redirect(static("img/no-preview.svg"))
+    response = HttpResponse(content, content_type="image/webp")
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
+def place_of(pk: int, position: int) -> Place:
+    args = [pk, position]
+    return Place(reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args))
+
+
+@require_safe
+def message_preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    found = find_attachment(request, pk, position)
+    context = {
+        "download": reverse("mailbox:message_attachment", args=[pk, position]),
+        "back": reverse("mailbox:message", args=[pk]),
+        "subject": found.message.subject,
+    }
+    return page(request, found, found.message.raw_digest, place_of(pk, position), context)
+
+
+@require_safe
+def message_picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    return picture(request, find_attachment(request, pk, position))

@@ -1,0 +1,45 @@
+"""What was written here, for the conversations that the mailbox shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from mailbox.conversations import Piece
+
+from django.db.models import Q
+from django.db.models.functions import Substr
+from django.urls import reverse
+
+from outbox.models import OutboxMessage
+
+SHOWN = 50
+TEXT_CHARACTERS = 1_500
+_OURS = re.compile(r"outbox-([0-9]{1,18})-[0-9]+@")  # SPEC: the Message-ID of an attempt names its row
+
+
+def pieces(account_id: int, pks: Collection[int], message_ids: Collection[str]) -> list[Piece]:
+    """The written mails that answer these, or that these refer to; not those that came back as a received copy."""
+    named = {int(found[1]) for each in message_ids if (found := _OURS.match(each))}
+    rows = OutboxMessage.objects.filter(Q(parent__in=pks) | Q(pk__in=named), account=account_id)
+    listed = rows.select_related("account").defer("body_text", "body_html")
+    listed = listed.annotate(beginning=Substr("body_text", 1, TEXT_CHARACTERS)).order_by("-pk")[:SHOWN]
+    return [_piece(row) for row in listed if _belongs(row, pks, message_ids)]
+
+
+def _belongs(row: OutboxMessage, pks: Collection[int], message_ids: Collection[str]) -> bool:
+    """An answer of ours, or one whose very Message-ID is named: anybody can write a number into theirs."""
+    own = (row.provider_message_id or "").strip("<> ")
+    return row.parent_id in pks or (bool(own) and own in message_ids)
+
+
+def _piece(row: OutboxMessage) -> Piece:
+    return Piece(
+        at=row.sent_at or row.created_at,
+        sender=f"{row.account.email} to {row.to}",
+        subject=row.subject,
+        text=row.beginning,  # type: ignore[attr-defined]
+        address=reverse("outbox:detail", args=[row.pk]),
+        is_sent=True,
+        state="" if row.status == "sent" else row.get_status_display(),
+        message_id=(row.provider_message_id or "").strip("<> "),
+    )
