@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from mailbox import mime, places, plan, rawstore, store
@@ -64,9 +64,19 @@ class FolderRun:
     tally: Tally
     attempts: Attempts
 
-    def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
-        """Fetch and store these UIDs, in the walk's order, a batch at a time; each batch moves the cursor."""
-        waiting, metas, is_alone = list(uids), dict[int, MessageMeta | None](), False
+    def fetch(
+        self,
+        walk: plan.Walk,
+        uids: Sequence[int],
+        *,
+        last: bool,
+        known: Mapping[int, MessageMeta | None] | None = None,
+    ) -> None:
+        """Fetch and store these UIDs, in the walk's order, a batch at a time; each batch moves the cursor.
+
+        `known`: what the server has said of them already.
+        """
+        waiting, metas, is_alone = list(uids), dict(known or {}), False
         while waiting:
             first = waiting[0]
             number = self.attempts.begin(first, is_alone=is_alone)
@@ -216,7 +226,7 @@ class FolderRun:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
             for uid, reason in gathered.failures.items():
                 store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)
-            self._move_cursor(stretch)
+            self.move_cursor(stretch)
             if begun is not None:
                 self.attempts.end(begun)
             self._announce([pk for each in stored for pk in each.pks])
@@ -236,7 +246,8 @@ class FolderRun:
                 gathered.failures[each.uid] = f"It could not be stored: {_words(error)}"
         return stored
 
-    def _move_cursor(self, stretch: plan.Stretch | None) -> None:
+    def move_cursor(self, stretch: plan.Stretch | None) -> None:
+        """Write how far it is stored; call it in the transaction that stores it."""
         if stretch is not None and stretch != self.stretch:
             SyncState.objects.filter(pk=self.state_pk).update(
                 uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low

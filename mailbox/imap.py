@@ -6,15 +6,18 @@ Every socket error and every refusal leaves here as a MailError, without credent
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import imaplib
-import ssl
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from mailbox import imap_fetch
-from mailbox.endpoints import Endpoint, tls_context, xoauth2
+from mailbox import imap_fetch, imap_list, imap_select
+from mailbox.endpoints import Endpoint, tls_context
 from mailbox.errors import MailError, NetworkError, ProviderError
-from mailbox.imap_fetch import FetchedMessage, FolderStatus, ListedFolder, MessageMeta
-from mailbox.imap_replies import refused, server_words, unreachable
+from mailbox.imap_failures import failures
+from mailbox.imap_fetch import FetchedMessage, FolderStatus, ListedFolder, Marks, MessageMeta, marks_of
+from mailbox.imap_list import FolderIdentity
+from mailbox.imap_select import Known
+from mailbox.imap_sign_in import sign_in
 from mailbox.imap_wire import Client
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +31,10 @@ MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
 META_CHUNK = 500  # UIDs in one command: keeps its line below the 8,000 octets of RFC 7162, 4
 BODY_CHUNK_BYTES = 8 * 1024 * 1024
 HEADER_LIMIT = 1024 * 1024
-__all__ = ["FetchedMessage", "FolderStatus", "ImapSession", "ListedFolder", "MessageMeta"]
+COMPARED_HEADER = 64 * 1024
+HEADER_CHUNK = 100  # headers in one command
+META_ITEMS = "UID FLAGS INTERNALDATE RFC822.SIZE"
+__all__ = ["FetchedMessage", "FolderIdentity", "FolderStatus", "ImapSession", "Known", "ListedFolder", "MessageMeta"]
 
 
 class ImapSession:
@@ -37,6 +43,7 @@ class ImapSession:
     def __init__(self, client: Any, endpoint: Endpoint, greeting: str) -> None:
         self._client = client
         self._endpoint = endpoint
+        self._is_enabled = self._has_qresync = False
         self.greeting = greeting  # the server's words after sign-in
 
     @classmethod
@@ -45,7 +52,7 @@ class ImapSession:
 
         The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
         """
-        with _errors(endpoint, connecting=True):
+        with failures(endpoint, connecting=True):
             client = Client(
                 endpoint.host,
                 port=endpoint.port,
@@ -56,8 +63,8 @@ class ImapSession:
         client.normalise_times = False  # else INTERNALDATE comes naive, in this machine's zone
         client._imap.debug = 0  # 5 by default: formats every line, the password's among them
         try:
-            with _errors(endpoint, signing_in=True):
-                greeting = _sign_in(client, endpoint)
+            with failures(endpoint, signing_in=True):
+                greeting = sign_in(client, endpoint)
         except MailError:
             _close(client)
             raise
@@ -72,47 +79,75 @@ class ImapSession:
         self.close(politely=not isinstance(error, NetworkError))
 
     def close(self, *, politely: bool = True) -> None:
-        """Sign out, unless the connection is known to be broken, and let go of the socket. Never raises."""
+        """Sign out, unless the connection is known to be broken, and let go of the socket. Never raises.
+
+        What the server says to LOGOUT is not waited for: it is a round trip that tells nothing.
+        """
         if politely:
             with contextlib.suppress(OSError, imaplib.IMAP4.error, IMAPClientError):
-                self._client.logout()
-                return
+                self._client._imap._command("LOGOUT")
         _close(self._client)
 
     def list_folders(self) -> list[ListedFolder]:
-        """All folders, with their special use where the server states it (RFC 6154)."""
+        """All folders, with their special use where the server states it (RFC 6154), and whether subscribed to."""
         with self._errors():
-            rows = self._client.list_folders()
-        return [imap_fetch.listed(flags, delimiter, name) for flags, delimiter, name in rows]
+            self._speak_utf8_if_it_must_be()
+            return imap_list.list_folders(self._client)
 
-    def examine(self, folder: str) -> FolderStatus:
-        """Open the folder read-only (EXAMINE), so that nothing we do can change it."""
+    def identity_of(self, folder: str) -> FolderIdentity:
+        """By what the folder is known again under another name; raises ProviderError when there is none of the name."""
         with self._errors():
-            if self._client.has_capability("CONDSTORE"):
-                answer = self._examine_with_condstore(folder)
-            else:
-                answer = self._client.select_folder(folder, readonly=True)
-        uidvalidity = answer.get(b"UIDVALIDITY")
-        if not uidvalidity:
-            raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
-        return FolderStatus(
-            uidvalidity=uidvalidity,
-            uidnext=answer.get(b"UIDNEXT"),
-            exists=answer.get(b"EXISTS", 0),
-            highestmodseq=answer.get(b"HIGHESTMODSEQ"),
-        )
+            return imap_list.identity_of(self._client, folder)
 
-    def _examine_with_condstore(self, folder: str) -> Any:
-        """RFC 7162, 3.1.8; imapclient has no way to say it, and Dovecot states HIGHESTMODSEQ only when it is said."""
-        beneath = self._client._imap
-        beneath.untagged_responses = {}
-        beneath.is_readonly = True
-        status, lines = beneath._simple_command("EXAMINE", self._client._normalise_folder(folder), "(CONDSTORE)")
-        if status != "OK":
-            beneath.state = "AUTH"
-            self._client._checkok("examine", status, lines)
-        beneath.state = "SELECTED"
-        return self._client._process_select_response(beneath.untagged_responses)
+    @property
+    def has_gmail_labels(self) -> bool:
+        """Gmail's extensions: folders are labels, and every message lies in All Mail, Junk or Trash."""
+        with self._errors():
+            return bool(self._client.has_capability("X-GM-EXT-1"))
+
+    def examine(self, folder: str, known: Known | None = None) -> FolderStatus:
+        """Open the folder read-only (EXAMINE), so that nothing we do can change it.
+
+        `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).
+        """
+        with self._errors():
+            enabling = self._enabling()
+            asked = known if self._has_qresync else None
+            answer = self._examined(folder, asked, enabling)
+            if answer is None:
+                asked = None
+                answer = imap_select.examine(self._client, folder, self._parameter(None), None)
+            if not answer.get(b"UIDVALIDITY"):
+                raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
+            return imap_select.status_of(answer, asked)
+
+    def _enabling(self) -> str | None:
+        self._speak_utf8_if_it_must_be()
+        if self._is_enabled or self._client._imap.state != "AUTH":
+            return None
+        self._is_enabled = True
+        tag = imap_select.enable_qresync(self._client)
+        self._has_qresync = tag is not None
+        return tag
+
+    def _examined(self, folder: str, asked: Known | None, enabling: str | None) -> dict[bytes, Any] | None:
+        try:
+            return imap_select.examine(self._client, folder, self._parameter(asked), enabling)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if asked is None or isinstance(error, imaplib.IMAP4.abort):
+                raise
+        self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
+        return None
+
+    def _parameter(self, known: Known | None) -> str:
+        return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)
+
+    def _speak_utf8_if_it_must_be(self) -> None:
+        """A server with UTF8=ONLY takes no modified UTF-7 and nothing else before ENABLE (RFC 6855, 6)."""
+        client = self._client
+        if client.folder_encode and client.has_capability("UTF8=ONLY") and client._imap.state == "AUTH":
+            client._imap._simple_command("ENABLE", "UTF8=ACCEPT")
+            client.folder_encode, client._imap._encoding = False, "utf-8"
 
     def search_uids(self, low: int, high: int) -> list[int]:
         """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
@@ -131,24 +166,48 @@ class ImapSession:
         """Flags, date and size of these messages, in the order of `uids`, without those that are gone or undated."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
-            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), "(UID FLAGS INTERNALDATE RFC822.SIZE)"))
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items(META_ITEMS)))
             found = [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
             metas += [meta for meta in found if meta is not None]
         return metas
 
-    def fetch_flags(self, uids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-        """The flags of these messages; those that are gone, or whose flags the server left out, are not in it."""
-        flags = {}
+    def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
+        """What there is from low to high, by UID, ascending, without a SEARCH before; None for an undated message."""
+        answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
+        return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
+
+    def fetch_marks(self, uids: Sequence[int]) -> dict[int, Marks]:
+        """The flags and labels of these messages; those gone, or whose flags the server left out, are not in it."""
+        marks = {}
         for chunk in _chunks(uids):
             wanted = set(chunk)
-            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), "(UID FLAGS)"))
-            flags.update({uid: row.flags for uid, row in answer.items() if uid in wanted and row.flags is not None})
-        return flags
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
+            marks.update({uid: found for uid, row in answer.items() if uid in wanted and (found := marks_of(row))})
+        return marks
 
-    def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, tuple[str, ...]]:
-        """The flags that changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
-        answer = imap_fetch.rows(self._fetch(f"{low}:{high}", "(UID FLAGS)", 0, f"(CHANGEDSINCE {since})"))
-        return {uid: row.flags for uid, row in answer.items() if low <= uid <= high and row.flags is not None}
+    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
+        """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
+        asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")
+        answer = imap_fetch.rows(asked)
+        return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := marks_of(row))}
+
+    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[Marks, str]]:
+        """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
+
+        Those that are gone are not in it.
+        """
+        found: dict[int, tuple[Marks, str]] = {}
+        items = self._items(f"UID FLAGS BODY.PEEK[HEADER]<0.{COMPARED_HEADER}>")
+        for start in range(0, len(uids), HEADER_CHUNK):
+            chunk = uids[start : start + HEADER_CHUNK]
+            answer = imap_fetch.pair_headers(self._fetch(imap_fetch.uid_set(chunk), items))
+            for uid in set(chunk).intersection(answer):
+                marks, header = answer[uid]
+                found[uid] = (marks, hashlib.sha256(header).hexdigest())
+        return found
+
+    def _items(self, items: str) -> str:
+        return f"({items} X-GM-LABELS)" if self.has_gmail_labels else f"({items})"
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
         """The whole messages (BODY.PEEK[]), at most 8 MB or one message a command; those that are gone are left out."""
@@ -208,91 +267,7 @@ class ImapSession:
             return sorted(int(uid) for uid in self._client.search(["HEADER", "Message-ID", message_id]))
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
-        return _errors(self._endpoint)
-
-
-@contextlib.contextmanager
-def _errors(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool = False) -> Iterator[None]:
-    """Turn what the libraries raise into MailErrors. `from None`: the cause's text may hold the command's secrets."""
-    try:
-        yield
-    except (imaplib.IMAP4.error, IMAPClientError) as error:
-        if abort := _abort(error):
-            words = server_words(abort, endpoint)
-            if words.startswith(("socket error", "unexpected")):
-                raise unreachable(_cause(abort), endpoint, connecting=connecting) from None
-            raise _goodbye(words, endpoint) from None  # the words of a BYE
-        if connecting:  # the greeting was a BYE, or none of IMAP's
-            raise _goodbye(server_words(error, endpoint), endpoint) from None
-        raise refused(server_words(error, endpoint), signing_in=signing_in) from None
-    except (OSError, ssl.SSLError, UnicodeError) as error:
-        raise unreachable(error, endpoint, connecting=connecting) from None
-    except (ValueError, TypeError, KeyError, IndexError, AssertionError) as error:
-        words = server_words(error, endpoint)
-        raise ProviderError(f"The server's answer makes no sense: {words}", reply=words) from None
-
-
-def _goodbye(words: str, endpoint: Endpoint) -> MailError:
-    meaning = refused(words, signing_in=False)
-    if type(meaning) is ProviderError:
-        return NetworkError(f"{endpoint.host}:{endpoint.port} ended the connection: {words}", reply=words)
-    return meaning
-
-
-def _abort(error: BaseException) -> BaseException | None:
-    """The end of the connection, where imapclient tells it as a refused sign-in: that asks for other credentials."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, imaplib.IMAP4.abort):
-        cause = cause.__context__
-    return cause
-
-
-def _cause(error: BaseException) -> BaseException:
-    """imaplib wraps a socket's error in its own abort; the first is the one that says what happened."""
-    inner = error.__context__
-    return inner if isinstance(inner, OSError) else error
-
-
-def _sign_in(client: Any, endpoint: Endpoint) -> str:
-    if endpoint.oauth_token:
-        return _sign_in_by_token(client, endpoint.user, endpoint.oauth_token)
-    password = endpoint.password or ""
-    if any(ord(character) < 32 for character in password):
-        raise IMAPClientError("The password has a line break or control character in it.")
-    if endpoint.user.isascii() and password.isascii():
-        answer = client.login(endpoint.user, password)
-    else:
-        # A quoted string is ASCII (RFC 3501, 4.3); other characters go as literals, in UTF-8.
-        words = [_quoted(client, endpoint.user), _quoted(client, password)]
-        status, lines = client._raw_command(b"LOGIN", words, uid=False)
-        client._checkok("login", status, lines)
-        client._imap.state = "AUTH"
-        answer = lines[0]
-    return imap_fetch.text(answer)
-
-
-def _quoted(client: Any, word: str) -> bytes:
-    return str(client._imap._quote(word)).encode() if word.isascii() else word.encode()
-
-
-def _sign_in_by_token(client: Any, user: str, token: str) -> str:
-    """AUTHENTICATE XOAUTH2. A refusal comes as a challenge with JSON in it, to be answered with an empty line before
-    the server says NO (Google, "XOAUTH2 Mechanism", error response); its JSON says more than the NO does."""
-    challenges: list[bytes] = []
-
-    def answer(challenge: bytes) -> str:
-        if challenge.strip():
-            challenges.append(challenge)
-            return ""
-        return xoauth2(user, token)
-
-    try:
-        answered = client.sasl_login("XOAUTH2", answer)
-    except (IMAPClientError, imaplib.IMAP4.error) as error:
-        if challenges and not isinstance(error, imaplib.IMAP4.abort):
-            raise IMAPClientError(f"{error} {imap_fetch.text(challenges[-1])}") from None
-        raise
-    return imap_fetch.text(answered)
+        return failures(self._endpoint)
 
 
 def _close(client: Any) -> None:

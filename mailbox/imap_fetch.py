@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol, TypeVar
 
+from imapclient import imap_utf7
+
 _UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
 _FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^)]*)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[ (])RFC822\.SIZE (\d+)", re.I)
 _DATE = re.compile(rb'INTERNALDATE "([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', re.I)
+_LABELS = re.compile(rb'X-GM-LABELS \(((?:"(?:[^"\\]|\\.)*"|[^()"])*)\)', re.I)
+_LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
+_LITERAL = re.compile(rb"\{\d+\}$")
+MAX_LABEL = 1000  # bytes
 _MONTHS = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"]
 _BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
+_HEADER = re.compile(rb"BODY\[HEADER\](?:<0>)? \{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 UNSELECTABLE = ("\\noselect", "\\nonexistent")
@@ -25,6 +32,7 @@ class ListedFolder:
     delimiter: str
     special_use: str  # "\\Sent", or "" for none
     selectable: bool
+    is_subscribed: bool | None = None  # None: the server does not say
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,24 @@ class FolderStatus:
     uidnext: int | None
     exists: int
     highestmodseq: int | None
+    mailbox_id: str = ""  # RFC 8474, where the server states one
+    changes: Changes | None = None  # since what we knew, where QRESYNC answered
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What may change on a message: its flags, and Gmail's labels (None from any other server)."""
+
+    flags: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What QRESYNC says has changed (RFC 7162, 3.2.5.1): marks by UID, and ranges of UIDs that are gone."""
+
+    marks: dict[int, Marks]
+    vanished: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,11 @@ class MessageMeta:
     flags: tuple[str, ...]
     internal_date: datetime
     size: int  # RFC822.SIZE, bytes
+    labels: tuple[str, ...] | None = None
+
+    @property
+    def marks(self) -> Marks:
+        return Marks(self.flags, self.labels)
 
 
 @dataclass(frozen=True)
@@ -88,6 +119,23 @@ def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
                 bodies[int(found.group(1))] = literal
             before, literal = b"", None
     return bodies
+
+
+def pair_headers(answer: Sequence[object]) -> dict[int, tuple[Marks, bytes]]:
+    """UID -> flags and labels, and the header, from the answers to (UID FLAGS BODY.PEEK[HEADER]<0.n>)."""
+    found: dict[int, tuple[Marks, bytes]] = {}
+    before, header = b"", None
+    for item in answer:
+        if isinstance(item, tuple) and _HEADER.search(item[0]):
+            before, header = before + item[0], item[1]
+        elif isinstance(item, tuple):
+            before += item[0]
+        elif isinstance(item, bytes):
+            for uid, row in rows([before + b" " + item]).items():
+                if header is not None and (marks := marks_of(row)) is not None:
+                    found[uid] = (marks, header)
+            before, header = b"", None
+    return found
 
 
 def uid_set(uids: Sequence[int]) -> str:
@@ -142,6 +190,7 @@ class Row:
     flags: tuple[str, ...] | None = None
     internal_date: datetime | None = None
     size: int = 0
+    labels: tuple[str, ...] | None = None
 
 
 def rows(answer: Sequence[object]) -> dict[int, Row]:
@@ -150,9 +199,8 @@ def rows(answer: Sequence[object]) -> dict[int, Row]:
     A row without UID is news of another client's change by sequence number (RFC 3501, 7.4.2): that is no UID.
     """
     found: dict[int, Row] = {}
-    for item in answer:
-        line = item[0] if isinstance(item, tuple) else item
-        if not isinstance(line, bytes) or not (uid := _UID.search(line)):
+    for line in _lines(answer):
+        if not (uid := _UID.search(line)):
             continue
         row = found.setdefault(int(uid[1]), Row())
         if flags := _FLAGS.search(line):
@@ -161,7 +209,35 @@ def rows(answer: Sequence[object]) -> dict[int, Row]:
             row.internal_date = _internal_date(date)
         if size := _SIZE.search(line):
             row.size = int(size[1])
+        if labels := _LABELS.search(line):
+            row.labels = _decoded_labels(labels[1])
     return found
+
+
+def _lines(answer: Sequence[object]) -> Iterator[bytes]:
+    """Each answer as one line. A literal in it can only be a label here: it is put as the quoted string it could be."""
+    before = b""
+    for item in answer:
+        if isinstance(item, tuple):
+            quoted = item[1][:MAX_LABEL].replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+            before += _LITERAL.sub(b"", item[0]) + b'"' + quoted + b'"'
+        elif isinstance(item, bytes):
+            yield before + item
+            before = b""
+    if before:
+        yield before
+
+
+def _decoded_labels(listed: bytes) -> tuple[str, ...]:
+    """Gmail's labels are atoms or strings in modified UTF-7, its own ones with a backslash: \\Inbox, \\Sent."""
+    labels = set()
+    for quoted, atom in _LABEL.findall(listed):
+        raw = re.sub(rb"\\(.)", rb"\1", quoted) if quoted else atom
+        try:
+            labels.add(text(imap_utf7.decode(raw)))
+        except (ValueError, UnicodeError):
+            labels.add(text(raw))
+    return tuple(sorted(labels - {""}))
 
 
 def _internal_date(found: re.Match[bytes]) -> datetime | None:
@@ -180,4 +256,9 @@ def meta(uid: int, row: Row) -> MessageMeta | None:
     """None when the server left the date out: such a message cannot be placed in time."""
     if row.internal_date is None:
         return None
-    return MessageMeta(uid, row.flags or (), utc(row.internal_date), row.size)
+    return MessageMeta(uid, row.flags or (), utc(row.internal_date), row.size, row.labels)
+
+
+def marks_of(row: Row) -> Marks | None:
+    """None when the server left the flags out."""
+    return None if row.flags is None else Marks(row.flags, row.labels)

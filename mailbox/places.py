@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from mailbox.imap_fetch import Marks
 from mailbox.models import Folder, Message, MessagePlace
 from mailbox.search_index import index_messages
 from typing import Any
@@ -13,7 +14,7 @@ from django.db.models import Q
 SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
 SYSTEM_FLAGS["\\Deleted"] = "deleted"
 IGNORED_FLAGS = ("\\recent",)  # says which session saw it first, nothing of the message
-FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords"]
+FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords", "labels"]
 
 
 def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
@@ -21,6 +22,12 @@ def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
     given = {flag.lower(): flag for flag in flags if flag.lower() not in IGNORED_FLAGS}
     fields: dict[str, Any] = {name: given.pop(flag.lower(), None) is not None for flag, name in SYSTEM_FLAGS.items()}
     return fields | {"keywords": sorted(given.values())}
+
+
+def mark_fields(marks: Marks) -> dict[str, Any]:
+    """The columns of MessagePlace for these flags and, where the server has them, labels."""
+    fields = flag_fields(marks.flags)
+    return fields if marks.labels is None else fields | {"labels": list(marks.labels)}
 
 
 def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:
@@ -69,20 +76,20 @@ def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int
     return sorted(rows.values_list("uid", flat=True)[:count])
 
 
-def differing(folder: Folder, uidvalidity: int, flags: Mapping[int, Sequence[str]]) -> list[MessagePlace]:
-    """The places whose flags the server says otherwise."""
-    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(flags))
+def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, Marks]) -> list[MessagePlace]:
+    """The places of whose flags or labels the server says otherwise."""
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(marks))
     return [
         place
         for place in rows
-        if any(getattr(place, name) != value for name, value in flag_fields(flags[place.uid]).items())
+        if any(getattr(place, name) != value for name, value in mark_fields(marks[place.uid]).items())
     ]
 
 
-def store_flags(changes: Sequence[MessagePlace], flags: Mapping[int, Sequence[str]], now: datetime) -> int:
-    """Write the flags of these places and return how many changed. Call it in a transaction."""
+def store_marks(changes: Sequence[MessagePlace], marks: Mapping[int, Marks], now: datetime) -> int:
+    """Write flags and labels of these places and return how many changed. Call it in a transaction."""
     for place in changes:
-        for name, value in flag_fields(flags[place.uid]).items():
+        for name, value in mark_fields(marks[place.uid]).items():
             setattr(place, name, value)
     MessagePlace.objects.bulk_update(changes, FLAG_FIELDS, batch_size=100)
     aggregate({place.message_id for place in changes}, now)

@@ -66,18 +66,18 @@ def plan(
     if status.exists == 0:
         return SyncPlan(start, (), restarted)
     if from_cursor is not None:
-        return SyncPlan(start, (Walk("up", from_cursor + 1, _top(status, from_cursor)),), restarted)
+        return SyncPlan(start, (Walk("up", from_cursor + 1, top(status, from_cursor)),), restarted)
     if start is None:
-        return SyncPlan(None, (Walk("down", 1, _top(status, 0)),), restarted)
+        return SyncPlan(None, (Walk("down", 1, top(status, 0)),), restarted)
     walks = []
     if status.uidnext != start.high + 1:
-        walks.append(Walk("up", start.high + 1, _top(status, start.high)))
+        walks.append(Walk("up", start.high + 1, top(status, start.high)))
     if start.low > 1:
         walks.append(Walk("down", 1, start.low - 1))
     return SyncPlan(start, tuple(walks), restarted)
 
 
-def _top(status: FolderStatus, known: int) -> int:
+def top(status: FolderStatus, known: int) -> int:
     """The highest UID there can be. Some servers state no UIDNEXT, or one that fell (GMX): then it proves nothing."""
     if status.uidnext is None or status.uidnext <= max(known, status.exists):
         return MAX_UID

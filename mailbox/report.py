@@ -47,7 +47,8 @@ class Report:
         for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
             setattr(line, name, getattr(line, name) + getattr(outcome, name))
         line.error_code, line.error = outcome.error_code, outcome.error
-        line.note = outcome.note or line.note.replace(MORE_WAITING, "").strip()
+        told = [*line.note.replace(MORE_WAITING, "").split("\n"), outcome.note]
+        line.note = "\n".join(dict.fromkeys(each.strip() for each in told if each.strip()))
         line.finished_at = timezone.now()
         line.save()
 

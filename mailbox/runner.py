@@ -27,7 +27,7 @@ from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
-LEAVE_ACCOUNT = ("network", "busy", "throttled")
+LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
 NEWS_AFTER_SECONDS = 0.8  # less than a pushed sync waits for this one: see tasks.PUSH_WAIT_SECONDS
 TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
 

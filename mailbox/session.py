@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox.credentials import DecryptionFailed
-from mailbox.errors import Busy, MailError, NetworkError, SignInRefused, Throttled
+from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
 from mailbox.imap import ImapSession
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
@@ -26,6 +26,7 @@ Clock = Callable[[], datetime]
 LEASE_COMMANDS = 5  # command time-outs
 SLOWEST_BYTES_PER_SECOND = 50_000
 WAIT_STEP_SECONDS = 0.1
+QUOTA_PAUSE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,14 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
         )  # fmt: skip
         if isinstance(error, SignInRefused):
             transport.mark_needs_sign_in(str(error), clock())
-        elif isinstance(error, NetworkError | Throttled):
-            wait = (backoff or Backoff.from_settings()).wait(transport.failure_count, error.wait_seconds)
-            transport.mark_unavailable(str(error), clock() + timedelta(seconds=wait))
+        elif isinstance(error, NetworkError | Throttled | OverQuota):
+            pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
         raise
+
+
+def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:
+    """Leave the server alone for as long as it asks, and longer after more failures. A quota is not lifted soon."""
+    wait = backoff.wait(failures, error.wait_seconds)
+    if isinstance(error, OverQuota):
+        wait = max(wait, QUOTA_PAUSE_SECONDS)
+    account.imap.mark_unavailable(str(error), now + timedelta(seconds=wait))

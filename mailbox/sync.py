@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
-from mailbox import batch, follow, places, plan
+from mailbox import batch, follow, plan, renumber
 from mailbox.attempts import Attempts
-from mailbox.errors import Busy, MailError, SignInRefused, Throttled
+from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.folders import canonical, discover, folder_for
-from mailbox.imap import FolderStatus
-from mailbox.logs import event, provider_words
-from mailbox.models import Account, Counter, Folder, MessagePlace, Quarantine, SyncState
-from mailbox.session import Backoff, Clock, Mailbox, connect, signed_in
+from mailbox.imap import FolderStatus, Known
+from mailbox.models import Account, Folder, SyncState
+from mailbox.outcome import SyncOutcome, count_run, failed, record_failure
+from mailbox.session import Backoff, Clock, Mailbox, pause_account, signed_in
 
-from django.db import transaction
 from django.utils import timezone
 
-logger = logging.getLogger(__name__)
 MORE_WAITING = "More is waiting."
-
-
-@dataclass(frozen=True)
-class SyncOutcome:
-    """What a run did to one folder. Seconds are wall clock; error_code is an errors.MailError's code or "internal"."""
-
-    ok: bool
-    fetched: int = 0
-    updated: int = 0
-    quarantined: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-    error_code: str = ""
-    error: str = ""
-    more_waiting: bool = False
-    note: str = ""
+LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment
+__all__ = ["MORE_WAITING", "SyncOutcome", "discover_folders", "failed", "record_failure", "sync", "sync_folder"]
 
 
 def sync(
@@ -65,11 +47,19 @@ def sync(
 
 
 def discover_folders(account_id: int, *, now: datetime | None = None) -> list[Folder]:
-    """Ask the server for its folders and bring the rows in line; raises MailError, Account.DoesNotExist."""
+    """Ask the server for its folders and bring the rows in line; raises MailError, Account.DoesNotExist.
+
+    On the sync's one connection, so that an account never has more than three (this, push, the copy in Sent): raises
+    Busy when a sync keeps it for long, and that sync then lists the folders.
+    """
     account = Account.objects.with_transports().get(pk=account_id)
     clock = _clock(now)
-    with connect(account, clock) as imap:
-        found = discover(account, imap, clock())
+    try:
+        with signed_in(account, clock, wait_seconds=LISTING_WAIT_SECONDS) as mailbox:
+            found = discover(account, mailbox.imap, clock())
+    except Busy:
+        Account.objects.filter(pk=account_id).update(folders_listed_at=None)
+        raise
     account.imap.mark_signed_in()
     return found
 
@@ -93,9 +83,8 @@ def sync_folder(
         note, more = _run(mailbox, name, cursor, max_messages, tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
-        if isinstance(error, Throttled):  # the account is, not this folder alone
-            until = mailbox.clock() + timedelta(seconds=wait.wait(0, error.wait_seconds))
-            mailbox.account.imap.mark_unavailable(str(error), until)
+        if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
+            pause_account(mailbox.account, error, mailbox.clock(), wait)
         return failed(mailbox.account, name, error, mailbox.clock(), wait, time.monotonic() - started, tally)
     outcome = SyncOutcome(
         ok=True,
@@ -107,16 +96,13 @@ def sync_folder(
         more_waiting=more,
         note=note,
     )
-    _count(mailbox.account, outcome, mailbox.clock())
+    count_run(mailbox.account, outcome, mailbox.clock())
     return outcome
 
 
 def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tally: batch.Tally) -> tuple[str, bool]:
-    status = mailbox.imap.examine(name)
-    folder = folder_for(mailbox.account, name)
-    state, _ = SyncState.objects.get_or_create(account=mailbox.account, folder=folder)
-    if state.news_at:
-        SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
+    """One job; returns a note for the report, and whether more waits."""
+    folder, state, status = _opened(mailbox, name)
     planned = plan.plan(
         uidvalidity=state.uidvalidity,
         cursor=state.cursor,
@@ -124,46 +110,105 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
         status=status,
         from_cursor=cursor,
     )
-    if planned.restarted or state.uidvalidity is None:
-        SyncState.objects.filter(pk=state.pk).update(uidvalidity=status.uidvalidity, cursor=0, backfill_cursor=None)
-    attempts = Attempts(state.pk, {} if planned.restarted else dict(state.begun))
+    if planned.restarted:
+        renumber.begin(mailbox, state, status)
+    elif state.uidvalidity is None:
+        # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
+        state.highestmodseq = status.highestmodseq
+        new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
+        SyncState.objects.filter(pk=state.pk).update(cursor=0, backfill_cursor=None, **new)
+    attempts = Attempts(state.pk, dict(state.begun))
     run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
     run.fetch_again()
-    more, left = False, max_messages
-    for walk in planned.walks:
-        fetched, done = _walk(run, walk, left)
-        left -= fetched
-        more = more or not done
-    if not more and (cursor is None or status.exists == 0):
-        _forget_former_uidvalidity(folder, status.uidvalidity, mailbox.clock())
-    notes = ["UIDVALIDITY changed on the server: the folder is read again."] if planned.restarted else []
+    vanished = 0
+    if status.changes is not None:
+        vanished = follow.apply_changes(run, status.changes, state.uidnext)
+    note, more = _walk_all(run, state, planned, status, max_messages)
+    notes = [note] if note else []
     if more or cursor is not None:
-        _finalize(mailbox, state, status, more=more, followed=False)
+        marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
+        _finalize(mailbox, state, status, more=more, followed=False, marks_followed=marks_followed)
     else:
+        if state.former_places:
+            renumber.finish(run, state, changed_now=planned.restarted)
         compare = follow.comparison_is_due(state, mailbox.clock())
-        modseq = None if planned.restarted else state.highestmodseq
-        follow.follow_flags(run, status, modseq, all_of_them=compare)
-        in_line, mended = follow.follow_expunges(run, status, state, compare=compare)
+        if status.changes is None or compare:
+            follow.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
+        in_line, mended = follow.follow_expunges(run, status, state, compare=compare, vanished=vanished)
         notes += [mended] if mended else []
         _finalize(mailbox, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 
-def _walk(run: batch.FolderRun, walk: plan.Walk, limit: int) -> tuple[int, bool]:
+def _opened(mailbox: Mailbox, name: str) -> tuple[Folder, SyncState, FolderStatus]:
+    """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
+    rows = SyncState.objects.select_related("folder").filter(account=mailbox.account)
+    state = rows.filter(folder__name=canonical(name)).first()
+    if state is not None and state.stopped_at is not None:
+        raise renumber.FolderStopped(renumber.STOPPED)
+    try:
+        status = mailbox.imap.examine(name, _known(state))
+    except ProviderError:
+        if state is not None:  # deleted or renamed, perhaps: the next turn looks, rather than that of tomorrow
+            Account.objects.filter(pk=mailbox.account.pk).update(folders_listed_at=None)
+        raise
+    if state is None:
+        folder = folder_for(mailbox.account, name)
+        state, _ = SyncState.objects.get_or_create(account=mailbox.account, folder=folder)
+        state.folder = folder
+    if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
+        Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
+    if state.news_at:
+        SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
+    return state.folder, state, status
+
+
+def _known(state: SyncState | None) -> Known | None:
+    if state is None or not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
+        return None
+    return Known(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))
+
+
+def _walk_all(
+    run: batch.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, max_messages: int
+) -> tuple[str, bool]:
+    """Walk as far as `max_messages` reach; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
+    keeper, tells = None, planned.restarted
+    if state.surveyed_uid is not None:
+        tells = state.surveyed_uid < plan.MAX_UID
+        if not renumber.survey(run, state, status):
+            return "", True
+        keeper = renumber.Keeper(run)
+    more, left = False, max_messages
+    for walk in planned.walks:
+        fetched, done = _walk(run, walk, left, keeper)
+        left -= fetched
+        more = more or not done
+    if not tells:
+        return "", more
+    kept = 0 if keeper is None else renumber.expected(run) if more else keeper.kept
+    return renumber.note(state, kept, status.exists, is_whole=not more), more
+
+
+def _walk(run: batch.FolderRun, walk: plan.Walk, limit: int, keeper: renumber.Keeper | None) -> tuple[int, bool]:
     """Fetch up to `limit` messages on the walk; return how many, and whether none is left on it."""
+    if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
+        there = run.mailbox.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
+        run.fetch(walk, list(there), last=True, known=there)
+        return len(there), True
     uids = list(islice(plan.uids_of(walk, run.mailbox.imap.search_uids), limit + 1))
     done = len(uids) <= limit
-    run.fetch(walk, uids[:limit], last=done)
+    (keeper or run).fetch(walk, uids[:limit], last=done)
     return min(len(uids), limit), done
 
 
-def _forget_former_uidvalidity(folder: Folder, uidvalidity: int, now: datetime) -> None:
-    """The folder is read again to its end: what was not found again is no longer there."""
-    former = places.other_uidvalidity(folder, uidvalidity)
-    if MessagePlace.objects.present().filter(former).exists():
-        with transaction.atomic():
-            places.drop(former, now)
-    Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
+def _follow_meanwhile(run: batch.FolderRun, status: FolderStatus, state: SyncState) -> bool:
+    """A long backfill is no reason to show mail that is gone, or unread what was read. Returns whether it was time."""
+    if run.stretch is None or not follow.is_due_meanwhile(state, run.mailbox.clock()):
+        return False
+    follow.follow_flags(run, status, state.highestmodseq, all_of_them=False)
+    follow.follow_expunges_meanwhile(run)
+    return True
 
 
 def _finalize(
@@ -173,17 +218,20 @@ def _finalize(
     *,
     more: bool,
     followed: bool,
+    marks_followed: bool = False,
     compared: bool = False,
     in_line: bool = True,
 ) -> None:
-    """`followed`: the flags are those of `status`. `in_line`: so are the UIDs; else the next run compares again."""
-    now = mailbox.clock()
+    """`followed`: all is as in `status`; `marks_followed`: at least the flags are. `in_line`: the UIDs are; else the
+    next run compares again."""
+    now, marks_followed = mailbox.clock(), marks_followed or followed
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
     SyncState.objects.filter(pk=former.pk).update(
         uidnext=status.uidnext if followed or more else former.uidnext,
         # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
-        highestmodseq=status.highestmodseq if followed or not same else former.highestmodseq,
+        highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,
+        followed_at=now if marks_followed or former.followed_at is None else former.followed_at,
         exists=(status.exists if followed or more else former.exists) if in_line else None,
         compared_at=now if compared or (done and former.compared_at is None) else former.compared_at,
         more_waiting=more or (former.more_waiting and not followed),
@@ -197,70 +245,3 @@ def _finalize(
     transport = mailbox.account.imap
     if transport.needs_sign_in_since or transport.failure_count or transport.last_reply or transport.next_allowed_at:
         transport.mark_signed_in()
-
-
-def _count(account: Account, outcome: SyncOutcome, now: datetime) -> None:
-    Counter.add(account.pk, Counter.Name.SYNC_ATTEMPTS, now)
-    Counter.add(account.pk, Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES, now)
-    Counter.add(account.pk, Counter.Name.MESSAGES_RECEIVED, now, outcome.fetched)
-
-
-def failed(
-    account: Account,
-    name: str,
-    error: MailError,
-    now: datetime,
-    backoff: Backoff,
-    seconds: float,
-    tally: batch.Tally | None = None,
-) -> SyncOutcome:
-    """Record an expected failure on the folder, unless another worker is simply at it, and return its outcome.
-
-    A refused sign-in starts no backoff here: the transport says it, and other credentials make the folder due at once.
-    """
-    tally = tally or batch.Tally()
-    outcome = SyncOutcome(
-        ok=False,
-        fetched=tally.fetched,
-        updated=tally.updated,
-        quarantined=tally.quarantined,
-        bytes=tally.bytes,
-        seconds=seconds,
-        error_code=error.code,
-        error=str(error),
-    )
-    if isinstance(error, Busy):
-        return outcome
-    record_failure(
-        account, name, outcome, now, None if isinstance(error, SignInRefused) else backoff, error.wait_seconds
-    )
-    return outcome
-
-
-def record_failure(
-    account: Account,
-    name: str,
-    outcome: SyncOutcome,
-    now: datetime,
-    backoff: Backoff | None,
-    stated: float | None = None,
-) -> None:
-    """Write a failure on the folder's state: its words, one more failure, and when it may be tried again."""
-    folder = Folder.objects.filter(account=account, name=canonical(name)).first()
-    if folder is None and canonical(name) == "INBOX":  # it always exists, and its state keeps the clock of the retries
-        folder = folder_for(account, name)
-    if folder is not None:
-        state, _ = SyncState.objects.get_or_create(account=account, folder=folder)
-        wait = backoff.wait(state.failure_count, stated) if backoff else 0
-        SyncState.objects.filter(pk=state.pk).update(
-            failure_count=state.failure_count + 1,
-            next_allowed_at=now + timedelta(seconds=wait) if backoff else None,
-            last_error_code=outcome.error_code,
-            last_error=outcome.error,
-            last_attempt_at=now,
-        )
-    _count(account, outcome, now)
-    event(
-        logger, "sync_failed", logging.WARNING,
-        account=account.email, folder=name, error_code=outcome.error_code, error=provider_words(outcome.error),
-    )  # fmt: skip

@@ -131,9 +131,15 @@ class Transport(models.Model):
         self._same_credentials().update(last_reply=reply, failure_count=models.F("failure_count") + 1)
 
     def mark_unavailable(self, reply: str, until: datetime) -> None:
-        """The server could not be reached or asked to wait: leave it alone until `until`."""
+        """The server could not be reached or asked to wait: leave it alone until `until`.
+
+        The words of a refused sign-in stay: they say what a person has to do, and no weather changes that.
+        """
+        refused = models.When(needs_sign_in_since__isnull=False, then=models.F("last_reply"))
         Transport.objects.filter(pk=self.pk).update(
-            last_reply=reply, next_allowed_at=until, failure_count=models.F("failure_count") + 1
+            last_reply=models.Case(refused, default=models.Value(reply), output_field=models.TextField()),
+            next_allowed_at=until,
+            failure_count=models.F("failure_count") + 1,
         )
 
     def mark_signed_in(self) -> None:

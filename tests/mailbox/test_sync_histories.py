@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from mailbox import sync
 from mailbox.errors import NetworkError
-from mailbox.imap_fetch import FetchedMessage, FolderStatus, MessageMeta
+from mailbox.imap import Known
+from mailbox.imap_fetch import FetchedMessage, FolderStatus, Marks, MessageMeta
 from mailbox.models import Account, Lease, Message, MessagePlace, SyncState
 from mailbox.rawstore import digest_of
 from mailbox.session import Mailbox
+from mailbox.store import header_of
 from typing import Any
 
 import pytest
@@ -67,7 +69,7 @@ class FakeServer:
         if self.breaks_in == 0:
             raise self.error("lost")
 
-    def examine(self, folder: str) -> FolderStatus:
+    def examine(self, folder: str, known: Known | None = None) -> FolderStatus:
         self._command()
         return FolderStatus(
             self.uidvalidity, self.uidnext, len(self.mails), self.modseq if self.states_modseq else None
@@ -86,12 +88,19 @@ class FakeServer:
             if uid in self.mails
         ]
 
-    def fetch_flags(self, uids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-        return {meta.uid: meta.flags for meta in self.fetch_meta(uids)}
+    def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
+        return {meta.uid: meta for meta in self.fetch_meta(sorted(self.mails)) if low <= meta.uid <= high}
 
-    def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, tuple[str, ...]]:
+    def fetch_marks(self, uids: Sequence[int]) -> dict[int, Marks]:
+        return {meta.uid: meta.marks for meta in self.fetch_meta(uids)}
+
+    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
         changed = [uid for uid, (_, _, modseq) in self.mails.items() if low <= uid <= high and modseq > since]
-        return self.fetch_flags(changed)
+        return self.fetch_marks(changed)
+
+    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[Marks, str]]:
+        found = self.fetch_marks(uids)
+        return {uid: (marks, digest_of(header_of(self.mails[uid][0]))) for uid, marks in found.items()}
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
         self._command()
