@@ -14,8 +14,9 @@ from mailbox import mime_names, mime_text, mime_tree
 from mailbox.mime_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime_layout import content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime_tree import Part
+from mailbox.mime_wrapped import opened
 
-PARSER_VERSION = 2  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 3  # raise it when the same bytes would give other rows: a sweep may then parse again
 
 MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
@@ -62,7 +63,7 @@ class ParsedMessage:
 def parse(raw: bytes) -> ParsedMessage:
     """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
     root = mime_tree.read_tree(raw)
-    layout = layout_of(root)
+    layout = opened(layout_of(root))
     defects = [*mime_tree.defects(root), *layout.defects]
     body_text = _body(layout.text, defects)
     body_html = _body(layout.html, defects)
@@ -95,7 +96,7 @@ def parse(raw: bytes) -> ParsedMessage:
 
 def attachment_bytes(raw: bytes, position: int) -> bytes:
     """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError."""
-    attachments = layout_of(mime_tree.read_tree(raw)).attachments
+    attachments = opened(layout_of(mime_tree.read_tree(raw))).attachments
     if not 0 <= position < len(attachments):
         raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
     return attachments[position].octets()[0]
@@ -104,7 +105,7 @@ def attachment_bytes(raw: bytes, position: int) -> bytes:
 def inline_images(raw: bytes) -> dict[str, tuple[str, bytes]]:
     """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins."""
     images: dict[str, tuple[str, bytes]] = {}
-    for part in layout_of(mime_tree.read_tree(raw)).attachments:
+    for part in opened(layout_of(mime_tree.read_tree(raw))).attachments:
         content_id = content_id_of(part)
         if content_id and content_id not in images and part.content_type.startswith("image/"):
             images[content_id] = (part.content_type, part.octets()[0])

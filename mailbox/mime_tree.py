@@ -66,6 +66,17 @@ class Part:
         self._content_type: str | None = None
         self._parameters: dict[str, Mapping[str, str]] = {}
 
+    @classmethod
+    def of(cls, octets: bytes, content_type: str, *, filename: str = "", content_id: str = "") -> Part:
+        """A part that stands in no message by itself; its text, when it is one, is UTF-8."""
+        part = cls(octets, 1, "text/plain")
+        part.end = len(octets)
+        part.fields = [("Content-Type", content_type), ("Content-ID", content_id)]
+        if not content_id:
+            part.fields.append(("Content-Disposition", "attachment"))
+        part._parameters = {"content-type": {"charset": "utf-8"}, "content-disposition": {"filename": filename}}
+        return part
+
     def get(self, name: str, otherwise: str = "") -> str:
         """The first field of this name (lower case), 8-bit text repaired, folds kept."""
         if self._first is None:

@@ -24,6 +24,7 @@ _SENTENCES = {
     "TooManyParts": "It has more parts than are listed; the source has all of them.",
     "TooMuchHeader": "The headers of its parts are too long to be read in full; names of attachments may be missing.",
     "TransferEncodingDefect": "The encoding of a part is damaged; what could be decoded of it is here.",
+    "WinmailDefect": "Its winmail.dat is damaged or cut off; the files that could be found in it are listed.",
 }
 _OTHER = "Its format is damaged in a way that does not matter for reading it"
 
