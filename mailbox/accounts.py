@@ -31,6 +31,7 @@ def create_account(
     ca_certificate: str = "",
     sync_enabled: bool = True,
     send_enabled: bool = True,
+    push_enabled: bool = True,
 ) -> Account:
     """Save a new account with INBOX chosen to be synced.
 
@@ -42,6 +43,7 @@ def create_account(
         ca_certificate=ca_certificate.strip(),
         sync_enabled=sync_enabled,
         send_enabled=send_enabled,
+        push_enabled=push_enabled,
         imap=_transport(Transport.Kind.IMAP, imap),
         smtp=_transport(Transport.Kind.SMTP, smtp),
     )

@@ -23,11 +23,21 @@ from django.utils import timezone
 class AccountAdmin(ModelAdmin):
     """Adding and deleting go through the site's own pages: they know of secrets and of mail that still waits."""
 
-    list_display = ("email", "display_name", "imap", "smtp", "sync_enabled", "send_enabled", "state")
-    list_filter = ("sync_enabled", "send_enabled", ("sending_paused_at", admin.EmptyFieldListFilter))
+    list_display = ("email", "display_name", "imap", "smtp", "sync_enabled", "send_enabled", "push_enabled", "state")
+    list_filter = ("sync_enabled", "send_enabled", "push_enabled", ("sending_paused_at", admin.EmptyFieldListFilter))
     search_fields = ("email", "display_name", "imap__host", "smtp__host")
     list_select_related = ("imap", "smtp")
-    fields = ("email", "display_name", "ca_certificate", "sync_enabled", "send_enabled", "imap", "smtp", "state")
+    fields = (
+        "email",
+        "display_name",
+        "ca_certificate",
+        "sync_enabled",
+        "send_enabled",
+        "push_enabled",
+        "imap",
+        "smtp",
+        "state",
+    )
     readonly_fields = ("imap", "smtp", "state")
     actions = ("sync_now", "pause_sending", "resume_sending")
 

@@ -18,7 +18,7 @@ EXACTLY_ONE = "Give exactly one of password and OAuth token."
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
 _SECRETS = ["encrypted_password", "encrypted_oauth_token"]
-_ACCOUNT = ["email", "display_name", "ca_certificate", "sync_enabled", "send_enabled"]
+_ACCOUNT = ["email", "display_name", "ca_certificate", "sync_enabled", "send_enabled", "push_enabled"]
 _FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
@@ -150,6 +150,13 @@ class AccountForm(forms.Form):
     ca_file = forms.FileField(label="… or its file", required=False)
     sync_enabled = forms.BooleanField(label="Fetch mail", required=False, initial=True)
     send_enabled = forms.BooleanField(label="Send mail", required=False, initial=True)
+    push_enabled = forms.BooleanField(
+        label="Push",
+        required=False,
+        initial=True,
+        help_text="Keep a connection to the inbox, so that new mail is here within a second or two. Where the server "
+        "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case.",
+    )
 
     def __init__(self, *args: Any, account: Account | None = None, preset: Preset | None = None, **kwargs: Any) -> None:
         self.stored = account
@@ -189,7 +196,7 @@ class AccountForm(forms.Form):
     def _fill_account(self, cleaned: dict[str, Any]) -> None:
         for name in ("email", "display_name", "ca_certificate"):
             setattr(self.account, name, cleaned.get(name) or "")
-        for name in ("sync_enabled", "send_enabled"):
+        for name in ("sync_enabled", "send_enabled", "push_enabled"):
             setattr(self.account, name, bool(cleaned.get(name)))
         self._check(self.account, "")
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox.advice import is_about_settings, what_to_do
-from mailbox.models import Account, Folder, SyncState, Transport
+from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
 from mailbox.models.sync import FolderQuerySet
 
 from django.db.models import Prefetch
@@ -64,6 +64,30 @@ def oldest_success(folders: Sequence[Folder]) -> datetime | None:
     if not moments or None in moments:
         return None
     return min(moment for moment in moments if moment is not None)
+
+
+PUSH_WORDS = {
+    "connected": "connected: new mail is here within a second or two",
+    "connecting": "connecting",
+    "waiting": "the connection failed; it is tried again by itself, and mail is looked for each minute",
+    "not offered": "the server does not offer it; mail is looked for each minute",
+    "refused": "waits for a new sign-in",
+}
+
+
+def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat | None, now: datetime) -> str:
+    """What the idle process says of the account's connection, or why there is none."""
+    if not account.push_enabled:
+        return "off: mail is looked for each minute"
+    if not account.sync_enabled:
+        return "off, as fetching is off"
+    if not any(folder.name == "INBOX" for folder in folders):
+        return "off, as INBOX is not synced"
+    if account.imap.needs_sign_in_since:
+        return PUSH_WORDS["refused"]
+    if row is None or not row.is_alive(now):
+        return "no process listens at this moment; mail is looked for each minute"
+    return PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"])
 
 
 def _sign_in(transport: Transport, consequence: str) -> list[Condition]:

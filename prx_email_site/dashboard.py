@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.access import Role, accounts_for, has_role_everywhere
-from mailbox.models import Counter, Quarantine, SyncRunFolder, WorkerHeartbeat
+from mailbox.models import Counter, PushHeartbeat, Quarantine, SyncRunFolder, WorkerHeartbeat
 from mailbox.views.accounts import AccountRow, is_partial, rows_of
 from mailbox.views.asking import of_accounts, signed_in_user
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.db.models import Count, Min
@@ -53,6 +54,8 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         return {"rows": rows, "may_add": may_administer, "period": period}
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
     alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
+    push = PushHeartbeat.objects.filter(pk=1).first()
+    wants_push = settings.PUSH_ENABLED and any(_wants_push(row) for row in rows)
     outbox = of_accounts(OutboxMessage.objects.all(), request)
     states, held = _outbox_states(outbox)
     switch = SendingSwitch.objects.filter(pk=1).first()
@@ -64,6 +67,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *needs.of_workers(
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
+            *needs.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
             *needs.of_switch(
                 switch.paused_at if switch else None, switch.reason if switch else "", may_administer=may_administer
             ),
@@ -76,11 +80,18 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "lag": _lag(rows),
         "states": states,
         "workers": alive,
+        "push": push if push and push.is_alive(now) else None,
+        "push_connected": list(push.states.values()).count("connected") if push else 0,
+        "wants_push": wants_push,
         "is_paused": bool(switch and switch.paused_at),
         "may_administer": may_administer,
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
         "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],
     }
+
+
+def _wants_push(row: AccountRow) -> bool:
+    return row.account.push_enabled and row.account.sync_enabled and row.account.imap.needs_sign_in_since is None
 
 
 def _tally(rows: list[AccountRow]) -> list[tuple[str, str, int]]:

@@ -1,8 +1,9 @@
-"""`make run`: prepare, then the web server and the workers under one roof, for a laptop or a single machine.
+"""`make run`: prepare, then the web server, the workers and push under one roof, for a laptop or a single machine.
 
-Where systemd or a container runtime supervises, run the two commands apart: see docs/operations.md.
-Ctrl-C or SIGTERM stops both and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
-one does not wait. When one of the two ends by itself, the other is stopped and the exit status is 1.
+Where systemd or a container runtime supervises, run the commands apart: see docs/operations.md.
+Ctrl-C or SIGTERM stops all and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
+one does not wait. When web server or workers end by themselves, the rest is stopped and the exit status is 1. Push is
+started again: mail comes without it, only later.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from prx_email_site import environment as env
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_BIND = "127.0.0.1:8000"
+AGAIN_SECONDS = 5  # between two starts of what is started again
 
 
 class CannotStart(Exception):
@@ -83,11 +85,13 @@ class Address:
 
 @dataclass
 class Child:
-    """One of the two commands, in a session of its own so that a Ctrl-C on the terminal reaches only us."""
+    """One of the commands, in a session of its own so that a Ctrl-C on the terminal reaches only us."""
 
     name: str
     command: Sequence[str]
+    starts_again: bool = False
     process: subprocess.Popen[bytes] = field(init=False)
+    _ended_at: float | None = None
 
     def start(self) -> None:
         wrapped = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid()), *self.command]
@@ -105,6 +109,16 @@ class Child:
     @property
     def has_ended(self) -> bool:
         return self.process.poll() is not None
+
+    def start_again(self) -> None:
+        """Once more, some seconds after it ended by itself."""
+        if self._ended_at is None:
+            self._ended_at = time.monotonic()
+            say(f"The {self.name} process ended by itself (status {self.process.returncode}); it is started again.")
+        elif time.monotonic() - self._ended_at >= AGAIN_SECONDS:
+            self.kill_all()
+            self._ended_at = None
+            self.start()
 
     def ask_to_stop(self) -> None:
         # Only the first process: the cluster's sentinel takes SIGTERM for "die", its parent for "drain".
@@ -129,7 +143,10 @@ def commands(address: Address) -> list[Child]:
     # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
     web += ["--workers", "2", "--threads", "8", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
-    return [Child("web", web), Child("workers", [sys.executable, "manage.py", "qcluster"])]
+    children = [Child("web", web), Child("workers", [sys.executable, "manage.py", "qcluster"])]
+    if env.boolean("PRX_EMAIL_PUSH", True):
+        children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
+    return children
 
 
 class Launcher:
@@ -141,18 +158,22 @@ class Launcher:
         self.stops_asked = 0
 
     def run(self) -> int:
-        """Start both and stay until a signal (status 0) or until one of them ends (status 1)."""
+        """Start all and stay until a signal (status 0) or until one that must run ends (status 1)."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note_stop)
         for child in self.children:
             child.start()
         announced = False
-        while not self.stops_asked and not any(child.has_ended for child in self.children):
+        needed = [child for child in self.children if not child.starts_again]
+        while not self.stops_asked and not any(child.has_ended for child in needed):
+            for child in self.children:
+                if child.starts_again and child.has_ended:
+                    child.start_again()
             if not announced and self.address.answers():
                 announced = True
                 say(self.welcome + f"Ready: {self.address.url}  (Ctrl-C stops)")
             time.sleep(0.2)
-        ended = [child for child in self.children if child.has_ended]
+        ended = [child for child in needed if child.has_ended]
         for child in ended:
             say(f"The {child.name} process ended by itself (status {child.process.returncode}); stopping.")
         was_drained = self._stop_all()

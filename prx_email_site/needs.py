@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.health import Condition
-from mailbox.models import Quarantine
+from mailbox.models import PushHeartbeat, Quarantine
 from mailbox.views.accounts import AccountRow
 
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
@@ -138,6 +138,20 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
     detail = "Start them: make run starts both, manage.py qcluster the workers alone." if may_administer else ""
     detail = detail or "Tell whoever runs this site."
     return [Need("broken", words, detail=detail, since=last_seen, since_words="last seen")]
+
+
+def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_administer: bool) -> list[Need]:
+    """Only where a process is meant to listen, and there is an account to listen for."""
+    if not is_wanted or (row is not None and row.is_alive(now)):
+        return []
+    detail = "Mail is still looked for each minute. "
+    detail += (
+        "make run starts it with the rest, manage.py idle alone." if may_administer else "Tell who runs this site."
+    )
+    since = row.seen_at if row else None
+    return [
+        Need("needs", "Push is not running: new mail comes later", detail=detail, since=since, since_words="last seen")
+    ]
 
 
 def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) -> list[Need]:

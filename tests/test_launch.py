@@ -134,6 +134,24 @@ def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
     assert "Stopped." in run.output()
 
 
+def test_push_runs_beside_the_rest_and_is_started_again_when_it_ends(launch: Callable[..., Run]) -> None:
+    run = launch()
+    run.wait_until_ready()
+
+    def pushing() -> list[int]:
+        return [pid for pid in run.descendants() if "manage.py idle" in command_line(pid)]
+
+    wait_until(lambda: "Listening for new mail" in run.output(), seconds=30, what="push to listen")
+    (first,) = pushing()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: run.output().count("Listening for new mail") == 2, seconds=30, what="push to listen again")
+    assert run.process.poll() is None
+    assert pushing() != [first]
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.wait(40) == 0
+    assert pushing() == []
+
+
 def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
     launch: Callable[..., Run], tmp_path: Path
 ) -> None:

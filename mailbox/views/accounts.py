@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
-from mailbox.health import Condition, chosen_folders, conditions, oldest_success
-from mailbox.models import Account, AuditEntry, ConnectionTest, SyncRunFolder
+from mailbox.health import Condition, chosen_folders, conditions, oldest_success, push_words
+from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
 from mailbox.views.activity import told
 from mailbox.views.asking import Refused, cut, limit_of, signed_in_user
+from mailbox.views.backfill import show_progress
 from mailbox.views.rights import Rights
 from typing import Any
 from urllib.parse import urlencode
@@ -89,11 +90,13 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
-    row = row_of(account, Rights.of(signed_in_user(request)), timezone.now())
+    now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
     return {
-        "row": row,
+        "row": row_of(account, Rights.of(signed_in_user(request)), now),
         "account": account,
-        "folders": account.chosen_folders,  # type: ignore[attr-defined]
+        "folders": folders,
+        "backfill": show_progress(folders, now),
+        "push": push_words(account, folders, PushHeartbeat.objects.filter(pk=1).first(), now),
         "runs": _runs(account)[:10],
         "last_test": ConnectionTest.objects.filter(account=account).first(),
     }

@@ -96,3 +96,9 @@ def field(bound: BoundField) -> dict[str, Any]:
         "widget": bound.as_widget(attrs=attributes),
         "is_checkbox": isinstance(bound.field.widget, CheckboxInput),
     }
+
+
+@register.filter
+def number(count: object) -> str:
+    """1234567 as 1,234,567; nothing for what is no number, as None."""
+    return f"{count:,}" if isinstance(count, int) else ""

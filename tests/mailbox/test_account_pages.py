@@ -35,6 +35,7 @@ TYPED = {
     "display_name": "Ann",
     "sync_enabled": "on",
     "send_enabled": "on",
+    "push_enabled": "on",
     "imap_host": "imap.example.com",
     "imap_port": "993",
     "imap_user": "ann@example.com",
@@ -68,6 +69,7 @@ def settings_of(account: Account, **changes: str) -> dict[str, str]:
         "display_name": account.display_name,
         "sync_enabled": "on",
         "send_enabled": "on",
+        "push_enabled": "on",
         "ca_certificate": account.ca_certificate,
     }
     for kind, transport in (("imap", account.imap), ("smtp", account.smtp)):
@@ -95,6 +97,16 @@ def test_an_added_account_has_both_transports_and_its_first_look_is_queued(admin
     assert account.imap.encrypted_oauth_token is None
     assert tasks_queued() == ["mailbox.tasks.list_folders", "mailbox.tasks.sync_account"]
     assert AuditEntry.objects.get(verb="add_account").account == account
+
+
+def test_push_is_on_unless_it_is_switched_off(administrator: Client) -> None:
+    administrator.post(reverse("mailbox:account_add"), TYPED)
+    account = Account.objects.get()
+    assert account.push_enabled
+    without = {name: value for name, value in settings_of(account).items() if name != "push_enabled"}
+    administrator.post(reverse("mailbox:account_edit", args=[account.pk]), without)
+    account.refresh_from_db()
+    assert not account.push_enabled
 
 
 @pytest.mark.parametrize(("port", "security"), [("465", "tls"), ("587", "starttls"), ("1025", "starttls")])

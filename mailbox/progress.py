@@ -1,0 +1,74 @@
+"""How far older mail has been fetched, and how long the rest takes. Decides from numbers; runs no query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+RECENT = timedelta(minutes=15)  # runs that say how fast it goes
+STALLED = timedelta(minutes=3)  # nothing was fetched for so long: the rate says nothing of what comes
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A folder's line in one run's report: from when to when, how many messages."""
+
+    began_at: datetime
+    ended_at: datetime
+    count: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` messages are here; `seconds_left` is None when nothing says how long the rest takes."""
+
+    done: int
+    total: int
+    seconds_left: float | None
+
+    @property
+    def percent(self) -> int:
+        """0 to 100; 100 only when all is here."""
+        return 100 if self.done >= self.total else min(int(100 * self.done / self.total), 99)
+
+    @property
+    def time_left(self) -> str:
+        return "" if self.seconds_left is None else about(self.seconds_left)
+
+
+def rate_of(lines: Iterable[Fetched], now: datetime) -> float | None:
+    """Messages a second by the clock, pauses between runs counted; None when nothing was fetched of late."""
+    recent = [line for line in lines if line.count and line.ended_at > now - RECENT]
+    if not recent or max(line.ended_at for line in recent) < now - STALLED:
+        return None
+    began = min(max(line.began_at, now - RECENT) for line in recent)
+    seconds = (max(line.ended_at for line in recent) - began).total_seconds()
+    return sum(line.count for line in recent) / seconds if seconds > 0 else None
+
+
+def progress(done: int, total: int, rate: float | None) -> Progress:
+    """`rate` in messages a second. More may be here than the server has now: what it removed stays for a while."""
+    done = min(done, total)
+    return Progress(done, total, (total - done) / rate if rate else None)
+
+
+def together(parts: Iterable[Progress]) -> Progress | None:
+    """The whole of several folders that take turns; without an estimate where one of them has none."""
+    each = list(parts)
+    if not each:
+        return None
+    left = [part.seconds_left for part in each]
+    seconds = None if None in left else sum(seconds for seconds in left if seconds is not None)
+    return Progress(sum(part.done for part in each), sum(part.total for part in each), seconds)
+
+
+def about(seconds: float) -> str:
+    """As a person says it: "about 3 minutes"."""
+    if seconds < 45:
+        return "less than a minute"
+    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size or name == "minute":
+            count = max(round(seconds / size), 1)
+            return f"about {count} {name}{'s' if count > 1 else ''}"
+    raise AssertionError

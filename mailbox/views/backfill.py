@@ -1,0 +1,40 @@
+"""How far the folders of an account are, for its page: numbers from the database, words from mailbox.progress."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from mailbox.health import state_of
+from mailbox.models import Folder, MessagePlace, SyncRunFolder
+from mailbox.progress import RECENT, Fetched, Progress, progress, rate_of, together
+
+from django.db.models import Count, Q
+
+
+def show_progress(folders: Sequence[Folder], now: datetime) -> Progress | None:
+    """Give each folder with mail still to come its `progress`, others None; returns that of all of them together.
+
+    Two queries while something is being fetched, none else. Places are counted with those that are gone: so the index
+    alone answers, each few seconds, of a folder with a million of them.
+    """
+    waiting: dict[int, tuple[Folder, int, Q]] = {}
+    for folder in folders:
+        folder.progress = None  # type: ignore[attr-defined]
+        state = state_of(folder)
+        if state and state.more_waiting and state.exists:
+            here = Q(folder_id=folder.pk, uidvalidity=state.uidvalidity)
+            waiting[folder.pk] = folder, state.exists, here
+    if not waiting:
+        return None
+    places = MessagePlace.objects.filter(Q.create([here for *_, here in waiting.values()], connector=Q.OR)).order_by()
+    stored = dict(places.values_list("folder_id").annotate(count=Count("pk")))
+    lines: dict[int, list[Fetched]] = {}
+    columns = ("folder_id", "run__started_at", "finished_at", "fetched")
+    recent = SyncRunFolder.objects.filter(folder_id__in=waiting, finished_at__gt=now - RECENT).order_by("-pk")
+    for folder_id, began, ended, count in recent.values_list(*columns)[:200]:
+        lines.setdefault(folder_id, []).append(Fetched(began, ended, count))
+    for pk, (folder, total, _) in waiting.items():
+        folder.progress = progress(  # type: ignore[attr-defined]
+            stored.get(pk, 0), total, rate_of(lines.get(pk, []), now)
+        )
+    return together(folder.progress for folder, *_ in waiting.values())  # type: ignore[attr-defined]
