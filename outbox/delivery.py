@@ -13,9 +13,10 @@ from django.db.models import Exists, Q
 from django.utils import timezone
 
 from outbox import claims
-from outbox.claims import Claim, worker_name
+from outbox.claims import worker_name
 from outbox.models import OutboxMessage, SendingSwitch
-from outbox.sender import Sender, Times
+from outbox.sender import Sender
+from outbox.times import Times
 from outbox.watch import Clock, SendLease
 
 BUDGET_SECONDS = 45.0  # no new row is claimed later; the rest of a task's time is for the last one
@@ -84,15 +85,14 @@ def _drain(account_id: int, lease: SendLease, until: float, report: Report, time
         return time.monotonic() < until and not sender.is_parked and lease.keep() and allowed()
 
     try:
-        claim: Claim | None = None
-        while claim is not None or go_on():
-            claim = claim or claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        while go_on():
+            claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
             if claim is None:
                 break
-            report.attempted += 1
-            report.sent += sender.attempt(claim, go_on)
-            claim = sender.following
+            sender.deliver(claim, go_on)
     finally:
+        report.attempted += sender.attempted
+        report.sent += sender.sent
         sender.close()
         lease.release()
     return sender.is_parked
@@ -135,9 +135,9 @@ def _attempt_one(outbox_id: int, account_id: int, lease: SendLease, times: Times
     """True when the claim was ours and the attempt has ended."""
     sender = Sender(Account.objects.with_transports().get(pk=account_id), lease, times=times, clock=clock)
     try:
-        claim: Claim | None = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        claim = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
         if claim is not None:
-            sender.attempt(claim)
+            sender.deliver(claim)
         return claim is not None
     finally:
         sender.close()

@@ -1,4 +1,10 @@
-"""One sender of one account: attempts claimed rows, one after another, on one SMTP session."""
+"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session.
+
+A mail costs one commit: once the server has answered MAIL and RCPT of a mail, one transaction writes the outcome of
+the mail before it, this one's "data" and the claim of the one after it. A server that takes its time over MAIL and RCPT
+does not hold up the outcome before them: that is then written meanwhile. The mail after is read while the server takes
+this one. At no instant do two rows of a session have "data" and no outcome.
+"""
 
 from __future__ import annotations
 
@@ -7,131 +13,112 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from mailbox import logs, rawstore
+from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Account
 
-from django.conf import settings
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError
 
-from outbox import claims, compose, recovery, retry
-from outbox.claims import Claim, Ending, Recipients
-from outbox.errors import Code
+from outbox import claims, endings, joint_commit, recovery
+from outbox.claims import Claim, Ending
+from outbox.endings import Work
 from outbox.models import OutboxMessage
-from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
-from outbox.smtp import Delivery, Envelope, SmtpSession
-from outbox.smtp_conversation import Patience, SmtpFailure
+from outbox.retry import Fault, Kind, Phase, Verdict
+from outbox.smtp import SmtpSession
+from outbox.smtp_conversation import SmtpFailure
+from outbox.smtp_mail import Beside, Delivery
+from outbox.times import Times
 from outbox.watch import AttemptWatch, ClaimLost, Clock, SendLease
 
 logger = logging.getLogger(__name__)
-DRILL_WORDS = {
-    "network": "drill: the network was made to fail on purpose; nothing was sent.",
-    "provider": "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent.",
-}
+STOPPED = "The worker was told to stop."
+DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds. Leases are above the waits they cover: a command's, and after "data" body and final dot together."""
+@dataclass(frozen=True, eq=False)
+class Owed:
+    """An outcome that is known and not written down yet."""
 
-    patience: Patience
-    claim_lease: float
-    data_lease: float
-    finalize: float  # how long to try to write an outcome down
-
-    @classmethod
-    def from_settings(cls) -> Times:
-        command, final_dot = settings.COMMAND_TIMEOUT_SECONDS, settings.FINAL_DOT_TIMEOUT_SECONDS
-        # What a task may take in all, less the final dot and some time to write down what came of it.
-        session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10
-        return cls(
-            Patience(settings.CONNECT_TIMEOUT_SECONDS, command, final_dot, max(session, command)),
-            claim_lease=command + 30,
-            data_lease=max(session, command) + final_dot + 60,
-            finalize=settings.TASK_TIMEOUT_SECONDS,
-        )
-
-
-def limits() -> Limits:
-    return Limits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
+    claim: Claim
+    ending: Ending
 
 
 class Sender:
-    """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
+    """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue;
+    `is_stalled` that the server has kept us waiting for a while."""
 
     def __init__(self, account: Account, lease: SendLease, *, times: Times, clock: Clock) -> None:
         self._account, self._lease, self._times, self._clock = account, lease, times, clock
         self._session: SmtpSession | None = None
-        self.is_parked = False
-        self.following: Claim | None = None
+        self._go_on: Callable[[], bool] = lambda: False
+        self._owed: list[Owed] = []
+        self._following: Claim | None = None
+        self._prepared: Work | None = None  # of _following
+        self.is_parked = self.is_stalled = False
+        self.attempted = self.sent = 0
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
             self._session = None
 
-    def attempt(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> bool:
-        """Deliver one claimed row and write down what came of it; True when it was sent.
+    def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> None:
+        """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
 
-        When `go_on` says so, the next due row is claimed in the transaction that writes the outcome: `following`.
-        Raises what is unexpected, after the row has been settled.
+        Raises what is unexpected, after the rows have been settled.
         """
-        self.following = None
-        watch = AttemptWatch(claim, self._lease, lease_seconds=self._times.claim_lease, clock=self._clock)
+        self._go_on, following = go_on, claim
+        try:
+            while True:
+                self._attempt(following)
+                if self._following is None or self.is_parked:
+                    break
+                following, self._following = self._following, None
+        finally:
+            try:
+                self.settle()
+            finally:
+                self._give_back_following()
+
+    def _attempt(self, claim: Claim) -> None:
+        watch = AttemptWatch(
+            claim, self._lease, lease_seconds=self._times.claim_lease, clock=self._clock, stalled=self._stalled
+        )
+        self.attempted += 1
         try:
             ending = self._outcome(claim, watch)
-        except ClaimLost:
-            self._abandon(claim, "The claim ran out before anything was sent; another worker has the row.")
-            return False
-        except (OperationalError, InterfaceError) as error:
-            self._after_trouble(claim, watch, f"The database refused: {error}", counts=False)
-            return False
-        except Exception as error:
-            self._after_trouble(claim, watch, f"Unexpected {type(error).__name__}: see the workers' log.", counts=True)
-            raise
-        except BaseException:  # the task's time-out and Ctrl-C are no Exception
-            self._after_trouble(claim, watch, "The worker was told to stop.", counts=False)
-            raise
-        try:
-            self._finalize(claim, ending, go_on)
-        except Exception:
-            raise
-        except BaseException:  # told to stop just now: what is known is not left to become a question
-            with contextlib.suppress(OperationalError, InterfaceError):
-                claims.finalize(claim, ending, now=self._clock())
-            raise
-        return ending.settlement.status == OutboxMessage.Status.SENT
+            self._owed.append(Owed(claim, ending))
+        except BaseException as trouble:
+            try:
+                self.settle()  # the mail before this one: its outcome is known
+            finally:
+                self._after_trouble(claim, watch, trouble)
+            return
+        self.is_stalled = False
+        self.sent += ending.settlement.status == OutboxMessage.Status.SENT
+        is_flowing = self._following is not None and self._session is not None and self._session.is_open
+        if not is_flowing or self.is_parked:
+            self.settle(claims_next=True)
 
     # --- Trying -------------------------------------------------------------------------------------------------
     def _outcome(self, claim: Claim, watch: AttemptWatch) -> Ending:
-        if claim.failure_mode:
-            kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
-            fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], 451 if kind is Kind.REPLY else None)
-            return self._failed(claim, watch, fault, parks=False)
-        recipients = claims.recipients(claim.outbox_id)
-        if not recipients.to_try:
-            return self._accepted(claim, watch, recipients, Delivery())
-        try:
-            content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
-        except rawstore.RawMissing as error:
-            return self._failed(
-                claim, watch, Fault(Phase.CLAIM, Kind.LOCAL, str(error)), parks=False, code=Code.STORAGE
-            )
-        return self._deliver(claim, watch, recipients, content)
-
-    def _deliver(self, claim: Claim, watch: AttemptWatch, recipients: Recipients, content: bytes) -> Ending:
-        envelope = Envelope(claim.mail_from, recipients.to_try, claim.needs_smtputf8)
+        work, self._prepared = self._prepared, None
+        if work is None or work.claim is not claim:
+            work = endings.prepare(claim)
+        if work.fault is not None:
+            return self._failed(work, watch, work.fault, parks=False)
+        if not work.recipients.to_try:
+            return endings.of_answer(work, Delivery(), watch, self._clock())
         while True:
             is_used = self._session is not None and self._session.is_open
             try:
                 session = self._open_session(watch)
             except SmtpFailure as failure:
-                return self._failed(claim, watch, failure.fault, parks=True)
+                return self._failed(work, watch, failure.fault, parks=True)
             except DecryptionFailed as error:
-                return self._failed(claim, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
+                return self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
             try:
-                delivery = session.deliver(envelope, content, self._commit(claim, watch, recipients))
+                delivery = session.deliver(work.envelope, work.content, _Turn(self, work, watch))
             except SmtpFailure as failure:
                 is_lost = not session.is_open and not watch.data_committed
                 if is_lost and is_used:
@@ -139,30 +126,18 @@ class Sender:
                     # session tells whether it is the server's state.
                     continue
                 parks = is_lost and failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL)
-                return self._failed(claim, watch, failure.fault, parks=parks, refused=failure)
+                return self._failed(work, watch, failure.fault, parks=parks, refused=failure)
             if delivery.stopped:
                 raise ClaimLost
-            return self._accepted(claim, watch, recipients, delivery)
-
-    def _commit(self, claim: Claim, watch: AttemptWatch, recipients: Recipients) -> Callable[[Delivery], bool]:
-        def commit_data(delivery: Delivery) -> bool:
-            # Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
-            watch.data_committed = claims.commit_data(
-                claim,
-                delivery.refused,
-                watch.transcript,
-                lease_seconds=self._times.data_lease,
-                now=self._clock(),
-                no_longer_refused=[each for each in delivery.accepted if each in recipients.refused_before],
-            )
-            return watch.data_committed
-
-        return commit_data
+            if fault := endings.asked_to_wait(delivery):
+                return self._failed(work, watch, fault, parks=True)
+            return endings.of_answer(work, delivery, watch, self._clock())
 
     def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
             self._session.watch_with(watch)
             return self._session
+        self.settle()  # opening takes its time, and the outcome before it is known
         self._session = SmtpSession.open(self._account.smtp_endpoint(), patience=self._times.patience, watch=watch)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
@@ -170,74 +145,105 @@ class Sender:
             smtp.refresh_from_db()
         return self._session
 
-    # --- Deciding -----------------------------------------------------------------------------------------------
-    def _accepted(self, claim: Claim, watch: AttemptWatch, recipients: Recipients, delivery: Delivery) -> Ending:
-        """The server answered for each recipient, and for the mail if one of them was accepted."""
-        now = self._clock()
-        lacking = {**recipients.refused_for_good, **delivery.refused}
-        if delivery.final is None and delivery.refused:
-            first = next(iter(delivery.refused.values()))
-            fault = Fault(Phase.RCPT, Kind.REPLY, str(first), first.code)
-            if retry.classify(fault) in (Verdict.SIGN_IN, Verdict.THROTTLED):
-                return self._failed(claim, watch, fault, parks=True)
-        codes = [reply.code for reply in lacking.values()]
-        settled = retry.settle_accepted(claim.tried, codes, limits=limits(), now=now)
-        if delivery.final is None and settled.verdict is Verdict.PARTIAL:
-            verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
-            settled = Settlement(
-                settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, verdict
-            )
-        words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
-        return Ending(
-            settled,
-            reply=words or str(delivery.final or ""),
-            reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
-            phase=(Phase.ACCEPTED if delivery.final else watch.phase).value,
-            transcript=watch.transcript,
-            accepted=delivery.accepted if delivery.final else (),
-            refused=delivery.refused,
-        )
-
     def _failed(
-        self,
-        claim: Claim,
-        watch: AttemptWatch,
-        fault: Fault,
-        *,
-        parks: bool,
-        code: Code | None = None,
-        refused: SmtpFailure | None = None,
+        self, work: Work, watch: AttemptWatch, fault: Fault, *, parks: bool, refused: SmtpFailure | None = None
     ) -> Ending:
-        now, verdict = self._clock(), retry.classify(fault)
-        error_code = (code or retry.error_code(fault)).value
-        smtp = self._account.smtp
-        wait = retry.unavailable_seconds(
-            verdict, smtp.failure_count + 1, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS
+        now, smtp = self._clock(), self._account.smtp
+        failure = endings.of_fault(
+            work.claim,
+            fault,
+            watch,
+            failures=smtp.failure_count + 1,
+            now=now,
+            code=work.code,
+            refused=refused.refused if refused else None,
         )
-        until = now + timedelta(seconds=wait)
-        if verdict is Verdict.THROTTLED:
-            settled = retry.settle_throttled(claim.tried, error_code, until, limits=limits(), now=now)
-        else:
-            settled = retry.settle_failure(claim.tried, verdict, error_code, limits=limits(), now=now)
-            # The row that found the server away asks again at its own time, and the rest of the queue after it.
-            until = min(until, settled.next_attempt_at) if not settled.hold else until
+        verdict = failure.ending.settlement.verdict
         if verdict is Verdict.SIGN_IN:
             self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
-            self._park(lambda: smtp.mark_unavailable(fault.reply, until))
-            self._park(lambda: recovery.postpone_queue(claim.account_id, until, now))
-        phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA
-        return Ending(
-            settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused.refused if refused else {}
-        )
+            self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until))
+            self._give_back_following()  # its queue waits, and it with it
+            self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until, now))
+        return failure.ending
 
     def _park(self, write: Callable[[], object]) -> None:
         """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
         self.is_parked = True
-        with contextlib.suppress(OperationalError, InterfaceError):
+        with contextlib.suppress(*DATABASE_ERRORS):
             recovery.persistently(write, self._waits(3))
 
+    # --- Beside the conversation: see _Turn ---------------------------------------------------------------------
+    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> bool:
+        """Write "data", with the outcome before this mail and the claim after it; False when the claim is lost.
+
+        Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
+        """
+        owed, claims_next = [*self._owed], self._may_claim()
+
+        def step() -> tuple[list[bool], bool, Claim | None]:
+            written = self._finalize(owed)
+            is_ours = claims.commit_data(
+                work.claim,
+                delivery.refused,
+                watch.transcript,
+                lease_seconds=self._times.data_lease,
+                now=self._clock(),
+                no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
+            )
+            return written, is_ours, self._claim_next(work.claim.account_id) if claims_next else None
+
+        written, is_ours, following = joint_commit.run(step)
+        watch.data_committed = is_ours
+        self._written(owed, written, following)
+        return is_ours
+
+    def prepare_following(self) -> None:
+        """Read the next mail; what the database refuses is tried again, and told, when it is that mail's turn."""
+        if self._following is not None and self._prepared is None:
+            with contextlib.suppress(*DATABASE_ERRORS):
+                self._prepared = endings.prepare(self._following)
+
+    def _stalled(self) -> None:
+        """The server keeps us waiting: the next row is not kept waiting with this one."""
+        self.is_stalled = True
+        self._give_back_following()
+
     # --- Writing down -------------------------------------------------------------------------------------------
+    def _claim_next(self, account_id: int) -> Claim | None:
+        seconds, worker = self._times.claim_lease, claims.worker_name()
+        return claims.claim_next(account_id, worker, lease_seconds=seconds, now=self._clock())
+
+    def settle(self, *, claims_next: bool = False) -> None:
+        """Write the known outcome down, with the next claim if that is wanted and allowed."""
+        owed = [*self._owed]
+        if not owed:
+            return
+        takes_next = claims_next and self._may_claim()
+
+        def write() -> tuple[list[bool], Claim | None]:
+            nonlocal takes_next
+            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
+
+            def step() -> tuple[list[bool], Claim | None]:
+                return self._finalize(owed), self._claim_next(owed[0].claim.account_id) if takes else None
+
+            return joint_commit.run(step)
+
+        self._written(owed, *recovery.persistently(write, self._waits()))
+
+    def _may_claim(self) -> bool:
+        return self._following is None and not self.is_parked and self._go_on()
+
+    def _finalize(self, owed: list[Owed]) -> list[bool]:
+        return [claims.finalize(each.claim, each.ending, now=self._clock()) for each in owed]
+
+    def _written(self, owed: list[Owed], written: list[bool], following: Claim | None) -> None:
+        self._following = following or self._following
+        self._owed = [each for each in self._owed if each not in owed]
+        for each, is_written in zip(owed, written, strict=True):
+            endings.log(each.claim, each.ending, is_written)
+
     def _waits(self, most_tries: float = float("inf")) -> Callable[[int], bool]:
         give_up = time.monotonic() + self._times.finalize
 
@@ -248,62 +254,58 @@ class Sender:
 
         return wait
 
-    def _finalize(self, claim: Claim, ending: Ending, go_on: Callable[[], bool]) -> None:
-        takes_next = not self.is_parked and go_on()
+    def _give_back_following(self) -> None:
+        """A row that was claimed ahead and not begun goes back as if it had not been; its lease ends by itself."""
+        following, self._following, self._prepared = self._following, None, None
+        if following is not None:
+            with contextlib.suppress(*DATABASE_ERRORS):
+                claims.unclaim(following, now=self._clock())
 
-        def write() -> tuple[bool, Claim | None]:
-            nonlocal takes_next
-            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
-            with transaction.atomic():
-                written = claims.finalize(claim, ending, now=self._clock())
-                seconds, now = self._times.claim_lease, self._clock()
-                worker = claims.worker_name()
-                return written, claims.claim_next(
-                    claim.account_id, worker, lease_seconds=seconds, now=now
-                ) if takes else None
-
-        written, self.following = recovery.persistently(write, self._waits())
-        settled = ending.settlement
-        logs.event(
-            logger,
-            "send_attempt",
-            logging.INFO if settled.status == OutboxMessage.Status.SENT else logging.WARNING,
-            account=claim.account_id,
-            outbox_id=claim.outbox_id,
-            message_id=claim.message_id,
-            outcome=settled.verdict.value,
-            hold=settled.hold,
-            phase=ending.phase,
-            error_code=settled.error_code,
-            reply=logs.provider_words(ending.reply),
-            written=written,
-        )
-
-    def _abandon(self, claim: Claim, words: str) -> None:
-        self._drop()
-        try:
-            recovery.persistently(lambda: claims.release(claim, words, now=self._clock()), self._waits(2))
-        except (OperationalError, InterfaceError) as error:  # the lease ends by itself
-            logs.event(logger, "claim_not_released", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
-
-    def _after_trouble(self, claim: Claim, watch: AttemptWatch, words: str, *, counts: bool) -> None:
-        """Our own failure. Before "data" the row goes back; `counts` makes it wait like any other failure, so that
-        a row that trips us each time does not keep the queue. After "data" it is uncertain."""
-        self._drop()
-        self.is_parked = True
-        if not watch.data_committed and not counts:
-            self._abandon(claim, words)
-            return
-        verdict = Verdict.UNCERTAIN if watch.data_committed else Verdict.TRANSIENT
-        settled = retry.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=self._clock())
-        ending = Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
-        try:
-            recovery.persistently(lambda: claims.finalize(claim, ending, now=self._clock()), self._waits(2))
-        except (OperationalError, InterfaceError) as error:  # the sweep comes to the same
-            logs.event(logger, "not_finalized", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
-
-    def _drop(self) -> None:
-        """The session may be in the middle of anything: close it without a word."""
-        if self._session is not None:
+    def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
+        """Our own failure. Before "data" the row goes back; what is unexpected makes it wait like any other failure,
+        so that a row that trips us each time does not keep the queue. After "data" it is uncertain. Raises what is
+        unexpected."""
+        if self._session is not None:  # it may be in the middle of anything: close it without a word
             self._session.drop()
             self._session = None
+        if isinstance(trouble, ClaimLost):
+            self._abandon(claim, "The claim ran out before anything was sent; another worker has the row.")
+            return
+        self.is_parked = True
+        is_expected = isinstance(trouble, DATABASE_ERRORS)
+        words = f"The database refused: {trouble}" if is_expected else STOPPED
+        if isinstance(trouble, Exception) and not is_expected:
+            words = f"Unexpected {type(trouble).__name__}: see the workers' log."
+        elif not watch.data_committed:
+            self._abandon(claim, words)
+            words = ""
+        if words:
+            ending = endings.of_trouble(claim, watch, words, self._clock())
+            self._try_twice("not_finalized", claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+        if not is_expected:
+            raise trouble
+
+    def _abandon(self, claim: Claim, words: str) -> None:
+        self._try_twice("claim_not_released", claim, lambda: claims.release(claim, words, now=self._clock()))
+
+    def _try_twice(self, event: str, claim: Claim, write: Callable[[], object]) -> None:
+        try:
+            recovery.persistently(write, self._waits(2))
+        except DATABASE_ERRORS as error:  # the lease ends by itself, and the sweep comes to the same
+            logs.event(logger, event, logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
+
+
+class _Turn(Beside):
+    """What the sender does beside one mail."""
+
+    def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
+        self._sender, self._work, self._watch = sender, work, watch
+
+    def kept_waiting(self) -> None:
+        self._sender.settle(claims_next=True)
+
+    def before_data(self, delivery: Delivery) -> bool:
+        return self._sender.commit_data(self._work, self._watch, delivery)
+
+    def given(self) -> None:
+        self._sender.prepare_following()

@@ -90,14 +90,22 @@ class Conversation:
         self._phase = phase
         self._watch.reached(phase)
 
-    def _command(self, line: str, shown: str | None = None) -> Reply:
-        if "\r" in line or "\n" in line:
+    def _say(self, *lines: str) -> None:
+        """Send commands, in one packet where they fit."""
+        if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("A command is one line.")
         wire = self._connected()
-        self._guarded(lambda: wire.send(f"{line}\r\n".encode(), self._left()))
+        octets = "".join(f"{line}\r\n" for line in lines).encode()
+        self._guarded(lambda: wire.send(octets, self._left()))
+
+    def _answer_to(self, shown: str) -> Reply:
         reply = self._read()
-        self._note(line if shown is None else shown, reply)
+        self._note(shown, reply)
         return reply
+
+    def _command(self, line: str, shown: str | None = None) -> Reply:
+        self._say(line)
+        return self._answer_to(line if shown is None else shown)
 
     def _read(self, patience: float | None = None) -> Reply:
         seconds = self._left() if patience is None else patience

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from outbox.smtp_replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
-TICK_SECONDS = 10.0
+TICK_SECONDS = 2.0
 
 
 class Lost(Exception):
@@ -82,6 +82,23 @@ class Wire:
                 return joined(code, texts)
             if total > MAX_REPLY_BYTES or len(texts) > MAX_REPLY_LINES:
                 raise Lost("The server's reply does not end.", is_garbage=True)
+
+    def has_line(self, deadline: float) -> bool:
+        """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
+        while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
+            if (left := deadline - time.monotonic()) <= 0:
+                return False
+            try:
+                self._socket.settimeout(left)
+                received = self._socket.recv(8192)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+            if not received:
+                return True
+            self._unread += received
+        return True
 
     def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
         while b"\n" not in self._unread:

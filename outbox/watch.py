@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from outbox.smtp_conversation import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
+STALL_SECONDS = 2.0  # of silence, after which nobody else waits for this server
 OPENING = (Phase.CONNECT, Phase.TLS, Phase.AUTH)
 Clock = Callable[[], datetime]
 
@@ -63,29 +65,45 @@ class SendLease:
 
 
 class AttemptWatch(Watch):
-    """Keeps the row's lease while the session works on it, and how far the attempt came."""
+    """Keeps the row's lease while the session works on it, and how far the attempt came.
 
-    def __init__(self, claim: Claim, lease: SendLease, *, lease_seconds: float, clock: Clock) -> None:
+    `stalled` is called while the server keeps us waiting.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        lease: SendLease,
+        *,
+        lease_seconds: float,
+        clock: Clock,
+        stalled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._claim, self._lease, self._seconds, self._clock = claim, lease, lease_seconds, clock
+        self._stalled = stalled
         self._kept_at = clock()
+        self._moved_at = time.monotonic()
         self.phase: Phase = Phase.CLAIM
         self.data_committed = False
         self.transcript: list[dict[str, str]] = []
 
     def reached(self, phase: Phase) -> None:
         """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time."""
-        self.phase = phase
+        self.phase, self._moved_at = phase, time.monotonic()
         if not self.data_committed and (phase in OPENING or self._is_stale(1)):
             self._extend()
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
-        entry = {"at": self._clock().isoformat(), "phase": phase.value, "command": command, "reply": reply}
+        self._moved_at = time.monotonic()
         if len(self.transcript) < MAX_TRANSCRIPT:
-            self.transcript.append(entry)
+            at = self._clock().isoformat()
+            self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
     def waiting(self) -> None:
         """After "data" the row's lease covers the wait for the answer; before it, it is renewed as we wait."""
         self._lease.keep()
+        if time.monotonic() - self._moved_at >= STALL_SECONDS:
+            self._stalled()
         if not self.data_committed and self._is_stale(self._seconds / 3):
             self._extend()
 

@@ -1,0 +1,153 @@
+"""What the server's answers make of a row: pure decisions between the session and the database, `now` handed in."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from mailbox import logs, rawstore
+
+from django.conf import settings
+
+from outbox import claims, compose, retry
+from outbox.claims import Claim, Ending, Recipients
+from outbox.errors import Code
+from outbox.models import OutboxMessage
+from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
+from outbox.smtp_mail import Delivery, Envelope
+from outbox.smtp_replies import Reply
+from outbox.watch import AttemptWatch
+
+logger = logging.getLogger(__name__)
+DRILL_WORDS = {
+    "network": "drill: the network was made to fail on purpose; nothing was sent.",
+    "provider": "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent.",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One claimed row with all that its attempt needs, read before the session is asked for anything.
+
+    `fault`: nothing is to be sent, for this reason (with the code it stands for).
+    """
+
+    claim: Claim
+    recipients: Recipients
+    envelope: Envelope
+    content: bytes = b""
+    fault: Fault | None = None
+    code: Code | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a failed attempt ends, and until when its queue would have to wait if it is to be left alone."""
+
+    ending: Ending
+    until: datetime
+
+
+def limits() -> Limits:
+    return Limits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
+
+
+def prepare(claim: Claim) -> Work:
+    """Read what the attempt of a claimed row needs. Raises database errors."""
+    recipients = claims.recipients(claim.outbox_id)
+    envelope = Envelope(claim.mail_from, recipients.to_try, claim.needs_smtputf8)
+    if claim.failure_mode:
+        kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
+        code = 451 if kind is Kind.REPLY else None
+        fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
+        return Work(claim, recipients, envelope, fault=fault)
+    if not recipients.to_try:
+        return Work(claim, recipients, envelope)
+    try:
+        content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
+    except rawstore.RawMissing as error:
+        fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
+        return Work(claim, recipients, envelope, fault=fault, code=Code.STORAGE)
+    return Work(claim, recipients, envelope, content)
+
+
+def asked_to_wait(delivery: Delivery) -> Fault | None:
+    """Every recipient was refused, with words that are about us and not about them."""
+    if delivery.final is not None or not delivery.refused:
+        return None
+    first = next(iter(delivery.refused.values()))
+    fault = Fault(Phase.RCPT, Kind.REPLY, str(first), first.code)
+    return fault if retry.classify(fault) in (Verdict.SIGN_IN, Verdict.THROTTLED) else None
+
+
+def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime) -> Ending:
+    """The server answered for each recipient, and for the mail if one of them was accepted."""
+    lacking = {**work.recipients.refused_for_good, **delivery.refused}
+    codes = [reply.code for reply in lacking.values()]
+    settled = retry.settle_accepted(work.claim.tried, codes, limits=limits(), now=now)
+    if delivery.final is None and settled.verdict is Verdict.PARTIAL:
+        verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
+        settled = Settlement(
+            settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, verdict
+        )
+    words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
+    return Ending(
+        settled,
+        reply=words or str(delivery.final or ""),
+        reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
+        phase=(Phase.ACCEPTED if delivery.final else watch.phase).value,
+        transcript=watch.transcript,
+        accepted=delivery.accepted if delivery.final else (),
+        refused=delivery.refused,
+    )
+
+
+def of_fault(
+    claim: Claim,
+    fault: Fault,
+    watch: AttemptWatch,
+    *,
+    failures: int,
+    now: datetime,
+    code: Code | None = None,
+    refused: dict[str, Reply] | None = None,
+) -> Failure:
+    """The attempt failed; `failures`: how often in a row the server has now."""
+    verdict, error_code = retry.classify(fault), (code or retry.error_code(fault)).value
+    wait = retry.unavailable_seconds(verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS)
+    until = now + timedelta(seconds=wait)
+    if verdict is Verdict.THROTTLED:
+        settled = retry.settle_throttled(claim.tried, error_code, until, limits=limits(), now=now)
+    else:
+        settled = retry.settle_failure(claim.tried, verdict, error_code, limits=limits(), now=now)
+        # The row that found the server away asks again at its own time, and the rest of the queue after it.
+        until = min(until, settled.next_attempt_at) if not settled.hold else until
+    phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA
+    ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
+    return Failure(ending, until)
+
+
+def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
+    """Our own failure, after which only the server knows the outcome if DATA was begun."""
+    verdict = Verdict.UNCERTAIN if watch.data_committed else Verdict.TRANSIENT
+    settled = retry.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=now)
+    return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
+
+
+def log(claim: Claim, ending: Ending, written: bool) -> None:
+    """One line an attempt, without addresses or secrets."""
+    settled = ending.settlement
+    logs.event(
+        logger,
+        "send_attempt",
+        logging.INFO if settled.status == OutboxMessage.Status.SENT else logging.WARNING,
+        account=claim.account_id,
+        outbox_id=claim.outbox_id,
+        message_id=claim.message_id,
+        outcome=settled.verdict.value,
+        hold=settled.hold,
+        phase=ending.phase,
+        error_code=settled.error_code,
+        reply=logs.provider_words(ending.reply),
+        written=written,
+    )
