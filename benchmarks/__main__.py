@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
-from benchmarks import frame, sync, table
-from benchmarks.frame import Figure, Options
+from benchmarks import frame, outbox, sync, table
+from benchmarks.frame import Bench, Figure, Options
 from benchmarks.machine import keep_to_two_cores
 
-SUITES = {"sync": (sync.Context, sync.BENCHES)}
+SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
+    "sync": (sync.Context, sync.BENCHES),
+    "outbox": (outbox.Context, outbox.BENCHES),
+}
 
 
 def main(names: list[str]) -> int:

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -103,7 +104,10 @@ class Bench:
         try:
             self.run(context, *figures)
         except (Void, RuntimeError, TimeoutError) as error:
-            reason = str(error)
+            lines = str(error).strip().splitlines()
+            reason = lines[-1] if lines else type(error).__name__
+            if not isinstance(error, Void):
+                traceback.print_exc()
         for figure in figures:
             figure.void = "" if figure.value is not None else reason
         return figures

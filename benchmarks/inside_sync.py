@@ -8,6 +8,7 @@ from mailbox.accounts import TransportFields, create_account
 from mailbox.models import Account, Folder, MessagePlace, SyncState, Transport, WorkerHeartbeat
 from mailbox.runner import SyncRunnerConfig, jobs_of, run_sync
 from mailbox.search import search
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -16,17 +17,15 @@ LOOK_EVERY = 0.05
 READ_BACK = 500
 
 
-def make_account(
-    email: str, imap_port: int, smtp_port: int, password: str, ca_pem: str, sync_enabled: bool = True
-) -> int:
-    """Add an account as the page and the command do; INBOX is chosen."""
+def make_account(email: str, imap_port: int, smtp_port: int, password: str, ca_pem: str, **switches: Any) -> int:
+    """Add an account as the page and the command do; INBOX is chosen. `switches`: fields of Account."""
     account = create_account(
         email,
         TransportFields("localhost", imap_port, email, "tls", password),
         TransportFields("localhost", smtp_port, email, "starttls", password),
         ca_certificate=ca_pem,
-        sync_enabled=sync_enabled,
     )
+    Account.objects.filter(pk=account.pk).update(**switches)
     return account.pk
 
 

@@ -6,14 +6,12 @@ import hashlib
 import imaplib
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.machine import PATH
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
 
@@ -90,20 +88,3 @@ def places(server: Dovecot, user: str, folder: str = "INBOX") -> set[Place]:
                     assert uid
                     found.add((folder, int(uid[1]), hashlib.sha256(item[1]).hexdigest()))
     return found
-
-
-class Sink:
-    """Postfix's smtp-sink: takes every mail and writes it to one file."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        binary = shutil.which("smtp-sink", path=PATH)
-        if not binary:
-            raise SystemExit("smtp-sink is missing: apt-get install postfix (its service need not run)")
-        self.port, self.file = port, folder / "mails"
-        folder.chmod(0o777)
-        command = [binary, "-u", "postfix", "-D", str(self.file), f"127.0.0.1:{port}", "256"]
-        self._process = subprocess.Popen(command, cwd=folder)
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()

@@ -9,16 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import psycopg
 
-from benchmarks.frame import ROOT
+from benchmarks.frame import ROOT, Options
 from tests.servers.dovecot import Dovecot
+from tests.servers.postgres import Postgres
 
 GOES_WITH_US = [sys.executable, "-m", "prx_email_site.orphans"]
 
@@ -50,6 +52,16 @@ class Sites:
                 connection.execute(f"CREATE DATABASE {name} {f'TEMPLATE {copied}' if copied else ''}".encode())
         url = f"{self.server.rpartition('/')[0]}/{name}" if self.server else ""
         return Site(folder, name, url, environment)
+
+
+def open_sites(options: Options, folder: Path, stack: ExitStack) -> Sites:
+    """On SQLite, or on a PostgreSQL of our own that waits for the disk."""
+    if options.database == "sqlite":
+        return Sites(folder)
+    server_folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="prx-bench-pg-", ignore_cleanup_errors=True))
+    postgres = Postgres(Path(server_folder), is_durable=True)
+    stack.callback(postgres.stop)
+    return Sites(folder, postgres.start().url)
 
 
 class Site:

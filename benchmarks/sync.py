@@ -11,9 +11,8 @@ from benchmarks import mails
 from benchmarks.frame import RESULTS_FOLDER, Bench, Figure, Options, Void, alternate, at_most, spread
 from benchmarks.mbsync import Mbsync
 from benchmarks.servers import Place, fill, places, running_dovecot
-from benchmarks.site import Site, Sites, account_fields
+from benchmarks.site import Site, Sites, account_fields, open_sites
 from tests.servers.dovecot import Dovecot
-from tests.servers.postgres import Postgres
 
 MESSAGES = 10_000
 
@@ -35,12 +34,7 @@ class Context:
 
     @cached_property
     def sites(self) -> Sites:
-        if self.options.database == "sqlite":
-            return Sites(self.folder)
-        folder = self.stack.enter_context(tempfile.TemporaryDirectory(prefix="prx-bench-pg-"))
-        postgres = Postgres(Path(folder), is_durable=True)
-        self.stack.callback(postgres.stop)
-        return Sites(self.folder, postgres.start().url)
+        return open_sites(self.options, self.folder, self.stack)
 
     def mailbox(self, user: str, count: int) -> set[Place]:
         """A mailbox with so many mails, filled at the first call."""

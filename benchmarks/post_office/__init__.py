@@ -1,0 +1,1 @@
+"""django-post_office as a peer: in its own virtual environment, with the settings its documentation shows."""
