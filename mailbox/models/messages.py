@@ -5,11 +5,16 @@ The raw bytes are the truth; these tables are their index and can be made again 
 
 from __future__ import annotations
 
+from mailbox import mime
 from mailbox.models.accounts import Account
 from mailbox.models.sync import Folder
 
 from django.db import models
 from django.utils import timezone
+
+
+def present_parser() -> int:
+    return mime.PARSER_VERSION
 
 
 class RawMessage(models.Model):
@@ -32,7 +37,9 @@ class RawMessage(models.Model):
 class MessageQuerySet(models.QuerySet["Message"]):
     def listed(self) -> MessageQuerySet:
         """Rows for a list: without the bodies, which are large."""
-        return self.defer("body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects")
+        return self.defer(
+            "body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects", "parser_version"
+        )
 
     def visible(self) -> MessageQuerySet:
         """Messages that lie somewhere still: not expunged everywhere."""
@@ -79,6 +86,9 @@ class Message(models.Model):
     # Last, so that a list reads a row without walking over its bodies (SQLite stores columns in order).
     body_text = models.TextField(blank=True)
     body_html = models.TextField(blank=True)
+    # mime.PARSER_VERSION that read it; None: one before versions were kept. Behind the bodies, as it came later: lists
+    # must not ask for it, and what looks for old ones has an index.
+    parser_version = models.PositiveSmallIntegerField(null=True, default=present_parser, editable=False)
 
     objects = MessageQuerySet.as_manager()
 
@@ -93,6 +103,7 @@ class Message(models.Model):
             # For is:unread and is:flagged: in a large mailbox nearly all mail is read and not flagged.
             models.Index(fields=["-received_at", "-id"], name="message_unread", condition=models.Q(seen=False)),
             models.Index(fields=["-received_at", "-id"], name="message_flagged", condition=models.Q(flagged=True)),
+            models.Index(fields=["parser_version", "id"], name="message_parsed_by"),
         ]
 
     def __str__(self) -> str:
