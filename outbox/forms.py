@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import datetime
+from mailbox import rawstore
 from mailbox.models import Account
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
 
 from outbox import addresses, policy
+from outbox.creation import attachment_bytes
 from outbox.errors import OutboxError, ValidationFailed
-from outbox.models import AttachmentPolicy
+from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage
 from outbox.policy import AttachmentInput
+from outbox.timing import checked_send_at
 
 _SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
 _NO_STORE = policy.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
@@ -88,7 +93,17 @@ class ComposeForm(forms.Form):
         strip=False,
         error_messages={"required": "Write the text of the mail."},
     )
+    # Of a mail that is written again: a browser cannot choose files by itself.
+    kept = forms.MultipleChoiceField(
+        label="Attached already", required=False, widget=forms.CheckboxSelectMultiple, choices=[]
+    )
     attachments = SeveralFilesField(label="Attachments", required=False, allow_empty_file=True)
+    send_at = forms.DateTimeField(
+        label="Send at",
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+        error_messages={"invalid": "This is no date and time. Write it as in 2030-01-31 09:00, or leave it empty."},
+    )
     failure_mode = forms.ChoiceField(
         label="Let the first attempt fail on purpose",
         choices=[("", "No"), ("network", "As if the network failed"), ("provider", "As if the provider refused")],
@@ -96,14 +111,41 @@ class ComposeForm(forms.Form):
         help_text="A drill: nothing is sent by that attempt, and the attempt is marked as a drill.",
     )
 
-    def __init__(self, *args: Any, accounts: Any, is_staff: bool, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, accounts: Any, is_staff: bool, source: OutboxMessage | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._keep_files_of(source)
+        zone = timezone.get_current_timezone_name()
+        self.fields["send_at"].help_text = f"Leave it empty to send now. The time is that of {zone}."
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
         self.fields["account"].label_from_instance = _sender  # type: ignore[attr-defined]
         self.fields["idempotency_key"].initial = uuid.uuid4
         self.fields["attachments"].help_text = policy_words(AttachmentPolicy.current())
         if not is_staff:
             del self.fields["failure_mode"]
+
+    def _keep_files_of(self, source: OutboxMessage | None) -> None:
+        files = list(source.attachment_rows.order_by("position")) if source else []
+        self._files = {str(file.position): file for file in files}
+        if not files:
+            del self.fields["kept"]
+            return
+        choices = [(name, f"{file.filename} ({filesizeformat(file.size)})") for name, file in self._files.items()]
+        self.fields["kept"].choices = choices  # type: ignore[attr-defined]
+        self.fields["kept"].initial = list(self._files)
+
+    def clean_kept(self) -> list[AttachmentInput]:
+        return [_copied(self._files[position]) for position in self.cleaned_data["kept"]]
+
+    def clean_send_at(self) -> datetime | None:
+        given: datetime | None = self.cleaned_data["send_at"]
+        if given and given <= timezone.now():
+            raise forms.ValidationError("This time is past. Choose a later one, or leave it empty to send now.")
+        try:
+            return checked_send_at(given, timezone.now())
+        except OutboxError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_to(self) -> str:
         return self._addresses("to", "To")
@@ -146,6 +188,14 @@ class ComposeForm(forms.Form):
         if not text.strip():
             raise forms.ValidationError("Write the text of the mail.")
         return text.replace("\r\n", "\n")
+
+
+def _copied(file: OutboxAttachment) -> AttachmentInput:
+    try:
+        content = attachment_bytes(file)
+    except (rawstore.RawMissing, IndexError) as error:
+        raise forms.ValidationError(f"{file.filename} is no longer stored here: attach it again.") from error
+    return AttachmentInput(filename=file.filename, content_type=file.content_type, content=content)
 
 
 def _sender(account: Account) -> str:

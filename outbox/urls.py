@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from outbox.views import actions, attachments, compose, detail, lists, switch
+from outbox.views import actions, afterwards, attachments, compose, detail, lists, switch, times
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
@@ -23,5 +23,10 @@ urlpatterns: list[URLPattern] = [
     path("<int:pk>/send-now/", actions.send_now, name="send_now"),
     path("<int:pk>/cancel/", actions.cancel, name="cancel"),
     path("<int:pk>/mark-as-sent/", actions.mark_as_sent, name="mark_as_sent"),
+    path("<int:pk>/undo/", times.undo, name="undo"),
+    path("<int:pk>/reschedule/", times.reschedule, name="reschedule"),
+    path("<int:pk>/look-in-sent/", afterwards.look, name="look_in_sent"),
+    path("<int:pk>/copy-again/", afterwards.copy_again, name="copy_again"),
+    path("<int:pk>/acknowledge-bounce/", afterwards.acknowledge, name="acknowledge_bounce"),
     path("<int:pk>/send-again/", actions.send_again, name="send_again"),
 ]

@@ -23,12 +23,12 @@ from prx_email_site.templatetags.prx import spoken
 Act = Callable[[int, User], api.ApiResponse]
 
 
-def _retry(pk: int, user: User) -> api.ApiResponse:
-    return api.request_retry(pk, user=user)
+def _retry(pk: int, user: User, drill: str = "") -> api.ApiResponse:
+    return api.request_retry(pk, drill, user=user)
 
 
-def _now(pk: int, user: User) -> api.ApiResponse:
-    return api.request_retry(pk, user=user, now_anyway=True)
+def _now(pk: int, user: User, drill: str = "") -> api.ApiResponse:
+    return api.request_retry(pk, drill, user=user, now_anyway=True)
 
 
 def _cancel(pk: int, user: User) -> api.ApiResponse:
@@ -66,12 +66,15 @@ def refusal(response: api.ApiResponse, row: OutboxMessage | None = None) -> str:
 
 @require_POST
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _retry, "a worker tries it again now.")
+    """`failure_mode`, of staff only, makes this one attempt a drill."""
+    drill = request.POST.get("failure_mode", "")[:20]
+    return _click(request, pk, lambda pk, user: _retry(pk, user, drill), "a worker tries it again now.")
 
 
 @require_POST
 def send_now(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _now, "a worker sends it now.")
+    drill = request.POST.get("failure_mode", "")[:20]
+    return _click(request, pk, lambda pk, user: _now(pk, user, drill), "a worker sends it now.")
 
 
 @require_POST

@@ -6,9 +6,10 @@ import hashlib
 from mailbox.access import Role, accounts_for
 from mailbox.models import Account, Message
 from mailbox.views.asking import number_of, signed_in_user
-from mailbox.views.message import find_message
+from mailbox.views.message_find import find_message
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,21 +18,24 @@ from django.views.decorators.http import require_http_methods
 
 from outbox import api
 from outbox.forms import ComposeForm
-from outbox.models import SendingSwitch
+from outbox.models import OutboxMessage, SendingSwitch
+from outbox.policy import AttachmentInput
+from outbox.views.finding import find_row
 
 QUOTED_CHARACTERS = 20_000
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponse:
-    parent = _parent(request)
+    parent, source = _parent(request), _source(request)
     accounts = _senders(request, parent)
     form = ComposeForm(
         request.POST or None,
         request.FILES or None,
         accounts=accounts,
         is_staff=signed_in_user(request).is_staff,
-        initial=_initial(request, parent, accounts),
+        source=source,
+        initial=_again(source) if source else _initial(request, parent, accounts),
     )
     if request.method == "POST" and form.is_valid():
         response = _queue(request, form, parent)
@@ -46,6 +50,7 @@ def compose(request: HttpRequest) -> HttpResponse:
             "parent": parent,
             "can_send": accounts.exists(),
             "files_lost": bool(request.FILES),
+            "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
             "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),
         },
     )
@@ -54,6 +59,20 @@ def compose(request: HttpRequest) -> HttpResponse:
 def _parent(request: HttpRequest) -> Message | None:
     pk = number_of(request, "reply_to")
     return find_message(request, pk, Role.OPERATOR) if pk else None
+
+
+def _source(request: HttpRequest) -> OutboxMessage | None:
+    """`?again=`: a mail of the outbox whose content is taken over."""
+    pk = number_of(request, "again")
+    return find_row(request, pk, Role.OPERATOR) if pk else None
+
+
+def _again(source: OutboxMessage) -> dict[str, Any]:
+    """What was typed, as it was typed."""
+    shown: dict[str, Any] = {
+        name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
+    }
+    return shown | {"account": source.account_id}
 
 
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
@@ -97,11 +116,17 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         failure_mode=sent.get("failure_mode") or None,
         cc=sent["cc"] or (),
         bcc=sent["bcc"] or (),
-        attachments=sent["attachments"],
+        attachments=_files(sent),
         idempotency_key=_key(sent),
+        send_at=sent["send_at"],
+        undo_seconds=settings.OUTBOX_UNDO_SECONDS,
         user=signed_in_user(request),
         parent_pk=parent.pk if parent else None,
     )
+
+
+def _files(sent: dict[str, Any]) -> list[AttachmentInput]:
+    return [*sent.get("kept", []), *sent["attachments"]]
 
 
 def _key(sent: dict[str, Any]) -> str | None:
@@ -109,8 +134,8 @@ def _key(sent: dict[str, Any]) -> str | None:
     if not sent["idempotency_key"]:
         return None
     digest = hashlib.sha256()
-    for name in ("account", "to", "cc", "bcc", "subject", "body_text"):
+    for name in ("account", "to", "cc", "bcc", "subject", "body_text", "send_at"):
         digest.update(f"{sent[name]}\0".encode(errors="replace"))
-    for attached in sent["attachments"]:
+    for attached in _files(sent):
         digest.update(attached.filename.encode(errors="replace") + b"\0" + (attached.content or b"") + b"\0")
     return f"{sent['idempotency_key']}-{digest.hexdigest()[:32]}"

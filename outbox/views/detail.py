@@ -9,6 +9,7 @@ from mailbox import mime, sanitize
 from mailbox.access import Role, accounts_for
 from mailbox.models import AuditEntry
 from mailbox.views.activity import told
+from mailbox.views.asking import signed_in_user
 from mailbox.views.message_parts import download, frame, raw_or_404
 from typing import Any
 
@@ -19,7 +20,16 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+from outbox.models import (
+    DeliveryAttempt,
+    DeliveryReport,
+    OutboxMessage,
+    OutboxRecipient,
+    SendingSwitch,
+    SentCopy,
+    SentLookup,
+)
+from outbox.reports import status_words
 from outbox.views.finding import find_row
 from outbox.views.states import sentence_of, shown
 
@@ -27,6 +37,8 @@ Phase = DeliveryAttempt.Phase
 # The phases as the time line draws them; the claim itself is no step towards the server.
 STEPS = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.ACCEPTED)
 HISTORY_SHOWN = 50
+REPORTS_SHOWN = 50
+DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a click may send now
 
 
 @dataclass(frozen=True)
@@ -85,23 +97,78 @@ def _is_put_off(recipient: OutboxRecipient) -> bool:
     return 400 <= (recipient.reply_code or 0) < 500
 
 
+@dataclass(frozen=True)
+class Told:
+    """A delivery report in words."""
+
+    report: DeliveryReport
+    tone: str
+    meaning: str
+
+
+_TONES = {"failed": "broken", "delayed": "needs", "delivered": "fine"}
+
+
+def _reports(row: OutboxMessage) -> list[Told]:
+    found = row.reports.select_related("message").order_by("-reported_at", "-pk")[:REPORTS_SHOWN]
+    return [Told(each, _TONES.get(each.action, "waiting"), status_words(each.status_code)) for each in found]
+
+
+def _lookup(row: OutboxMessage, attempts: list[ShownAttempt]) -> SentLookup | None:
+    """Of the last attempt, while its outcome is a question or was answered by what lies in Sent."""
+    newest = attempts[0].attempt.pk if attempts else None
+    return SentLookup.objects.filter(attempt=newest).first() if row.status in ("failed", "sent") else None
+
+
+def _copy(row: OutboxMessage) -> SentCopy | None:
+    """Once there is something to tell of it: a copy that waits for the mail to go out is nothing yet."""
+    copy = SentCopy.objects.filter(outbox=row).first()
+    waits = copy is not None and copy.state == SentCopy.State.WAITING and not copy.error
+    return None if copy is None or copy.state == SentCopy.State.UNWANTED or (waits and row.status != "sent") else copy
+
+
 def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     """What changes while a mail is on its way; the page and its partial update render the same fragment from it."""
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
     attempts = [_attempt(each) for each in row.attempts.select_related("requested_by").order_by("-number")]
     each = shown(row, timezone.now(), tries=len(attempts), may_operate=may_operate)
+    reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
     seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
+    seen += [f"{told.report.pk}{told.report.acknowledged_at}" for told in reports]
+    seen += [f"{lookup.last_look_at}{lookup.next_look_at}"] if lookup else []
+    seen += [f"{copy.state}{copy.error}"] if copy else []
+    paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists()
+    sentence = sentence_of(row, timezone.now(), paused=paused)
+    seen.append(sentence)
     return {
         "row": row,
         "each": each,
-        "sentence": sentence_of(row),
+        "sentence": sentence,
+        "reports": reports,
+        "unacknowledged": any(t.report.action == "failed" and not t.report.acknowledged_at for t in reports),
+        "lookup": lookup,
+        "copy": copy,
+        "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,
+        "may_drill": may_operate and signed_in_user(request).is_staff and each.tab.name in DRILLABLE,
+        "now": timezone.now(),
         "attempts": attempts,
         "recipients": [(each, _said(each), _is_put_off(each)) for each in row.recipients.order_by("pk")],
         "print": f"{zlib.crc32('|'.join(seen).encode()):08x}",
-        "polls": row.status in ("pending", "sending") or (row.status == "failed" and not row.hold),
+        "polls": _is_moving(row, attempts, lookup, copy),
         "may_operate": may_operate,
         "here": request.path.removesuffix("state/"),
     }
+
+
+def _is_moving(
+    row: OutboxMessage, attempts: list[ShownAttempt], lookup: SentLookup | None, copy: SentCopy | None
+) -> bool:
+    """Whether something may change without a click."""
+    if row.status == "sent":
+        return copy is not None and copy.state == SentCopy.State.WAITING
+    if row.hold == "uncertain":
+        return bool(attempts) and (lookup is None or lookup.next_look_at is not None)
+    return row.status in ("pending", "sending") or (row.status == "failed" and not row.hold)
 
 
 @require_safe

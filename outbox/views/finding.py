@@ -8,17 +8,23 @@ from mailbox.models import Account
 from mailbox.views.asking import Refused, number_of, of_accounts
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 
-from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.bounces import bounced
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.states import TAB_BY_NAME, TABS, Tab
 
 # Sent mail grows without end: its tab says "10,000+" instead of counting all of it on every look.
 COUNTED_AT_MOST = 10_000
 TEXT_LIMIT = 200
+MARKS = {"bounced": "Bounced", "scheduled": "Scheduled", "drill": "Drills"}
+
+
+_of_row = Q(outbox=OuterRef("pk"))
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Filters:
     account: int | None = None
     reason: str = ""
     text: str = ""
+    mark: str = ""
 
     @classmethod
     def read(cls, request: HttpRequest) -> Filters:
@@ -38,13 +45,17 @@ class Filters:
             raise Refused(f"The outbox has no state “{state[:40]}”. Choose one of its tabs.")
         if reason and reason not in OutboxMessage.Hold.values:
             raise Refused(f"There is no reason “{reason[:40]}”. Choose one from the list.")
+        mark = request.GET.get("mark", "")
+        if mark and mark not in MARKS:
+            raise Refused(f"There is no mark “{mark[:40]}”. Choose one from the list.")
         text = request.GET.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT]
-        return cls(state, number_of(request, "account"), reason, text)
+        return cls(state, number_of(request, "account"), reason, text, mark)
 
     def query(self, **changes: str) -> str:
         """The address's query for these filters, with changes."""
         wanted = replace(self, **changes)  # type: ignore[arg-type]
         pairs = {"state": wanted.state, "account": wanted.account, "reason": wanted.reason, "q": wanted.text}
+        pairs["mark"] = wanted.mark
         return urlencode({name: value for name, value in pairs.items() if value})
 
     def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
@@ -53,6 +64,14 @@ class Filters:
             rows = rows.filter(account=self.account)
         if self.reason:
             rows = rows.filter(hold=self.reason)
+        if self.mark == "bounced":
+            rows = rows.filter(bounced())
+        elif self.mark == "drill":
+            rows = rows.filter(
+                Q(failure_mode__gt="") | Exists(DeliveryAttempt.objects.filter(_of_row, failure_mode__gt=""))
+            )
+        elif self.mark == "scheduled":
+            rows = rows.filter(status="pending", send_at__gt=timezone.now())
         if self.text:
             words = (Q(**{f"{name}__icontains": self.text}) for name in ("subject", "to", "cc", "bcc"))
             rows = rows.filter(next(words) | next(words) | next(words) | next(words))
@@ -70,7 +89,16 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
     """For a list: with the account and the number of attempts, without bodies."""
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
     tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
-    return rows.select_related("account").defer("body_text", "body_html").annotate(tries=tries)
+    newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
+    return (
+        rows.select_related("account__smtp")
+        .defer("body_text", "body_html")
+        .annotate(
+            tries=tries,
+            drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
+            bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
+        )
+    )
 
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:

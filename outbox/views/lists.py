@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.finding import (
+    MARKS,
     CountedTab,
     Filters,
     count_tabs,
@@ -46,12 +47,13 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "tabs": tabs,
         "tab": TAB_BY_NAME.get(filters.state),
         "filters": filters,
-        "is_filtered": bool(filters.account or filters.reason or filters.text),
+        "is_filtered": bool(filters.account or filters.reason or filters.text or filters.mark),
         "first_page_url": f"?{filters.query()}",
         "next_url": next_page(request, last.row.pk) if last else "",
         "is_first_page": not before,
         "accounts": visible_accounts(request),
         "reasons": OutboxMessage.Hold.choices,
+        "marks": MARKS.items(),
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "switch": SendingSwitch.objects.filter(pk=1).first(),

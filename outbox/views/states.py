@@ -65,10 +65,40 @@ def tab_of(row: OutboxMessage) -> Tab:
     return TAB_BY_NAME["failed_for_good" if row.hold else "retrying"]
 
 
-def sentence_of(row: OutboxMessage) -> str:
-    """One plain sentence for the state."""
+def is_scheduled(row: OutboxMessage, now: datetime) -> bool:
+    """Whether it waits for a time that a person chose."""
+    return bool(row.status == Status.PENDING and row.send_at and row.send_at > now)
+
+
+def may_be_undone(row: OutboxMessage, now: datetime) -> bool:
+    return bool(row.status == Status.PENDING and row.undo_until and row.undo_until > now)
+
+
+def waits_for(row: OutboxMessage) -> str:
+    """What of the account keeps a mail waiting, as a sentence; "" when nothing does. Asks the account's transport."""
+    account = row.account
+    if account.smtp.needs_sign_in_since:
+        return (
+            f"The SMTP server refuses the sign-in of {account.email}, so its mail waits. It goes out by itself once "
+            "the password or token is entered again."
+        )
+    if not account.send_enabled:
+        return f"Sending is switched off for {account.email}; the mail waits until it is switched on again."
+    if account.sending_paused_at:
+        return f"Sending is paused for {account.email}; the mail waits until it is resumed."
+    return ""
+
+
+def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> str:
+    """One plain sentence for the state. `paused`: all sending is, of every account."""
+    if row.status == Status.PENDING and may_be_undone(row, now):
+        return "It is held back for a moment, so that you can still undo it."
     if row.status == Status.PENDING:
-        return "It waits for a worker, which takes it within seconds."
+        waiting = "All sending is paused; the mail waits until an administrator resumes it." if paused else ""
+        waiting = waiting or waits_for(row)
+        if is_scheduled(row, now):
+            return f"It is scheduled and goes out by itself at its time. {waiting}".strip()
+        return waiting or "It waits for a worker, which takes it within seconds."
     if row.status == Status.SENDING:
         return "A worker is handing it to the server at this moment."
     if row.status == Status.SENT:
@@ -95,6 +125,8 @@ class Choice:
 
 
 RETRY = Choice("outbox:retry", "Retry", "primary")
+SEND_NOW = Choice("outbox:send_now", "Send now")
+UNDO = Choice("outbox:undo", "Undo", "primary")
 NOW = Choice("outbox:send_now", "Send now anyway", "primary")
 CANCEL = Choice("outbox:cancel", "Cancel", "", "Cancel this mail? It is never sent then.")
 MARK = Choice("outbox:mark_as_sent", "Mark as sent", "", "Mark it as sent? It is not tried again.")
@@ -111,6 +143,10 @@ def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
         return [CANCEL]
     if row.hold:
         return [RETRY, CANCEL]
+    if may_be_undone(row, now):
+        return [UNDO, SEND_NOW]
+    if is_scheduled(row, now):
+        return [SEND_NOW, CANCEL]
     if row.next_attempt_at > now:
         return [NOW, CANCEL]
     return [RETRY, CANCEL] if row.status == Status.FAILED else [CANCEL]
@@ -127,6 +163,18 @@ class Shown:
     print: str
     choices: list[Choice] = field(default_factory=list)
     may_operate: bool = False
+    is_scheduled: bool = False
+    may_be_undone: bool = False
+    is_bounced: bool = False
+    is_drill: bool = False
+
+    @property
+    def badge_label(self) -> str:
+        return "Scheduled" if self.is_scheduled else self.tab.label
+
+    @property
+    def badge_icon(self) -> str:
+        return "calendar" if self.is_scheduled else self.tab.icon
 
     @property
     def may_tick(self) -> bool:
@@ -151,5 +199,19 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
     """`tries` is the number of attempts so far."""
     choices = choices_of(row, now) if may_operate else []
     tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
+    is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{[choice.label for choice in choices]}"
-    return Shown(row, tab, error, tries, f"{zlib.crc32(seen.encode()):08x}", choices, may_operate)
+    seen += f"|{is_bounced}|{is_drill}|{row.send_at}"
+    return Shown(
+        row,
+        tab,
+        error,
+        tries,
+        f"{zlib.crc32(seen.encode()):08x}",
+        choices,
+        may_operate,
+        is_scheduled(row, now),
+        may_be_undone(row, now),
+        is_bounced,
+        is_drill,
+    )

@@ -1,0 +1,56 @@
+"""Clicks on what came after an attempt: look in Sent now, make the copy again, take note of a bounce."""
+
+from __future__ import annotations
+
+from mailbox.access import Role
+from mailbox.views.asking import back_to, signed_in_user
+
+from django.contrib import messages as notices
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from outbox import bounces, sent_copy, sent_lookup, tasks_sent
+from outbox.errors import OutboxError
+from outbox.views.finding import find_row
+
+
+def _back(request: HttpRequest, pk: int) -> HttpResponse:
+    return redirect(back_to(request, reverse("outbox:detail", args=[pk])))
+
+
+@require_POST
+def look(request: HttpRequest, pk: int) -> HttpResponse:
+    """A look in Sent beyond those that come by themselves."""
+    row = find_row(request, pk, Role.OPERATOR)
+    lookup_id = sent_lookup.ask_now(row.pk, timezone.now())
+    if lookup_id is None:
+        notices.error(request, "There is nothing to look for: whether this mail went out is known.")
+    else:
+        tasks_sent.queue_look(lookup_id)
+        notices.success(request, f"A worker looks in Sent of {row.account.email} now.")
+    return _back(request, pk)
+
+
+@require_POST
+def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
+    row = find_row(request, pk, Role.OPERATOR)
+    try:
+        sent_copy.try_again(row, user=signed_in_user(request), now=timezone.now())
+    except OutboxError as error:
+        notices.error(request, str(error))
+    else:
+        tasks_sent.queue_copies(row.account_id)
+        notices.success(request, "A worker makes the copy in Sent now.")
+    return _back(request, pk)
+
+
+@require_POST
+def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
+    """Somebody has taken note of the bounces: they no longer stand under "Needs you"."""
+    row = find_row(request, pk, Role.OPERATOR)
+    if bounces.acknowledge(row, user=signed_in_user(request)):
+        notices.success(request, f"“{row.subject[:80]}”: noted. It stays marked as bounced.")
+    return _back(request, pk)
