@@ -27,7 +27,9 @@ class Conversation:
 
 def conversation_of(message: Message) -> Conversation:
     """Two queries and what listeners need, however long it is."""
-    rows = conversations.members(message).defer("body_text", "body_html", "recipients", "cc", "bcc", "parse_defects")
+    rows = conversations.members(message).defer(
+        "body_text", "body_html", "recipients", "cc", "bcc", "parse_defects", "parser_version"
+    )
     beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
     members = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
     is_cut = len(members) > SHOWN

@@ -118,7 +118,16 @@ def _rows_of_folder(
     places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
     if before:
         places = places.filter(before.older("received_at"))
-    heavy = ("body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects")
+    heavy = (
+        "body_text",
+        "body_html",
+        "references_header",
+        "recipients",
+        "cc",
+        "bcc",
+        "parse_defects",
+        "parser_version",
+    )
     if grouped:
         places = conversations.newest_places(places, folder.pk)
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
