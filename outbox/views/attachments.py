@@ -1,62 +1,46 @@
-"""Attachments both ways: listed, filtered, downloaded; and the policy for those that go out."""
+"""Attachments both ways: listed, filtered, downloaded, drawn; what they take; and the policy for those that go out."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from mailbox.access import Role, has_role_everywhere
-from mailbox.models import Attachment
-from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, of_accounts, record, signed_in_user
-from typing import Any
-from urllib.parse import urlencode
+from mailbox.models import StorageUse
+from mailbox.views import previews
+from mailbox.views.asking import limit_of, next_page, of_accounts, record, signed_in_user
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
-from outbox.views.finding import operated_accounts, visible_accounts
-
-DIRECTIONS = {"received": "Received", "sent": "Sent"}
-# What the address calls a kind of file, its label, and how its types begin.
-TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "image": ("Images", ("image/",)),
-    "pdf": ("PDF", ("application/pdf",)),
-    "text": ("Text", ("text/",)),
-    "archive": ("Archives", ("application/zip", "application/x-", "application/gzip", "application/vnd.rar")),
-    "office": ("Office documents", ("application/vnd.", "application/msword", "application/rtf")),
-    "message": ("Messages", ("message/",)),
-    "media": ("Sound and video", ("audio/", "video/")),
-}
+from outbox.views.attachment_finding import DIRECTIONS, SIZES, TYPES, Filters, Mark, find
+from outbox.views.finding import find_row, operated_accounts, visible_accounts
 
 
 @require_safe
 def attachments(request: HttpRequest) -> HttpResponse:
-    limit, before, account = limit_of(request), number_of(request, "before"), number_of(request, "account")
-    direction, kind = _asked(request, "direction", "received", DIRECTIONS), _asked(request, "type", "", TYPES)
-    rows = _received(request, account) if direction == "received" else _sent(request, account)
-    if kind:
-        conditions = Q()
-        for start in TYPES[kind][1]:
-            conditions |= Q(content_type__startswith=start)
-        rows = rows.filter(conditions)
-    if before:
-        rows = rows.filter(pk__lt=before)
-    page, last = cut(list(rows.order_by("-pk")[: limit + 1]), limit)
-    kept = {name: value for name, value in (("type", kind), ("account", account)) if value}
+    limit, before = limit_of(request), Mark.read(request.GET.get("before", ""))
+    filters = Filters.read(request)
+    rows, last = find(request, filters, before, limit)
+    previews.mark(rows)
     context = {
-        "rows": page,
-        "direction": direction,
-        "directions": [(name, label, urlencode({"direction": name, **kept})) for name, label in DIRECTIONS.items()],
-        "kind": kind,
+        "rows": rows,
+        "filters": filters,
+        "directions": [
+            (label, filters.query(direction=name), name == filters.direction) for name, label in DIRECTIONS.items()
+        ],
         "kinds": [(name, label) for name, (label, _starts) in TYPES.items()],
-        "account": account,
+        "sizes": [(name, label) for name, (label, _bytes) in SIZES.items()],
         "accounts": visible_accounts(request),
-        "next_url": next_page(request, last.pk) if last else "",
-        "is_first_page": not before,
-        "is_filtered": bool(kind or account),
+        "next_url": next_page(request, last) if last else "",
+        "first_url": f"?{filters.query()}",
+        "clear_url": f"?{Filters(direction=filters.direction).query()}",
+        "is_first_page": before is None,
         "operated": operated_accounts(request),
         "policy": AttachmentPolicy.current(),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
@@ -64,24 +48,74 @@ def attachments(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/attachments.html", context)
 
 
-def _asked(request: HttpRequest, name: str, default: str, known: dict[str, Any]) -> str:
-    given = request.GET.get(name, default) or default
-    if given and given not in known:
-        raise Refused(f"There is no {name} “{given[:40]}”. Choose one of: {', '.join(known)}.")
-    return given
+def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttachment:
+    """An attachment of a written mail that the user may see; Http404 otherwise."""
+    row = find_row(request, pk)
+    found: OutboxAttachment | None = row.attachment_rows.filter(position=position).first()
+    if found is None:
+        raise Http404("No such attachment.")
+    found.outbox = row
+    return found
 
 
-def _received(request: HttpRequest, account: int | None) -> QuerySet[Any]:
-    rows = Attachment.objects.filter(removed_at=None, message__gone_at=None)
-    rows = of_accounts(rows, request, field="message__account").select_related("message__account")
-    rows = rows.filter(message__account=account) if account else rows
-    return rows.defer("message__body_text", "message__body_html")
+@require_safe
+def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    found = find_attachment(request, pk, position)
+    place = previews.Place(
+        reverse("outbox:preview", args=[pk, position]), reverse("outbox:picture", args=[pk, position])
+    )
+    context = {
+        "download": reverse("outbox:attachment", args=[pk, position]),
+        "back": reverse("outbox:detail", args=[pk]),
+        "subject": found.outbox.subject,
+    }
+    return previews.page(request, found, found.outbox.mime_digest, place, context)
 
 
-def _sent(request: HttpRequest, account: int | None) -> QuerySet[Any]:
-    rows = of_accounts(OutboxAttachment.objects.all(), request, field="outbox__account")
-    rows = rows.filter(outbox__account=account) if account else rows
-    return rows.select_related("outbox__account").defer("outbox__body_text", "outbox__body_html")
+@require_safe
+def picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+    return previews.picture(request, find_attachment(request, pk, position))
+
+
+@dataclass(frozen=True)
+class Used:
+    """What is kept of one account, or of all that the person may see."""
+
+    name: str
+    items: dict[str, int]
+    sizes: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.sizes.get(kind, 0) for kind in ("received", "sent"))
+
+
+@require_safe
+def storage(request: HttpRequest) -> HttpResponse:
+    """Storage used, as the hourly count found it. What lies on disk belongs to all accounts: for who sees them all."""
+    sees_all = has_role_everywhere(request.user, Role.VIEWER)
+    counted = list(of_accounts(StorageUse.objects.exclude(account=None), request).select_related("account"))
+    names = {row.account_id: row.account.email for row in counted if row.account}
+    used = [_used(name, [row for row in counted if row.account_id == pk]) for pk, name in names.items()]
+    used.sort(key=lambda each: each.total, reverse=True)
+    counted_at: datetime | None = min((row.counted_at for row in counted), default=None)
+    context = {
+        "used": used,
+        "all": _used("All accounts", counted),
+        "largest": max((each.total for each in used), default=0),
+        "counted_at": counted_at,
+        "disk": StorageUse.objects.filter(account=None, kind=StorageUse.Kind.ON_DISK).first() if sees_all else None,
+    }
+    return render(request, "outbox/storage.html", context)
+
+
+def _used(name: str, rows: list[StorageUse]) -> Used:
+    items: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for row in rows:
+        items[row.kind] = items.get(row.kind, 0) + row.items
+        sizes[row.kind] = sizes.get(row.kind, 0) + row.size
+    return Used(name, items, sizes)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account, AccountGrant, AuditEntry
+from datetime import timedelta
+from mailbox import tasks_pictures
+from mailbox.models import Account, AccountGrant, AuditEntry, StorageUse
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from outbox import tasks_storage
 from outbox.forms import read_size, write_size
-from outbox.models import AttachmentPolicy
+from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store
 
 pytestmark = pytest.mark.django_db
 PAGE, POLICY = "/outbox/attachments/", "/outbox/attachments/policy/"
+STORAGE = "/outbox/attachments/storage/"
 
 
 @pytest.fixture
@@ -42,22 +47,42 @@ def names(client: Client, **query: Any) -> list[str]:
     return [row.filename for row in response.context["rows"]]
 
 
-def test_received_and_sent_files_are_listed_newest_first_and_filtered(
+def test_files_of_both_ways_are_listed_by_the_date_of_their_mail_and_filtered(
     viewer: Client, account: Account, make_account: Callable[..., Account]
 ) -> None:
-    other = make_account("other@example.com", **NOWHERE)
-    store(account, letter_with(b"%PDF", "in.pdf"))
-    store(other, letter_with(b"PNG", "in.png", "image/png"))
+    other, now = make_account("other@example.com", **NOWHERE), timezone.now()
+    store(other, letter_with(b"x" * 200_000, "in.png", "image/png"), at=now - timedelta(days=1))
+    store(account, letter_with(b"%PDF", "in.pdf"), at=now - timedelta(days=9))  # stored later, and older
     outbox_row(account, raw=letter_with(b"%PDF", "out.pdf"))
-    assert names(viewer) == ["in.png", "in.pdf"]
-    assert names(viewer, type="pdf") == ["in.pdf"]
-    assert names(viewer, account=other.pk) == ["in.png"]
+    assert names(viewer) == ["out.pdf", "in.png", "in.pdf"]
+    assert names(viewer, direction="received") == ["in.png", "in.pdf"]
     assert names(viewer, direction="sent") == ["out.pdf"]
-    assert names(viewer, direction="sent", type="image") == []
-    assert names(viewer, limit=1) == ["in.png"]
+    assert names(viewer, type="pdf") == ["out.pdf", "in.pdf"]
+    assert names(viewer, type="image", direction="sent") == []
+    assert names(viewer, size="100k") == ["in.png"]
+    assert names(viewer, account=other.pk) == ["in.png"]
+    assert names(viewer, q="IN.") == ["in.png", "in.pdf"]
+    assert names(viewer, q="100%") == []
+    assert names(viewer, until=(now - timedelta(days=5)).date()) == ["in.pdf"]
+    assert names(viewer, since=(now - timedelta(days=5)).date()) == ["out.pdf", "in.png"]
 
 
-@pytest.mark.parametrize("direction", ["received", "sent"])
+def test_pages_by_key_show_every_file_once_also_where_times_are_equal(viewer: Client, account: Account) -> None:
+    at = timezone.now()
+    for number in range(4):
+        store(account, letter_with(b"%PDF", f"in{number}.pdf"), at=at)
+        outbox_row(account, raw=letter_with(b"%PDF", f"out{number}.pdf"))
+    OutboxMessage.objects.update(created_at=at)
+    seen, url = [], f"{PAGE}?limit=3"
+    while url:
+        response = viewer.get(url)
+        seen += [row.filename for row in response.context["rows"]]
+        following = response.context["next_url"]
+        url = PAGE + following if following else ""
+    assert sorted(seen) == sorted([f"in{n}.pdf" for n in range(4)] + [f"out{n}.pdf" for n in range(4)])
+
+
+@pytest.mark.parametrize("direction", ["", "received", "sent"])
 def test_the_list_costs_the_same_queries_however_long_it_is(viewer: Client, account: Account, direction: str) -> None:
     def add_rows(number: int = 18) -> None:
         for index in range(number):
@@ -79,10 +104,28 @@ def test_files_of_accounts_the_user_may_not_see_are_not_listed(
     user = make_user("")
     AccountGrant.objects.create(user=user, account=account, role="administrator")
     client.force_login(user)
+    StorageUse.objects.create(account=other, kind="received", items=1, size=10, counted_at=timezone.now())
+    shown = client.get(STORAGE).content.decode()
+    assert "other@example.com" not in shown
+    assert "On disk" not in shown
     assert names(client) == names(client, direction="sent") == names(client, account=other.pk) == []
 
 
-@pytest.mark.parametrize("query", [{"direction": "up"}, {"type": "odd"}, {"limit": "0"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"direction": "up"},
+        {"type": "odd"},
+        {"limit": "0"},
+        {"size": "huge"},
+        {"since": "yesterday"},
+        {"until": "2026-02-31"},
+        {"since": "0001-01-01"},
+        {"before": "1-2"},
+        {"before": "1-7-3"},
+        {"before": "x"},
+    ],
+)
 def test_an_address_that_asks_for_what_there_is_not_gets_a_sentence(viewer: Client, query: dict[str, str]) -> None:
     assert viewer.get(PAGE, query).status_code == 400
 
@@ -90,6 +133,41 @@ def test_an_address_that_asks_for_what_there_is_not_gets_a_sentence(viewer: Clie
 def test_empty_pages_say_what_they_will_show(viewer: Client) -> None:
     assert "No attachments yet" in viewer.get(PAGE).content.decode()
     assert "Nothing was attached yet" in viewer.get(PAGE, {"direction": "sent"}).content.decode()
+
+
+def test_storage_used_is_counted_by_account_and_in_all(
+    viewer: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    assert "Not counted yet" in viewer.get(STORAGE).content.decode()
+    other = make_account("other@example.com", **NOWHERE)
+    messages = [store(each, letter_with(b"x" * 5_000, "a.pdf")) for each in (account, account, other)]
+    row = outbox_row(account, raw=letter_with(b"y" * 700, "b.pdf"))
+    for _ in range(2):  # a second count replaces the first
+        tasks_pictures.count_storage()
+        tasks_storage.count_storage()
+    context = viewer.get(STORAGE).context
+    assert [each.name for each in context["used"]] == [account.email, other.email]
+    assert context["used"][0].sizes == {
+        "received": messages[0].size + messages[1].size,
+        "received_files": 10_000,
+        "sent": row.mime_size,
+        "sent_files": 700,
+    }
+    assert context["all"].items["received"] == 3
+    assert context["disk"].size > 0
+
+
+def test_the_storage_page_costs_the_same_queries_however_many_accounts_there_are(
+    viewer: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    def add(number: int = 9) -> None:
+        for index in range(number):
+            each = make_account(f"a{index}-{number}@example.com", **NOWHERE)
+            StorageUse.objects.create(account=each, kind="received", items=1, size=10, counted_at=timezone.now())
+
+    add(1)
+    before, after = queries_of(viewer, STORAGE, add)
+    assert before == after <= 8
 
 
 def test_an_administrator_edits_the_policy(administrator: Client) -> None:
