@@ -18,8 +18,9 @@ from django.db import connection, models
 # With the values written out, both databases see that the partial index `outbox_waiting` answers.
 DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at" <= %s"""
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
-NEEDED = """"id", "account_id", "retries", "created_at", "requested_by_id", "failure_mode", "mail_from", "mime_digest",
-"needs_smtputf8\""""
+# A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
+NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
+"mail_from", "mime_digest", "needs_smtputf8\""""
 
 NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT 1)"""
 # What another worker claims at this instant is passed over, not waited for.
