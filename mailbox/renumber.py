@@ -247,3 +247,10 @@ def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
         f"UIDVALIDITY changed from {state.former_uidvalidity} to {state.uidvalidity}: "
         f"{about}{kept} kept, {about}{max(exists - kept, 0)} {fetched}."
     )
+
+
+def let_go_on(account_id: int) -> int:
+    """A person says that the account's stopped folders are to be fetched again; returns how many there were."""
+    stopped = SyncState.objects.filter(account_id=account_id, stopped_at__isnull=False)
+    fresh = {"stopped_at": None, "renumbered_count": 0, "failure_count": 0, "next_allowed_at": None}
+    return stopped.update(**fresh, last_error="", last_error_code="")

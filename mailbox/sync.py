@@ -129,7 +129,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
         marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
         _finalize(mailbox, state, status, more=more, followed=False, marks_followed=marks_followed)
     else:
-        if state.former_places:
+        if state.former_places or (state.renumbered_count and not planned.restarted):
             renumber.finish(run, state, changed_now=planned.restarted)
         compare = follow.comparison_is_due(state, mailbox.clock())
         if status.changes is None or compare:

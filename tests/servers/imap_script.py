@@ -22,10 +22,22 @@ class Mail:
     flags: str = ""
     date: str = '"01-Mar-2024 12:00:00 +0000"'
     stated_size: int | None = None
+    labels: str | None = None  # Gmail's, as they stand between the parentheses
+    modseq: int = 1
 
     @property
     def size(self) -> int:
         return len(self.raw) if self.stated_size is None else self.stated_size
+
+
+@dataclass
+class Box:
+    """A folder besides INBOX."""
+
+    mails: dict[int, Mail] = field(default_factory=dict)
+    uidvalidity: int = 1
+    uidnext: int | None = -1
+    mailbox_id: str = ""
 
 
 @dataclass
@@ -34,6 +46,7 @@ class Talk:
 
     connection: socket.socket
     stopped: threading.Event
+    folder: str = "INBOX"
 
     def say(self, *lines: bytes | str) -> None:
         self.send(b"".join((line.encode() if isinstance(line, str) else line) + b"\r\n" for line in lines))
@@ -47,9 +60,10 @@ Fault = Callable[[Talk, str, str], bool | None]
 
 @dataclass
 class ScriptedImap:
-    """Any user, any password, one folder INBOX. `faults` by step: GREETING, LOGIN, LIST, EXAMINE, SEARCH, META, BODY.
+    """Any user, any password; the folder INBOX, and `boxes`. `listed`: the lines of LIST.
 
-    A fault gets the connection, the tag and the arguments; what it returns says whether it has answered.
+    `faults` by step: GREETING, LOGIN, LIST, STATUS, EXAMINE, SEARCH, META, HEADER, BODY. A fault gets the connection,
+    the tag and the arguments; what it returns says whether it has answered.
     """
 
     certificates: Certificates
@@ -57,6 +71,10 @@ class ScriptedImap:
     uidvalidity: int = 1
     uidnext: int | None = -1  # -1: the truth; None: not stated
     highestmodseq: int | None = None
+    capabilities: str = "IMAP4rev1"
+    boxes: dict[str, Box] = field(default_factory=dict)
+    listed: list[bytes | str] = field(default_factory=lambda: ['() "/" INBOX'])
+    subscribed: list[bytes | str] = field(default_factory=list)
     faults: dict[str, Fault] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
 
@@ -96,12 +114,12 @@ class ScriptedImap:
         step = command
         if command == "UID":
             word, _, arguments = arguments.partition(" ")
-            step = "SEARCH" if word.upper() == "SEARCH" else "BODY" if "BODY" in arguments else "META"
+            step = "SEARCH" if word.upper() == "SEARCH" else _fetched(arguments)
         self.seen.append(step)
 
         def truth() -> None:
-            getattr(self, f"_{step.lower()}", lambda *_: None)(talk, arguments)
-            talk.say(f"{tag} OK done")
+            refusal = getattr(self, f"_{step.lower()}", lambda *_: None)(talk, arguments)
+            talk.say(f"{tag} {refusal or 'OK done'}")
 
         self._answer(talk, step, tag, arguments, truth)
 
@@ -111,48 +129,102 @@ class ScriptedImap:
             truth()
 
     def _capability(self, talk: Talk, _: str) -> None:
-        talk.say("* CAPABILITY IMAP4rev1")
+        talk.say(f"* CAPABILITY {self.capabilities}")
 
     def _logout(self, talk: Talk, _: str) -> None:
         talk.say("* BYE")
 
     def _list(self, talk: Talk, _: str) -> None:
-        talk.say('* LIST () "/" INBOX')
+        for line in self.listed:
+            talk.say(b"* LIST " + (line if isinstance(line, bytes) else line.encode()))
 
-    def _examine(self, talk: Talk, _: str) -> None:
-        talk.say(f"* {len(self.mails)} EXISTS", f"* OK [UIDVALIDITY {self.uidvalidity}] x")
-        top = max(self.mails, default=0) + 1 if self.uidnext == -1 else self.uidnext
-        if top is not None:
+    def _lsub(self, talk: Talk, _: str) -> None:
+        for line in self.subscribed:
+            talk.say(b"* LSUB " + (line if isinstance(line, bytes) else line.encode()))
+
+    def _box(self, name: str) -> Box | None:
+        if name.upper() == "INBOX":
+            return Box(self.mails, self.uidvalidity, self.uidnext)
+        return self.boxes.get(name)
+
+    def _status(self, talk: Talk, arguments: str) -> str | None:
+        name = _unquoted(arguments)
+        if (box := self._box(name)) is None:
+            return "NO [NONEXISTENT] no such folder"
+        mailbox_id = f" MAILBOXID ({box.mailbox_id})" if box.mailbox_id else ""
+        talk.say(f'* STATUS "{name}" (UIDVALIDITY {box.uidvalidity} UIDNEXT {_top(box)}{mailbox_id})')
+        return None
+
+    def _examine(self, talk: Talk, arguments: str) -> str | None:
+        name = _unquoted(arguments)
+        if (box := self._box(name)) is None:
+            return "NO [NONEXISTENT] no such folder"
+        talk.folder = name
+        talk.say(f"* {len(box.mails)} EXISTS", f"* OK [UIDVALIDITY {box.uidvalidity}] x")
+        if (top := _top(box)) is not None:
             talk.say(f"* OK [UIDNEXT {top}] x")
         if self.highestmodseq is not None:
             talk.say(f"* OK [HIGHESTMODSEQ {self.highestmodseq}] x")
+        if box.mailbox_id:
+            talk.say(f"* OK [MAILBOXID ({box.mailbox_id})] x")
+        return None
+
+    def mails_of(self, talk: Talk) -> dict[int, Mail]:
+        box = self._box(talk.folder)
+        return box.mails if box else {}
 
     def _search(self, talk: Talk, arguments: str) -> None:
-        talk.say("* SEARCH " + " ".join(map(str, self.chosen(arguments.partition(" ")[2]))))
+        talk.say("* SEARCH " + " ".join(map(str, self.chosen(arguments.partition(" ")[2], talk))))
 
     def _meta(self, talk: Talk, arguments: str) -> None:
-        for uid in self.chosen(arguments.split(" ")[0]):
-            mail = self.mails[uid]
-            talk.say(
-                f"* {self.number(uid)} FETCH (UID {uid} FLAGS ({mail.flags}) INTERNALDATE {mail.date} "
-                f"RFC822.SIZE {mail.size})"
+        since = re.search(r"CHANGEDSINCE (\d+)", arguments)
+        for uid in self.chosen(arguments.split(" ")[0], talk):
+            mail = self.mails_of(talk)[uid]
+            if since is None or mail.modseq > int(since[1]):
+                labels = f" X-GM-LABELS ({mail.labels})" if mail.labels is not None else ""
+                talk.say(
+                    f"* {self.number(uid, talk)} FETCH (UID {uid} FLAGS ({mail.flags}) INTERNALDATE {mail.date} "
+                    f"RFC822.SIZE {mail.size}{labels})"
+                )
+
+    def _header(self, talk: Talk, arguments: str) -> None:
+        for uid in self.chosen(arguments.split(" ")[0], talk):
+            mail = self.mails_of(talk)[uid]
+            header = mail.raw[: mail.raw.index(b"\r\n\r\n") + 4]
+            start = (
+                f"* {self.number(uid, talk)} FETCH (UID {uid} FLAGS ({mail.flags}) BODY[HEADER]<0> {{{len(header)}}}"
             )
+            talk.send(start.encode() + b"\r\n" + header + b")\r\n")
 
     def _body(self, talk: Talk, arguments: str) -> None:
-        self.say_bodies(talk, self.chosen(arguments.split(" ")[0]))
+        self.say_bodies(talk, self.chosen(arguments.split(" ")[0], talk))
 
     def say_bodies(self, talk: Talk, uids: Iterable[int]) -> None:
         for uid in uids:
-            raw = self.mails[uid].raw
-            talk.send(f"* {self.number(uid)} FETCH (UID {uid} BODY[] {{{len(raw)}}}\r\n".encode() + raw + b")\r\n")
+            raw = self.mails_of(talk)[uid].raw
+            start = f"* {self.number(uid, talk)} FETCH (UID {uid} BODY[] {{{len(raw)}}}\r\n"
+            talk.send(start.encode() + raw + b")\r\n")
 
-    def number(self, uid: int) -> int:
-        return sorted(self.mails).index(uid) + 1
+    def number(self, uid: int, talk: Talk | None = None) -> int:
+        return sorted(self.mails if talk is None else self.mails_of(talk)).index(uid) + 1
 
-    def chosen(self, uid_set: str) -> list[int]:
+    def chosen(self, uid_set: str, talk: Talk | None = None) -> list[int]:
         """The UIDs of a sequence set; "n:m" whose n is above all gives the last, as real servers do for "n:*"."""
         found: set[int] = set()
         for low, high in re.findall(r"(\d+)(?::(\d+|\*))?", uid_set):
             top = int(low) if not high else 2**32 if high == "*" else int(high)
-            found |= {uid for uid in self.mails if int(low) <= uid <= top}
+            found |= {uid for uid in (self.mails if talk is None else self.mails_of(talk)) if int(low) <= uid <= top}
         return sorted(found)
+
+
+def _fetched(arguments: str) -> str:
+    return "HEADER" if "BODY.PEEK[HEADER]<0.65536>" in arguments else "BODY" if "BODY" in arguments else "META"
+
+
+def _unquoted(arguments: str) -> str:
+    quoted = re.match(r'"((?:[^"\\]|\\.)*)"', arguments)
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else arguments.split(" ")[0]
+
+
+def _top(box: Box) -> int | None:
+    return max(box.mails, default=0) + 1 if box.uidnext == -1 else box.uidnext
