@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox import mime_names, mime_text, mime_tree
+from mailbox import mime_measure, mime_names, mime_text, mime_tree
 from mailbox.mime_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime_layout import content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime_tree import Part
@@ -125,28 +125,29 @@ def header_lines(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachment:
-    octets, is_sound = part.octets()
-    if not is_sound:
-        defects.append("TransferEncodingDefect")
+    measured = None if part.children is not None else mime_measure.measure(part.transfer_encoding, part.encoded)
+    if measured is None:
+        octets, is_sound = part.octets()
+        if not is_sound:
+            defects.append("TransferEncodingDefect")
+        measured = mime_measure.Measure(len(octets), hashlib.sha256(octets).hexdigest(), octets[:65_536])
     content_type = part.content_type if _TYPE.fullmatch(part.content_type) else "application/octet-stream"
     content_id = content_id_of(part)
     return ParsedAttachment(
         position=position,
-        filename=_filename(part, octets, position),
+        filename=_filename(part, measured.head, position),
         content_type=content_type,
-        size=len(octets),
+        size=measured.size,
         content_id=content_id,
         is_inline=bool(content_id) and content_type.startswith("image/") and disposition(part) != "attachment",
-        digest=hashlib.sha256(octets).hexdigest(),
+        digest=measured.digest,
     )
 
 
-def _filename(part: Part, octets: bytes, position: int) -> str:
+def _filename(part: Part, head: bytes, position: int) -> str:
     stated = stated_filename(part)
     if not stated and part.content_type in ("message/rfc822", "message/global"):
-        return mime_names.message_filename(
-            Fields(mime_tree.read_headers(octets[:65_536]), []).line("subject"), position
-        )
+        return mime_names.message_filename(Fields(mime_tree.read_headers(head), []).line("subject"), position)
     return mime_names.safe_filename(stated, part.content_type, position)
 
 

@@ -118,8 +118,16 @@ class Part:
         """The part's content with its transfer encoding undone, and whether that encoding was sound."""
         if self.children is not None:
             return b"", True
-        encoding = self.get("content-transfer-encoding").partition(";")[0].strip().lower()
-        return mime_transfer.undone(encoding, memoryview(self._raw)[self.start : self.end])
+        return mime_transfer.undone(self.transfer_encoding, self.encoded)
+
+    @property
+    def transfer_encoding(self) -> str:
+        return self.get("content-transfer-encoding").partition(";")[0].strip().lower()
+
+    @property
+    def encoded(self) -> memoryview:
+        """The content as it stands in the message."""
+        return memoryview(self._raw)[self.start : self.end]
 
 
 def read_tree(raw: bytes) -> Part:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import mmap
 import os
 import pickle
 import resource
@@ -16,7 +17,8 @@ import signal
 import struct
 import sys
 from mailbox.reading import Order, Reading, read
-from typing import IO
+from pathlib import Path
+from typing import IO, cast
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")
@@ -36,12 +38,21 @@ def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
     """Read orders, a list of them at a time, until there are no more."""
     _say(readings, "ready")
     while (head := orders.read(LENGTH.size)) and len(head) == LENGTH.size:
-        wanted: list[tuple[int, int, int, str]] = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
+        wanted: list[tuple[int, int, int, str, str]] = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
         # All of it before the first answer: two that both write and neither reads would wait for each other.
-        batch = [Order(orders.read(length), size, account, vendor) for length, size, account, vendor in wanted]
+        batch = [
+            Order(_mapped(path) if path else orders.read(length), size, account, vendor, path)
+            for length, size, account, vendor, path in wanted
+        ]
         batch.reverse()
         while batch:
             _say(readings, _read(batch.pop()))
+
+
+def _mapped(path: str) -> bytes:
+    """A large mail's bytes, which its worker has in a file: read from there as they are looked at."""
+    with Path(path).open("rb") as file:
+        return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _say(readings: IO[bytes], answer: Reading | str) -> None:

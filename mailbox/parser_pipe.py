@@ -72,9 +72,9 @@ class ParserPipe:
     @staticmethod
     def _send(child: subprocess.Popen[bytes], orders: Sequence[Order]) -> None:
         assert child.stdin
-        wanted = [(len(order.raw), order.size, order.account_id, order.vendor) for order in orders]
+        wanted = [(len(order.raw), order.size, order.account_id, order.vendor, order.path) for order in orders]
         words = pickle.dumps(wanted, pickle.HIGHEST_PROTOCOL)
-        for piece in (LENGTH.pack(len(words)) + words, *(order.raw for order in orders)):
+        for piece in (LENGTH.pack(len(words)) + words, *(order.raw for order in orders if not order.path)):
             left = memoryview(piece)
             while left:
                 left = left[os.write(child.stdin.fileno(), left) :]

@@ -19,12 +19,16 @@ _of_attachment = attrgetter(*(field.name for field in fields(ParsedAttachment)))
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not."""
+    """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not.
+
+    `path`: the file that `raw` is mapped from, where it is one; a parser's process reads that instead of a copy.
+    """
 
     raw: bytes
     size: int
     account_id: int
     vendor: str  # of the database: "sqlite" or "postgresql"
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

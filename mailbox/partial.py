@@ -1,0 +1,77 @@
+"""Messages of which only the first bytes are here: a file each, which grows piece by piece and survives its worker.
+
+It is on this machine's own disk: where another machine goes on with the message, it begins anew.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import time
+from dataclasses import dataclass
+from mailbox.errors import StorageError
+from pathlib import Path
+
+from django.conf import settings
+
+KEPT_SECONDS = 7 * 86_400  # of one that nobody went on with
+_NAME = re.compile(r"\d+-\d+-\d+")
+
+
+@dataclass(frozen=True)
+class PartialFile:
+    """What has come of one message. Two workers that write it by mistake write the same bytes to the same places."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, folder_pk: int, uidvalidity: int, uid: int) -> PartialFile:
+        return cls(_folder() / f"{folder_pk}-{uidvalidity}-{uid}")
+
+    def length(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def put(self, offset: int, piece: bytes) -> None:
+        """On disk when it returns: after a power cut the file is shorter, never wrong. Raises StorageError."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                left = memoryview(piece)
+                while left:
+                    written = os.pwrite(descriptor, left, offset)
+                    left, offset = left[written:], offset + written
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise StorageError(f"A large message could not be written to disk: {error.strerror or error}") from error
+
+    def mapped(self) -> mmap.mmap | bytes:
+        """The bytes so far, read from disk as they are looked at."""
+        if not self.length():
+            return b""
+        with self.path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def _folder() -> Path:
+    return Path(settings.DATA_DIR) / "partial"
+
+
+def sweep(now: float | None = None) -> int:
+    """Remove what nobody went on with for a week; returns how many files went. `now`: seconds since the epoch."""
+    cutoff = (time.time() if now is None else now) - KEPT_SECONDS
+    removed = 0
+    for path in _folder().glob("*"):
+        if _NAME.fullmatch(path.name) and path.stat().st_mtime < cutoff:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
