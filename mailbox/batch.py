@@ -5,32 +5,35 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from mailbox import mime, places, plan, rawstore, store
+from mailbox import parsers, places, plan, rawstore, store
+from mailbox.ahead import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
 from mailbox.attempts import ALONE_FROM, LAST, LAST_AGAIN, PROVEN, Attempts
-from mailbox.errors import Busy, MailError, ProviderError, StorageError
-from mailbox.imap import FetchedMessage, MessageMeta
-from mailbox.imap_fetch import by_bytes
+from mailbox.errors import Busy, MailError, StorageError
+from mailbox.imap import MessageMeta
 from mailbox.logs import event
 from mailbox.models import Folder, Message, MessagePlace, Quarantine, SyncState
+from mailbox.reading import Reading
 from mailbox.session import Mailbox
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 
 logger = logging.getLogger(__name__)
-BATCH_BYTES = 8 * 1024 * 1024
-BATCH_COUNT = 100
+AHEAD = 1  # batches being read while one is fetched and one is written
+RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
 BREAKS_CONNECTION = (
     "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
 )
-NOT_GIVEN = "The server lists this message but does not give it."
 
 
 @dataclass
@@ -63,6 +66,8 @@ class FolderRun:
     stretch: plan.Stretch | None
     tally: Tally
     attempts: Attempts
+    _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
+    _alone_left: int = 0  # so many more are fetched one by one: what broke is among them
 
     def fetch(
         self,
@@ -76,37 +81,88 @@ class FolderRun:
 
         `known`: what the server has said of them already.
         """
-        waiting, metas, is_alone = list(uids), dict(known or {}), False
-        while waiting:
-            first = waiting[0]
-            number = self.attempts.begin(first, is_alone=is_alone)
-            is_alone = is_alone or number >= ALONE_FROM
-            try:
-                if number > PROVEN:
-                    chosen, gathered = [first], Gathered(failures={first: BREAKS_CONNECTION})
-                else:
-                    if number > LAST:
-                        self._fetch_another(first, waiting[1:])
-                        self.attempts.suspect(first)
-                    chosen, gathered = self._fetch_batch(waiting[:1] if is_alone else waiting, metas)
-                del waiting[: len(chosen)]
-                is_last = last and not waiting
-                self._commit(gathered, plan.advanced(self.stretch, walk, chosen, last=is_last), begun=first)
-            except (StorageError, Busy):
-                self._forgive(first)
-                raise
-        if not uids and last:
-            self._commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+        ahead = Ahead(self._source(settings.MAX_MESSAGE_BYTES), iter(uids), Allowance(len(uids)), dict(known or {}))
+        self._fetch_all(walk, ahead, last=last)
 
-    def _fetch_batch(self, uids: Sequence[int], metas: dict[int, MessageMeta | None]) -> tuple[list[int], Gathered]:
-        """The first of these UIDs, as many as fit in a batch. `metas` keeps what is known of the later ones."""
-        if uids[0] not in metas:
-            metas.update(dict.fromkeys(uids))
-            metas.update({meta.uid: meta for meta in self.mailbox.imap.fetch_meta(uids)})
-        planned = [_Planned(uid, _wire_size(metas.get(uid))) for uid in uids]
-        chosen = [each.uid for each in next(by_bytes(planned, BATCH_BYTES, BATCH_COUNT))]
-        there = {uid: meta for uid in chosen if (meta := metas.pop(uid, None)) is not None}
-        return chosen, self._gather(chosen, there, settings.MAX_MESSAGE_BYTES)
+    def fetch_on(self, walk: plan.Walk, uids: Iterator[int], allowance: Allowance) -> bool:
+        """Likewise, as far as is allowed; returns whether none is left on the walk."""
+        ahead = Ahead(self._source(settings.MAX_MESSAGE_BYTES), uids, allowance)
+        self._fetch_all(walk, ahead, last=True)
+        return not ahead.waiting
+
+    def _source(self, limit: int | None) -> Source:
+        return Source(self.mailbox.imap, self.folder.account_id, connection.vendor, limit)
+
+    def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
+        """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
+        ahead.look()
+        if not ahead.waiting and last:
+            self._commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+        read: deque[tuple[int, Fetched]] = deque()
+
+        def settle(keep: int) -> None:
+            while len(read) > keep:
+                first, fetched = read.popleft()
+                stretch = plan.advanced(self.stretch, walk, fetched.uids, last=last and fetched.is_last)
+                self._commit(self._gathered(fetched), stretch, begun=first)
+                self._noted.remove(first)
+
+        with parsers.running(), self._forgiving(), _Thread(self.mailbox) as thread:
+            while (first := ahead.first) is not None:
+                number = self._begin(first)
+                if number > 1:  # it has failed before: nothing else is under way while it is tried
+                    settle(0)
+                    fetched = self._try_again(ahead, first, number, thread)
+                else:
+                    coming = thread.begin(ahead.bring)
+                    settle(AHEAD)
+                    try:
+                        fetched = thread.wait(coming)
+                    except (StorageError, Busy):
+                        raise
+                    except MailError:
+                        settle(0)  # what came before is sound
+                        raise
+                read.append((first, fetched))
+                if number > 1 or ahead.error is not None:
+                    settle(0)
+                if ahead.error is not None:
+                    raise ahead.error
+                ahead.allowance.renew()
+            settle(0)
+
+    def _begin(self, first: int) -> int:
+        """Note the batch, and keep the lease for it; returns which attempt it is."""
+        is_alone = self._alone_left > 0
+        with transaction.atomic():
+            self.mailbox.renew(BATCH_BYTES)
+            number = self.attempts.begin(first, is_alone=is_alone)
+        self._noted.append(first)
+        if number >= ALONE_FROM:
+            self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
+        return number
+
+    def _try_again(self, ahead: Ahead, first: int, number: int, thread: _Thread) -> Fetched:
+        if number > PROVEN:
+            return ahead.skip(BREAKS_CONNECTION)
+        if number > LAST:
+            self._fetch_another(first, list(ahead.waiting)[1:])
+            self.attempts.suspect(first)
+        if number >= ALONE_FROM:
+            return thread.wait(thread.begin(lambda: ahead.bring(count=1, asked=1)))
+        return thread.wait(thread.begin(lambda: ahead.bring(asked=BATCH_COUNT)))
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """When our own disk fails, or another worker comes, that is no fault of the messages under way."""
+        self._noted.clear()
+        try:
+            yield
+        except (StorageError, Busy):
+            with contextlib.suppress(DatabaseError):
+                for uid in self._noted:
+                    self.attempts.end(uid)
+            raise
 
     def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
         """See that another message can be fetched: else the server is at fault, not this one. Raises MailError."""
@@ -115,11 +171,6 @@ class FolderRun:
         other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - any but a bad one
         if other is not None:
             list(self.mailbox.imap.fetch_messages(self.mailbox.imap.fetch_meta([other])))
-
-    def _forgive(self, uid: int) -> None:
-        """Our own disk failed, or another worker came: no fault of the message."""
-        with contextlib.suppress(DatabaseError):
-            self.attempts.end(uid)
 
     def fetch_again(self) -> None:
         """What people asked for: quarantined messages, and too large ones whole. Those that are gone are settled."""
@@ -132,7 +183,10 @@ class FolderRun:
                     self._settle(uid, is_there=True)
                     continue
                 metas = {meta.uid: meta for meta in self.mailbox.imap.fetch_meta([uid])}
-                self._commit(self._gather([uid], metas, limit), self.stretch, begun=uid)
+                self.mailbox.renew(metas[uid].size if uid in metas else 0)
+                with parsers.running():
+                    gathered = self._gathered(self._source(limit).bring([uid], metas))
+                self._commit(gathered, self.stretch, begun=uid)
                 self._settle(uid, is_there=uid in metas)
 
     def _asked(self, rows: QuerySet[Any]) -> set[int]:
@@ -147,54 +201,20 @@ class FolderRun:
             with transaction.atomic():
                 places.drop(where, now)
 
-    def _gather(self, uids: Sequence[int], metas: dict[int, MessageMeta], limit: int | None) -> Gathered:
-        """Fetch and parse; no database but the lease, and the raw store at the end."""
-        gathered = Gathered(sizes={uid: metas[uid].size for uid in uids if uid in metas})
-        self.mailbox.renew(sum(gathered.sizes.values()))
-        wanted = [metas[uid] for uid in uids if uid in metas]
-        fetched = list(self._bodies(wanted, limit, gathered.failures))
-        self._look_for_missing(uids, {each.meta.uid for each in fetched}, gathered.failures)
-        parsed = [(each, result) for each in fetched if (result := self._parsed(each, gathered.failures))]
-        digests = rawstore.save_batch([each.raw for each, _ in parsed], now=self.mailbox.clock())
-        gathered.incoming = [
-            Incoming(each, result, digest) for (each, result), digest in zip(parsed, digests, strict=True)
-        ]
+    def _gathered(self, fetched: Fetched) -> Gathered:
+        """Wait for the parsers, and make the bytes durable."""
+        gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
+        while not fetched.read.wait(RENEW_SECONDS):
+            self.mailbox.renew()
+        for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
+            if isinstance(result, Reading):
+                gathered.incoming.append(Incoming(each, result))
+            else:
+                event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
+                gathered.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
+        raws = [each.fetched.raw for each in gathered.incoming]
+        rawstore.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.mailbox.clock())
         return gathered
-
-    def _bodies(
-        self, metas: Sequence[MessageMeta], limit: int | None, failures: dict[int, str]
-    ) -> Iterator[FetchedMessage]:
-        imap = self.mailbox.imap
-        small = [meta for meta in metas if limit is None or meta.size <= limit]
-        try:
-            yield from list(imap.fetch_messages(small))
-        except ProviderError:  # one bad message makes some servers refuse the whole command: ask one by one
-            for meta in small:
-                try:
-                    yield from list(imap.fetch_messages([meta]))
-                except ProviderError as error:
-                    failures[meta.uid] = str(error)
-        for meta in metas:
-            if limit is not None and meta.size > limit:
-                try:
-                    yield imap.fetch_header(meta)
-                except ProviderError as error:
-                    failures[meta.uid] = str(error)
-
-    def _look_for_missing(self, uids: Sequence[int], got: set[int], failures: dict[int, str]) -> None:
-        """A UID found by SEARCH and not fetched was expunged in between, or the server does not give it."""
-        missing = [uid for uid in uids if uid not in got and uid not in failures]
-        if missing:
-            there = set(self.mailbox.imap.search_uids(min(missing), max(missing)))
-            failures.update({uid: NOT_GIVEN for uid in missing if uid in there})
-
-    def _parsed(self, each: FetchedMessage, failures: dict[int, str]) -> mime.ParsedMessage | None:
-        try:
-            return mime.parse(each.raw)
-        except Exception as error:
-            logger.exception("parse_failed", extra={"fields": self._fields(uid=each.meta.uid)})
-            failures[each.meta.uid] = f"It could not be parsed: {_words(error)}"
-            return None
 
     def _commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
         """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
@@ -264,15 +284,35 @@ class FolderRun:
         return {"account": self.mailbox.account.email, "folder": self.folder.name, **more}
 
 
-@dataclass(frozen=True)
-class _Planned:
-    uid: int
-    size: int
+class _Thread:
+    """Where the server is asked, while here the database is."""
 
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
 
-def _wire_size(meta: MessageMeta | None) -> int:
-    """Bytes that will cross the wire: none of the body when it is too large."""
-    return 0 if meta is None or meta.size > settings.MAX_MESSAGE_BYTES else meta.size
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, Exception):
+            self._mailbox.imap.close(politely=False)  # the task's time-out: do not wait for the server any longer
+        self._pool.shutdown()  # two must not speak on one connection
+
+    def begin(self, step: Callable[[], Fetched]) -> Future[Fetched]:
+        return self._pool.submit(step)
+
+    def wait(self, coming: Future[Fetched]) -> Fetched:
+        """What the step brings, or raises; the lease is kept as long as it lasts."""
+        while True:
+            try:
+                return coming.result(RENEW_SECONDS)
+            except TimeoutError:
+                if coming.done():
+                    raise
+                self._mailbox.renew()
 
 
 def _words(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from mailbox import reading
 from mailbox.logs import event
@@ -34,14 +34,19 @@ ORDERS_BYTES = 4 * 1024 * 1024  # in one go to a parser
 
 
 class Pending:
-    """The results of some orders, in their order, once they are there."""
+    """The results of some orders, in their order, once they are there. `here`: orders too few for a parser."""
 
-    def __init__(self, parts: Sequence[Future[list[Result]]]) -> None:
+    def __init__(self, parts: Sequence[Future[list[Result]]], here: Sequence[Order] = ()) -> None:
         self._parts = parts
+        self._here = here
+
+    def wait(self, seconds: float) -> bool:
+        """Whether all are there, or have failed, within this time."""
+        return not wait(self._parts, seconds).not_done
 
     def result(self) -> list[Result]:
         """Wait for all; raises StorageError when no parser can be started."""
-        return [each for part in self._parts for each in part.result()]
+        return [each for part in self._parts for each in part.result()] + [_read_here(order) for order in self._here]
 
 
 @dataclass
@@ -179,9 +184,7 @@ def read(orders: Sequence[Order]) -> Pending:
             _parsers = _Parsers()
         if _parsers is not None and orders:
             return _parsers.submit(orders)
-    here: Future[list[Result]] = Future()
-    here.set_result([_read_here(order) for order in orders])
-    return Pending([here])
+    return Pending([], here=orders)
 
 
 def _read_here(order: Order) -> Result:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from mailbox import bulk
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from pathlib import Path
@@ -20,6 +21,7 @@ from pathlib import Path
 from django.apps import apps
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.db import transaction
 from django.utils import timezone
 
 GRACE = timedelta(hours=24)
@@ -30,6 +32,9 @@ _CHUNK = 500  # digests in one IN (...): below every database's limit of paramet
 
 class RawMissing(Exception):
     """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
+
+
+_lasting: set[Path] = set()  # folders whose names this process has seen to disk
 
 
 class DurableFileSystemStorage(FileSystemStorage):
@@ -48,11 +53,12 @@ class DurableFileSystemStorage(FileSystemStorage):
                 Path(self.path(name)).unlink()
             raise
         # A new file is found after a power cut only when its folder, and each new folder above, is on disk too.
-        root = Path(self.location)
-        for folder in path.parents:
-            _sync(folder)
-            if folder == root:
+        _sync(path.parent)
+        for folder in (path.parent, *path.parent.parents):
+            if folder == Path(self.location) or folder in _lasting:
                 break
+            _sync(folder.parent)
+            _lasting.add(folder)
         return saved
 
 
@@ -93,13 +99,15 @@ def digest_of(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def save_batch(raws: Sequence[bytes], *, now: datetime | None = None) -> list[str]:
+def save_batch(
+    raws: Sequence[bytes], *, digests: Sequence[str] | None = None, now: datetime | None = None
+) -> list[str]:
     """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
 
-    Raises StorageError when the disk refuses.
+    `digests`: these, where the caller knows them. Raises StorageError when the disk refuses.
     """
     now = now or timezone.now()
-    digests = [digest_of(raw) for raw in raws]
+    digests = [digest_of(raw) for raw in raws] if digests is None else list(digests)
     known = _renew(set(digests), now)
     missing = {digest: raw for digest, raw in zip(digests, raws, strict=True) if digest not in known}
     if missing:
@@ -113,6 +121,8 @@ def _renew(digests: set[str], now: datetime) -> set[str]:
     Renew first and look afterwards: a row that is renewed can no longer be swept between the two.
     """
     rows = RawMessage.objects.filter(digest__in=digests)
+    if not rows.exists():  # as nearly always; an UPDATE of nothing would still wait for its turn to write
+        return set()
     rows.update(stored_at=now)
     storage, segments_there, known = raw_storage(), {}, set()
     for digest, segment in rows.values_list("digest", "segment"):
@@ -142,7 +152,9 @@ def _index(stored: list[StoredRaw], now: datetime) -> None:
         RawMessage(digest=raw.digest, segment=raw.segment, offset=raw.offset, length=raw.length, stored_at=now)
         for raw in stored
     ]
-    RawMessage.objects.bulk_create(rows, ignore_conflicts=True)
+    with transaction.atomic():
+        if bulk.insert_missing(rows) == len(rows):
+            return
     by_digest = {raw.digest: raw for raw in stored}
     storage = raw_storage()
     segments = RawMessage.objects.filter(digest__in=by_digest).exclude(segment=stored[0].segment)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
-from mailbox import conversations, mime, places, rawstore
+from mailbox import bulk, conversations, mime, places, rawstore
 from mailbox.identity import Identity, same_mail
 from mailbox.imap_fetch import FetchedMessage
 from mailbox.mime import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
-from mailbox.search_index import index_messages, index_text
+from mailbox.reading import Reading
+from mailbox.search_index import index_messages
 from typing import Any
 
 from django.db.models import F, Q
@@ -21,15 +22,22 @@ PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", 
 
 @dataclass(frozen=True)
 class Incoming:
-    """A mail fetched, parsed and durable in the raw store under `digest`."""
+    """A mail fetched, read and durable in the raw store under its digest."""
 
     fetched: FetchedMessage
-    parsed: ParsedMessage
-    digest: str
+    reading: Reading
 
     @property
     def uid(self) -> int:
         return self.fetched.meta.uid
+
+    @property
+    def parsed(self) -> ParsedMessage:
+        return self.reading.parsed
+
+    @property
+    def digest(self) -> str:
+        return self.reading.digest
 
 
 @dataclass
@@ -42,6 +50,11 @@ class Decision:
     again: list[Message] = field(default_factory=list)  # rows with a place besides the one that made them
     places: dict[int, MessagePlace] = field(default_factory=dict)
     index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
+
+    @property
+    def written(self) -> list[Message]:
+        """The rows that are made or filled."""
+        return [*self.new, *(message for _, message in self.completed.values())]
 
 
 @dataclass(frozen=True)
@@ -68,14 +81,14 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
             found = _new_row(folder, each, keys[each.uid], variant=max((m.variant + 1 for m in claiming), default=0))
             claiming.append(found)
             decision.new.append(found)
+            decision.index_texts[id(found)] = each.reading.index_text
         else:
             decision.again.append(found)
             if each.fetched.is_complete and not found.is_complete:
                 _fill(found, each)
                 decision.completed[id(found)] = (each, found)
+                decision.index_texts[id(found)] = each.reading.index_text
         decision.pairs.append((each, found))
-    written = [*decision.new, *(message for _, message in decision.completed.values())]
-    decision.index_texts = {id(message): index_text(message) for message in written}
     return decision
 
 
@@ -122,7 +135,7 @@ def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> M
 def _fill(message: Message, each: Incoming) -> None:
     for name in PARSED_FIELDS:
         setattr(message, name, getattr(each.parsed, name))
-    message.attachments = [asdict(attachment) for attachment in each.parsed.attachments]
+    message.attachments = [dict(vars(attachment)) for attachment in each.parsed.attachments]
     message.has_attachments = any(not attachment.is_inline for attachment in each.parsed.attachments)
     message.parse_defects = list(each.parsed.defects)
     message.size = each.fetched.meta.size or len(each.fetched.raw)
@@ -136,17 +149,16 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
         if message.pk is not None:
             Attachment.objects.filter(message=message).delete()
             message.save()
-            Attachment.objects.bulk_create(_attachments(each, message))
-    Message.objects.bulk_create(decision.new, batch_size=100)
+            bulk.insert(_attachments(each, message))
+    bulk.insert(decision.new)
     made = {id(message) for message in decision.new}
     rows: list[Attachment] = []
     for each, message in decision.pairs:
         if id(message) in made and each.digest == message.raw_digest:
             made.discard(id(message))
             rows += _attachments(each, message)
-    Attachment.objects.bulk_create(rows, batch_size=100)
-    written = [*decision.new, *(message for _, message in decision.completed.values())]
-    index_messages(written, decision.index_texts)
+    bulk.insert(rows)
+    index_messages(decision.written, decision.index_texts)
     conversations.link(decision.new)
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
@@ -158,7 +170,7 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
 
 
 def _attachments(each: Incoming, message: Message) -> list[Attachment]:
-    return [Attachment(message=message, **asdict(attachment)) for attachment in each.parsed.attachments]
+    return [Attachment(message_id=message.pk, **vars(attachment)) for attachment in each.parsed.attachments]
 
 
 def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
@@ -167,35 +179,29 @@ def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
         place = decision.places.get(each.uid)
         fields = _place_fields(each, message)
         if place is None:
-            new.append(MessagePlace(folder=folder, uidvalidity=uidvalidity, uid=each.uid, **fields))
+            new.append(MessagePlace(folder_id=folder.pk, uidvalidity=uidvalidity, uid=each.uid, **fields))
             continue
         if place.message_id != message.pk:
             decision.again.append(place.message)
         for name, value in fields.items():
             setattr(place, name, value)
         place.save()
-    MessagePlace.objects.bulk_create(new, batch_size=100)
+    bulk.insert(new)
 
 
 def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
     meta = each.fetched.meta
     return {
-        "message": message,
+        "message_id": message.pk,
         "size": meta.size or len(each.fetched.raw),
         "received_at": meta.internal_date,
         "raw_digest": each.digest,
-        "header_digest": rawstore.digest_of(header_of(each.fetched.raw)),
+        "header_digest": each.reading.header_digest,
         "is_complete": each.fetched.is_complete,
         "fetch_requested_at": None,
         "gone_at": None,
-        **places.flag_fields(meta.flags),
+        **places.mark_fields(meta.marks),
     }
-
-
-def header_of(raw: bytes) -> bytes:
-    """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
-    ends = [end + len(gap) for gap in (b"\r\n\r\n", b"\n\n") if (end := raw.find(gap)) >= 0]
-    return raw[: min(ends)] if ends else raw
 
 
 def _relink(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> None:

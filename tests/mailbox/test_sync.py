@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from mailbox import mime, rawstore, search_index, store, sync
+from mailbox import index_words, mime, rawstore, reading, store, sync
 from mailbox.mime import ParsedMessage
 from mailbox.models import (
     Account,
@@ -106,7 +106,7 @@ def test_every_column_is_filled_from_the_message_and_the_server(account: Account
     assert row.attachments[0]["digest"] == hashlib.sha256(b"%PDF-1.4").hexdigest()
     place = row.places.get()
     assert (place.uid, place.seen, place.keywords, place.received_at) == (1, True, ["Work"], WHEN)
-    assert place.header_digest == hashlib.sha256(store.header_of(rawstore.open_raw(place.raw_digest))).hexdigest()
+    assert place.header_digest == hashlib.sha256(reading.header_of(rawstore.open_raw(place.raw_digest))).hexdigest()
 
 
 def test_a_second_sync_fetches_only_what_came_since(account: Account, dovecot: Dovecot) -> None:
@@ -440,14 +440,14 @@ def test_folders_are_found_chosen_and_missed(account: Account, dovecot: Dovecot)
 def test_search_words_are_made_before_the_write_transaction_begins(
     make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account, made, words_of = make_account(), list[bool](), search_index.words_of
+    account, made, words_of = make_account(), list[bool](), index_words.words_of
     fill(dovecot, account, 2)
 
-    def watched(message: Message) -> search_index.IndexedWords:
+    def watched(mail: index_words.Mail, **facts: Any) -> index_words.IndexedWords:
         made.append(connection.in_atomic_block)
-        return words_of(message)
+        return words_of(mail, **facts)
 
-    monkeypatch.setattr(search_index, "words_of", watched)
+    monkeypatch.setattr(index_words, "words_of", watched)
     sync.sync(account.pk)
     assert made == [False, False]
 
