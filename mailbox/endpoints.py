@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
+import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 # Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
 _HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")
@@ -112,10 +114,19 @@ def pem_problem(pem: str) -> str | None:
 
 
 def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
-    """A client context that verifies the certificate and the host name, trusting the extra CA beside the system's."""
+    """A client context that verifies the certificate and the host name, trusting the extra CA beside the system's.
+
+    Shared by connections and threads: reading the system's authorities takes longer than a sign-in. It is made anew
+    each hour, as these authorities may have been renewed.
+    """
+    return _tls_context(endpoint.ca_certificate, int(time.monotonic() // 3600))
+
+
+@lru_cache(maxsize=64)
+def _tls_context(ca_certificate: str, _hour: int) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if endpoint.ca_certificate:
-        context.load_verify_locations(cadata=endpoint.ca_certificate)
+    if ca_certificate:
+        context.load_verify_locations(cadata=ca_certificate)
     return context
 
 
