@@ -67,16 +67,9 @@ def ask(file: File, source: str, *, now: datetime) -> bool:
 
     A picture that was asked for long ago and never made is asked for again, by one of all who ask at once.
     """
-    row = Preview(
-        digest=file.digest,
-        source=source,
-        position=file.position,
-        content_type=plain_type(file.content_type),
-        asked_at=now,
-    )
-    if Preview.objects.bulk_create([row], ignore_conflicts=True) and Preview.objects.filter(
-        pk=file.digest, asked_at=now, state=Preview.State.WAITING
-    ):
+    values = {"source": source, "position": file.position, "content_type": plain_type(file.content_type)}
+    _, is_new = Preview.objects.get_or_create(digest=file.digest, defaults=values | {"asked_at": now})
+    if is_new:
         return True
     stale = Preview.objects.filter(pk=file.digest, state=Preview.State.WAITING, asked_at__lt=now - CLAIM)
     return bool(stale.update(asked_at=now, claimed_at=None, source=source, position=file.position))

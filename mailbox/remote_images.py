@@ -38,13 +38,11 @@ def is_trusted(user: AbstractBaseUser | AnonymousUser, message: Message) -> bool
 
 def ask(message: Message, user_id: int | None, *, now: datetime) -> bool:
     """Write down that the images are wanted; say whether a worker must be told: not when they are here or coming."""
-    made = ImageFetch.objects.bulk_create(
-        [ImageFetch(message=message, asked_by_id=user_id, asked_at=now)], ignore_conflicts=True
-    )
+    _, is_new = ImageFetch.objects.get_or_create(message=message, defaults={"asked_by_id": user_id, "asked_at": now})
+    if is_new:
+        return True
     stale = ImageFetch.objects.filter(pk=message.pk, finished_at=None, asked_at__lt=now - CLAIM)
-    return bool(made and ImageFetch.objects.filter(pk=message.pk, asked_at=now).exists()) or bool(
-        stale.update(asked_at=now, claimed_at=None)
-    )
+    return bool(stale.update(asked_at=now, claimed_at=None))
 
 
 def fetched(message: Message) -> dict[str, tuple[str, bytes]]:
