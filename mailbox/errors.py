@@ -36,9 +36,10 @@ class Throttled(MailError):
 
 
 class OverQuota(MailError):
-    """The account's own limit at its provider is reached."""
+    """The account's own limit at its provider is reached: leave the account alone for an hour and more."""
 
     code = "quota"
+    WORDS = "The account is over its quota"
 
 
 class ProviderError(MailError):

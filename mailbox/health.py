@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox.advice import is_about_settings, what_to_do
+from mailbox.errors import OverQuota
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
 from mailbox.models.sync import FolderQuerySet
 
@@ -48,6 +49,7 @@ def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> li
     found = [
         *_sign_in(account.imap, "No mail is fetched until you sign in again."),
         *_sign_in(account.smtp, "Mail to send waits in the outbox until you sign in again."),
+        *_stopped(folders),
         *_failing_folders(account, folders),
         *_unavailable(account.imap, now),
         *_unavailable(account.smtp, now),
@@ -109,6 +111,18 @@ def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
 def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
     if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
         return []
+    if transport.last_reply.startswith(OverQuota.WORDS):
+        return [
+            Condition(
+                "needs",
+                "over its quota",
+                f"{transport.host} says that the account's limit is reached. It is left alone for an hour at a time.",
+                reply=transport.last_reply,
+                advice="Make room in the mailbox, or ask the provider for more; then test the connection.",
+                remedy="test",
+                until=transport.next_allowed_at,
+            )
+        ]
     return [
         Condition(
             "waiting",
@@ -122,13 +136,32 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
     ]
 
 
+def _stopped(folders: Sequence[Folder]) -> list[Condition]:
+    """Folders that nothing is fetched from until a person says so."""
+    stopped = [(folder, state) for folder in folders if (state := state_of(folder)) and state.stopped_at]
+    if not stopped:
+        return []
+    names = stopped[0][0].name if len(stopped) == 1 else f"{stopped[0][0].name} and {len(stopped) - 1} more"
+    return [
+        Condition(
+            "needs",
+            "folder stopped",
+            f"The server renumbered {names} again and again (UIDVALIDITY), so nothing is fetched from there. What is "
+            "here stays.",
+            advice="Ask the server's operator why UIDVALIDITY changes; go on when it has come to rest.",
+            remedy="go_on",
+            since=stopped[0][1].stopped_at,
+        )
+    ]
+
+
 def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condition]:
     if not account.sync_enabled or account.imap.needs_sign_in_since:
         return []
     failing = [
         (folder, state)
         for folder in folders
-        if (state := state_of(folder)) and state.failure_count and state.last_error
+        if (state := state_of(folder)) and state.failure_count and state.last_error and not state.stopped_at
     ]
     if not failing:
         return []
@@ -179,7 +212,7 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[
 
 def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
     state = state_of(folder)
-    if state and state.failure_count:
+    if state and (state.failure_count or state.stopped_at):
         return False  # said already, with its reason
     last = state.last_success_at if state else None
     return (last or max(account.created_at, folder.created_at)) < now - BEHIND_AFTER

@@ -50,7 +50,7 @@ def refused(words: str, *, signing_in: bool) -> MailError:
         wait = int(stated.group(1)) / 1000 if stated else None
         return Throttled(f"The server asks to wait: {words}", reply=words, wait_seconds=wait)
     if _QUOTA.search(words):
-        return OverQuota(f"The account is over its quota: {words}", reply=words)
+        return OverQuota(f"{OverQuota.WORDS}: {words}", reply=words)
     if signing_in or _SIGN_IN.search(words):
         return SignInRefused(f"The server refused the sign-in: {words}", reply=words)
     return ProviderError(f"The server refused: {words}", reply=words)

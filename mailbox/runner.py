@@ -273,11 +273,18 @@ class _AccountTurn:
             return
         try:
             discover(mailbox.account, mailbox.imap, self.clock())
+            self._without_labels(mailbox.account)
         except MailError as error:
             event(
                 logger, "listing_failed", logging.WARNING,
                 account=mailbox.account.email, error_code=error.code, reply=provider_words(str(error)),
             )  # fmt: skip
+
+    def _without_labels(self, account: Account) -> None:
+        """The first listing tells that INBOX is a label of Gmail's, and All Mail holds its mail as well."""
+        labels = set(Folder.objects.filter(account=account, is_label=True).values_list("name", flat=True))
+        if any(canonical(job.folder) in labels for job in self.jobs):
+            self.jobs = deque(jobs_of(account.pk, self.jobs[0].max_messages))
 
     def _fail_all(self, account: Account, error: MailError) -> None:
         """No connection, no sync of any folder."""

@@ -69,7 +69,8 @@ def sync_account(account_id: int, user_id: int | None) -> None:
 
 def sync_pushed(account_id: int) -> None:
     """Look at INBOX at once. A sync of the account that runs at this moment does it instead: see SyncState.news_at."""
-    jobs = [job for job in runner.jobs_of(account_id) if job.folder == "INBOX"]
+    chosen = runner.jobs_of(account_id)
+    jobs = [job for job in chosen if job.folder == "INBOX"] or chosen  # on Gmail, All Mail holds the inbox
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )

@@ -14,6 +14,7 @@ from mailbox.views import (
     previews,
     quarantine,
     search,
+    stored_mail,
 )
 
 from django.urls import URLPattern, path
@@ -47,10 +48,12 @@ urlpatterns: list[URLPattern] = [
     path("accounts/<int:pk>/sign-in/<slug:kind>/", account_edit.sign_in_again, name="account_sign_in"),
     path("accounts/<int:pk>/sync/", account_actions.sync_now, name="account_sync"),
     path("accounts/<int:pk>/pause/", account_actions.pause_sending, name="account_pause"),
+    path("accounts/<int:pk>/go-on/", account_actions.go_on, name="account_go_on"),
     path("accounts/<int:pk>/resume/", account_actions.resume_sending, name="account_resume"),
     path("accounts/<int:pk>/fetching/", account_actions.fetching, name="account_fetching"),
     path("accounts/<int:pk>/folders/", folders.folders, name="account_folders"),
     path("accounts/<int:pk>/folders/refresh/", folders.refresh_folders, name="account_folders_refresh"),
     path("accounts/<int:pk>/folders/listed/", folders.folders_listed, name="account_folders_listed"),
+    path("stored-mail/", stored_mail.stored_mail, name="stored_mail"),
     path("activity/", activity.activity, name="activity"),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mailbox import tasks
+from mailbox import renumber, tasks
 from mailbox.access import Role, get_account
 from mailbox.models import Account
 from mailbox.views.account_edit import queue_first_look
@@ -27,6 +27,17 @@ def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
     tasks.queue_sync(account.pk, request.user.pk)
     record(request, "sync_now", f"account:{pk}", account)
     messages.success(request, f"A sync of {account.email} is queued; a worker starts it in a moment.")
+    return _back(request, account)
+
+
+@require_POST
+def go_on(request: HttpRequest, pk: int) -> HttpResponse:
+    """Fetch folders again that were stopped because the server renumbered them again and again."""
+    account = get_account(request.user, pk, Role.OPERATOR)
+    if renumber.let_go_on(account.pk):
+        record(request, "go_on", f"account:{pk}", account)
+        tasks.queue_sync(account.pk, request.user.pk)
+    messages.success(request, f"The stopped folders of {account.email} are fetched again; what is here is kept.")
     return _back(request, account)
 
 
