@@ -43,6 +43,7 @@ SAID = {
     "fetch_now": "asked for the whole of a too large message",
     "fetch_again": "asked to fetch a quarantined message again",
     "remove_attachment": "removed an attachment",
+    "reparse": "asked to read stored mail again",
     "edit_policy": "changed the attachment policy",
     "grant_rights": "set a user's rights",
     "withdraw_rights": "removed a user or a user's rights",
