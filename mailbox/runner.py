@@ -6,11 +6,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox import sync
+from mailbox import parsers, sync
 from mailbox.errors import MailError
 from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words
@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
 NEWS_AFTER_SECONDS = 0.8  # less than a pushed sync waits for this one: see tasks.PUSH_WAIT_SECONDS
+GO_ON_SECONDS = 10.0  # how long a folder with much mail is fetched before it is looked at anew
 TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
 
 
@@ -119,7 +120,8 @@ def run_sync(
     if trigger == SyncRun.Trigger.SCHEDULE:
         _spread(accounts, config.time_budget_seconds or 0)
     deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
-    _take_turns(accounts, config.max_concurrency, deadline)
+    with parsers.running():  # they outlast each job
+        _take_turns(accounts, config.max_concurrency, deadline)
     return report.finish(clock())
 
 
@@ -239,7 +241,10 @@ class _AccountTurn:
         rounds = len(self.jobs)
         while self.jobs:
             job = self.jobs[0]
-            outcome = sync.sync_folder(mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff)
+            go_on = self._going_on(mailbox.account, deadline, turn_ends)
+            outcome = sync.sync_folder(
+                mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
+            )
             self.jobs.popleft()
             self.report.add(mailbox.account, job.folder, outcome)
             if outcome.error_code in LEAVE_ACCOUNT:
@@ -254,10 +259,18 @@ class _AccountTurn:
                 return None
         return None
 
+    def _going_on(self, account: Account, *ends: float | None) -> Callable[[], bool]:
+        """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
+        only a new beginning finds mail that came meanwhile."""
+        ends = (*ends, time.monotonic() + GO_ON_SECONDS)
+        return lambda: len(self.jobs) == 1 and not any(map(_past, ends)) and not self._has_news(account)
+
+    def _has_news(self, account: Account) -> bool:
+        return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
+
     def _take_news(self, account: Account, max_messages: int) -> None:
         """What push heard of during this turn goes first: the sync it queued finds the account busy and leaves it."""
-        heard = SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False)
-        if heard.exists():
+        if self._has_news(account):
             inbox = next(
                 (job for job in self.jobs if job.folder == "INBOX"), SyncJob(account.pk, "INBOX", max_messages)
             )

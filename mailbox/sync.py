@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from mailbox import batch, follow, plan, renumber
+from mailbox.ahead import Allowance
 from mailbox.attempts import Attempts
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.folders import canonical, discover, folder_for
@@ -75,12 +77,16 @@ def sync_folder(
     max_messages: int = 100,
     *,
     backoff: Backoff | None = None,
+    go_on: Callable[[], bool] = lambda: False,
 ) -> SyncOutcome:
-    """Sync one folder on an open connection. A MailError is recorded on the folder and is the outcome."""
+    """Sync one folder on an open connection. A MailError is recorded on the folder and is the outcome.
+
+    `go_on`: asked each time the job has had its messages, whether it may have more without a new beginning.
+    """
     started = time.monotonic()
     tally = batch.Tally()
     try:
-        note, more = _run(mailbox, name, cursor, max_messages, tally)
+        note, more = _run(mailbox, name, cursor, Allowance(max_messages, go_on), tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
@@ -100,7 +106,7 @@ def sync_folder(
     return outcome
 
 
-def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tally: batch.Tally) -> tuple[str, bool]:
+def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, tally: batch.Tally) -> tuple[str, bool]:
     """One job; returns a note for the report, and whether more waits."""
     folder, state, status = _opened(mailbox, name)
     planned = plan.plan(
@@ -123,7 +129,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, max_messages: int, tal
     vanished = 0
     if status.changes is not None:
         vanished = follow.apply_changes(run, status.changes, state.uidnext)
-    note, more = _walk_all(run, state, planned, status, max_messages)
+    note, more = _walk_all(run, state, planned, status, allowance)
     notes = [note] if note else []
     if more or cursor is not None:
         marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
@@ -170,19 +176,18 @@ def _known(state: SyncState | None) -> Known | None:
 
 
 def _walk_all(
-    run: batch.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, max_messages: int
+    run: batch.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, allowance: Allowance
 ) -> tuple[str, bool]:
-    """Walk as far as `max_messages` reach; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
+    """Walk as far as is allowed; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
     keeper, tells = None, planned.restarted
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
         if not renumber.survey(run, state, status):
             return "", True
         keeper = renumber.Keeper(run)
-    more, left = False, max_messages
+    more = False
     for walk in planned.walks:
-        fetched, done = _walk(run, walk, left, keeper)
-        left -= fetched
+        done = _walk(run, walk, allowance, keeper)
         more = more or not done
     if not tells:
         return "", more
@@ -190,16 +195,21 @@ def _walk_all(
     return renumber.note(state, kept, status.exists, is_whole=not more), more
 
 
-def _walk(run: batch.FolderRun, walk: plan.Walk, limit: int, keeper: renumber.Keeper | None) -> tuple[int, bool]:
-    """Fetch up to `limit` messages on the walk; return how many, and whether none is left on it."""
+def _walk(run: batch.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: renumber.Keeper | None) -> bool:
+    """Fetch on the walk as far as is allowed; return whether none is left on it."""
+    limit = allowance.left
     if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
         there = run.mailbox.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
         run.fetch(walk, list(there), last=True, known=there)
-        return len(there), True
-    uids = list(islice(plan.uids_of(walk, run.mailbox.imap.search_uids), limit + 1))
-    done = len(uids) <= limit
-    (keeper or run).fetch(walk, uids[:limit], last=done)
-    return min(len(uids), limit), done
+        allowance.left -= len(there)
+        return True
+    found = plan.uids_of(walk, run.mailbox.imap.search_uids)
+    if keeper is None:
+        return run.fetch_on(walk, found, allowance)
+    uids = list(islice(found, limit + 1))
+    keeper.fetch(walk, uids[:limit], last=len(uids) <= limit)
+    allowance.left -= min(len(uids), limit)
+    return len(uids) <= limit
 
 
 def _follow_meanwhile(run: batch.FolderRun, status: FolderStatus, state: SyncState) -> bool:
