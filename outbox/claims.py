@@ -89,26 +89,26 @@ def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> C
 
 def _claim(pk: int | None, account_id: int | None, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
     token, lease = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
-    with transaction.atomic(savepoint=False):
+    with sql.in_transaction():
         row = sql.claim(pk, account_id, token, worker, lease, now)
         return _begin_attempt(row, token, worker, now) if row else None
 
 
 def _begin_attempt(row: Sequence[Any], token: str, worker: str, now: datetime) -> Claim:
-    pk, account_id, retries, created_at, requested_by_id, failure_mode, mail_from, mime_digest, needs_smtputf8 = row
-    last = sql.rows('SELECT MAX("number") FROM "delivery_attempts" WHERE "outbox_id" = %s', [pk])[0][0] or 0
+    pk, account_id, retries, created_at, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, last = row
+    number = (last or 0) + 1
     message_id, prx_attempt = f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>", secrets.token_hex(16)
     attempt_id = sql.insert(
         DeliveryAttempt,
         outbox_id=pk,
-        number=last + 1,
+        number=number,
         claim_token=token,
         worker=worker,
         requested_by_id=requested_by_id,
         failure_mode=failure_mode,
         message_id=message_id,
         prx_attempt=prx_attempt,
-        started_at=now,
+        started_at=sql.instant(now),
     )
     if requested_by_id or failure_mode:  # asked for this one attempt only
         OutboxMessage.objects.filter(pk=pk).update(requested_by=None, failure_mode="")
@@ -117,14 +117,14 @@ def _begin_attempt(row: Sequence[Any], token: str, worker: str, now: datetime) -
         account_id=account_id,
         token=token,
         attempt_id=attempt_id,
-        number=last + 1,
+        number=number,
         requested_by_id=requested_by_id,
         message_id=message_id,
         prx_attempt=prx_attempt,
         failure_mode=failure_mode,
         tried=Tried(retries, sql.as_datetime(created_at)),
         mail_from=mail_from,
-        mime_digest=mime_digest,
+        mime_digest=digest,
         needs_smtputf8=bool(needs_smtputf8),
     )
 
@@ -157,7 +157,7 @@ def commit_data(
     sent" must count them among those who have the mail.
     """
     at, lease = sql.instant(now), sql.instant(now + timedelta(seconds=lease_seconds))
-    with transaction.atomic(savepoint=False):
+    with sql.in_transaction():
         if sql.changed(sql.DATA, [at, lease, at, claim.outbox_id, claim.token]) != 1:
             return False
         sql.changed(sql.DATA_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
@@ -191,7 +191,7 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime) -> bool:
 
     False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
     """
-    with transaction.atomic(savepoint=False):
+    with sql.in_transaction():
         written = _finalize_ours(claim, ending, now) or _finalize_uncertain(claim, ending, now)
         transcript = json.dumps(list(ending.transcript))
         outcome = ending.settlement.verdict.value
@@ -246,12 +246,13 @@ def _write_recipients(claim: Claim, ending: Ending, now: datetime) -> None:
 
 
 def _count(claim: Claim, settled: Settlement, now: datetime) -> None:
-    if claim.number > 1:
-        Counter.add(claim.account_id, Counter.Name.RETRIES, now)
-    if settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL):
-        Counter.add(claim.account_id, Counter.Name.SENDS, now)
-    if settled.status != Status.SENT:
-        Counter.add(claim.account_id, Counter.Name.SEND_FAILURES, now)
+    is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
+    names = [Counter.Name.RETRIES] if claim.number > 1 else []
+    names += [Counter.Name.SENDS] if is_accepted else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
+    hour = sql.instant(now.replace(minute=0, second=0, microsecond=0))
+    for name in names:
+        sql.changed(sql.COUNT, [claim.account_id, name.value, hour])
 
 
 def release(claim: Claim, reply: str, *, now: datetime) -> bool:
