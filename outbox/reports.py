@@ -73,8 +73,12 @@ def _children(mail: Message) -> list[Message]:
 def _rfc3464(parts: list[Message]) -> Report | None:
     status = next(part for part in parts if part.get_content_type() in STATUS_TYPES)
     blocks = status.get_payload()
-    if not isinstance(blocks, list):  # the global kind is left as text by the standard library
-        blocks = [message_from_bytes(block) for block in re.split(rb"\r?\n\r?\n", _bytes(status)) if block.strip()]
+    if status.get_content_type() != STATUS_TYPES[0] and isinstance(blocks, list):
+        # The standard library knows only the older kind, and takes this one for a mail with header and body.
+        whole = b"".join(part.as_bytes() for part in blocks if isinstance(part, Message))
+        blocks = [message_from_bytes(block) for block in re.split(rb"\r?\n\r?\n", whole) if block.strip()]
+    if not isinstance(blocks, list):
+        return None
     groups = [block for block in blocks if isinstance(block, Message)]
     found = [each for block in groups[: MAX_RECIPIENTS + 1] if (each := _recipient(block))]
     returned = _returned_header(parts)

@@ -73,6 +73,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             ),
             *needs.sign_ins(rows),
             *needs.of_outbox(outbox, held),
+            *needs.of_bounces(outbox),
             *needs.of_accounts(rows, workers_alive=bool(alive)),
             *needs.of_quarantine(of_accounts(Quarantine.objects.open(), request)),
         ],

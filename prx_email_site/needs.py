@@ -13,7 +13,7 @@ from mailbox.views.accounts import AccountRow
 from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
-from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 
 CODES_FROM = 500  # the newest failures tell which codes are about; a count over all would grow with them
 SHOWN_OF_A_KIND = 6
@@ -111,6 +111,18 @@ def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime
             url = f"{tabs}?state=failed_for_good&reason={hold}"
             found.append(Need("broken", said, "Look", url, detail=_codes(rows, hold), since=oldest))
     return found
+
+
+def of_bounces(rows: QuerySet[OutboxMessage]) -> list[Need]:
+    """Mail that a server had taken and somebody else sent back, until a person has seen it."""
+    found = DeliveryReport.objects.unacknowledged().filter(outbox__in=rows)
+    told = found.aggregate(count=Count("outbox", distinct=True), oldest=Min("reported_at"))
+    if not told["count"]:
+        return []
+    words = plural(told["count"], "mail bounced", "mails bounced")
+    detail = "It was accepted and then returned: somebody did not get it. Open it, and say that you have seen it."
+    url = f"{reverse('outbox:list')}?mark=unseen"
+    return [Need("broken", words, "Look", url, detail=detail, since=told["oldest"])]
 
 
 def _codes(rows: QuerySet[OutboxMessage], hold: str) -> str:

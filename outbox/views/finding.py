@@ -21,7 +21,7 @@ from outbox.views.states import TAB_BY_NAME, TABS, Tab
 # Sent mail grows without end: its tab says "10,000+" instead of counting all of it on every look.
 COUNTED_AT_MOST = 10_000
 TEXT_LIMIT = 200
-MARKS = {"bounced": "Bounced", "scheduled": "Scheduled", "drill": "Drills"}
+MARKS = {"bounced": "Bounced", "unseen": "Bounced, not seen", "scheduled": "Scheduled", "drill": "Drills"}
 
 
 _of_row = Q(outbox=OuterRef("pk"))
@@ -66,6 +66,8 @@ class Filters:
             rows = rows.filter(hold=self.reason)
         if self.mark == "bounced":
             rows = rows.filter(bounced())
+        elif self.mark == "unseen":
+            rows = rows.filter(pk__in=DeliveryReport.objects.unacknowledged().values("outbox"))
         elif self.mark == "drill":
             rows = rows.filter(
                 Q(failure_mode__gt="") | Exists(DeliveryAttempt.objects.filter(_of_row, failure_mode__gt=""))

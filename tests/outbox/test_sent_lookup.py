@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from mailbox.models import Account, AuditEntry, Lease
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,6 +21,7 @@ from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
 from outbox.sent_lookup import LOOK_AFTER, next_look
 from tests.rows import NOWHERE, attempt, letter, outbox_row
 from tests.servers.dovecot import Dovecot
+from tests.servers.ports import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = timezone.now()
@@ -31,7 +33,7 @@ def account(make_account: Callable[..., Account], dovecot: Dovecot, mail_user: s
     return make_account(mail_user)
 
 
-def uncertain(account: Account, **fields: object) -> DeliveryAttempt:
+def uncertain(account: Account, **fields: Any) -> DeliveryAttempt:
     row = outbox_row(account, raw=letter(), status="failed", hold="uncertain", **fields)
     return attempt(row, outcome="uncertain", prx_attempt="5d1e", data_at=NOW, finished_at=NOW)
 
@@ -120,12 +122,9 @@ def test_a_recipient_the_server_had_refused_is_tried_again_alone(account: Accoun
 
 
 def test_a_persons_choice_wins_over_what_is_found_at_that_moment(account: Account) -> None:
-    for choose in (
-        lambda pk: clicks.ask_again(pk, user=None, now=NOW),
-        lambda pk: clicks.mark_as_sent(pk, user=None, now=NOW),
-    ):
+    for choose in (clicks.ask_again, clicks.mark_as_sent):
         tried = uncertain(account)
-        choose(tried.outbox_id)
+        choose(tried.outbox_id, user=None, now=NOW)
         before = state(tried)
         assert clicks.found_in_sent(tried, "Sent", now=NOW) is False
         assert state(tried) == before
@@ -220,8 +219,6 @@ def test_a_real_worker_answers_the_question_by_itself(
     in_sent(dovecot, account, tried)
     tasks_sent.sweep_afterwards()
     workers = start_workers(PRX_EMAIL_WORKERS="1")
-    from tests.servers.ports import wait_until
-
     wait_until(lambda: state(tried)[0] == "sent", seconds=30, what="the look in Sent")
     assert workers
 
