@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
-from mailbox import rawstore
 from mailbox.models import Account
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from outbox import addresses, policy
-from outbox.creation import attachment_bytes
+from outbox.carried import Carried
 from outbox.errors import OutboxError, ValidationFailed
-from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage
+from outbox.models import AttachmentPolicy
 from outbox.policy import AttachmentInput
 from outbox.timing import checked_send_at
 
@@ -112,10 +112,10 @@ class ComposeForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, accounts: Any, is_staff: bool, source: OutboxMessage | None = None, **kwargs: Any
+        self, *args: Any, accounts: Any, is_staff: bool, carried: Sequence[Carried] = (), **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._keep_files_of(source)
+        self._offer(carried)
         zone = timezone.get_current_timezone_name()
         self.fields["send_at"].help_text = f"Leave it empty to send now. The time is that of {zone}."
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
@@ -125,18 +125,22 @@ class ComposeForm(forms.Form):
         if not is_staff:
             del self.fields["failure_mode"]
 
-    def _keep_files_of(self, source: OutboxMessage | None) -> None:
-        files = list(source.attachment_rows.order_by("position")) if source else []
-        self._files = {str(file.position): file for file in files}
-        if not files:
+    def _offer(self, carried: Sequence[Carried]) -> None:
+        """The files of a mail that is written again or passed on, as far as the policy lets them out."""
+        self._carried = {file.key: file for file in carried if not file.refusal}
+        self.not_carried = [file for file in carried if file.refusal]
+        if not self._carried:
             del self.fields["kept"]
             return
-        choices = [(name, f"{file.filename} ({filesizeformat(file.size)})") for name, file in self._files.items()]
+        choices = [(key, f"{file.filename} ({filesizeformat(file.size)})") for key, file in self._carried.items()]
         self.fields["kept"].choices = choices  # type: ignore[attr-defined]
-        self.fields["kept"].initial = list(self._files)
+        self.fields["kept"].initial = [key for key, file in self._carried.items() if file.is_chosen]
 
     def clean_kept(self) -> list[AttachmentInput]:
-        return [_copied(self._files[position]) for position in self.cleaned_data["kept"]]
+        try:
+            return [self._carried[key].read() for key in self.cleaned_data["kept"]]
+        except OutboxError as error:
+            raise forms.ValidationError(str(error)) from error
 
     def clean_send_at(self) -> datetime | None:
         given: datetime | None = self.cleaned_data["send_at"]
@@ -188,14 +192,6 @@ class ComposeForm(forms.Form):
         if not text.strip():
             raise forms.ValidationError("Write the text of the mail.")
         return text.replace("\r\n", "\n")
-
-
-def _copied(file: OutboxAttachment) -> AttachmentInput:
-    try:
-        content = attachment_bytes(file)
-    except (rawstore.RawMissing, IndexError) as error:
-        raise forms.ValidationError(f"{file.filename} is no longer stored here: attach it again.") from error
-    return AttachmentInput(filename=file.filename, content_type=file.content_type, content=content)
 
 
 def _sender(account: Account) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from mailbox.access import Role, accounts_for
 from mailbox.models import Account, Message
-from mailbox.views.asking import number_of, signed_in_user
+from mailbox.views.asking import number_of, record, signed_in_user
 from mailbox.views.message_find import find_message
 from typing import Any
 
@@ -16,30 +17,63 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from outbox import api
+from outbox import answers, api
+from outbox.carried import Carried, of_received, of_written
 from outbox.forms import ComposeForm
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.policy import AttachmentInput
 from outbox.views.finding import find_row
 
-QUOTED_CHARACTERS = 20_000
+TITLES = {"reply_to": "Reply", "reply_all": "Reply to all", "forward": "Forward", "again": "Write a mail"}
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the page begins from: nothing, a received message and what is done with it, or a written mail."""
+
+    way: str = ""  # a key of TITLES
+    message: Message | None = None
+    written: OutboxMessage | None = None
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> Start:
+        """Http404 for what the user may not see, PermissionDenied where they may not send."""
+        for way in TITLES:
+            if pk := number_of(request, way):
+                if way == "again":
+                    return cls(way, written=find_row(request, pk, Role.OPERATOR))
+                return cls(way, message=find_message(request, pk, Role.OPERATOR))
+        return cls()
+
+    @property
+    def parent(self) -> Message | None:
+        """The message that is answered; one that is passed on is no parent (RFC 5322, 3.6.4)."""
+        return self.message if self.way in ("reply_to", "reply_all") else None
+
+    def carried(self) -> list[Carried]:
+        if self.written:
+            return of_written(self.written)
+        return of_received(self.message) if self.message and self.way == "forward" else []
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponse:
-    parent, source = _parent(request), _source(request)
-    accounts = _senders(request, parent)
+    start = Start.read(request)
+    accounts = _senders(request, start.parent)
     form = ComposeForm(
         request.POST or None,
         request.FILES or None,
         accounts=accounts,
         is_staff=signed_in_user(request).is_staff,
-        source=source,
-        initial=_again(source) if source else _initial(request, parent, accounts),
+        carried=start.carried(),
+        initial=_initial(request, start, accounts),
     )
     if request.method == "POST" and form.is_valid():
-        response = _queue(request, form, parent)
+        response = _queue(request, form, start.parent)
         if response.ok and response.data:
+            if start.way == "forward" and start.message:
+                target = f"message:{start.message.pk}"
+                record(request, "forward", target, start.message.account, f"outbox:{response.data.outbox_id}")
             return redirect("outbox:detail", response.data.outbox_id)
         form.add_error(None, response.error.message if response.error else "The mail was not accepted.")
     return render(
@@ -47,7 +81,10 @@ def compose(request: HttpRequest) -> HttpResponse:
         "outbox/compose.html",
         {
             "form": form,
-            "parent": parent,
+            "title": TITLES.get(start.way, "Write a mail"),
+            "parent": start.message,
+            "is_forward": start.way == "forward",
+            "left_out": form.initial.get("left_out", 0),
             "can_send": accounts.exists(),
             "files_lost": bool(request.FILES),
             "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
@@ -56,15 +93,32 @@ def compose(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _parent(request: HttpRequest) -> Message | None:
-    pk = number_of(request, "reply_to")
-    return find_message(request, pk, Role.OPERATOR) if pk else None
+def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
+    """An answer goes out from the account that has the message: its References mean something only there."""
+    accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
+    return accounts.filter(pk=parent.account_id) if parent else accounts
 
 
-def _source(request: HttpRequest) -> OutboxMessage | None:
-    """`?again=`: a mail of the outbox whose content is taken over."""
-    pk = number_of(request, "again")
-    return find_row(request, pk, Role.OPERATOR) if pk else None
+def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) -> dict[str, Any]:
+    if start.written:
+        return _again(start.written)
+    if start.message is None:
+        given = number_of(request, "account")
+        return {"account": given if given and accounts.filter(pk=given).exists() else None}
+    message, letter = start.message, _letter(start.message)
+    if start.way == "forward":
+        shown = {"subject": answers.forward_subject(message.subject), "body_text": answers.forwarded(letter)}
+        return shown | {"account": message.account_id}
+    answer = {
+        "account": message.account_id,
+        "to": message.reply_to or message.sender,
+        "subject": answers.reply_subject(message.subject),
+        "body_text": answers.quoted(letter),
+    }
+    if start.way == "reply_all":
+        everyone = answers.reply_to_all(letter, [message.account.email])
+        answer |= {"to": everyone.to, "cc": everyone.cc, "left_out": everyone.left_out}
+    return answer
 
 
 def _again(source: OutboxMessage) -> dict[str, Any]:
@@ -75,35 +129,16 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
     return shown | {"account": source.account_id}
 
 
-def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
-    """An answer goes out from the account that has the message: its References mean something only there."""
-    accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
-    return accounts.filter(pk=parent.account_id) if parent else accounts
-
-
-def _initial(request: HttpRequest, parent: Message | None, accounts: QuerySet[Account]) -> dict[str, Any]:
-    if parent is None:
-        given = number_of(request, "account")
-        return {"account": given if given and accounts.filter(pk=given).exists() else None}
-    return {
-        "account": parent.account_id,
-        "to": parent.reply_to or parent.sender,
-        "subject": answer_subject(parent.subject),
-        "body_text": quoted(parent),
-    }
-
-
-def answer_subject(subject: str) -> str:
-    """With one `Re: `, however it is spelled there already."""
-    return subject if subject[:3].lower() == "re:" else f"Re: {subject}".rstrip()
-
-
-def quoted(parent: Message) -> str:
-    """The parent's text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
-    text = (parent.body_text or parent.snippet)[:QUOTED_CHARACTERS].rstrip()
-    when = timezone.localtime(parent.date or parent.received_at).strftime("%Y-%m-%d at %H:%M")
-    lines = "\n".join(f">{line}" if line.startswith(">") else f"> {line}" for line in text.splitlines())
-    return f"\n\nOn {when}, {parent.sender or 'someone'} wrote:\n{lines}\n"
+def _letter(message: Message) -> answers.Letter:
+    return answers.Letter(
+        subject=message.subject,
+        sender=message.sender,
+        reply_to=message.reply_to,
+        recipients=message.recipients,
+        cc=message.cc,
+        text=message.body_text or message.snippet,
+        at=timezone.localtime(message.date or message.received_at),
+    )
 
 
 def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> api.ApiResponse:

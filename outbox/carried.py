@@ -1,0 +1,87 @@
+"""Files that a new mail takes over from one that is here: of a mail written again, or of a received one passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from mailbox import mime, rawstore
+from mailbox.models import Message
+
+from outbox import policy
+from outbox.creation import attachment_bytes
+from outbox.errors import ValidationFailed
+from outbox.models import AttachmentPolicy, OutboxMessage
+from outbox.policy import AttachmentInput
+
+WHOLE_TYPE = "message/rfc822"
+_SHOWN = policy.MAX_ATTACHMENTS
+
+
+@dataclass(frozen=True)
+class Carried:
+    """`key` is its value in the form, `refusal` why the policy keeps it here, or ""; `read` raises ValidationFailed."""
+
+    key: str
+    filename: str
+    size: int
+    read: Callable[[], AttachmentInput]
+    refusal: str = ""
+    is_chosen: bool = True
+
+
+def of_written(source: OutboxMessage) -> list[Carried]:
+    return [
+        Carried(
+            str(file.position),
+            file.filename,
+            file.size,
+            _reader(file.filename, file.content_type, lambda file=file: attachment_bytes(file)),  # type: ignore[misc]
+        )
+        for file in source.attachment_rows.order_by("position")
+    ]
+
+
+def of_received(source: Message) -> list[Carried]:
+    """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
+    current, raw = AttachmentPolicy.current(), source.raw_digest
+    rows: Sequence[tuple[int, str, str, int]] = (
+        source.attachment_rows.filter(removed_at=None, is_inline=False)
+        .order_by("position")
+        .values_list("position", "filename", "content_type", "size")[:_SHOWN]
+    )
+    files = [
+        Carried(
+            str(position),
+            filename,
+            size,
+            _reader(filename, kind, lambda at=position: mime.attachment_bytes(rawstore.open_raw(raw), at)),  # type: ignore[misc]
+            _refusal(kind, size, current),
+        )
+        for position, filename, kind, size in rows
+    ]
+    name = (
+        f"{''.join(char for char in source.subject if char.isalnum() or char in ' -_').strip()[:80] or 'message'}.eml"
+    )
+    whole = _reader(name, WHOLE_TYPE, lambda: rawstore.open_raw(raw))
+    refusal = _refusal(WHOLE_TYPE, source.size, current)
+    return files if refusal else [*files, Carried("whole", name, source.size, whole, is_chosen=False)]
+
+
+def _refusal(content_type: str, size: int, current: AttachmentPolicy) -> str:
+    if size > current.max_size_bytes:
+        return policy.TOO_LARGE
+    try:
+        policy.checked_type(content_type, current)
+    except ValidationFailed as refused:
+        return str(refused)
+    return ""
+
+
+def _reader(filename: str, content_type: str, content: Callable[[], bytes]) -> Callable[[], AttachmentInput]:
+    def read() -> AttachmentInput:
+        try:
+            return AttachmentInput(filename=filename, content_type=content_type, content=content())
+        except (rawstore.RawMissing, IndexError) as error:
+            raise ValidationFailed(f"{filename} is no longer stored here: attach it again.") from error
+
+    return read
