@@ -8,6 +8,7 @@ from mailbox.access import Role, accounts_for
 from mailbox.models import Message
 from mailbox.views import defects, previews
 from mailbox.views.conversation import conversation_of
+from mailbox.views.events import events_of
 from mailbox.views.images import Images, images_of
 from mailbox.views.message_find import find_message
 from typing import Any
@@ -45,6 +46,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
         "attachments": attachments[:ATTACHMENTS_SHOWN],
         "attachment_count": len(attachments),
+        "events": events_of(row, attachments),
         "defects": defects.sentences(row.parse_defects),
         "others": list(_others(row)),
         "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
