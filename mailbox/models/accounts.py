@@ -201,6 +201,13 @@ class Account(models.Model):
     send_enabled = models.BooleanField("send mail", default=True)
     # Hold a connection to the inbox where the server offers IDLE. Polling goes on in either case.
     push_enabled = models.BooleanField("push", default=True)
+    messages_per_minute = models.PositiveIntegerField(
+        "messages a minute, at most",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="For a provider that limits how fast one may send. Empty: no limit.",
+    )
     # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     folders_listed_at = models.DateTimeField(null=True, editable=False)

@@ -1,0 +1,90 @@
+"""Whose turn it is to send: which processes deliver, whether one was called, and when an account may send again."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+from mailbox.models import Account
+
+from django.db import models
+from django.db.models import Q
+
+
+class CourierSlot(models.Model):
+    """The right of one process to be a courier, for a while; there are as many slots as couriers are wanted."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    token = models.CharField(max_length=32)
+    holder = models.CharField(max_length=200)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "courier_slots"
+
+    def __str__(self) -> str:
+        return f"courier {self.number}: {self.holder}"
+
+    @classmethod
+    def acquire(cls, slots: int, holder: str, *, seconds: float, now: datetime) -> str | None:
+        """A token when one of the slots was free or had lapsed, else None. One conditional UPDATE decides."""
+        token, expires_at = secrets.token_hex(16), now + timedelta(seconds=seconds)
+        for number in range(slots):
+            lapsed = cls.objects.filter(number=number, expires_at__lte=now)
+            if lapsed.update(token=token, holder=holder, expires_at=expires_at):
+                return token
+            row = CourierSlot(number=number, token=token, holder=holder, expires_at=expires_at)
+            CourierSlot.objects.bulk_create([row], ignore_conflicts=True)  # loses silently to a row that is there
+            if cls.objects.filter(number=number, token=token).exists():
+                return token
+        return None
+
+    @classmethod
+    def renew(cls, token: str, *, seconds: float, now: datetime) -> bool:
+        return cls.objects.filter(token=token).update(expires_at=now + timedelta(seconds=seconds)) == 1
+
+    @classmethod
+    def release(cls, token: str) -> None:
+        cls.objects.filter(token=token).delete()
+
+
+class DeliveryCall(models.Model):
+    """Whether a task that starts a courier is queued already: a thousand new mails need one, not a thousand."""
+
+    called_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "delivery_calls"
+
+    def __str__(self) -> str:
+        return f"called at {self.called_at}"
+
+    @classmethod
+    def make(cls, now: datetime, *, forget_after: float) -> bool:
+        """Say that a courier is wanted; True for the one caller who has to queue its task. A task that has not come
+        for `forget_after` seconds is taken for lost."""
+        old = now - timedelta(seconds=forget_after)
+        unanswered = Q(called_at=None) | Q(called_at__lte=old) | Q(called_at__gt=now + timedelta(seconds=forget_after))
+        if cls.objects.filter(unanswered, pk=1).update(called_at=now):
+            return True
+        if cls.objects.filter(pk=1).exists():
+            return False
+        cls.objects.bulk_create([cls(pk=1, called_at=now)], ignore_conflicts=True)
+        return True
+
+    @classmethod
+    def answer(cls) -> None:
+        """A courier begins, and looks for due rows after this: whoever calls from now on is not heard by it."""
+        cls.objects.filter(pk=1, called_at__isnull=False).update(called_at=None)
+
+
+class SendPace(models.Model):
+    """When an account with a rate limit may send its next mail; written with each mail's "data"."""
+
+    account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="send_pace")
+    next_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "send_paces"
+
+    def __str__(self) -> str:
+        return f"account {self.account_id} not before {self.next_at}"
