@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from outbox import recovery, retry
 from outbox.retry import Verdict
-from outbox.sender import Times
+from outbox.times import Times
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
 
