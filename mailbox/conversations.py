@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.models import ConversationLink, Message, MessagePlace
+from mailbox.models import ConversationLink, Message
+from mailbox.models.messages import MessagePlaceQuerySet
 
 from django.db import transaction
 from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subquery
@@ -178,7 +179,7 @@ def newest_of_each(rows: QuerySet[Message]) -> QuerySet[Message]:
     return rows.annotate(newest=newest).filter(newest=F("pk"))
 
 
-def newest_places(places: QuerySet[MessagePlace], folder_id: int) -> QuerySet[MessagePlace]:
+def newest_places(places: MessagePlaceQuerySet, folder_id: int) -> MessagePlaceQuerySet:
     """Likewise of the mails that lie in a folder."""
     found = _newest().filter(
         conversation=OuterRef("message__link__conversation"),

@@ -15,7 +15,10 @@ import resource
 import signal
 import struct
 import sys
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:  # loaded only where the limits hold already
+    from PIL.Image import Image
 
 MAX_MEMORY = 1024 * 1024 * 1024  # of address space, the interpreter and its libraries among it
 MAX_CPU_SECONDS = 15
@@ -46,9 +49,9 @@ def confine() -> None:
 
 
 def picture_of(content: bytes, content_type: str) -> bytes:
-    from PIL import Image
+    from PIL import Image as pillow
 
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    pillow.MAX_IMAGE_PIXELS = MAX_PIXELS
     page = _first_page(content) if content_type == "application/pdf" else _image(content)
     page.thumbnail(LARGE)
     large = _encoded(page)
@@ -57,18 +60,19 @@ def picture_of(content: bytes, content_type: str) -> bytes:
     return struct.pack(">Q", len(small)) + small + large
 
 
-def _image(content: bytes):  # type: ignore[no-untyped-def]  # PIL only where the limits hold already
-    from PIL import Image, ImageOps
+def _image(content: bytes) -> Image:
+    from PIL import Image as pillow
+    from PIL import ImageOps
 
-    with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+    with pillow.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
         if image.size[0] * image.size[1] > MAX_PIXELS:
             raise NoPicture("The image has too many pixels.")
         image.draft("RGB", LARGE)  # JPEG: decoded at the size that is needed
         return _on_white(ImageOps.exif_transpose(image))
 
 
-def _first_page(content: bytes):  # type: ignore[no-untyped-def]
-    import pypdfium2
+def _first_page(content: bytes) -> Image:
+    import pypdfium2  # type: ignore[import-untyped]
 
     document = pypdfium2.PdfDocument(content)
     if not len(document):
@@ -83,17 +87,17 @@ def _first_page(content: bytes):  # type: ignore[no-untyped-def]
     return _on_white(page.render(scale=scale).to_pil())
 
 
-def _on_white(image):  # type: ignore[no-untyped-def]
-    from PIL import Image
+def _on_white(image: Image) -> Image:
+    from PIL import Image as pillow
 
     rgba = image.convert("RGBA")
     rgba.thumbnail(LARGE)
-    page = Image.new("RGB", rgba.size, "white")
+    page = pillow.new("RGB", rgba.size, "white")
     page.paste(rgba, mask=rgba.getchannel("A"))
     return page
 
 
-def _encoded(image) -> bytes:  # type: ignore[no-untyped-def]
+def _encoded(image: Image) -> bytes:
     output = io.BytesIO()
     image.save(output, "WEBP", quality=QUALITY)  # anew from pixels: nothing of the file's own bytes goes on
     return output.getvalue()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import mime, rawstore
 from mailbox.models import Preview
-from typing import Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models import Q
@@ -86,7 +86,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     try:
         pictures = draw(_content(row), row.content_type)
     except NoPreview as none:
-        values = {"state": Preview.State.NONE, "reason": str(none)[:200]}
+        values: dict[str, Any] = {"state": Preview.State.NONE, "reason": str(none)[:200]}
     else:
         stored = rawstore.save_batch([pictures.small + pictures.large])[0]
         values = {"state": Preview.State.READY, "raw_digest": stored, "small_length": len(pictures.small)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from mailbox import mime, rawstore
 from mailbox.models import Message
@@ -44,11 +44,8 @@ def of_written(source: OutboxMessage) -> list[Carried]:
 def of_received(source: Message) -> list[Carried]:
     """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
     current, raw = AttachmentPolicy.current(), source.raw_digest
-    rows: Sequence[tuple[int, str, str, int]] = (
-        source.attachment_rows.filter(removed_at=None, is_inline=False)
-        .order_by("position")
-        .values_list("position", "filename", "content_type", "size")[:_SHOWN]
-    )
+    there = source.attachment_rows.filter(removed_at=None, is_inline=False).order_by("position")
+    rows = there.values_list("position", "filename", "content_type", "size")[:_SHOWN]
     files = [
         Carried(
             str(position),

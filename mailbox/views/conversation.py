@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from mailbox import conversations
 from mailbox.conversations import Piece
 from mailbox.models import Message
 from mailbox.signals import conversation_asked
+from typing import Any
 
 from django.db.models import TextField
 from django.db.models.functions import Substr
@@ -31,7 +33,7 @@ def conversation_of(message: Message) -> Conversation:
         "body_text", "body_html", "recipients", "cc", "bcc", "parse_defects", "parser_version"
     )
     beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
-    members = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
+    members: list[Any] = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
     is_cut = len(members) > SHOWN
     members = members[:SHOWN]
     found = [_piece(row) for row in members]
@@ -46,23 +48,23 @@ def conversation_of(message: Message) -> Conversation:
     return Conversation(found, newest, is_cut)
 
 
-def _piece(row: Message) -> Piece:
+def _piece(row: Any) -> Piece:
     return Piece(
         at=row.received_at,
         sender=row.sender or "(no sender)",
         subject=row.subject,
-        text=row.beginning.strip() or row.snippet,  # type: ignore[attr-defined]
+        text=row.beginning.strip() or row.snippet,
         address=reverse("mailbox:message", args=[row.pk]),
         pk=row.pk,
         message_id=row.message_id.strip("<> "),
     )
 
 
-def _written(account_id: int, members: list[Message]) -> list[Piece]:
+def _written(account_id: int, members: Sequence[Message]) -> list[Piece]:
     ids = {row.message_id.strip("<> ") for row in members}
     for row in members:
         ids.update(conversations.references_of(row.references_header, row.in_reply_to))
-    answers = conversation_asked.send(
+    answers: list[tuple[Any, Any]] = conversation_asked.send(
         sender=Message, account_id=account_id, pks=[row.pk for row in members], message_ids=ids
     )
     return [piece for _, pieces in answers for piece in pieces]
