@@ -37,6 +37,12 @@ class Attempts:
         self.counts[str(uid)] = PROVEN
         self._save()
 
+    def forgive(self, uid: int) -> None:
+        """Part of it has come: what goes wrong from now on is the first that does."""
+        if self.counts.get(str(uid)):
+            self.counts[str(uid)] = 0
+            self._save()
+
     def end(self, uid: int) -> None:
         """The batch is settled; call it in the transaction that settles it."""
         if self.counts.pop(str(uid), None) is not None:

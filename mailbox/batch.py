@@ -10,23 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from mailbox import parsers, places, plan, rawstore, store
+from mailbox import parsers, plan, rawstore, store
 from mailbox.ahead import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
-from mailbox.attempts import ALONE_FROM, LAST, LAST_AGAIN, PROVEN, Attempts
+from mailbox.attempts import ALONE_FROM, LAST, PROVEN, Attempts
 from mailbox.errors import Busy, MailError, StorageError
 from mailbox.imap import MessageMeta
+from mailbox.large import PIECES_FROM_BYTES
 from mailbox.logs import event
-from mailbox.models import Folder, Message, MessagePlace, Quarantine, SyncState
+from mailbox.models import Folder, Message, MessagePlace, SyncState
 from mailbox.reading import Reading
 from mailbox.session import Mailbox
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
-from django.db.models import Q, QuerySet
 
 logger = logging.getLogger(__name__)
 AHEAD = 1  # batches being read while one is fetched and one is written
@@ -66,6 +66,7 @@ class FolderRun:
     stretch: plan.Stretch | None
     tally: Tally
     attempts: Attempts
+    has_put_off: bool = False  # large messages: their headers are here, see asked.fetch_asked
     _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
     _alone_left: int = 0  # so many more are fetched one by one: what broke is among them
 
@@ -81,30 +82,35 @@ class FolderRun:
 
         `known`: what the server has said of them already.
         """
-        ahead = Ahead(self._source(settings.MAX_MESSAGE_BYTES), iter(uids), Allowance(len(uids)), dict(known or {}))
+        ahead = Ahead(
+            self.source(_whole_at_once()),
+            iter(uids),
+            Allowance(len(uids)),
+            dict(known or {}),
+        )
         self._fetch_all(walk, ahead, last=last)
 
     def fetch_on(self, walk: plan.Walk, uids: Iterator[int], allowance: Allowance) -> bool:
         """Likewise, as far as is allowed; returns whether none is left on the walk."""
-        ahead = Ahead(self._source(settings.MAX_MESSAGE_BYTES), uids, allowance)
+        ahead = Ahead(self.source(_whole_at_once()), uids, allowance)
         self._fetch_all(walk, ahead, last=True)
         return not ahead.waiting
 
-    def _source(self, limit: int | None) -> Source:
+    def source(self, limit: int | None) -> Source:
         return Source(self.mailbox.imap, self.folder.account_id, connection.vendor, limit)
 
     def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
         """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
         ahead.look()
         if not ahead.waiting and last:
-            self._commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+            self.commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
         read: deque[tuple[int, Fetched]] = deque()
 
         def settle(keep: int) -> None:
             while len(read) > keep:
                 first, fetched = read.popleft()
                 stretch = plan.advanced(self.stretch, walk, fetched.uids, last=last and fetched.is_last)
-                self._commit(self._gathered(fetched), stretch, begun=first)
+                self.commit(self.gathered(fetched), stretch, begun=first)
                 self._noted.remove(first)
 
         with parsers.running(), self._forgiving(), _Thread(self.mailbox) as thread:
@@ -172,36 +178,7 @@ class FolderRun:
         if other is not None:
             list(self.mailbox.imap.fetch_messages(self.mailbox.imap.fetch_meta([other])))
 
-    def fetch_again(self) -> None:
-        """What people asked for: quarantined messages, and too large ones whole. Those that are gone are settled."""
-        asked = self._asked(Quarantine.objects.wanted())
-        whole = self._asked(MessagePlace.objects.present().filter(fetch_requested_at__isnull=False))
-        for uids, limit in ((asked - whole, settings.MAX_MESSAGE_BYTES), (whole, None)):
-            for uid in sorted(uids):  # one by one: they are few, large, or known for trouble
-                if self.attempts.begin(uid) > LAST_AGAIN:
-                    self._commit(Gathered(failures={uid: BREAKS_CONNECTION}), self.stretch, begun=uid)
-                    self._settle(uid, is_there=True)
-                    continue
-                metas = {meta.uid: meta for meta in self.mailbox.imap.fetch_meta([uid])}
-                self.mailbox.renew(metas[uid].size if uid in metas else 0)
-                with parsers.running():
-                    gathered = self._gathered(self._source(limit).bring([uid], metas))
-                self._commit(gathered, self.stretch, begun=uid)
-                self._settle(uid, is_there=uid in metas)
-
-    def _asked(self, rows: QuerySet[Any]) -> set[int]:
-        return set(rows.filter(folder=self.folder, uidvalidity=self.uidvalidity).values_list("uid", flat=True))
-
-    def _settle(self, uid: int, *, is_there: bool) -> None:
-        now = self.mailbox.clock()
-        where = Q(folder=self.folder, uidvalidity=self.uidvalidity, uid=uid)
-        MessagePlace.objects.filter(where).update(fetch_requested_at=None)
-        if not is_there and not self.mailbox.imap.search_uids(uid, uid):
-            Quarantine.objects.wanted().filter(where).update(resolved_at=now, fetch_requested_at=None)
-            with transaction.atomic():
-                places.drop(where, now)
-
-    def _gathered(self, fetched: Fetched) -> Gathered:
+    def gathered(self, fetched: Fetched) -> Gathered:
         """Wait for the parsers, and make the bytes durable."""
         gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
         while not fetched.read.wait(RENEW_SECONDS):
@@ -216,7 +193,7 @@ class FolderRun:
         rawstore.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.mailbox.clock())
         return gathered
 
-    def _commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
+    def commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
         """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
         try:
             try:
@@ -244,6 +221,7 @@ class FolderRun:
                 stored = self._write_singly(gathered, now)
             else:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
+            self._ask_for_large(gathered, now)
             for uid, reason in gathered.failures.items():
                 store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)
             self.move_cursor(stretch)
@@ -251,6 +229,17 @@ class FolderRun:
                 self.attempts.end(begun)
             self._announce([pk for each in stored for pk in each.pks])
         return sum(each.updated for each in stored)
+
+    def _ask_for_large(self, gathered: Gathered, now: datetime) -> None:
+        """They come after all others, in pieces; what is above the limit only when a person asks for it."""
+        limit = settings.MAX_MESSAGE_BYTES
+        put_off = [
+            each.uid for each in gathered.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
+        ]
+        if put_off:
+            self.has_put_off = True
+            place = MessagePlace.objects.filter(folder=self.folder, uidvalidity=self.uidvalidity, uid__in=put_off)
+            place.filter(is_complete=False).update(fetch_requested_at=now)
 
     def _write_singly(self, gathered: Gathered, now: datetime) -> list[store.Stored]:
         stored = []
@@ -282,6 +271,11 @@ class FolderRun:
 
     def _fields(self, **more: object) -> dict[str, object]:
         return {"account": self.mailbox.account.email, "folder": self.folder.name, **more}
+
+
+def _whole_at_once() -> int:
+    """Bytes; a larger message comes as its header first."""
+    return min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
 
 
 class _Thread:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
-from mailbox import batch, follow, plan, renumber
+from mailbox import asked, batch, follow, plan, renumber
 from mailbox.ahead import Allowance
 from mailbox.attempts import Attempts
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
@@ -125,11 +125,13 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, 
         SyncState.objects.filter(pk=state.pk).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
     run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
-    run.fetch_again()
+    more_asked = asked.fetch_asked(run)
     vanished = 0
     if status.changes is not None:
         vanished = follow.apply_changes(run, status.changes, state.uidnext)
     note, more = _walk_all(run, state, planned, status, allowance)
+    if run.has_put_off and not more_asked:
+        more_asked = asked.fetch_asked(run)
     notes = [note] if note else []
     if more or cursor is not None:
         marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
@@ -143,6 +145,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, 
         in_line, mended = follow.follow_expunges(run, status, state, compare=compare, vanished=vanished)
         notes += [mended] if mended else []
         _finalize(mailbox, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
+    more = more or more_asked
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 

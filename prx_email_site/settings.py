@@ -158,7 +158,11 @@ SYNC_MAX_MESSAGES = env.integer("PRX_EMAIL_SYNC_MAX_MESSAGES", 100, minimum=1)
 SYNC_TICK_SECONDS = env.integer("PRX_EMAIL_SYNC_TICK_SECONDS", 50, minimum=1)
 # Whether a process is meant to listen for new mail (manage.py idle): `make run` starts it, the dashboard misses it.
 PUSH_ENABLED = env.boolean("PRX_EMAIL_PUSH", True)
+# What comes by itself, and what comes when a person asks for it: the largest that the large providers take is 150 MB.
 MAX_MESSAGE_BYTES = env.integer("PRX_EMAIL_MAX_MESSAGE_BYTES", 100 * 1024 * 1024, minimum=1024)
+FETCH_NOW_MAX_BYTES = max(
+    env.integer("PRX_EMAIL_FETCH_NOW_MAX_BYTES", 150 * 1024 * 1024, minimum=1024), MAX_MESSAGE_BYTES
+)
 EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)

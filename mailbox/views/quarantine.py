@@ -16,9 +16,11 @@ from mailbox.views.asking import (
 )
 from mailbox.views.message_find import find_message
 
+from django.conf import settings
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
@@ -57,7 +59,14 @@ def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
     """Fetch the whole of a message of which only the headers are here, as it was over the size limit."""
     row = find_message(request, pk, Role.OPERATOR)
     places = MessagePlace.objects.present().filter(message=row, is_complete=False)
-    if places.update(fetch_requested_at=timezone.now()):
+    if row.size > settings.FETCH_NOW_MAX_BYTES:
+        most = filesizeformat(settings.FETCH_NOW_MAX_BYTES)
+        notices.warning(
+            request,
+            f"This message has {filesizeformat(row.size)}, and no more than {most} is fetched. Get it with another "
+            "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised.",
+        )
+    elif places.update(fetch_requested_at=timezone.now()):
         record(request, "fetch_now", f"message:{row.pk}", row.account)
         tasks.queue_sync(row.account_id, signed_in_user(request).pk)
         notices.success(request, "The whole message is fetched with the sync that starts now. Reload in a moment.")
