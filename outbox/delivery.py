@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 
 from django.conf import settings
-from django.db.models import Exists, Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from outbox import claims
@@ -44,17 +45,24 @@ def _free_accounts(now: datetime) -> AccountQuerySet:
 
 
 def accounts_with_due_rows(now: datetime) -> list[int]:
-    """Accounts for which a worker would find something to do at this instant."""
-    due = OutboxMessage.objects.due(now).filter(account__in=_free_accounts(now))
-    return list(due.order_by("account_id").values_list("account_id", flat=True).distinct())
+    """Accounts for which a worker would find something to do at this instant: one probe of the index each."""
+    due = OutboxMessage.objects.due(now).filter(account=OuterRef("pk"))
+    in_pace = Q(messages_per_minute=None) | Q(send_pace=None) | Q(send_pace__next_at__lte=now)
+    return list(_free_accounts(now).filter(in_pace, Exists(due)).order_by("pk").values_list("pk", flat=True))
 
 
 def deliver_account(
-    account_id: int, budget: float = BUDGET_SECONDS, *, times: Times | None = None, clock: Clock = timezone.now
+    account_id: int,
+    budget: float = BUDGET_SECONDS,
+    *,
+    times: Times | None = None,
+    clock: Clock = timezone.now,
+    seen: Callable[[Sender], object] = lambda sender: None,
 ) -> Report:
     """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
 
-    Returns at once when another sender has the account: it finds what we would have found.
+    Returns at once when another sender has the account: it finds what we would have found. `seen` is given each sender
+    at its start.
     """
     times, report, until = times or Times.from_settings(), Report(), time.monotonic() + budget
     while _has_work(account_id, clock()):
@@ -65,7 +73,7 @@ def deliver_account(
         if lease is None:
             break
         # Looking again after the lease is given back: a row that came while we held it found the account taken.
-        if _drain(account_id, lease, until, report, times, clock):
+        if _drain(account_id, lease, until, report, times, clock, seen):
             break
     return report
 
@@ -74,18 +82,30 @@ def _has_work(account_id: int, now: datetime) -> bool:
     return may_send(account_id, now) and OutboxMessage.objects.due(now).filter(account_id=account_id).exists()
 
 
-def _drain(account_id: int, lease: SendLease, until: float, report: Report, times: Times, clock: Clock) -> bool:
+def _drain(
+    account_id: int,
+    lease: SendLease,
+    until: float,
+    report: Report,
+    times: Times,
+    clock: Clock,
+    seen: Callable[[Sender], object],
+) -> bool:
     """True when the rest of the queue is to be left alone for now."""
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None:  # deleted just now, and its lease and rows with it
         return True
     sender, allowed = Sender(account, lease, times=times, clock=clock), Allowed(account_id, clock)
+    seen(sender)
 
     def go_on() -> bool:
         return time.monotonic() < until and not sender.is_parked and lease.keep() and allowed()
 
     try:
         while go_on():
+            sender.pace.wait(clock, go_on)
+            if not (sender.pace.is_open(clock()) and go_on()):
+                break
             claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
             if claim is None:
                 break
@@ -95,7 +115,7 @@ def _drain(account_id: int, lease: SendLease, until: float, report: Report, time
         report.sent += sender.sent
         sender.close()
         lease.release()
-    return sender.is_parked
+    return sender.is_parked or not sender.pace.is_open(clock())
 
 
 class Allowed:
@@ -132,9 +152,11 @@ def deliver_one(
 
 
 def _attempt_one(outbox_id: int, account_id: int, lease: SendLease, times: Times, clock: Clock) -> bool:
-    """True when the claim was ours and the attempt has ended."""
+    """True when the claim was ours and the attempt has ended. The account's rate limit holds here too."""
     sender = Sender(Account.objects.with_transports().get(pk=account_id), lease, times=times, clock=clock)
     try:
+        if not sender.pace.is_open(clock()):
+            return False
         claim = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
         if claim is not None:
             sender.deliver(claim)

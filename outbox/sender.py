@@ -23,6 +23,7 @@ from outbox import claims, endings, joint_commit, recovery
 from outbox.claims import Claim, Ending
 from outbox.endings import Work
 from outbox.models import OutboxMessage
+from outbox.pace import Pace
 from outbox.retry import Fault, Kind, Phase, Verdict
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
@@ -44,8 +45,7 @@ class Owed:
 
 
 class Sender:
-    """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue;
-    `is_stalled` that the server has kept us waiting for a while."""
+    """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
 
     def __init__(self, account: Account, lease: SendLease, *, times: Times, clock: Clock) -> None:
         self._account, self._lease, self._times, self._clock = account, lease, times, clock
@@ -54,8 +54,15 @@ class Sender:
         self._owed: list[Owed] = []
         self._following: Claim | None = None
         self._prepared: Work | None = None  # of _following
-        self.is_parked = self.is_stalled = False
+        self._watch: AttemptWatch | None = None
+        self.pace = Pace(account)
+        self.is_parked = False
         self.attempted = self.sent = 0
+
+    @property
+    def is_stalled(self) -> bool:
+        """The server has kept us waiting for a while, or the account's rate limit does."""
+        return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
     def close(self) -> None:
         if self._session is not None:
@@ -69,11 +76,10 @@ class Sender:
         """
         self._go_on, following = go_on, claim
         try:
-            while True:
+            while following is not None and not self.is_parked:
                 self._attempt(following)
-                if self._following is None or self.is_parked:
-                    break
-                following, self._following = self._following, None
+                if not self.is_parked:
+                    following, self._following = self._following, None
         finally:
             try:
                 self.settle()
@@ -81,8 +87,12 @@ class Sender:
                 self._give_back_following()
 
     def _attempt(self, claim: Claim) -> None:
-        watch = AttemptWatch(
-            claim, self._lease, lease_seconds=self._times.claim_lease, clock=self._clock, stalled=self._stalled
+        self._watch = watch = AttemptWatch(
+            claim,
+            self._lease,
+            lease_seconds=self._times.claim_lease,
+            clock=self._clock,
+            stalled=self._give_back_following,
         )
         self.attempted += 1
         try:
@@ -94,10 +104,10 @@ class Sender:
             finally:
                 self._after_trouble(claim, watch, trouble)
             return
-        self.is_stalled = False
+        self._watch = None
         self.sent += ending.settlement.status == OutboxMessage.Status.SENT
-        is_flowing = self._following is not None and self._session is not None and self._session.is_open
-        if not is_flowing or self.is_parked:
+        has_session = self._session is not None and self._session.is_open
+        if self._following is None or not has_session or self.is_parked:
             self.settle(claims_next=True)
 
     # --- Trying -------------------------------------------------------------------------------------------------
@@ -122,8 +132,7 @@ class Sender:
             except SmtpFailure as failure:
                 is_lost = not session.is_open and not watch.data_committed
                 if is_lost and is_used:
-                    # Servers end a session after so many mails or minutes: no fault of this mail, and a fresh
-                    # session tells whether it is the server's state.
+                    # Servers end a session after so many mails or minutes: a fresh one tells the server's state.
                     continue
                 parks = is_lost and failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL)
                 return self._failed(work, watch, failure.fault, parks=parks, refused=failure)
@@ -182,16 +191,19 @@ class Sender:
         owed, claims_next = [*self._owed], self._may_claim()
 
         def step() -> tuple[list[bool], bool, Claim | None]:
-            written = self._finalize(owed)
+            written, now = self._finalize(owed), self._clock()
             is_ours = claims.commit_data(
                 work.claim,
                 delivery.refused,
                 watch.transcript,
                 lease_seconds=self._times.data_lease,
-                now=self._clock(),
+                now=now,
                 no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
             )
-            return written, is_ours, self._claim_next(work.claim.account_id) if claims_next else None
+            if is_ours:
+                self.pace.count(now)
+            takes_next = claims_next and self.pace.is_open(now)
+            return written, is_ours, self._claim_next(work.claim.account_id) if takes_next else None
 
         written, is_ours, following = joint_commit.run(step)
         watch.data_committed = is_ours
@@ -203,11 +215,6 @@ class Sender:
         if self._following is not None and self._prepared is None:
             with contextlib.suppress(*DATABASE_ERRORS):
                 self._prepared = endings.prepare(self._following)
-
-    def _stalled(self) -> None:
-        """The server keeps us waiting: the next row is not kept waiting with this one."""
-        self.is_stalled = True
-        self._give_back_following()
 
     # --- Writing down -------------------------------------------------------------------------------------------
     def _claim_next(self, account_id: int) -> Claim | None:
@@ -233,7 +240,8 @@ class Sender:
         self._written(owed, *recovery.persistently(write, self._waits()))
 
     def _may_claim(self) -> bool:
-        return self._following is None and not self.is_parked and self._go_on()
+        is_open = self.pace.is_open(self._clock())
+        return self._following is None and not self.is_parked and is_open and self._go_on()
 
     def _finalize(self, owed: list[Owed]) -> list[bool]:
         return [claims.finalize(each.claim, each.ending, now=self._clock()) for each in owed]
@@ -255,7 +263,7 @@ class Sender:
         return wait
 
     def _give_back_following(self) -> None:
-        """A row that was claimed ahead and not begun goes back as if it had not been; its lease ends by itself."""
+        """A row that was claimed ahead and not begun goes back as if it had not been."""
         following, self._following, self._prepared = self._following, None, None
         if following is not None:
             with contextlib.suppress(*DATABASE_ERRORS):
@@ -269,7 +277,7 @@ class Sender:
             self._session.drop()
             self._session = None
         if isinstance(trouble, ClaimLost):
-            self._abandon(claim, "The claim ran out before anything was sent; another worker has the row.")
+            self._release(claim, "The claim ran out before anything was sent; another worker has the row.")
             return
         self.is_parked = True
         is_expected = isinstance(trouble, DATABASE_ERRORS)
@@ -277,22 +285,22 @@ class Sender:
         if isinstance(trouble, Exception) and not is_expected:
             words = f"Unexpected {type(trouble).__name__}: see the workers' log."
         elif not watch.data_committed:
-            self._abandon(claim, words)
+            self._release(claim, words)
             words = ""
         if words:
             ending = endings.of_trouble(claim, watch, words, self._clock())
-            self._try_twice("not_finalized", claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            self._try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
         if not is_expected:
             raise trouble
 
-    def _abandon(self, claim: Claim, words: str) -> None:
-        self._try_twice("claim_not_released", claim, lambda: claims.release(claim, words, now=self._clock()))
+    def _release(self, claim: Claim, words: str) -> None:
+        self._try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
 
-    def _try_twice(self, event: str, claim: Claim, write: Callable[[], object]) -> None:
+    def _try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
         try:
             recovery.persistently(write, self._waits(2))
         except DATABASE_ERRORS as error:  # the lease ends by itself, and the sweep comes to the same
-            logs.event(logger, event, logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
+            logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
 
 
 class _Turn(Beside):

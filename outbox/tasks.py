@@ -15,17 +15,26 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from outbox import connection_test, delivery, installation, recovery, tasks_sent
-from outbox.models import OutboxMessage
+from outbox import connection_test, courier, delivery, installation, recovery, tasks_sent
+from outbox.models import DeliveryCall, OutboxMessage
+
+CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
+
+
+_courier = courier.Courier(after=tasks_sent.queue_after_delivery)
+
+
+def deliver() -> dict[str, int]:
+    """Deliver what is due of all accounts, within a budget; queue the rest."""
+    report = _courier.run(delivery.BUDGET_SECONDS)
+    if report.more_due:
+        _call_courier()
+    return {"attempted": report.attempted, "sent": report.sent}
 
 
 def deliver_account(account_id: int) -> dict[str, int]:
-    """Deliver what is due of one account, within a budget; queue the rest."""
-    report = delivery.deliver_account(account_id, delivery.BUDGET_SECONDS)
-    if report.more_due:
-        queue_delivery(account_id)
-    tasks_sent.queue_after_delivery(account_id)
-    return {"attempted": report.attempted, "sent": report.sent}
+    """One account has due rows: whoever delivers finds them beside the others'."""
+    return deliver()
 
 
 def sweep() -> dict[str, int]:
@@ -35,8 +44,8 @@ def sweep() -> dict[str, int]:
     given_back, uncertain = recovery.recover(now)
     recovery.lift_outdated_sign_in_holds(now)
     account_ids = delivery.accounts_with_due_rows(now)
-    for account_id in account_ids:
-        queue_delivery(account_id)
+    if account_ids:
+        _call_courier(forget_after=0)
     return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}
 
 
@@ -49,7 +58,7 @@ def run_connection_test(test_id: int) -> None:
 
 def queue_delivery(account_id: int) -> None:
     """Have a worker deliver what is due of the account, once the present transaction has committed."""
-    _queue("deliver_account", account_id)
+    transaction.on_commit(_call_courier)
 
 
 def queue_connection_test(test_id: int) -> None:
@@ -67,6 +76,11 @@ def queue_sign_in_recovered(account_id: int) -> None:
         )
         recovery.lift_sign_in_holds(account_id, timezone.now())
         queue_delivery(account_id)
+
+
+def _call_courier(forget_after: float = CALL_SECONDS) -> None:
+    if DeliveryCall.make(timezone.now(), forget_after=forget_after):
+        _queue("deliver")
 
 
 def _queue(name: str, *ids: int) -> None:

@@ -87,6 +87,11 @@ class AttemptWatch(Watch):
         self.data_committed = False
         self.transcript: list[dict[str, str]] = []
 
+    @property
+    def is_stalled(self) -> bool:
+        """The server has not moved us on for a while, at whatever step."""
+        return time.monotonic() - self._moved_at >= STALL_SECONDS
+
     def reached(self, phase: Phase) -> None:
         """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time."""
         self.phase, self._moved_at = phase, time.monotonic()
@@ -102,7 +107,7 @@ class AttemptWatch(Watch):
     def waiting(self) -> None:
         """After "data" the row's lease covers the wait for the answer; before it, it is renewed as we wait."""
         self._lease.keep()
-        if time.monotonic() - self._moved_at >= STALL_SECONDS:
+        if self.is_stalled:
             self._stalled()
         if not self.data_committed and self._is_stale(self._seconds / 3):
             self._extend()
