@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from mailbox.access import accounts_for, has_role_everywhere
-from mailbox.models import Account, Folder, Message, MessagePlace, MessageSearch
+from mailbox.labels import in_or_carrying, label_of
+from mailbox.models import Account, Folder, Message, MessageSearch
 from mailbox.models.messages import MessageQuerySet
 from mailbox.search_index import first_key, place_of, sort_key
 from mailbox.search_match import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
@@ -131,15 +132,17 @@ def _folder_conditions(accounts: Iterable[Account], names: Sequence[Name]) -> tu
     """One condition a name, and whether they leave FEW messages; None when a name is wanted that no folder has."""
     if not names:
         return [], False
-    folders = list(Folder.objects.filter(account__in=accounts).values_list("pk", "name", "delimiter", "special_use"))
+    columns = ("pk", "is_label", "name", "delimiter", "special_use")
+    folders = list(Folder.objects.filter(account__in=accounts).values_list(*columns))
     conditions: list[Q] = []
     is_few = False
     for name in names:
         wanted = name.text.casefold()
-        found = [pk for pk, *called in folders if wanted in _folder_names(*called)]
-        if not found and not name.is_negated:
+        called = [row for row in folders if wanted in _folder_names(*row[2:])]
+        if not called and not name.is_negated:
             return None
-        places = MessagePlace.objects.present().filter(folder__in=found)
+        carried = {label_of(row[2], row[4]) for row in called if row[1]}
+        places = in_or_carrying([row[0] for row in called], sorted(carried), accounts)
         lies_there = Q(Exists(places.filter(message=OuterRef("pk"))))
         if name.is_negated:
             conditions.append(~lies_there)

@@ -42,6 +42,15 @@ class FolderRow:
     depth: int
     use: str
 
+    @property
+    def is_offered(self) -> bool:
+        return may_be_chosen(self.folder)
+
+
+def may_be_chosen(folder: Folder) -> bool:
+    """A label of Gmail's is not: All Mail holds its messages. One that was chosen before may be let go."""
+    return folder.selectable and (not folder.is_label or folder.sync_enabled)
+
 
 def tree(folders: list[Folder]) -> list[FolderRow]:
     """Inbox first, then by name, each below its parent. A parent that is not listed leaves the whole name standing."""
@@ -91,7 +100,7 @@ def folders(request: HttpRequest, pk: int) -> HttpResponse:
 def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpResponse:
     """Set what the form shows. A folder that was listed meanwhile was not on it and stays as it is."""
     wanted, shown = set(request.POST.getlist("folder")), set(request.POST.getlist("shown"))
-    offered = [row for row in rows if row.selectable and str(row.pk) in shown]
+    offered = [row for row in rows if may_be_chosen(row) and str(row.pk) in shown]
     on = [row for row in offered if str(row.pk) in wanted and not row.sync_enabled]
     off = [row for row in offered if str(row.pk) not in wanted and row.sync_enabled]
     with transaction.atomic():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox import mime, rawstore
+from mailbox import labels, mime, rawstore
 from mailbox.access import Role, accounts_for
 from mailbox.models import Message
 from mailbox.views import defects, previews
@@ -43,6 +43,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "view": shown,
         "tabs": [Tab(label, f"?view={name}", name == shown) for name, label in VIEWS.items()],
         "places": places,
+        "labels": labels.shown(places),
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
         "attachments": attachments[:ATTACHMENTS_SHOWN],
         "attachment_count": len(attachments),

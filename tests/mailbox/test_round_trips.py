@@ -1,0 +1,177 @@
+"""What one look at a large folder costs: round trips after sign-in, and rows touched in the database."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from mailbox import imap_wire, sync
+from mailbox.models import Account, Folder, Message, MessagePlace, SyncState
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from tests.mailbox.test_sync import fill, mail, on_server, state_of, stored
+from tests.servers.certificates import Certificates
+from tests.servers.dovecot import Dovecot
+from tests.servers.imap_script import Mail, ScriptedImap, Talk
+
+pytestmark = pytest.mark.django_db
+MANY = 20_000
+
+
+class Wire:
+    """Notes what is sent and when the socket is read: a send after a read begins another round trip."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.events: list[bytes] = []
+        send, readinto = imap_wire._Beneath.send, imap_wire.Wire.readinto
+
+        def sending(beneath: Any, data: bytes) -> None:
+            self.events.append(bytes(data))
+            send(beneath, data)
+
+        def reading(wire: Any, buffer: Any) -> int:
+            if self.events and self.events[-1]:
+                self.events.append(b"")
+            return readinto(wire, buffer)
+
+        monkeypatch.setattr(imap_wire._Beneath, "send", sending)
+        monkeypatch.setattr(imap_wire.Wire, "readinto", reading)
+
+    def round_trips(self) -> list[list[str]]:
+        """The commands of each, after sign-in."""
+        trips: list[list[str]] = [[]]
+        for event in self.events:
+            if event:
+                trips[-1].append(" ".join(event.decode().split()[1:3]))
+            elif trips[-1]:
+                trips.append([])
+        signed_in = next(place for place, trip in enumerate(trips) if trip and trip[0].startswith("LOGIN"))
+        return [trip for trip in trips[signed_in + 1 :] if trip]
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    return Wire(monkeypatch)
+
+
+def test_with_nothing_new_examine_tells_it_all(
+    make_account: Callable[..., Account], dovecot: Dovecot, wire: Wire
+) -> None:
+    account = make_account()
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    wire.events.clear()
+    assert sync.sync(account.pk).ok
+    assert wire.round_trips() == [["ENABLE QRESYNC", 'EXAMINE "INBOX"'], ["LOGOUT"]]
+
+
+def test_a_new_mail_takes_three_round_trips_and_what_else_changed_takes_none(
+    make_account: Callable[..., Account], dovecot: Dovecot, wire: Wire
+) -> None:
+    account = make_account()
+    fill(dovecot, account, 6)
+    sync.sync(account.pk)
+    fill(dovecot, account, 1, first=7)
+    dovecot.store(account.email, "INBOX", "2,7", "\\Seen")
+    dovecot.expunge(account.email, "INBOX", "3")
+    wire.events.clear()
+    outcome = sync.sync(account.pk)
+    assert (outcome.fetched, outcome.updated) == (1, 2)
+    trips = wire.round_trips()
+    assert len(trips) == 4 and trips[-1] == ["LOGOUT"], trips  # LOGOUT is not waited for
+    assert stored(account) == on_server(dovecot, account)
+    assert set(MessagePlace.objects.filter(seen=True).values_list("uid", flat=True)) == {2, 7}
+
+
+@pytest.fixture
+def server(certificates: Certificates) -> Iterator[ScriptedImap]:
+    server = ScriptedImap(certificates).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def large(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
+    """An account with MANY mails in INBOX, in step with its server but for one that has just come."""
+    account = make_account(
+        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
+        smtp_host="localhost", smtp_port=1,
+    )  # fmt: skip
+    hold_many(account, MANY)
+    server.capabilities, server.highestmodseq = "IMAP4rev1 CONDSTORE", 6
+    server.mails = {MANY + 1: Mail(mail(1), modseq=6)}
+
+    def examine(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"* {MANY + 1} EXISTS", "* OK [UIDVALIDITY 1] x", f"* OK [UIDNEXT {MANY + 2}] x")
+        talk.say("* OK [HIGHESTMODSEQ 6] x", f"{tag} OK done")
+        return True
+
+    def log_in(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"{tag} OK [CAPABILITY {server.capabilities}] signed in")  # as Gmail and Dovecot do: one trip less
+        return True
+
+    server.faults["EXAMINE"], server.faults["LOGIN"] = examine, log_in
+    return account
+
+
+def hold_many(account: Account, count: int) -> None:
+    folder = Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
+    message = Message.objects.create(
+        account=account, message_id="<x>", received_at=datetime(2024, 1, 1, tzinfo=UTC), raw_digest="0" * 64
+    )
+    start = datetime(2020, 1, 1, tzinfo=UTC)
+    common = {"message": message, "folder": folder, "uidvalidity": 1, "size": 1, "raw_digest": "0" * 64}
+    rows = [
+        MessagePlace(uid=uid, received_at=start + timedelta(minutes=uid), header_digest="0" * 64, **common)
+        for uid in range(1, count + 1)
+    ]
+    MessagePlace.objects.bulk_create(rows, batch_size=500)
+    now = timezone.now()
+    SyncState.objects.create(
+        account=account, folder=folder, uidvalidity=1, cursor=count, backfill_cursor=1, uidnext=count + 1, exists=count,
+        highestmodseq=5, compared_at=now, followed_at=now, former_places=False, last_success_at=now,
+    )  # fmt: skip
+
+
+def test_one_new_mail_in_a_large_folder_takes_few_round_trips_and_touches_few_rows(
+    large: Account, server: ScriptedImap, wire: Wire
+) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        outcome = sync.sync(large.pk)
+    assert (outcome.ok, outcome.fetched) == (True, 1)
+    assert len(wire.round_trips()) - 1 <= 4, wire.round_trips()  # LOGOUT is not waited for
+    assert len(queries) <= 60
+    assert walks_over_places([query["sql"] for query in queries]) == []
+    state = state_of(large)
+    assert (state.cursor, state.exists, state.highestmodseq) == (MANY + 1, MANY + 1, 6)
+
+
+def walks_over_places(statements: list[str]) -> list[str]:
+    """The statements for which the database would read all places, by its own plan."""
+    found = []
+    for sql in dict.fromkeys(statements):
+        if "message_places" not in sql or not sql.startswith(("SELECT", "UPDATE")):
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
+            plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
+        if ("SCAN message_places" in plan or "Seq Scan on message_places" in plan) and "place_wanted" not in plan:
+            found.append(f"{sql}\n{plan}")
+    return found
+
+
+def test_the_header_digest_is_of_what_the_server_gives_as_the_header(
+    make_account: Callable[..., Account], dovecot: Dovecot
+) -> None:
+    account = make_account()
+    fill(dovecot, account, 2)
+    sync.sync(account.pk)
+    with dovecot.login(account.email) as imap:
+        imap.select("INBOX", readonly=True)
+        for place in MessagePlace.objects.all():
+            _, answer = imap.uid("FETCH", str(place.uid), "(BODY.PEEK[HEADER]<0.65536>)")
+            header = answer[0][1]  # type: ignore[index]
+            assert hashlib.sha256(header).hexdigest() == place.header_digest  # type: ignore[arg-type]
