@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from mailbox.endpoints import secret_problem
 from mailbox.models import Account, Folder, Transport
+from mailbox.models.accounts import SentCopyChoice
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
@@ -32,6 +33,7 @@ def create_account(
     sync_enabled: bool = True,
     send_enabled: bool = True,
     push_enabled: bool = True,
+    sent_copy: str = SentCopyChoice.AUTOMATIC,
 ) -> Account:
     """Save a new account with INBOX chosen to be synced.
 
@@ -44,6 +46,7 @@ def create_account(
         sync_enabled=sync_enabled,
         send_enabled=send_enabled,
         push_enabled=push_enabled,
+        sent_copy=sent_copy,
         imap=_transport(Transport.Kind.IMAP, imap),
         smtp=_transport(Transport.Kind.SMTP, smtp),
     )

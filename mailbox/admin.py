@@ -34,6 +34,7 @@ class AccountAdmin(ModelAdmin):
         "sync_enabled",
         "send_enabled",
         "push_enabled",
+        "sent_copy",
         "imap",
         "smtp",
         "state",

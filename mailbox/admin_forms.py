@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mailbox.forms import SecretField, put_secret
 from mailbox.models import Transport
+from mailbox.stored_secrets import HOST_CHANGED, is_other_host
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -16,7 +17,7 @@ else:
 
 
 class TransportForm(ModelForm):
-    new_password = SecretField(help_text="Leave both empty to keep the stored secret.")
+    new_password = SecretField(help_text="Leave both empty to keep the stored secret, unless the host changes.")
     new_oauth_token = SecretField(label="New OAuth token")
 
     class Meta:
@@ -25,6 +26,9 @@ class TransportForm(ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        is_typed = bool(cleaned.get("new_password") or cleaned.get("new_oauth_token"))
+        if not is_typed and is_other_host(str(self.initial.get("host", "")), cleaned.get("host") or ""):
+            self.add_error("new_password", HOST_CHANGED)
         try:
             put_secret(self.instance, cleaned.get("new_password") or "", cleaned.get("new_oauth_token") or "")
         except ValidationError as error:

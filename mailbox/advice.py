@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 # The first that matches speaks; the words are those of our own errors, of OpenSSL, of the resolver and of servers.
 _RULES: tuple[tuple[str, str], ...] = (
@@ -55,6 +56,8 @@ _RULES: tuple[tuple[str, str], ...] = (
         "Check host and port, and whether this machine may connect to the outside.",
     ),
 )
+_KEY, _WAIT, _SIGN_IN = (_RULES[index][1] for index in (0, 7, 8))
+_OF_SERVERS = {_WAIT, _SIGN_IN}
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in _RULES)
 _OTHERWISE = "Read the server's words; its provider's help page usually explains them. Then test again."
 
@@ -66,6 +69,28 @@ _SETTINGS = re.compile(r"certificate|mismatch|was not found|does not speak TLS|w
 def is_about_settings(said: str) -> bool:
     """Whether the account's settings must be changed, rather than waited."""
     return bool(_SETTINGS.search(said))
+
+
+class Code(StrEnum):
+    """What kind of failure a connection test met. A server may write what it likes; this is what happened."""
+
+    KEY = "key"  # the stored secret cannot be decrypted
+    SIGN_IN = "sign_in"  # the server refused the credentials
+    THROTTLED = "throttled"  # it asks to wait
+    NETWORK = "network"  # it was not reached, spoke no proper TLS, or fell silent
+    PROVIDER = "provider"  # it refused for another reason
+    UNEXPECTED = "unexpected"  # a fault of ours
+
+
+def about(code: str, said: str) -> str:
+    """What to do about a failure of this kind. Only where no server has spoken do the words tell more than the kind."""
+    if code == Code.NETWORK:
+        found = (sentence for pattern, sentence in _COMPILED if sentence not in _OF_SERVERS and pattern.search(said))
+        return next(found, _OTHERWISE)
+    if code == Code.UNEXPECTED:
+        return "This is a fault of the site itself: look into the workers' log, and test again."
+    known = {Code.KEY.value: _KEY, Code.SIGN_IN.value: _SIGN_IN, Code.THROTTLED.value: _WAIT}
+    return known.get(code, _OTHERWISE) if code else what_to_do(said)
 
 
 def what_to_do(said: str) -> str:

@@ -6,7 +6,9 @@ import copy
 from mailbox.accounts import TransportFields, create_account
 from mailbox.endpoints import Preset, default_smtp_security, secret_problem
 from mailbox.models import Account, SyncState, Transport
+from mailbox.models.accounts import SentCopyChoice
 from mailbox.signals import credentials_changed
+from mailbox.stored_secrets import why_to_type_again
 from typing import Any
 
 from django import forms
@@ -18,7 +20,7 @@ EXACTLY_ONE = "Give exactly one of password and OAuth token."
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
 _SECRETS = ["encrypted_password", "encrypted_oauth_token"]
-_ACCOUNT = ["email", "display_name", "ca_certificate", "sync_enabled", "send_enabled", "push_enabled"]
+_ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
 _FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
@@ -158,6 +160,14 @@ class AccountForm(forms.Form):
         "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case.",
     )
 
+    sent_copy = forms.ChoiceField(
+        label="Copy in Sent",
+        required=False,
+        choices=SentCopyChoice.choices,
+        initial=SentCopyChoice.AUTOMATIC,
+        help_text="Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do.",
+    )
+
     def __init__(self, *args: Any, account: Account | None = None, preset: Preset | None = None, **kwargs: Any) -> None:
         self.stored = account
         if account is None:
@@ -172,7 +182,9 @@ class AccountForm(forms.Form):
         if account:
             for kind, transport in (("imap", self.imap), ("smtp", self.smtp)):
                 stored = "OAuth token" if transport.auth_method == "oauth" else "password"
-                self.fields[f"{kind}_password"].help_text = f"Leave both empty to keep the stored {stored}."
+                self.fields[
+                    f"{kind}_password"
+                ].help_text = f"Leave both empty to keep the stored {stored}; for another host it is asked for again."
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -198,6 +210,7 @@ class AccountForm(forms.Form):
             setattr(self.account, name, cleaned.get(name) or "")
         for name in ("sync_enabled", "send_enabled", "push_enabled"):
             setattr(self.account, name, bool(cleaned.get(name)))
+        self.account.sent_copy = cleaned.get("sent_copy") or SentCopyChoice.AUTOMATIC
         self._check(self.account, "")
 
     def _fill_transport(self, kind: str, transport: Transport, cleaned: dict[str, Any]) -> None:
@@ -208,6 +221,7 @@ class AccountForm(forms.Form):
         same = bool(kind == "smtp" and cleaned.get("smtp_same"))
         if not same and not transport.user and f"{kind}_user" not in self.errors:
             self.add_error(f"{kind}_user", "Give the user name.")
+        self._refuse_stored_elsewhere(kind, "imap" if same else kind, cleaned)
         if same:
             transport.user = self.imap.user
             transport.encrypted_password = self.imap.encrypted_password
@@ -219,6 +233,15 @@ class AccountForm(forms.Form):
                 self.add_error(f"{kind}_password", error)
                 return
         self._check(transport, f"{kind}_", silent=("user", NON_FIELD_ERRORS) if same else ())
+
+    def _refuse_stored_elsewhere(self, kind: str, source: str, cleaned: dict[str, Any]) -> None:
+        """Nothing was typed, so the stored secret of `source` would be kept: not where it was never meant to go."""
+        if self.stored is None or cleaned.get(f"{source}_password") or cleaned.get(f"{source}_oauth_token"):
+            return
+        before, host = getattr(self.stored, kind), str(cleaned.get(f"{kind}_host") or "")
+        reason = why_to_type_again(before, host, getattr(self.stored, source)) if host else ""
+        if reason and reason not in self.errors.get(f"{source}_password", []):
+            self.add_error(f"{source}_password", reason)
 
     def _check(self, row: Account | Transport, prefix: str, silent: tuple[str, ...] = ()) -> None:
         """The row's own validation, constraints included; what the form refused already is not said twice."""

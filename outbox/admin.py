@@ -17,11 +17,15 @@ from outbox.forms import PolicyForm
 from outbox.models import (
     AttachmentPolicy,
     DeliveryAttempt,
+    DeliveryReport,
     Installation,
     OutboxAttachment,
     OutboxMessage,
     OutboxRecipient,
+    ReportCursor,
     SendingSwitch,
+    SentCopy,
+    SentLookup,
 )
 from outbox.views.actions import BULK, act_on, honest
 
@@ -134,6 +138,26 @@ class PolicyAdmin(ModelAdmin):
         audit(request, "edit_policy", None, "attachment_policy", ", ".join(form.changed_data))
 
 
+class ReportAdmin(ReadOnlyAdmin):
+    list_display = ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at")
+    list_filter = ("action", "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter))
+    search_fields = ("address", "words", "outbox__subject")
+    list_select_related = ("outbox",)
+
+
+class LookupAdmin(ReadOnlyAdmin):
+    list_display = ("attempt", "uncertain_at", "last_look_at", "next_look_at", "found_in")
+    list_select_related = ("attempt",)
+    exclude = ("claim_token",)
+
+
+class CopyAdmin(ReadOnlyAdmin):
+    list_display = ("outbox", "state", "tries", "next_try_at", "folder", "error")
+    list_filter = ("state",)
+    list_select_related = ("outbox",)
+    exclude = ("claim_token",)
+
+
 class SwitchAdmin(ReadOnlyAdmin):
     """Paused and resumed on the outbox page, where the consequence is told."""
 
@@ -147,3 +171,7 @@ admin.site.register(DeliveryAttempt, AttemptAdmin)
 admin.site.register(AttachmentPolicy, PolicyAdmin)
 admin.site.register(SendingSwitch, SwitchAdmin)
 admin.site.register(Installation, ReadOnlyAdmin)
+admin.site.register(DeliveryReport, ReportAdmin)
+admin.site.register(ReportCursor, ReadOnlyAdmin)
+admin.site.register(SentLookup, LookupAdmin)
+admin.site.register(SentCopy, CopyAdmin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from mailbox.advice import Code
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import MailError, SignInRefused, without_secrets
 from mailbox.imap import ImapSession
@@ -13,10 +14,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from outbox import recovery, retry
-from outbox.retry import Verdict
-from outbox.times import Times
+from outbox.retry import Fault, Kind, Verdict
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
+from outbox.times import Times
 
 logger = logging.getLogger(__name__)
 
@@ -28,38 +29,50 @@ def run(test_id: int) -> int | None:
         return None
     test = ConnectionTest.objects.select_related("account__imap", "account__smtp").get(pk=test_id)
     account = test.account
-    test.imap_ok, test.imap_reply = _tried(account.imap, lambda: _imap_words(account))
-    test.save(update_fields=["imap_ok", "imap_reply"])  # the page shows this side while the other is tried
-    test.smtp_ok, test.smtp_reply = _tried(account.smtp, lambda: _smtp_words(account))
+    test.imap_ok, test.imap_reply, test.imap_code = _tried(account.imap, lambda: _imap_words(account))
+    # The page shows this side while the other is tried.
+    test.save(update_fields=["imap_ok", "imap_reply", "imap_code"])
+    test.smtp_ok, test.smtp_reply, test.smtp_code = _tried(account.smtp, lambda: _smtp_words(account))
     test.finished_at = timezone.now()
-    test.save(update_fields=["smtp_ok", "smtp_reply", "finished_at"])
+    test.save(update_fields=["smtp_ok", "smtp_reply", "smtp_code", "finished_at"])
     if test.smtp_ok:
         recovery.lift_sign_in_holds(account.pk, timezone.now())
     return account.pk if test.smtp_ok else None
 
 
-def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str]:
-    """(ok, words) of one side; what the server said of the credentials is remembered on the transport."""
+def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str, str]:
+    """(ok, words, kind of failure or ""); what the server said of the credentials is remembered on the transport."""
     try:
         words = sign_in()
     except DecryptionFailed as error:
         transport.mark_needs_sign_in(str(error), timezone.now())
-        return False, str(error)
+        return False, str(error), Code.KEY
     except SignInRefused as error:
         transport.mark_needs_sign_in(error.reply or str(error), timezone.now())
-        return False, str(error)
+        return False, str(error), Code.SIGN_IN
     except MailError as error:
-        return False, str(error)
+        codes = {"network": Code.NETWORK, "throttled": Code.THROTTLED}
+        return False, str(error), codes.get(error.code, Code.PROVIDER)
     except SmtpFailure as failure:
-        if retry.classify(failure.fault) is Verdict.SIGN_IN:
+        code = _code_of(failure.fault)
+        if code == Code.SIGN_IN:
             transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
-        return False, failure.fault.reply
+        return False, failure.fault.reply, code
     except Exception as error:
         # The other side is tried all the same, and the page must not wait for ever.
         logger.exception("connection_test_failed")
-        return False, f"Unexpected {type(error).__name__}: see the workers' log."
+        return False, f"Unexpected {type(error).__name__}: see the workers' log.", Code.UNEXPECTED
     transport.mark_signed_in()
-    return True, words
+    return True, words, ""
+
+
+def _code_of(fault: Fault) -> Code:
+    if fault.kind is not Kind.REPLY:  # what we found ourselves is about TLS and hosts, as the network's words are
+        return Code.NETWORK
+    verdict = retry.classify(fault)
+    if verdict in (Verdict.TRANSIENT, Verdict.THROTTLED):
+        return Code.THROTTLED
+    return Code.SIGN_IN if verdict is Verdict.SIGN_IN else Code.PROVIDER
 
 
 def _imap_words(account: Account) -> str:

@@ -29,6 +29,7 @@ TALKS_TO_SERVERS = {"imap", "smtp", "sync", "runner", "delivery", "image_fetch"}
 # What outbox may know of mailbox.
 OPEN_TO_OUTBOX = {
     "access",
+    "advice",
     "credentials",
     "endpoints",
     "errors",

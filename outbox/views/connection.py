@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from mailbox.access import Role, accounts_for, get_account
-from mailbox.advice import what_to_do
+from mailbox.advice import about
 from mailbox.models import ConnectionTest, Transport
 from mailbox.views.account_edit import ask_for_test
 from mailbox.views.accounts import is_partial
@@ -48,8 +48,8 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
         "test": test,
         "account": account,
         "sides": [
-            _side(account.imap, test.imap_ok, test.imap_reply),
-            _side(account.smtp, test.smtp_ok, test.smtp_reply),
+            _side(account.imap, test.imap_ok, test.imap_reply, test.imap_code),
+            _side(account.smtp, test.smtp_ok, test.smtp_reply, test.smtp_code),
         ],
         "given_up": test.finished_at is None and waited > PATIENCE,
         "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=account.pk).exists(),
@@ -62,5 +62,5 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "mailbox/accounts/_test.html", context, status=286 if over else 200)
 
 
-def _side(transport: Transport, ok: bool | None, reply: str) -> Side:
-    return Side(transport, ok, reply, what_to_do(reply) if ok is False else "")
+def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
+    return Side(transport, ok, reply, about(code, reply) if ok is False else "")

@@ -224,7 +224,7 @@ def test_another_host_forgets_what_the_former_one_said(
     )
     with django_capture_on_commit_callbacks(execute=True):
         url = reverse("mailbox:account_edit", args=[account.pk])
-        administrator.post(url, settings_of(account, imap_host="imap2.example.com"))
+        administrator.post(url, settings_of(account, imap_host="imap2.example.com", imap_password="new"))
     account = Account.objects.get()
     assert (account.imap.needs_sign_in_since, account.imap.next_allowed_at, account.imap.failure_count) == (
         None,
