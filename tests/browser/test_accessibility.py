@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["account", "rows"]
 AXE = "axe-core@4.10.3"
 # What is no page of its own: fragments, frames with a stranger's HTML, downloads, plain text.
-NO_PAGE = ("eml", "attachment", "html", "state", "changes", "listed", "live", "ready")
+NO_PAGE = ("eml", "attachment", "html", "state", "changes", "listed", "live", "ready", "picture", "images", "print")
 FIND = "axe.run(document, {iframes: false, resultTypes: ['violations']})"
 
 
