@@ -58,7 +58,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
                 return False
         run.commit(run.gathered(fetched), run.stretch, begun=uid)
     _file(run, uid).remove()
-    _settle(run, uid, is_there=meta is not None)
+    _settle(run, uid, is_there=bool(fetched.messages or fetched.failures))
     return True
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from datetime import timedelta
-from mailbox import expunged, rawstore, runner, sync
+from mailbox import expunged, partial, rawstore, runner, sync
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
@@ -102,8 +102,9 @@ def beat() -> None:
 
 
 def sweep_raw() -> None:
-    """Daily: remove raw messages that no row refers to."""
+    """Daily: remove raw messages that no row refers to, and large ones half fetched that nobody went on with."""
     event(logger, "raw_store_swept", removed=rawstore.sweep(timezone.now()))
+    event(logger, "partial_files_swept", removed=partial.sweep())
 
 
 def remove_expunged() -> None:
