@@ -16,7 +16,9 @@ from django.utils.html import format_html
 from outbox.forms import PolicyForm
 from outbox.models import (
     AttachmentPolicy,
+    CourierSlot,
     DeliveryAttempt,
+    DeliveryCall,
     DeliveryReport,
     Installation,
     OutboxAttachment,
@@ -24,6 +26,7 @@ from outbox.models import (
     OutboxRecipient,
     ReportCursor,
     SendingSwitch,
+    SendPace,
     SentCopy,
     SentLookup,
 )
@@ -175,3 +178,6 @@ admin.site.register(DeliveryReport, ReportAdmin)
 admin.site.register(ReportCursor, ReadOnlyAdmin)
 admin.site.register(SentLookup, LookupAdmin)
 admin.site.register(SentCopy, CopyAdmin)
+admin.site.register(CourierSlot, ReadOnlyAdmin)
+admin.site.register(DeliveryCall, ReadOnlyAdmin)
+admin.site.register(SendPace, ReadOnlyAdmin)

@@ -48,6 +48,8 @@ class Start:
     @property
     def parent(self) -> Message | None:
         """The message that is answered; one that is passed on is no parent (RFC 5322, 3.6.4)."""
+        if self.written:  # an answer that is written again is an answer still
+            return self.written.parent
         return self.message if self.way in ("reply_to", "reply_all") else None
 
     def carried(self) -> list[Carried]:

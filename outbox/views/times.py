@@ -28,8 +28,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
         notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
         return redirect("outbox:detail", pk)
     notices.success(request, "Nothing was sent. Here is the mail as you wrote it.")
-    answered = f"&reply_to={row.parent_id}" if row.parent_id else ""
-    return redirect(f"{reverse('outbox:compose')}?again={pk}{answered}")
+    return redirect(f"{reverse('outbox:compose')}?again={pk}")
 
 
 @require_POST

@@ -256,7 +256,7 @@ def test_signing_in_again_frees_what_waited_for_it(
     assert (account.smtp.password, account.smtp.needs_sign_in_since) == ("new secret", None)
     assert account.imap.password == "old imap"
     assert held.hold == ""
-    assert "outbox.tasks.deliver_account" in tasks_queued()
+    assert "outbox.tasks.deliver" in tasks_queued()
     assert AuditEntry.objects.get().verb == "sign_in_again"
 
 

@@ -21,7 +21,7 @@ from pytest_django import Settings
 from outbox import api, claims, delivery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput
-from tests.rows import NOWHERE, tasks_queued
+from tests.rows import NOWHERE, letter, store, tasks_queued
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,7 +132,7 @@ def test_the_time_of_a_mail_that_was_tried_is_no_longer_to_be_changed(account: A
 def test_send_now_sends_a_scheduled_mail_with_the_date_of_now(operator: Client, account: Account) -> None:
     row = queued(account, send_at=soon(days=2))
     posted(operator, "send_now", row)
-    assert "outbox.tasks.deliver_account" in tasks_queued()
+    assert "outbox.tasks.deliver" in tasks_queued()
     row.refresh_from_db()
     assert row.next_attempt_at <= timezone.now() and abs(date_of(row) - timezone.now()) < timedelta(minutes=1)
 
@@ -185,16 +185,15 @@ def test_undo_cancels_and_brings_the_mail_back_as_it_was_written(
 
 
 def test_an_undone_answer_is_an_answer_still(operator: Client, account: Account, settings: Settings) -> None:
-    from tests.rows import letter, store
-
     settings.OUTBOX_UNDO_SECONDS = 20
     parent = store(account, letter("Order 7"))
-    operator.post(
-        f"{COMPOSE}?reply_to={parent.pk}",
-        {"account": account.pk, "to": "a@example.com", "subject": "Re: Order 7", "body_text": "Soon"},
-    )
-    response = operator.post(reverse("outbox:undo", args=[OutboxMessage.objects.get().pk]))
-    assert f"reply_to={parent.pk}" in response["Location"]
+    typed = {"account": account.pk, "to": "a@example.com", "subject": "Re: Order 7", "body_text": "Soon"}
+    operator.post(f"{COMPOSE}?reply_to={parent.pk}", typed)
+    back = operator.post(reverse("outbox:undo", args=[OutboxMessage.objects.get().pk]))["Location"]
+    operator.post(back, typed)
+    undone, again = OutboxMessage.objects.order_by("pk")
+    assert undone.status == "cancelled" and again.status == "pending"
+    assert again.parent == parent and again.in_reply_to == parent.message_id
 
 
 def test_after_its_time_nothing_is_undone(operator: Client, account: Account) -> None:
