@@ -1,14 +1,17 @@
 """Many new rows at once in a fraction of bulk_create()'s time: a value goes from its object to the database as it is,
-but for the few kinds that a database wants said in its own way."""
+but for the few kinds that a database wants said in its own way; and one statement writes many rows, since at each step
+of a statement the other threads of a worker get their turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection, models
+from django.db.models.base import ModelState
 from django.utils import timezone
 
 MAX_PARAMETERS = 30_000  # of a statement: SQLite takes 32,766, PostgreSQL 65,535
@@ -20,6 +23,30 @@ _PLAIN = (
     models.IntegerField,
     models.ForeignKey,
 )
+M = TypeVar("M", bound=models.Model)
+
+
+@cache
+def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
+    fixed: dict[str, Any] = {}
+    made: dict[str, Callable[[], Any]] = {}
+    for field in model._meta.concrete_fields:
+        if callable(field.default) and field.has_default():
+            made[field.attname] = field.default
+        else:
+            fixed[field.attname] = field.get_default()
+    return fixed, made
+
+
+def blank(model: type[M]) -> M:
+    """A new object with its defaults: Model() in a tenth of its time, without its signals."""
+    fixed, made = _defaults(model)
+    new = model.__new__(model)
+    new.__dict__.update(fixed)
+    for name, default in made.items():
+        new.__dict__[name] = default()
+    new.__dict__["_state"] = ModelState()
+    return new
 
 
 @cache
@@ -31,30 +58,46 @@ def _fields(model: type[models.Model]) -> tuple[list[models.Field[Any, Any]], Ca
     return fields, attrgetter(*(field.attname for field in fields))
 
 
-def _rows(model: type[models.Model], objects: Iterable[models.Model]) -> list[list[Any]]:
+def _date_for_sqlite(value: datetime | None) -> str | None:
+    if value is not None and value.tzinfo is UTC:  # nearly always; the rest as Django says it
+        return str(value)[:-6]
+    said: str | None = connection.ops.adapt_datetimefield_value(value)
+    return said
+
+
+def _rows(model: type[models.Model], objects: Sequence[models.Model]) -> list[list[Any]]:
     """The values of each object, in the order of the columns."""
     fields, values_of = _fields(model)
     stamps = [field.attname for field in fields if getattr(field, "auto_now", False)]
     stamps += [field.attname for field in fields if getattr(field, "auto_now_add", False)]
-    dates = [place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
     documents = [(place, field) for place, field in enumerate(fields) if isinstance(field, models.JSONField)]
-    said_date, now = connection.ops.adapt_datetimefield_value, timezone.now()
+    dates: list[int] = []
+    if connection.vendor == "sqlite":
+        dates = [place for place, field in enumerate(fields) if isinstance(field, models.DateTimeField)]
+    nothing = connection.ops.adapt_json_value([], None)
+    now = timezone.now()
     rows = []
     for each in objects:
         for name in stamps:
-            setattr(each, name, now)
+            each.__dict__[name] = now
         row = list(values_of(each))
         for place in dates:
-            row[place] = said_date(row[place])
+            row[place] = _date_for_sqlite(row[place])
         for place, field in documents:
-            row[place] = field.get_db_prep_save(row[place], connection)
+            row[place] = nothing if row[place] == [] else field.get_db_prep_save(row[place], connection)
         rows.append(row)
     return rows
 
 
-def _statement(model: type[models.Model], verb: str) -> str:
-    named = ", ".join(connection.ops.quote_name(field.column) for field in _fields(model)[0])
-    return f"{verb} INTO {connection.ops.quote_name(model._meta.db_table)} ({named}) VALUES "
+def _statements(model: type[models.Model], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
+    columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model)[0]]
+    one = f"({', '.join(['%s'] * len(columns))})"
+    # Names of our own tables and columns only; values are parameters.
+    begin = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({', '.join(columns)}) VALUES "  # noqa: S608
+    step = max(1, MAX_PARAMETERS // len(columns))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        yield begin + ", ".join([one] * len(part)), [value for row in part for value in row]
 
 
 def insert(objects: Sequence[models.Model]) -> None:
@@ -63,24 +106,15 @@ def insert(objects: Sequence[models.Model]) -> None:
     if not objects:
         return
     model = type(objects[0])
-    rows = _rows(model, objects)
-    one = f"({', '.join(['%s'] * len(rows[0]))})"
-    begin = _statement(model, "INSERT")
+    column = connection.ops.quote_name(str(model._meta.pk.column))
+    pks: list[int] = []
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            for each, row in zip(objects, rows, strict=True):
-                cursor.execute(begin + one, row)
-                each.pk = cursor.lastrowid
-        else:
-            column = connection.ops.quote_name(str(model._meta.pk.column))
-            step = max(1, MAX_PARAMETERS // len(rows[0]))
-            for start in range(0, len(rows), step):
-                part = rows[start : start + step]
-                parameters = [value for row in part for value in row]
-                cursor.execute(f"{begin}{', '.join([one] * len(part))} RETURNING {column}", parameters)
-                for each, (pk,) in zip(objects[start : start + step], cursor.fetchall(), strict=True):
-                    each.pk = pk
-    for each in objects:
+        for statement, parameters in _statements(model, _rows(model, objects)):
+            cursor.execute(f"{statement} RETURNING {column}", parameters)
+            # Both databases number the rows in the order of the statement, whatever order they tell them in.
+            pks += sorted(pk for (pk,) in cursor.fetchall())
+    for each, pk in zip(objects, pks, strict=True):
+        each.pk = pk
         each._state.adding, each._state.db = False, connection.alias
 
 
@@ -88,14 +122,28 @@ def insert_missing(objects: Sequence[models.Model]) -> int:
     """Insert those whose unique values no row has yet, of one model; return how many. No primary key is set."""
     if not objects:
         return 0
-    model = type(objects[0])
-    rows = _rows(model, objects)
-    one = f"({', '.join(['%s'] * len(rows[0]))})"
+    model, count = type(objects[0]), 0
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.executemany(_statement(model, "INSERT OR IGNORE") + one, rows)
-            return int(cursor.rowcount)
-        parameters = [value for row in rows for value in row]
-        statement = f"{_statement(model, 'INSERT')}{', '.join([one] * len(rows))} ON CONFLICT DO NOTHING"
-        cursor.execute(statement, parameters)
-        return int(cursor.rowcount)
+        for statement, parameters in _statements(model, _rows(model, objects)):
+            cursor.execute(f"{statement} ON CONFLICT DO NOTHING", parameters)
+            count += cursor.rowcount
+    return count
+
+
+def known(model: type[models.Model], column: str, values: Collection[Any], *, also: str = "", **same: Any) -> set[Any]:
+    """Which of these values some row has in this column. `same`: columns that must be equal; `also`: one more
+    condition, in SQL. An IN of the ORM takes longer to put together than the database to answer."""
+    found: set[Any] = set()
+    quote, ordered = connection.ops.quote_name, list(values)
+    where = "".join(f"{quote(name)} = %s AND " for name in same) + (f"{also} AND " if also else "")
+    with connection.cursor() as cursor:
+        for start in range(0, len(ordered), MAX_PARAMETERS // 2):
+            part = ordered[start : start + MAX_PARAMETERS // 2]
+            marks = ", ".join(["%s"] * len(part))
+            cursor.execute(
+                f"SELECT DISTINCT {quote(column)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - as above
+                f"WHERE {where}{quote(column)} IN ({marks})",
+                [*same.values(), *part],
+            )
+            found.update(value for (value,) in cursor.fetchall())
+    return found

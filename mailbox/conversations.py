@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from mailbox import bulk
 from mailbox.models import ConversationLink, Message
 from mailbox.models.messages import MessagePlaceQuerySet
 
@@ -96,14 +97,10 @@ def link(messages: Iterable[Message]) -> None:
             if chain.own in waiting:
                 _move(account_id, chain.own, conversation)
         known.setdefault(chain.own, conversation)
-        rows[message.pk] = ConversationLink(
-            message=message,
-            account_id=account_id,
-            conversation=conversation,
-            id_key=chain.own,
-            received_at=message.received_at,
-        )
-    ConversationLink.objects.bulk_create(rows.values(), batch_size=100, ignore_conflicts=True)
+        row = rows[message.pk] = bulk.blank(ConversationLink)
+        row.message_id, row.account_id, row.conversation = message.pk, account_id, conversation
+        row.id_key, row.received_at = chain.own, message.received_at
+    bulk.insert_missing(list(rows.values()))
 
 
 def _conversation(chain: _Chain, known: dict[int, int]) -> int:
@@ -116,7 +113,7 @@ def _conversation(chain: _Chain, known: dict[int, int]) -> int:
 def _known(account_id: int, keys: set[int]) -> dict[int, int]:
     """Message-ID key -> conversation, of what is here. The first mail of an ID speaks for it."""
     found: dict[int, int] = {}
-    for part in _parts(keys):
+    for part in _parts(bulk.known(ConversationLink, "id_key", keys, account_id=account_id)):
         rows = ConversationLink.objects.filter(account=account_id, id_key__in=part).order_by("-message_id")
         found.update(rows.values_list("id_key", "conversation"))
     return found
@@ -124,11 +121,7 @@ def _known(account_id: int, keys: set[int]) -> dict[int, int]:
 
 def _waiting(account_id: int, keys: set[int]) -> set[int]:
     """Which of these mails others have referred to before they came."""
-    found: set[int] = set()
-    for part in _parts(keys):
-        rows = ConversationLink.objects.filter(account=account_id, conversation__in=part).order_by()
-        found.update(rows.values_list("conversation", flat=True).distinct())
-    return found
+    return bulk.known(ConversationLink, "conversation", keys, account_id=account_id)
 
 
 def _parts(keys: set[int]) -> list[list[int]]:

@@ -21,12 +21,14 @@ from pathlib import Path
 from django.apps import apps
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 GRACE = timedelta(hours=24)
 # A field of any model by one of these names refers to a raw message; the sweep asks them all.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
+_WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
+_PIECE = 1024 * 1024
 _CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
 
 
@@ -42,6 +44,14 @@ class DurableFileSystemStorage(FileSystemStorage):
 
     def __init__(self, location: str | Path | None = None) -> None:
         super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
+
+    def read_part(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of a file whose name we gave ourselves; raises OSError."""
+        descriptor = os.open(os.path.join(self.location, name), os.O_RDONLY)  # noqa: PTH118 - a tenth of Path's time
+        try:
+            return os.pread(descriptor, length, offset)
+        finally:
+            os.close(descriptor)
 
     def _save(self, name: str, content: File[bytes]) -> str:
         try:
@@ -78,7 +88,11 @@ class _Segment(File):  # type: ignore[type-arg]  # not generic when it runs
         self._raws = raws
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        yield from self._raws
+        for raw in self._raws:
+            if len(raw) <= _PIECE and isinstance(raw, bytes):
+                yield raw
+            else:  # a large one may be a mapped file, of which a slice is bytes
+                yield from (raw[start : start + _PIECE] for start in range(0, len(raw), _PIECE))
 
 
 @dataclass(frozen=True)
@@ -120,9 +134,10 @@ def _renew(digests: set[str], now: datetime) -> set[str]:
 
     Renew first and look afterwards: a row that is renewed can no longer be swept between the two.
     """
-    rows = RawMessage.objects.filter(digest__in=digests)
-    if not rows.exists():  # as nearly always; an UPDATE of nothing would still wait for its turn to write
+    there = bulk.known(RawMessage, "digest", digests)
+    if not there:  # as nearly always; an UPDATE of nothing would still wait for its turn to write
         return set()
+    rows = RawMessage.objects.filter(digest__in=there)
     rows.update(stored_at=now)
     storage, segments_there, known = raw_storage(), {}, set()
     for digest, segment in rows.values_list("digest", "segment"):
@@ -148,10 +163,11 @@ def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
 
 def _index(stored: list[StoredRaw], now: datetime) -> None:
     """Two workers may store one digest at once: the row that is there wins, unless its file is lost."""
-    rows = [
-        RawMessage(digest=raw.digest, segment=raw.segment, offset=raw.offset, length=raw.length, stored_at=now)
-        for raw in stored
-    ]
+    rows = []
+    for raw in stored:
+        row = bulk.blank(RawMessage)
+        vars(row).update(vars(raw), stored_at=now)
+        rows.append(row)
     with transaction.atomic():
         if bulk.insert_missing(rows) == len(rows):
             return
@@ -168,18 +184,27 @@ def _index(stored: list[StoredRaw], now: datetime) -> None:
 
 def open_raw(digest: str) -> bytes:
     """Return the bytes with this SHA-256; raises RawMissing."""
-    row = RawMessage.objects.filter(digest=digest).first()
+    with connection.cursor() as cursor:  # each mail that goes out reads here: the ORM would be most of it
+        cursor.execute(_WHERE, [digest])
+        row = cursor.fetchone()
     if row is None:
         raise RawMissing(f"The raw store does not know {digest}.")
+    segment, offset, length = row
     try:
-        with raw_storage().open(row.segment, "rb") as file:
-            file.seek(row.offset)
-            raw: bytes = file.read(row.length)
+        raw = _read(raw_storage(), segment, offset, length)
     except OSError as error:
-        raise RawMissing(f"The file {row.segment} of the raw store cannot be read: {error}") from error
+        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
     if digest_of(raw) != digest:
-        raise RawMissing(f"The file {row.segment} of the raw store is damaged at {row.offset}.")
+        raise RawMissing(f"The file {segment} of the raw store is damaged at {offset}.")
     return raw
+
+
+def _read(storage: Storage, segment: str, offset: int, length: int) -> bytes:
+    if isinstance(storage, DurableFileSystemStorage):
+        return storage.read_part(segment, offset, length)
+    with storage.open(segment, "rb") as file:
+        file.seek(offset)
+        return bytes(file.read(length))
 
 
 def sweep(now: datetime) -> int:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import parsers, sync
@@ -17,11 +15,10 @@ from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun, SyncState
 from mailbox.report import Report
 from mailbox.session import Backoff, Clock, Mailbox, signed_in
-from mailbox.spread import start_after
 from mailbox.sync import SyncOutcome
+from mailbox.turns import spread, take_turns
 
 from django.conf import settings
-from django.db import connections
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -118,18 +115,11 @@ def run_sync(
         by_account.setdefault(job.account_id, []).append(job)
     accounts = deque(_AccountTurn(deque(own), config, clock, report) for own in by_account.values())
     if trigger == SyncRun.Trigger.SCHEDULE:
-        _spread(accounts, config.time_budget_seconds or 0)
+        spread(accounts, config.time_budget_seconds or 0)
     deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
     with parsers.running():  # they outlast each job
-        _take_turns(accounts, config.max_concurrency, deadline)
+        take_turns(accounts, config.max_concurrency, deadline)
     return report.finish(clock())
-
-
-def _spread(accounts: deque[_AccountTurn], budget: float) -> None:
-    """Many accounts do not begin together, but each at its own time within the tick."""
-    began = time.monotonic()
-    for turn in accounts:
-        turn.starts_at = began + start_after(turn.jobs[0].account_id, len(accounts), budget)
 
 
 def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
@@ -138,72 +128,6 @@ def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
     )
     skipped = set(waiting.values_list("account_id", "name"))
     return [job for job in jobs if (job.account_id, canonical(job.folder)) not in skipped]
-
-
-def _take_turns(accounts: deque[_AccountTurn], concurrency: int, deadline: float | None) -> None:
-    """Give each account a turn, and again those with more waiting, at most `concurrency` at one instant."""
-    if len(accounts) < 2 or concurrency == 1:
-        while accounts:
-            turn = accounts.popleft()
-            if turn.take(deadline, alone=not accounts):
-                accounts.append(turn)
-        return
-    turns = _Turns(accounts)
-    with ThreadPoolExecutor(min(concurrency, len(accounts)), thread_name_prefix="sync") as pool:
-        try:
-            for done in [pool.submit(turns.work, deadline) for _ in range(min(concurrency, len(accounts)))]:
-                done.result()
-        except BaseException:  # the task's time-out is a SystemExit: turns under way end, none begins
-            turns.close()
-            raise
-
-
-class _Turns:
-    """The line of accounts that several threads serve. Each thread keeps its database connection from turn to turn."""
-
-    def __init__(self, accounts: deque[_AccountTurn]) -> None:
-        self._waiting = accounts
-        self._under_way = 0
-        self._changed = threading.Condition()
-
-    def work(self, deadline: float | None) -> None:
-        try:
-            while (turn := self._next()) is not None:
-                more = False
-                try:
-                    more = turn.take(deadline)
-                finally:
-                    self._end(turn if more else None)
-                if any(connection.errors_occurred for connection in connections.all(initialized_only=True)):
-                    connections.close_all()
-        finally:
-            connections.close_all()  # this thread's own; nobody else would
-
-    def close(self) -> None:
-        with self._changed:
-            self._waiting.clear()
-            self._changed.notify_all()
-
-    def _next(self) -> _AccountTurn | None:
-        """The first whose time has come; None when none waits, nor can come back from the turn it has."""
-        with self._changed:
-            while self._waiting or self._under_way:
-                turn = min(self._waiting, key=lambda each: each.starts_at, default=None)
-                wait = None if turn is None else turn.starts_at - time.monotonic()
-                if turn is not None and wait is not None and wait <= 0:
-                    self._waiting.remove(turn)
-                    self._under_way += 1
-                    return turn
-                self._changed.wait(wait)
-            return None
-
-    def _end(self, again: _AccountTurn | None) -> None:
-        with self._changed:
-            self._under_way -= 1
-            if again is not None:
-                again.starts_at = time.monotonic()  # behind those whose time has come already
-                self._waiting.append(again)
-            self._changed.notify_all()
 
 
 @dataclass
@@ -215,6 +139,10 @@ class _AccountTurn:
     clock: Clock
     report: Report
     starts_at: float = 0.0  # by time.monotonic()
+
+    @property
+    def account_id(self) -> int:
+        return self.jobs[0].account_id
 
     def take(self, deadline: float | None, *, alone: bool = False) -> bool:
         """Sync until nothing is left or the turn is over; True when there is more and still time for it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from mailbox import bulk
 from mailbox.index_words import text_for, words_of
 from mailbox.models import Message, MessageSearch
 from mailbox.search_words import VERSION
@@ -122,9 +123,8 @@ def _write(rows: list[tuple[int, int, str]]) -> None:
 
 
 def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
-    known = dict(
-        MessageSearch.objects.filter(message_id__in=[pk for _, pk, _ in rows]).values_list("message_id", "sort_key")
-    )
+    there = bulk.known(MessageSearch, "message_id", [pk for _, pk, _ in rows])
+    known = dict(MessageSearch.objects.filter(message_id__in=there).values_list("message_id", "sort_key"))
     moved = [known[pk] for key, pk, _ in rows if known.get(pk, key) != key]
     if moved:
         _forget_words(moved)
@@ -132,14 +132,16 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
     # FTS5 keeps what it is given in memory only as long as rowids rise; each step down writes a segment of its own,
     # to be merged later, at twice the cost.
     rows = sorted(rows)
+    two, three = ", ".join(["(%s, %s)"] * len(rows)), ", ".join(["(%s, %s, %s)"] * len(rows))
     with connection.cursor() as cursor:
         # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
-        cursor.executemany(
-            "REPLACE INTO message_search (sort_key, message_id, version) VALUES (%s, %s, %s)",
-            [(key, pk, VERSION) for key, pk, _ in rows],
+        cursor.execute(
+            f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {three}",  # noqa: S608 - marks only
+            [value for key, pk, _ in rows for value in (key, pk, VERSION)],
         )
-        cursor.executemany(
-            "REPLACE INTO message_words (rowid, words) VALUES (%s, %s)", [(key, text) for key, _, text in rows]
+        cursor.execute(
+            f"REPLACE INTO message_words (rowid, words) VALUES {two}",  # noqa: S608
+            [value for key, _, text in rows for value in (key, text)],
         )
 
 

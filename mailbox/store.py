@@ -66,11 +66,15 @@ class Stored:
 def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> Decision:
     """Find each mail's row by (account, Message-ID, variant), or make one for it. Writes nothing."""
     decision = Decision()
-    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=[each.uid for each in incoming])
+    there = bulk.known(
+        MessagePlace, "uid", [each.uid for each in incoming], folder_id=folder.pk, uidvalidity=uidvalidity
+    )
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=there)
     decision.places = {place.uid: place for place in rows.select_related("message")}
     keys = {each.uid: _message_id(each, decision.places.get(each.uid)) for each in incoming}
     claimants: dict[str, list[Message]] = {}
-    known = Message.objects.filter(account_id=folder.account_id, message_id__in=set(keys.values()))
+    claimed = bulk.known(Message, "message_id", set(keys.values()), account_id=folder.account_id)
+    known = Message.objects.filter(account_id=folder.account_id, message_id__in=claimed)
     for message in known.defer("body_text", "body_html").order_by("variant"):
         claimants.setdefault(message.message_id, []).append(message)
     identities: dict[int, Identity] = {}
@@ -124,7 +128,8 @@ def _stored_identity(message: Message) -> Identity:
 
 
 def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:
-    message = Message(account_id=folder.account_id, message_id=message_id, variant=variant)
+    message = bulk.blank(Message)
+    message.account_id, message.message_id, message.variant = folder.account_id, message_id, variant
     _fill(message, each)
     flags = places.flag_fields(each.fetched.meta.flags)
     message.seen, message.flagged, message.answered = flags["seen"], flags["flagged"], flags["answered"]
@@ -162,9 +167,11 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
     conversations.link(decision.new)
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
-    Quarantine.objects.open().filter(
-        folder=folder, uidvalidity=uidvalidity, uid__in=[each.uid for each, _ in decision.pairs]
-    ).update(resolved_at=now, fetch_requested_at=None)
+    stored = [each.uid for each, _ in decision.pairs]
+    settled = bulk.known(Quarantine, "uid", stored, folder_id=folder.pk, uidvalidity=uidvalidity)
+    Quarantine.objects.open().filter(folder=folder, uidvalidity=uidvalidity, uid__in=settled).update(
+        resolved_at=now, fetch_requested_at=None
+    )
     pks = list(dict.fromkeys(message.pk for _, message in decision.pairs))
     return Stored(pks, updated=len(pks) - len(decision.new))
 
@@ -179,7 +186,10 @@ def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
         place = decision.places.get(each.uid)
         fields = _place_fields(each, message)
         if place is None:
-            new.append(MessagePlace(folder_id=folder.pk, uidvalidity=uidvalidity, uid=each.uid, **fields))
+            place = bulk.blank(MessagePlace)
+            place.folder_id, place.uidvalidity, place.uid = folder.pk, uidvalidity, each.uid
+            vars(place).update(fields)
+            new.append(place)
             continue
         if place.message_id != message.pk:
             decision.again.append(place.message)

@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from mailbox import logs, rawstore
+from mailbox import bulk, logs, rawstore
 from mailbox.models import Attachment, Message
 
 from django.contrib.auth.models import User
@@ -30,10 +30,11 @@ _OURS = re.compile(r"<outbox-(\d{1,18})-\d+@[^<>\s]+>")
 
 def candidates(pks: Sequence[int]) -> list[int]:
     """Which of these messages may be delivery reports, by what the tables say: a status part, or qmail's sender."""
-    with_status = Attachment.objects.filter(message_id__in=pks, content_type__in=reports.STATUS_TYPES)
+    attached = bulk.known(Attachment, "message_id", pks)
+    with_status = Attachment.objects.filter(message_id__in=attached, content_type__in=reports.STATUS_TYPES)
     found = set(with_status.values_list("message_id", flat=True))
-    plain = Message.objects.filter(pk__in=pks, sender_address__startswith="mailer-daemon@", has_attachments=False)
-    return sorted(found.union(plain.values_list("pk", flat=True)))
+    plain = bulk.known(Message, "id", pks, also="sender_address LIKE 'mailer-daemon@%%'", has_attachments=False)
+    return sorted(found | plain)
 
 
 def read_message(pk: int) -> int:

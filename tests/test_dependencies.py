@@ -30,6 +30,7 @@ TALKS_TO_SERVERS = {"imap", "smtp", "sync", "runner", "delivery", "image_fetch"}
 OPEN_TO_OUTBOX = {
     "access",
     "advice",
+    "bulk",
     "credentials",
     "endpoints",
     "errors",

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from mailbox.imap_fetch import FetchedMessage, MessageMeta
-from mailbox.mime import parse
 from mailbox.models import Account, AccountGrant, Folder, Message, MessagePlace, MessageSearch
 from mailbox.places import aggregate
+from mailbox.reading import Order, read
 from mailbox.search import FEW, search
 from mailbox.search_index import index_messages, sweep_words, unindex
 from mailbox.store import Incoming, decide, write
@@ -322,7 +322,8 @@ def test_a_mail_that_sync_stores_is_found_at_once_and_moves_with_its_date(accoun
     folder = Folder.objects.get(account=account, name="INBOX")
     raw = b"Message-ID: <a@b>\r\nSubject: synced\r\n\r\nword\r\n"
     meta = MessageMeta(uid=7, flags=(), internal_date=NOON, size=len(raw))
-    incoming = Incoming(FetchedMessage(meta, raw, is_complete=True), parse(raw), "0" * 64)
+    reading = read(Order(raw, len(raw), account.pk, connection.vendor))
+    incoming = Incoming(FetchedMessage(meta, raw, is_complete=True), reading)
     with transaction.atomic():
         write(folder, 1, decide(folder, 1, [incoming]), NOON)
     assert subjects(ann, "word") == ["synced", "other"]
