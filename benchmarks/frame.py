@@ -140,14 +140,14 @@ class Pair:
         return figure
 
 
-def alternate(rounds: int, ours: Callable[[], float], peer: Callable[[], float]) -> Pair:
+def alternate(rounds: int, ours: Callable[[], float], peer: Callable[[], float], pause: float = PAUSE_SECONDS) -> Pair:
     """Run both `rounds` times, each first in every other round: whoever comes second finds warmer caches."""
     pair = Pair()
     for number in range(rounds):
         steps = [(ours, pair.ours), (peer, pair.peer)]
         for measure, kept in steps if number % 2 else reversed(steps):
             os.sync()  # what the run before left to be written is not this one's
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(pause)
             kept.append(measure())
     return pair
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks import mails
-from benchmarks.frame import RESULTS_FOLDER, Bench, Figure, Options, Void, alternate, at_most, spread
+from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Void, alternate, spread
 from benchmarks.mbsync import Mbsync
 from benchmarks.servers import Place, fill, places, running_dovecot
 from benchmarks.site import Site, Sites, account_fields, open_sites
@@ -52,15 +52,15 @@ class Context:
         return Mbsync(folder, server.ca_pem, port or server.imap_port, user, server.password)
 
 
-def check(site: Site, user: str, wanted: set[Place]) -> None:
-    """All of it, byte by byte, and searchable, or the figure is void."""
+def check(site: Site, user: str, wanted: set[Place], copies: int = 1) -> None:
+    """All of it, byte by byte, and searchable, or the figure is void. `copies`: mailboxes with such mails."""
     with site.inside() as inside:
         stored = {(folder, uid, digest) for folder, uid, digest in inside.call("places", email=user)}
         if stored != wanted:
             raise Void(f"{len(wanted - stored)} messages are missing and {len(stored - wanted)} are not the server's")
         count = len(wanted)
         words = [mails.mark(number) for number in sorted({0, count // 3, count // 2, count - 1})]
-        if (found := inside.call("found", words=words)) != [1] * len(words):
+        if (found := inside.call("found", words=words)) != [copies] * len(words):
             raise Void(f"a search for words of {words} finds {found} messages")
 
 
@@ -92,12 +92,3 @@ def first(context: Context, figure: Figure) -> None:
     )
     figure.notes = f"{count / pair.our_median:,.0f} messages/s; ours {spread(pair.ours)}, mbsync {spread(pair.peer)}"
     pair.fill(figure)
-
-
-BENCHES = [
-    Bench(
-        "first",
-        first,
-        (Figure("first", "first sync of 10,000 messages, 258 MB, parsed and searchable", "mbsync", at_most(1.0)),),
-    ),
-]

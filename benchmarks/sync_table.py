@@ -1,0 +1,56 @@
+"""The table of `make bench-sync`: each measure and what it is to reach."""
+
+from __future__ import annotations
+
+from benchmarks import sync, sync_more
+from benchmarks.frame import Bench, Figure, at_least, at_most
+
+BENCHES = [
+    Bench(
+        "first",
+        sync.first,
+        (Figure("first", "first sync of 10,000 messages, 258 MB, parsed and searchable", "mbsync", at_most(1.0)),),
+    ),
+    Bench(
+        "rtt",
+        sync_more.rtt,
+        (
+            Figure("rtt", "the same through a round trip of 40 ms", "mbsync", at_most(1.1)),
+            Figure("rtt-loop", "the same, how many times faster", "one FETCH a message by imaplib", at_least(30)),
+        ),
+    ),
+    Bench(
+        "four",
+        sync_more.four,
+        (Figure("four", "four mailboxes of 2,500 by the workers on two cores", "four mbsync at once", at_most(0.9)),),
+    ),
+    Bench(
+        "new",
+        sync_more.new,
+        (
+            Figure("new", "one new message in a folder with 100,000 stored", "the same with 1,000", at_most(1.2)),
+            Figure("new-trips", "round trips of that sync after sign-in", "", at_most(4)),
+        ),
+    ),
+    Bench(
+        "tick",
+        sync_more.tick,
+        (Figure("tick", "200 accounts with nothing new, one tick", "imaplib, sign-in, EXAMINE, LOGOUT", at_most(1.3)),),
+    ),
+    Bench(
+        "memory",
+        sync_more.memory,
+        (
+            Figure(
+                "memory",
+                "peak of a worker with its children, 10,000 messages and one of 50 MB",
+                "",
+                at_most(250, "MB"),
+                unit="MB",
+            ),
+            Figure(
+                "level", "its memory in the last quarter of that run", "the second quarter", at_most(1.1), unit="MB"
+            ),
+        ),
+    ),
+]
