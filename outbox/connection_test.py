@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from mailbox.advice import Code
 from mailbox.credentials import DecryptionFailed
-from mailbox.errors import MailError, SignInRefused, without_secrets
+from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap import ImapSession
-from mailbox.models import Account, ConnectionTest, Transport
+from mailbox.models import Account, ConnectionTest, Lease, Transport
 
 from django.conf import settings
 from django.utils import timezone
 
 from outbox import recovery, retry
 from outbox.retry import Fault, Kind, Verdict
+from outbox.sent_session import lease_seconds
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
 from outbox.times import Times
 
 logger = logging.getLogger(__name__)
+WAIT_SECONDS = 20.0
 
 
 def run(test_id: int) -> int | None:
@@ -77,12 +83,30 @@ def _code_of(fault: Fault) -> Code:
 
 def _imap_words(account: Account) -> str:
     endpoint = account.imap_endpoint()
-    with ImapSession.open(
-        endpoint,
-        connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
-        command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
-    ) as session:
+    with (
+        _third_connection(account),
+        ImapSession.open(
+            endpoint,
+            connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
+            command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
+        ) as session,
+    ):
         return without_secrets(session.greeting, endpoint.secrets())
+
+
+@contextmanager
+def _third_connection(account: Account) -> Iterator[None]:
+    """The one that is for short work, beside the sync's and the push's: providers count an account's connections."""
+    deadline, seconds = time.monotonic() + WAIT_SECONDS, lease_seconds()
+    purpose, holder = Lease.Purpose.SENT, f"{platform.node()}/{os.getpid()}"
+    while (token := Lease.acquire(account.pk, purpose, holder, seconds=seconds, now=timezone.now())) is None:
+        if time.monotonic() > deadline:
+            raise Busy("Another worker is signed in to this account for short work; try again in a minute.")
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        Lease.release(account.pk, purpose, token)
 
 
 def _smtp_words(account: Account) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import expunged, follow, sync
+from mailbox import expunged, follow, imap_select, sync
 from mailbox.imap import ImapSession
 from mailbox.imap_wire import Client
 from mailbox.models import Account, Message, MessagePlace, MessageSearch, Quarantine, RawMessage, SyncState
@@ -192,3 +192,92 @@ def test_after_the_grace_period_what_lies_nowhere_is_removed_with_its_words(
     assert OutboxMessage.objects.get().parent is None
     assert RawMessage.objects.count() == 3  # until the raw store's own sweep
     assert stored(account) == on_server(dovecot, account)
+
+
+def unread_and_there(account: Account) -> set[tuple[int, bool]]:
+    rows = MessagePlace.objects.present().filter(folder__account=account)
+    return set(rows.values_list("uid", "seen"))
+
+
+def test_flags_and_expunges_are_followed_during_a_long_backfill(account: Account, dovecot: Dovecot) -> None:
+    now = timezone.now()
+    fill(dovecot, account, 9)
+    sync.sync(account.pk, max_messages=3, now=now)
+    dovecot.store(account.email, "INBOX", "9", "\\Seen")
+    dovecot.expunge(account.email, "INBOX", "8")
+    outcome = sync.sync(account.pk, max_messages=2, now=now + follow.FOLLOW_EVERY)
+    assert outcome.more_waiting
+    assert unread_and_there(account) == {(5, False), (6, False), (7, False), (9, True)}
+
+
+def test_what_qresync_tells_is_followed_in_each_run(make_account: Callable[..., Account], dovecot: Dovecot) -> None:
+    account, now = make_account(), timezone.now()
+    fill(dovecot, account, 9)
+    sync.sync(account.pk, max_messages=3, now=now)
+    for uid in (9, 8):
+        dovecot.store(account.email, "INBOX", str(uid), "\\Seen")
+        sync.sync(account.pk, max_messages=1, now=now)
+        assert (uid, True) in unread_and_there(account)
+    dovecot.expunge(account.email, "INBOX", "8")
+    assert sync.sync(account.pk, max_messages=1, now=now).more_waiting
+    assert 8 not in {uid for uid, _ in unread_and_there(account)}
+
+
+def test_a_vanished_range_may_span_all_there_can_be(
+    make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may say "1:4294967295": it is compared with what we hold, and never written out. What it hides
+    wrongly is found again at once, by counting."""
+    account = make_account()
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    examine = imap_select.examine
+
+    def vanishing(client: Any, folder: str, parameter: str, enabling: str | None) -> dict[bytes, Any]:
+        answer = examine(client, folder, parameter, enabling)
+        return answer | ({b"VANISHED": [b"(EARLIER) 1:4294967295"]} if "QRESYNC" in parameter else {})
+
+    monkeypatch.setattr(imap_select, "examine", vanishing)
+    outcome = sync.sync(account.pk)
+    assert "3 messages on the server were missing here" in outcome.note
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_a_server_that_offers_qresync_and_refuses_it_is_followed_without(
+    make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_account()
+    fill(dovecot, account, 3)
+    sync.sync(account.pk)
+    monkeypatch.setattr(imap_select, "enable_qresync", lambda client: client._imap._command("NOOP"))
+    dovecot.store(account.email, "INBOX", "1", "\\Seen")
+    dovecot.expunge(account.email, "INBOX", "2")
+    assert sync.sync(account.pk).ok
+    assert stored(account) == on_server(dovecot, account)
+    assert seen(account) == {1}
+
+
+def test_a_folder_renumbered_while_it_is_compared_is_not_mixed_up(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(dovecot, account, 4)
+    sync.sync(account.pk)
+    dovecot.expunge(account.email, "INBOX", "1")
+    SyncState.objects.update(compared_at=timezone.now() - follow.COMPARE_EVERY)
+    search = ImapSession.search_uids
+    done: list[bool] = []
+
+    def recreating(self: ImapSession, low: int, high: int) -> list[int]:
+        found = search(self, low, high)
+        if not done:
+            done.append(True)
+            dovecot.doveadm("mailbox", "delete", "-u", account.email, "-s", "INBOX")
+            fill(dovecot, account, 3, first=3)
+        return found
+
+    monkeypatch.setattr(ImapSession, "search_uids", recreating)
+    sync.sync(account.pk)
+    for _ in range(2):
+        sync.sync(account.pk)
+    assert stored(account) == on_server(dovecot, account)
+    assert all(place.raw_digest == place.message.raw_digest for place in MessagePlace.objects.present())

@@ -56,9 +56,9 @@ def run(account: Account) -> SyncRun:
     return runner.run_sync(runner.jobs_of(account.pk), config, trigger=SyncRun.Trigger.CLICK)
 
 
-def labels() -> dict[str, list[str] | None]:
-    rows = MessagePlace.objects.filter(folder__name=ALL)
-    return {subject: sorted(given) for subject, given in rows.values_list("message__subject", "labels")}
+def labels() -> dict[str, list[str]]:
+    rows = MessagePlace.objects.filter(folder__name=ALL, labels__isnull=False)
+    return {subject: sorted(given or ()) for subject, given in rows.values_list("message__subject", "labels")}
 
 
 def found(user: User, query: str) -> set[str]:

@@ -205,7 +205,7 @@ def test_a_connection_lost_at_any_command_loses_nothing(account: Account, server
 
 def test_a_header_without_end_is_read_in_part_only(account: Account, server: ScriptedImap) -> None:
     long = {f"X-{number}": "x" * 900 for number in range(100)}
-    server.mails[6] = dated(6, **long)
+    server.mails[6] = dated(6, None, **long)
     sync.sync(account.pk)
     renumbered(server)
     lengths: list[str] = []
