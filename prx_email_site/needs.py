@@ -76,6 +76,8 @@ def _of_condition(row: AccountRow, condition: Condition) -> Need:
         action, url = "Sign in again", reverse("mailbox:account_sign_in", args=[account.pk, kind])
     elif condition.remedy == "sync" and row.may_operate:
         action, url, post = "Sync now", reverse("mailbox:account_sync", args=[account.pk]), True
+    elif condition.remedy == "go_on" and row.may_operate:
+        action, url, post = "Go on fetching", reverse("mailbox:account_go_on", args=[account.pk]), True
     elif condition.remedy == "resume" and row.may_operate:
         action, url, post = "Resume sending", reverse("mailbox:account_resume", args=[account.pk]), True
     elif condition.remedy == "folders" and row.may_administer:
