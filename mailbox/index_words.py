@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from mailbox.mime_text import html_words
+from mailbox.mime_html import html_words
 from mailbox.search_words import words
 from typing import Protocol
 

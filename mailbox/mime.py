@@ -10,7 +10,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox import mime_measure, mime_names, mime_text, mime_tree
+from mailbox import mime_html, mime_measure, mime_names, mime_text, mime_tree
 from mailbox.mime_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime_layout import content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime_tree import Part
@@ -183,7 +183,7 @@ def _snippet(body_text: str, body_html: str) -> str:
         collapsed = " ".join(body_text[: SNIPPET_CHARACTERS * share].split())
         if len(collapsed) > SNIPPET_CHARACTERS:
             break
-    return collapsed[:SNIPPET_CHARACTERS] if collapsed else mime_text.html_words(body_html, SNIPPET_CHARACTERS)
+    return collapsed[:SNIPPET_CHARACTERS] if collapsed else mime_html.html_words(body_html, SNIPPET_CHARACTERS)
 
 
 # --- header

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import binascii
 import codecs
-import html
 import io
 import re
-import unicodedata
 from functools import lru_cache
 from mailbox import mime_transfer
 
@@ -219,54 +217,3 @@ def unwrap_flowed(text: str, *, delete_space: bool) -> str:
         shown.write(content)
         open_depth = depth if is_flowed else None
     return shown.getvalue()
-
-
-_UNSHOWN = ("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea")
-_MAX_SNIPPET_TAGS = 20_000  # before the words of the snippet are together; real mails have some hundreds
-_TAG_NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9]*)")
-
-
-def html_words(markup: str, limit: int) -> str:
-    """The first `limit` characters of an HTML body's text, whitespace collapsed. Linear in time for any markup."""
-    lowered = markup.lower()
-    pieces: list[str] = []
-    position, wanted = 0, limit * 8  # entities, spaces and padding shrink what is collected
-    tags = 0
-    while position < len(markup) and wanted > 0 and tags < _MAX_SNIPPET_TAGS:
-        tags += 1
-        opening = markup.find("<", position)
-        if opening < 0:
-            opening = len(markup)
-        pieces.append(markup[position:opening])
-        wanted -= len(markup[position:opening].strip())
-        position = _after_tag(markup, lowered, opening)
-        pieces.append(" " if position - opening > 1 and not _is_inline_tag(lowered, opening) else "")
-    text = html.unescape("".join(pieces))
-    visible = "".join(
-        letter for letter in text[: limit * 40] if unicodedata.category(letter) != "Cf" or letter == "\u200d"
-    )
-    return storable(" ".join(visible.replace("\u034f", " ").split())[:limit])
-
-
-def _after_tag(markup: str, lowered: str, opening: int) -> int:
-    """Where text goes on after the tag, comment or unshown element at `opening`; the end when it is never closed."""
-    if markup.startswith("<!--", opening):
-        end, length = markup.find("-->", opening + 2), 3
-    elif tag := _TAG_NAME.match(markup, opening):
-        name = tag[1].lower()
-        if name in _UNSHOWN and markup[opening + 1] != "/":
-            closing = lowered.find(f"</{name}", opening)
-            opening = closing if closing >= 0 else opening
-        end, length = markup.find(">", opening), 1
-    elif markup[opening + 1 : opening + 2] in ("!", "?"):
-        end, length = markup.find(">", opening), 1
-    else:
-        if opening < len(markup):
-            return opening + 1  # a bare "<"
-        end, length = -1, 0
-    return end + length if end >= 0 else len(markup)
-
-
-def _is_inline_tag(lowered: str, opening: int) -> bool:
-    tag = _TAG_NAME.match(lowered, opening)
-    return bool(tag and tag[1] in ("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark"))
