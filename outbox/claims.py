@@ -79,50 +79,64 @@ def worker_name() -> str:
 
 def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim the account's row that has been due for longest, or None. Holds are left alone."""
-    return _claim(None, account_id, worker, lease_seconds, now)
+    found = claim_some(account_id, worker, most=1, lease_seconds=lease_seconds, now=now)
+    return found[0] if found else None
+
+
+def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float, now: datetime) -> list[Claim]:
+    """Claim of the account's rows those that have been due for longest, in that order."""
+    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
+    with sql.in_transaction():
+        return _begin_attempts(sql.claim_next(account_id, most, token, worker, lease, now), worker, now)
 
 
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
-    return _claim(pk, None, worker, lease_seconds, now)
-
-
-def _claim(pk: int | None, account_id: int | None, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
-    token, lease = secrets.token_hex(16), now + timedelta(seconds=lease_seconds)
+    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
     with sql.in_transaction():
-        row = sql.claim(pk, account_id, token, worker, lease, now)
-        return _begin_attempt(row, token, worker, now) if row else None
+        found = _begin_attempts(sql.claim_row(pk, token, worker, lease, now), worker, now)
+    return found[0] if found else None
 
 
-def _begin_attempt(row: Sequence[Any], token: str, worker: str, now: datetime) -> Claim:
-    pk, account_id, retries, created_at, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, last = row
-    number = (last or 0) + 1
-    message_id, prx_attempt = f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>", secrets.token_hex(16)
-    attempt_id = sql.insert(
-        DeliveryAttempt,
-        outbox_id=pk,
-        number=number,
-        claim_token=token,
-        worker=worker,
-        requested_by_id=requested_by_id,
-        failure_mode=failure_mode,
-        message_id=message_id,
-        prx_attempt=prx_attempt,
-        started_at=sql.instant(now),
-    )
-    if requested_by_id or failure_mode:  # asked for this one attempt only
-        OutboxMessage.objects.filter(pk=pk).update(requested_by=None, failure_mode="")
+def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, now: datetime) -> list[Claim]:
+    if not found:
+        return []
+    begun = [_attempt_of(row, worker, now) for row in found]
+    pks = sql.insert(DeliveryAttempt, "outbox_id", begun)
+    asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
+    if asked:  # for this one attempt only
+        OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
+    return [_claim_of(row, attempt, pks[row[0]]) for row, attempt in zip(found, begun, strict=True)]
+
+
+def _attempt_of(row: tuple[Any, ...], worker: str, now: datetime) -> dict[str, Any]:
+    pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, last = row
+    return {
+        "outbox_id": pk,
+        "number": (last or 0) + 1,
+        "claim_token": token,
+        "worker": worker,
+        "requested_by_id": requested_by_id,
+        "failure_mode": failure_mode,
+        "message_id": f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
+        "prx_attempt": secrets.token_hex(16),
+        "started_at": sql.instant(now),
+    }
+
+
+def _claim_of(row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int) -> Claim:
+    pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, token, *_ = row
     return Claim(
         outbox_id=pk,
         account_id=account_id,
         token=token,
         attempt_id=attempt_id,
-        number=number,
+        number=attempt["number"],
         requested_by_id=requested_by_id,
-        message_id=message_id,
-        prx_attempt=prx_attempt,
+        message_id=attempt["message_id"],
+        prx_attempt=attempt["prx_attempt"],
         failure_mode=failure_mode,
-        tried=Tried(retries, sql.as_datetime(created_at)),
+        tried=Tried(retries, sql.as_datetime(since)),
         mail_from=mail_from,
         mime_digest=digest,
         needs_smtputf8=bool(needs_smtputf8),

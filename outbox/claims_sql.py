@@ -8,7 +8,7 @@ Every UPDATE is conditional, and its row count is the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
@@ -21,18 +21,18 @@ DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at"
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
 # A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
 NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
-"mail_from", "mime_digest", "needs_smtputf8",
+"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at",
 (SELECT MAX("number") FROM "delivery_attempts" WHERE "outbox_id" = "outbox"."id")"""
 
-_NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT 1)"""
+_NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
 # On the right side of SET, "status" is the value before this UPDATE, on both databases.
-_CLAIM = f"""UPDATE "outbox" SET "status" = 'sending', "former_status" = "status", "claim_token" = %s,
-"claimed_by" = %s, "lease_expires_at" = %s, "data_at" = NULL, "updated_at" = %s WHERE "id" = {{which}} AND {DUE}
+_CLAIM = f"""UPDATE "outbox" SET "status" = 'sending', "former_status" = "status", "claim_token" = %s || "id",
+"claimed_by" = %s, "lease_expires_at" = %s, "data_at" = NULL, "updated_at" = %s WHERE "id" IN {{which}} AND {DUE}
 RETURNING {NEEDED}"""
-CLAIM_ONE = _CLAIM.format(which="%s")
+CLAIM_ONE = _CLAIM.format(which="(%s)")
 CLAIM_NEXT = _CLAIM.format(which=_NEXT)
 # What another worker claims at this instant is passed over, not waited for.
-CLAIM_NEXT_UNLOCKED = _CLAIM.format(which=_NEXT.replace("LIMIT 1", "LIMIT 1 FOR UPDATE SKIP LOCKED"))
+CLAIM_NEXT_UNLOCKED = _CLAIM.format(which=_NEXT.replace("LIMIT %s", "LIMIT %s FOR UPDATE SKIP LOCKED"))
 DATA = f"""UPDATE "outbox" SET "data_at" = %s, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}
 AND "data_at" IS NULL"""
 DATA_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'data', "data_at" = %s, "transcript" = %s
@@ -95,33 +95,40 @@ def _with_marks(sql: str) -> str:
     return sql.replace("%s", "?")
 
 
-def claim(which: int | None, account_id: int | None, token: str, worker: str, lease: datetime, now: datetime) -> Any:
-    """Claim row `which`, or of the account the row that has been due for longest; its NEEDED columns, or None."""
+def claim_row(pk: int, token: str, worker: str, lease: datetime, now: datetime) -> list[tuple[Any, ...]]:
+    """Claim one row; its NEEDED columns, or nothing. Its token is `token` and its id."""
     at = instant(now)
-    values: list[Any] = [token, worker, instant(lease), at]
-    if which is not None:
-        found = rows(CLAIM_ONE, [*values, which, at])
-    elif connections[DEFAULT_DB_ALIAS].features.has_select_for_update_skip_locked:
-        found = rows(CLAIM_NEXT_UNLOCKED, [*values, account_id, at, at])
-    else:
-        found = rows(CLAIM_NEXT, [*values, account_id, at, at])
-    return found[0] if found else None
+    return rows(CLAIM_ONE, [token, worker, instant(lease), at, pk, at])
+
+
+def claim_next(
+    account_id: int, most: int, token: str, worker: str, lease: datetime, now: datetime
+) -> list[tuple[Any, ...]]:
+    """Claim of the account the rows that have been due for longest; their NEEDED columns, in that order."""
+    at = instant(now)
+    skips = connections[DEFAULT_DB_ALIAS].features.has_select_for_update_skip_locked
+    values = [token, worker, instant(lease), at, account_id, at, most, at]
+    return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[10], row[0]))
 
 
 @cache
-def _insert_of(model: type[models.Model], given: tuple[str, ...], vendor: str) -> tuple[str, tuple[Any, ...]]:
+def _insert_of(
+    model: type[models.Model], given: tuple[str, ...], count: int, vendor: str
+) -> tuple[str, tuple[Any, ...]]:
     """An INSERT of all columns, so that one with a default that is added later needs no change here; and the values
     of those that are not given."""
     others = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in given]
     columns = ", ".join(f'"{name}"' for name in (*given, *(field.column for field in others)))
     places = ", ".join(["%s"] * (len(given) + len(others)))
+    values = ", ".join([f"({places})"] * count)
     db = connections[DEFAULT_DB_ALIAS]
     defaults = tuple(field.get_db_prep_save(field.get_default(), db) for field in others)
-    return f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({places}) RETURNING "id"', defaults
+    return f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES {values} RETURNING "id", ', defaults
 
 
-def insert(model: type[models.Model], **given: Any) -> int:
-    """Insert one row, the values as the backend wants them, the columns that are not given with constant defaults; its
-    primary key."""
-    sql, defaults = _insert_of(model, tuple(given), connections[DEFAULT_DB_ALIAS].vendor)
-    return int(rows(sql, [*given.values(), *defaults])[0][0])
+def insert(model: type[models.Model], found_by: str, new: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
+    """Insert rows, the values as the backend wants them, the columns that are not given with constant defaults; their
+    primary keys by the value of the column `found_by`."""
+    sql, defaults = _insert_of(model, tuple(new[0]), len(new), connections[DEFAULT_DB_ALIAS].vendor)
+    values = [value for row in new for value in (*row.values(), *defaults)]
+    return {value: int(pk) for pk, value in rows(f'{sql}"{found_by}"', values)}

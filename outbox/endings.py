@@ -48,6 +48,14 @@ class Failure:
     until: datetime
 
 
+@dataclass(frozen=True, eq=False)
+class Owed:
+    """An outcome that is known and not written down yet."""
+
+    claim: Claim
+    ending: Ending
+
+
 def limits() -> Limits:
     return Limits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
 
@@ -134,9 +142,9 @@ def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> 
     return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 
-def log(claim: Claim, ending: Ending, written: bool) -> None:
+def log(owed: Owed, written: bool) -> None:
     """One line an attempt, without addresses or secrets."""
-    settled = ending.settlement
+    claim, ending, settled = owed.claim, owed.ending, owed.ending.settlement
     logs.event(
         logger,
         "send_attempt",

@@ -27,6 +27,10 @@ class Pace:
         if self._per_minute:
             self._next_at = SendPace.objects.filter(pk=account.pk).values_list("next_at", flat=True).first()
 
+    @property
+    def is_limited(self) -> bool:
+        return bool(self._per_minute)
+
     def wait_seconds(self, now: datetime) -> float:
         return rate.wait_seconds(self._next_at, self._per_minute, now)
 
