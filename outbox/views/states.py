@@ -97,7 +97,7 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         waiting = "All sending is paused; the mail waits until an administrator resumes it." if paused else ""
         waiting = waiting or waits_for(row)
         if is_scheduled(row, now):
-            return f"It is scheduled and goes out by itself at its time. {waiting}".strip()
+            return f"It goes out by itself at its time. {waiting}".strip()
         return waiting or "It waits for a worker, which takes it within seconds."
     if row.status == Status.SENDING:
         return "A worker is handing it to the server at this moment."
