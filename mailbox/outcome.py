@@ -12,6 +12,8 @@ from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, Folder, SyncState
 from mailbox.session import Backoff
 
+from django.db import transaction
+
 logger = logging.getLogger(__name__)
 
 
@@ -32,9 +34,10 @@ class SyncOutcome:
 
 
 def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
-    Counter.add(account.pk, Counter.Name.SYNC_ATTEMPTS, now)
-    Counter.add(account.pk, Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES, now)
-    Counter.add(account.pk, Counter.Name.MESSAGES_RECEIVED, now, outcome.fetched)
+    with transaction.atomic():  # one commit: for a quiet folder commits are most of the time that is ours
+        Counter.add(account.pk, Counter.Name.SYNC_ATTEMPTS, now)
+        Counter.add(account.pk, Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES, now)
+        Counter.add(account.pk, Counter.Name.MESSAGES_RECEIVED, now, outcome.fetched)
 
 
 def failed(
