@@ -103,6 +103,8 @@ class Message(models.Model):
             # For is:unread and is:flagged: in a large mailbox nearly all mail is read and not flagged.
             models.Index(fields=["-received_at", "-id"], name="message_unread", condition=models.Q(seen=False)),
             models.Index(fields=["-received_at", "-id"], name="message_flagged", condition=models.Q(flagged=True)),
+            # The lists count what is unread on every look.
+            models.Index(fields=["account"], name="message_unread_count", condition=models.Q(seen=False, gone_at=None)),
             models.Index(fields=["parser_version", "id"], name="message_parsed_by"),
         ]
 

@@ -101,12 +101,15 @@ def _account(request: HttpRequest, accounts: list[Account], folder: Folder | Non
 def _rows(
     request: HttpRequest, account: Account | None, before: Cursor | None, limit: int, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
-    visible = Message.objects.visible().listed().select_related("account").order_by("-received_at", "-pk")
-    listed = visible.filter(account=account) if account else of_accounts(visible, request)
+    visible = Message.objects.visible().order_by("-received_at", "-pk")
+    found = visible.filter(account=account) if account else of_accounts(visible, request)
     if before:
-        listed = listed.filter(before.older("received_at"))
+        found = found.filter(before.older("received_at"))
     if grouped:
-        listed = conversations.newest_of_each(listed)
+        # The keys alone first: joined with what a row shows, SQLite sorts the whole table instead of walking an index.
+        keys = list(conversations.newest_of_each(found).values_list("pk", flat=True)[: limit + 1])
+        found = visible.filter(pk__in=keys)
+    listed = found.listed().select_related("account")
     rows, last = cut(list(listed[: limit + 1]), limit)
     return rows, Cursor(last.received_at, last.pk) if last else None
 
@@ -174,10 +177,10 @@ def _unread_by_account(request: HttpRequest) -> dict[int, int]:
 
 def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
     folders = Folder.objects.filter(account=account, selectable=True)
-    folders = folders.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None))
+    folders = list(folders.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)))
     unread = dict(
         MessagePlace.objects.present()
-        .filter(folder__account=account, seen=False)
+        .filter(folder__in=[each.pk for each in folders], seen=False)
         .order_by()
         .values_list("folder_id")
         .annotate(Count("pk"))
