@@ -147,6 +147,7 @@ class MessagePlace(models.Model):
         constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="place_unique")]
         indexes = [
             models.Index(fields=["folder", "-received_at", "-id"], name="place_newest"),
+            models.Index(fields=["folder"], name="place_unread_count", condition=models.Q(seen=False, gone_at=None)),
             # Each run asks what people want fetched: without it, that walks over all that is stored.
             models.Index(fields=["folder"], name="place_wanted", condition=models.Q(fetch_requested_at__isnull=False)),
         ]
