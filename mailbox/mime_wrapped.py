@@ -8,6 +8,7 @@ from mailbox.mime_layout import Layout
 from mailbox.mime_tree import Part
 
 _MAX_OPENED = 10  # of one message
+_MAX_BYTES = 64_000_000  # a larger one stays closed: its files would all be in memory at once
 
 
 def opened(layout: Layout) -> Layout:
@@ -21,6 +22,9 @@ def opened(layout: Layout) -> Layout:
     text, html, defects = layout.text, layout.html, list(layout.defects)
     files: list[Part] = []
     for part in wrapped:
+        if len(part.encoded) > _MAX_BYTES:
+            defects.append("WinmailTooLarge")
+            continue
         found = mime_tnef.read(part.octets()[0])
         files += [
             Part.of(file.octets, file.content_type, filename=file.filename, content_id=file.content_id)

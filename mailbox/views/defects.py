@@ -25,6 +25,7 @@ _SENTENCES = {
     "TooMuchHeader": "The headers of its parts are too long to be read in full; names of attachments may be missing.",
     "TransferEncodingDefect": "The encoding of a part is damaged; what could be decoded of it is here.",
     "WinmailDefect": "Its winmail.dat is damaged or cut off; the files that could be found in it are listed.",
+    "WinmailTooLarge": "Its winmail.dat is too large to be opened here; download it to see the files in it.",
 }
 _OTHER = "Its format is damaged in a way that does not matter for reading it"
 

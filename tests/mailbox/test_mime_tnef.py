@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import time
-from mailbox import mime, mime_tnef
+from mailbox import mime, mime_tnef, mime_wrapped
 
 import pytest
 from hypothesis import given, settings
@@ -81,6 +81,12 @@ def test_of_a_file_that_is_cut_off_what_came_is_listed_and_the_rest_said(kept: i
 def test_names_in_it_are_made_safe_like_all_others() -> None:
     parsed = mime.parse(wrapped(tnef(attached(b"..\\..\\evil\x07.exe", b"x"))))
     assert parsed.attachments[1].filename == "evil.exe"
+
+
+def test_one_too_large_to_be_opened_is_one_attachment_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mime_wrapped, "_MAX_BYTES", 100)
+    parsed = mime.parse(wrapped(tnef(REPORT, LOGO)))
+    assert ([each.filename for each in parsed.attachments], parsed.defects) == (["winmail.dat"], ("WinmailTooLarge",))
 
 
 @settings(max_examples=150, deadline=None)
