@@ -11,13 +11,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks import frame, outbox, sync, sync_table, table
+from benchmarks import frame, outbox, outbox_table, sync, sync_table, table
 from benchmarks.frame import Bench, Figure, Options
 from benchmarks.machine import keep_to_two_cores
 
 SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
     "sync": (sync.Context, sync_table.BENCHES),
-    "outbox": (outbox.Context, outbox.BENCHES),
+    "outbox": (outbox.Context, outbox_table.BENCHES),
 }
 
 

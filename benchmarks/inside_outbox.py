@@ -7,12 +7,13 @@ from collections import Counter
 from mailbox.models import Account, WorkerHeartbeat
 from unittest import mock
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import Model
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from outbox import api, delivery, tasks
-from outbox.models import OutboxMessage
+from outbox import api, claims, delivery, tasks
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
 
 def queue_rows(account_ids: list[int], mails: list[tuple[str, str]], text: str) -> None:
@@ -65,3 +66,63 @@ def wait_until_settled(seconds: float = 60) -> dict[str, int]:
     while (found := outcomes()).keys() - {"sent"} and time.monotonic() < end:
         time.sleep(0.05)
     return found
+
+
+# --- A claim among many rows that are sent ----------------------------------------------------------------------
+def make_sent(count: int) -> None:
+    """Of the two rows there are, make the first sent, with its attempt, and copy it so often; the second is due."""
+    base = OutboxMessage.objects.order_by("pk")[0]
+    now = timezone.now()
+    OutboxMessage.objects.filter(pk=base.pk).update(status="sent", sent_at=now)
+    DeliveryAttempt.objects.create(
+        outbox=base, number=1, claim_token="bench", worker="bench", message_id="<bench>", prx_attempt="bench",
+        phase="accepted", outcome="accepted", started_at=now, finished_at=now,
+    )  # fmt: skip
+    _copy_rows(base.pk, count)
+    _copy_below(OutboxRecipient, base.pk, {})
+    _copy_below(DeliveryAttempt, base.pk, {"claim_token": f"{_quoted('bench-')} || o.id"})
+    with connection.cursor() as cursor:  # as its own clock would, by and by
+        cursor.execute("ANALYZE" if connection.vendor == "postgresql" else "PRAGMA optimize")
+
+
+def _columns(model: type[Model], left_out: set[str]) -> list[str]:
+    return [field.column for field in model._meta.concrete_fields if field.column not in {"id", *left_out}]
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'"
+
+
+def _copy_rows(pk: int, count: int) -> None:
+    names = ", ".join(f'"{column}"' for column in _columns(OutboxMessage, set()))
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %s)"
+    insert = f"INSERT INTO outbox ({names})"
+    select = f"{numbers} SELECT {', '.join(f'o.{name}' for name in names.split(', '))} FROM outbox o, n WHERE o.id = %s"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{insert} {select}", [count, pk])
+
+
+def _copy_below(model: type[Model], pk: int, changed: dict[str, str]) -> None:
+    """The base row's row of this table, for each copy; it comes after both rows that were there."""
+    names = _columns(model, {"outbox_id"})
+    table = model._meta.db_table
+    columns = ", ".join(f'"{name}"' for name in names)
+    values = ", ".join(changed.get(name, f'r."{name}"') for name in names)
+    sql = f"INSERT INTO {table} (outbox_id, {columns}) SELECT o.id, {values} FROM outbox o, {table} r"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{sql} WHERE r.outbox_id = %s AND o.status = 'sent' AND o.id > %s", [pk, pk])
+
+
+def claims_of_one(account_id: int, count: int) -> list[float]:
+    """Seconds of each claim of the one due row, which is given back after each."""
+    Account.objects.update(sending_paused_at=None)
+    seconds = []
+    for _ in range(count):
+        begin = time.perf_counter()
+        claim = claims.claim_next(account_id, "bench", lease_seconds=90, now=timezone.now())
+        seconds.append(time.perf_counter() - begin)
+        if claim is None:
+            raise RuntimeError("The due row was not claimed.")
+        DeliveryAttempt.objects.filter(outbox_id=claim.outbox_id).delete()
+        OutboxMessage.objects.filter(pk=claim.outbox_id).update(status="pending", **claims.UNCLAIMED)
+    return seconds

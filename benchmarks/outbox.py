@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks import outbox_peers as peers
-from benchmarks.frame import RESULTS_FOLDER, Bench, Figure, Options, Void, alternate, at_least, spread
+from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Void, alternate, spread
 from benchmarks.outbox_peers import Server, Wanted
 from benchmarks.servers import running_dovecot
 from benchmarks.sink import Sink
@@ -121,33 +121,3 @@ def workers(context: Context, figure: Figure) -> None:
         )
     figure.notes = f"ours {spread(pair.ours, 0)}, post_office {spread(pair.peer, 0)}"
     pair.fill(figure)
-
-
-BENCHES = [
-    Bench(
-        "session",
-        session,
-        (
-            Figure(
-                "session",
-                "1,000 mails of 1.3 kB through one account, STARTTLS with AUTH: mails a second",
-                "smtplib on one connection",
-                at_least(0.8),
-                unit="/s",
-            ),
-        ),
-    ),
-    Bench(
-        "workers",
-        workers,
-        (
-            Figure(
-                "workers",
-                "1,000 mails over 5 accounts by the workers on two cores: mails a second",
-                "django-post_office with 5 threads",
-                at_least(1.2),
-                unit="/s",
-            ),
-        ),
-    ),
-]

@@ -158,7 +158,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 
 class Service:
-    """A process of ours in a session of its own, with its children; stop() drains it as an operator would."""
+    """A process of ours in a session of its own, with its children. Nothing is under way when it is stopped."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         self.log_path = log
@@ -179,7 +179,7 @@ class Service:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")[-4000:]
 
-    def stop(self, seconds: float = 30) -> None:
+    def stop(self, seconds: float = 3) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
