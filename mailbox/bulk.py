@@ -59,7 +59,9 @@ def _fields(model: type[models.Model]) -> tuple[list[models.Field[Any, Any]], Ca
 
 
 def _date_for_sqlite(value: datetime | None) -> str | None:
-    if value is not None and value.tzinfo is UTC:  # nearly always; the rest as Django says it
+    if value is None:
+        return None
+    if value.tzinfo is UTC:  # nearly always; the rest as Django says it
         return str(value)[:-6]
     said: str | None = connection.ops.adapt_datetimefield_value(value)
     return said

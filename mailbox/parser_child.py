@@ -1,4 +1,6 @@
-"""A parser in a process of its own: `python -m mailbox.parser_child PARENT_PID`. No Django, no secrets, no sockets.
+"""A parser in a process of its own: `python -m mailbox.parser_child PARENT_PID CPU_SECONDS BYTES`.
+
+No Django, no secrets, no sockets.
 
 Orders come by stdin: a list of what is to be known of each mail, then their bytes, one after the other. Readings go by
 stdout in the same order, each as its length and a pickle; the first says only that we are here. It ends with its input,
@@ -23,18 +25,13 @@ from typing import IO, cast
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")
 MB = 1024 * 1024
-# CPU seconds, not seconds: a busy machine makes no mail a hostile one. The kernel ends what takes longer (SIGPROF).
-CPU_SECONDS = 20.0
-CPU_SECONDS_PER_MB = 1.0
-# Address space: this interpreter's own, and what the largest bodies and the tree of a mail take.
-BASE_BYTES = 512 * MB
+# Beside the given CPU seconds and bytes, which a mail of any size may take.
 BYTES_PER_BYTE = 16
-
-
+TWICE_AT = 20 * MB  # a mail of this size may take twice the time
 GAVE_UP = "The parser used more time or memory for this message than any honest message needs."
 
 
-def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
+def serve(orders: IO[bytes], readings: IO[bytes], cpu_seconds: float, space: int) -> None:
     """Read orders, a list of them at a time, until there are no more."""
     _say(readings, "ready")
     while (head := orders.read(LENGTH.size)) and len(head) == LENGTH.size:
@@ -46,7 +43,7 @@ def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
         ]
         batch.reverse()
         while batch:
-            _say(readings, _read(batch.pop()))
+            _say(readings, _read(batch.pop(), cpu_seconds, space))
 
 
 def _mapped(path: str) -> bytes:
@@ -61,12 +58,13 @@ def _say(readings: IO[bytes], answer: Reading | str) -> None:
     readings.flush()
 
 
-def _read(order: Order) -> Reading | str:
-    """The reading, or in words why there is none."""
+def _read(order: Order, cpu_seconds: float, space: int) -> Reading | str:
+    """The reading, or in words why there is none. The kernel ends us (SIGPROF) when it takes too long: CPU seconds,
+    not seconds, since a busy machine makes no mail a hostile one."""
     size = len(order.raw)
     with contextlib.suppress(ValueError, OSError):  # a lower limit than ours is in force already
-        resource.setrlimit(resource.RLIMIT_AS, (BASE_BYTES + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
-    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS + CPU_SECONDS_PER_MB * size / MB)
+        resource.setrlimit(resource.RLIMIT_AS, (space + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, cpu_seconds * (1 + size / TWICE_AT))
     try:
         return read(order)
     except MemoryError:
@@ -77,7 +75,7 @@ def _read(order: Order) -> Reading | str:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def main(parent: int) -> None:
+def main(parent: int, cpu_seconds: float, space: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets us go
     with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of our input must do
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -86,8 +84,8 @@ def main(parent: int) -> None:
     with os.fdopen(os.dup(1), "wb") as readings, os.fdopen(os.dup(0), "rb") as orders:
         os.dup2(2, 1)  # what any library prints is no reading
         with contextlib.suppress(BrokenPipeError):
-            serve(orders, readings)
+            serve(orders, readings, cpu_seconds, space)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))

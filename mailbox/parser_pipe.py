@@ -16,6 +16,8 @@ from mailbox.reading import Order, Reading
 
 from django.conf import settings
 
+CPU_SECONDS = 20.0  # for one mail, and more for a large one: see parser_child
+SPACE_BYTES = 512 * 1024 * 1024  # likewise, of address space, the interpreter's own among it
 SILENCE_SECONDS = 900.0  # a parser ends by its own clock of CPU time long before, unless it is stopped
 LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: the next is read by a fresh one
 PIPE_BYTES = 1024 * 1024
@@ -52,13 +54,15 @@ class ParserPipe:
         try:
             # From the project's own folder: `mailbox` is a module of the standard library too.
             child = self._child = subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-m", "mailbox.parser_child", str(os.getpid())],
+                [sys.executable, "-m", "mailbox.parser_child", str(os.getpid()), str(CPU_SECONDS), str(SPACE_BYTES)],
                 cwd=settings.BASE_DIR,
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                start_new_session=True,  # a Ctrl-C for the worker ends the worker, which ends this
+                # A Ctrl-C for the worker ends the worker, which ends this. No session of its own: the kernel would
+                # schedule that as another user's, whatever the worker's niceness.
+                process_group=0,
             )
             assert child.stdin
             with contextlib.suppress(OSError):  # a user's limit of pipe memory; a larger one means fewer switches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from mailbox.imap_fetch import Marks
 from mailbox.models import Folder, Message, MessagePlace
 from mailbox.search_index import index_messages
@@ -19,9 +20,15 @@ FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords", "labels"]
 
 def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
     """The columns of MessagePlace for these IMAP flags; flags are compared without regard to case (RFC 9051, 2.3.2)."""
+    fields, keywords = _flag_fields(tuple(flags))
+    return fields | {"keywords": list(keywords)}
+
+
+@lru_cache(1000)  # a mailbox has few combinations of them
+def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
     given = {flag.lower(): flag for flag in flags if flag.lower() not in IGNORED_FLAGS}
     fields: dict[str, Any] = {name: given.pop(flag.lower(), None) is not None for flag, name in SYSTEM_FLAGS.items()}
-    return fields | {"keywords": sorted(given.values())}
+    return fields, tuple(sorted(given.values()))
 
 
 def mark_fields(marks: Marks) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from mailbox.mime import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
 from mailbox.reading import Reading
 from mailbox.search_index import index_messages
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import F, Q
 
 HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
 PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "snippet")
+_parsed_fields = attrgetter(*PARSED_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,7 @@ def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> M
 
 
 def _fill(message: Message, each: Incoming) -> None:
-    for name in PARSED_FIELDS:
-        setattr(message, name, getattr(each.parsed, name))
+    vars(message).update(zip(PARSED_FIELDS, _parsed_fields(each.parsed), strict=True))
     message.attachments = [dict(vars(attachment)) for attachment in each.parsed.attachments]
     message.has_attachments = any(not attachment.is_inline for attachment in each.parsed.attachments)
     message.parse_defects = list(each.parsed.defects)
