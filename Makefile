@@ -28,7 +28,7 @@ demo: .venv/installed-dev
 	@exec $(BIN)/python -m demo
 
 servers:
-	@sh scripts/install-servers dovecot postgresql chromium
+	@sh scripts/install-servers dovecot postgresql chromium isync
 
 # The second run is the same suite on PostgreSQL; status 77 says that there is none here.
 test: .venv/installed-dev servers

@@ -1,0 +1,136 @@
+"""The benchmarks' plumbing at a tiny size, so that it is not found broken on the day when figures are wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import smtplib
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from benchmarks import frame, mails, table
+from benchmarks import outbox_peers as peers
+from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
+from benchmarks.mbsync import Mbsync
+from benchmarks.proxy import delayed
+from benchmarks.servers import fill, places
+from benchmarks.sink import Sink
+from benchmarks.sync_more import round_trips
+from benchmarks.sync_plain import one_by_one
+from tests.servers.dovecot import Dovecot
+from tests.servers.ports import free_ports
+
+FIGURE = Figure("fast", "how long it takes", "a snail", at_most(1.5))
+needs_mbsync = pytest.mark.skipif(not shutil.which("mbsync"), reason="mbsync is missing: apt-get install isync")
+
+
+def test_a_figure_is_reached_up_to_its_bound_and_not_beyond() -> None:
+    reached = [dataclasses.replace(FIGURE, value=value).answer() for value in (1.5, 1.51)]
+    rate = dataclasses.replace(FIGURE, reach=at_least(30, "/s"), value=29.9)
+    assert (reached, rate.answer(), str(rate.reach)) == (["yes", "NO"], "NO", ">= 30 /s")
+
+
+def test_both_sides_take_turns_and_medians_are_compared() -> None:
+    order: list[str] = []
+    seconds = iter([8.0, 2.0, 100.0, 4.0, 6.0, 3.0])
+
+    def side(name: str) -> float:
+        order.append(name)
+        return next(seconds)
+
+    pair = alternate(3, lambda: side("ours"), lambda: side("peer"), pause=0)
+    assert order == ["peer", "ours", "ours", "peer", "peer", "ours"]
+    assert (pair.ours, pair.peer, pair.ratio) == ([2.0, 100.0, 3.0], [8.0, 4.0, 6.0], 0.5)
+
+
+def test_a_job_that_was_not_done_makes_the_figure_void_and_keeps_no_number() -> None:
+    def lose_a_mail(_context: None, _figure: Figure) -> None:
+        raise Void("1 message is missing")
+
+    (figure,) = Bench("fast", lose_a_mail, (FIGURE,)).take(None)
+    assert (figure.answer(), figure.void, figure.value) == ("void", "1 message is missing", None)
+
+
+def test_the_page_gets_its_table_from_the_results_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(frame, "RESULTS_FOLDER", tmp_path)
+    options = Options()
+    frame.keep("sync", [Pair([1.0], [2.0]).fill(dataclasses.replace(FIGURE, notes="quiet"))], options)
+    page = "before\n<!-- results sqlite -->\nold\n<!-- end of results sqlite -->\nafter"
+
+    written = table.rewritten(page, {"sqlite": table.markdown(frame.results_path(options)), "postgres": ""})
+
+    assert "| sync/fast | how long it takes, against a snail | **0.5** | <= 1.5 | yes | 1 s | 2 s |" in written
+    assert written.startswith("before\n") and written.endswith("\nafter") and "old" not in written
+    assert "- sync/fast: quiet" in written and frame.results_path(Options(0.1)) != frame.results_path(options)
+
+
+def test_the_mails_are_the_same_on_every_run_and_of_the_size_they_should_be() -> None:
+    made = [raw for raw, _ in mails.mails(400)]
+    assert made[7] == mails.mail(7)
+    assert 22_000 < sum(map(len, made)) / len(made) < 30_000
+    assert 0.6 < sum(b"text/html" in raw for raw in made) / len(made) < 0.8
+    assert all(b"\n" not in raw.replace(b"\r\n", b"") for raw in made)
+
+
+@needs_mbsync
+def test_the_peer_brings_every_byte_and_a_missing_mail_is_noticed(
+    dovecot: Dovecot, mail_user: str, tmp_path: Path
+) -> None:
+    assert fill(dovecot, mail_user, mails.mails(5)) == 5
+    wanted = places(dovecot, mail_user)
+    peer = Mbsync(tmp_path / "peer", dovecot.ca_pem, dovecot.imap_port, mail_user, dovecot.password)
+
+    peer.run()
+    peer.check(wanted)
+
+    assert len(wanted) == 5
+    with pytest.raises(Void, match="lacks 1 of 6"):
+        peer.check(wanted | {("INBOX", 6, "0" * 64)})
+
+
+def test_the_proxy_makes_each_command_wait_for_a_round_trip(dovecot: Dovecot, mail_user: str) -> None:
+    fill(dovecot, mail_user, [(mails.small_mail(n), mails.received_at(n)) for n in range(5)])
+    context = dovecot.certificates.client_context()
+    with delayed(dovecot.imap_port, 20) as port:
+        assert one_by_one(port, mail_user, dovecot.password, context, 5) > 5 * 0.04
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    if not shutil.which("smtp-sink", path="/usr/sbin:/usr/bin"):
+        pytest.skip("smtp-sink is missing: apt-get install postfix")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="prx-bench-", ignore_cleanup_errors=True))
+        server = Sink(Path(folder), free_ports(1)[0])
+        stack.callback(server.stop)
+        yield server
+
+
+def test_the_sink_tells_when_it_had_all_and_notices_what_is_lost_or_doubled(sink: Sink) -> None:
+    given = peers.wanted("run0", 3, "ann@example.test")
+    with smtplib.SMTP("127.0.0.1", sink.port) as smtp:
+        for to, subject in given.mails:
+            smtp.sendmail(given.sender, [to], f"Subject: {subject}\r\n\r\n{given.text}")
+    subjects = [subject for _, subject in given.mails]
+
+    assert sink.wait_for(3, 0, 10) <= time.monotonic()
+    sink.check(subjects, 0)
+
+    with pytest.raises(Void, match="1 mails never reached the sink, 0 more than once"):
+        sink.check([*subjects, "Bench run0-3"], 0)
+    with pytest.raises(Void, match="0 mails never reached the sink, 1 more than once"):
+        sink.check(subjects[1:], 0)
+
+
+def test_round_trips_are_counted_from_what_the_server_wrote_down(tmp_path: Path) -> None:
+    log = tmp_path / "rawlog"
+    log.mkdir()
+    said = "1.0 A1 ENABLE CONDSTORE\n1.1 A2 EXAMINE INBOX\n2.0 A3 UID FETCH 1 FLAGS\n3.0 A4 LOGOUT\n"
+    (log / "one.in").write_text(said)
+    (log / "one.out").write_text("1.2 * ENABLED\n1.3 A2 OK\n2.1 * 1 FETCH\n2.2 A3 OK\n3.1 A4 OK\n")
+    assert round_trips(log) == (3, "ENABLE, EXAMINE, UID FETCH, LOGOUT")
