@@ -21,6 +21,7 @@ PARSER_VERSION = 3  # raise it when the same bytes would give other rows: a swee
 MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
 SNIPPET_CHARACTERS = 120
+_IMAGE_MARKS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838 section 4.2
 
 
@@ -107,8 +108,8 @@ def inline_images(raw: bytes) -> dict[str, tuple[str, bytes]]:
     images: dict[str, tuple[str, bytes]] = {}
     for part in opened(layout_of(mime_tree.read_tree(raw))).attachments:
         content_id = content_id_of(part)
-        if content_id and content_id not in images and part.content_type.startswith("image/"):
-            images[content_id] = (part.content_type, part.octets()[0])
+        if content_id and content_id not in images and (image := _image_type(part)):
+            images[content_id] = (image, part.octets()[0])
     return images
 
 
@@ -139,9 +140,19 @@ def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachmen
         content_type=content_type,
         size=measured.size,
         content_id=content_id,
-        is_inline=bool(content_id) and content_type.startswith("image/") and disposition(part) != "attachment",
+        is_inline=bool(content_id) and bool(_image_type(part)) and disposition(part) != "attachment",
         digest=measured.digest,
     )
+
+
+def _image_type(part: Part) -> str:
+    """The type of an image, "" of what is none. Some senders call the images of their HTML just bytes."""
+    if part.content_type.startswith("image/"):
+        return part.content_type if _TYPE.fullmatch(part.content_type) else ""
+    if part.content_type != "application/octet-stream" or not content_id_of(part):
+        return ""
+    head = part.octets()[0][:8]
+    return next((image for mark, image in _IMAGE_MARKS.items() if head.startswith(mark)), "")
 
 
 def _filename(part: Part, head: bytes, position: int) -> str:

@@ -142,6 +142,14 @@ def test_inline_images_are_found_by_content_id() -> None:
     assert (attachment.is_inline, attachment.content_id) == (True, "logo@x")
 
 
+@pytest.mark.parametrize(("content", "is_image"), [(b"\x89PNG\r\n\x1a\n...", True), (b"%PDF-1.4", False)])
+def test_an_image_of_the_text_may_be_called_just_bytes(content: bytes, is_image: bool) -> None:
+    part = b"Content-Type: application/octet-stream; name=logo\r\nContent-ID: <logo@x>\r\n\r\n" + content
+    raw = multipart(b'Content-Type: text/html\r\n\r\n<img src="cid:logo@x">', part, subtype="related")
+    assert mime.inline_images(raw) == ({"logo@x": ("image/png", content)} if is_image else {})
+    assert mime.parse(raw).attachments[0].is_inline is is_image
+
+
 @pytest.mark.parametrize(
     ("content_type", "filename"),
     [
