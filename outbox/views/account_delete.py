@@ -56,7 +56,7 @@ def _refusal(account: Account) -> str:
 def _take_away(account: Account) -> str:
     """Delete batch by batch while nobody syncs or sends; returns why not, or ""."""
     Account.objects.filter(pk=account.pk).update(sync_enabled=False, send_enabled=False)
-    held = _both_leases(account)
+    held = _all_leases(account)
     refusal = _refusal(account)  # again: a mail may have been written since the page was shown
     if held is None or refusal:
         for purpose, token in held or ():
@@ -70,11 +70,11 @@ def _take_away(account: Account) -> str:
     return ""
 
 
-def _both_leases(account: Account) -> list[tuple[str, str]] | None:
-    """The right to sync and to send, so that no worker writes rows meanwhile; None when one is taken."""
+def _all_leases(account: Account) -> list[tuple[str, str]] | None:
+    """The rights to sync, send and work in Sent, so that no worker writes rows meanwhile; None when one is taken."""
     now, holder = timezone.now(), f"deletion on {socket.gethostname()}"
     held: list[tuple[str, str]] = []
-    for purpose in (Lease.Purpose.SYNC, Lease.Purpose.SEND):
+    for purpose in (Lease.Purpose.SYNC, Lease.Purpose.SEND, Lease.Purpose.SENT):
         token = Lease.acquire(account.pk, purpose, holder, seconds=LEASE_SECONDS, now=now)
         if token is None:
             for each, ours in held:
