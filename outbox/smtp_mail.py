@@ -21,8 +21,7 @@ from outbox.smtp_wire import Lost
 CHUNK = 64 * 1024
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
-_LONG_LINE = re.compile(rb"[^\n]{1000}")  # 998 and CRLF are the most (RFC 5321 4.5.3.1.6)
-_BARE_BREAK = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ class MailConversation(Conversation):
                     Kind.LOCAL, f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less."
                 )
             parameters += f" SIZE={len(content)}"
-        if _LONG_LINE.search(content):
+        if max(map(len, content.split(b"\n"))) > LONGEST_LINE + 1:
             raise self._failure(Kind.LOCAL, "The mail has a line of more than 998 bytes and cannot be sent as it is.")
         if not content.isascii() and "8bitmime" in self._extensions:
             parameters += " BODY=8BITMIME"
@@ -202,7 +201,9 @@ class MailConversation(Conversation):
 
 def _dot_stuffed(content: bytes) -> bytes:
     """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
-    if _BARE_BREAK.search(content):  # a bare CR or LF is how mails are smuggled: none goes out
+    if (
+        not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
+    ):  # a bare CR or LF is how mails are smuggled: none goes out
         content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
