@@ -12,7 +12,7 @@ from mailbox.imap import FetchedMessage, ImapSession, MessageMeta
 from mailbox.imap_fetch import by_bytes
 from mailbox.reading import Order
 
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
 BATCH_COUNT = 200
 META_COUNT = 500  # messages of which one command asks flags, date and size
 NOT_GIVEN = "The server lists this message but does not give it."

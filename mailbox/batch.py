@@ -6,14 +6,14 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from mailbox import parsers, plan, rawstore, store
 from mailbox.ahead import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
 from mailbox.attempts import ALONE_FROM, LAST, PROVEN, Attempts
 from mailbox.errors import Busy, MailError, StorageError
+from mailbox.fetch_thread import RENEW_SECONDS, FetchThread, turn_to_write
 from mailbox.imap import MessageMeta
 from mailbox.large import PIECES_FROM_BYTES
 from mailbox.logs import event
@@ -22,15 +22,12 @@ from mailbox.reading import Reading
 from mailbox.session import Mailbox
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
-from types import TracebackType
-from typing import Self
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
-AHEAD = 1  # batches being read while one is fetched and one is written
-RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
+AHEAD = 1  # batches being read while one is fetched and one is written; where several sync at once they fill the time
 BREAKS_CONNECTION = (
     "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
 )
@@ -113,7 +110,7 @@ class FolderRun:
                 self.commit(self.gathered(fetched), stretch, begun=first)
                 self._noted.remove(first)
 
-        with parsers.running(), self._forgiving(), _Thread(self.mailbox) as thread:
+        with parsers.running(), self._forgiving(), FetchThread(self.mailbox) as thread:
             while (first := ahead.first) is not None:
                 number = self._begin(first)
                 if number > 1:  # it has failed before: nothing else is under way while it is tried
@@ -121,7 +118,7 @@ class FolderRun:
                     fetched = self._try_again(ahead, first, number, thread)
                 else:
                     coming = thread.begin(ahead.bring)
-                    settle(AHEAD)
+                    settle(AHEAD if FetchThread.count == 1 else 0)
                     try:
                         fetched = thread.wait(coming)
                     except (StorageError, Busy):
@@ -148,8 +145,9 @@ class FolderRun:
             self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
         return number
 
-    def _try_again(self, ahead: Ahead, first: int, number: int, thread: _Thread) -> Fetched:
+    def _try_again(self, ahead: Ahead, first: int, number: int, thread: FetchThread) -> Fetched:
         if number > PROVEN:
+            self._alone_left = 0  # found
             return ahead.skip(BREAKS_CONNECTION)
         if number > LAST:
             self._fetch_another(first, list(ahead.waiting)[1:])
@@ -215,7 +213,7 @@ class FolderRun:
     def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
         now = self.mailbox.clock()
         decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
-        with transaction.atomic():
+        with turn_to_write(), transaction.atomic():
             self.mailbox.renew()
             if decision is None:
                 stored = self._write_singly(gathered, now)
@@ -276,37 +274,6 @@ class FolderRun:
 def _whole_at_once() -> int:
     """Bytes; a larger message comes as its header first."""
     return min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
-
-
-class _Thread:
-    """Where the server is asked, while here the database is."""
-
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
-
-    def __enter__(self) -> Self:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None and not isinstance(error, Exception):
-            self._mailbox.imap.close(politely=False)  # the task's time-out: do not wait for the server any longer
-        self._pool.shutdown()  # two must not speak on one connection
-
-    def begin(self, step: Callable[[], Fetched]) -> Future[Fetched]:
-        return self._pool.submit(step)
-
-    def wait(self, coming: Future[Fetched]) -> Fetched:
-        """What the step brings, or raises; the lease is kept as long as it lasts."""
-        while True:
-            try:
-                return coming.result(RENEW_SECONDS)
-            except TimeoutError:
-                if coming.done():
-                    raise
-                self._mailbox.renew()
 
 
 def _words(error: BaseException) -> str:

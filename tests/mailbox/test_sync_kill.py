@@ -42,7 +42,7 @@ STAGES = {
     "after the raw save": "rawstore.save_batch:after",
     "with half of the rows written": "store._write_places:before",
     "before the commit": "batch.FolderRun._announce:after",
-    "after the commit": "batch.FolderRun._commit:after",
+    "after the commit": "batch.FolderRun.commit:after",
     "before the end": "sync._finalize:before",
 }
 
