@@ -72,7 +72,8 @@ def test_the_schedules_are_two_half_a_minute_apart_however_often_they_are_made()
     Schedule.objects.create(name="outbox: sweep on the minute", func="elsewhere.old")  # a copy from a restore
     schedules.make_schedules()
 
-    assert Schedule.objects.filter(name__startswith="outbox: ").count() == 4
+    names = list(Schedule.objects.filter(name__startswith="outbox: ").values_list("name", flat=True))
+    assert len(names) == len(set(names))
     for function, seconds in (("outbox.tasks.sweep", [0, 30]), ("outbox.tasks_sent.sweep_afterwards", [10, 40])):
         mine = Schedule.objects.filter(func=function)
         assert sorted(schedule.next_run.second for schedule in mine) == seconds
