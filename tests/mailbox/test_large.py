@@ -42,6 +42,12 @@ def big(size: int, subject: str = "Big") -> bytes:
     )
 
 
+@pytest.fixture(autouse=True)
+def _own_folder(settings: Any, tmp_path: Path) -> None:
+    """What one test leaves half fetched is no other test's message, though it may have its number."""
+    settings.DATA_DIR = tmp_path
+
+
 @pytest.fixture
 def server(certificates: Certificates) -> Iterator[ScriptedImap]:
     server = ScriptedImap(certificates).start()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from mailbox import tasks
 from mailbox.idle import Listener
 from types import FrameType
@@ -25,3 +27,7 @@ class Command(BaseCommand):
         self.stdout.write("Listening for new mail; SIGTERM stops.")
         self.stdout.flush()
         listener.run()
+        # Threads that are signing in at this moment would be waited for, or be in the way of the interpreter's end.
+        self.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
