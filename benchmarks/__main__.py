@@ -6,6 +6,7 @@ BENCH_DATABASE=postgres takes them with PostgreSQL. Exit status 1 when a figure 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in SUITES]:
         sys.exit(f"There is no suite {', '.join(unknown)}; there are {', '.join(SUITES)}.")
     options = Options(float(os.environ.get("BENCH_SCALE") or 1), os.environ.get("BENCH_DATABASE") or "sqlite")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stop from outside also tidies up
     keep_to_two_cores()
     figures: list[Figure] = []
     for name in names or list(SUITES):

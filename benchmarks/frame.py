@@ -214,6 +214,11 @@ def keep(suite: str, figures: Sequence[Figure], options: Options) -> None:
     path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
+def goes_with_us() -> list[str]:
+    """The beginning of a command that is ended when this process is."""
+    return [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
+
+
 def commit() -> str:
     answer = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return answer.stdout.strip()

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from benchmarks.frame import ROOT
+from benchmarks.frame import ROOT, goes_with_us
 
 CHUNK = 1 << 20
 
@@ -99,7 +99,7 @@ async def _serve(port: int, delay: float) -> None:
 @contextmanager
 def delayed(port: int, one_way_milliseconds: float) -> Iterator[int]:
     """A proxy in a process of its own before this port of 127.0.0.1; gives its port."""
-    command = [sys.executable, "-m", "benchmarks.proxy", str(port), str(one_way_milliseconds)]
+    command = [*goes_with_us(), sys.executable, "-m", "benchmarks.proxy", str(port), str(one_way_milliseconds)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from benchmarks.frame import Void
+from benchmarks.frame import ROOT, Void, goes_with_us
 from benchmarks.machine import PATH
 from tests.servers.ports import ServerMissing, answers, wait_until
 
@@ -26,7 +26,8 @@ class Sink:
             raise ServerMissing("smtp-sink is missing: apt-get install postfix (its service need not run)")
         folder.chmod(0o777)  # as root it becomes the user postfix
         self.port, self.file = port, folder / "mails"
-        self._process = subprocess.Popen([binary, "-u", "postfix", "-D", str(self.file), f"127.0.0.1:{port}", "256"])
+        command = [binary, "-u", "postfix", "-D", str(self.file), f"127.0.0.1:{port}", "256"]
+        self._process = subprocess.Popen([*goes_with_us(), *command], cwd=ROOT)
         wait_until(lambda: answers(port), seconds=10, what="smtp-sink")
 
     def stop(self) -> None:
