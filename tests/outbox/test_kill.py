@@ -79,7 +79,7 @@ def test_killed_before_data_the_mail_goes_out_once(
     assert [attempt.outcome for attempt in row.attempts.all()] == ["abandoned", "accepted"]
 
 
-@pytest.mark.parametrize("step", ["claims.claim_next", "claims.commit_data", "sender.Sender._finalize"])
+@pytest.mark.parametrize("step", ["claims.claim_next", "sender.Sender.commit_data", "sender.Sender.settle"])
 def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
     account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], step: str
 ) -> None:
@@ -92,8 +92,8 @@ def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
     sent = len(server.mails())
     assert (row.status, row.hold, sent) == {
         "claims.claim_next": ("sent", "", 1),
-        "claims.commit_data": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
-        "sender.Sender._finalize": ("sent", "", 1),
+        "sender.Sender.commit_data": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
+        "sender.Sender.settle": ("sent", "", 1),
     }[step]
 
 
@@ -102,7 +102,7 @@ def test_killed_between_the_answer_and_its_finalize_a_person_is_asked(
 ) -> None:
     server = smtp_server("tls")
     row = queued(account_on(server))
-    patch = STOP.format(step="sender.Sender._finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
+    patch = STOP.format(step="claims.finalize", before="os.kill(os.getpid(), signal.SIGKILL)\n    ")
 
     assert run_worker(row.account_id, patch).wait(60) == -signal.SIGKILL
     an_hour_later(row)

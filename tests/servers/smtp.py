@@ -48,6 +48,7 @@ class SmtpServer:
     tokens: set[str] = field(default_factory=lambda: {"good-token"})
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "XOAUTH2")
     max_size: int = 50_000_000
+    pipelining: bool = False  # whether it is offered; it is understood in any case
     host: str = "localhost"
     port: int = 0
     commands: list[str] = field(default_factory=list)

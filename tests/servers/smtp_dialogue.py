@@ -91,6 +91,8 @@ class Dialogue:
     def ehlo(self, line: str) -> None:
         self._new_mail()
         words = ["localhost", "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {self.server.max_size}"]
+        if self.server.pipelining:
+            words.append("PIPELINING")
         if self.server.security == "starttls" and not self.encrypted:
             words.append("STARTTLS")
         if self.server.require_auth and (self.encrypted or self.server.security == "none"):
