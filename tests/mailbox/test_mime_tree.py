@@ -39,6 +39,11 @@ class CarefulPart(Message):
 Shape = tuple[str, object, tuple[str, ...]]
 
 
+def plain(content_type: str) -> str:
+    """One word for all types with 8-bit text in them, which the two repair in their own ways."""
+    return content_type if content_type.isascii() else "not ASCII"
+
+
 def careful_shape(part: Message) -> Shape:
     """Type, content or children, and defects of each part."""
     payload = part._payload  # type: ignore[attr-defined]
@@ -48,12 +53,12 @@ def careful_shape(part: Message) -> Shape:
         else (payload or "").encode("ascii", "surrogateescape")
     )
     defects = dict.fromkeys(type(defect).__name__ for defect in part.defects)
-    return Message.get_content_type(part), inside, tuple(sorted(defects))
+    return plain(Message.get_content_type(part)), inside, tuple(sorted(defects))
 
 
 def our_shape(raw: bytes, part: Part) -> Shape:
     inside = raw[part.start : part.end] if part.children is None else [our_shape(raw, each) for each in part.children]
-    return part.content_type, inside, tuple(sorted(dict.fromkeys(part.defects)))
+    return plain(part.content_type), inside, tuple(sorted(dict.fromkeys(part.defects)))
 
 
 LINE_ENDS = st.sampled_from([b"\r\n", b"\n", b"\r"])

@@ -218,7 +218,9 @@ def test_a_person_starts_it_and_sees_how_far_it_is(
     assert client.post(page).status_code == 302  # a double click
     assert Reparse.objects.count() == 1
     assert AuditEntry.objects.filter(verb="reparse").count() == 1
-    assert '0</span> of <span class="number">1</span>' in client.get(page, headers={"HX-Request": "true"}).content.decode()
+    assert (
+        '0</span> of <span class="number">1</span>' in client.get(page, headers={"HX-Request": "true"}).content.decode()
+    )
     tasks_stored.reparse_slice(Reparse.objects.get().pk)
     shown = client.get(page).content.decode()
     assert "1 message read again" in shown
