@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from mailbox import bulk
 from mailbox.models import ConversationLink, Message
-from mailbox.models.messages import MessagePlaceQuerySet
 
 from django.db import transaction
 from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subquery
@@ -164,45 +163,27 @@ def members(message: Message) -> QuerySet[Message]:
     return rows.order_by("-link__received_at", "-link__message_id")
 
 
-def newest_of_each(rows: QuerySet[Message]) -> QuerySet[Message]:
-    """Of each conversation the newest visible mail. Asked row by row of an index, so that a page costs a page."""
-    found = _newest().filter(conversation=OuterRef("link__conversation"), account=OuterRef("account"))
+def newest_of_each(rows: QuerySet[Message], folder_id: int | None = None) -> QuerySet[Message]:
+    """Of these messages those than which their conversation has no newer visible one (that lies in the folder).
+
+    Asked for each row: give it a page's rows by key. Of a whole table PostgreSQL would ask it of every row.
+    """
+    newest = ConversationLink.objects.filter(message__gone_at=None).order_by("-received_at", "-message_id")
+    newest = newest.filter(conversation=OuterRef("link__conversation"), account=OuterRef("account"))
+    if folder_id is not None:
+        newest = newest.filter(message__places__folder=folder_id, message__places__gone_at=None)
     # A mail without a link stands for itself.
-    newest = Coalesce(Subquery(found.values("message_id")[:1]), F("pk"), output_field=BigIntegerField())
-    return rows.annotate(newest=newest).filter(newest=F("pk"))
-
-
-def newest_places(places: MessagePlaceQuerySet, folder_id: int) -> MessagePlaceQuerySet:
-    """Likewise of the mails that lie in a folder."""
-    found = _newest().filter(
-        conversation=OuterRef("message__link__conversation"),
-        account=OuterRef("message__account"),
-        message__places__folder=folder_id,
-        message__places__gone_at=None,
-    )
-    newest = Coalesce(Subquery(found.values("message_id")[:1]), F("message_id"), output_field=BigIntegerField())
-    return places.annotate(newest=newest).filter(newest=F("message_id"))
-
-
-def _newest() -> QuerySet[ConversationLink]:
-    return ConversationLink.objects.filter(message__gone_at=None).order_by("-received_at", "-message_id")
+    found = Coalesce(Subquery(newest.values("message_id")[:1]), F("pk"), output_field=BigIntegerField())
+    return rows.annotate(newest=found).filter(newest=F("pk"))
 
 
 def mark_sizes(rows: Sequence[Message]) -> None:
-    """Set `conversation_size` on each row: how many visible mails its conversation has. Two queries for all rows."""
-    links = {its.pk: its for its in ConversationLink.objects.filter(pk__in=[row.pk for row in rows])}
-    counted = (
-        ConversationLink.objects.filter(
-            account__in={its.account_id for its in links.values()},
-            conversation__in={its.conversation for its in links.values()},
-            message__gone_at=None,
-        )
-        .order_by()
-        .values_list("account_id", "conversation")
-        .annotate(Count("pk"))
+    """Set `conversation_size` on each row: how many visible mails its conversation has. One query for all rows."""
+    same = ConversationLink.objects.filter(
+        account=OuterRef("account"), conversation=OuterRef("conversation"), message__gone_at=None
     )
-    sizes = {(account, conversation): number for account, conversation, number in counted}
+    counted = same.order_by().values("conversation").annotate(number=Count("pk")).values("number")
+    links = ConversationLink.objects.filter(pk__in=[row.pk for row in rows]).annotate(size=Subquery(counted))
+    sizes: dict[int, int | None] = dict(links.values_list("pk", "size"))
     for row in rows:
-        its = links.get(row.pk)
-        size = sizes.get((its.account_id, its.conversation), 1) if its else 1
-        row.conversation_size = size  # type: ignore[attr-defined]
+        row.conversation_size = sizes.get(row.pk) or 1  # type: ignore[attr-defined]

@@ -7,11 +7,15 @@ from mailbox import conversations
 from mailbox.access import accounts_for
 from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+
+SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
+WALKED = 10_000
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,37 @@ def _rows(
     if before:
         found = found.filter(before.older("received_at"))
     if grouped:
-        # The keys alone first: joined with what a row shows, SQLite sorts the whole table instead of walking an index.
-        keys = list(conversations.newest_of_each(found).values_list("pk", flat=True)[: limit + 1])
-        found = visible.filter(pk__in=keys)
+        keys, last = _heads(found.values_list("pk", "received_at", "pk"), limit)
+        return list(visible.filter(pk__in=keys).listed().select_related("account")), last
     listed = found.listed().select_related("account")
-    rows, last = cut(list(listed[: limit + 1]), limit)
-    return rows, Cursor(last.received_at, last.pk) if last else None
+    rows, oldest = cut(list(listed[: limit + 1]), limit)
+    return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
+
+
+def _heads(found: QuerySet[Any, Any], limit: int, folder: Folder | None = None) -> tuple[list[int], Cursor | None]:
+    """The newest mail of each conversation among (key, received_at, message) rows that come newest first.
+
+    Walked slice by slice, WALKED rows at most: where a conversation fills many pages of a list by itself, a page of
+    conversations ends early, and its cursor goes on from there.
+    """
+    keys, at, last, size, walked = list[int](), None, None, SLICE_FACTOR * (limit + 1), 0
+    while walked < WALKED:
+        rows = list((found.filter(at.older("received_at")) if at else found)[:size])
+        slice_ = Message.objects.filter(pk__in=[message for _, _, message in rows])
+        newest = conversations.newest_of_each(slice_, folder.pk if folder else None)
+        heads = set(newest.values_list("pk", flat=True)) - set(keys)
+        for pk, received_at, message in rows:
+            at = Cursor(received_at, pk)
+            if message in heads:
+                if len(keys) == limit:
+                    return keys, last
+                heads.discard(message)  # a folder may hold it twice
+                keys.append(message)
+                last = at
+        if len(rows) < size:
+            return keys, None
+        walked += size
+    return keys, at
 
 
 def _rows_of_folder(
@@ -132,7 +161,8 @@ def _rows_of_folder(
         "parser_version",
     )
     if grouped:
-        places = conversations.newest_places(places, folder.pk)
+        keys, last = _heads(places.values_list("pk", "received_at", "message_id"), limit, folder)
+        return list(Message.objects.filter(pk__in=keys).listed().order_by("-received_at", "-pk")), last
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
     page, last = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.

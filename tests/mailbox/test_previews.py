@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import preview_maker, previews, rawstore
-from mailbox.models import Account, Attachment, Preview, RawMessage
+from mailbox import preview_maker, previews, rawstore, remote_images, tasks_pictures
+from mailbox.models import Account, Attachment, ConversationLink, ImageFetch, Preview, RawMessage
 from pathlib import Path
 
 import pytest
@@ -308,3 +308,19 @@ def test_the_drawing_process_dies_with_its_worker() -> None:
         threading.Event().wait(0.02)
     else:
         assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.django_db
+def test_the_workers_tasks_make_pictures_and_let_go_of_old_ones(account: Account) -> None:
+    row, long_ago = attached(account), timezone.now() - timedelta(days=60)
+    previews.ask(row, row.message.raw_digest, now=long_ago)
+    remote_images.ask(row.message, None, now=long_ago)
+    tasks_pictures.make_preview(row.digest)
+    tasks_pictures.fetch_images(row.message_id)
+    assert Preview.objects.get().state == "ready"
+    assert ImageFetch.objects.get().finished_at is not None
+    ConversationLink.objects.all().delete()
+    tasks_pictures.tidy()
+    assert not Preview.objects.exists()
+    assert not ImageFetch.objects.exists()
+    assert ConversationLink.objects.get().message_id == row.message_id
