@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import runner
+from mailbox import report, runner, sync
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
+from mailbox.outcome import SyncOutcome
 from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
 from typing import Any
 
@@ -60,14 +61,14 @@ def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
     monkeypatch.setattr(runner, "TURN_SECONDS", 0.5)
     large, *small = [account_on(servers(number)) for number in (WAITING, 1, 2)]
     at_first: list[int] = []
-    add = runner.Report.add
+    add = report.Report.add
 
     def watched(self: Any, account: Account, name: str, outcome: Any) -> None:
         add(self, account, name, outcome)
         if account.pk == small[-1].pk:
             at_first.append(count(large))
 
-    monkeypatch.setattr(runner.Report, "add", watched)
+    monkeypatch.setattr(report.Report, "add", watched)
     config = SyncRunnerConfig(max_concurrency=1, time_budget_seconds=20)
     run_sync([SyncJob(account.pk) for account in (large, *small)], config)
     assert [count(account) for account in small] == [1, 2]
@@ -116,7 +117,7 @@ def test_news_of_push_during_a_long_turn_go_first(
     account = account_on(servers(3))
     other = Folder.objects.create(account=account, name="Lists", sync_enabled=True)
     looked: list[str] = []
-    sync_folder = runner.sync.sync_folder
+    sync_folder = sync.sync_folder
 
     def watched(mailbox: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         looked.append(name)
@@ -125,10 +126,10 @@ def test_news_of_push_during_a_long_turn_go_first(
         return (
             sync_folder(mailbox, "INBOX", *args, **kwargs)
             if name == "INBOX"
-            else runner.SyncOutcome(ok=True, more_waiting=len(looked) < 6)
+            else SyncOutcome(ok=True, more_waiting=len(looked) < 6)
         )
 
-    monkeypatch.setattr(runner.sync, "sync_folder", watched)
+    monkeypatch.setattr(sync, "sync_folder", watched)
     run_sync([SyncJob(account.pk), SyncJob(account.pk, other.name)], SyncRunnerConfig(time_budget_seconds=10))
     assert looked[:3] == ["INBOX", "Lists", "INBOX"]
     assert looked.count("INBOX") == 2

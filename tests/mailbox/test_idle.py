@@ -106,7 +106,7 @@ def session_with(server: ScriptedImap, certificates: Certificates, command_timeo
     return IdleSession.open(endpoint_of(server, certificates), connect_timeout=5, command_timeout=command_timeout)
 
 
-def idling(server: ScriptedImap, *lines: bytes, then: Callable[[Talk], None] = lambda _: None) -> None:
+def idling(server: ScriptedImap, *lines: bytes, then: Callable[[Talk], object] = lambda _: None) -> None:
     """Answer IDLE with these lines, then do that."""
 
     def answer(talk: Talk, _tag: str, _arguments: str) -> bool:
@@ -126,7 +126,7 @@ def test_a_sync_is_queued_within_a_second_of_a_new_mail(
     heard = listen()
     heard.wait_for(account, "connected")
     assert heard.nothing()
-    dovecot.append(account.email, "INBOX", mail("new"))
+    dovecot.append(account.email, "INBOX", mail(7))
     came = time.monotonic()
     assert heard.next() == account.pk
     assert time.monotonic() - came < 1
@@ -137,7 +137,7 @@ def test_what_was_expunged_or_read_elsewhere_is_news_too(
     make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
 ) -> None:
     account = make_account()
-    uid = dovecot.append(account.email, "INBOX", mail("old"))
+    uid = dovecot.append(account.email, "INBOX", mail(7))
     in_step(account, dovecot)
     heard = listen()
     heard.wait_for(account, "connected")
@@ -152,7 +152,7 @@ def test_mail_that_came_while_nobody_listened_is_found_on_connecting(
 ) -> None:
     account = make_account()
     in_step(account, dovecot)
-    dovecot.append(account.email, "INBOX", mail("missed"))
+    dovecot.append(account.email, "INBOX", mail(7))
     assert listen().next() == account.pk
 
 
@@ -168,7 +168,7 @@ def test_a_server_that_is_killed_and_comes_back_is_listened_to_again(
     dovecot.start()
     heard.wait_for(account, "connected")
     assert heard.nothing()  # it has as many messages as before
-    dovecot.append(account.email, "INBOX", mail("after"))
+    dovecot.append(account.email, "INBOX", mail(7))
     assert heard.next() == account.pk
 
 
@@ -190,7 +190,7 @@ def test_an_account_that_is_added_paused_deleted_or_signed_in_anew_is_noticed(
     wait_until(lambda: str(third_pk) not in heard.listener.states(), seconds=10, what="the deleted account to go")
     Account.objects.filter(pk=first.pk).update(sync_enabled=True)
     heard.wait_for(first, "connected")
-    dovecot.append(first.email, "INBOX", mail("again"))
+    dovecot.append(first.email, "INBOX", mail(7))
     while heard.next() != first.pk:  # one was seen before it was in step
         pass
 
@@ -225,7 +225,7 @@ def test_only_one_process_listens_and_another_takes_over_when_it_ends(
     first = listen()
     first.wait_for(account, "connected")
     second = listen()
-    dovecot.append(account.email, "INBOX", mail("one"))
+    dovecot.append(account.email, "INBOX", mail(7))
     assert first.next() == account.pk
     assert second.listener.states() == {}
     first.listener.stop()
@@ -251,7 +251,7 @@ def test_a_database_that_is_gone_for_a_while_loses_no_news(
 
     monkeypatch.setattr(heard.listener, "_pass_on", through_trouble)
     broken.set()
-    dovecot.append(account.email, "INBOX", mail("kept"))
+    dovecot.append(account.email, "INBOX", mail(7))
     assert failed.wait(10)
     assert heard.nothing()
     broken.clear()
@@ -290,7 +290,7 @@ def test_the_command_listens_until_it_is_told_to_stop(
             what="the command to connect",
         )
         assert process.poll() is None, log.read_text()
-        dovecot.append(account.email, "INBOX", mail("new"))
+        dovecot.append(account.email, "INBOX", mail(7))
         wait_until(OrmQ.objects.exists, seconds=5, what="the task")
         assert OrmQ.objects.get().func() == "mailbox.tasks.sync_pushed"
         asked = time.monotonic()
@@ -338,7 +338,7 @@ def test_the_end_of_the_connection_is_no_silence(scripted: ScriptedImap, certifi
 def test_a_silent_server_is_found_dead_when_the_idle_is_renewed(
     scripted: ScriptedImap, certificates: Certificates
 ) -> None:
-    idling(scripted, then=lambda talk: talk.stopped.wait(20) and None)  # TCP lives on, nobody answers
+    idling(scripted, then=lambda talk: talk.stopped.wait(20))  # TCP lives on, nobody answers
     session = session_with(scripted, certificates, command_timeout=0.3)
     assert session.wait(0.05) is False
     with pytest.raises(NetworkError, match="in time"):
