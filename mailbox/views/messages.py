@@ -105,15 +105,14 @@ def _account(request: HttpRequest, accounts: list[Account], folder: Folder | Non
 def _rows(
     request: HttpRequest, account: Account | None, before: Cursor | None, limit: int, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
-    visible = Message.objects.visible().order_by("-received_at", "-pk")
+    visible = Message.objects.visible().listed().order_by("-received_at", "-pk")
     found = visible.filter(account=account) if account else of_accounts(visible, request)
     if before:
         found = found.filter(before.older("received_at"))
     if grouped:
         keys, last = _heads(found.values_list("pk", "received_at", "pk"), limit)
-        return list(visible.filter(pk__in=keys).listed().select_related("account")), last
-    listed = found.listed().select_related("account")
-    rows, oldest = cut(list(listed[: limit + 1]), limit)
+        return list(visible.filter(pk__in=keys).select_related("account")), last
+    rows, oldest = cut(list(found.select_related("account")[: limit + 1]), limit)
     return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
 
 
@@ -164,10 +163,10 @@ def _rows_of_folder(
         keys, last = _heads(places.values_list("pk", "received_at", "message_id"), limit, folder)
         return list(Message.objects.filter(pk__in=keys).listed().order_by("-received_at", "-pk")), last
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
-    page, last = cut(list(places[: limit + 1]), limit)
+    page, oldest = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.
     rows = list({place.message_id: place.message for place in page}.values())
-    return rows, Cursor(last.received_at, last.pk) if last else None
+    return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
 
 
 def mark_claims(rows: list[Message]) -> None:
@@ -206,8 +205,8 @@ def _unread_by_account(request: HttpRequest) -> dict[int, int]:
 
 
 def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
-    folders = Folder.objects.filter(account=account, selectable=True)
-    folders = list(folders.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)))
+    selectable = Folder.objects.filter(account=account, selectable=True)
+    folders = list(selectable.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)))
     unread = dict(
         MessagePlace.objects.present()
         .filter(folder__in=[each.pk for each in folders], seen=False)
