@@ -27,7 +27,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
-AHEAD = 1  # batches being read while one is fetched and one is written; where several sync at once they fill the time
+AHEAD = 1  # batches being read while one is fetched and one is written
 BREAKS_CONNECTION = (
     "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
 )
@@ -117,8 +117,10 @@ class FolderRun:
                     settle(0)
                     fetched = self._try_again(ahead, first, number, thread)
                 else:
+                    if FetchThread.count > 1:  # others fill the time, and all have to fit in memory
+                        settle(0)
                     coming = thread.begin(ahead.bring)
-                    settle(AHEAD if FetchThread.count == 1 else 0)
+                    settle(AHEAD)
                     try:
                         fetched = thread.wait(coming)
                     except (StorageError, Busy):

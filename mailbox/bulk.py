@@ -14,7 +14,7 @@ from django.db import connection, models
 from django.db.models.base import ModelState
 from django.utils import timezone
 
-MAX_PARAMETERS = 30_000  # of a statement: SQLite takes 32,766, PostgreSQL 65,535
+MAX_PARAMETERS = 15_000  # of a statement: SQLite takes 32,766, PostgreSQL 65,535
 # These are written as they are; a DateTimeField by the backend's own words, a JSONField likewise.
 _PLAIN = (
     models.CharField,
@@ -23,7 +23,9 @@ _PLAIN = (
     models.IntegerField,
     models.ForeignKey,
 )
+PARTS = (32, 8, 1)  # rows of one statement
 M = TypeVar("M", bound=models.Model)
+R = TypeVar("R")
 
 
 @cache
@@ -96,10 +98,18 @@ def _statements(model: type[models.Model], rows: Sequence[Sequence[Any]]) -> Ite
     one = f"({', '.join(['%s'] * len(columns))})"
     # Names of our own tables and columns only; values are parameters.
     begin = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({', '.join(columns)}) VALUES "  # noqa: S608
-    step = max(1, MAX_PARAMETERS // len(columns))
-    for start in range(0, len(rows), step):
-        part = rows[start : start + step]
+    for part in parts(rows):
         yield begin + ", ".join([one] * len(part)), [value for row in part for value in row]
+
+
+def parts(rows: Sequence[R]) -> Iterator[Sequence[R]]:
+    """Cut into parts of few sizes. A statement is kept for use again with the values it had last, by Python's sqlite3:
+    one for each number of rows, with the bodies of as many mails, would fill the memory."""
+    start = 0
+    for size in PARTS:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 def insert(objects: Sequence[models.Model]) -> None:
@@ -139,8 +149,8 @@ def known(model: type[models.Model], column: str, values: Collection[Any], *, al
     quote, ordered = connection.ops.quote_name, list(values)
     where = "".join(f"{quote(name)} = %s AND " for name in same) + (f"{also} AND " if also else "")
     with connection.cursor() as cursor:
-        for start in range(0, len(ordered), MAX_PARAMETERS // 2):
-            part = ordered[start : start + MAX_PARAMETERS // 2]
+        for start in range(0, len(ordered), MAX_PARAMETERS):
+            part = ordered[start : start + MAX_PARAMETERS]
             marks = ", ".join(["%s"] * len(part))
             cursor.execute(
                 f"SELECT DISTINCT {quote(column)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - as above

@@ -131,18 +131,18 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
         MessageSearch.objects.filter(sort_key__in=moved).delete()
     # FTS5 keeps what it is given in memory only as long as rowids rise; each step down writes a segment of its own,
     # to be merged later, at twice the cost.
-    rows = sorted(rows)
-    two, three = ", ".join(["(%s, %s)"] * len(rows)), ", ".join(["(%s, %s, %s)"] * len(rows))
     with connection.cursor() as cursor:
-        # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
-        cursor.execute(
-            f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {three}",  # noqa: S608 - marks only
-            [value for key, pk, _ in rows for value in (key, pk, VERSION)],
-        )
-        cursor.execute(
-            f"REPLACE INTO message_words (rowid, words) VALUES {two}",  # noqa: S608
-            [value for key, _, text in rows for value in (key, text)],
-        )
+        for part in bulk.parts(sorted(rows)):
+            two, three = ", ".join(["(%s, %s)"] * len(part)), ", ".join(["(%s, %s, %s)"] * len(part))
+            # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
+            cursor.execute(
+                f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {three}",  # noqa: S608 - marks only
+                [value for key, pk, _ in part for value in (key, pk, VERSION)],
+            )
+            cursor.execute(
+                f"REPLACE INTO message_words (rowid, words) VALUES {two}",  # noqa: S608
+                [value for key, _, text in part for value in (key, text)],
+            )
 
 
 def _write_postgresql(rows: list[tuple[int, int, str]]) -> None:
