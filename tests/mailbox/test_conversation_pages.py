@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from mailbox.models import Account, Message
+from mailbox.views import messages
 from typing import Any
 
 import pytest
@@ -197,3 +198,22 @@ def test_the_page_for_paper_runs_and_loads_nothing(viewer: Client, account: Acco
         assert "<script" not in shown
         assert 'src="http' not in shown
         assert '<img src="http' not in shown
+
+
+def test_a_conversation_longer_than_a_page_walks_ends_the_page_and_the_next_goes_on(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "WALKED", 8)
+    mail(account, 1)
+    mail(account, 2)
+    for number in range(3, 33):
+        mail(account, number, "<m1@example.com>")
+    for narrower in ("", f"&folder={folder_of(account).pk}"):
+        seen, url, pages = [], f"{LIST}?limit=1&by=conversation{narrower}", 0
+        while url:
+            response = viewer.get(url)
+            seen += [row.subject for row in response.context["rows"]]
+            following = response.context["next_url"]
+            url, pages = LIST + following if following else "", pages + 1
+        assert seen == ["mail 32", "mail 2"]
+        assert pages > 2
