@@ -158,7 +158,10 @@ def walks_over_places(statements: list[str]) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN {'QUERY PLAN ' if connection.vendor == 'sqlite' else ''}{sql}")
             plan = "\n".join(str(row[-1]) for row in cursor.fetchall())
-        if ("SCAN message_places" in plan or "Seq Scan on message_places" in plan) and "place_wanted" not in plan:
+        walks = "SCAN message_places" in plan or "Seq Scan on message_places" in plan
+        # All of a folder: found by its name alone, when it is not a UID or what people want that is looked for.
+        walks = walks or "(folder_id=?)" in plan or "(folder_id=? AND uidvalidity=?)" in plan
+        if walks and "place_wanted" not in plan and "LIMIT" not in sql:
             found.append(f"{sql}\n{plan}")
     return found
 
