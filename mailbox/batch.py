@@ -13,7 +13,7 @@ from mailbox import parsers, plan, rawstore, store
 from mailbox.ahead import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
 from mailbox.attempts import ALONE_FROM, LAST, PROVEN, Attempts
 from mailbox.errors import Busy, MailError, StorageError
-from mailbox.fetch_thread import RENEW_SECONDS, FetchThread, turn_to_write
+from mailbox.fetch_thread import RENEW_SECONDS, FetchThread
 from mailbox.imap import MessageMeta
 from mailbox.large import PIECES_FROM_BYTES
 from mailbox.logs import event
@@ -215,7 +215,7 @@ class FolderRun:
     def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
         now = self.mailbox.clock()
         decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
-        with turn_to_write(), transaction.atomic():
+        with transaction.atomic():
             self.mailbox.renew()
             if decision is None:
                 stored = self._write_singly(gathered, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,17 +10,8 @@ from mailbox.session import Mailbox
 from types import TracebackType
 from typing import Self
 
-from django.db import connection
-
 RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
 _counting = threading.Lock()
-_writing = threading.Lock()
-
-
-def turn_to_write() -> contextlib.AbstractContextManager[object]:
-    """SQLite has one writer. Threads that wait for each other here go on at once, where those that wait for its lock
-    sleep, and look again."""
-    return _writing if connection.vendor == "sqlite" else contextlib.nullcontext()
 
 
 class FetchThread:
