@@ -35,9 +35,13 @@ def fetch_asked(run: FolderRun) -> bool:
 
 
 def _wanted_places(run: FolderRun) -> set[int]:
-    """By the index of what is wanted, which is little: the + 0 keeps SQLite from walking over the whole folder."""
+    """By the index of what is wanted, which is little: the + 0 keeps SQLite from walking over the whole folder.
+    PostgreSQL chooses that index by itself."""
     wanted = MessagePlace.objects.present().filter(fetch_requested_at__isnull=False)
-    here = wanted.alias(lies_in=F("folder_id") + 0).filter(lies_in=run.folder.pk)
+    if connection.vendor == "sqlite":
+        here = wanted.alias(lies_in=F("folder_id") + 0).filter(lies_in=run.folder.pk)
+    else:
+        here = wanted.filter(folder=run.folder)
     return {uid for uid, uidvalidity in here.values_list("uid", "uidvalidity") if uidvalidity == run.uidvalidity}
 
 
