@@ -15,12 +15,17 @@ from django.utils.html import format_html
 
 from outbox.forms import PolicyForm
 from outbox.models import (
+    AddressCursor,
     AttachmentPolicy,
     CourierSlot,
     DeliveryAttempt,
     DeliveryCall,
     DeliveryReport,
+    Draft,
+    DraftFile,
     Installation,
+    KnownAddress,
+    Operation,
     OutboxAttachment,
     OutboxMessage,
     OutboxRecipient,
@@ -161,6 +166,31 @@ class CopyAdmin(ReadOnlyAdmin):
     exclude = ("claim_token",)
 
 
+class OperationAdmin(ReadOnlyAdmin):
+    list_display = ("verb", "user", "total", "done", "asked_at", "stopped_at", "finished_at")
+    list_filter = ("verb", ("finished_at", admin.EmptyFieldListFilter))
+    list_select_related = ("user",)
+
+
+class DraftAdmin(ReadOnlyAdmin):
+    """That there are some, and whose. What somebody is writing is theirs until they send it."""
+
+    list_display = ("id", "user", "account", "version", "updated_at")
+    list_select_related = ("user", "account")
+    fields = ("user", "account", "version", "created_at", "updated_at")
+
+
+class DraftFileAdmin(ReadOnlyAdmin):
+    list_display = ("id", "content_type", "size")
+    fields = ("content_type", "size")
+
+
+class KnownAddressAdmin(ReadOnlyAdmin):
+    list_display = ("address", "name", "account", "last_at")
+    search_fields = ("address", "name_key")
+    list_select_related = ("account",)
+
+
 class SwitchAdmin(ReadOnlyAdmin):
     """Paused and resumed on the outbox page, where the consequence is told."""
 
@@ -181,3 +211,8 @@ admin.site.register(SentCopy, CopyAdmin)
 admin.site.register(CourierSlot, ReadOnlyAdmin)
 admin.site.register(DeliveryCall, ReadOnlyAdmin)
 admin.site.register(SendPace, ReadOnlyAdmin)
+admin.site.register(Operation, OperationAdmin)
+admin.site.register(Draft, DraftAdmin)
+admin.site.register(DraftFile, DraftFileAdmin)
+admin.site.register(KnownAddress, KnownAddressAdmin)
+admin.site.register(AddressCursor, ReadOnlyAdmin)

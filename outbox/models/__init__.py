@@ -1,19 +1,26 @@
 """The tables of what goes out: the outbox, its recipients, attachments and attempts, and the rules they obey."""
 
 from outbox.models.attempts import DeliveryAttempt
+from outbox.models.drafts import AddressCursor, Draft, DraftFile, KnownAddress
 from outbox.models.messages import OutboxAttachment, OutboxMessage, OutboxRecipient
+from outbox.models.operations import Operation
 from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 from outbox.models.reports import DeliveryReport, ReportCursor
 from outbox.models.sent import SentCopy, SentLookup
 from outbox.models.turns import CourierSlot, DeliveryCall, SendPace
 
 __all__ = [
+    "AddressCursor",
     "AttachmentPolicy",
     "CourierSlot",
     "DeliveryAttempt",
     "DeliveryCall",
     "DeliveryReport",
+    "Draft",
+    "DraftFile",
     "Installation",
+    "KnownAddress",
+    "Operation",
     "OutboxAttachment",
     "OutboxMessage",
     "OutboxRecipient",

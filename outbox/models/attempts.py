@@ -53,7 +53,10 @@ class DeliveryAttempt(models.Model):
         ordering = ["pk"]
         constraints = [models.UniqueConstraint(fields=["outbox", "number"], name="attempt_number_unique")]
         # A delivery report may name the attempt by nothing else: some servers write a Message-ID of their own.
-        indexes = [models.Index(fields=["prx_attempt"], name="attempt_by_stamp")]
+        indexes = [
+            models.Index(fields=["prx_attempt"], name="attempt_by_stamp"),
+            models.Index(fields=["reply_code"], name="attempt_refused", condition=models.Q(reply_code__gte=300)),
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.number} of outbox {self.outbox_id}"

@@ -1,0 +1,89 @@
+"""Mail that somebody has begun to write, and the addresses that complete what they type."""
+
+from __future__ import annotations
+
+import uuid
+from mailbox.models import Account
+
+from django.db import models
+
+from outbox.models.policy import Singleton
+
+
+class Draft(models.Model):
+    """As typed, valid or not; of one person. `version` goes up with each save: two tabs do not overwrite each other."""
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its first save, sent twice, is one
+    user = models.ForeignKey("auth.User", models.CASCADE, related_name="drafts")
+    account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
+    start = models.CharField(max_length=40, blank=True)  # what it answers or goes on from: "reply_to=7"
+    to = models.TextField(blank=True)
+    cc = models.TextField(blank=True)
+    bcc = models.TextField(blank=True)
+    subject = models.TextField(blank=True)
+    body_text = models.TextField(blank=True)
+    send_at = models.CharField(max_length=40, blank=True)
+    kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
+    version = models.PositiveIntegerField(default=1)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "drafts"
+        indexes = [models.Index(fields=["user", "-updated_at"], name="draft_newest_of_user")]
+
+    def __str__(self) -> str:
+        return self.subject or "(no subject yet)"
+
+
+class DraftFile(models.Model):
+    """A file attached to a draft; its bytes are in the raw store."""
+
+    draft = models.ForeignKey(Draft, models.CASCADE, related_name="files")
+    filename = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=255)
+    size = models.BigIntegerField()  # bytes
+    raw_digest = models.CharField(max_length=64, db_index=True)
+
+    class Meta:
+        db_table = "draft_files"
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+class KnownAddress(models.Model):
+    """Somebody an account has had mail from or sent mail to, once each; gathered by the clock (`known_addresses`)."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    address = models.CharField(max_length=320)  # lower case
+    name = models.CharField(max_length=200, blank=True)  # as last seen
+    name_key = models.CharField(max_length=200, blank=True)  # lower case
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "known_addresses"
+        verbose_name_plural = "known addresses"
+        constraints = [models.UniqueConstraint(fields=["account", "address"], name="known_address_unique")]
+        indexes = [
+            # The class lets PostgreSQL search by prefix whatever the database's collation; SQLite needs none.
+            models.Index(fields=["address"], name="known_by_address", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["name_key"], name="known_by_name", opclasses=["varchar_pattern_ops"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.address
+
+
+class AddressCursor(Singleton):
+    """Up to which received message and outbox row addresses were gathered."""
+
+    message_id = models.BigIntegerField(default=0)
+    outbox_id = models.BigIntegerField(default=0)
+
+    class Meta:
+        db_table = "address_cursor"
+
+    def __str__(self) -> str:
+        return f"up to message {self.message_id} and outbox {self.outbox_id}"

@@ -1,0 +1,51 @@
+"""One action for all rows that match a filter, done by workers in slices."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+from django.utils import timezone
+
+
+class OperationQuerySet(models.QuerySet["Operation"]):
+    def unfinished(self) -> OperationQuerySet:
+        return self.filter(finished_at=None)
+
+
+class Operation(models.Model):
+    """What a person asked for, and how far it is. `after_pk` moves in the transaction that changes the row, so that a
+    worker may be killed, or two may run, and each row is still done and counted once."""
+
+    class Verb(models.TextChoices):
+        RETRY = "retry", "Retry"
+        SEND_NOW = "send_now", "Send now anyway"
+        CANCEL = "cancel", "Cancel"
+        MARK = "mark_as_sent", "Mark as sent"
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: sent twice, it is one operation
+    user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    verb = models.CharField(max_length=12, choices=Verb)
+    query = models.TextField(blank=True)  # the filters, as in the address of the list
+    asked_at = models.DateTimeField(default=timezone.now)  # ages are counted from here
+    upto_pk = models.BigIntegerField()  # what is written later is not meant
+    after_pk = models.BigIntegerField(default=0)  # rows up to this one are dealt with
+    total = models.PositiveBigIntegerField(default=0)  # that matched when it was asked for
+    done = models.PositiveBigIntegerField(default=0)
+    skipped = models.JSONField(default=dict, blank=True)  # reason -> how many
+    moved_at = models.DateTimeField(default=timezone.now)
+    stopped_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = OperationQuerySet.as_manager()
+
+    class Meta:
+        db_table = "outbox_operations"
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["moved_at"], name="operation_unfinished", condition=models.Q(finished_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_verb_display()}: {self.total} rows"
