@@ -29,6 +29,7 @@ MAX_MOVED = 1_000  # links that one mail takes along, so that no transaction gro
 _HEAD, _TAIL = 2_000, 60_000  # characters of the header that are looked at
 _ID = re.compile(r"<([^<>\s]{1,996})>")
 _CHUNK = 500  # parameters of one IN (...)
+_LINKED_BY = ("account_id", "message_id", "references_header", "in_reply_to", "received_at")
 
 
 def key_of(message_id: str) -> int:
@@ -135,12 +136,44 @@ def _move(account_id: int, former: int, conversation: int) -> None:
         ConversationLink.objects.filter(pk__in=moved[start : start + _CHUNK]).update(conversation=conversation)
 
 
+def relink(messages: Iterable[Message]) -> None:
+    """Link mails anew whose references are read otherwise now. Call it in the transaction that writes those.
+
+    The mails of their conversations that refer to them, or to what refers to them, come along: at most MAX_MOVED.
+    """
+    by_account: dict[int, list[Message]] = {}
+    for message in messages:
+        by_account.setdefault(message.account_id, []).append(message)
+    for account_id, own in by_account.items():
+        moved: dict[int, Message] = {}
+        referring = _referring(account_id, own)
+        while own:
+            message = own.pop()
+            if message.pk not in moved:
+                moved[message.pk] = message
+                own += referring.get(key_of(message.message_id), ())
+        ConversationLink.objects.filter(pk__in=list(moved)).delete()
+        link(moved.values())
+
+
+def _referring(account_id: int, messages: Sequence[Message]) -> dict[int, list[Message]]:
+    """Message-ID key -> the mails that refer to it, of the conversations of these."""
+    links = ConversationLink.objects.filter(pk__in=[message.pk for message in messages])
+    rows = Message.objects.filter(
+        account=account_id, link__account=account_id, link__conversation__in=links.values("conversation")
+    )
+    found: dict[int, list[Message]] = {}
+    for row in rows.exclude(pk__in=[message.pk for message in messages]).only(*_LINKED_BY).order_by("pk")[:MAX_MOVED]:
+        for key in _Chain.of(row).referred:
+            found.setdefault(key, []).append(row)
+    return found
+
+
 def link_missing(limit: int) -> int:
     """Link up to `limit` messages that were stored before there were conversations; return how many were."""
-    fields = ("account_id", "message_id", "references_header", "in_reply_to", "received_at")
     done = 0
     while done < limit:
-        rows = Message.objects.filter(link=None).only(*fields).order_by("pk")[: min(_CHUNK, limit - done)]
+        rows = Message.objects.filter(link=None).only(*_LINKED_BY).order_by("pk")[: min(_CHUNK, limit - done)]
         with transaction.atomic():
             by_account: dict[int, list[Message]] = {}
             for message in rows:

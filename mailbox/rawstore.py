@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,6 +18,7 @@ from mailbox import bulk
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from pathlib import Path
+from typing import cast
 
 from django.apps import apps
 from django.core.files.base import File
@@ -29,6 +31,7 @@ GRACE = timedelta(hours=24)
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
 _PIECE = 1024 * 1024
+MAPPED_FROM = 16 * 1024 * 1024  # bytes; messages of this size come in pieces, and have a segment to themselves
 _CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
 
 
@@ -184,16 +187,45 @@ def _index(stored: list[StoredRaw], now: datetime) -> None:
 
 def open_raw(digest: str) -> bytes:
     """Return the bytes with this SHA-256; raises RawMissing."""
+    segment, offset, length = _where(digest)
+    try:
+        raw = _read(raw_storage(), segment, offset, length)
+    except OSError as error:
+        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
+    return _proven(raw, digest, segment, offset)
+
+
+def map_raw(digest: str) -> tuple[bytes, str]:
+    """As open_raw(), for whoever looks at a message piece by piece: a large one is mapped, so that no process holds it.
+
+    With the path of its file, which another process may map likewise; "" when the bytes are in memory.
+    """
+    segment, offset, length = _where(digest)
+    storage = raw_storage()
+    if length < MAPPED_FROM or offset or not isinstance(storage, DurableFileSystemStorage):
+        return open_raw(digest), ""
+    path = storage.path(segment)
+    try:
+        with Path(path).open("rb") as file:
+            if os.fstat(file.fileno()).st_size != length:
+                return open_raw(digest), ""
+            mapped = cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
+    return _proven(mapped, digest, segment, offset), path
+
+
+def _where(digest: str) -> tuple[str, int, int]:
     with connection.cursor() as cursor:  # each mail that goes out reads here: the ORM would be most of it
         cursor.execute(_WHERE, [digest])
         row = cursor.fetchone()
     if row is None:
         raise RawMissing(f"The raw store does not know {digest}.")
     segment, offset, length = row
-    try:
-        raw = _read(raw_storage(), segment, offset, length)
-    except OSError as error:
-        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
+    return segment, offset, length
+
+
+def _proven(raw: bytes, digest: str, segment: str, offset: int) -> bytes:
     if digest_of(raw) != digest:
         raise RawMissing(f"The file {segment} of the raw store is damaged at {offset}.")
     return raw

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from mailbox import mime, parsers, rawstore
+from mailbox import conversations, mime, parsers, rawstore
 from mailbox.logs import event
 from mailbox.models import Account, Attachment, Message, Reparse
 from mailbox.reading import Order, Reading
@@ -40,6 +40,7 @@ class _Batch:
     last_pk: int
     same: list[int] = field(default_factory=list)  # read, and nothing is different
     changed: list[tuple[Message, Reading]] = field(default_factory=list)
+    referring_otherwise: set[int] = field(default_factory=set)  # of the changed ones, those with other references
     lost: int = 0
     failed: int = 0
 
@@ -111,18 +112,21 @@ def _read_batch(round_: Reparse) -> _Batch:
     orders: list[tuple[Message, Order]] = []
     for row in rows:
         try:
-            raw = rawstore.open_raw(row.raw_digest)
+            raw, path = rawstore.map_raw(row.raw_digest)
         except rawstore.RawMissing as missing:
             batch.lost += 1
             event(logger, "reparse_lost", logging.WARNING, message=row.pk, reason=str(missing))
         else:
-            orders.append((row, Order(raw, row.size, row.account_id, connection.vendor)))
+            orders.append((row, Order(raw, row.size, row.account_id, connection.vendor, path)))
     for (row, _), result in zip(orders, parsers.read([order for _, order in orders]).result(), strict=True):
+        former = (row.references_header, row.in_reply_to)
         if isinstance(result, str):
             batch.failed += 1
             event(logger, "reparse_failed", logging.ERROR, message=row.pk, reason=result)
         elif _fill(row, result.parsed):
             batch.changed.append((row, result))
+            if former != (row.references_header, row.in_reply_to):
+                batch.referring_otherwise.add(row.pk)
         else:
             batch.same.append(row.pk)
     return batch
@@ -149,6 +153,7 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
         for row, read in changed:
             _replace_attachments(row, read.parsed.attachments)
         index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
+        conversations.relink([row for row, _ in changed if row.pk in batch.referring_otherwise])
         Message.objects.filter(pk__in=batch.same).update(parser_version=mime.PARSER_VERSION)
         is_over = batch.done == 0
         moved = Reparse.objects.unfinished().filter(pk=round_.pk, after_pk=round_.after_pk)

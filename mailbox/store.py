@@ -123,7 +123,7 @@ def _same(each: Incoming, claiming: list[Message], identities: dict[int, Identit
 def _stored_identity(message: Message) -> Identity:
     """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
     try:
-        parsed = mime.parse(rawstore.open_raw(message.raw_digest))
+        parsed = mime.parse(rawstore.map_raw(message.raw_digest)[0])
     except rawstore.RawMissing:
         return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
     return Identity.of(parsed, is_complete=message.is_complete)

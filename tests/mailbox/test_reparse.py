@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from io import StringIO
-from mailbox import mime, rawstore, reparse, tasks_stored
-from mailbox.models import Account, Attachment, AuditEntry, Message, RawMessage, Reparse
+from mailbox import conversations, mime, parsers, rawstore, reparse, tasks_stored
+from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
+from mailbox.reading import Order
 from mailbox.search import search
 from mailbox.search_index import index_messages
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -239,3 +242,62 @@ def test_an_unknown_account_is_refused_in_words(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         call_command("reparse", "--account", "nobody@example.com")
     assert "There is no account nobody@example.com" in capsys.readouterr().err
+
+
+def test_a_mail_whose_references_are_read_otherwise_moves_with_its_answers(account: Account) -> None:
+    root = store(account, letter("Root", Message_ID="<root@x>"))
+    middle = store(account, letter("Middle", Message_ID="<middle@x>", References="<root@x>"))
+    answer = store(account, letter("Answer", Message_ID="<answer@x>", References="<middle@x>"))
+    other = store(account, letter("Other", Message_ID="<other@x>"))
+    Message.objects.filter(pk=middle.pk).update(references_header="<other@x>", parser_version=None)
+    ConversationLink.objects.all().delete()
+    conversations.link_missing(10)
+    assert set(conversations.members(other)) == {other, middle, answer}
+    run()
+    assert set(conversations.members(root)) == {root, middle, answer}
+    assert set(conversations.members(other)) == {other}
+
+
+def test_a_mail_that_turns_out_to_refer_to_nothing_takes_its_answers_out(account: Account) -> None:
+    middle = store(account, letter("Middle", Message_ID="<middle@x>"))
+    answers = [store(account, letter("Answer", References="<middle@x>")) for _ in range(2)]
+    Message.objects.filter(pk=middle.pk).update(in_reply_to="<other@x>", parser_version=None)
+    other = store(account, letter("Other", Message_ID="<other@x>"))
+    ConversationLink.objects.all().delete()
+    conversations.link_missing(10)
+    run()
+    assert set(conversations.members(middle)) == {middle, *answers}
+    assert set(conversations.members(other)) == {other}
+
+
+def test_a_large_mail_is_read_where_it_lies(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither this process nor a pipe to the parser holds it."""
+    monkeypatch.setattr(rawstore, "MAPPED_FROM", 600_000)
+    large, small = store(account, letter("Large", "word " * 200_000)), store(account, letter("Small"))
+    read_wrongly(large, small)
+    given: list[tuple[type, str]] = []
+    read = parsers.read
+
+    def watched(orders: Sequence[Order]) -> parsers.Pending:
+        given.extend((type(order.raw), order.path) for order in orders)
+        return read(orders)
+
+    monkeypatch.setattr(parsers, "read", watched)
+    run()
+    segment = RawMessage.objects.get(digest=large.raw_digest).segment
+    assert given == [(mmap.mmap, rawstore.raw_storage().path(segment)), (bytes, "")]
+    large.refresh_from_db()
+    assert (large.subject, len(large.body_text)) == ("Large", 1_000_001)
+
+
+def test_a_large_file_that_was_damaged_is_not_taken_for_the_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawstore, "MAPPED_FROM", 10)
+    digest = rawstore.save_batch([b"Subject: one\r\n\r\nTwo"])[0]
+    assert bytes(rawstore.map_raw(digest)[0]) == b"Subject: one\r\n\r\nTwo"
+    path = Path(rawstore.raw_storage().path(RawMessage.objects.get().segment))
+    path.write_bytes(b"Subject: one\r\n\r\nTwa")
+    with pytest.raises(rawstore.RawMissing, match="damaged"):
+        rawstore.map_raw(digest)
+    path.unlink()
+    with pytest.raises(rawstore.RawMissing, match="cannot be read"):
+        rawstore.map_raw(digest)
