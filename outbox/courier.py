@@ -29,6 +29,8 @@ from outbox.watch import Clock
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's thread is another account's, if one waits
 LOOK_SECONDS = 0.05
+# Threads of one process share its interpreter: what more is due waits a moment for another courier, which is called.
+ROUNDS_AT_ONCE, CALL_SECONDS = 2, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
 SLOT_SECONDS = 15.0
 MOST_THREADS = 64  # of a process, those in the background among them
@@ -55,9 +57,15 @@ class Courier:
     """The deliveries of this process: `run` is called by one thread at a time, the rounds outlive it."""
 
     def __init__(
-        self, *, clock: Clock = timezone.now, after: Callable[[int], object] = lambda account_id: None
+        self,
+        *,
+        clock: Clock = timezone.now,
+        after: Callable[[int], object] = lambda account_id: None,
+        call: Callable[[], object] = lambda: None,
     ) -> None:
-        self._clock, self._after = clock, after
+        """`after` is told of each account that was served, `call` asks for another courier."""
+        self._clock, self._after, self._call = clock, after, call
+        self._started_at = 0.0
         self._rounds: dict[int, Round] = {}
         self._served_at: dict[int, float] = {}  # when an account's last round began
         self._rest_until: dict[int, float] = {}
@@ -114,14 +122,19 @@ class Courier:
         with self._changed:
             active = sum(each.is_active for each in self._rounds.values())
             free = min(settings.OUTBOX_SESSIONS - active, MOST_THREADS - len(self._rounds))
+        if settings.OUTBOX_COURIERS > 1:
+            is_soon = active and time.monotonic() - self._started_at < CALL_SECONDS
+            free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
         waiting = self._startable() if free > 0 else []
         for account_id in waiting[:free]:
             begun = Round(account_id)
             with self._changed:
                 self._rounds[account_id] = begun
-                self._served_at[account_id] = begun.begun_at
+                self._served_at[account_id] = self._started_at = begun.begun_at
             # Not a daemon: a process that ends waits for the answers that its rounds still wait for.
             threading.Thread(target=self._go, args=(begun, until, total), name=f"deliver {account_id}").start()
+        if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
+            self._call()
         return len(waiting[:free])
 
     def _go(self, begun: Round, until: float, total: Report) -> None:

@@ -7,8 +7,11 @@ and when a transaction fails, each of its steps is tried alone, so that nobody f
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -74,10 +77,25 @@ def _commit(batch: list[_Step[object]]) -> None:
 
 
 def _write(batch: list[_Step[object]]) -> None:
-    with transaction.atomic():
+    with _turn(), transaction.atomic():
         answers = [step.act() for step in batch]
     for step, answer in zip(batch, answers, strict=True):
         step.answer, step.is_done = answer, True
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One courier after the other. SQLite's own wait for the writer is a sleep that grows from look to look; a file's
+    lock wakes the next one at once. It is only a courtesy: whoever does not ask waits as SQLite does."""
+    if connection.vendor != "sqlite":
+        yield
+        return
+    descriptor = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_alone(step: _Step[object], before: Exception) -> None:

@@ -21,7 +21,7 @@ from outbox.models import DeliveryCall, OutboxMessage
 CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
 
 
-_courier = courier.Courier(after=tasks_sent.queue_after_delivery)
+_courier = courier.Courier(after=tasks_sent.queue_after_delivery, call=lambda: _call_courier())
 
 
 def deliver() -> dict[str, int]:

@@ -167,10 +167,10 @@ EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)
 FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 600, minimum=1)
-# Processes that deliver at once, and accounts that each serves at once. SQLite has one writer: one process shares its
-# commits among all accounts. Servers that keep a session waiting do not count.
-_couriers = 1 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3" else 2
-OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", _couriers, minimum=1)
+# Workers that deliver at once (one is left for the rest), and accounts that each of them serves at once; servers that
+# keep a session waiting do not count.
+_workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
+OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
