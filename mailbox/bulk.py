@@ -4,7 +4,7 @@ of a statement the other threads of a worker get their turn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from operator import attrgetter
@@ -93,12 +93,14 @@ def _rows(model: type[models.Model], objects: Sequence[models.Model]) -> list[li
     return rows
 
 
-def _statements(model: type[models.Model], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
+def _statements(
+    model: type[models.Model], parted: Iterable[Sequence[Sequence[Any]]]
+) -> Iterator[tuple[str, list[Any]]]:
     columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model)[0]]
     one = f"({', '.join(['%s'] * len(columns))})"
     # Names of our own tables and columns only; values are parameters.
     begin = f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({', '.join(columns)}) VALUES "  # noqa: S608
-    for part in parts(rows):
+    for part in parted:
         yield begin + ", ".join([one] * len(part)), [value for row in part for value in row]
 
 
@@ -121,7 +123,7 @@ def insert(objects: Sequence[models.Model]) -> None:
     column = connection.ops.quote_name(str(model._meta.pk.column))
     pks: list[int] = []
     with connection.cursor() as cursor:
-        for statement, parameters in _statements(model, _rows(model, objects)):
+        for statement, parameters in _statements(model, parts(_rows(model, objects))):
             cursor.execute(f"{statement} RETURNING {column}", parameters)
             # Both databases number the rows in the order of the statement, whatever order they tell them in.
             pks += sorted(pk for (pk,) in cursor.fetchall())
@@ -131,12 +133,15 @@ def insert(objects: Sequence[models.Model]) -> None:
 
 
 def insert_missing(objects: Sequence[models.Model]) -> int:
-    """Insert those whose unique values no row has yet, of one model; return how many. No primary key is set."""
+    """Insert those whose unique values no row has yet, of one model; return how many. No primary key is set, and
+    rows are to be small: they go in one statement."""
     if not objects:
         return 0
     model, count = type(objects[0]), 0
+    rows = _rows(model, objects)
+    step = MAX_PARAMETERS // len(rows[0])
     with connection.cursor() as cursor:
-        for statement, parameters in _statements(model, _rows(model, objects)):
+        for statement, parameters in _statements(model, (rows[at : at + step] for at in range(0, len(rows), step))):
             cursor.execute(f"{statement} ON CONFLICT DO NOTHING", parameters)
             count += cursor.rowcount
     return count
