@@ -183,16 +183,6 @@ def commit_data(
     return True
 
 
-def take_back_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
-    """DATA was not sent after all, for now: who dies here leaves no question. False: the claim is lost."""
-    with transaction.atomic():
-        lease = now + timedelta(seconds=lease_seconds)
-        if _ours(claim).update(data_at=None, lease_expires_at=lease, updated_at=now) != 1:
-            return False
-        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
-    return True
-
-
 def _write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
     for address, reply in refused.items():
         OutboxRecipient.objects.filter(outbox_id=pk, address=address).update(
@@ -279,14 +269,16 @@ def release(claim: Claim, reply: str, *, now: datetime) -> bool:
     return freed == 1
 
 
-def unclaim(claim: Claim, *, now: datetime) -> bool:
-    """Undo a claim of which nothing was begun, as if it had not been made."""
+def unclaim(begun: Sequence[Claim], *, now: datetime) -> int:
+    """Undo claims of which nothing was begun, as if they had not been made; returns how many were still ours."""
+    freed = 0
     with transaction.atomic():
-        asked = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
-        freed = _ours(claim).update(status=F("former_status"), updated_at=now, **asked, **UNCLAIMED)
-        if freed:
-            DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
-    return freed == 1
+        for claim in begun:
+            asked = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
+            if _ours(claim).update(status=F("former_status"), updated_at=now, **asked, **UNCLAIMED):
+                DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
+                freed += 1
+    return freed
 
 
 def recipients(pk: int) -> Recipients:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from mailbox import logs
 from mailbox.models import Account
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from outbox.claims import UNCLAIMED
 from outbox.models import DeliveryAttempt, OutboxMessage
@@ -30,33 +30,45 @@ def recover(now: datetime) -> tuple[int, int]:
     Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
     """
     lapsed = OutboxMessage.objects.sending().filter(lease_expires_at__lte=now).order_by("lease_expires_at")
-    found = list(lapsed.values_list("pk", "claim_token")[:RECOVER_AT_ONCE])
-    outcomes = [_recover_row(pk, token, now) for pk, token in found]
+    found = list(lapsed.values_list("next_attempt_at", "pk", "claim_token", "data_at")[:RECOVER_AT_ONCE])
+    ahead, outcomes = set[str](), []
+    for _due, pk, token, data_at in sorted(found):  # in the order in which a worker takes them
+        # Of those claimed by one statement only the first can have been begun, or read for what comes after "data".
+        batch = token.rpartition("-")[0]
+        outcomes.append(_recover_row(pk, token, now, is_untried=bool(batch) and batch in ahead))
+        ahead |= {batch} if data_at is None else set()
     return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
 
 
-def _recover_row(pk: int, token: str, now: datetime) -> Verdict | None:
+def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Verdict | None:
+    """`is_untried`: claimed ahead by a worker that did not come to it; then it stands where it stood, as if it had not
+    been claimed: it must not wait longer for a row before it that takes its worker down."""
     lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
     words = "The worker stopped after DATA was begun and before the server's answer was written down."
     with transaction.atomic():
-        # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
-        due = now + _wait_after_lapses(pk)
-        back = lapsed.filter(data_at=None).update(
-            status=F("former_status"), next_attempt_at=due, updated_at=now, **UNCLAIMED
-        )
-        asked = (
-            0
-            if back
-            else lapsed.filter(data_at__isnull=False).update(
-                status=Status.FAILED, hold=Hold.UNCERTAIN, error=words, next_attempt_at=now, updated_at=now, **UNCLAIMED
-            )
-        )
-        verdict = Verdict.ABANDONED if back else Verdict.UNCERTAIN if asked else None
-        if verdict:
-            DeliveryAttempt.objects.filter(claim_token=token, outcome="").update(outcome=verdict, finished_at=now)
+        back: dict[str, Any] = {"status": F("former_status"), "updated_at": now, **UNCLAIMED}
+        if not is_untried:
+            # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
+            back["next_attempt_at"] = now + _wait_after_lapses(pk)
+        verdict = Verdict.ABANDONED if lapsed.filter(data_at=None).update(**back) else None
+        asked = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "error": words, "next_attempt_at": now}
+        if not verdict and lapsed.filter(data_at__isnull=False).update(**asked, updated_at=now, **UNCLAIMED):
+            verdict = Verdict.UNCERTAIN
+        attempt = DeliveryAttempt.objects.filter(claim_token=token, outcome="")
+        if verdict is Verdict.ABANDONED and is_untried:
+            _unclaim(pk, attempt)
+        elif verdict:
+            attempt.update(outcome=verdict, finished_at=now)
     if verdict:
         logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
     return verdict
+
+
+def _unclaim(pk: int, attempt: QuerySet[DeliveryAttempt]) -> None:
+    asked = attempt.values("requested_by_id", "failure_mode").first()
+    if asked:
+        OutboxMessage.objects.filter(pk=pk).update(**asked)
+        attempt.delete()
 
 
 def _wait_after_lapses(pk: int) -> timedelta:

@@ -205,9 +205,10 @@ class Sender:
         return is_ours
 
     def prepare_following(self) -> None:
-        """Read the next mail; what the database refuses is tried again, and told, when it is that mail's turn."""
+        """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
+        the outcome of the mail before it unknown."""
         if self._following and self._prepared is None:
-            with contextlib.suppress(*DATABASE_ERRORS):
+            with contextlib.suppress(Exception):
                 self._prepared = endings.prepare(self._following[0])
 
     # --- Writing down -------------------------------------------------------------------------------------------
@@ -263,9 +264,8 @@ class Sender:
         """Rows that were claimed ahead and not begun go back as if they had not been."""
         given_back, self._prepared = [*self._following], None
         self._following.clear()
-        with contextlib.suppress(*DATABASE_ERRORS):
-            for claim in given_back:
-                claims.unclaim(claim, now=self._clock())
+        if given_back:
+            self._try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
 
     def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
         """Our own failure. Before "data" the row goes back; what is unexpected makes it wait like any other failure,

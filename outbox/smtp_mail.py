@@ -73,6 +73,7 @@ class MailConversation(Conversation):
             if not delivery.accepted:
                 self._reset()
                 return delivery
+            self._check_in_step()
             if not beside.before_data(delivery):
                 delivery.stopped = True
                 self._reset()
@@ -171,6 +172,7 @@ class MailConversation(Conversation):
     def _data(self, content: bytes, beside: Beside) -> Reply:
         self._phase = Phase.DATA  # from here on, silence is uncertainty
         self._expect("DATA", self._command("DATA"), 354)
+        self._check_in_step()
         wire = self._connected()
         try:
             for chunk in _chunks(_dot_stuffed(content) + b".\r\n"):
@@ -188,6 +190,15 @@ class MailConversation(Conversation):
         if 200 <= reply.code < 300:
             return reply
         raise self._refusal(reply)
+
+    def _check_in_step(self) -> None:
+        """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
+        worst for "accepted" before the mail was there."""
+        if self._connected().has_unread():
+            surplus = self._answer_to("(not asked)")
+            if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
+                raise self._refusal(surplus)
+            raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
 
     def _reset(self) -> None:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""

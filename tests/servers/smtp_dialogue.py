@@ -10,7 +10,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence
+from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence, Surplus
 
 if TYPE_CHECKING:
     from tests.servers.smtp import SmtpServer
@@ -66,6 +66,9 @@ class Dialogue:
             fault.reached.set()
             fault.released.wait(600)
             fault = None
+        if isinstance(fault, Surplus):
+            self.socket.sendall(usual.encode() + b"\r\n" + fault.content)
+            return True
         if fault is None:
             self.say(usual)
             return True

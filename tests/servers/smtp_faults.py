@@ -36,6 +36,13 @@ class Raw:
     keep_mail: bool = False
 
 
+@dataclass(frozen=True)
+class Surplus:
+    """Behind the usual answer, in one packet with it, say this as well, which nobody asked for."""
+
+    content: bytes
+
+
 @dataclass(frozen=True, eq=False)
 class Hold:
     """Stop before the usual answer until the test calls `release()`; `reached` tells that we got there."""
@@ -47,7 +54,7 @@ class Hold:
         self.released.set()
 
 
-Fault = Reply | Drop | Silence | Raw | Hold
+Fault = Reply | Drop | Silence | Raw | Surplus | Hold
 
 
 @dataclass
