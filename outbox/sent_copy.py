@@ -22,7 +22,7 @@ from django.utils import timezone
 from outbox import addresses, compose
 from outbox.clicks import record
 from outbox.errors import OutboxError, ValidationFailed
-from outbox.models import DeliveryAttempt, OutboxMessage, SentCopy
+from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch, SentCopy
 from outbox.sent_session import Clock, SentSession, lease_seconds, signed_in
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ State = SentCopy.State
 BUDGET_SECONDS = 60.0
 BASE_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 MOST_TRIES = 10
+AT_ONCE = timedelta(minutes=5)  # a copy that is made later than this after its mail may be there already
 NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try again."
 
 
@@ -49,15 +50,20 @@ def accounts_due(now: datetime) -> list[int]:
     """Accounts for which a copy can be made now: their IMAP server takes the sign-in and is not to be left alone."""
     free = Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now)
     accounts = Account.objects.filter(free, imap__needs_sign_in_since=None)
-    due = SentCopy.objects.due(now).filter(outbox__account__in=accounts)
+    due = SentCopy.objects.none() if _is_paused() else SentCopy.objects.due(now).filter(outbox__account__in=accounts)
     return list(due.order_by("outbox__account_id").values_list("outbox__account_id", flat=True).distinct())
+
+
+def _is_paused() -> bool:
+    """After a restore or in a clone nothing is written anywhere until a person says that this one goes on."""
+    return SendingSwitch.objects.filter(paused_at__isnull=False).exists()
 
 
 def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> Report:
     """Make what is due of an account, on one connection; what fails waits for its next time. Raises no MailError."""
     report, until = Report(), time.monotonic() + budget
     account = Account.objects.with_transports().filter(pk=account_id).first()
-    if account is None or _unwanted(account, clock()) or not _due(account_id, clock()):
+    if account is None or _is_paused() or _unwanted(account, clock()) or not _due(account_id, clock()):
         return report
     with contextlib.suppress(Busy):  # it makes what we would have made
         try:
@@ -133,8 +139,11 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: Report) -> Non
 def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
     attempt, row = _attempt_of(copy.outbox), copy.outbox
     stamp = Stamp(attempt.message_id, attempt.prx_attempt)
-    if copy.tries > 1 and imap_sent.find(ours.imap, folder, stamp):
-        return  # an earlier try got so far, or the provider does it itself
+    # An earlier try got so far, or the look-up found it there, or a restored database does not know of its copy.
+    is_late = ours.clock() - (attempt.finished_at or attempt.started_at) > AT_ONCE
+    may_be_there = copy.tries > 1 or is_late or attempt.outcome == DeliveryAttempt.Outcome.UNCERTAIN
+    if may_be_there and imap_sent.find(ours.imap, folder, stamp):
+        return
     raw = content(row, attempt)
     ours.renew(len(raw))
     lease = ours.clock() + timedelta(seconds=lease_seconds(len(raw)))
@@ -144,12 +153,19 @@ def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
 
 
 def _attempt_of(row: OutboxMessage) -> DeliveryAttempt:
-    """The attempt that the server took, else the one whose mail a person, or the Sent folder, says went out."""
+    """The attempt that the server took, else the last one whose mail a person, or the Sent folder, says went out.
+
+    Never one whose outcome is still a question: the look-up would take our own copy for the server's proof.
+    """
     went_out = row.attempts.filter(data_at__isnull=False).order_by("-number")
-    attempt = went_out.filter(outcome__in=("accepted", "partial")).first() or went_out.first()
-    if attempt is None:
+    if accepted := went_out.filter(outcome__in=("accepted", "partial")).first():
+        return accepted
+    said_to_be = list(went_out.filter(outcome="uncertain"))
+    row.refresh_from_db(fields=["status", "hold"])  # after the attempts: what became a question meanwhile is seen
+    decided = said_to_be[1:] if row.hold == OutboxMessage.Hold.UNCERTAIN else said_to_be
+    if not decided:
         raise ValidationFailed("No attempt to send this mail came so far that there is anything to copy.")
-    return attempt
+    return decided[0]
 
 
 def content(row: OutboxMessage, attempt: DeliveryAttempt) -> bytes:

@@ -16,8 +16,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from outbox import api, delivery, sent_copy, tasks_sent
-from outbox.models import OutboxMessage, SentCopy
+from outbox import api, delivery, sent_copy, sent_lookup, tasks_sent
+from outbox.models import OutboxMessage, SendingSwitch, SentCopy
 from outbox.sent_copy import wait_after
 from tests.rows import NOWHERE, tasks_queued
 from tests.servers.dovecot import Dovecot
@@ -185,6 +185,53 @@ def test_what_never_went_out_is_not_copied(account: Account, dovecot: Dovecot) -
     tasks_sent.sweep_afterwards()
     assert SentCopy.objects.get().state == "unwanted"
     assert dovecot.messages(account.email, "Sent") == {}
+
+
+def test_the_copy_is_never_that_of_an_attempt_whose_outcome_is_a_question(account: Account, dovecot: Dovecot) -> None:
+    """bob was refused, ann's mail was marked as sent, and now bob's is the question: our copy must not answer it."""
+    row, now = sent(account), timezone.now()
+    first, second = row.attempts.get(), row.attempts.get()
+    second.pk, second.number, second.claim_token, second.prx_attempt = None, 2, "second", "2" * 32
+    second.outcome = first.outcome = "uncertain"
+    first.save()
+    second.save(force_insert=True)
+    OutboxMessage.objects.update(status="failed", hold="uncertain", sent_at=None)
+
+    copied(account)
+    sent_lookup.open_lookups(now)
+    sent_lookup.look(sent_lookup.due(now)[0])
+
+    (raw,) = dovecot.messages(account.email, "Sent").values()
+    assert f"X-PRX-Attempt: {first.prx_attempt}".encode() in raw
+    row.refresh_from_db()
+    assert (row.status, row.hold) == ("failed", "uncertain")
+
+
+def test_what_the_look_up_found_in_sent_gets_no_second_copy(account: Account, dovecot: Dovecot) -> None:
+    row = sent(account)
+    copied(account)  # as a provider makes it that keeps one by itself
+    row.attempts.update(outcome="uncertain")
+    SentCopy.objects.update(state="waiting", folder="", finished_at=None, tries=0, next_try_at=timezone.now())
+    assert copied(account).state == "done"
+    assert len(dovecot.messages(account.email, "Sent")) == 1
+
+
+def test_after_a_restore_no_copy_is_made_before_a_person_goes_on_and_none_twice(
+    account: Account, dovecot: Dovecot
+) -> None:
+    """The backup was taken between the mail and its copy."""
+    sent(account)
+    copied(account)
+    SentCopy.objects.update(state="waiting", folder="", finished_at=None, tries=0)
+    SendingSwitch.current()
+    SendingSwitch.objects.update(paused_at=timezone.now())
+    later = timedelta(hours=1)
+    assert copied(account, later).state == "waiting" and sent_copy.accounts_due(timezone.now() + later) == []
+
+    SendingSwitch.objects.update(paused_at=None)
+
+    assert copied(account, later).state == "done"
+    assert len(dovecot.messages(account.email, "Sent")) == 1
 
 
 def test_the_sweep_finds_the_copies_that_nobody_queued(account: Account) -> None:
