@@ -163,7 +163,10 @@ class FolderRun:
         """When our own disk fails, or another worker comes, that is no fault of the messages under way."""
         self._noted.clear()
         try:
-            yield
+            try:
+                yield
+            except (OperationalError, InterfaceError) as error:
+                raise StorageError(f"The database did not take the messages: {error}") from error
         except (StorageError, Busy):
             with contextlib.suppress(DatabaseError):
                 for uid in self._noted:

@@ -24,7 +24,10 @@ RANGES = 100  # in one question to the database
 MOST_MENDED = 1000  # messages fetched for one comparison; the next run goes on
 
 
-def comparison_is_due(state: SyncState, now: datetime) -> bool:
+def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> bool:
+    """Now and then; and at once when mod-sequences fell, as after a server's restore: what they say is not of ours."""
+    if state.highestmodseq and status.highestmodseq and status.highestmodseq < state.highestmodseq:
+        return True
     return state.compared_at is not None and state.compared_at <= now - COMPARE_EVERY
 
 

@@ -48,9 +48,6 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
         beneath.state = "AUTH"
         client._checkok("examine", status, lines)
     beneath.state = "SELECTED"
-    if "CLOSED" in beneath.untagged_responses:  # what came before is of the folder that was open (RFC 7162, 3.2.11)
-        counts = beneath.untagged_responses.get("EXISTS", [])
-        beneath.untagged_responses["EXISTS"] = counts[-1:] or [b"0"]
     answer = dict(client._process_select_response(beneath.untagged_responses))
     beneath.untagged_responses = {}
     return answer

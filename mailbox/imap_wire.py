@@ -17,6 +17,7 @@ SLOWEST_BYTES_PER_SECOND = 50_000  # what arrives earns more time, at this rate
 PATIENCE = 2  # time-outs that one command may take before anything has arrived
 SLACK_BYTES = 32 * 1024 * 1024  # beyond what was asked for: wrong sizes, large folders' UIDs, unasked answers
 BUFFER_BYTES = 64 * 1024
+OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")
 
 
 class Flood(OSError):
@@ -76,6 +77,12 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         self.wire.begin(self.read_timeout or self._timeout, self.expected_bytes)
         self.sock.settimeout(self.read_timeout or self._timeout)
         super().send(data)
+
+    def _append_untagged(self, kind: str, words: bytes) -> None:
+        if kind == "CLOSED":  # what came before is news of the folder that was open (RFC 7162, 3.2.11)
+            for each in OF_A_FOLDER:
+                self.untagged_responses.pop(each, None)
+        super()._append_untagged(kind, words)
 
     def read(self, size: int) -> bytes:
         self.wire.expect(size)

@@ -39,8 +39,11 @@ class PartialFile:
         """On disk when it returns: after a power cut the file is shorter, never wrong. Raises StorageError."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+            # Not a hole of zeros before the piece, where another worker was done with the message and removed the file.
+            descriptor = os.open(self.path, os.O_WRONLY | (0 if offset else os.O_CREAT), 0o600)
             try:
+                if os.fstat(descriptor).st_size < offset:
+                    raise StorageError("Another worker began this large message anew; the next run goes on with it.")
                 left = memoryview(piece)
                 while left:
                     written = os.pwrite(descriptor, left, offset)

@@ -122,7 +122,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, 
         # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
         state.highestmodseq = status.highestmodseq
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
-        SyncState.objects.filter(pk=state.pk).update(cursor=0, backfill_cursor=None, **new)
+        SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
     run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
     more_asked = asked.fetch_asked(run)
@@ -139,7 +139,7 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, 
     else:
         if state.former_places or (state.renumbered_count and not planned.restarted):
             renumber.finish(run, state, changed_now=planned.restarted)
-        compare = follow.comparison_is_due(state, mailbox.clock())
+        compare = follow.comparison_is_due(state, status, mailbox.clock())
         if status.changes is None or compare:
             follow.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
         in_line, mended = follow.follow_expunges(run, status, state, compare=compare, vanished=vanished)
@@ -240,7 +240,8 @@ def _finalize(
     now, marks_followed = mailbox.clock(), marks_followed or followed
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
-    SyncState.objects.filter(pk=former.pk).update(
+    # Not when another worker has met a new UIDVALIDITY meanwhile: what is known of the former one is of no use.
+    SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(
         uidnext=status.uidnext if followed or more else former.uidnext,
         # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
         highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,

@@ -1,0 +1,126 @@
+"""What is no longer true does no harm: a former folder's news, a restored server's numbers, a worker that slept."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from mailbox import rawstore, sync
+from mailbox.errors import StorageError
+from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, SyncState
+from mailbox.partial import PartialFile
+from mailbox.session import signed_in
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from tests.mailbox.test_sync import mail
+from tests.mailbox.test_sync_truth import once
+from tests.servers.certificates import Certificates
+from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def server(certificates: Certificates) -> Iterator[ScriptedImap]:
+    server = ScriptedImap(certificates, {uid: Mail(mail(uid)) for uid in range(1, 6)}, highestmodseq=50).start()
+    server.capabilities = "IMAP4rev1 ENABLE CONDSTORE QRESYNC"
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account], server: ScriptedImap) -> Account:
+    return make_account(
+        imap_host="localhost", imap_port=server.port, ca_certificate=server.certificates.ca_pem,
+        smtp_host="localhost", smtp_port=1,
+    )  # fmt: skip
+
+
+def another_worker_takes_over(account: Account, **options: Any) -> None:
+    Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert sync.sync(account.pk, **options).ok
+
+
+def test_news_of_the_folder_that_was_open_are_not_taken_for_the_next_ones(
+    account: Account, server: ScriptedImap
+) -> None:
+    """RFC 7162, 3.2.11: what stands before CLOSED is of the former folder, which has the same UIDs."""
+    server.boxes["Other"] = Box({uid: Mail(mail(uid + 10)) for uid in (1, 2, 3)})
+    assert all(sync.sync(account.pk, name).fetched for name in ("INBOX", "Other"))
+
+    def with_news(talk: Talk, tag: str, arguments: str) -> bool:
+        if talk.folder == "INBOX" and "Other" in arguments:
+            talk.say("* 5 EXISTS", "* 1 FETCH (UID 1 FLAGS (\\Flagged))", "* VANISHED (EARLIER) 2", "* OK [CLOSED] x")
+        return False
+
+    server.faults["EXAMINE"] = with_news
+    with signed_in(account, timezone.now) as mailbox:
+        assert sync.sync_folder(mailbox, "INBOX").ok
+        assert sync.sync_folder(mailbox, "Other").ok
+    assert not MessagePlace.objects.filter(flagged=True).exists()
+    assert MessagePlace.objects.present().filter(folder__name="Other").count() == 3
+
+
+def test_mod_sequences_that_fell_tell_nothing_so_all_is_compared_at_once(
+    account: Account, server: ScriptedImap
+) -> None:
+    """A server restored from a backup counts anew: what changed has a lower number than what we know."""
+    sync.sync(account.pk)
+    server.mails[2].flags, server.mails[2].modseq, server.highestmodseq = "\\Seen", 7, 7
+    assert sync.sync(account.pk).ok
+    assert MessagePlace.objects.get(seen=True).uid == 2
+    assert SyncState.objects.get().highestmodseq == 7
+
+
+def test_a_worker_that_slept_at_its_end_writes_nothing_of_a_former_uidvalidity(
+    account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finalize = sync._finalize
+
+    def late(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(sync, "_finalize", finalize)
+        server.uidvalidity, server.highestmodseq = 2, 3
+        del server.mails[5]
+        another_worker_takes_over(account)
+        finalize(*arguments, **options)
+
+    monkeypatch.setattr(sync, "_finalize", late)
+    sync.sync(account.pk)
+    state = SyncState.objects.get()
+    assert (state.uidvalidity, state.highestmodseq, state.exists, state.uidnext) == (2, 3, 4, 5)
+
+
+def test_a_worker_that_slept_at_its_beginning_does_not_begin_the_folder_anew(
+    account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.faults["EXAMINE"] = lambda talk, tag, _: talk.say(f"{tag} NO not now") or True
+    assert not sync.sync(account.pk).ok
+    server.faults.clear()
+    once("examine", lambda: another_worker_takes_over(account), monkeypatch)
+    sync.sync(account.pk)
+    state = SyncState.objects.get()
+    assert (state.backfill_cursor, state.cursor) == (1, 5)
+
+
+def test_a_piece_that_comes_too_late_leaves_no_hole_before_it(tmp_path: Path) -> None:
+    file = PartialFile(tmp_path / "1-1-1")
+    with pytest.raises(StorageError):
+        file.put(8, b"late")
+    file.put(0, b"anew")
+    with pytest.raises(StorageError, match="began this large message anew"):
+        file.put(8, b"late")
+    file.put(4, b" it is")
+    assert file.path.read_bytes() == b"anew it is"
+
+
+def test_a_database_that_is_full_is_our_trouble_and_no_mails(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rawstore, "_index", full)
+        assert [sync.sync(account.pk).error_code for _ in range(7)] == ["storage"] * 7
+    assert (Quarantine.objects.count(), SyncState.objects.get().begun) == (0, {})
+    assert sync.sync(account.pk).fetched == Message.objects.count() == 5
