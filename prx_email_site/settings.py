@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "django_q",
     "mailbox",
     "outbox",
+    "alerts",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -178,6 +179,9 @@ OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
 OUTBOX_UNDO_SECONDS = env.integer("PRX_EMAIL_OUTBOX_UNDO_SECONDS", 0)
 DEFAULT_MESSAGE_ID_DOMAIN = "prx-email.local"
 MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_DOMAIN)
+# Webhooks of alerts: https to the public Internet, unless these say otherwise.
+WEBHOOK_ALLOW_HTTP = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_HTTP", False)
+WEBHOOK_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE", False)
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
 ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
     "PRX_EMAIL_ATTACHMENT_ALLOWED_CONTENT_TYPES",

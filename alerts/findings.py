@@ -1,0 +1,138 @@
+"""What needs a person at this moment, from the rows that are there: one finding for each incident there may be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from mailbox.health import Condition, chosen_folders, conditions
+from mailbox.models import Account, Quarantine, WorkerHeartbeat
+
+from django.db.models import Count, Max, QuerySet
+from django.urls import reverse
+
+from alerts.models import Kind
+from outbox.models import DeliveryReport, OutboxMessage
+
+ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
+# What is made of one condition: label -> kind. Switches that a person set are no incident.
+_OF_CONDITION = {
+    "folder stopped": Kind.STOPPED,
+    "sync fails": Kind.BEHIND,
+    "behind": Kind.BEHIND,
+    "over its quota": Kind.BEHIND,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`newest` and `count` tell when there is more of it than was said."""
+
+    key: str
+    kind: Kind
+    account_id: int | None
+    sentence: str
+    path: str
+    count: int = 1
+    newest: int = 0
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`unknown`: kinds that cannot be told now, so that what is open stays open."""
+
+    found: tuple[Finding, ...]
+    unknown: frozenset[str] = frozenset()
+
+
+def find(now: datetime) -> Findings:
+    """Everything, at a cost that does not grow with what was sent or received."""
+    if not WorkerHeartbeat.objects.alive(now).exists():
+        # Without workers all folders fall behind: that is said once, and not as many incidents.
+        return Findings((*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail()), frozenset({Kind.BEHIND}))
+    return Findings((*_of_accounts(now, with_behind=True), *_of_mail()))
+
+
+def _workers(now: datetime) -> Iterator[Finding]:
+    if not Account.objects.exists():
+        return  # nothing to do: nobody misses them
+    seen = WorkerHeartbeat.objects.aggregate(last=Max("seen_at"))["last"]
+    since = f" since {seen:%Y-%m-%d %H:%M} UTC" if seen else ""
+    sentence = f"No worker has run{since}: nothing is fetched and nothing is sent."
+    yield Finding("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
+
+
+def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Finding]:
+    accounts = Account.objects.select_related("imap", "smtp").prefetch_related(chosen_folders())
+    for account in accounts:
+        folders = account.chosen_folders  # type: ignore[attr-defined]
+        seen: set[str] = set()
+        for condition in conditions(account, folders, now):
+            finding = _of_condition(account, condition)
+            if finding is None or finding.key in seen or (finding.kind == Kind.BEHIND and not with_behind):
+                continue
+            seen.add(finding.key)
+            yield finding
+
+
+def _of_condition(account: Account, condition: Condition) -> Finding | None:
+    words = f"{account.email}: {condition.sentence}"[:500]
+    if condition.remedy.startswith("sign_in_"):
+        which = condition.remedy.removeprefix("sign_in_")
+        path = reverse("mailbox:account_sign_in", args=[account.pk, which])
+        return Finding(f"sign_in:{which}:{account.pk}", Kind.SIGN_IN, account.pk, words, path)
+    kind = _OF_CONDITION.get(condition.label)
+    if kind is None or condition.tone not in ("needs", "broken"):
+        return None
+    return Finding(f"{kind}:{account.pk}", kind, account.pk, words, reverse("mailbox:account", args=[account.pk]))
+
+
+def _of_mail() -> Iterator[Finding]:
+    held = OutboxMessage.objects.filter(status=OutboxMessage.Status.FAILED)
+    alerts = held.filter(idempotency_key__startswith=ALERT_KEY)
+    others = held.exclude(idempotency_key__startswith=ALERT_KEY)
+    tabs = reverse("outbox:list")
+    for_good = ("permanent", "gave_up")
+    yield from _counted(
+        others.filter(hold="uncertain"),
+        Kind.UNCERTAIN,
+        ("mail may or may not have gone out", "mails may or may not have gone out"),
+        f"{tabs}?state=needs_decision&account=",
+    )
+    yield from _counted(
+        others.filter(hold__in=for_good),
+        Kind.FAILED,
+        ("mail failed for good", "mails failed for good"),
+        f"{tabs}?state=failed_for_good&account=",
+    )
+    yield from _counted(
+        alerts.filter(hold__in=(*for_good, "uncertain")),
+        Kind.ALERT_MAIL,
+        ("alert could not be mailed", "alerts could not be mailed"),
+        f"{tabs}?account=",
+    )
+    bounced = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
+    words = ("report of a mail that came back", "reports of mail that came back")
+    yield from _counted(bounced, Kind.BOUNCE, words, f"{tabs}?mark=unseen&account=", field="outbox__account")
+    yield from _counted(
+        Quarantine.objects.open(),
+        Kind.QUARANTINE,
+        ("message could not be fetched or read", "messages could not be fetched or read"),
+        f"{reverse('mailbox:quarantine')}?account=",
+    )
+
+
+def _counted(
+    rows: QuerySet[OutboxMessage] | QuerySet[DeliveryReport] | QuerySet[Quarantine],
+    kind: Kind,
+    words: tuple[str, str],
+    page: str,
+    *,
+    field: str = "account",
+) -> Iterator[Finding]:
+    """One finding an account, however many rows."""
+    groups = rows.order_by().values(field, f"{field}__email").annotate(count=Count("pk"), newest=Max("pk"))
+    for group in groups:
+        pk, count = group[field], group["count"]
+        sentence = f"{group[f'{field}__email']}: {count:,} {words[count != 1]}."
+        yield Finding(f"{kind}:{pk}", kind, pk, sentence[:500], f"{page}{pk}", count, group["newest"])

@@ -1,0 +1,132 @@
+"""Findings -> incidents -> notices. Every transition is one conditional UPDATE, so that two who look tell once."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from alerts.findings import Finding, Findings
+from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
+
+# A minimum time before anybody is told: what mends itself within a try or two is no incident.
+HOLD = {
+    Kind.WORKERS: timedelta(0),  # their heartbeat has been missed for 90 s already
+    Kind.BEHIND: timedelta(minutes=2),
+    Kind.SIGN_IN: timedelta(minutes=1),
+}
+# It is over when it was gone for so long: what comes and goes is one incident, told once.
+CALM = timedelta(minutes=5)
+# More of the same (another mail failed) is told again, at most so often.
+AGAIN = timedelta(hours=1)
+
+
+def look(findings: Findings, now: datetime) -> None:
+    """Bring the incidents in step with what is found, and write a notice for each that is due to be told."""
+    found = {each.key: each for each in findings.found}
+    rows = {row.key: row for row in AlertIncident.objects.open()}
+    for key, finding in found.items():
+        if key in rows:
+            _still_there(rows[key], finding, now)
+    _open([each for key, each in found.items() if key not in rows], now)
+    for key, row in rows.items():
+        if key not in found and row.kind not in findings.unknown:
+            _gone(row, now)
+    rules = list(AlertRule.objects.filter(is_on=True).select_related("user", "sender"))
+    for row in AlertIncident.objects.open().filter(alerted_at=None, absent_since=None).order_by("pk"):
+        if now - row.present_since >= HOLD.get(Kind(row.kind), timedelta(0)):
+            _tell(row, rules, now)
+
+
+def _open(findings: list[Finding], now: datetime) -> None:
+    """The unique key makes one of two who insert at the same instant the loser, without an error."""
+    AlertIncident.objects.bulk_create(
+        [
+            AlertIncident(
+                key=each.key,
+                kind=each.kind,
+                account_id=each.account_id,
+                sentence=each.sentence,
+                path=each.path,
+                count=each.count,
+                newest=each.newest,
+                opened_at=now,
+                present_since=now,
+            )
+            for each in findings
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _still_there(row: AlertIncident, finding: Finding, now: datetime) -> None:
+    this = AlertIncident.objects.open().filter(pk=row.pk)
+    if row.absent_since is not None:
+        this.update(absent_since=None, present_since=now)
+    is_more = finding.newest > row.newest or finding.count > row.count
+    if row.alerted_at is None:
+        if is_more:
+            this.update(sentence=finding.sentence, count=finding.count, newest=finding.newest)
+    elif is_more and now - row.alerted_at >= AGAIN:
+        # What was told is not all any more: a new incident takes its place, and of the former no end is told.
+        with transaction.atomic():
+            if this.update(closed_at=now):
+                _open([finding], now)
+
+
+def _gone(row: AlertIncident, now: datetime) -> None:
+    this = AlertIncident.objects.open().filter(pk=row.pk)
+    if row.absent_since is None:
+        this.filter(absent_since=None).update(absent_since=now)
+    elif now - row.absent_since >= CALM:
+        with transaction.atomic():
+            if this.filter(absent_since=row.absent_since).update(closed_at=now) and row.alerted_at:
+                _write(_told_of(row), row, AlertNotice.Phase.END, now)
+
+
+def _told_of(row: AlertIncident) -> list[AlertRule]:
+    """Who heard, or is still to hear, that it began."""
+    began = row.notices.filter(phase="begin", state__in=["sent", "waiting"], rule__is_on=True)
+    return [notice.rule for notice in began.select_related("rule", "rule__user")]
+
+
+def _tell(row: AlertIncident, rules: list[AlertRule], now: datetime) -> None:
+    """That it was told and to whom commit together: killed in between, nobody was told and the next look does it."""
+    with transaction.atomic():
+        this = AlertIncident.objects.open().filter(pk=row.pk, alerted_at=None, absent_since=None)
+        if this.update(alerted_at=now):
+            wanted = [rule for rule in rules if rule.wants(row.kind, row.account_id)]
+            _write(wanted, row, AlertNotice.Phase.BEGIN, now)
+
+
+def _write(rules: list[AlertRule], row: AlertIncident, phase: str, now: datetime) -> None:
+    AlertNotice.objects.bulk_create(
+        [
+            AlertNotice(incident=row, rule=rule, phase=phase, target=target_of(rule), next_try_at=now, created_at=now)
+            for rule in rules
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def target_of(rule: AlertRule) -> str:
+    """What tells destinations apart. A digest: a webhook's address may be long, and hold a secret."""
+    place = rule.mail_address.lower() if rule.channel == Channel.MAIL else rule.url
+    return f"{rule.channel}:{hashlib.sha256((place or str(rule.pk)).encode()).hexdigest()}"
+
+
+def ask_for_test(rule: AlertRule, now: datetime) -> AlertNotice:
+    """A telling of nothing, to see whether it arrives."""
+    return AlertNotice.objects.create(
+        rule=rule, phase=AlertNotice.Phase.TEST, target=target_of(rule), next_try_at=now, created_at=now
+    )
+
+
+def forget(before: datetime) -> int:
+    """Remove what was over by then, with its notices, and tests as old; how many rows."""
+    old = Q(closed_at__lt=before)
+    removed, _ = AlertIncident.objects.filter(old).delete()
+    tests, _ = AlertNotice.objects.filter(incident=None, created_at__lt=before).delete()
+    return removed + tests

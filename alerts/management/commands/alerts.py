@@ -1,0 +1,35 @@
+"""manage.py alerts: look for incidents and tell them, outside the workers, who cannot tell that they are gone."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import close_old_connections
+
+from alerts import tasks
+
+
+class Command(BaseCommand):
+    help = "Look for incidents and tell them: once (for cron), or each --every seconds until SIGTERM."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--every", type=int, default=0, metavar="SECONDS", help="stay, and look this often")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        every, stopped = options["every"], threading.Event()
+        if every <= 0:
+            tasks.watch(foreground=True)
+            return
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            stopped.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        while not stopped.wait(every):
+            close_old_connections()
+            tasks.watch(foreground=True)

@@ -1,0 +1,133 @@
+"""Telling: a claimed notice goes out by mail (through our own outbox) or by webhook, and its result is kept."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from mailbox.credentials import DecryptionFailed
+from mailbox.logs import event
+
+from django.conf import settings
+from django.utils import timezone
+
+from alerts import webhook
+from alerts.findings import ALERT_KEY
+from alerts.models import AlertNotice, Channel, Kind
+from outbox import api
+
+logger = logging.getLogger(__name__)
+CLAIMED = timedelta(minutes=5)  # above every wait of a try; whoever died at it is followed after this
+WAITS = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=20), timedelta(hours=1), timedelta(hours=3))
+AT_ONCE = 50  # notices a run
+
+
+@dataclass(frozen=True)
+class Told:
+    """How one try ended."""
+
+    is_sent: bool
+    result: str
+    may_try_again: bool = True
+
+
+def send_due(now: datetime, *, foreground: bool = False, network: webhook.Network = webhook.OUTSIDE) -> int:
+    """Tell what is due; how many were tried. `foreground`: deliver mail here, as no worker does."""
+    tried = 0
+    for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
+        if AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
+            notice = AlertNotice.objects.select_related("incident", "rule", "rule__user", "rule__sender").get(pk=pk)
+            _keep(notice, _try(notice, foreground=foreground, network=network))
+            tried += 1
+    return tried
+
+
+def _keep(notice: AlertNotice, told: Told) -> None:
+    """The result, unless somebody else has ended it meanwhile."""
+    now = timezone.now()
+    row = AlertNotice.objects.filter(pk=notice.pk, state=AlertNotice.State.WAITING)
+    if told.is_sent:
+        row.update(state=AlertNotice.State.SENT, result=told.result[:300], ended_at=now)
+    elif not told.may_try_again or notice.tries > len(WAITS):
+        row.update(state=AlertNotice.State.FAILED, result=told.result[:300], ended_at=now)
+    else:
+        row.update(result=told.result[:300], next_try_at=now + WAITS[notice.tries - 1])
+    event(logger, "alert_told", notice=notice.pk, rule=notice.rule_id, sent=told.is_sent, tries=notice.tries)
+
+
+def _try(notice: AlertNotice, *, foreground: bool, network: webhook.Network) -> Told:
+    if not notice.rule.is_on and notice.phase != AlertNotice.Phase.TEST:
+        return Told(False, "The alert was switched off.", may_try_again=False)
+    if notice.rule.channel == Channel.MAIL:
+        return _mail(notice, foreground=foreground)
+    return _post(notice, network)
+
+
+def _mail(notice: AlertNotice, *, foreground: bool) -> Told:
+    """The idempotency key makes one mail of any number of tries, whoever was killed at them."""
+    rule, incident, to = notice.rule, notice.incident, notice.rule.mail_address
+    if not to:
+        return Told(False, "The user has no mail address; enter one in the administration.", may_try_again=False)
+    if rule.sender is None:
+        return Told(False, "No account is chosen to send alerts from.", may_try_again=False)
+    if incident and incident.key == f"{Kind.SIGN_IN}:smtp:{rule.sender_id}":
+        return Told(False, "The account that sends this alert is the one that cannot send.", may_try_again=False)
+    write = api.send if foreground else api.queue
+    key = f"{ALERT_KEY}{notice.pk}"
+    answer = write(rule.sender.pk, to, subject_of(notice), text_of(notice), idempotency_key=key)
+    if answer.data is not None:  # the outbox has it, and cares for it from now on
+        return Told(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
+    return Told(False, answer.error.message if answer.error else "The outbox did not take it.")
+
+
+def _post(notice: AlertNotice, network: webhook.Network) -> Told:
+    try:
+        secret = notice.rule.secret
+        return Told(True, webhook.post(notice.rule.url, payload_of(notice), secret, str(notice.pk), network))
+    except webhook.WebhookFailed as error:
+        return Told(False, str(error), may_try_again=not error.is_final)
+    except DecryptionFailed as error:
+        return Told(False, str(error))
+
+
+def subject_of(notice: AlertNotice) -> str:
+    if notice.incident is None:
+        return "PRX-Email: a test of your alerts"
+    begins = "Over: " if notice.phase == AlertNotice.Phase.END else ""
+    return f"PRX-Email: {begins}{notice.incident.sentence}".replace("\r", " ").replace("\n", " ")[:200]
+
+
+def text_of(notice: AlertNotice) -> str:
+    incident = notice.incident
+    if incident is None:
+        return f"This is a test: alerts of this site reach you.\n\n{settings.BASE_URL}/alerts/\n"
+    lines = [incident.sentence, "", f"Since: {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
+    if incident.closed_at:
+        lines += [f"Over since: {incident.absent_since or incident.closed_at:%Y-%m-%d %H:%M:%S} UTC"]
+    lines += ["", f"{settings.BASE_URL}{incident.path}", "", f"Who is told of what: {settings.BASE_URL}/alerts/"]
+    return "\n".join(lines) + "\n"
+
+
+def payload_of(notice: AlertNotice) -> bytes:
+    """The JSON of a webhook. `text` is what chat systems show."""
+    incident = notice.incident
+    names = {"begin": "incident.opened", "end": "incident.closed", "test": "test"}
+    url = f"{settings.BASE_URL}{incident.path if incident else '/alerts/'}"
+    words: dict[str, object] = {
+        "delivery": notice.pk,
+        "event": names[notice.phase],
+        "text": f"{subject_of(notice)} {url}",
+        "url": url,
+        "site": settings.BASE_URL,
+    }
+    if incident:
+        words |= {
+            "incident": incident.pk,
+            "kind": incident.kind,
+            "account": incident.account_id,
+            "sentence": incident.sentence,
+            "opened_at": incident.opened_at.isoformat(),
+            "closed_at": incident.closed_at.isoformat() if incident.closed_at else None,
+        }
+    return json.dumps(words).encode()

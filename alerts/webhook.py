@@ -1,0 +1,129 @@
+"""One POST to a webhook. The only place that connects to an address an administrator typed as such.
+
+Refused unless settings allow it: plain http, and hosts that are not on the public Internet (an administrator of the
+site is none of the network it stands in). The name is resolved once and connected to as resolved, redirects are not
+followed, and of the answer only the status is kept: nobody reads other servers' pages through us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from mailbox.image_fetch import Address, ImageRefused, is_public, resolve
+from urllib.parse import SplitResult, quote, urlsplit
+
+from django.conf import settings
+
+SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
+PORTS = {"http": 80, "https": 443}
+MAX_URL = 2000
+
+
+class WebhookFailed(Exception):
+    """str() is a sentence. `is_final`: another try would end the same way."""
+
+    def __init__(self, sentence: str, *, is_final: bool = False) -> None:
+        super().__init__(sentence)
+        self.is_final = is_final
+
+
+@dataclass(frozen=True)
+class Network:
+    """How the outside is reached. Tests name other hosts and another authority."""
+
+    resolve: Callable[[str, int], Sequence[Address]] = resolve
+    context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    seconds: float = SECONDS
+
+
+OUTSIDE = Network()
+
+
+def checked(url: str) -> SplitResult:
+    """The parts of an address that may be posted to; raises WebhookFailed. Asks no resolver."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise WebhookFailed("This is no web address.", is_final=True) from error
+    if len(url) > MAX_URL or any(ord(each) <= 32 or ord(each) == 127 for each in url):
+        raise WebhookFailed("This is no web address.", is_final=True)
+    allowed = ("https", "http") if settings.WEBHOOK_ALLOW_HTTP else ("https",)
+    if parts.scheme not in allowed or not parts.hostname:
+        words = "Only https addresses are posted to; PRX_EMAIL_WEBHOOK_ALLOW_HTTP=1 allows http."
+        raise WebhookFailed(words, is_final=True)
+    if parts.username is not None or parts.password is not None or port == 0:
+        raise WebhookFailed("The address must hold no user name and a usual port.", is_final=True)
+    return parts
+
+
+def signature(secret: str, body: bytes, at: int) -> str:
+    """`t=<unix seconds>,v1=<hex>`: HMAC-SHA256 of "<t>.<body>"; the time lets a receiver refuse what is replayed."""
+    return f"t={at},v1={hmac.new(secret.encode(), b'%d.' % at + body, hashlib.sha256).hexdigest()}"
+
+
+def post(url: str, body: bytes, secret: str, delivery: str, network: Network = OUTSIDE) -> str:
+    """Post JSON; the status in words when it is 2xx, else WebhookFailed. `delivery` is the same at each try."""
+    parts = checked(url)
+    target = _chosen(parts, network)
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "PRX-Email",
+        "X-PRX-Delivery": delivery,
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+    }
+    if secret:
+        headers["X-PRX-Signature"] = signature(secret, body, int(time.time()))
+    try:
+        status = _ask(parts, target, body, headers, network)
+    except TimeoutError as error:
+        raise WebhookFailed("The server took too long.") from error
+    except ssl.SSLError as error:
+        raise WebhookFailed("The server's certificate cannot be trusted.") from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise WebhookFailed("The server could not be reached, or spoke no HTTP.") from error
+    if 200 <= status < 300:
+        return f"The server answered {status}."
+    if 300 <= status < 400:
+        raise WebhookFailed(f"The server answered {status}: redirects are not followed.", is_final=True)
+    raise WebhookFailed(f"The server answered {status}.", is_final=status == 410)
+
+
+def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
+    port = parts.port or PORTS[parts.scheme]
+    try:
+        found = network.resolve(parts.hostname or "", port)
+    except ImageRefused as error:
+        raise WebhookFailed(str(error)) from error
+    if not found:
+        raise WebhookFailed("The host's name is not known.")
+    if not settings.WEBHOOK_ALLOW_PRIVATE and not all(is_public(each) for each in found):
+        words = "The host is not on the public Internet; PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE=1 allows it."
+        raise WebhookFailed(words, is_final=True)
+    return str(found[0]), port
+
+
+def _ask(parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict[str, str], network: Network) -> int:
+    """The status alone. http.client reads at most 100 header lines of 64 kB, and of the body we read nothing."""
+    host = (parts.hostname or "").encode("idna").decode("ascii") if ":" not in (parts.hostname or "") else ""
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    if parts.query:
+        path += "?" + quote(parts.query, safe="/%:@!$&()*+,;=~-._?")
+    plain = socket.create_connection(target, timeout=network.seconds)
+    connection = plain
+    try:
+        if parts.scheme == "https":
+            connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
+        asked = http.client.HTTPConnection(host or f"[{parts.hostname}]", target[1])
+        asked.sock = connection  # connected already: http.client resolves nothing
+        asked.request("POST", path, body=body, headers=headers)
+        return asked.getresponse().status
+    finally:
+        connection.close()
