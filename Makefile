@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup run demo test test-long lint servers bench bench-sync bench-outbox bench-servers
+.PHONY: setup run demo test test-long lint servers bench bench-sync bench-outbox bench-pages bench-servers
 
 setup: .venv/installed
 
@@ -45,10 +45,15 @@ lint: .venv/installed-dev
 	$(BIN)/python -m mypy
 
 # The peers and limits of the figures; each suite is one word of `python -m benchmarks`.
-bench: bench-sync bench-outbox
+bench: bench-sync bench-outbox bench-pages
 
 bench-servers: .venv/installed-dev
 	@sh scripts/install-servers dovecot isync smtp-sink
 
 bench-sync bench-outbox: bench-%: bench-servers
 	$(BIN)/python -m benchmarks $*
+
+# No server takes part: pages are asked, over databases of a million rows that `manage.py seed` makes.
+bench-pages: .venv/installed-dev
+	@sh scripts/install-servers postgresql
+	$(BIN)/python -m benchmarks pages

@@ -1,4 +1,4 @@
-"""python -m benchmarks [sync] [outbox]: take the figures. BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses.
+"""python -m benchmarks [sync] [outbox] [pages]: take the figures. BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses.
 
 BENCH_DATABASE=postgres takes them with PostgreSQL. Exit status 1 when a figure is void: the job was not done.
 """
@@ -12,13 +12,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks import frame, outbox, outbox_table, sync, sync_table, table
+from benchmarks import frame, outbox, outbox_table, pages, pages_table, sync, sync_table, table
 from benchmarks.frame import Bench, Figure, Options
 from benchmarks.machine import keep_to_two_cores
 
 SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
     "sync": (sync.Context, sync_table.BENCHES),
     "outbox": (outbox.Context, outbox_table.BENCHES),
+    "pages": (pages.Context, pages_table.BENCHES),
 }
 
 

@@ -1,0 +1,142 @@
+"""`make bench-pages`: what pages cost at a million rows, beside the same pages at ten thousand."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import urlencode
+
+from benchmarks.frame import Figure, Options, Pair, Void, say
+from benchmarks.site import Inside, Site, open_sites
+
+MILLION, TEN_THOUSAND = 1_000_000, 10_000
+ROUNDS, WARM = 60, 5
+PAGES = {
+    "dashboard": "/",
+    "messages": "/messages/",
+    "by conversation": "/messages/?by=conversation",
+    "search": "/messages/search/?q=has:attachment",
+    "outbox": "/outbox/",
+    "compose": "/outbox/compose/",
+    "attachments": "/outbox/attachments/",
+    "storage": "/outbox/attachments/storage/",
+    "accounts": "/accounts/",
+    "account": "/accounts/1/",
+    "runs": "/accounts/1/runs/",
+    "folders": "/accounts/1/folders/",
+    "message": "/messages/7/",
+    "sent mail": "/outbox/7/",
+    "activity": "/activity/",
+    "quarantine": "/quarantine/",
+    "stored mail": "/stored-mail/",
+}
+
+
+class Context:
+    """Two seeded installations, the large and the small one, with a process inside each."""
+
+    def __init__(self, options: Options, stack: ExitStack) -> None:
+        self.options = options
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="prx-bench-", ignore_cleanup_errors=True))
+        sites = open_sites(options, Path(folder), stack)
+        self.large, self.small = (
+            self._seeded(sites.make(), options.amount(count, 300), stack) for count in (MILLION, TEN_THOUSAND)
+        )
+
+    def _seeded(self, site: Site, count: int, stack: ExitStack) -> Inside:
+        rows = [f"--{name}={count}" for name in ("messages", "outbox")]
+        seconds = site.manage("seed", *rows)
+        say(f"    seeded {count:,} messages and {count:,} outbox rows in {seconds:.0f} s")
+        site.manage("collectstatic", "--no-input", "--verbosity=0")
+        return stack.enter_context(site.inside())
+
+    def rounds(self) -> int:
+        return ROUNDS if self.options.scale >= 0.1 else 4
+
+
+def p95(seconds: list[float]) -> float:
+    """The time that 95 of 100 requests do not exceed."""
+    return sorted(seconds)[max(round(0.95 * len(seconds)) - 1, 0)]
+
+
+def both(context: Context, figure: Figure, large: str, small: str = "") -> None:
+    """The page at both sizes in turns; the figure is the ratio of the p95."""
+    pair, worked = Pair(), Pair()
+    sides = [
+        (context.large, large, pair.ours, worked.ours),
+        (context.small, small or large, pair.peer, worked.peer),
+    ]
+    for number in range(-WARM, context.rounds()):
+        for side, path, kept, kept_work in sides if number % 2 else reversed(sides):
+            seconds, work = side.call("page_seconds", path=path)
+            if number >= 0:
+                kept.append(seconds)
+                kept_work.append(work)
+    figure.ours, figure.peer = p95(pair.ours), p95(pair.peer)
+    figure.value = figure.ours / figure.peer
+    figure.samples = {"ours": pair.ours, "peer": pair.peer}
+    medians = [statistics.median(side) * 1000 for side in (pair.ours, pair.peer, worked.ours, worked.peer)]
+    figure.notes = "medians {:.1f} and {:.1f} ms, of which the process worked {:.1f} and {:.1f} ms".format(*medians)
+
+
+def lists(context: Context, first: Figure, deep: Figure, folder: Figure) -> None:
+    both(context, first, "/messages/")
+    large, small = (side.call("page_address", number=1_000) for side in (context.large, context.small))
+    both(context, deep, large, small)
+    both(context, folder, *(side.call("folder_address") for side in (context.large, context.small)))
+
+
+def tabs(context: Context, figure: Figure) -> None:
+    both(context, figure, "/outbox/")
+
+
+def dashboard(context: Context, figure: Figure) -> None:
+    both(context, figure, "/")
+
+
+def searches(context: Context, *figures: Figure) -> None:
+    """Each kind of search, with other words each time; a kind that finds nothing is void."""
+    count, ask = context.rounds(), context.large.call
+    middle = ask("words_of_rank", first=300, count=2 * count)
+    common = ask("words_of_rank", first=0, count=20)
+    asked = {
+        "search-words": [" ".join(middle[2 * number : 2 * number + 2]) for number in range(count)],
+        "search-operator": [f"subject:{middle[number]} has:attachment" for number in range(count)],
+        "search-common": [common[number % len(common)] for number in range(count)],
+    }
+    for figure in figures:
+        seconds = []
+        for query in asked[figure.name]:
+            seconds.append(ask("page_seconds", path=f"/messages/search/?{urlencode({'q': query})}")[0])
+        hits = sum(ask("found", query=query) for query in asked[figure.name][:5])
+        if not hits:
+            raise Void(f"{figure.name} found nothing")
+        figure.ours = figure.value = p95(seconds) * 1000
+        figure.samples = {"ours": seconds}
+        figure.notes = f"median {statistics.median(seconds) * 1000:.1f} ms, slowest {max(seconds) * 1000:.1f} ms"
+
+
+def rare(context: Context, figure: Figure) -> None:
+    """A word that one message has. LIKE reads all bodies: asked less often, for the same words."""
+    words = context.large.call("own_words", count=context.rounds())
+    pair = Pair()
+    for number, word in enumerate(words):
+        if context.large.call("found", query=word) != 1:
+            raise Void(f"{word} was not found once")
+        pair.ours.append(context.large.call("page_seconds", path=f"/messages/search/?q={word}")[0])
+        if number < context.options.rounds(5):
+            pair.peer.append(context.large.call("like_seconds", text=word))
+    pair.fill(figure)
+    figure.notes = "medians; ours is the whole page, LIKE the query alone"
+
+
+def weights(context: Context, size: Figure, queries: Figure) -> None:
+    """Every page once, at the large size."""
+    found = {name: context.large.call("weight", path=path) for name, path in PAGES.items()}
+    heaviest, most = (max(found, key=lambda name: found[name][what]) for what in ("bytes", "queries"))
+    size.value = size.ours = found[heaviest]["bytes"] / 1000
+    queries.value = queries.ours = found[most]["queries"]
+    size.notes = f"most: {heaviest}; " + ", ".join(f"{name} {each['bytes'] / 1000:.0f}" for name, each in found.items())
+    queries.notes = f"most: {most}; " + ", ".join(f"{name} {each['queries']}" for name, each in found.items())
