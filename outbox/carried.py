@@ -10,7 +10,7 @@ from mailbox.models import Message
 from outbox import policy
 from outbox.creation import attachment_bytes
 from outbox.errors import ValidationFailed
-from outbox.models import AttachmentPolicy, OutboxMessage
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.policy import AttachmentInput
 
 WHOLE_TYPE = "message/rfc822"
@@ -62,6 +62,21 @@ def of_received(source: Message) -> list[Carried]:
     whole = _reader(name, WHOLE_TYPE, lambda: rawstore.open_raw(raw))
     refusal = _refusal(WHOLE_TYPE, source.size, current)
     return files if refusal else [*files, Carried("whole", name, source.size, whole, is_chosen=False)]
+
+
+def of_draft(draft: Draft) -> list[Carried]:
+    """The policy may have changed since they were attached: what it now refuses says so."""
+    current = AttachmentPolicy.current()
+    return [
+        Carried(
+            file.form_key,
+            file.filename,
+            file.size,
+            _reader(file.filename, file.content_type, lambda at=file.raw_digest: rawstore.open_raw(at)),  # type: ignore[misc]
+            _refusal(file.content_type, file.size, current),
+        )
+        for file in draft.files.all()
+    ]
 
 
 def _refusal(content_type: str, size: int, current: AttachmentPolicy) -> str:

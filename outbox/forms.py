@@ -23,7 +23,7 @@ from outbox.policy import AttachmentInput
 from outbox.timing import checked_send_at
 
 _SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
-_NO_STORE = policy.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
+NO_STORE = policy.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
 _UNIT = {"k": 1024, "m": 1024**2, "g": 1024**3, "b": 1, "": 1}
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")  # RFC 6838, 4.2
 
@@ -121,7 +121,15 @@ class ComposeForm(forms.Form):
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
         self.fields["account"].label_from_instance = _sender  # type: ignore[attr-defined]
         self.fields["idempotency_key"].initial = uuid.uuid4
-        self.fields["attachments"].help_text = policy_words(AttachmentPolicy.current())
+        current = AttachmentPolicy.current()
+        self.fields["attachments"].help_text = policy_words(current)
+        # The browser says so before it sends megabytes; the server decides.
+        self.fields["attachments"].widget.attrs |= {
+            "data-largest": current.max_size_bytes,
+            "data-types": " ".join(current.allowed_content_types),
+        }
+        for name in ("to", "cc", "bcc"):
+            self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "data-complete": ""}
         if not is_staff:
             del self.fields["failure_mode"]
 
@@ -182,7 +190,7 @@ class ComposeForm(forms.Form):
         current, read = AttachmentPolicy.current(), []
         for file in self.cleaned_data["attachments"]:
             try:
-                read.append(_read(file, current))
+                read.append(read_upload(file, current))
             except OutboxError as error:
                 self.add_error("attachments", f"{file.name}: {error}. {policy_words(current)}")
         return read
@@ -198,12 +206,12 @@ def _sender(account: Account) -> str:
     return f"{account.display_name} <{account.email}>" if account.display_name else account.email
 
 
-def _read(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:
+def read_upload(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:
     """Raises OutboxError. The size is checked before the bytes are read into memory."""
     if (file.size or 0) > current.max_size_bytes:
         raise ValidationFailed(policy.TOO_LARGE)
     given = AttachmentInput(filename=file.name or "", content_type=file.content_type or "", content=file.read())
-    policy.read_attachment(given, current, _NO_STORE)
+    policy.read_attachment(given, current, NO_STORE)
     return given
 
 

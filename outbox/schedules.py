@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils import timezone
 
+TAKING_UP = ("outbox: take up what is done to many", "outbox.tasks_bulk.sweep")
 COUNTING = ("outbox: count what is kept", "outbox.tasks_storage.count_storage")
 SWEEPS = {  # name -> what, and at which second
     "outbox: sweep on the minute": ("outbox.tasks.sweep", 0),
@@ -22,7 +23,7 @@ def make_schedules(**_: Any) -> None:
 
     now = timezone.now()
     sweeps = [(name, function, second, 1) for name, (function, second) in SWEEPS.items()]
-    for name, function, second, minutes in [*sweeps, (*COUNTING, 20, 60)]:
+    for name, function, second, minutes in [*sweeps, (*TAKING_UP, 50, 1), (*COUNTING, 20, 60)]:
         wanted = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1}
         there = list(Schedule.objects.filter(name=name).order_by("pk").values_list("pk", flat=True))
         if there:

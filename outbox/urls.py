@@ -2,14 +2,21 @@
 
 from django.urls import URLPattern, path
 
-from outbox.views import actions, afterwards, attachments, compose, detail, lists, switch, times
+from outbox.views import actions, afterwards, attachments, bulk_all, compose, detail, drafts, known, lists, switch, times
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
     path("", lists.outbox, name="list"),
     path("changes/", lists.changes, name="changes"),
     path("compose/", compose.compose, name="compose"),
+    path("drafts/", drafts.listed, name="drafts"),
+    path("drafts/save/", drafts.save, name="draft_save"),
+    path("drafts/<int:pk>/discard/", drafts.discard, name="draft_discard"),
+    path("addresses/", known.addresses, name="addresses"),
     path("bulk/", actions.bulk, name="bulk"),
+    path("all/", bulk_all.bulk_all, name="bulk_all"),
+    path("operations/<int:pk>/", bulk_all.operation, name="operation"),
+    path("operations/<int:pk>/stop/", bulk_all.stop_operation, name="stop_operation"),
     path("pause/", switch.pause_sending, name="pause_sending"),
     path("resume/", switch.resume_sending, name="resume_sending"),
     path("attachments/", attachments.attachments, name="attachments"),

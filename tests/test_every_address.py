@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from outbox.models import Draft, Operation
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +84,13 @@ EXPECTED: dict[str, Expected] = {
     "outbox:changes": Expected(SIGNED_IN),
     "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
     "outbox:bulk": Expected("", SIGNED_IN),
+    "outbox:bulk_all": Expected(SIGNED_IN, SIGNED_IN),
+    "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
+    "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
+    "outbox:drafts": Expected(SIGNED_IN),
+    "outbox:draft_save": Expected("", SIGNED_IN),
+    "outbox:draft_discard": Expected("own", "own", ("draft",)),
+    "outbox:addresses": Expected(SIGNED_IN),
     "outbox:pause_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "outbox:resume_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "outbox:attachments": Expected(SIGNED_IN),
@@ -139,6 +147,8 @@ def rows(account: Account) -> dict[str, int]:
         "message": store(account, raw).pk,
         "position": 0,
         "quarantine": quarantined.pk,
+        "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
+        "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
     }
 
@@ -163,6 +173,8 @@ def allowed(needed: str, expected: Expected, person: str) -> int:
         return 405
     if needed in (OPEN, SIGNED_IN):
         return 200
+    if needed == "own":  # of somebody who is not among these people
+        return 404
     if needed == EVERYWHERE:
         return 200 if not where and role in ROLES and ROLES.index(role) >= ROLES.index(expected.everywhere) else 403
     if role not in ROLES or where == "elsewhere":

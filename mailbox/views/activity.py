@@ -34,6 +34,12 @@ SAID = {
     "mark_as_sent": "marked as sent",
     "cancel": "cancelled a send",
     "undo": "undid a send",
+    "bulk_retry": "asked to retry all that match",
+    "bulk_send_now": "asked to send all that match now",
+    "bulk_cancel": "asked to cancel all that match",
+    "bulk_mark_as_sent": "asked to mark all that match as sent",
+    "bulk_finished": "had an action on all that match done",
+    "bulk_stopped": "stopped an action on all that match",
     "reschedule": "changed the time of a send",
     "found_in_sent": "found in Sent: it went out",
     "copy_again": "asked again for the copy in Sent",
@@ -49,7 +55,12 @@ SAID = {
     "withdraw_rights": "removed a user or a user's rights",
     "change_password": "changed the own password",
 }
-_PAGES = {"outbox": "outbox:detail", "message": "mailbox:message", "account": "mailbox:account"}
+_PAGES = {
+    "outbox": "outbox:detail",
+    "operation": "outbox:operation",
+    "message": "mailbox:message",
+    "account": "mailbox:account",
+}
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ class DraftFile(models.Model):
     def __str__(self) -> str:
         return self.filename
 
+    @property
+    def form_key(self) -> str:
+        """Its value among the ticked files of the form."""
+        return f"draft-{self.pk}"
+
 
 class KnownAddress(models.Model):
     """Somebody an account has had mail from or sent mail to, once each; gathered by the clock (`known_addresses`)."""

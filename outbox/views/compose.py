@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, replace
 from mailbox.access import Role, accounts_for
 from mailbox.models import Account, Message
 from mailbox.views.asking import number_of, record, signed_in_user
@@ -11,17 +13,22 @@ from mailbox.views.message_find import find_message
 from typing import Any
 
 from django.conf import settings
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from outbox import answers, api
-from outbox.carried import Carried, of_received, of_written
+from outbox import answers, api, drafts
+from outbox.carried import Carried, of_draft, of_received, of_written
+from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
-from outbox.models import OutboxMessage, SendingSwitch
+from outbox.models import Draft, OutboxMessage, SendingSwitch
 from outbox.policy import AttachmentInput
+from outbox.views.drafts import find_draft, forget_sent, save_typed
 from outbox.views.finding import find_row
 
 TITLES = {"reply_to": "Reply", "reply_all": "Reply to all", "forward": "Forward", "again": "Write a mail"}
@@ -34,10 +41,29 @@ class Start:
     way: str = ""  # a key of TITLES
     message: Message | None = None
     written: OutboxMessage | None = None
+    draft: Draft | None = None
 
     @classmethod
     def read(cls, request: HttpRequest) -> Start:
         """Http404 for what the user may not see, PermissionDenied where they may not send."""
+        draft = find_draft(request)
+        if draft and "draft" in request.GET:
+            return cls.of_draft(request, draft)
+        return replace(cls._of_address(request), draft=draft)
+
+    @classmethod
+    def of_draft(cls, request: HttpRequest, draft: Draft) -> Start:
+        """What it answers, as far as that is there still and the user may."""
+        way, _, pk = draft.start.partition("=")
+        with contextlib.suppress(Http404, PermissionDenied, ValueError):
+            if way == "again":
+                return cls(way, written=find_row(request, int(pk), Role.OPERATOR), draft=draft)
+            if way in TITLES:
+                return cls(way, message=find_message(request, int(pk), Role.OPERATOR), draft=draft)
+        return cls(draft=draft)
+
+    @classmethod
+    def _of_address(cls, request: HttpRequest) -> Start:
         for way in TITLES:
             if pk := number_of(request, way):
                 if way == "again":
@@ -53,9 +79,16 @@ class Start:
         return self.message if self.way in ("reply_to", "reply_all") else None
 
     def carried(self) -> list[Carried]:
+        own = of_draft(self.draft) if self.draft else []
         if self.written:
-            return of_written(self.written)
-        return of_received(self.message) if self.message and self.way == "forward" else []
+            return [*of_written(self.written), *own]
+        return [*(of_received(self.message) if self.message and self.way == "forward" else []), *own]
+
+    @property
+    def name(self) -> str:
+        """As a draft keeps it."""
+        source = self.message or self.written
+        return f"{self.way}={source.pk}" if source else ""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -70,29 +103,57 @@ def compose(request: HttpRequest) -> HttpResponse:
         carried=start.carried(),
         initial=_initial(request, start, accounts),
     )
+    if request.method == "POST" and request.POST.get("do") == "draft":
+        return _kept_as_draft(request, form, start)
     if request.method == "POST" and form.is_valid():
         response = _queue(request, form, start.parent)
         if response.ok and response.data:
             if start.way == "forward" and start.message:
                 target = f"message:{start.message.pk}"
                 record(request, "forward", target, start.message.account, f"outbox:{response.data.outbox_id}")
+            forget_sent(request)
             return redirect("outbox:detail", response.data.outbox_id)
         form.add_error(None, response.error.message if response.error else "The mail was not accepted.")
-    return render(
-        request,
-        "outbox/compose.html",
-        {
-            "form": form,
-            "title": TITLES.get(start.way, "Write a mail"),
-            "parent": start.message,
-            "is_forward": start.way == "forward",
-            "left_out": form.initial.get("left_out", 0),
-            "can_send": accounts.exists(),
-            "files_lost": bool(request.FILES),
-            "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
-            "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),
-        },
-    )
+    return _page(request, form, start)
+
+
+def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "") -> HttpResponse:
+    accounts = form.fields["account"].queryset  # type: ignore[attr-defined]
+    # Where another tab was first, this page goes on as a draft of its own.
+    draft = None if conflict else start.draft
+    version = request.POST.get("version") if request.method == "POST" else None
+    context = {
+        "form": form,
+        "title": "Draft" if draft and not start.way else TITLES.get(start.way, "Write a mail"),
+        "parent": start.message,
+        "is_forward": start.way == "forward",
+        "left_out": form.initial.get("left_out", 0),
+        "can_send": accounts.exists(),
+        "files_lost": bool(request.FILES),
+        "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
+        "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),
+        "draft": draft,
+        "version": (version or draft.version) if draft else 1,
+        "start": start.name,
+        "conflict": conflict,
+    }
+    return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
+
+
+def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: Start) -> HttpResponse:
+    """The button "Save draft", which works without JavaScript too."""
+    try:
+        draft = save_typed(request, start.name)
+    except drafts.Conflict as conflict:
+        own = request.POST.copy()
+        own["idempotency_key"] = str(uuid.uuid4())
+        form.data = own
+        return _page(request, form, start, conflict=str(conflict))
+    except OutboxError as error:
+        form.add_error(None, str(error))
+        return _page(request, form, start)
+    notices.success(request, "Kept as a draft." if draft else "There is nothing to keep yet: the page is empty.")
+    return redirect(f"{reverse('outbox:compose')}?draft={draft.pk}" if draft else request.get_full_path())
 
 
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
@@ -102,6 +163,8 @@ def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
 
 
 def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) -> dict[str, Any]:
+    if start.draft and "draft" in request.GET:
+        return _as_left(start.draft)
     if start.written:
         return _again(start.written)
     if start.message is None:
@@ -129,6 +192,12 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
         name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
     }
     return shown | {"account": source.account_id}
+
+
+def _as_left(draft: Draft) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at")}
+    kept = {} if draft.kept is None else {"kept": draft.kept}
+    return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
 
 
 def _letter(message: Message) -> answers.Letter:

@@ -2,85 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from mailbox.access import Role, accounts_for, get_account
 from mailbox.models import Account
 from mailbox.views.asking import Refused, number_of, of_accounts
-from urllib.parse import urlencode
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, Subquery, Value
+from django.db.models import Count, Exists, Max, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
-from django.utils import timezone
 
-from outbox.bounces import bounced
+from outbox.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from outbox.views.states import TAB_BY_NAME, TABS, Tab
+from outbox.views.states import TABS, Tab
 
 # Sent mail grows without end: its tab says "10,000+" instead of counting all of it on every look.
 COUNTED_AT_MOST = 10_000
-TEXT_LIMIT = 200
-MARKS = {"bounced": "Bounced", "unseen": "Bounced, not seen", "scheduled": "Scheduled", "drill": "Drills"}
 
 
-_of_row = Q(outbox=OuterRef("pk"))
+def read_filters(request: HttpRequest) -> Filters:
+    """Raises Refused for what no list of the page offers."""
+    number_of(request, "account")
+    try:
+        return Filters.of(request.GET.dict())
+    except NoSuchFilter as refused:
+        raise Refused(str(refused)) from refused
 
 
 @dataclass(frozen=True)
-class Filters:
-    """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
+class Chip:
+    """One filter in words, and the address without it."""
 
-    state: str = ""
-    account: int | None = None
-    reason: str = ""
-    text: str = ""
-    mark: str = ""
+    label: str
+    query: str
 
-    @classmethod
-    def read(cls, request: HttpRequest) -> Filters:
-        """Raises Refused for a state or reason that does not exist."""
-        state, reason = request.GET.get("state", ""), request.GET.get("reason", "")
-        if state and state not in TAB_BY_NAME:
-            raise Refused(f"The outbox has no state “{state[:40]}”. Choose one of its tabs.")
-        if reason and reason not in OutboxMessage.Hold.values:
-            raise Refused(f"There is no reason “{reason[:40]}”. Choose one from the list.")
-        mark = request.GET.get("mark", "")
-        if mark and mark not in MARKS:
-            raise Refused(f"There is no mark “{mark[:40]}”. Choose one from the list.")
-        text = request.GET.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT]
-        return cls(state, number_of(request, "account"), reason, text, mark)
 
-    def query(self, **changes: str) -> str:
-        """The address's query for these filters, with changes."""
-        wanted = replace(self, **changes)  # type: ignore[arg-type]
-        pairs = {"state": wanted.state, "account": wanted.account, "reason": wanted.reason, "q": wanted.text}
-        pairs["mark"] = wanted.mark
-        return urlencode({name: value for name, value in pairs.items() if value})
-
-    def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
-        """All filters but the state, which the tabs are."""
-        if self.account:
-            rows = rows.filter(account=self.account)
-        if self.reason:
-            rows = rows.filter(hold=self.reason)
-        if self.mark == "bounced":
-            rows = rows.filter(bounced())
-        elif self.mark == "unseen":
-            rows = rows.filter(pk__in=DeliveryReport.objects.unacknowledged().values("outbox"))
-        elif self.mark == "drill":
-            rows = rows.filter(
-                Q(failure_mode__gt="") | Exists(DeliveryAttempt.objects.filter(_of_row, failure_mode__gt=""))
-            )
-        elif self.mark == "scheduled":
-            rows = rows.filter(status="pending", send_at__gt=timezone.now())
-        if self.text:
-            words = (Q(**{f"{name}__icontains": self.text}) for name in ("subject", "to", "cc", "bcc"))
-            rows = rows.filter(next(words) | next(words) | next(words) | next(words))
-        return rows
-
-    def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:
-        return getattr(rows, self.state)() if self.state else rows
+def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
+    email = next((account.email for account in accounts if account.pk == filters.account), "an account")
+    reason = dict(OutboxMessage.Hold.choices).get(filters.reason, "")
+    found = [
+        ("text", filters.text, f"“{filters.text}”"),
+        ("account", filters.account, email),
+        ("reason", filters.reason, f"because {reason}"),
+        ("error", filters.error, f"Error: {ERRORS.get(filters.error, '')}"),
+        ("code", filters.code, f"Code {filters.code}"),
+        ("domain", filters.domain, f"To @{filters.domain}"),
+        ("age", filters.age, AGES[filters.age][0] if filters.age else ""),
+        ("mark", filters.mark, MARKS.get(filters.mark, "")),
+    ]
+    empty: dict[str, object] = {"account": None}
+    return [Chip(label, filters.query(**{name: empty.get(name, "")})) for name, is_set, label in found if is_set]
 
 
 def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:

@@ -14,15 +14,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from outbox.models import OutboxMessage, SendingSwitch
+from outbox.filters import AGES, ERRORS, MARKS, Filters
+from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.finding import (
-    MARKS,
     CountedTab,
-    Filters,
+    chips,
     count_tabs,
     listed,
     operated_accounts,
+    read_filters,
     seen_by,
     visible_accounts,
 )
@@ -34,26 +35,31 @@ NEW_AT_MOST = 99
 
 @require_safe
 def outbox(request: HttpRequest) -> HttpResponse:
-    limit, before, filters = limit_of(request), number_of(request, "before"), Filters.read(request)
-    narrowed = filters.narrow(seen_by(request))
+    limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
+    narrowed = filters.narrow(seen_by(request), timezone.now())
     rows = listed(filters.of_state(narrowed)).order_by("-pk")
     if before:
         rows = rows.filter(pk__lt=before)
     page, last = cut(_shown(request, rows[: limit + 1]), limit)
     tabs = count_tabs(narrowed, filters)
     top = page[0].row.pk if page and not before else 0
+    accounts = visible_accounts(request)
     context = {
         "rows": page,
         "tabs": tabs,
         "tab": TAB_BY_NAME.get(filters.state),
         "filters": filters,
-        "is_filtered": bool(filters.account or filters.reason or filters.text or filters.mark),
+        "is_filtered": filters.narrows,
+        "chips": chips(filters, accounts),
         "first_page_url": f"?{filters.query()}",
         "next_url": next_page(request, last.row.pk) if last else "",
         "is_first_page": not before,
-        "accounts": visible_accounts(request),
+        "accounts": accounts,
         "reasons": OutboxMessage.Hold.choices,
         "marks": MARKS.items(),
+        "errors": ERRORS.items(),
+        "ages": [(name, label) for name, (label, _age) in AGES.items()],
+        "verbs": _verbs(filters),
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "switch": SendingSwitch.objects.filter(pk=1).first(),
@@ -61,6 +67,14 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/list.html", context)
+
+
+def _verbs(filters: Filters) -> list[tuple[str, str]]:
+    """What may be asked for all that match: an outcome in question is decided, nothing else is."""
+    if filters.state in ("sent", "cancelled", "sending"):
+        return []
+    names = ["mark_as_sent"] if filters.state == "needs_decision" else ["send_now", "retry", "cancel"]
+    return [(name, Operation.Verb(name).label) for name in names]
 
 
 def _shown(request: HttpRequest, rows: OutboxQuerySet) -> list[Shown]:
@@ -99,8 +113,8 @@ class Known:
 @require_safe
 def changes(request: HttpRequest) -> HttpResponse:
     """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
-    filters, known = Filters.read(request), Known.read(request.GET.get("rows", ""))
-    narrowed = filters.narrow(seen_by(request))
+    filters, known = read_filters(request), Known.read(request.GET.get("rows", ""))
+    narrowed = filters.narrow(seen_by(request), timezone.now())
     now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])))
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]

@@ -1,0 +1,136 @@
+"""Which outbox rows are meant, as the address of the list says it: for its page, and for workers that act on all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from django.db.models import Exists, OuterRef, Q
+
+from outbox.bounces import bounced
+from outbox.errors import Code
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
+from outbox.models.messages import DomainOf, OutboxQuerySet
+
+TEXT_LIMIT = 200
+STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good", "sent", "cancelled")
+MARKS = {"bounced": "Bounced", "unseen": "Bounced, not seen", "scheduled": "Scheduled", "drill": "Drills"}
+ERRORS = {
+    Code.NETWORK.value: "Network",
+    Code.PROVIDER.value: "Server's answer",
+    Code.VALIDATION.value: "The mail itself",
+    Code.FEATURE_DISABLED.value: "Switched off",
+    Code.STORAGE.value: "Storage here",
+}
+AGES = {
+    "under-1h": ("Under an hour old", timedelta(hours=1)),
+    "under-1d": ("Under a day old", timedelta(days=1)),
+    "under-7d": ("Under a week old", timedelta(days=7)),
+    "over-1h": ("Over an hour old", timedelta(hours=1)),
+    "over-1d": ("Over a day old", timedelta(days=1)),
+    "over-7d": ("Over a week old", timedelta(days=7)),
+}
+_CODE = re.compile(r"[45](\d\d|xx)", re.IGNORECASE | re.ASCII)
+_of_row = Q(outbox=OuterRef("pk"))
+
+
+class NoSuchFilter(Exception):
+    """The address asks for what cannot be; str() is a sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
+
+    state: str = ""
+    account: int | None = None
+    reason: str = ""
+    text: str = ""
+    mark: str = ""
+    error: str = ""  # an errors.Code
+    code: str = ""  # "550", or "5xx" for all of its class
+    domain: str = ""
+    age: str = ""  # a key of AGES
+
+    @classmethod
+    def of(cls, given: dict[str, str]) -> Filters:
+        """From the parameters of an address; raises NoSuchFilter. The account's number is checked by the caller."""
+        known = {"state": STATES, "reason": OutboxMessage.Hold.values, "mark": MARKS, "error": ERRORS, "age": AGES}
+        for name, values in known.items():
+            value = given.get(name, "")
+            if value and value not in values:
+                raise NoSuchFilter(f"The outbox knows no {name} “{value[:40]}”. Choose one from its list.")
+        code = given.get("code", "").strip().lower()
+        if code and not _CODE.fullmatch(code):
+            raise NoSuchFilter(f"“{code[:40]}” is no code of a refusal. Write it as in 550, or 5xx for all of them.")
+        account = given.get("account", "")
+        return cls(
+            **{name: given.get(name, "") for name in known},
+            account=int(account) if account else None,
+            text=given.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT],
+            code=code,
+            domain=given.get("domain", "").replace("\0", "").strip().lower().lstrip("@")[:TEXT_LIMIT],
+        )
+
+    def pairs(self) -> dict[str, str]:
+        """The parameters of the address, without those that ask for nothing."""
+        names = {"state": "state", "account": "account", "reason": "reason", "q": "text", "mark": "mark"}
+        names |= {"error": "error", "code": "code", "domain": "domain", "age": "age"}
+        return {name: str(getattr(self, field)) for name, field in names.items() if getattr(self, field)}
+
+    def query(self, **changes: object) -> str:
+        """The address's query for these filters, with changes."""
+        return urlencode(replace(self, **changes).pairs())  # type: ignore[arg-type]
+
+    @property
+    def narrows(self) -> bool:
+        return bool(replace(self, state="").pairs())
+
+    def narrow(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
+        """All filters but the state, which the tabs are. Ages are counted back from `now`."""
+        if self.account:
+            rows = rows.filter(account=self.account)
+        if self.reason:
+            rows = rows.filter(hold=self.reason)
+        if self.error:
+            rows = rows.filter(error_code=self.error)
+        if self.code:
+            low, high = (
+                (int(f"{self.code[0]}00"), int(f"{self.code[0]}99")) if "x" in self.code else (int(self.code),) * 2
+            )
+            # Said by its index of refusals: among a million rows that were accepted, few were ever refused.
+            said = Q(reply_code__gte=300, reply_code__range=(low, high))
+            attempts, recipients = DeliveryAttempt.objects.filter(said), OutboxRecipient.objects.filter(said)
+            rows = rows.filter(Q(pk__in=attempts.values("outbox")) | Q(pk__in=recipients.values("outbox")))
+        if self.domain:
+            there = OutboxRecipient.objects.annotate(domain=DomainOf("address")).filter(domain=self.domain)
+            rows = rows.filter(pk__in=there.values("outbox"))
+        if self.age:
+            edge = now - AGES[self.age][1]
+            rows = (
+                rows.filter(created_at__gt=edge) if self.age.startswith("under") else rows.filter(created_at__lt=edge)
+            )
+        return self._with_text(self._with_mark(rows, now))
+
+    def _with_mark(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
+        if self.mark == "bounced":
+            return rows.filter(bounced())
+        if self.mark == "unseen":
+            return rows.filter(pk__in=DeliveryReport.objects.unacknowledged().values("outbox"))
+        if self.mark == "drill":
+            drilled = Exists(DeliveryAttempt.objects.filter(_of_row, failure_mode__gt=""))
+            return rows.filter(Q(failure_mode__gt="") | drilled)
+        if self.mark == "scheduled":
+            return rows.filter(status="pending", send_at__gt=now)
+        return rows
+
+    def _with_text(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        if not self.text:
+            return rows
+        words = [Q(**{f"{name}__icontains": self.text}) for name in ("subject", "to", "cc", "bcc")]
+        return rows.filter(words[0] | words[1] | words[2] | words[3])
+
+    def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        return getattr(rows, self.state)() if self.state else rows

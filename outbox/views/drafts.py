@@ -1,0 +1,122 @@
+"""Drafts: kept while one types, listed, gone on with, discarded. Each is its writer's alone."""
+
+from __future__ import annotations
+
+import uuid
+from mailbox.access import Role, accounts_for, has_role_somewhere
+from mailbox.views.asking import signed_in_user
+
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from outbox import drafts, policy
+from outbox.errors import OutboxError
+from outbox.forms import NO_STORE, read_upload
+from outbox.models import AttachmentPolicy, Draft
+from outbox.policy import AttachmentContent
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+
+
+def find_draft(request: HttpRequest) -> Draft | None:
+    """The draft that the address or the form names; Http404 when it is not the user's, or gone."""
+    given = request.GET.get("draft") or ""
+    if given:
+        draft = drafts.of_user(signed_in_user(request)).filter(pk=_number(given)).first()
+        if draft is None:
+            raise Http404("There is no such draft: it was sent or discarded meanwhile.")
+        return draft
+    # A form that is sent when its draft is gone is a mail all the same.
+    return drafts.of_user(signed_in_user(request)).filter(pk=_number(request.POST.get("draft", ""))).first()
+
+
+def save_typed(request: HttpRequest, start: str) -> Draft | None:
+    """Keep what the form holds; None when that is nothing. Raises drafts.Conflict and OutboxError."""
+    typed = _typed(request, start)
+    pk = _number(request.POST.get("draft", "")) or None
+    if typed.is_empty and pk is None:
+        return None
+    user = signed_in_user(request)
+    if not has_role_somewhere(user, Role.OPERATOR):
+        raise PermissionDenied("You need the role operator for an account to write mail.")
+    return drafts.save(user, typed, key=_key(request), pk=pk, version=_number(request.POST.get("version", "")) or 1)
+
+
+def _key(request: HttpRequest) -> uuid.UUID:
+    try:
+        return uuid.UUID(request.POST.get("idempotency_key", ""))
+    except ValueError:
+        return uuid.uuid4()
+
+
+def _typed(request: HttpRequest, start: str) -> drafts.Typed:
+    account_pk = _number(request.POST.get("account", ""))
+    return drafts.Typed(
+        texts={name: request.POST.get(name, "").replace("\r\n", "\n") for name in drafts.FIELDS},
+        account=accounts_for(request.user, Role.OPERATOR).filter(pk=account_pk).first(),
+        send_at=request.POST.get("send_at", ""),
+        start=start,
+        kept=[key[:40] for key in request.POST.getlist("kept")][:200],
+        files=_files(request),
+    )
+
+
+def _files(request: HttpRequest) -> list[AttachmentContent]:
+    """What the policy lets through; raises ValidationFailed for the first that it does not."""
+    current, read = AttachmentPolicy.current(), []
+    for file in request.FILES.getlist("attachments"):
+        try:
+            read.append(policy.read_attachment(read_upload(file, current), current, NO_STORE))
+        except OutboxError as refused:
+            raise type(refused)(f"{file.name}: {refused}. Nothing was saved; leave this file out.") from refused
+    return read
+
+
+def forget_sent(request: HttpRequest) -> None:
+    """It went out: the draft has done its work, unless another tab has written something newer into it."""
+    version = _number(request.POST.get("version", ""))
+    sent = drafts.of_user(signed_in_user(request))
+    sent.filter(pk=_number(request.POST.get("draft", "")), version=version).delete()
+
+
+@require_POST
+def save(request: HttpRequest) -> HttpResponse:
+    """For the page's own script: 200 with the new version, 409 when another tab was first, 422 with a refusal."""
+    try:
+        draft = save_typed(request, request.POST.get("start", ""))
+    except drafts.Conflict as conflict:
+        return JsonResponse({"said": str(conflict)}, status=409)
+    except OutboxError as refused:
+        return JsonResponse({"said": str(refused)}, status=422)
+    if draft is None:
+        return HttpResponse(status=204)
+    files = [
+        {"key": file.form_key, "label": f"{file.filename} ({filesizeformat(file.size)})"} for file in draft.files.all()
+    ]
+    return JsonResponse({"draft": draft.pk, "version": draft.version, "files": files})
+
+
+@require_safe
+def listed(request: HttpRequest) -> HttpResponse:
+    rows = drafts.of_user(signed_in_user(request)).select_related("account").defer("body_text").order_by("-updated_at")
+    return render(request, "outbox/drafts.html", {"drafts": list(rows[: drafts.MAX_DRAFTS])})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def discard(request: HttpRequest, pk: int) -> HttpResponse:
+    """GET asks, POST does."""
+    user = signed_in_user(request)
+    draft = drafts.of_user(user).filter(pk=pk).first()
+    if draft is None:
+        raise Http404("There is no such draft: it was sent or discarded meanwhile.")
+    if request.method == "POST":
+        drafts.discard(user, pk)
+        notices.success(request, f"The draft “{draft.subject[:80] or '(no subject yet)'}” is discarded.")
+        return redirect("outbox:drafts")
+    return render(request, "outbox/draft_discard.html", {"draft": draft})

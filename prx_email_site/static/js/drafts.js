@@ -1,0 +1,129 @@
+// Drafts keep themselves a moment after the last key; files are looked at before they travel.
+// Without this file "Save draft" does the first, and the server the second.
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const form = document.querySelector("form[data-autosave]");
+  if (!form) return;
+  const state = document.getElementById("draft-state");
+  const field = (name) => form.elements.namedItem(name);
+  const picker = form.querySelector('input[type="file"]');
+  const texts = ["to", "cc", "bcc", "subject", "body_text", "send_at"];
+  const typed = () => JSON.stringify(texts.map((name) => field(name)?.value));
+  let kept = typed();
+  let timer = 0;
+  let saving = null;
+  let stopped = false;
+
+  function tell(words) { state.textContent = words; }
+
+  async function post(withFiles) {
+    const body = new FormData(form);
+    if (!withFiles) body.delete("attachments");
+    const before = typed();
+    const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin" });
+    if (response.type === "opaqueredirect" || response.status === 403) {
+      tell("Not kept: you are signed out. Sign in in another tab, then go on here.");
+      return false;
+    }
+    if (response.status === 204) return true;
+    const answer = await response.json();
+    if (response.status === 409) { stopped = true; tell(answer.said); return false; }
+    if (!response.ok) { tell(answer.said); return false; }
+    field("draft").value = answer.draft;
+    field("version").value = answer.version;
+    kept = before;
+    // Whoever signs in again, or reloads, comes back to the draft.
+    history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
+    tell(`Kept as a draft at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
+    if (withFiles) show(answer.files);
+    return true;
+  }
+
+  // One save at a time: each begins from the version the one before it got.
+  function save(withFiles = false) {
+    clearTimeout(timer);
+    if (stopped || form.dataset.sent) return saving ?? Promise.resolve(false);
+    const wait = saving ?? Promise.resolve();
+    const mine = wait.then(() => post(withFiles)).catch(() => { tell("Not kept: the site does not answer. It is tried again."); later(10000); return false; });
+    saving = mine;
+    mine.finally(() => { if (saving === mine) saving = null; });
+    return mine;
+  }
+
+  function later(milliseconds = 1500) {
+    clearTimeout(timer);
+    timer = setTimeout(() => save(), milliseconds);
+  }
+
+  form.addEventListener("input", (event) => {
+    if (event.target !== picker && typed() !== kept) later();
+  });
+  document.addEventListener("visibilitychange", () => { if (document.hidden && typed() !== kept) save(); });
+  form.addEventListener("submit", () => clearTimeout(timer));
+
+  // --- files
+  const zone = form.querySelector(".drop");
+  const refused = form.querySelector("[data-refused]");
+  const largest = Number(picker?.dataset.largest);
+  const types = new Set((picker?.dataset.types ?? "").split(" "));
+
+  function objection(file) {
+    if (file.size > largest) return `${file.name} is too large: ${Math.ceil(file.size / 1048576)} MB of at most ${Math.floor(largest / 1048576)} MB.`;
+    if (file.type && !types.has(file.type.toLowerCase().split(";")[0])) return `${file.name} is of the type ${file.type}, which the policy does not allow.`;
+    return "";
+  }
+
+  function take(files) {
+    const words = [];
+    const good = new DataTransfer();
+    for (const file of files) {
+      const objected = objection(file);
+      if (objected) words.push(objected); else good.items.add(file);
+    }
+    refused.textContent = words.join(" ");
+    refused.hidden = !words.length;
+    picker.files = good.files;
+    if (good.files.length) { tell("Attaching …"); save(true); }
+  }
+
+  // What is attached already is ticked in the list and no longer in the picker, or it would go out twice.
+  function show(files) {
+    picker.value = "";
+    let list = form.querySelector("#attached");
+    if (!list) {
+      list = document.createElement("fieldset");
+      list.id = "attached";
+      list.className = "attached";
+      const legend = document.createElement("legend");
+      legend.textContent = "Attached";
+      list.append(legend);
+      zone.before(list);
+    }
+    for (const file of files) {
+      if (form.querySelector(`input[name="kept"][value="${CSS.escape(file.key)}"]`)) continue;
+      const label = document.createElement("label");
+      const box = document.createElement("input");
+      Object.assign(box, { type: "checkbox", name: "kept", value: file.key, checked: true });
+      label.append(box, ` ${file.label}`);
+      list.append(label);
+    }
+  }
+
+  if (!picker || !zone) return;
+  picker.addEventListener("change", () => take(picker.files));
+  for (const name of ["dragenter", "dragover"]) {
+    form.addEventListener(name, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      zone.classList.add("over");
+    });
+  }
+  form.addEventListener("dragleave", (event) => { if (!form.contains(event.relatedTarget)) zone.classList.remove("over"); });
+  form.addEventListener("drop", (event) => {
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    zone.classList.remove("over");
+    take(event.dataTransfer.files);
+  });
+});
