@@ -23,7 +23,7 @@ _PLAIN = (
     models.IntegerField,
     models.ForeignKey,
 )
-PARTS = (32, 8, 1)  # rows of one statement
+PARTS = (128, 32, 8, 2, 1)  # rows of one statement
 M = TypeVar("M", bound=models.Model)
 R = TypeVar("R")
 
