@@ -22,6 +22,15 @@ from tests.servers.smtp import SmtpServer
 pytest_plugins = ["tests.servers.chromium"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what touches a database: only that needs a second run on another one."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
+            item.add_marker("database")
+
+
 def missing(reason: object) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"CI must have every server. {reason}")
