@@ -93,7 +93,8 @@ class IdleSession:
         tag, self._tag = self._tag, None
         if tag is not None:
             self._send(b"DONE\r\n")
-            while not self._line().startswith(tag + b" "):
+            end = time.monotonic() + self._timeout
+            while not self._line(end).startswith(tag + b" "):
                 pass
         self._begin()
 
@@ -111,18 +112,20 @@ class IdleSession:
         self._commands += 1
         tag = b"I%d" % self._commands
         self._send(tag + b" IDLE\r\n")
-        while not (line := self._line()).startswith(b"+"):
+        end = time.monotonic() + self._timeout
+        while not (line := self._line(end)).startswith(b"+"):
             if line.startswith(tag + b" "):
                 raise refused(text(line.partition(b" ")[2]), signing_in=False)
         self._tag = tag
 
-    def _line(self) -> bytes:
-        """The next line, within the command's time; raises NetworkError."""
-        end = time.monotonic() + self._timeout
-        while b"\n" not in self._bytes:
+    def _line(self, end: float) -> bytes:
+        """The next line, within the command's time, which chatter does not prolong; raises NetworkError."""
+        while True:
             left = end - time.monotonic()
             if left <= 0:
                 raise unreachable(TimeoutError("no answer to IDLE"), self._endpoint, connecting=False)
+            if b"\n" in self._bytes:
+                break
             self._receive(left)
         return self._next_line()
 

@@ -391,6 +391,18 @@ def test_a_line_without_end_ends_the_connection(scripted: ScriptedImap, certific
         session_with(scripted, certificates).wait(10)
 
 
+def test_chatter_instead_of_an_answer_holds_nobody(scripted: ScriptedImap, certificates: Certificates) -> None:
+    def chatter(talk: Talk) -> None:
+        while not talk.stopped.wait(0.01):
+            talk.say("* OK as if nothing had been asked")
+
+    idling(scripted, then=chatter)
+    session = session_with(scripted, certificates, command_timeout=0.5)
+    session.wait(0.05)
+    with pytest.raises(NetworkError, match="in time"):
+        session.renew()
+
+
 def test_an_idle_that_is_refused_is_said(scripted: ScriptedImap, certificates: Certificates) -> None:
     def refuse(talk: Talk, tag: str, _: str) -> bool:
         talk.say(f"{tag} NO [LIMIT] Too much")
