@@ -35,6 +35,7 @@ class AccountAdmin(ModelAdmin):
         "send_enabled",
         "push_enabled",
         "sent_copy",
+        "messages_per_minute",
         "imap",
         "smtp",
         "state",

@@ -21,6 +21,7 @@ MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
 _SECRETS = ["encrypted_password", "encrypted_oauth_token"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
+_ACCOUNT += ["messages_per_minute"]
 _FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
@@ -160,6 +161,9 @@ class AccountForm(forms.Form):
         "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case.",
     )
 
+    messages_per_minute = forms.IntegerField(
+        label="Messages a minute, at most", required=False, min_value=1, max_value=100_000, help_text="Empty: no limit."
+    )
     sent_copy = forms.ChoiceField(
         label="Copy in Sent",
         required=False,
@@ -210,6 +214,7 @@ class AccountForm(forms.Form):
             setattr(self.account, name, cleaned.get(name) or "")
         for name in ("sync_enabled", "send_enabled", "push_enabled"):
             setattr(self.account, name, bool(cleaned.get(name)))
+        self.account.messages_per_minute = cleaned.get("messages_per_minute")
         self.account.sent_copy = cleaned.get("sent_copy") or SentCopyChoice.AUTOMATIC
         self._check(self.account, "")
 

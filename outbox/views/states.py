@@ -6,7 +6,9 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from outbox.models import OutboxMessage
+from django.utils import timezone
+
+from outbox.models import OutboxMessage, SendPace
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
@@ -75,7 +77,8 @@ def may_be_undone(row: OutboxMessage, now: datetime) -> bool:
 
 
 def waits_for(row: OutboxMessage) -> str:
-    """What of the account keeps a mail waiting, as a sentence; "" when nothing does. Asks the account's transport."""
+    """What of the account keeps a mail waiting, as a sentence; "" when nothing does. Asks the account's transport, and
+    its pace when it has a rate limit."""
     account = row.account
     if account.smtp.needs_sign_in_since:
         return (
@@ -86,6 +89,11 @@ def waits_for(row: OutboxMessage) -> str:
         return f"Sending is switched off for {account.email}; the mail waits until it is switched on again."
     if account.sending_paused_at:
         return f"Sending is paused for {account.email}; the mail waits until it is resumed."
+    if account.messages_per_minute:
+        next_at = SendPace.objects.filter(pk=account.pk, next_at__gt=timezone.now()).values_list("next_at", flat=True)
+        if at := next_at.first():
+            limit = f"{account.messages_per_minute} a minute"
+            return f"Rate limit of {account.email} ({limit}): next at {timezone.localtime(at):%H:%M:%S}."
     return ""
 
 

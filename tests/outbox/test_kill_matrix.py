@@ -89,7 +89,7 @@ class Instant:
 
 
 def the_one_before(n: int, together: bool) -> int:
-    """Row n is read while the server has row n-1 and has not answered."""
+    """Row n-1 is with the server, or answered just now; in either case its outcome is not written."""
     return n - 1
 
 
@@ -124,12 +124,12 @@ INSTANTS = [
     Instant(
         "after the answer, before MAIL",
         "at(smtp.SmtpSession, '_send_envelope', 'before', {n})",
-        unknown=the_one_before_if_not_written,
+        unknown=the_one_before,
     ),
     Instant(
         "MAIL and RCPT are sent",
-        "at(smtp.SmtpSession, '_hear_group', 'before', {n})",
-        unknown=the_one_before_if_not_written,
+        "at(smtp.SmtpSession, '_hear_group', 'before', {groups} * ({n} - 1) + 1)",
+        unknown=the_one_before,
     ),
     Instant("in MAIL", "", "MAIL", passages=(1,)),
     Instant("in RCPT", "", "RCPT", unknown=held),
@@ -177,11 +177,12 @@ def queued(account: Account, n: int) -> int:
 
 
 def run_and_kill(account_id: int, server: SmtpServer, instant: Instant, passage: int, together: bool) -> None:
+    groups = 1 if server.pipelining else 2  # MAIL and RCPT in one packet, or each for itself
     hold = Hold()
     if instant.command:
         marker = f"u{passage - 1}@" if instant.command in ("RCPT", ".") else ""
         server.on(instant.command, hold, containing=marker, times=1)
-    code = WORKER.format(instant=instant.code.format(n=passage), grace=60 if together else 0)
+    code = WORKER.format(instant=instant.code.format(n=passage, groups=groups), grace=60 if together else 0)
     worker = subprocess.Popen([sys.executable, "-c", code, str(account_id)], cwd=ROOT, env=environment())
     if instant.command:
         assert hold.reached.wait(60), instant
