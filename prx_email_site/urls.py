@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from outbox.views import account_delete, connection
-from prx_email_site import dashboard, sign_in
+from prx_email_site import dashboard, keyboard, sign_in
 
 handler400 = "prx_email_site.errors.bad_request"
 handler403 = "prx_email_site.errors.forbidden"
@@ -16,12 +16,14 @@ urlpatterns = [
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    path("keyboard/", keyboard.keyboard, name="keyboard"),
     path("health/live/", dashboard.live, name="health_live"),
     path("health/ready/", dashboard.ready, name="health_ready"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),
     path("accounts/tests/<int:pk>/", connection.show, name="connection_test"),
+    path("alerts/", include("alerts.urls")),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]

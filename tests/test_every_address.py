@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from alerts.models import AlertRule
 from outbox.models import Draft, Operation
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
 
@@ -44,6 +45,7 @@ EXPECTED: dict[str, Expected] = {
     "login": Expected(OPEN, OPEN),
     "logout": Expected("", SIGNED_IN),
     "password_change": Expected(SIGNED_IN, SIGNED_IN),
+    "keyboard": Expected(SIGNED_IN),
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),
     "connection_test_start": of_account("", OPERATOR),
@@ -80,6 +82,11 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_folders_listed": of_account(VIEWER),
     "mailbox:activity": Expected(SIGNED_IN),
     "mailbox:stored_mail": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "alerts:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "alerts:add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "alerts:edit": Expected(EVERYWHERE, EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "alerts:test": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "alerts:delete": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
     "outbox:list": Expected(SIGNED_IN),
     "outbox:changes": Expected(SIGNED_IN),
     "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
@@ -149,6 +156,7 @@ def rows(account: Account) -> dict[str, int]:
         "quarantine": quarantined.pk,
         "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
+        "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
     }
 

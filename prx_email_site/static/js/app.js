@@ -71,7 +71,9 @@ function inUse(region) {
 
 document.addEventListener("htmx:beforeRequest", (event) => {
   const polled = event.target.getAttribute("hx-trigger")?.includes("every");
-  if (polled && (document.hidden || inUse(event.target))) event.preventDefault();
+  // The outbox's rows are changed piece by piece: not while a row's button is pointed at.
+  const aimed = document.querySelector(".row-actions :is(a, button):hover");
+  if (polled && (document.hidden || aimed || inUse(event.target))) event.preventDefault();
 });
 
 document.addEventListener("DOMContentLoaded", tick);

@@ -1,0 +1,120 @@
+// Shortcuts of a single key, never while somebody types. Each presses a link or a button that is there anyway.
+"use strict";
+
+const OFF = "prx-shortcuts-off";
+const places = { d: "dashboard", m: "messages", o: "outbox", f: "attachments", a: "accounts" };
+let first = ""; // "g", for a moment
+let forget = 0;
+
+function areOff() {
+  try { return localStorage.getItem(OFF) === "yes"; } catch (error) { return false; }
+}
+
+function isTyping(target) {
+  return target.isContentEditable || target.closest?.("textarea, select, [role=combobox], input:not([type=checkbox], [type=radio], [type=submit], [type=button])");
+}
+
+const rows = () => [...document.querySelectorAll("main table.list tbody tr")].filter((row) => row.querySelector("a[href]"));
+const linkOf = (row) => row.querySelector("td.subject a[href], td.fill a[href]") ?? row.querySelector("a[href]");
+const rowAtHand = () => document.activeElement?.closest?.("main table.list tbody tr") ?? document.querySelector("tr.at-hand");
+
+function move(step) {
+  const all = rows();
+  if (!all.length) return;
+  const at = all.indexOf(rowAtHand());
+  const next = all[at < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + step))];
+  for (const row of document.querySelectorAll("tr.at-hand")) row.classList.remove("at-hand");
+  next.classList.add("at-hand");
+  linkOf(next).focus({ preventScroll: true });
+  next.scrollIntoView({ block: "nearest" });
+}
+
+function press(element) {
+  if (element) element.click();
+  return Boolean(element);
+}
+
+function retryOrReply() {
+  const row = rowAtHand();
+  if (row) return press(row.querySelector('form[action$="/retry/"] button'));
+  if (document.querySelector("main table.list tbody td.tick")) return false; // a list: only the row at hand
+  return press(document.querySelector('main a[href*="?reply_to="]')) || press(document.querySelector('#send-state form[action$="/retry/"] button'));
+}
+
+async function showSheet(address) {
+  let sheet = document.querySelector("dialog.sheet");
+  if (!sheet) {
+    const page = new DOMParser().parseFromString(await (await fetch(address)).text(), "text/html");
+    const told = page.getElementById("shortcuts");
+    if (!told) return;
+    sheet = document.createElement("dialog");
+    sheet.className = "sheet";
+    sheet.setAttribute("aria-label", "Keyboard shortcuts");
+    const head = document.createElement("form");
+    head.method = "dialog";
+    head.className = "sheet-head";
+    const title = document.createElement("strong");
+    title.textContent = "Keyboard";
+    const close = document.createElement("button");
+    close.className = "button small";
+    close.textContent = "Close";
+    head.append(title, close);
+    sheet.append(head, told);
+    document.body.append(sheet);
+    prepareSwitch(sheet);
+  }
+  if (!sheet.open) sheet.showModal();
+}
+
+// WCAG 2.1.4: shortcuts of one character can be switched off, as they disturb whoever speaks to the computer.
+function prepareSwitch(within) {
+  const label = within.querySelector("[data-shortcuts-switch]");
+  if (!label) return;
+  const box = label.querySelector("input");
+  label.hidden = false;
+  box.checked = !areOff();
+  box.addEventListener("change", () => {
+    if (box.checked) localStorage.removeItem(OFF); else localStorage.setItem(OFF, "yes");
+  });
+}
+
+function go(key) {
+  const name = places[key];
+  return name && press([...document.querySelectorAll(".topnav a")].find((link) => link.textContent.trim().toLowerCase().startsWith(name)));
+}
+
+const obey = {
+  j: () => move(1),
+  k: () => move(-1),
+  o: () => press(rowAtHand() && linkOf(rowAtHand())),
+  x: () => press(rowAtHand()?.querySelector('input[type="checkbox"]')),
+  r: retryOrReply,
+  u: () => press([...document.querySelectorAll("main .crumbs a")].pop()),
+  c: () => press(document.querySelector('main a[href*="/outbox/compose/"]')),
+  "/": () => { const field = document.querySelector('main input[type="search"]'); if (field) { field.focus(); field.select(); } else go("m"); },
+  "?": () => showSheet(document.querySelector("a[data-shortcuts]").href),
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
+  if (event.key === "Escape" && isTyping(event.target)) { event.target.blur(); return; }
+  if (isTyping(event.target) || document.querySelector("dialog[open]") || (areOff() && event.key !== "?")) return;
+  if (first === "g") {
+    first = "";
+    clearTimeout(forget);
+    if (go(event.key)) event.preventDefault();
+    return;
+  }
+  if (event.key === "g") {
+    first = "g";
+    forget = setTimeout(() => { first = ""; }, 1500);
+    return;
+  }
+  if (event.repeat && !"jk".includes(event.key)) return;
+  const act = Object.hasOwn(obey, event.key) ? obey[event.key] : null;
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+document.addEventListener("DOMContentLoaded", () => prepareSwitch(document.querySelector("main")));
