@@ -68,7 +68,7 @@ class DeliveryCall(models.Model):
             return True
         if cls.objects.filter(pk=1).exists():
             return False
-        cls.objects.bulk_create([cls(pk=1, called_at=now)], ignore_conflicts=True)
+        DeliveryCall.objects.bulk_create([DeliveryCall(pk=1, called_at=now)], ignore_conflicts=True)
         return True
 
     @classmethod

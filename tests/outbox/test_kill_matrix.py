@@ -155,7 +155,7 @@ INSTANTS = [
     Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
     Instant("in finalize", "in_finalize({n})", unknown=its_own),
     Instant("before the commit of finalize", "at(claims, 'finalize', 'after', {n})", unknown=its_own),
-    Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
+    Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next, passages=(1, 2)),
 ]
 SHORT = {
     "in the claim",
