@@ -67,7 +67,7 @@ def make_groups(**_: Any) -> None:
         codenames = [PERMISSION_OF[each].removeprefix("mailbox.") for each in ROLES[: index + 1]]
         permissions = Q(content_type__app_label="mailbox", codename__in=codenames)
         if role == Role.ADMINISTRATOR:
-            permissions |= Q(content_type__app_label__in=["mailbox", "outbox"])
+            permissions |= Q(content_type__app_label__in=["mailbox", "outbox", "alerts"])
             permissions |= Q(
                 content_type__app_label="auth", codename__in=["view_user", "add_user", "change_user", "view_group"]
             )

@@ -46,7 +46,7 @@ def change(row: Any) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-@pytest.mark.parametrize("label", ["mailbox", "outbox"])
+@pytest.mark.parametrize("label", ["mailbox", "outbox", "alerts"])
 def test_every_table_is_there_and_lists_without_error(superuser: Client, account: Account, label: str) -> None:
     store(account, letter())
     for model in apps.get_app_config(label).get_models():

@@ -53,6 +53,10 @@ SAID = {
     "edit_policy": "changed the attachment policy",
     "grant_rights": "set a user's rights",
     "withdraw_rights": "removed a user or a user's rights",
+    "add_alert": "added an alert",
+    "edit_alert": "changed an alert",
+    "test_alert": "sent a test of an alert",
+    "delete_alert": "deleted an alert",
     "change_password": "changed the own password",
 }
 _PAGES = {

@@ -1,0 +1,110 @@
+"""What an administrator types about an alert. Refusals are sentences at the field."""
+
+from __future__ import annotations
+
+import secrets
+from mailbox.models import Account
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.validators import validate_email
+
+from alerts.models import AlertRule, Channel, Kind
+
+LEAST_SECRET = 16  # characters
+
+
+class AlertForm(forms.Form):
+    """A new alert, or with `rule` one that is there. A stored secret is never shown again."""
+
+    channel = forms.ChoiceField(label="Told by", choices=[(Channel.MAIL, "Mail"), (Channel.WEBHOOK, "Webhook")])
+    user = forms.ModelChoiceField(
+        User.objects.filter(is_active=True).order_by("username"),
+        label="Mail to a user",
+        required=False,
+        empty_label="nobody of this site",
+        help_text="At the address that the user has when it is told.",
+    )
+    address = forms.CharField(
+        label="Or mail to an address", required=False, max_length=320, validators=[validate_email]
+    )
+    sender = forms.ModelChoiceField(
+        Account.objects.order_by("email"), label="Mail from the account", required=False, empty_label="choose one"
+    )
+    url = forms.CharField(label="Webhook address", required=False, max_length=2000)
+    secret = forms.CharField(
+        label="Webhook secret",
+        required=False,
+        max_length=200,
+        help_text="Signs each request (HMAC-SHA256). Copy it now: it is not shown again.",
+    )
+    account = forms.ModelChoiceField(
+        Account.objects.order_by("email"), label="Of the account", required=False, empty_label="all accounts"
+    )
+    kinds = forms.MultipleChoiceField(
+        label="Of what",
+        choices=Kind.choices,
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="None ticked: everything that needs a person.",
+    )
+    is_on = forms.BooleanField(label="On", required=False, initial=True)
+
+    def __init__(self, data: Any = None, *, rule: AlertRule | None = None) -> None:
+        self.rule = rule
+        names = ("channel", "user", "address", "sender", "url", "account", "kinds", "is_on")
+        initial = {name: getattr(rule, name) for name in names} if rule else {"secret": secrets.token_urlsafe(24)}
+        super().__init__(data, initial=initial)
+        for name in ("url", "secret"):
+            self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+        if rule and rule.encrypted_secret:
+            self.fields["secret"].help_text = "Leave it empty to keep the present one, which is not shown."
+        allowed = "https, or http as settings allow it" if settings.WEBHOOK_ALLOW_HTTP else "https"
+        self.fields["url"].help_text = f"{allowed.capitalize()}. A JSON object is posted there."
+
+    def clean_url(self) -> str:
+        url = str(self.cleaned_data["url"]).strip()
+        schemes = ("https://", "http://") if settings.WEBHOOK_ALLOW_HTTP else ("https://",)
+        if url and not url.lower().startswith(schemes):
+            raise forms.ValidationError(f"Enter an address that begins with {' or '.join(schemes)}")
+        return url
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if given.get("channel") == Channel.MAIL:
+            if not given.get("user") and not given.get("address"):
+                self.add_error("address", "Choose a user or enter an address.")
+            if given.get("user") and not given["user"].email:
+                self.add_error("user", "This user has no mail address; enter an address instead.")
+            if not given.get("sender"):
+                self.add_error("sender", "Choose the account that the mail is sent from.")
+        elif given.get("channel") == Channel.WEBHOOK:
+            if not given.get("url"):
+                self.add_error("url", "Enter the address to post to.")
+            has_one = self.rule is not None and self.rule.encrypted_secret and not given.get("secret")
+            if not has_one and len(given.get("secret") or "") < LEAST_SECRET:
+                self.add_error("secret", f"Enter a secret of at least {LEAST_SECRET} characters.")
+        return given
+
+    def save(self) -> AlertRule:
+        """The row; what belongs to the other channel is let go."""
+        rule, given = self.rule or AlertRule(), self.cleaned_data
+        is_mail = given["channel"] == Channel.MAIL
+        rule.channel, rule.account, rule.kinds, rule.is_on = (
+            given["channel"],
+            given["account"],
+            given["kinds"],
+            given["is_on"],
+        )
+        rule.user = given["user"] if is_mail else None
+        rule.address = given["address"] if is_mail and not given["user"] else ""
+        rule.sender = given["sender"] if is_mail else None
+        rule.url = "" if is_mail else given["url"]
+        if is_mail:
+            rule.encrypted_secret = None
+        elif given["secret"]:
+            rule.secret = given["secret"]
+        rule.save()
+        return rule
