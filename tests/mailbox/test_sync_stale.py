@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import rawstore, sync
+from mailbox import rawstore, store, sync
 from mailbox.errors import StorageError
 from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, SyncState
 from mailbox.partial import PartialFile
@@ -124,3 +124,22 @@ def test_a_database_that_is_full_is_our_trouble_and_no_mails(account: Account, m
         assert [sync.sync(account.pk).error_code for _ in range(7)] == ["storage"] * 7
     assert (Quarantine.objects.count(), SyncState.objects.get().begun) == (0, {})
     assert sync.sync(account.pk).fetched == Message.objects.count() == 5
+
+
+def test_thousands_that_claim_one_message_id_are_not_all_read_again(
+    account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_COMPARED", 3)
+    server.mails = {uid: Mail(mail(uid, Message_ID="<same@example.com>")) for uid in range(1, 21)}
+    read: list[str] = []
+    open_raw = rawstore.map_raw
+
+    def watched(digest: str) -> tuple[bytes, str]:
+        read.append(digest)
+        return open_raw(digest)
+
+    monkeypatch.setattr(rawstore, "map_raw", watched)
+    while sync.sync(account.pk, max_messages=5).more_waiting:
+        pass
+    assert len(read) == 3 * 4  # in each job
+    assert (Message.objects.count(), MessagePlace.objects.present().count()) == (20, 20)
