@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import frame, mails, table
+from benchmarks import frame, mails, pages, pages_table, table
 from benchmarks import outbox_peers as peers
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
@@ -134,3 +134,18 @@ def test_round_trips_are_counted_from_what_the_server_wrote_down(tmp_path: Path)
     (log / "one.in").write_text(said)
     (log / "one.out").write_text("1.2 * ENABLED\n1.3 A2 OK\n2.1 * 1 FETCH\n2.2 A3 OK\n3.1 A4 OK\n")
     assert round_trips(log) == (3, "ENABLE, EXAMINE, UID FETCH, LOGOUT")
+
+
+@pytest.mark.long
+def test_pages_are_measured_on_two_seeded_installations() -> None:
+    """At the least size; the ratios mean nothing, but each was taken, and nothing was void."""
+    with ExitStack() as stack:
+        context = pages.Context(Options(0.0001), stack)
+        taken = [figure for bench in pages_table.BENCHES for figure in bench.take(context)]
+    assert {figure.name: figure.void for figure in taken} == {figure.name: "" for figure in taken}
+    (queries,) = (figure for figure in taken if figure.name == "queries")
+    assert queries.value is not None and queries.value > 1
+
+
+def test_p95_is_the_time_that_95_of_100_do_not_exceed() -> None:
+    assert (pages.p95([float(number) for number in range(1, 101)]), pages.p95([3.0])) == (95.0, 3.0)
