@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from outbox.models import OutboxMessage
+from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.policy import SendingSwitch
 from prx_email_site import chart, needs
 
@@ -73,7 +73,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             ),
             *needs.sign_ins(rows),
             *needs.of_outbox(outbox, held),
-            *needs.of_bounces(outbox),
+            *needs.of_bounces(of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")),
             *needs.of_accounts(rows, workers_alive=bool(alive)),
             *needs.of_quarantine(of_accounts(Quarantine.objects.open(), request)),
         ],

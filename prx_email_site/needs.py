@@ -115,10 +115,9 @@ def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime
     return found
 
 
-def of_bounces(rows: QuerySet[OutboxMessage]) -> list[Need]:
+def of_bounces(unseen: QuerySet[DeliveryReport]) -> list[Need]:
     """Mail that a server had taken and somebody else sent back, until a person has seen it."""
-    found = DeliveryReport.objects.unacknowledged().filter(outbox__in=rows)
-    told = found.aggregate(count=Count("outbox", distinct=True), oldest=Min("reported_at"))
+    told = unseen.aggregate(count=Count("outbox", distinct=True), oldest=Min("reported_at"))
     if not told["count"]:
         return []
     words = plural(told["count"], "mail bounced", "mails bounced")

@@ -12,13 +12,17 @@ from django.utils import timezone
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
-    """The states by name; the tabs of the outbox page are these."""
+    """The states by name; the tabs of the outbox page are these.
+
+    Only a failed row has a hold. Saying so lets `outbox_tab` hand out a state newest first, unsorted: among a million
+    sent rows the first page takes a second otherwise.
+    """
 
     def queued(self) -> OutboxQuerySet:
-        return self.filter(status=OutboxMessage.Status.PENDING)
+        return self.filter(status=OutboxMessage.Status.PENDING, hold="")
 
     def sending(self) -> OutboxQuerySet:
-        return self.filter(status=OutboxMessage.Status.SENDING)
+        return self.filter(status=OutboxMessage.Status.SENDING, hold="")
 
     def retrying(self) -> OutboxQuerySet:
         """Failed, and the workers will try again by themselves."""
@@ -33,10 +37,10 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
         return self.filter(status=OutboxMessage.Status.FAILED).exclude(hold__in=["", OutboxMessage.Hold.UNCERTAIN])
 
     def sent(self) -> OutboxQuerySet:
-        return self.filter(status=OutboxMessage.Status.SENT)
+        return self.filter(status=OutboxMessage.Status.SENT, hold="")
 
     def cancelled(self) -> OutboxQuerySet:
-        return self.filter(status=OutboxMessage.Status.CANCELLED)
+        return self.filter(status=OutboxMessage.Status.CANCELLED, hold="")
 
     def waiting(self) -> OutboxQuerySet:
         """Pending, or failed without a hold: what the workers will deliver some time."""
