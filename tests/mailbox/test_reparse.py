@@ -184,7 +184,7 @@ def test_a_mail_that_takes_its_parser_down_is_counted_and_holds_up_nothing(
     results = iter(["It took the parser down."])
     monkeypatch.setattr(
         "mailbox.parsers._read_here",
-        lambda order: next(results, None) or reparse.parsers.reading.read(order),
+        lambda order: next(results, None) or parsers.reading.read(order),
     )
     with pytest.raises(SystemExit):
         run()

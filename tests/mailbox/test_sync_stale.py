@@ -95,7 +95,11 @@ def test_a_worker_that_slept_at_its_end_writes_nothing_of_a_former_uidvalidity(
 def test_a_worker_that_slept_at_its_beginning_does_not_begin_the_folder_anew(
     account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.faults["EXAMINE"] = lambda talk, tag, _: talk.say(f"{tag} NO not now") or True
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"{tag} NO not now")
+        return True
+
+    server.faults["EXAMINE"] = refuse
     assert not sync.sync(account.pk).ok
     server.faults.clear()
     once("examine", lambda: another_worker_takes_over(account), monkeypatch)
