@@ -1,9 +1,9 @@
-"""`make run`: prepare, then the web server, the workers and push under one roof, for a laptop or a single machine.
+"""`make run`: prepare, then web server, workers, push and alerts under one roof, for a laptop or a single machine.
 
 Where systemd or a container runtime supervises, run the commands apart: see docs/operations.md.
 Ctrl-C or SIGTERM stops all and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
-one does not wait. When web server or workers end by themselves, the rest is stopped and the exit status is 1. Push is
-started again: mail comes without it, only later.
+one does not wait. When web server or workers end by themselves, the rest is stopped and the exit status is 1. Push and
+alerts are started again: mail comes without them, only later.
 """
 
 from __future__ import annotations
@@ -146,6 +146,10 @@ def commands(address: Address) -> list[Child]:
     children = [Child("web", web), Child("workers", [sys.executable, "manage.py", "qcluster"])]
     if env.boolean("PRX_EMAIL_PUSH", True):
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
+    # Workers cannot tell that they are gone.
+    alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 60))]
+    if alerts[-1] != "0":
+        children.append(Child("alerts", alerts, starts_again=True))
     return children
 
 

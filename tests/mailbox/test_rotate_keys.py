@@ -8,6 +8,8 @@ import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
+from alerts.models import AlertRule
+
 pytestmark = pytest.mark.django_db
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
@@ -54,3 +56,14 @@ def test_a_secret_changed_during_the_rotation_is_not_overwritten(settings):
     fresh.save()
     assert rotate_transport(stale) is False
     assert Transport.objects.get(pk=stale.pk).password == "new secret"
+
+
+def test_the_secrets_of_webhooks_go_along(settings):
+    settings.ENCRYPTION_KEYS = [OLD]
+    rule = AlertRule(channel="webhook", url="https://hooks.example.com/")
+    rule.secret = "sesame of the webhook"
+    rule.save()
+    settings.ENCRYPTION_KEYS = [NEW, OLD]
+    call_command("rotate_keys", stdout=StringIO())
+    settings.ENCRYPTION_KEYS = [NEW]
+    assert AlertRule.objects.get().secret == "sesame of the webhook"

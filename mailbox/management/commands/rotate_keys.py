@@ -1,22 +1,37 @@
 """manage.py rotate_keys: encrypt every stored secret again with the first of PRX_EMAIL_ENCRYPTION_KEYS."""
 
+from collections.abc import Iterator
 from mailbox import credentials
 from mailbox.models import Transport
 from typing import Any
 
+from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Model
 
 SECRETS = ("encrypted_password", "encrypted_oauth_token")
 
 
-def rotate_transport(transport: Transport) -> bool:
-    """Encrypt this transport's secret with the first key; False when it changed meanwhile and is left alone.
+def rotate_row(row: Model, column: str) -> bool:
+    """Encrypt this secret with the first key; False when it changed meanwhile and is left alone.
 
     Raises credentials.DecryptionFailed. Conditional on the old ciphertext: a person may be saving a new secret now.
     """
-    column = next(name for name in SECRETS if getattr(transport, name) is not None)
-    old = getattr(transport, column)
-    return Transport.objects.filter(pk=transport.pk, **{column: old}).update(**{column: credentials.rotate(old)}) == 1
+    rows, old = type(row)._base_manager, getattr(row, column)
+    return rows.filter(pk=row.pk, **{column: old}).update(**{column: credentials.rotate(old)}) == 1
+
+
+def rotate_transport(transport: Transport) -> bool:
+    return rotate_row(transport, next(name for name in SECRETS if getattr(transport, name) is not None))
+
+
+def stored_secrets() -> Iterator[tuple[Model, str]]:
+    """Each row of any app that holds a secret, and in which column: their names begin as those of a transport."""
+    for model in apps.get_models():
+        for field in model._meta.fields:
+            if field.name.startswith("encrypted_"):
+                rows = model._base_manager.exclude(**{field.name: None}).order_by("pk")
+                yield from ((row, field.name) for row in rows)
 
 
 class Command(BaseCommand):
@@ -24,11 +39,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         rotated, lost = 0, []
-        for transport in Transport.objects.order_by("pk"):
+        for row, column in stored_secrets():
             try:
-                rotated += rotate_transport(transport)
+                rotated += rotate_row(row, column)
             except credentials.DecryptionFailed:
-                lost.append(str(transport))
+                lost.append(str(row))
         self.stdout.write(f"{rotated} secrets now use the first key.")
         if lost:
             raise CommandError(
