@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from io import StringIO
-from mailbox import conversations, mime, parsers, rawstore, reparse, tasks_stored
+from mailbox import conversations, mime, parsers, rawstore, reading, reparse, tasks_stored
 from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
 from mailbox.reading import Order
 from mailbox.search import search
@@ -184,7 +184,7 @@ def test_a_mail_that_takes_its_parser_down_is_counted_and_holds_up_nothing(
     results = iter(["It took the parser down."])
     monkeypatch.setattr(
         "mailbox.parsers._read_here",
-        lambda order: next(results, None) or parsers.reading.read(order),
+        lambda order: next(results, None) or reading.read(order),
     )
     with pytest.raises(SystemExit):
         run()
