@@ -119,6 +119,43 @@ class Pool:
 _NOTHING = Letter("", "", "", "", "", "", "", b"")
 
 
+# The columns that differ from mail to mail.
+_MESSAGE = [
+    "id",
+    "account_id",
+    "message_id",
+    "subject",
+    "sender",
+    "sender_address",
+    "recipients",
+    "date",
+    "received_at",
+    "snippet",
+    "has_attachments",
+    "attachments",
+    "size",
+    "raw_digest",
+    "seen",
+    "flagged",
+    "in_reply_to",
+    "body_text",
+    "body_html",
+]
+_PLACE = [
+    "id",
+    "message_id",
+    "folder_id",
+    "uidvalidity",
+    "uid",
+    "seen",
+    "flagged",
+    "size",
+    "received_at",
+    "raw_digest",
+    "header_digest",
+]
+
+
 class Mails:
     """Writes received mail: the message, its place, its link, its attachment, and what the search knows of it."""
 
@@ -128,46 +165,8 @@ class Mails:
         self.pool, self.places, self.count = pool, places, count
         self.begin = newest - APART * count
         self.first_pk, self.first_place = next_pk(Message), next_pk(MessagePlace)
-        self.messages = Rows(
-            Message,
-            [
-                "id",
-                "account_id",
-                "message_id",
-                "subject",
-                "sender",
-                "sender_address",
-                "recipients",
-                "date",
-                "received_at",
-                "snippet",
-                "has_attachments",
-                "attachments",
-                "size",
-                "raw_digest",
-                "seen",
-                "flagged",
-                "in_reply_to",
-                "body_text",
-                "body_html",
-            ],
-        )
-        self.lying = Rows(
-            MessagePlace,
-            [
-                "id",
-                "message_id",
-                "folder_id",
-                "uidvalidity",
-                "uid",
-                "seen",
-                "flagged",
-                "size",
-                "received_at",
-                "raw_digest",
-                "header_digest",
-            ],
-        )
+        self.messages = Rows(Message, _MESSAGE)
+        self.lying = Rows(MessagePlace, _PLACE)
         self.links = Rows(ConversationLink, ["message_id", "account_id", "conversation", "id_key", "received_at"])
         self.attachments = Rows(Attachment, ["message_id", "position", "filename", "content_type", "size", "digest"])
         index = ["sort_key", "message_id", "version"]
