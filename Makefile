@@ -28,7 +28,7 @@ demo: .venv/installed-dev
 	@exec $(BIN)/python -m demo
 
 servers:
-	@sh scripts/install-servers dovecot postgresql chromium isync
+	@sh scripts/install-servers dovecot postgresql chromium npm isync
 
 # The second run is what touches a database, on PostgreSQL; status 77 says that there is none here.
 test: .venv/installed-dev servers

@@ -61,8 +61,8 @@ class AlertForm(forms.Form):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
         if rule and rule.encrypted_secret:
             self.fields["secret"].help_text = "Leave it empty to keep the present one, which is not shown."
-        allowed = "https, or http as settings allow it" if settings.WEBHOOK_ALLOW_HTTP else "https"
-        self.fields["url"].help_text = f"{allowed.capitalize()}. A JSON object is posted there."
+        allowed = "https:// or http://" if settings.WEBHOOK_ALLOW_HTTP else "https://"
+        self.fields["url"].help_text = f"It begins with {allowed}. A JSON object is posted there."
 
     def clean_url(self) -> str:
         url = str(self.cleaned_data["url"]).strip()
