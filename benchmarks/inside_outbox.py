@@ -86,7 +86,7 @@ def make_sent(count: int) -> None:
 
 
 def _columns(model: type[Model], left_out: set[str]) -> list[str]:
-    return [field.column for field in model._meta.concrete_fields if field.column not in {"id", *left_out}]
+    return [str(field.column) for field in model._meta.concrete_fields if field.column not in {"id", *left_out}]
 
 
 def _quoted(text: str) -> str:
