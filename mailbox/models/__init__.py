@@ -7,6 +7,7 @@ from mailbox.models.conversations import ConversationLink
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
 from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
+from mailbox.models.preferences import UserPreference
 from mailbox.models.reparse import Reparse
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
@@ -38,5 +39,6 @@ __all__ = [
     "SyncState",
     "Transport",
     "TrustedSender",
+    "UserPreference",
     "WorkerHeartbeat",
 ]
