@@ -53,7 +53,7 @@ def race(account: Account, server: SmtpServer, rows: int, workers: int, seconds:
         subprocess.Popen(
             [sys.executable, "-c", WORKER, str(account.pk), str(skew), str(seconds)], cwd=ROOT, env=environment()
         )
-        for skew in [0, 0.3, -0.3, 5, -5][:workers]
+        for skew in [0, 0.3, -5, 5][:workers]
     ]
     assert [process.wait(seconds + 120) for process in processes] == [0] * workers
     recovery.recover(timezone.now() + timedelta(hours=1))
@@ -104,4 +104,4 @@ def test_many_workers_whose_leases_run_out_send_nothing_twice(
     account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]
 ) -> None:
     server = smtp_server("starttls")
-    race(account_on(server), server, rows=200, workers=5, seconds=60)
+    race(account_on(server), server, rows=1000, workers=4, seconds=150)

@@ -49,6 +49,7 @@ class SmtpServer:
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "XOAUTH2")
     max_size: int = 50_000_000
     pipelining: bool = False  # whether it is offered; it is understood in any case
+    smtputf8: bool = False  # likewise
     host: str = "localhost"
     port: int = 0
     commands: list[str] = field(default_factory=list)

@@ -96,6 +96,8 @@ class Dialogue:
         words = ["localhost", "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {self.server.max_size}"]
         if self.server.pipelining:
             words.append("PIPELINING")
+        if self.server.smtputf8:
+            words.append("SMTPUTF8")
         if self.server.security == "starttls" and not self.encrypted:
             words.append("STARTTLS")
         if self.server.require_auth and (self.encrypted or self.server.security == "none"):
