@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from mailbox.models import Counter
 
 from django.db.models import QuerySet, Sum
+from django.utils import timezone
 
 WIDTH, HALF = 720, 70  # units of the drawing; received stands on the middle line, sent and failed hang from it
 _NAMES = {"messages_received": "received", "sends": "sent", "send_failures": "failed"}
@@ -79,30 +81,39 @@ class Chart:
 
 def drawn(counters: QuerySet[Counter], period: Period, now: datetime) -> Chart:
     """The chart of these counters up to now."""
-    first = _first_step(period, now)
+    starts = _starts(period, now)
     rows = (
-        counters.filter(hour__gte=first, name__in=_NAMES)
+        counters.filter(hour__gte=starts[0], name__in=_NAMES)
         .order_by()
         .values_list("hour", "name")
         .annotate(total=Sum("value"))
     )
-    steps = summed(rows, period, first)
+    steps = summed(rows, starts)
     most = max((max(step.received, step.sent + step.failed) for step in steps), default=0)
     return Chart(period, steps, _bars(steps, most, period), most)
 
 
-def _first_step(period: Period, now: datetime) -> datetime:
-    """The start of the oldest step: steps begin at whole hours, quarter days or days, in UTC as the counters do."""
-    day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    current = day + (now - day) // period.step * period.step
-    return current - period.step * (period.steps - 1)
+def _starts(period: Period, now: datetime) -> list[datetime]:
+    """Where the steps begin, oldest first: at whole hours, or at quarter days and days of the reader's time zone.
+
+    Counters are kept by the hour of UTC: where a zone is half an hour off, such an hour belongs to the step it
+    begins in.
+    """
+    if period.step <= timedelta(hours=1):
+        current = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        return [current - period.step * back for back in reversed(range(period.steps))]
+    # By the clock on the wall: a day has 23 or 25 hours when summer time begins or ends.
+    wall = timezone.localtime(now).replace(tzinfo=None)
+    day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
+    current = day + (wall - day) // period.step * period.step
+    return [timezone.make_aware(current - period.step * back) for back in reversed(range(period.steps))]
 
 
-def summed(rows: Iterable[tuple[datetime, str, int]], period: Period, first: datetime) -> list[Step]:
-    steps = [Step(first + period.step * index) for index in range(period.steps)]
+def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) -> list[Step]:
+    steps = [Step(start) for start in starts]
     for hour, name, total in rows:
-        index = (hour - first) // period.step
-        if 0 <= index < len(steps):
+        index = bisect_right(starts, hour) - 1
+        if index >= 0:
             field = _NAMES[name]
             setattr(steps[index], field, getattr(steps[index], field) + total)
     return steps
@@ -115,7 +126,7 @@ def _bars(steps: list[Step], most: int, period: Period) -> list[Bar]:
     width, bars = round(slot * 0.7, 2), []
     for index, step in enumerate(steps):
         x = round(index * slot + slot * 0.15, 2)
-        at = step.start.strftime(period.form)
+        at = timezone.localtime(step.start).strftime(period.form)
         up, down, lost = (_height(count, most) for count in (step.received, step.sent, step.failed))
         for kind, y, height, count in (
             ("received", HALF - up, up, step.received),

@@ -1,10 +1,13 @@
 """What every answer of ours carries or is turned into on its way out."""
 
+import zoneinfo
 from collections.abc import Callable
+from mailbox.access import time_zone_of
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
+from django.utils import timezone
 
 # No inline script or style, nothing from elsewhere.
 POLICY = "; ".join(
@@ -52,3 +55,25 @@ class SignedOutPollMiddleware:
         if to_login and request.headers.get("HX-Request") == "true":
             return HttpResponse(headers={"HX-Refresh": "true"})
         return response
+
+
+class TimeZoneMiddleware:
+    """Times are shown, and taken, in the user's zone for as long as the request lasts; else in the site's own."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        # override() leaves the thread as it was: it serves others next.
+        with timezone.override(self._zone(request)):
+            return self.get_response(request)
+
+    @staticmethod
+    def _zone(request: HttpRequest) -> zoneinfo.ZoneInfo | None:
+        if not request.user.is_authenticated:
+            return None
+        name = time_zone_of(request.user)
+        try:
+            return zoneinfo.ZoneInfo(name) if name else None
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # this machine's tz database no longer knows it
+            return None

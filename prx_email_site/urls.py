@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from outbox.views import account_delete, connection
-from prx_email_site import dashboard, keyboard, sign_in
+from prx_email_site import dashboard, keyboard, profile, sign_in
 
 handler400 = "prx_email_site.errors.bad_request"
 handler403 = "prx_email_site.errors.forbidden"
@@ -16,6 +16,7 @@ urlpatterns = [
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    path("profile/", profile.profile, name="profile"),
     path("keyboard/", keyboard.keyboard, name="keyboard"),
     path("health/live/", dashboard.live, name="health_live"),
     path("health/ready/", dashboard.ready, name="health_ready"),

@@ -45,6 +45,7 @@ EXPECTED: dict[str, Expected] = {
     "login": Expected(OPEN, OPEN),
     "logout": Expected("", SIGNED_IN),
     "password_change": Expected(SIGNED_IN, SIGNED_IN),
+    "profile": Expected(SIGNED_IN, SIGNED_IN),
     "keyboard": Expected(SIGNED_IN),
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),

@@ -35,7 +35,7 @@ document.addEventListener("DOMContentLoaded", () => {
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
     history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
-    tell(`Kept as a draft at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}.`);
+    tell(`Kept as a draft at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", timeZone: document.body.dataset.timeZone })}.`);
     if (withFiles) show(answer.files);
     return true;
   }
