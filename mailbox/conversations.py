@@ -210,13 +210,10 @@ def newest_of_each(rows: QuerySet[Message], folder_id: int | None = None) -> Que
     return rows.annotate(newest=found).filter(newest=F("pk"))
 
 
-def mark_sizes(rows: Sequence[Message]) -> None:
-    """Set `conversation_size` on each row: how many visible mails its conversation has. One query for all rows."""
+def with_sizes(rows: QuerySet[Message]) -> QuerySet[Message]:
+    """The rows with `conversation_size`: how many visible mails the conversation of each has. For a page's rows."""
     same = ConversationLink.objects.filter(
-        account=OuterRef("account"), conversation=OuterRef("conversation"), message__gone_at=None
+        account=OuterRef("account"), conversation=OuterRef("link__conversation"), message__gone_at=None
     )
     counted = same.order_by().values("conversation").annotate(number=Count("pk")).values("number")
-    links = ConversationLink.objects.filter(pk__in=[row.pk for row in rows]).annotate(size=Subquery(counted))
-    sizes: dict[int, int | None] = dict(links.values_list("pk", "size"))
-    for row in rows:
-        row.conversation_size = sizes.get(row.pk) or 1  # type: ignore[attr-defined]
+    return rows.annotate(conversation_size=Coalesce(Subquery(counted), 1))

@@ -41,9 +41,9 @@ def of_written(source: OutboxMessage) -> list[Carried]:
     ]
 
 
-def of_received(source: Message) -> list[Carried]:
+def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
     """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
-    current, raw = AttachmentPolicy.current(), source.raw_digest
+    raw = source.raw_digest
     there = source.attachment_rows.filter(removed_at=None, is_inline=False).order_by("position")
     rows = there.values_list("position", "filename", "content_type", "size")[:_SHOWN]
     files = [
@@ -64,9 +64,8 @@ def of_received(source: Message) -> list[Carried]:
     return files if refusal else [*files, Carried("whole", name, source.size, whole, is_chosen=False)]
 
 
-def of_draft(draft: Draft) -> list[Carried]:
+def of_draft(draft: Draft, current: AttachmentPolicy) -> list[Carried]:
     """The policy may have changed since they were attached: what it now refuses says so."""
-    current = AttachmentPolicy.current()
     return [
         Carried(
             file.form_key,

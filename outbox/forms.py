@@ -112,21 +112,27 @@ class ComposeForm(forms.Form):
     )
 
     def __init__(
-        self, *args: Any, accounts: Any, is_staff: bool, carried: Sequence[Carried] = (), **kwargs: Any
+        self,
+        *args: Any,
+        accounts: Any,
+        is_staff: bool,
+        policy: AttachmentPolicy,
+        carried: Sequence[Carried] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._offer(carried)
         zone = timezone.get_current_timezone_name()
         self.fields["send_at"].help_text = f"Leave it empty to send now. The time is that of {zone}."
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
-        self.fields["account"].label_from_instance = _sender  # type: ignore[attr-defined]
+        # A list, or each look at the choices asks the database.
+        self.fields["account"].choices = [(each.pk, _sender(each)) for each in accounts]  # type: ignore[attr-defined]
         self.fields["idempotency_key"].initial = uuid.uuid4
-        current = AttachmentPolicy.current()
-        self.fields["attachments"].help_text = policy_words(current)
+        self.fields["attachments"].help_text = policy_words(policy)
         # The browser says so before it sends megabytes; the server decides.
         self.fields["attachments"].widget.attrs |= {
-            "data-largest": current.max_size_bytes,
-            "data-types": " ".join(current.allowed_content_types),
+            "data-largest": policy.max_size_bytes,
+            "data-types": " ".join(policy.allowed_content_types),
         }
         for name in ("to", "cc", "bcc"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "data-complete": ""}

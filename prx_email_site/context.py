@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox import access
@@ -9,7 +10,8 @@ from mailbox.access import Role
 from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, Func, IntegerField, QuerySet, Subquery
+from django.db.models import DateTimeField, Exists, Func, IntegerField, QuerySet, Subquery
+from django.db.models.expressions import BaseExpression
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
@@ -59,15 +61,32 @@ def _role(user: User) -> str:
     return "access to some accounts"
 
 
-def counted(rows: QuerySet[Any]) -> Subquery:
-    """How many rows, as an expression: several such counts go into one query."""
-    return Subquery(
-        rows.order_by().annotate(_count=Func("pk", function="COUNT")).values("_count"), output_field=IntegerField()
-    )
+def counted(rows: QuerySet[Any], of: str = "pk") -> Subquery:
+    """How many rows, or different values of a field, as an expression: several such counts go into one query."""
+    number = Func(of, function="COUNT", template="%(function)s(DISTINCT %(expressions)s)")
+    number = Func("pk", function="COUNT") if of == "pk" else number
+    return Subquery(rows.order_by().annotate(_count=number).values("_count"), output_field=IntegerField())
 
 
-def _facts(user: User) -> dict[str, Any]:
-    """Everything the frame asks the database, in one query around the user's own row."""
+def earliest(rows: QuerySet[Any], field: str) -> Subquery:
+    """The first of these times, as an expression; None without rows."""
+    found = rows.order_by().annotate(_first=Func(field, function="MIN", output_field=DateTimeField()))
+    return Subquery(found.values("_first"), output_field=DateTimeField())
+
+
+def facts(request: HttpRequest, **more: BaseExpression) -> dict[str, Any]:
+    """Everything the frame asks the database, in one query around the user's own row; asked once a request.
+
+    A view that asks first gets `more` of its own in the same query.
+    """
+    kept: dict[str, Any] | None = getattr(request, "_frame_facts", None)
+    if kept is None or more:
+        kept = _facts(cast(User, request.user), more)
+        request._frame_facts = kept  # type: ignore[attr-defined]
+    return kept
+
+
+def _facts(user: User, more: Mapping[str, BaseExpression]) -> dict[str, Any]:
     accounts = access.accounts_for(user)
     decisions = OutboxMessage.objects.needs_decision()
     if not access.has_role_everywhere(user, Role.VIEWER):
@@ -81,8 +100,9 @@ def _facts(user: User) -> dict[str, Any]:
             operates=Exists(access.accounts_for(user, Role.OPERATOR)),
             paused_at=Subquery(switch.values("paused_at")),
             reason=Subquery(switch.values("reason")),
+            **more,
         )
-        .values("decisions", "sign_ins", "operates", "paused_at", "reason")
+        .values("decisions", "sign_ins", "operates", "paused_at", "reason", *more)
         .get()
     )
     return dict(row)
@@ -90,18 +110,18 @@ def _facts(user: User) -> dict[str, Any]:
 
 def _chrome(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
-    facts = _facts(user)
+    known = facts(request)
     counts = {
-        "Outbox": (facts["decisions"], "need a decision"),
-        "Accounts": (facts["sign_ins"], "need sign-in"),
+        "Outbox": (known["decisions"], "need a decision"),
+        "Accounts": (known["sign_ins"], "need sign-in"),
     }
     return {
         "nav": _navigation(request.path, counts),
         "role": _role(user),
-        "sending_paused": Paused(facts["paused_at"], facts["reason"]) if facts["paused_at"] else None,
+        "sending_paused": Paused(known["paused_at"], known["reason"]) if known["paused_at"] else None,
         "may_administer": access.has_role_everywhere(user, Role.ADMINISTRATOR),
         # As has_role_somewhere says: the role for all accounts counts even before there is one.
-        "may_operate": facts["operates"] or access.has_role_everywhere(user, Role.OPERATOR),
+        "may_operate": known["operates"] or access.has_role_everywhere(user, Role.OPERATOR),
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
-from django.db.models import Count, Min
+from django.db.models import Count, JSONField, Min, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -21,8 +21,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from outbox.models import DeliveryReport, OutboxMessage
-from outbox.models.policy import SendingSwitch
 from prx_email_site import chart, needs
+from prx_email_site.context import counted, earliest, facts
 
 TONES = {"fine": "fine", "waiting": "waiting", "needs": "need you", "broken": "broken"}
 
@@ -54,11 +54,11 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         return {"rows": rows, "may_add": may_administer, "period": period}
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
     alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
-    push = PushHeartbeat.objects.filter(pk=1).first()
+    known = _facts(request)
+    push = _push(known)
     wants_push = settings.PUSH_ENABLED and any(_wants_push(row) for row in rows)
     outbox = of_accounts(OutboxMessage.objects.all(), request)
     states, held = _outbox_states(outbox)
-    switch = SendingSwitch.objects.filter(pk=1).first()
     return {
         "rows": rows,
         "period": period,
@@ -68,14 +68,12 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
             *needs.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
-            *needs.of_switch(
-                switch.paused_at if switch else None, switch.reason if switch else "", may_administer=may_administer
-            ),
+            *needs.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
             *needs.sign_ins(rows),
             *needs.of_outbox(outbox, held),
-            *needs.of_bounces(of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")),
+            *needs.of_bounces(known["bounced"], known["bounced_since"]),
             *needs.of_accounts(rows, workers_alive=bool(alive)),
-            *needs.of_quarantine(of_accounts(Quarantine.objects.open(), request)),
+            *needs.of_quarantine(known["quarantined"], known["quarantined_since"]),
         ],
         "tones": _tally(rows),
         "lag": _lag(rows),
@@ -84,11 +82,36 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "push": push if push and push.is_alive(now) else None,
         "push_connected": list(push.states.values()).count("connected") if push else 0,
         "wants_push": wants_push,
-        "is_paused": bool(switch and switch.paused_at),
+        "is_paused": bool(known["paused_at"]),
         "may_administer": may_administer,
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
         "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],
     }
+
+
+def _facts(request: HttpRequest) -> dict[str, Any]:
+    """What is one row each, in the query that the page's frame costs anyhow."""
+    bounces = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
+    quarantined = of_accounts(Quarantine.objects.open(), request)
+    push = PushHeartbeat.objects.filter(pk=1)
+    return facts(
+        request,
+        bounced=counted(bounces, "outbox_id"),
+        bounced_since=earliest(bounces, "reported_at"),
+        quarantined=counted(quarantined),
+        quarantined_since=earliest(quarantined, "first_failed_at"),
+        push_token=Subquery(push.values("token")),
+        push_seen_at=Subquery(push.values("seen_at")),
+        push_states=Subquery(push.values("states"), output_field=JSONField()),
+    )
+
+
+def _push(known: dict[str, Any]) -> PushHeartbeat | None:
+    if known["push_seen_at"] is None:
+        return None
+    return PushHeartbeat(
+        pk=1, token=known["push_token"], seen_at=known["push_seen_at"], states=known["push_states"] or {}
+    )
 
 
 def _wants_push(row: AccountRow) -> bool:

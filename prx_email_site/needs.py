@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.health import Condition
-from mailbox.models import PushHeartbeat, Quarantine
+from mailbox.models import PushHeartbeat
 from mailbox.views.accounts import AccountRow
 
-from django.db.models import Count, Min, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.urls import reverse
 
-from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
+from outbox.models import DeliveryAttempt, OutboxMessage
 
 CODES_FROM = 500  # the newest failures tell which codes are about; a count over all would grow with them
 SHOWN_OF_A_KIND = 6
@@ -106,42 +106,50 @@ def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime
         words = plural(count, "send", "sends") + " may or may not have gone out"
         detail = "The connection or the worker was lost after the mail was handed over. Only you can decide."
         found.append(Need("needs", words, "Decide", f"{tabs}?state=needs_decision", detail=detail, since=oldest))
+    codes = _codes(rows, [hold for hold in ("permanent", "gave_up") if hold in held])
     for hold, words in (("permanent", "refused for good"), ("gave_up", "given up after days of trying")):
         count, oldest = held.get(hold, (0, None))
         if count:
             said = f"{plural(count, 'send was', 'sends were')} {words}"
             url = f"{tabs}?state=failed_for_good&reason={hold}"
-            found.append(Need("broken", said, "Look", url, detail=_codes(rows, hold), since=oldest))
+            found.append(Need("broken", said, "Look", url, detail=codes[hold], since=oldest))
     return found
 
 
-def of_bounces(unseen: QuerySet[DeliveryReport]) -> list[Need]:
+def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
     """Mail that a server had taken and somebody else sent back, until a person has seen it."""
-    told = unseen.aggregate(count=Count("outbox", distinct=True), oldest=Min("reported_at"))
-    if not told["count"]:
+    if not count:
         return []
-    words = plural(told["count"], "mail bounced", "mails bounced")
+    words = plural(count, "mail bounced", "mails bounced")
     detail = "It was accepted and then returned: somebody did not get it. Open it, and say that you have seen it."
     url = f"{reverse('outbox:list')}?mark=unseen"
-    return [Need("broken", words, "Look", url, detail=detail, since=told["oldest"])]
+    return [Need("broken", words, "Look", url, detail=detail, since=oldest)]
 
 
-def _codes(rows: QuerySet[OutboxMessage], hold: str) -> str:
-    """The reply codes of the newest failures, each with how often it was said."""
+def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
+    """For each hold the reply codes of its newest failures with how often each was said; one query for all."""
     last_code = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number").values("reply_code")[:1]
-    newest = rows.filter(status="failed", hold=hold).order_by("-pk").annotate(code=Subquery(last_code))
-    tally = Tally(code for code in newest.values_list("code", flat=True)[:CODES_FROM] if code)
-    return ", ".join(f"{count} with {code}" for code, count in tally.most_common(6))
+    parts = []
+    for hold in holds:
+        newest = rows.filter(status="failed", hold=hold).order_by("-pk").values("pk")[:CODES_FROM]
+        part = OutboxMessage.objects.filter(pk__in=newest).annotate(code=Subquery(last_code))
+        parts.append(part.order_by().values_list("hold", "code"))
+    tallies: dict[str, Tally[int]] = {hold: Tally() for hold in holds}
+    for hold, code in parts[0].union(*parts[1:], all=True) if parts else ():
+        tallies[hold].update([code] if code else [])
+    return {
+        hold: ", ".join(f"{count} with {code}" for code, count in tally.most_common(6))
+        for hold, tally in tallies.items()
+    }
 
 
-def of_quarantine(rows: QuerySet[Quarantine]) -> list[Need]:
-    found = rows.aggregate(count=Count("pk"), oldest=Min("first_failed_at"))
-    if not found["count"]:
+def of_quarantine(count: int, oldest: datetime | None) -> list[Need]:
+    if not count:
         return []
-    words = plural(found["count"], "message", "messages") + " could not be fetched or read"
+    words = plural(count, "message", "messages") + " could not be fetched or read"
     detail = "The rest of the mail is not held up. Look at the errors and fetch them again."
     url = reverse("mailbox:quarantine")
-    return [Need("broken", words, "Look", url, detail=detail, since=found["oldest"])]
+    return [Need("broken", words, "Look", url, detail=detail, since=oldest)]
 
 
 def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool) -> list[Need]:

@@ -9,7 +9,8 @@ from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -42,8 +43,6 @@ def messages(request: HttpRequest) -> HttpResponse:
     else:
         rows, last = _rows(request, account, before, limit, grouped=grouped)
     mark_claims(rows)
-    if grouped:
-        conversations.mark_sizes(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
@@ -111,7 +110,7 @@ def _rows(
         found = found.filter(before.older("received_at"))
     if grouped:
         keys, last = _heads(found.values_list("pk", "received_at", "pk"), limit)
-        return list(visible.filter(pk__in=keys).select_related("account")), last
+        return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account")), last
     rows, oldest = cut(list(found.select_related("account")[: limit + 1]), limit)
     return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
 
@@ -161,7 +160,8 @@ def _rows_of_folder(
     )
     if grouped:
         keys, last = _heads(places.values_list("pk", "received_at", "message_id"), limit, folder)
-        return list(Message.objects.filter(pk__in=keys).listed().order_by("-received_at", "-pk")), last
+        heads = conversations.with_sizes(Message.objects.filter(pk__in=keys).listed())
+        return list(heads.order_by("-received_at", "-pk")), last
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
     page, oldest = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.
@@ -206,17 +206,13 @@ def _unread_by_account(request: HttpRequest) -> dict[int, int]:
 
 def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
     selectable = Folder.objects.filter(account=account, selectable=True)
-    folders = list(selectable.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)))
-    unread = dict(
-        MessagePlace.objects.present()
-        .filter(folder__in=[each.pk for each in folders], seen=False)
-        .order_by()
-        .values_list("folder_id")
-        .annotate(Count("pk"))
+    unseen = MessagePlace.objects.present().filter(folder=OuterRef("pk"), seen=False).order_by().values("folder")
+    folders = selectable.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)).annotate(
+        unread=Coalesce(Subquery(unseen.annotate(number=Count("pk")).values("number")), 0)
     )
     # INBOX first: that is what the word in every mail program leads to.
     ordered = sorted(folders, key=lambda each: (each.name.upper() != "INBOX", each.name.casefold()))
     return [
-        SideItem(each.name, f"?folder={each.pk}", unread.get(each.pk, 0), each == current, True, each.name)
+        SideItem(each.name, f"?folder={each.pk}", getattr(each, "unread", 0), each == current, True, each.name)
         for each in ordered
     ]

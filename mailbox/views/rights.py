@@ -1,9 +1,10 @@
-"""Which of many accounts a user may operate or administer, in one query each at most."""
+"""Which of many accounts a user may operate or administer, in one query at most."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox.access import ROLES, Role, has_role_everywhere
+from mailbox.models import AccountGrant
 
 from django.contrib.auth.models import AnonymousUser, User
 
@@ -17,12 +18,17 @@ class Rights:
 
     @classmethod
     def of(cls, user: User | AnonymousUser) -> Rights:
-        def having(role: str) -> frozenset[int] | None:
-            if has_role_everywhere(user, role):
-                return None
-            return frozenset(accounts_for(user, role).values_list("pk", flat=True))
+        if has_role_everywhere(user, Role.ADMINISTRATOR):
+            return cls(None, None)
+        grants = AccountGrant.objects.filter(user=user.pk) if user.is_active else AccountGrant.objects.none()
+        granted = list(grants.values_list("account_id", "role"))
 
-        return cls(having(Role.OPERATOR), having(Role.ADMINISTRATOR))
+        def having(role: Role) -> frozenset[int]:
+            enough = {each.value for each in ROLES[ROLES.index(role) :]}
+            return frozenset(account for account, its in granted if its in enough)
+
+        operates_all = has_role_everywhere(user, Role.OPERATOR)
+        return cls(None if operates_all else having(Role.OPERATOR), having(Role.ADMINISTRATOR))
 
     def may_operate(self, account_id: int) -> bool:
         return self.operated is None or account_id in self.operated

@@ -26,7 +26,7 @@ from outbox import answers, api, drafts
 from outbox.carried import Carried, of_draft, of_received, of_written
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
-from outbox.models import Draft, OutboxMessage, SendingSwitch
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
 from outbox.policy import AttachmentInput
 from outbox.views.drafts import find_draft, forget_sent, save_typed
 from outbox.views.finding import find_row
@@ -78,11 +78,11 @@ class Start:
             return self.written.parent
         return self.message if self.way in ("reply_to", "reply_all") else None
 
-    def carried(self) -> list[Carried]:
-        own = of_draft(self.draft) if self.draft else []
+    def carried(self, current: AttachmentPolicy) -> list[Carried]:
+        own = of_draft(self.draft, current) if self.draft else []
         if self.written:
             return [*of_written(self.written), *own]
-        return [*(of_received(self.message) if self.message and self.way == "forward" else []), *own]
+        return [*(of_received(self.message, current) if self.message and self.way == "forward" else []), *own]
 
     @property
     def name(self) -> str:
@@ -94,13 +94,14 @@ class Start:
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponse:
     start = Start.read(request)
-    accounts = _senders(request, start.parent)
+    accounts, current = _senders(request, start.parent), AttachmentPolicy.current()
     form = ComposeForm(
         request.POST or None,
         request.FILES or None,
         accounts=accounts,
         is_staff=signed_in_user(request).is_staff,
-        carried=start.carried(),
+        policy=current,
+        carried=start.carried(current),
         initial=_initial(request, start, accounts),
     )
     if request.method == "POST" and request.POST.get("do") == "draft":
@@ -118,7 +119,6 @@ def compose(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "") -> HttpResponse:
-    accounts = form.fields["account"].queryset  # type: ignore[attr-defined]
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
     version = request.POST.get("version") if request.method == "POST" else None
@@ -128,7 +128,7 @@ def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: st
         "parent": start.message,
         "is_forward": start.way == "forward",
         "left_out": form.initial.get("left_out", 0),
-        "can_send": accounts.exists(),
+        "can_send": bool(form.fields["account"].choices),  # type: ignore[attr-defined]
         "files_lost": bool(request.FILES),
         "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
         "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),

@@ -25,7 +25,6 @@ from outbox.models import (
     DeliveryReport,
     OutboxMessage,
     OutboxRecipient,
-    SendingSwitch,
     SentCopy,
     SentLookup,
 )
@@ -116,13 +115,13 @@ def _reports(row: OutboxMessage) -> list[Told]:
 
 def _lookup(row: OutboxMessage, attempts: list[ShownAttempt]) -> SentLookup | None:
     """Of the last attempt, while its outcome is a question or was answered by what lies in Sent."""
-    newest = attempts[0].attempt.pk if attempts else None
-    return SentLookup.objects.filter(attempt=newest).first() if row.status in ("failed", "sent") else None
+    newest = attempts[0].attempt if attempts else None
+    return getattr(newest, "sent_lookup", None) if row.status in ("failed", "sent") else None
 
 
 def _copy(row: OutboxMessage) -> SentCopy | None:
     """Once there is something to tell of it: a copy that waits for the mail to go out is nothing yet."""
-    copy = SentCopy.objects.filter(outbox=row).first()
+    copy: SentCopy | None = getattr(row, "sent_copy", None)
     waits = copy is not None and copy.state == SentCopy.State.WAITING and not copy.error
     return None if copy is None or copy.state == SentCopy.State.UNWANTED or (waits and row.status != "sent") else copy
 
@@ -130,15 +129,16 @@ def _copy(row: OutboxMessage) -> SentCopy | None:
 def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     """What changes while a mail is on its way; the page and its partial update render the same fragment from it."""
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
-    attempts = [_attempt(each) for each in row.attempts.select_related("requested_by").order_by("-number")]
+    attempts = [
+        _attempt(each) for each in row.attempts.select_related("requested_by", "sent_lookup").order_by("-number")
+    ]
     each = shown(row, timezone.now(), tries=len(attempts), may_operate=may_operate)
     reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
     seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
     seen += [f"{told.report.pk}{told.report.acknowledged_at}" for told in reports]
     seen += [f"{lookup.last_look_at}{lookup.next_look_at}"] if lookup else []
     seen += [f"{copy.state}{copy.error}"] if copy else []
-    paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists()
-    sentence = sentence_of(row, timezone.now(), paused=paused)
+    sentence = sentence_of(row, timezone.now(), paused=getattr(row, "all_paused", False))
     seen.append(sentence)
     return {
         "row": row,

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 
 from outbox.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
-from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.states import TABS, Tab
 
@@ -76,10 +76,13 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
     """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
-    row = listed(seen_by(request).filter(pk=pk)).defer(None).first()
+    found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
+    switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
+    row = found.annotate(all_paused=Exists(switch)).first()
     if row is None:
         raise Http404("No such mail in the outbox.")
-    row.account = get_account(request.user, row.account_id, role)
+    if role != Role.VIEWER:
+        row.account = get_account(request.user, row.account_id, role)
     return row
 
 

@@ -130,8 +130,7 @@ def test_the_newest_visible_mail_stands_for_its_conversation(account: Account) -
     heads = conversations.newest_of_each(Message.objects.visible()).order_by("-received_at")
     assert [each.subject for each in heads] == ["mail 3", "mail 10", "mail 11"]
     Message.objects.filter(subject="mail 3").update(gone_at=now)
-    rows = list(conversations.newest_of_each(Message.objects.visible()).order_by("-received_at"))
-    conversations.mark_sizes(rows)
+    rows = list(conversations.with_sizes(heads))
     assert [(each.subject, each.conversation_size) for each in rows] == [  # type: ignore[attr-defined]
         ("mail 2", 2),
         ("mail 10", 1),

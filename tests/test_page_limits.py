@@ -1,0 +1,223 @@
+"""What a page may cost, every one of them, filled: queries of the database and bytes of a first visit.
+
+A new address is measured as soon as `tests/test_every_address.py` expects it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from mailbox.models import (
+    Account,
+    AccountGrant,
+    AuditEntry,
+    ConnectionTest,
+    Quarantine,
+    StorageUse,
+    SyncRun,
+    SyncRunFolder,
+    TrustedSender,
+    WorkerHeartbeat,
+)
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from alerts.models import AlertRule
+from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
+from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.test_every_address import EXPECTED
+
+pytestmark = pytest.mark.django_db
+
+QUERIES, BYTES = 12, 150_000
+A_PAGE = 55  # rows: more than a list shows at once
+STATES: tuple[dict[str, Any], ...] = (
+    {"status": "sent", "provider_message_id": "<a@b>"},
+    {"status": "pending"},
+    {"status": "failed", "hold": "permanent", "error": "550 5.1.1 No such user", "error_code": "permanent"},
+    {"status": "failed", "hold": "uncertain"},
+    {"status": "failed", "hold": "sign_in"},
+    {"status": "cancelled"},
+    {"status": "sending"},
+)
+# Lists that ask otherwise when their address says so.
+QUERY_STRINGS = {
+    "dashboard": ["?period=month"],
+    "mailbox:messages": [
+        "?by=conversation",
+        "?account={account}",
+        "?account={account}&by=conversation",
+        "?folder={folder}",
+        "?folder={folder}&by=conversation",
+    ],
+    "mailbox:search": ["?q=Dear", "?q=subject:number has:attachment account:ops"],
+    "outbox:list": [
+        *(f"?state={name}" for name in ("queued", "needs_decision", "failed_for_good", "sent")),
+        "?q=Invoice&account={account}&code=550&domain=example.com&age=under-1d",
+    ],
+    "outbox:attachments": ["?direction=received", "?direction=sent&q=report", "?account={account}&type=pdf"],
+    "outbox:compose": ["?reply_to={message}", "?reply_all_to={message}", "?forward={message}", "?draft={draft}"],
+    "outbox:bulk_all": ["?verb=retry&state=failed_for_good"],
+}
+Rows = dict[str, int]
+
+
+def fill(account: Account, number: int) -> None:
+    """Several of everything that a list may show, of one account."""
+    now, inbox = timezone.now(), folder_of(account)
+    for each in range(number):
+        answer = {"In_Reply_To": f"<{account.pk}-{each - 1}@x.example>"} if each % 3 else {}
+        raw = letter(f"Mail number {each} of the quarter", html="<p>Dear Bob</p>", **answer)
+        store(account, raw if each % 2 else letter_with(b"%PDF" * each, f"report {each}.pdf"), seen=bool(each % 4))
+        row = outbox_row(account, raw=letter_with(b"%PDF", "report.pdf"), **STATES[each % len(STATES)])
+        attempt(row, finished_at=now)
+        Quarantine.objects.create(account=account, folder=inbox, uid=each, uidvalidity=1, error="Unreadable header")
+        AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{row.pk}", detail="done")
+        run = SyncRun.objects.create(finished_at=now)
+        SyncRunFolder.objects.create(run=run, account=account, folder=inbox, folder_name="INBOX", ok=bool(each % 5))
+        if each % 7 == 0:
+            folder_of(account, f"Folder {each}")
+            DeliveryReport.objects.create(
+                outbox=row, address="ann@example.com", action="failed", status_code="5.1.1", reported_at=now
+            )
+    StorageUse.objects.create(account=account, kind="received", items=9, size=900, counted_at=now)
+
+
+@pytest.fixture
+def accounts(make_account: Callable[..., Account]) -> list[Account]:
+    made = [make_account(f"ops{number}@example.com", **NOWHERE) for number in range(4)]
+    for account, number in zip(made, (A_PAGE, 9, 9, 9), strict=True):
+        fill(account, number)
+    for number in range(3):
+        AlertRule.objects.create(channel="mail", address=f"ops{number}@example.com", sender=made[number])
+        WorkerHeartbeat.objects.create(
+            host=f"web{number}", cluster_pid=number, started_at=timezone.now(), seen_at=timezone.now()
+        )
+    AttachmentPolicy.current()  # made from the defaults when first asked for
+    return made
+
+
+@pytest.fixture(params=["administrator", "operator of some accounts"])
+def person(request: pytest.FixtureRequest, accounts: list[Account], make_user: Callable[..., User]) -> User:
+    if request.param == "administrator":
+        user = make_user("administrator")
+        User.objects.filter(pk=user.pk).update(is_staff=True)
+    else:
+        user = make_user("")
+        for account in accounts[:3]:
+            AccountGrant.objects.create(user=user, account=account, role="operator")
+    for number in range(5):
+        TrustedSender.objects.create(user=user, address=f"a{number}@example.com")
+        Draft.objects.create(user=user, account=accounts[0], subject=f"Draft {number}", to="ann@example.com")
+    return user
+
+
+@pytest.fixture
+def rows(accounts: list[Account], person: User) -> Rows:
+    account = accounts[0]
+    first = account.messages.order_by("pk")
+    return {
+        "account": account.pk,
+        "folder": folder_of(account).pk,
+        "test": ConnectionTest.objects.create(account=account).pk,
+        "message": first[0].pk,
+        "position": 0,
+        "quarantine": 0,
+        "draft": person.drafts.latest("pk").pk,  # type: ignore[attr-defined]
+        "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
+        "alert": AlertRule.objects.latest("pk").pk,
+        "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
+    }
+
+
+def addresses(rows: Rows) -> list[str]:
+    found = []
+    for name, expected in EXPECTED.items():
+        if expected.to_read:
+            url = reverse(name, args=[*(rows[each] for each in expected.names), *expected.args])
+            found += [url, *(url + query.format(**rows) for query in QUERY_STRINGS.get(name, []))]
+    return found
+
+
+@pytest.fixture
+def browser(client: Client, person: User) -> Client:
+    client.force_login(person)
+    return client
+
+
+def test_no_page_asks_more_than_twelve_queries(browser: Client, rows: Rows) -> None:
+    costs, answers = {}, {}
+    for url in addresses(rows):
+        with CaptureQueriesContext(connection) as captured:
+            answers[url] = browser.get(url).status_code
+        costs[url] = len(captured)
+    assert {url: cost for url, cost in costs.items() if cost > QUERIES} == {}
+    # What the operator may not see, and the sign-in page of one who is signed in, are no pages of theirs.
+    shown = [url for url, status in answers.items() if status == 200]
+    assert len(shown) >= 45, answers
+    assert not [url for url, status in answers.items() if status not in (200, 302, 403, 204)], answers
+
+
+class Visit:
+    """A browser's first visit to pages, with an empty cache each: what goes over the line, headers too."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._sizes: dict[str, int] = {}
+        self.packed: dict[str, bool] = {}
+
+    def fetch(self, url: str) -> tuple[int, bytes, Any]:
+        response = self.client.get(url, HTTP_ACCEPT_ENCODING="gzip, deflate, br")
+        streaming = getattr(response, "streaming", False)
+        body = b"".join(response.streaming_content) if streaming else response.content  # type: ignore[attr-defined]
+        headers = sum(len(f"{name}: {value}\r\n") for name, value in response.items())
+        return len(body) + headers, body, response
+
+    def part(self, url: str) -> int:
+        if url not in self._sizes:
+            size, _body, response = self.fetch(url)
+            assert response.status_code in (200, 204, 404), f"{url} answered {response.status_code}"
+            self._sizes[url] = size
+            self.packed[url] = response.get("Content-Encoding") == "gzip"
+        return self._sizes[url]
+
+    def page(self, url: str) -> int | None:
+        """Bytes of the page and all it asks for; None where the answer is no page."""
+        size, body, response = self.fetch(url)
+        if response.status_code != 200 or not response["Content-Type"].startswith("text/html"):
+            return None
+        tags = re.findall(r"<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=\"([^\"]+)\"", body.decode())
+        assert not [tag for tag in tags if "//" in tag], "a page asks nobody else"
+        return size + sum(map(self.part, set(tags)))
+
+
+@pytest.fixture
+def production_files(settings: Any, tmp_path: Path) -> None:
+    """Static files as `manage.py prepare` lays them out and WhiteNoise serves them."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    }
+    settings.STATIC_ROOT, settings.WHITENOISE_USE_FINDERS, settings.WHITENOISE_AUTOREFRESH = tmp_path, False, False
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def test_no_first_visit_takes_more_than_150_kilobytes(production_files: None, browser: Client, rows: Rows) -> None:
+    visit = Visit(browser)
+    sizes = {url: visit.page(url) for url in addresses(rows)}
+    weighed = {url: size for url, size in sizes.items() if size is not None}
+    assert len(weighed) >= 38, sizes
+    assert {url: size for url, size in weighed.items() if size > BYTES} == {}
+    texts = [url for url in visit.packed if url.endswith((".css", ".js"))]
+    assert len(texts) > 12
+    small = {"/static/js/theme"}  # gzip would not make these shorter
+    assert [url for url in texts if not visit.packed[url] and url.split(".")[0] not in small] == []
