@@ -34,6 +34,7 @@ def create_account(
     send_enabled: bool = True,
     push_enabled: bool = True,
     sent_copy: str = SentCopyChoice.AUTOMATIC,
+    messages_per_minute: int | None = None,
 ) -> Account:
     """Save a new account with INBOX chosen to be synced.
 
@@ -47,6 +48,7 @@ def create_account(
         send_enabled=send_enabled,
         push_enabled=push_enabled,
         sent_copy=sent_copy,
+        messages_per_minute=messages_per_minute,
         imap=_transport(Transport.Kind.IMAP, imap),
         smtp=_transport(Transport.Kind.SMTP, smtp),
     )

@@ -15,7 +15,17 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
-from outbox.models import OutboxAttachment, OutboxMessage, SendingSwitch
+from alerts.models import AlertRule
+from outbox.models import (
+    DeliveryReport,
+    Draft,
+    Operation,
+    OutboxAttachment,
+    OutboxMessage,
+    SendingSwitch,
+    SentCopy,
+    SentLookup,
+)
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
 
@@ -67,7 +77,14 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
     row.recipients.update(address=EVIL, status="refused", reply=EVIL, reply_code=550)
     OutboxAttachment.objects.update(filename=EVIL, content_type=SHORT)
     lines = [EVIL, {"at": EVIL, "phase": EVIL, "reply": EVIL}]
-    attempt(row, outcome="refused", reply=EVIL, worker=SHORT, message_id=EVIL, prx_attempt=SHORT, transcript=lines)
+    tried = attempt(
+        row, outcome="refused", reply=EVIL, worker=SHORT, message_id=EVIL, prx_attempt=SHORT, transcript=lines
+    )
+    SentLookup.objects.create(attempt=tried, uncertain_at=now, next_look_at=now, last_words=EVIL, found_in=EVIL)
+    SentCopy.objects.create(outbox=row, state="failed", next_try_at=now, folder=EVIL, error=EVIL)
+    DeliveryReport.objects.create(
+        outbox=row, address=EVIL, action="failed", status_code="5.1.1", words=EVIL, reporter=EVIL, reported_at=now
+    )
     user = User.objects.create_user(SHORT)
     AuditEntry.objects.create(user=user, account=account, verb=SHORT, target=f"outbox:{row.pk}", detail=EVIL)
     switch = SendingSwitch.current()
@@ -84,6 +101,13 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         "position": OutboxAttachment.objects.get().position,
         "quarantine": quarantined.pk,
         "outbox": row.pk,
+        "draft": Draft.objects.create(
+            user=user, account=account, to=EVIL, cc=EVIL, bcc=EVIL, subject=EVIL, body_text=EVIL
+        ).pk,
+        "operation": Operation.objects.create(
+            user=user, verb="retry", query=f"q={EVIL}", upto_pk=0, skipped={EVIL: 1}, finished_at=now
+        ).pk,
+        "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
     }
 
 
@@ -134,6 +158,7 @@ def test_no_text_runs_on_any_page(
     page_without_policy: Page, live_site: str, rows: dict[str, int], said: list[str]
 ) -> None:
     page = page_without_policy
+    Draft.objects.update(user=User.objects.get(is_superuser=True))  # a draft is shown to its writer only
     message = reverse("mailbox:message", args=[rows["message"]])
     more = [f"{message}?view={view}" for view in ("text", "headers", "source")]
     more += [f"{reverse('outbox:detail', args=[rows['outbox']])}?view=text", f"{reverse('outbox:list')}?q=%22%3E%3Cimg"]

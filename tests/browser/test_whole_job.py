@@ -94,7 +94,7 @@ def sync_and_read(page: Page, site: str) -> None:
 
 
 def answer(page: Page, text: str) -> None:
-    page.get_by_role("link", name="Reply").click()
+    page.get_by_role("link", name="Reply", exact=True).click()
     page.locator("[name=body_text]").fill(text)
     page.locator("[name=attachments]").set_input_files(
         {"name": "invoice.pdf", "mimeType": "application/pdf", "buffer": PDF}

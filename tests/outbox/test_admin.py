@@ -14,7 +14,24 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from outbox.models import AttachmentPolicy, Installation, OutboxMessage, SendingSwitch
+from outbox.models import (
+    AddressCursor,
+    AttachmentPolicy,
+    CourierSlot,
+    DeliveryCall,
+    DeliveryReport,
+    Draft,
+    DraftFile,
+    Installation,
+    KnownAddress,
+    Operation,
+    OutboxMessage,
+    ReportCursor,
+    SendingSwitch,
+    SendPace,
+    SentCopy,
+    SentLookup,
+)
 from tests.rows import NOWHERE, attempt, letter_with, outbox_row
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +46,18 @@ def account(make_account: Callable[..., Account]) -> Account:
 @pytest.fixture
 def row(account: Account) -> OutboxMessage:
     row = outbox_row(account, "Refused one", letter_with(b"%PDF", "a.pdf"), status="failed", hold="permanent")
-    attempt(row, reply="550 no such user")
+    tried, now = attempt(row, reply="550 no such user"), timezone.now()
+    SentLookup.objects.create(attempt=tried, uncertain_at=now)
+    SentCopy.objects.create(outbox=row, next_try_at=now)
+    DeliveryReport.objects.create(outbox=row, address="a@example.com", action="failed", reported_at=now)
+    draft = Draft.objects.create(user=User.objects.create_user("writer"), account=account)
+    DraftFile.objects.create(draft=draft, filename="a.pdf", content_type="application/pdf", size=4)
+    KnownAddress.objects.create(account=account, address="a@example.com", last_at=now)
+    Operation.objects.create(verb="retry", upto_pk=0)
+    CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
+    SendPace.objects.create(account=account, next_at=now)
+    for singleton in (AddressCursor, ReportCursor, DeliveryCall):
+        singleton.objects.get_or_create(pk=1)
     SendingSwitch.current()
     Installation.current()
     AttachmentPolicy.current()
