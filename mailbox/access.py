@@ -52,9 +52,8 @@ def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str]:
         having = Permission.objects.filter(Q(pk__in=own) | Q(pk__in=of_groups), content_type__app_label="mailbox")
         zone = UserPreference.objects.filter(pk=user.pk).values("time_zone")
         asked = {name: Exists(having.filter(codename=name)) for name in names}
-        row = (
-            User.objects.filter(pk=user.pk).annotate(zone=Subquery(zone), **asked).values("zone", *names).first() or {}
-        )
+        found = User.objects.filter(pk=user.pk or 0).annotate(zone=Subquery(zone), **asked)
+        row = found.values("zone", *names).first() or {}
         kept = frozenset(name for name in names if row.get(name)), row.get("zone") or ""
         user._kept_for_pages = kept  # type: ignore[union-attr]
     return kept

@@ -132,7 +132,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "message": first[0].pk,
         "position": 0,
         "quarantine": 0,
-        "draft": person.drafts.latest("pk").pk,  # type: ignore[attr-defined]
+        "draft": person.drafts.latest("pk").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
