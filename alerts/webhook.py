@@ -15,12 +15,13 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from mailbox.image_fetch import Address, ImageRefused, is_public, resolve
+from mailbox.image_fetch import Address, ImageRefused, Watch, is_public, resolve
 from urllib.parse import SplitResult, quote, urlsplit
 
 from django.conf import settings
 
 SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
+IN_ALL = 30.0  # whatever the server does: one that drips a byte at a time is never silent
 PORTS = {"http": 80, "https": 443}
 MAX_URL = 2000
 
@@ -40,6 +41,7 @@ class Network:
     resolve: Callable[[str, int], Sequence[Address]] = resolve
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
     seconds: float = SECONDS
+    in_all: float = IN_ALL
 
 
 OUTSIDE = Network()
@@ -116,14 +118,26 @@ def _ask(parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:@!$&()*+,;=~-._?")
-    plain = socket.create_connection(target, timeout=network.seconds)
-    connection = plain
+    watch, connection = Watch(network.in_all), None
     try:
+        plain = socket.create_connection(target, timeout=network.seconds)
+        connection = plain
+        watch.guard(plain)
         if parts.scheme == "https":
             connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
+            watch.guard(connection)
         asked = http.client.HTTPConnection(host or f"[{parts.hostname}]", target[1])
         asked.sock = connection  # connected already: http.client resolves nothing
         asked.request("POST", path, body=body, headers=headers)
-        return asked.getresponse().status
+        status = asked.getresponse().status
+        if watch.is_over:  # the end of the connection looks like the end of the headers
+            raise TimeoutError
+        return status
+    except (OSError, http.client.HTTPException) as error:
+        if watch.is_over:
+            raise TimeoutError from error
+        raise
     finally:
-        connection.close()
+        watch.stop()
+        if connection is not None:
+            connection.close()

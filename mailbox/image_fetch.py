@@ -128,7 +128,7 @@ def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
     return str(found[0]), port
 
 
-class _Watch:
+class Watch:
     """Ends the connection at the deadline, whatever it waits for: a server that drips bytes resets every time-out."""
 
     def __init__(self, seconds: float) -> None:
@@ -155,12 +155,12 @@ class _Watch:
 
 
 @contextlib.contextmanager
-def _answer(parts: SplitResult, network: Network, ends_at: float) -> Iterator[tuple[http.client.HTTPResponse, _Watch]]:
+def _answer(parts: SplitResult, network: Network, ends_at: float) -> Iterator[tuple[http.client.HTTPResponse, Watch]]:
     target = _chosen(parts, network)
     left = ends_at - time.monotonic()
     if left <= 0:
         raise ImageRefused("The server took too long.")
-    watch, connection = _Watch(left), None
+    watch, connection = Watch(left), None
     try:
         plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
         connection = plain
@@ -177,7 +177,7 @@ def _answer(parts: SplitResult, network: Network, ends_at: float) -> Iterator[tu
             connection.close()
 
 
-def _words(error: Exception, watch: _Watch) -> str:
+def _words(error: Exception, watch: Watch) -> str:
     if watch.is_over or isinstance(error, TimeoutError):
         return "The server took too long."
     if isinstance(error, ssl.SSLError):
@@ -196,7 +196,7 @@ def _ask(connection: socket.socket, parts: SplitResult) -> http.client.HTTPRespo
     return asked.getresponse()
 
 
-def _body(response: http.client.HTTPResponse, watch: _Watch) -> bytes:
+def _body(response: http.client.HTTPResponse, watch: Watch) -> bytes:
     if response.status != 200:
         raise ImageRefused(f"The server answered {response.status}.")
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):

@@ -1,0 +1,45 @@
+"""A webhook's server that is never silent and never done holds no worker."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.conf import LazySettings
+
+from alerts import webhook
+
+
+@pytest.fixture
+def dripping() -> Iterator[int]:
+    """The port of a server that answers a header a byte at a time, for as long as it is listened to."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ended = threading.Event()
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                try:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                    while not ended.wait(0.02):
+                        connection.sendall(b"x")
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        ended.set()
+        thread.join(5)
+
+
+def test_a_server_that_drips_its_answer_is_left_at_the_deadline(dripping: int, settings: LazySettings) -> None:
+    settings.WEBHOOK_ALLOW_HTTP = settings.WEBHOOK_ALLOW_PRIVATE = True
+    begun = time.monotonic()
+    with pytest.raises(webhook.WebhookFailed, match="took too long") as refused:
+        webhook.post(f"http://127.0.0.1:{dripping}/", b"{}", "", "1", webhook.Network(seconds=5, in_all=0.4))
+    assert time.monotonic() - begun < 4
+    assert not refused.value.is_final  # it is tried again later
