@@ -2,7 +2,19 @@
 
 from django.urls import URLPattern, path
 
-from outbox.views import actions, afterwards, attachments, bulk_all, compose, detail, drafts, known, lists, switch, times
+from outbox.views import (
+    actions,
+    afterwards,
+    attachments,
+    bulk_all,
+    compose,
+    detail,
+    drafts,
+    known,
+    lists,
+    switch,
+    times,
+)
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
