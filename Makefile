@@ -1,11 +1,12 @@
 # make run     the site and its workers          make test       the suite, on SQLite and on PostgreSQL
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
+# make screenshots   every page of the demo into var/screenshots
 # make setup   only the virtual environment      make lint       ruff and mypy
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup run demo test test-long lint servers bench bench-sync bench-outbox bench-pages bench-servers
+.PHONY: setup run demo test test-long lint servers screenshots bench bench-sync bench-outbox bench-pages bench-servers
 
 setup: .venv/installed
 
@@ -26,6 +27,10 @@ run: .venv/installed
 demo: .venv/installed-dev
 	@sh scripts/install-servers dovecot
 	@exec $(BIN)/python -m demo
+
+screenshots: .venv/installed-dev
+	@sh scripts/install-servers dovecot chromium
+	@$(BIN)/python -m demo.screenshots
 
 servers:
 	@sh scripts/install-servers dovecot postgresql chromium npm isync
