@@ -53,7 +53,7 @@ def test_two_megabytes_of_anything_are_read_at_once() -> None:
 def test_fifty_megabytes_are_read_within_seconds_and_little_memory(name: str) -> None:
     each = costs(50_000_000, name)[name]
     assert each["seconds"] < 5
-    assert each["megabytes"] < 100  # of a whole body, decoded: 2 million characters of four bytes, a few times
+    assert each["megabytes"] < 110  # of a whole body, decoded: 2 million characters of four bytes, a few times
     assert SAID.get(name, "") in ["", *each["defects"]]
 
 
