@@ -101,6 +101,8 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
         quarantined=counted(quarantined),
         quarantined_since=earliest(quarantined, "first_failed_at"),
         push_token=Subquery(push.values("token")),
+        push_host=Subquery(push.values("host")),
+        push_pid=Subquery(push.values("pid")),
         push_seen_at=Subquery(push.values("seen_at")),
         push_states=Subquery(push.values("states"), output_field=JSONField()),
     )
@@ -110,7 +112,12 @@ def _push(known: dict[str, Any]) -> PushHeartbeat | None:
     if known["push_seen_at"] is None:
         return None
     return PushHeartbeat(
-        pk=1, token=known["push_token"], seen_at=known["push_seen_at"], states=known["push_states"] or {}
+        pk=1,
+        token=known["push_token"],
+        host=known["push_host"],
+        pid=known["push_pid"],
+        seen_at=known["push_seen_at"],
+        states=known["push_states"] or {},
     )
 
 
