@@ -66,7 +66,7 @@ def own_words(count: int) -> list[str]:
     return [ticket(total * number // count + number % 7) for number in range(count)]
 
 
-def found(query: str) -> int:
+def hits(query: str) -> int:
     """How many rows the first page of a search has."""
     return len(search(User.objects.get(username="bench"), query).rows)
 

@@ -110,7 +110,7 @@ def searches(context: Context, *figures: Figure) -> None:
         seconds = []
         for query in asked[figure.name]:
             seconds.append(ask("page_seconds", path=f"/messages/search/?{urlencode({'q': query})}")[0])
-        hits = sum(ask("found", query=query) for query in asked[figure.name][:5])
+        hits = sum(ask("hits", query=query) for query in asked[figure.name][:5])
         if not hits:
             raise Void(f"{figure.name} found nothing")
         figure.ours = figure.value = p95(seconds) * 1000
@@ -123,7 +123,7 @@ def rare(context: Context, figure: Figure) -> None:
     words = context.large.call("own_words", count=context.rounds())
     pair = Pair()
     for number, word in enumerate(words):
-        if context.large.call("found", query=word) != 1:
+        if context.large.call("hits", query=word) != 1:
             raise Void(f"{word} was not found once")
         pair.ours.append(context.large.call("page_seconds", path=f"/messages/search/?q={word}")[0])
         if number < context.options.rounds(5):

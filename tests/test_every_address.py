@@ -19,7 +19,7 @@ from alerts.models import AlertRule
 from outbox.models import Draft, Operation
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
 OPEN, SIGNED_IN, EVERYWHERE = "open", "signed in", "everywhere"

@@ -36,7 +36,7 @@ from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 QUERIES, BYTES = 12, 150_000
 A_PAGE = 55  # rows: more than a list shows at once
