@@ -14,6 +14,7 @@ from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, Q, Subquery
 from django.http import Http404
+from django.utils.translation import gettext
 
 Role = AccountGrant.Role
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMINISTRATOR)
@@ -39,22 +40,29 @@ def time_zone_of(user: User) -> str:
     return _kept(user)[1]
 
 
-def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str]:
-    """The user's permissions of the three, own and by groups, and the time zone: in one query, as each page asks.
+def language_of(user: User) -> str:
+    """The code of the language the user chose; "" for the browser's."""
+    return _kept(user)[2]
+
+
+def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str]:
+    """The user's permissions of the three, own and by groups, time zone and language: in one query, as each page asks.
 
     Kept on the object, as `has_perm` keeps what it takes two queries for: a request has a new one.
     """
-    kept: tuple[frozenset[str], str] | None = getattr(user, "_kept_for_pages", None)
+    kept: tuple[frozenset[str], str, str] | None = getattr(user, "_kept_for_pages", None)
     if kept is None:
         names = [name.removeprefix("mailbox.") for name in PERMISSION_OF.values()]
         own = User.user_permissions.through.objects.filter(user=user.pk).values("permission")
         of_groups = Group.permissions.through.objects.filter(group__user=user.pk).values("permission")
         having = Permission.objects.filter(Q(pk__in=own) | Q(pk__in=of_groups), content_type__app_label="mailbox")
-        zone = UserPreference.objects.filter(pk=user.pk).values("time_zone")
+        chosen = UserPreference.objects.filter(pk=user.pk)
+        preferences = {"zone": Subquery(chosen.values("time_zone")), "language": Subquery(chosen.values("language"))}
         asked = {name: Exists(having.filter(codename=name)) for name in names}
-        found = User.objects.filter(pk=user.pk or 0).annotate(zone=Subquery(zone), **asked)
-        row = found.values("zone", *names).first() or {}
-        kept = frozenset(name for name in names if row.get(name)), row.get("zone") or ""
+        found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **asked)
+        row = found.values(*preferences, *names).first() or {}
+        granted = frozenset(name for name in names if row.get(name))
+        kept = granted, row.get("zone") or "", row.get("language") or ""
         user._kept_for_pages = kept  # type: ignore[union-attr]
     return kept
 
@@ -78,7 +86,10 @@ def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) ->
     if account is None:
         raise Http404("No such account.")
     if role != Role.VIEWER and not accounts_for(user, role).filter(pk=pk).exists():
-        raise PermissionDenied(f"This needs the role {role} for {account.email}.")
+        raise PermissionDenied(
+            gettext("This needs the role %(role)s for %(account)s.")
+            % {"role": Role(role).label, "account": account.email}
+        )
     return account
 
 

@@ -5,6 +5,7 @@ from mailbox.admin_tables import ReadOnlyAdmin
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
+from django.utils.translation import gettext_lazy as _
 
 
 class FailureAdmin(ReadOnlyAdmin):
@@ -14,7 +15,7 @@ class FailureAdmin(ReadOnlyAdmin):
     fields = ("name", "func", "started", "stopped", "attempt_count", "result")
     ordering = ("-stopped",)
 
-    @admin.display(description="result")
+    @admin.display(description=_("result"))
     def short_result(self, failure: Model) -> str:
         return str(getattr(failure, "result", ""))[:160]
 

@@ -13,12 +13,14 @@ from django.db.models import Model
 from django.db.models.base import ModelBase
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 class PrxAdminSite(admin.AdminSite):
-    site_header = "PRX-Email administration"
+    site_header = _("PRX-Email administration")
     site_title = "PRX-Email"
-    index_title = "Every table"
+    index_title = _("Every table")
     enable_nav_sidebar = False
 
     def register(
@@ -38,12 +40,12 @@ class PrxAdminSite(admin.AdminSite):
         """One sign-in page for everything; who is signed in and no staff is told so instead of asked again."""
         if request.user.is_authenticated and not self.has_permission(request):
             raise PermissionDenied(
-                "The administration is open to staff only; an administrator ticks “staff” for a user."
+                gettext("The administration is open to staff only; an administrator ticks “staff” for a user.")
             )
         return redirect_to_login(request.GET.get("next") or request.get_full_path())
 
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         """PostgreSQL raises for a NUL in a text, which Django's other look-ups refuse before they ask."""
         if "\x00" in request.GET.get("term", ""):
-            raise BadRequest("No text holds a NUL character.")
+            raise BadRequest(gettext("No text holds a NUL character."))
         return super().autocomplete_view(request)

@@ -7,21 +7,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from mailbox.models import Counter
+from mailbox.words import Words
 
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext_lazy as _
 
 WIDTH, HALF = 720, 70  # units of the drawing; received stands on the middle line, sent and failed hang from it
+_TITLES = {
+    "received": _("%(time)s: %(number)s received"),
+    "sent": _("%(time)s: %(number)s sent"),
+    "failed": _("%(time)s: %(number)s failed"),
+}
 _NAMES = {"messages_received": "received", "sends": "sent", "send_failures": "failed"}
 
 
 @dataclass(frozen=True)
 class Period:
     key: str
-    label: str
+    label: Words
     step: timedelta
     steps: int
-    form: str  # of a step's time, in words
+    form: Words  # of a step's time, as Django's date filter has it
 
     @property
     def length(self) -> timedelta:
@@ -29,9 +37,9 @@ class Period:
 
 
 PERIODS = (
-    Period("day", "24 hours", timedelta(hours=1), 24, "%a %H:%M"),
-    Period("week", "7 days", timedelta(hours=6), 28, "%a %d %H:%M"),
-    Period("month", "30 days", timedelta(days=1), 30, "%d %b"),
+    Period("day", _("24 hours"), timedelta(hours=1), 24, _("D H:i")),
+    Period("week", _("7 days"), timedelta(hours=6), 28, _("D d H:i")),
+    Period("month", _("30 days"), timedelta(days=1), 30, _("d M")),
 )
 
 
@@ -126,7 +134,7 @@ def _bars(steps: list[Step], most: int, period: Period) -> list[Bar]:
     width, bars = round(slot * 0.7, 2), []
     for index, step in enumerate(steps):
         x = round(index * slot + slot * 0.15, 2)
-        at = timezone.localtime(step.start).strftime(period.form)
+        at = date_format(timezone.localtime(step.start), str(period.form))
         up, down, lost = (_height(count, most) for count in (step.received, step.sent, step.failed))
         for kind, y, height, count in (
             ("received", HALF - up, up, step.received),
@@ -134,7 +142,9 @@ def _bars(steps: list[Step], most: int, period: Period) -> list[Bar]:
             ("failed", HALF + 1 + down, lost, step.failed),
         ):
             if count:
-                bars.append(Bar(x, round(y, 2), width, round(height, 2), kind, f"{at}: {count} {kind}"))
+                bars.append(
+                    Bar(x, round(y, 2), width, round(height, 2), kind, _TITLES[kind] % {"time": at, "number": count})
+                )
     return bars
 
 

@@ -15,6 +15,8 @@ from django.db.models.expressions import BaseExpression
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models import OutboxMessage, SendingSwitch
 
@@ -23,6 +25,7 @@ from outbox.models import OutboxMessage, SendingSwitch
 class NavItem:
     label: str
     url: str
+    key: str  # what "g" and this key go to: see keyboard.js
     current: bool
     count: int = 0
     count_title: str = ""
@@ -37,28 +40,28 @@ class Paused:
 
 
 SECTIONS = (
-    ("Dashboard", "dashboard"),
-    ("Messages", "mailbox:messages"),
-    ("Outbox", "outbox:list"),
-    ("Attachments", "outbox:attachments"),
-    ("Accounts", "mailbox:accounts"),
+    (_("Dashboard"), "dashboard", "d"),
+    (_("Messages"), "mailbox:messages", "m"),
+    (_("Outbox"), "outbox:list", "o"),
+    (_("Attachments"), "outbox:attachments", "f"),
+    (_("Accounts"), "mailbox:accounts", "a"),
 )
 
 
 def _navigation(path: str, counts: dict[str, tuple[int, str]]) -> list[NavItem]:
-    urls = [(label, reverse(name)) for label, name in SECTIONS]
-    within = [url for _label, url in urls if path == url or (url != "/" and path.startswith(url))]
+    urls = [(str(label), reverse(name), key) for label, name, key in SECTIONS]
+    within = [url for _label, url, _key in urls if path == url or (url != "/" and path.startswith(url))]
     best = max(within, key=len, default="")
-    return [NavItem(label, url, url == best, *counts.get(label, (0, ""))) for label, url in urls]
+    return [NavItem(label, url, key, url == best, *counts.get(key, (0, ""))) for label, url, key in urls]
 
 
 def _role(user: User) -> str:
     if user.is_superuser:
-        return "administrator of everything"
+        return gettext("administrator of everything")
     for role in reversed(access.ROLES):
         if access.has_role_everywhere(user, role):
-            return f"{role.label} of all accounts"
-    return "access to some accounts"
+            return gettext("%(role)s of all accounts") % {"role": role.label}
+    return gettext("access to some accounts")
 
 
 def counted(rows: QuerySet[Any], of: str = "pk") -> Subquery:
@@ -112,8 +115,8 @@ def _chrome(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
     known = facts(request)
     counts = {
-        "Outbox": (known["decisions"], "need a decision"),
-        "Accounts": (known["sign_ins"], "need sign-in"),
+        "o": (known["decisions"], gettext("need a decision")),
+        "a": (known["sign_ins"], gettext("need sign-in")),
     }
     return {
         "nav": _navigation(request.path, counts),

@@ -18,13 +18,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
 from outbox.models import DeliveryReport, OutboxMessage
 from prx_email_site import chart, needs
 from prx_email_site.context import counted, earliest, facts
-
-TONES = {"fine": "fine", "waiting": "waiting", "needs": "need you", "broken": "broken"}
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,22 @@ def _wants_push(row: AccountRow) -> bool:
     return row.account.push_enabled and row.account.sync_enabled and row.account.imap.needs_sign_in_since is None
 
 
-def _tally(rows: list[AccountRow]) -> list[tuple[str, str, int]]:
-    """How many accounts are in each tone, worst first."""
+def _tally(rows: list[AccountRow]) -> list[tuple[str, str]]:
+    """How many accounts are in each tone, in words, worst first."""
     worst = [row.worst.tone for row in rows]
-    return [(tone, TONES[tone], worst.count(tone)) for tone in ("broken", "needs", "waiting", "fine") if tone in worst]
+    return [
+        (tone, _counted(tone, worst.count(tone))) for tone in ("broken", "needs", "waiting", "fine") if tone in worst
+    ]
+
+
+def _counted(tone: str, number: int) -> str:
+    words = {
+        "broken": ngettext("%(number)s broken", "%(number)s broken", number),
+        "needs": ngettext("%(number)s need you", "%(number)s need you", number),
+        "waiting": ngettext("%(number)s waiting", "%(number)s waiting", number),
+        "fine": ngettext("%(number)s fine", "%(number)s fine", number),
+    }
+    return words[tone] % {"number": number}
 
 
 def _lag(rows: list[AccountRow]) -> AccountRow | None:
@@ -159,11 +170,11 @@ def _outbox_states(outbox: Any) -> tuple[list[StateCount], dict[str, tuple[int, 
         found[state] = (count + group["count"], min(moments) if moments else None)
     tabs = reverse("outbox:list")
     labels = (
-        ("queued", "queued", "waiting"),
-        ("sending", "sending", "waiting"),
-        ("retrying", "retrying", "waiting"),
-        ("needs_decision", "needs a decision", "needs"),
-        ("failed_for_good", "failed", "broken"),
+        ("queued", gettext("queued"), "waiting"),
+        ("sending", gettext("sending"), "waiting"),
+        ("retrying", gettext("retrying"), "waiting"),
+        ("needs_decision", gettext("needs a decision"), "needs"),
+        ("failed_for_good", gettext("failed"), "broken"),
     )
     return [
         StateCount(label, tone if found.get(key) else "fine", *found.get(key, (0, None)), f"{tabs}?state={key}")

@@ -1,16 +1,19 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
+from mailbox.words import Words
 from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 # Django's own limits, before any form sees what was sent.
-TOO_LARGE: dict[type, str] = {
-    RequestDataTooBig: "The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file.",
-    TooManyFieldsSent: "The form has too many fields: tick fewer rows.",
-    TooManyFilesSent: "These are too many files for one mail: send some in another, or zip them.",
+TOO_LARGE: dict[type, Words] = {
+    RequestDataTooBig: _("The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file."),
+    TooManyFieldsSent: _("The form has too many fields: tick fewer rows."),
+    TooManyFilesSent: _("These are too many files for one mail: send some in another, or zip them."),
 }
 
 
@@ -20,13 +23,13 @@ def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """400. Only a BadRequest's words are meant for a person; other refusals (a wrong Host header) stay general."""
-    said = str(exception) if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), "")
+    said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
     return _page(
         request,
         400,
-        title="This request cannot be answered",
-        sentence=said or "The address or the form holds something this site does not understand.",
-        advice="Go back, correct it and try again. Nothing was changed.",
+        title=gettext("This request cannot be answered"),
+        sentence=said or gettext("The address or the form holds something this site does not understand."),
+        advice=gettext("Go back, correct it and try again. Nothing was changed."),
     )
 
 
@@ -35,9 +38,11 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _page(
         request,
         403,
-        title="Your role does not allow this",
-        sentence=str(exception) if exception and str(exception) else "This page or button needs a higher role.",
-        advice="Nothing was changed. Ask an administrator for the role, or sign in as another user.",
+        title=gettext("Your role does not allow this"),
+        sentence=str(exception)
+        if exception and str(exception)
+        else gettext("This page or button needs a higher role."),
+        advice=gettext("Nothing was changed. Ask an administrator for the role, or sign in as another user."),
     )
 
 
@@ -46,9 +51,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return _page(
         request,
         404,
-        title="There is nothing here",
-        sentence="The address is mistyped, what it names was removed, or it belongs to an account you may not see.",
-        advice="Start again from the dashboard.",
+        title=gettext("There is nothing here"),
+        sentence=gettext(
+            "The address is mistyped, what it names was removed, or it belongs to an account you may not see."
+        ),
+        advice=gettext("Start again from the dashboard."),
     )
 
 
@@ -57,7 +64,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _page(
         request,
         403,
-        title="The form was too old",
-        sentence="You signed in or out in another tab since this page was loaded, or the browser refuses cookies.",
-        advice="Nothing was changed. Go back, reload the page and send the form again.",
+        title=gettext("The form was too old"),
+        sentence=gettext(
+            "You signed in or out in another tab since this page was loaded, or the browser refuses cookies."
+        ),
+        advice=gettext("Nothing was changed. Go back, reload the page and send the form again."),
     )

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 SHORTCUTS = (
     (
-        "In a list",
+        _("In a list"),
         (
-            (("j",), "next row"),
-            (("k",), "row before"),
-            (("o", "Enter"), "open the row"),
-            (("x",), "tick the row, or take the tick away"),
-            (("r",), "retry the mail of the row"),
+            (("j",), _("next row")),
+            (("k",), _("row before")),
+            (("o", "Enter"), _("open the row")),
+            (("x",), _("tick the row, or take the tick away")),
+            (("r",), _("retry the mail of the row")),
         ),
     ),
     (
-        "On the page of a mail",
-        ((("r",), "reply, or retry a send"), (("u",), "back to the list")),
+        _("On the page of a mail"),
+        ((("r",), _("reply, or retry a send")), (("u",), _("back to the list"))),
     ),
     (
-        "Everywhere",
+        _("Everywhere"),
         (
-            (("/",), "search"),
-            (("c",), "write a mail"),
-            (("g d",), "dashboard"),
-            (("g m",), "messages"),
-            (("g o",), "outbox"),
-            (("g f",), "attachments (files)"),
-            (("g a",), "accounts"),
-            (("?",), "this sheet"),
-            (("Esc",), "close the sheet, leave a field"),
+            (("/",), _("search")),
+            (("c",), _("write a mail")),
+            (("g d",), _("dashboard")),
+            (("g m",), _("messages")),
+            (("g o",), _("outbox")),
+            (("g f",), _("attachments (files)")),
+            (("g a",), _("accounts")),
+            (("?",), _("this sheet")),
+            (("Esc",), _("close the sheet, leave a field")),
         ),
     ),
 )

@@ -2,12 +2,13 @@
 
 import zoneinfo
 from collections.abc import Callable
-from mailbox.access import time_zone_of
+from mailbox.access import language_of, time_zone_of
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
 
 # No inline script or style, nothing from elsewhere.
 POLICY = "; ".join(
@@ -54,6 +55,29 @@ class SignedOutPollMiddleware:
         )
         if to_login and request.headers.get("HX-Request") == "true":
             return HttpResponse(headers={"HX-Refresh": "true"})
+        return response
+
+
+class LanguageMiddleware:
+    """Pages speak the language that the user chose, else the first of the browser's that there is a catalogue for.
+
+    In place of Django's LocaleMiddleware, which knows no user and leaves its language to what the thread does next.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        chosen = language_of(request.user) if request.user.is_authenticated else ""
+        # A catalogue that was there when it was chosen may be gone.
+        chosen = chosen if chosen in dict(settings.LANGUAGES) else ""
+        language = chosen or translation.get_language_from_request(request)
+        request.LANGUAGE_CODE = language
+        with translation.override(language):
+            response = self.get_response(request)
+        response.headers.setdefault("Content-Language", language)
+        if not chosen:
+            patch_vary_headers(response, ("Accept-Language",))
         return response
 
 

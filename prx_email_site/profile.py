@@ -1,4 +1,4 @@
-"""The user's own page: the time zone that all times are shown in. The theme belongs to the browser (theme.js)."""
+"""The user's own page: the time zone of all times, and the language. The theme belongs to the browser (theme.js)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import zoneinfo
 from functools import cache
 from mailbox.models import AuditEntry, UserPreference
 from mailbox.views.asking import signed_in_user
+from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 # Of the tz database, but no place's time: files of the system, and other spellings of an offset.
@@ -32,31 +35,54 @@ def zone_names() -> tuple[str, ...]:
 
 
 def _choices() -> list[tuple[str, str]]:
-    site = f"As the site ({settings.TIME_ZONE})"
+    site = gettext("As the site (%(zone)s)") % {"zone": settings.TIME_ZONE}
     return [("", site), *((name, name.replace("_", " ")) for name in zone_names())]
 
 
+def _languages() -> list[tuple[str, str]]:
+    return [("", gettext("As the browser")), *settings.LANGUAGES]
+
+
 class ProfileForm(forms.Form):
+    """Without the language where there is only one."""
+
     time_zone = forms.ChoiceField(
-        label="Time zone",
+        label=_("Time zone"),
         choices=_choices,
         required=False,
-        help_text="All times are shown in it, and a time you enter is taken as one of it.",
-        error_messages={"invalid_choice": "There is no such time zone here; choose one of the list."},
+        help_text=_("All times are shown in it, and a time you enter is taken as one of it."),
+        error_messages={"invalid_choice": _("There is no such time zone here; choose one of the list.")},
     )
+    language = forms.ChoiceField(
+        label=_("Language"),
+        choices=_languages,
+        required=False,
+        help_text=_("Of these pages; mail, and what servers said, stays as it is."),
+        error_messages={"invalid_choice": _("There is no such language here; choose one of the list.")},
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if len(settings.LANGUAGES) < 2:
+            del self.fields["language"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     user = signed_in_user(request)
     stored = UserPreference.objects.filter(user=user).first()
-    now_stored = stored.time_zone if stored else ""
-    form = ProfileForm(request.POST or None, initial={"time_zone": now_stored})
+    before = (
+        {"time_zone": stored.time_zone, "language": stored.language} if stored else {"time_zone": "", "language": ""}
+    )
+    form = ProfileForm(request.POST or None, initial=before)
     if request.method != "POST" or not form.is_valid():
         return render(request, "profile.html", {"form": form, "now": timezone.now()})
-    chosen = form.cleaned_data["time_zone"]
-    if chosen != now_stored:
-        UserPreference.objects.update_or_create(user=user, defaults={"time_zone": chosen})
-        AuditEntry.objects.create(user=user, verb="change_profile", target=f"user:{user.pk}", detail=chosen)
-    messages.success(request, f"Times are shown as in {chosen or settings.TIME_ZONE}.")
+    chosen = before | form.cleaned_data
+    if chosen != before:
+        UserPreference.objects.update_or_create(user=user, defaults=chosen)
+        detail = ", ".join(value or "default" for name, value in chosen.items() if value != before[name])
+        AuditEntry.objects.create(user=user, verb="change_profile", target=f"user:{user.pk}", detail=detail)
+    with translation.override(chosen["language"] or translation.get_language_from_request(request)):
+        words = gettext("Times are shown as in %(zone)s.") % {"zone": chosen["time_zone"] or settings.TIME_ZONE}
+        messages.success(request, words)
     return redirect("profile")

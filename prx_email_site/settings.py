@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 
 from prx_email_site import environment as env
+from prx_email_site import languages
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -78,6 +79,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "prx_email_site.middleware.LanguageMiddleware",
     "prx_email_site.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -91,6 +93,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["django.templatetags.i18n"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -109,6 +112,9 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 LANGUAGE_CODE = "en"
+# English, and whatever a catalogue was compiled for: of this release, or the operator's own (docs/translating.md).
+LOCALE_PATHS = [BASE_DIR / "locale", Path(env.text("PRX_EMAIL_LOCALE_DIR", str(DATA_DIR / "locale")))]
+LANGUAGES = languages.found_in(LOCALE_PATHS)
 TIME_ZONE = env.text("PRX_EMAIL_TIME_ZONE", "UTC")
 USE_TZ = USE_I18N = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse
 from django.urls import reverse_lazy
+from django.utils.translation import gettext
 
 
 class ChangePassword(PasswordChangeView):
@@ -19,5 +20,5 @@ class ChangePassword(PasswordChangeView):
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         user = cast(User, self.request.user)
         AuditEntry.objects.create(user=user, verb="change_password", target=f"user:{user.pk}")
-        messages.success(self.request, "Your password was changed. Other sessions of yours were signed out.")
+        messages.success(self.request, gettext("Your password was changed. Other sessions of yours were signed out."))
         return super().form_valid(form)

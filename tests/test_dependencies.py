@@ -43,6 +43,7 @@ OPEN_TO_OUTBOX = {
     "session",
     "signals",
     "storage_use",
+    "words",
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap", "mailbox.imap_wire"},

@@ -9,9 +9,14 @@ from typing import Any
 from django import template
 from django.forms import BoundField, CheckboxInput
 from django.utils import timezone
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 from heroicons.templatetags.heroicons import heroicon_mini
+
+from prx_email_site.words import AGO, DUE_NOW, IN, JUST_NOW, of_set
+from prx_email_site.words import spoken as spoken  # for views, too
 
 register = template.Library()
 
@@ -21,20 +26,12 @@ TONE_ICONS = {
     "needs": "question-mark-circle",
     "broken": "x-circle",
 }
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 _numbers = count(1)
 
 
-def spoken(seconds: float) -> str:
-    """A length of time in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
-    for unit, size in _UNITS:
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return "0 s"
-
-
 def exact(moment: datetime) -> str:
-    return timezone.localtime(moment).strftime("%Y-%m-%d %H:%M:%S %Z")
+    # Translators: a format of Django's date filter; its columns are to stay equally wide.
+    return date_format(timezone.localtime(moment), gettext("Y-m-d H:i:s T"))
 
 
 @register.simple_tag
@@ -51,29 +48,35 @@ def badge(tone: str, label: str, icon_name: str = "") -> SafeString:
     return format_html('<span class="badge tone-{}">{} {}</span>', tone, SafeString(drawing), label)
 
 
+@register.filter
 @register.simple_tag
-def moment(when: datetime | None, empty: str = "never") -> SafeString | str:
+def moment(when: datetime | None, empty: str = "") -> SafeString | str:
     """A time as "3 min ago", exact on hover; it ticks in the browser."""
     if not when:  # "" is what a template makes of a missing row
-        return empty
+        return empty or gettext("never")
     seconds = (timezone.now() - when).total_seconds()
-    words = "just now" if 0 <= seconds < 5 else f"{spoken(seconds)} ago" if seconds >= 0 else f"in {spoken(-seconds)}"
+    if 0 <= seconds < 5:
+        words = str(JUST_NOW)
+    else:
+        words = str(AGO if seconds >= 0 else IN).replace("{time}", spoken(abs(seconds)))
     return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', when.isoformat(), exact(when), words)
 
 
+@register.filter
 @register.simple_tag
 def moment_exact(when: datetime | None, empty: str = "") -> SafeString | str:
     """A time with its date and second, for details and time lines."""
     return format_html('<time datetime="{}">{}</time>', when.isoformat(), exact(when)) if when else empty
 
 
+@register.filter
 @register.simple_tag
 def countdown(when: datetime | None) -> SafeString | str:
     """The time left until then; it ticks in the browser."""
     if not when:  # "" is what a template makes of a missing row
         return ""
     seconds = (when - timezone.now()).total_seconds()
-    words = f"in {spoken(seconds)}" if seconds > 0 else "due now"
+    words = str(IN).replace("{time}", spoken(seconds)) if seconds > 0 else str(DUE_NOW)
     return format_html('<time datetime="{}" title="{}" data-countdown>{}</time>', when.isoformat(), exact(when), words)
 
 
@@ -100,5 +103,31 @@ def field(bound: BoundField) -> dict[str, Any]:
 
 @register.filter
 def number(count: object) -> str:
-    """1234567 as 1,234,567; nothing for what is no number, as None."""
-    return f"{count:,}" if isinstance(count, int) else ""
+    """1234567 as 1,234,567, or as the language groups it; nothing for what is no number, as None."""
+    return number_format(count, force_grouping=True) if isinstance(count, int) else ""
+
+
+@register.filter
+def clock(when: datetime | None) -> str:
+    """The time of the day, to the second."""
+    # Translators: a format of Django's date filter.
+    return date_format(timezone.localtime(when), gettext("H:i:s")) if when else ""
+
+
+@register.filter
+def wall_time(when: datetime) -> str:
+    """Where a step of the chart begins."""
+    # Translators: a format of Django's date filter.
+    return date_format(timezone.localtime(when), gettext("D d M H:i"))
+
+
+@register.filter
+def stored_sentence(sentence: str) -> str:
+    """A sentence that was stored in English, in the reader's language where the catalogue has it (gettext_noop)."""
+    return gettext(sentence) if sentence else ""
+
+
+@register.simple_tag
+def words(name: str) -> str:
+    """A set of words for a script, as JSON in a data attribute."""
+    return of_set(name)

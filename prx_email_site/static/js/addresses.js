@@ -13,7 +13,7 @@ function combobox(input, address) {
   list.className = "known";
   list.hidden = true;
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Known addresses");
+  list.setAttribute("aria-label", wordsOf(input.form).knownAddresses);
   input.after(list);
   input.parentElement.classList.add("has-known");
   for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-expanded", "false"], ["aria-controls", list.id]]) {

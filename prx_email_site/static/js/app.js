@@ -1,13 +1,18 @@
 // Small habits of every page. Everything here only improves what works without it.
 "use strict";
 
-const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const units = [["days", 86400], ["hours", 3600], ["minutes", 60], ["seconds", 1]];
+
+// The words of a script, in the page's language: JSON in a data attribute, with places such as {number}.
+function wordsOf(element) { return JSON.parse(element.dataset.words); }
+
+function fill(words, values) { return words.replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place); }
+
+let said = null; // of the page; there is no body yet when this file is read
 
 function spoken(seconds) {
-  for (const [unit, size] of units) {
-    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit}`;
-  }
-  return "0 s";
+  const [unit, size] = units.find(([, least]) => seconds >= least) ?? units[3];
+  return fill(said[unit], { number: Math.floor(seconds / size) });
 }
 
 function clock(seconds) {
@@ -19,14 +24,15 @@ function clock(seconds) {
 
 // Relative times and countdowns tick without asking the server.
 function tick() {
+  said ??= wordsOf(document.body);
   const now = Date.now();
   for (const element of document.querySelectorAll("time[data-relative]")) {
     const seconds = Math.round((now - Date.parse(element.dateTime)) / 1000);
-    element.textContent = seconds >= 0 ? (seconds < 5 ? "just now" : `${spoken(seconds)} ago`) : `in ${spoken(-seconds)}`;
+    element.textContent = seconds >= 0 && seconds < 5 ? said.justNow : fill(seconds >= 0 ? said.ago : said.in, { time: spoken(Math.abs(seconds)) });
   }
   for (const element of document.querySelectorAll("time[data-countdown]")) {
     const seconds = Math.round((Date.parse(element.dateTime) - now) / 1000);
-    element.textContent = seconds > 0 ? `in ${clock(seconds)}` : "due now";
+    element.textContent = seconds > 0 ? fill(said.in, { time: clock(seconds) }) : said.dueNow;
   }
 }
 
@@ -36,7 +42,7 @@ document.addEventListener("click", async (event) => {
     const source = document.getElementById(copy.dataset.copy);
     await navigator.clipboard.writeText(source.textContent);
     const label = copy.textContent;
-    copy.textContent = "Copied";
+    copy.textContent = wordsOf(document.body).copied;
     setTimeout(() => { copy.textContent = label; }, 1500);
   }
   const theme = event.target.closest("[data-theme-choice]");

@@ -6,6 +6,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const form = document.querySelector("form[data-autosave]");
   if (!form) return;
   const state = document.getElementById("draft-state");
+  const words = wordsOf(form);
   const field = (name) => form.elements.namedItem(name);
   const picker = form.querySelector('input[type="file"]');
   const texts = ["to", "cc", "bcc", "subject", "body_text", "send_at"];
@@ -23,7 +24,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const before = typed();
     const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin" });
     if (response.type === "opaqueredirect" || response.status === 403) {
-      tell("Not kept: you are signed out. Sign in in another tab, then go on here.");
+      tell(words.signedOut);
       return false;
     }
     if (response.status === 204) return true;
@@ -35,7 +36,8 @@ document.addEventListener("DOMContentLoaded", () => {
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
     history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
-    tell(`Kept as a draft at ${new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", timeZone: document.body.dataset.timeZone })}.`);
+    const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", timeZone: document.body.dataset.timeZone });
+    tell(fill(words.kept, { time }));
     if (withFiles) show(answer.files);
     return true;
   }
@@ -45,7 +47,7 @@ document.addEventListener("DOMContentLoaded", () => {
     clearTimeout(timer);
     if (stopped || form.dataset.sent) return saving ?? Promise.resolve(false);
     const wait = saving ?? Promise.resolve();
-    const mine = wait.then(() => post(withFiles)).catch(() => { tell("Not kept: the site does not answer. It is tried again."); later(10000); return false; });
+    const mine = wait.then(() => post(withFiles)).catch(() => { tell(words.noAnswer); later(10000); return false; });
     saving = mine;
     mine.finally(() => { if (saving === mine) saving = null; });
     return mine;
@@ -69,22 +71,26 @@ document.addEventListener("DOMContentLoaded", () => {
   const types = new Set((picker?.dataset.types ?? "").split(" "));
 
   function objection(file) {
-    if (file.size > largest) return `${file.name} is too large: ${Math.ceil(file.size / 1048576)} MB of at most ${Math.floor(largest / 1048576)} MB.`;
-    if (file.type && !types.has(file.type.toLowerCase().split(";")[0])) return `${file.name} is of the type ${file.type}, which the policy does not allow.`;
+    if (file.size > largest) {
+      return fill(words.tooLarge, { name: file.name, size: Math.ceil(file.size / 1048576), most: Math.floor(largest / 1048576) });
+    }
+    if (file.type && !types.has(file.type.toLowerCase().split(";")[0])) {
+      return fill(words.wrongType, { name: file.name, type: file.type });
+    }
     return "";
   }
 
   function take(files) {
-    const words = [];
+    const objections = [];
     const good = new DataTransfer();
     for (const file of files) {
       const objected = objection(file);
-      if (objected) words.push(objected); else good.items.add(file);
+      if (objected) objections.push(objected); else good.items.add(file);
     }
-    refused.textContent = words.join(" ");
-    refused.hidden = !words.length;
+    refused.textContent = objections.join(" ");
+    refused.hidden = !objections.length;
     picker.files = good.files;
-    if (good.files.length) { tell("Attaching …"); save(true); }
+    if (good.files.length) { tell(words.attaching); save(true); }
   }
 
   // What is attached already is ticked in the list and no longer in the picker, or it would go out twice.
@@ -96,7 +102,7 @@ document.addEventListener("DOMContentLoaded", () => {
       list.id = "attached";
       list.className = "attached";
       const legend = document.createElement("legend");
-      legend.textContent = "Attached";
+      legend.textContent = words.attached;
       list.append(legend);
       zone.before(list);
     }

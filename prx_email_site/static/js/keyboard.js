@@ -2,7 +2,6 @@
 "use strict";
 
 const OFF = "prx-shortcuts-off";
-const places = { d: "dashboard", m: "messages", o: "outbox", f: "attachments", a: "accounts" };
 let first = ""; // "g", for a moment
 let forget = 0;
 
@@ -49,15 +48,15 @@ async function showSheet(address) {
     if (!told) return;
     sheet = document.createElement("dialog");
     sheet.className = "sheet";
-    sheet.setAttribute("aria-label", "Keyboard shortcuts");
+    sheet.setAttribute("aria-label", document.querySelector("a[data-shortcuts]").textContent);
     const head = document.createElement("form");
     head.method = "dialog";
     head.className = "sheet-head";
     const title = document.createElement("strong");
-    title.textContent = "Keyboard";
+    title.textContent = page.querySelector("h1").textContent;
     const close = document.createElement("button");
     close.className = "button small";
-    close.textContent = "Close";
+    close.textContent = wordsOf(told).close;
     head.append(title, close);
     sheet.append(head, told);
     document.body.append(sheet);
@@ -79,8 +78,7 @@ function prepareSwitch(within) {
 }
 
 function go(key) {
-  const name = places[key];
-  return name && press([...document.querySelectorAll(".topnav a")].find((link) => link.textContent.trim().toLowerCase().startsWith(name)));
+  return press([...document.querySelectorAll(".topnav a[data-go]")].find((link) => link.dataset.go === key));
 }
 
 const obey = {

@@ -9,7 +9,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function count() {
     const ticked = boxes().filter((box) => box.checked).length;
-    words.textContent = `${ticked} ticked`;
+    words.textContent = wordsOf(words).ticked.replace("{number}", ticked);
     all.checked = ticked > 0 && ticked === boxes().length;
     all.indeterminate = ticked > 0 && !all.checked;
   }
