@@ -15,12 +15,12 @@ from alerts.models import Kind
 from outbox.models import DeliveryReport, OutboxMessage
 
 ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
-# What is made of one condition: label -> kind. Switches that a person set are no incident.
+# What is made of one condition: its kind -> ours. Switches that a person set are no incident.
 _OF_CONDITION = {
-    "folder stopped": Kind.STOPPED,
-    "sync fails": Kind.BEHIND,
+    "folder_stopped": Kind.STOPPED,
+    "sync_fails": Kind.BEHIND,
     "behind": Kind.BEHIND,
-    "over its quota": Kind.BEHIND,
+    "over_quota": Kind.BEHIND,
 }
 
 
@@ -81,7 +81,7 @@ def _of_condition(account: Account, condition: Condition) -> Finding | None:
         which = condition.remedy.removeprefix("sign_in_")
         path = reverse("mailbox:account_sign_in", args=[account.pk, which])
         return Finding(f"sign_in:{which}:{account.pk}", Kind.SIGN_IN, account.pk, words, path)
-    kind = _OF_CONDITION.get(condition.label)
+    kind = _OF_CONDITION.get(condition.kind)
     if kind is None or condition.tone not in ("needs", "broken"):
         return None
     return Finding(f"{kind}:{account.pk}", kind, account.pk, words, reverse("mailbox:account", args=[account.pk]))

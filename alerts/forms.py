@@ -10,6 +10,8 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.validators import validate_email
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from alerts.models import AlertRule, Channel, Kind
 
@@ -19,38 +21,40 @@ LEAST_SECRET = 16  # characters
 class AlertForm(forms.Form):
     """A new alert, or with `rule` one that is there. A stored secret is never shown again."""
 
-    channel = forms.ChoiceField(label="Told by", choices=[(Channel.MAIL, "Mail"), (Channel.WEBHOOK, "Webhook")])
+    channel = forms.ChoiceField(
+        label=_("Told by"), choices=[(Channel.MAIL, _("Mail")), (Channel.WEBHOOK, _("Webhook"))]
+    )
     user = forms.ModelChoiceField(
         User.objects.filter(is_active=True).order_by("username"),
-        label="Mail to a user",
+        label=_("Mail to a user"),
         required=False,
-        empty_label="nobody of this site",
-        help_text="At the address that the user has when it is told.",
+        empty_label=_("nobody of this site"),
+        help_text=_("At the address that the user has when it is told."),
     )
     address = forms.CharField(
-        label="Or mail to an address", required=False, max_length=320, validators=[validate_email]
+        label=_("Or mail to an address"), required=False, max_length=320, validators=[validate_email]
     )
     sender = forms.ModelChoiceField(
-        Account.objects.order_by("email"), label="Mail from the account", required=False, empty_label="choose one"
+        Account.objects.order_by("email"), label=_("Mail from the account"), required=False, empty_label=_("choose one")
     )
-    url = forms.CharField(label="Webhook address", required=False, max_length=2000)
+    url = forms.CharField(label=_("Webhook address"), required=False, max_length=2000)
     secret = forms.CharField(
-        label="Webhook secret",
+        label=_("Webhook secret"),
         required=False,
         max_length=200,
-        help_text="Signs each request (HMAC-SHA256). Copy it now: it is not shown again.",
+        help_text=_("Signs each request (HMAC-SHA256). Copy it now: it is not shown again."),
     )
     account = forms.ModelChoiceField(
-        Account.objects.order_by("email"), label="Of the account", required=False, empty_label="all accounts"
+        Account.objects.order_by("email"), label=_("Of the account"), required=False, empty_label=_("all accounts")
     )
     kinds = forms.MultipleChoiceField(
-        label="Of what",
+        label=_("Of what"),
         choices=Kind.choices,
         required=False,
         widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked: everything that needs a person.",
+        help_text=_("None ticked: everything that needs a person."),
     )
-    is_on = forms.BooleanField(label="On", required=False, initial=True)
+    is_on = forms.BooleanField(label=_("On"), required=False, initial=True)
 
     def __init__(self, data: Any = None, *, rule: AlertRule | None = None) -> None:
         self.rule = rule
@@ -60,32 +64,49 @@ class AlertForm(forms.Form):
         for name in ("url", "secret"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
         if rule and rule.encrypted_secret:
-            self.fields["secret"].help_text = "Leave it empty to keep the present one, which is not shown."
-        allowed = "https:// or http://" if settings.WEBHOOK_ALLOW_HTTP else "https://"
-        self.fields["url"].help_text = f"It begins with {allowed}. A JSON object is posted there."
+            self.fields["secret"].help_text = gettext("Leave it empty to keep the present one, which is not shown.")
+        allowed = gettext("https:// or http://") if settings.WEBHOOK_ALLOW_HTTP else "https://"
+        self.fields["url"].help_text = gettext("It begins with %(schemes)s. A JSON object is posted there.") % {
+            "schemes": allowed
+        }
 
     def clean_url(self) -> str:
         url = str(self.cleaned_data["url"]).strip()
         schemes = ("https://", "http://") if settings.WEBHOOK_ALLOW_HTTP else ("https://",)
         if url and not url.lower().startswith(schemes):
-            raise forms.ValidationError(f"Enter an address that begins with {' or '.join(schemes)}")
+            raise forms.ValidationError(
+                gettext("Enter an address that begins with %(schemes)s")
+                % {
+                    "schemes": gettext("%(first)s or %(second)s") % {"first": schemes[0], "second": schemes[1]}
+                    if len(schemes) > 1
+                    else schemes[0]
+                }
+            )
         return url
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
         if given.get("channel") == Channel.MAIL:
             if not given.get("user") and not given.get("address"):
-                self.add_error("address", "Choose a user or enter an address.")
+                self.add_error("address", gettext("Choose a user or enter an address."))
             if given.get("user") and not given["user"].email:
-                self.add_error("user", "This user has no mail address; enter an address instead.")
+                self.add_error("user", gettext("This user has no mail address; enter an address instead."))
             if not given.get("sender"):
-                self.add_error("sender", "Choose the account that the mail is sent from.")
+                self.add_error("sender", gettext("Choose the account that the mail is sent from."))
         elif given.get("channel") == Channel.WEBHOOK:
             if not given.get("url"):
-                self.add_error("url", "Enter the address to post to.")
+                self.add_error("url", gettext("Enter the address to post to."))
             has_one = self.rule is not None and self.rule.encrypted_secret and not given.get("secret")
             if not has_one and len(given.get("secret") or "") < LEAST_SECRET:
-                self.add_error("secret", f"Enter a secret of at least {LEAST_SECRET} characters.")
+                self.add_error(
+                    "secret",
+                    ngettext(
+                        "Enter a secret of at least %(number)s character.",
+                        "Enter a secret of at least %(number)s characters.",
+                        LEAST_SECRET,
+                    )
+                    % {"number": LEAST_SECRET},
+                )
         return given
 
     def save(self) -> AlertRule:

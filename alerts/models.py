@@ -9,25 +9,26 @@ from mailbox.models import Account
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class Kind(models.TextChoices):
     """What needs a person. The order is that of the page."""
 
-    WORKERS = "workers", "No worker runs"
-    SIGN_IN = "sign_in", "A server refuses the sign-in"
-    UNCERTAIN = "uncertain", "A mail may or may not have gone out"
-    FAILED = "failed", "A mail failed for good"
-    BOUNCE = "bounce", "A mail came back"
-    STOPPED = "stopped", "A folder is stopped"
-    BEHIND = "behind", "A folder is behind or cannot be fetched"
-    QUARANTINE = "quarantine", "A message could not be fetched or read"
-    ALERT_MAIL = "alert_mail", "An alert could not be mailed (told by webhook only)"
+    WORKERS = "workers", _("No worker runs")
+    SIGN_IN = "sign_in", _("A server refuses the sign-in")
+    UNCERTAIN = "uncertain", _("A mail may or may not have gone out")
+    FAILED = "failed", _("A mail failed for good")
+    BOUNCE = "bounce", _("A mail came back")
+    STOPPED = "stopped", _("A folder is stopped")
+    BEHIND = "behind", _("A folder is behind or cannot be fetched")
+    QUARANTINE = "quarantine", _("A message could not be fetched or read")
+    ALERT_MAIL = "alert_mail", _("An alert could not be mailed (told by webhook only)")
 
 
 class Channel(models.TextChoices):
-    MAIL = "mail", "mail"
-    WEBHOOK = "webhook", "webhook"
+    MAIL = "mail", _("mail")
+    WEBHOOK = "webhook", _("webhook")
 
 
 class AlertRule(models.Model):
@@ -133,14 +134,14 @@ class AlertNotice(models.Model):
     """One telling, to one destination: that an incident began, that it is over, or a test."""
 
     class Phase(models.TextChoices):
-        BEGIN = "begin", "began"
-        END = "end", "over"
-        TEST = "test", "test"
+        BEGIN = "begin", _("began")
+        END = "end", _("over")
+        TEST = "test", _("test")
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed"
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
 
     incident = models.ForeignKey(AlertIncident, models.CASCADE, null=True, related_name="notices")
     rule = models.ForeignKey(AlertRule, models.CASCADE, related_name="notices")

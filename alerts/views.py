@@ -13,6 +13,7 @@ from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext, override
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alerts import incidents, tasks
@@ -41,13 +42,19 @@ def to_of(rule: AlertRule) -> str:
     if rule.channel == Channel.WEBHOOK:
         return urlsplit(rule.url).hostname or "?"
     if rule.user:
-        return f"{rule.user.get_username()} ({rule.user.email or 'no mail address'})"
+        return f"{rule.user.get_username()} ({rule.user.email or gettext('no mail address')})"
     return rule.address
+
+
+def _stored_to(rule: AlertRule) -> str:
+    """As `to_of`, for the record of who did what: stored text is English (docs/architecture.md)."""
+    with override("en"):
+        return to_of(rule)
 
 
 def _only_administrators(request: HttpRequest) -> None:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied("Alerts need the role administrator for all accounts.")
+        raise PermissionDenied(gettext("Alerts need the role administrator for all accounts."))
 
 
 @require_safe
@@ -68,26 +75,30 @@ def show(request: HttpRequest) -> HttpResponse:
 
 def _kinds(rule: AlertRule) -> str:
     known = dict(Kind.choices)
-    return "; ".join(known[each] for each in rule.kinds if each in known) or "Everything that needs a person"
+    return "; ".join(str(known[each]) for each in rule.kinds if each in known) or gettext(
+        "Everything that needs a person"
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
     _only_administrators(request)
-    return _edited(request, AlertForm(request.POST or None), "add_alert", "The alert was added. Send a test to see it.")
+    return _edited(
+        request, AlertForm(request.POST or None), "add_alert", gettext("The alert was added. Send a test to see it.")
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     _only_administrators(request)
     form = AlertForm(request.POST or None, rule=get_object_or_404(AlertRule.objects.select_related("user"), pk=pk))
-    return _edited(request, form, "edit_alert", "The alert was saved.")
+    return _edited(request, form, "edit_alert", gettext("The alert was saved."))
 
 
 def _edited(request: HttpRequest, form: AlertForm, verb: str, words: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         rule = form.save()
-        record(request, verb, f"alert:{rule.pk}", rule.account, f"{rule.channel} to {to_of(rule)}")
+        record(request, verb, f"alert:{rule.pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
         messages.success(request, words)
         return redirect("alerts:list")
     return render(request, "alerts/form.html", {"form": form, "rule": form.rule})
@@ -100,8 +111,11 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     rule = get_object_or_404(AlertRule.objects.select_related("user"), pk=pk)
     incidents.ask_for_test(rule, timezone.now())
     tasks.queue_sending()
-    record(request, "test_alert", f"alert:{pk}", rule.account, to_of(rule))
-    messages.success(request, f"A test is on its way to {to_of(rule)}; its result is shown here.")
+    record(request, "test_alert", f"alert:{pk}", rule.account, _stored_to(rule))
+    messages.success(
+        request,
+        gettext("A test is on its way to %(destination)s; its result is shown here.") % {"destination": to_of(rule)},
+    )
     return redirect("alerts:list")
 
 
@@ -109,7 +123,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     _only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user", "account"), pk=pk)
-    record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {to_of(rule)}")
+    record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
     rule.delete()
-    messages.success(request, "The alert was deleted: nobody is told by it any more.")
+    messages.success(request, gettext("The alert was deleted: nobody is told by it any more."))
     return redirect("alerts:list")

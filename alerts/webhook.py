@@ -19,6 +19,7 @@ from mailbox.image_fetch import Address, ImageRefused, Watch, is_public, resolve
 from urllib.parse import SplitResult, quote, urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
 IN_ALL = 30.0  # whatever the server does: one that drips a byte at a time is never silent
@@ -53,15 +54,15 @@ def checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise WebhookFailed("This is no web address.", is_final=True) from error
+        raise WebhookFailed(gettext_noop("This is no web address."), is_final=True) from error
     if len(url) > MAX_URL or any(ord(each) <= 32 or ord(each) == 127 for each in url):
-        raise WebhookFailed("This is no web address.", is_final=True)
+        raise WebhookFailed(gettext_noop("This is no web address."), is_final=True)
     allowed = ("https", "http") if settings.WEBHOOK_ALLOW_HTTP else ("https",)
     if parts.scheme not in allowed or not parts.hostname:
-        words = "Only https addresses are posted to; PRX_EMAIL_WEBHOOK_ALLOW_HTTP=1 allows http."
+        words = gettext_noop("Only https addresses are posted to; PRX_EMAIL_WEBHOOK_ALLOW_HTTP=1 allows http.")
         raise WebhookFailed(words, is_final=True)
     if parts.username is not None or parts.password is not None or port == 0:
-        raise WebhookFailed("The address must hold no user name and a usual port.", is_final=True)
+        raise WebhookFailed(gettext_noop("The address must hold no user name and a usual port."), is_final=True)
     return parts
 
 
@@ -86,11 +87,11 @@ def post(url: str, body: bytes, secret: str, delivery: str, network: Network = O
     try:
         status = _ask(parts, target, body, headers, network)
     except TimeoutError as error:
-        raise WebhookFailed("The server took too long.") from error
+        raise WebhookFailed(gettext_noop("The server took too long.")) from error
     except ssl.SSLError as error:
-        raise WebhookFailed("The server's certificate cannot be trusted.") from error
+        raise WebhookFailed(gettext_noop("The server's certificate cannot be trusted.")) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise WebhookFailed("The server could not be reached, or spoke no HTTP.") from error
+        raise WebhookFailed(gettext_noop("The server could not be reached, or spoke no HTTP.")) from error
     if 200 <= status < 300:
         return f"The server answered {status}."
     if 300 <= status < 400:
@@ -105,9 +106,9 @@ def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
     except ImageRefused as error:
         raise WebhookFailed(str(error)) from error
     if not found:
-        raise WebhookFailed("The host's name is not known.")
+        raise WebhookFailed(gettext_noop("The host's name is not known."))
     if not settings.WEBHOOK_ALLOW_PRIVATE and not all(is_public(each) for each in found):
-        words = "The host is not on the public Internet; PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE=1 allows it."
+        words = gettext_noop("The host is not on the public Internet; PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE=1 allows it.")
         raise WebhookFailed(words, is_final=True)
     return str(found[0]), port
 
