@@ -18,6 +18,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 
 class AccountAdmin(ModelAdmin):
@@ -43,15 +45,15 @@ class AccountAdmin(ModelAdmin):
     readonly_fields = ("imap", "smtp", "state")
     actions = ("sync_now", "pause_sending", "resume_sending")
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, account: Account) -> str:
         said = [
-            f"{each.get_kind_display()} needs sign-in"
+            gettext("%(server)s needs sign-in") % {"server": each.get_kind_display()}
             for each in (account.imap, account.smtp)
             if each.needs_sign_in_since
         ]
-        said += ["sending paused"] if account.sending_paused_at else []
-        return ", ".join(said) or "fine"
+        said += [gettext("sending paused")] if account.sending_paused_at else []
+        return ", ".join(said) or gettext("fine")
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return access.has_role_somewhere(request.user, Role.OPERATOR)
@@ -80,22 +82,35 @@ class AccountAdmin(ModelAdmin):
         allowed = access.accounts_for(request.user, Role.OPERATOR)
         rows = list(queryset.filter(pk__in=allowed.values("pk")))
         if skipped := queryset.count() - len(rows):
-            self.message_user(request, f"{skipped} skipped: you may not operate them.", messages.WARNING)
+            self.message_user(
+                request,
+                ngettext(
+                    "%(number)s skipped: you may not operate it.",
+                    "%(number)s skipped: you may not operate them.",
+                    skipped,
+                )
+                % {"number": skipped},
+                messages.WARNING,
+            )
         return rows
 
-    @admin.action(description="Sync now", permissions=["operate"])
+    @admin.action(description=_("Sync now"), permissions=["operate"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         rows = self._operated(request, queryset)
         for account in rows:
             tasks.queue_sync(account.pk, request.user.pk)
             audit(request, "sync_now", account, f"account:{account.pk}")
-        self.message_user(request, f"A sync of {len(rows)} accounts is queued.")
+        self.message_user(
+            request,
+            ngettext("A sync of %(number)s account is queued.", "A sync of %(number)s accounts is queued.", len(rows))
+            % {"number": len(rows)},
+        )
 
-    @admin.action(description="Pause sending", permissions=["operate"])
+    @admin.action(description=_("Pause sending"), permissions=["operate"])
     def pause_sending(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         self._switch(request, queryset, paused=True)
 
-    @admin.action(description="Resume sending", permissions=["operate"])
+    @admin.action(description=_("Resume sending"), permissions=["operate"])
     def resume_sending(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
         self._switch(request, queryset, paused=False)
 
@@ -106,7 +121,21 @@ class AccountAdmin(ModelAdmin):
             if row.update(sending_paused_at=timezone.now() if paused else None):
                 audit(request, verb, account, f"account:{account.pk}")
                 changed += 1
-        self.message_user(request, f"Sending was {'paused' if paused else 'resumed'} for {changed} accounts.")
+        self.message_user(
+            request,
+            (
+                ngettext(
+                    "Sending was paused for %(number)s account.", "Sending was paused for %(number)s accounts.", changed
+                )
+                if paused
+                else ngettext(
+                    "Sending was resumed for %(number)s account.",
+                    "Sending was resumed for %(number)s accounts.",
+                    changed,
+                )
+            )
+            % {"number": changed},
+        )
 
 
 class TransportAdmin(ModelAdmin):
@@ -117,9 +146,9 @@ class TransportAdmin(ModelAdmin):
     fields = ("host", "port", "security", "user", "new_password", "new_oauth_token", "secret_stored", "last_reply")
     readonly_fields = ("secret_stored", "last_reply")
 
-    @admin.display(description="stored now")
+    @admin.display(description=_("stored now"))
     def secret_stored(self, transport: Transport) -> str:
-        return "an OAuth token" if transport.auth_method == "oauth" else "a password"
+        return gettext("an OAuth token") if transport.auth_method == "oauth" else gettext("a password")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Transport]
@@ -17,8 +18,8 @@ else:
 
 
 class TransportForm(ModelForm):
-    new_password = SecretField(help_text="Leave both empty to keep the stored secret, unless the host changes.")
-    new_oauth_token = SecretField(label="New OAuth token")
+    new_password = SecretField(help_text=_("Leave both empty to keep the stored secret, unless the host changes."))
+    new_oauth_token = SecretField(label=_("New OAuth token"))
 
     class Meta:
         model = Transport

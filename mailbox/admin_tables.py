@@ -27,6 +27,8 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     # Generic for the type checker only: Django's classes take no parameters when the program runs.
@@ -101,7 +103,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_select_related = ("account",)
     exclude = ("body_text", "body_html")
 
-    @admin.display(description="subject")
+    @admin.display(description=_("subject"))
     def subject_shown(self, message: Message) -> str:
         return str(message)[:120]
 
@@ -133,7 +135,7 @@ class QuarantineAdmin(ReadOnlyAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return access.has_role_everywhere(request.user, Role.OPERATOR)
 
-    @admin.action(description="Fetch again", permissions=["operate"])
+    @admin.action(description=_("Fetch again"), permissions=["operate"])
     def fetch_again(self, request: HttpRequest, queryset: QuerySet[Quarantine]) -> None:
         rows = list(queryset.filter(resolved_at=None).select_related("account"))
         Quarantine.objects.filter(pk__in=[row.pk for row in rows]).update(fetch_requested_at=timezone.now())
@@ -141,7 +143,15 @@ class QuarantineAdmin(ReadOnlyAdmin):
             audit(request, "fetch_again", row.account, f"quarantine:{row.pk}")
         for account_id in sorted({row.account_id for row in rows}):
             tasks.queue_sync(account_id, request.user.pk)
-        self.message_user(request, f"{len(rows)} messages are fetched again with the next sync, which is queued.")
+        self.message_user(
+            request,
+            ngettext(
+                "%(number)s message is fetched again with the next sync, which is queued.",
+                "%(number)s messages are fetched again with the next sync, which is queued.",
+                len(rows),
+            )
+            % {"number": len(rows)},
+        )
 
 
 class RunLines(TabularInline):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from django.utils.translation import gettext, gettext_noop
+
 # The first that matches speaks; the words are those of our own errors, of OpenSSL, of the resolver and of servers.
 _RULES: tuple[tuple[str, str], ...] = (
     (
@@ -13,16 +15,20 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"host ?name mismatch|certificate is not valid for|doesn't match",
-        "The certificate belongs to another host name. Write the host exactly as the provider names it.",
+        gettext_noop("The certificate belongs to another host name. Write the host exactly as the provider names it."),
     ),
     (
         r"certificate has expired",
-        "The server's certificate has run out. Its operator must renew it; nothing can be done from here.",
+        gettext_noop(
+            "The server's certificate has run out. Its operator must renew it; nothing can be done from here."
+        ),
     ),
     (
         r"certificate|self.signed|unable to get local issuer",
-        "For a private server or a bridge, paste the certificate of its authority under “Extra CA certificate”. "
-        "For a public provider, check the host: something may stand between.",
+        gettext_noop(
+            "For a private server or a bridge, paste the certificate of its authority under “Extra CA certificate”. "
+            "For a public provider, check the host: something may stand between."
+        ),
     ),
     (
         r"host name .* was not found|name or service not known|getaddrinfo|no address associated|name resolution|"
@@ -31,35 +37,37 @@ _RULES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"does not speak TLS|wrong.version|SSL: |record layer|STARTTLS",
-        "Check port and security together: IMAP is TLS on 993; SMTP is TLS on 465 and STARTTLS on 587.",
+        gettext_noop("Check port and security together: IMAP is TLS on 993; SMTP is TLS on 465 and STARTTLS on 587."),
     ),
     (
         r"refused the connection|connection refused",
-        "Nothing listens on that port. IMAP is usually 993; SMTP is 465 (TLS) or 587 (STARTTLS).",
+        gettext_noop("Nothing listens on that port. IMAP is usually 993; SMTP is 465 (TLS) or 587 (STARTTLS)."),
     ),
     (
         r"asks to wait|throttl|too many|try again later|temporar|unavailable|\b4\d\d\b",
-        "The server is there and asks to wait. It is asked again by itself; test again in some minutes.",
+        gettext_noop("The server is there and asks to wait. It is asked again by itself; test again in some minutes."),
     ),
     (
         r"AUTHENTICATIONFAILED|authentication fail|authentication unsuccessful|refused the sign-in|invalid credentials|"
         r"login (fail|denied)|logon|username and password|password|\b53[45]\b|EXPIRED|invalid.token|XOAUTH2",
-        "Check the user name, and enter the secret again. Gmail, Yahoo and Fastmail want an app password; an OAuth "
-        "token is good for about an hour and must then be renewed.",
+        gettext_noop(
+            "Check the user name, and enter the secret again. Gmail, Yahoo and Fastmail want an app password; an OAuth "
+            "token is good for about an hour and must then be renewed."
+        ),
     ),
     (
         r"did not answer in time|timed? ?out|fell silent",
-        "Check host and port; a firewall that drops packets looks just like this. Then test again.",
+        gettext_noop("Check host and port; a firewall that drops packets looks just like this. Then test again."),
     ),
     (
         r"could not be reached|unreachable|no route|network",
-        "Check host and port, and whether this machine may connect to the outside.",
+        gettext_noop("Check host and port, and whether this machine may connect to the outside."),
     ),
 )
 _KEY, _WAIT, _SIGN_IN = (_RULES[index][1] for index in (0, 7, 8))
 _OF_SERVERS = {_WAIT, _SIGN_IN}
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in _RULES)
-_OTHERWISE = "Read the server's words; its provider's help page usually explains them. Then test again."
+_OTHERWISE = gettext_noop("Read the server's words; its provider's help page usually explains them. Then test again.")
 
 
 # What no waiting mends: the account's settings are wrong.
@@ -86,13 +94,13 @@ def about(code: str, said: str) -> str:
     """What to do about a failure of this kind. Only where no server has spoken do the words tell more than the kind."""
     if code == Code.NETWORK:
         found = (sentence for pattern, sentence in _COMPILED if sentence not in _OF_SERVERS and pattern.search(said))
-        return next(found, _OTHERWISE)
+        return gettext(next(found, _OTHERWISE))
     if code == Code.UNEXPECTED:
-        return "This is a fault of the site itself: look into the workers' log, and test again."
+        return gettext("This is a fault of the site itself: look into the workers' log, and test again.")
     known = {Code.KEY.value: _KEY, Code.SIGN_IN.value: _SIGN_IN, Code.THROTTLED.value: _WAIT}
-    return known.get(code, _OTHERWISE) if code else what_to_do(said)
+    return gettext(known.get(code, _OTHERWISE)) if code else what_to_do(said)
 
 
 def what_to_do(said: str) -> str:
     """A sentence on what mends this failure; `said` is the error's text, the server's own words in it."""
-    return next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE)
+    return gettext(next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE))

@@ -7,6 +7,10 @@ import ssl
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
+from mailbox.words import Words
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 # Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
 _HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")
@@ -41,30 +45,31 @@ class Preset:
     smtp_port: int
     smtp_security: str
     auth: str  # "password" or "oauth": what the form offers first
-    hint: str
+    hint: Words
 
 
 PRESETS = (
     Preset(
         "gmail", "Gmail", "imap.gmail.com", 993, "smtp.gmail.com", 465, "tls", "password",
-        "Use an app password (Google account, Security, 2-Step Verification, App passwords) or an OAuth access token.",
+        _("Use an app password (Google account, Security, 2-Step Verification, App passwords) or an OAuth access "
+        "token."),
     ),
     Preset(
         "outlook", "Outlook / Office 365", "outlook.office365.com", 993, "smtp.office365.com", 587, "starttls", "oauth",
-        "Microsoft accepts only OAuth (XOAUTH2): paste an access token.",
+        _("Microsoft accepts only OAuth (XOAUTH2): paste an access token."),
     ),
     Preset(
         "yahoo", "Yahoo", "imap.mail.yahoo.com", 993, "smtp.mail.yahoo.com", 465, "tls", "password",
-        "Use an app password (Account security, Generate app password).",
+        _("Use an app password (Account security, Generate app password)."),
     ),
     Preset(
         "fastmail", "Fastmail", "imap.fastmail.com", 993, "smtp.fastmail.com", 465, "tls", "password",
-        "Use an app password (Settings, Privacy & Security, Manage app passwords).",
+        _("Use an app password (Settings, Privacy & Security, Manage app passwords)."),
     ),
     Preset(
         "protonmail", "ProtonMail Bridge", "127.0.0.1", 1143, "127.0.0.1", 1025, "starttls", "password",
-        "Set the Bridge's IMAP connection to SSL, export its certificate and paste it below. The password is the one "
-        "the Bridge shows; its SMTP port is on the same page (1025 unless changed).",
+        _("Set the Bridge's IMAP connection to SSL, export its certificate and paste it below. The password is the one "
+        "the Bridge shows; its SMTP port is on the same page (1025 unless changed)."),
     ),
 )  # fmt: skip
 
@@ -86,30 +91,30 @@ def default_smtp_security(port: int) -> str:
 def host_problem(host: str) -> str | None:
     """Say what is wrong with a host name or address, or None."""
     if not host.strip():
-        return "Give the server's host name."
+        return gettext("Give the server's host name.")
     if host.count(":") == 1:
-        return "Give only the host's name here, such as imap.example.com; its port has a field of its own."
+        return gettext("Give only the host's name here, such as imap.example.com; its port has a field of its own.")
     if not _HOST.fullmatch(host):
-        return "A host name has no spaces, slashes or @; give only the name, such as imap.example.com."
+        return gettext("A host name has no spaces, slashes or @; give only the name, such as imap.example.com.")
     return None
 
 
 def secret_problem(secret: str) -> str | None:
     """Say what is wrong with a password or token, or None. A line break in LOGIN would be a command of its own."""
     if any(ord(character) < 32 or ord(character) == 127 for character in secret):
-        return "A password or token has no line breaks or control characters: copy it again."
+        return gettext("A password or token has no line breaks or control characters: copy it again.")
     return None
 
 
 def pem_problem(pem: str) -> str | None:
     """Say why the text is not a list of CA certificates in PEM, or None."""
     if "PRIVATE KEY" in pem:
-        return "This holds a private key. Paste only the certificate."
+        return gettext("This holds a private key. Paste only the certificate.")
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError, TypeError):  # TypeError: characters beyond ASCII
-        return "This is not a certificate in PEM: it starts with -----BEGIN CERTIFICATE-----."
+        return gettext("This is not a certificate in PEM: it starts with -----BEGIN CERTIFICATE-----.")
     return None
 
 

@@ -9,20 +9,23 @@ from mailbox.models import Account, SyncState, Transport
 from mailbox.models.accounts import SentCopyChoice
 from mailbox.signals import credentials_changed
 from mailbox.stored_secrets import why_to_type_again
+from mailbox.words import Words
 from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-EXACTLY_ONE = "Give exactly one of password and OAuth token."
+EXACTLY_ONE = _("Give exactly one of password and OAuth token.")
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
-_SECRETS = ["encrypted_password", "encrypted_oauth_token"]
+SECRETS = ["encrypted_password", "encrypted_oauth_token"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
 _ACCOUNT += ["messages_per_minute"]
-_FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
+FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
 class SecretField(forms.CharField):
@@ -57,54 +60,15 @@ def announce_change(account_id: int) -> None:
     transaction.on_commit(lambda: credentials_changed.send(sender=Account, account_id=account_id))
 
 
-class SignInForm(forms.Form):
-    """The secret of one transport, and nothing else."""
-
-    password = SecretField(label="Password or app password")
-    oauth_token = SecretField(label="OAuth access token")
-    both = forms.BooleanField(required=False, initial=True)
-
-    def __init__(self, *args: Any, transport: Transport, other: Transport, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.transport, self.other = copy.copy(transport), copy.copy(other)
-        self.fields["both"].label = f"Use it for {other.get_kind_display()} too"
-        if (transport.user, transport.auth_method) != (other.user, other.auth_method):
-            self.fields["both"].initial = False
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        password, token = cleaned.get("password", ""), cleaned.get("oauth_token", "")
-        if not password and not token:
-            self.add_error("password", "Enter the password or the OAuth token.")
-            return cleaned
-        try:
-            for transport in self._changed():
-                put_secret(transport, password, token)
-                transport.validate_constraints()
-        except ValidationError as error:
-            self.add_error("password", error)
-        return cleaned
-
-    def _changed(self) -> list[Transport]:
-        return [self.transport, self.other] if self.cleaned_data.get("both") else [self.transport]
-
-    def save(self, account_id: int) -> None:
-        with transaction.atomic():
-            for transport in self._changed():
-                forget_failures(transport)
-                transport.save(update_fields=[*_SECRETS, *_FAILURES])
-            announce_change(account_id)
-
-
 def _port(initial: int, **kwargs: Any) -> forms.IntegerField:
-    wrong = "A port is a number from 1 to 65535."
-    messages = {"required": "Give the port.", "invalid": wrong, "min_value": wrong, "max_value": wrong}
+    wrong = _("A port is a number from 1 to 65535.")
+    messages = {"required": _("Give the port."), "invalid": wrong, "min_value": wrong, "max_value": wrong}
     return forms.IntegerField(
-        label="Port", initial=initial, min_value=1, max_value=65535, error_messages=messages, **kwargs
+        label=_("Port"), initial=initial, min_value=1, max_value=65535, error_messages=messages, **kwargs
     )
 
 
-def _needed(words: str) -> dict[str, str]:
+def _needed(words: Words) -> dict[str, Words]:
     return {"required": words}
 
 
@@ -112,64 +76,76 @@ class AccountForm(forms.Form):
     """An account with both transports. Works on copies, so that a refused form leaves the caller's rows alone."""
 
     email = forms.EmailField(
-        label="E-mail address",
+        label=_("E-mail address"),
         max_length=254,
         error_messages={
-            **_needed("Give the e-mail address."),
-            "invalid": "An e-mail address looks like ann@example.com.",
+            **_needed(_("Give the e-mail address.")),
+            "invalid": _("An e-mail address looks like ann@example.com."),
         },
     )
     display_name = forms.CharField(
-        label="Name", max_length=200, required=False, help_text="Stands before the address in mail that you send."
+        label=_("Name"), max_length=200, required=False, help_text=_("Stands before the address in mail that you send.")
     )
-    imap_host = forms.CharField(label="Host", max_length=253, error_messages=_needed("Give the server's host name."))
-    imap_port = _port(993, help_text="TLS from the first byte, always.")
+    imap_host = forms.CharField(
+        label=_("Host"), max_length=253, error_messages=_needed(_("Give the server's host name."))
+    )
+    imap_port = _port(993, help_text=_("TLS from the first byte, always."))
     imap_user = forms.CharField(
-        label="User name",
+        label=_("User name"),
         max_length=320,
-        help_text="Usually the whole e-mail address.",
-        error_messages=_needed("Give the user name."),
+        help_text=_("Usually the whole e-mail address."),
+        error_messages=_needed(_("Give the user name.")),
     )
-    imap_password = SecretField(label="Password or app password")
-    imap_oauth_token = SecretField(label="OAuth access token")
-    smtp_same = forms.BooleanField(label="Sign in with the same user name and secret as for IMAP", required=False)
-    smtp_host = forms.CharField(label="Host", max_length=253, error_messages=_needed("Give the server's host name."))
+    imap_password = SecretField(label=_("Password or app password"))
+    imap_oauth_token = SecretField(label=_("OAuth access token"))
+    smtp_same = forms.BooleanField(label=_("Sign in with the same user name and secret as for IMAP"), required=False)
+    smtp_host = forms.CharField(
+        label=_("Host"), max_length=253, error_messages=_needed(_("Give the server's host name."))
+    )
     smtp_port = _port(465)
     smtp_security = forms.ChoiceField(
-        label="Security",
+        label=_("Security"),
         required=False,
-        choices=[("", "by the port: TLS on 465, else STARTTLS"), *Transport.Security.choices],
+        choices=[("", _("by the port: TLS on 465, else STARTTLS")), *Transport.Security.choices],
     )
-    smtp_user = forms.CharField(label="User name", max_length=320, required=False)
-    smtp_password = SecretField(label="Password or app password")
-    smtp_oauth_token = SecretField(label="OAuth access token")
+    smtp_user = forms.CharField(label=_("User name"), max_length=320, required=False)
+    smtp_password = SecretField(label=_("Password or app password"))
+    smtp_oauth_token = SecretField(label=_("OAuth access token"))
     ca_certificate = forms.CharField(
-        label="Extra CA certificate",
+        label=_("Extra CA certificate"),
         required=False,
         widget=forms.Textarea(attrs={"class": "code", "spellcheck": "false", "rows": 5}),
-        help_text="Only for a private server or a bridge whose certificate no public authority signed. PEM: "
-        "it begins with -----BEGIN CERTIFICATE-----.",
+        help_text=_(
+            "Only for a private server or a bridge whose certificate no public authority signed. PEM: "
+            "it begins with -----BEGIN CERTIFICATE-----."
+        ),
     )
-    ca_file = forms.FileField(label="… or its file", required=False)
-    sync_enabled = forms.BooleanField(label="Fetch mail", required=False, initial=True)
-    send_enabled = forms.BooleanField(label="Send mail", required=False, initial=True)
+    ca_file = forms.FileField(label=_("… or its file"), required=False)
+    sync_enabled = forms.BooleanField(label=_("Fetch mail"), required=False, initial=True)
+    send_enabled = forms.BooleanField(label=_("Send mail"), required=False, initial=True)
     push_enabled = forms.BooleanField(
-        label="Push",
+        label=_("Push"),
         required=False,
         initial=True,
-        help_text="Keep a connection to the inbox, so that new mail is here within a second or two. Where the server "
-        "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case.",
+        help_text=_(
+            "Keep a connection to the inbox, so that new mail is here within a second or two. Where the server "
+            "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case."
+        ),
     )
 
     messages_per_minute = forms.IntegerField(
-        label="Messages a minute, at most", required=False, min_value=1, max_value=100_000, help_text="Empty: no limit."
+        label=_("Messages a minute, at most"),
+        required=False,
+        min_value=1,
+        max_value=100_000,
+        help_text=_("Empty: no limit."),
     )
     sent_copy = forms.ChoiceField(
-        label="Copy in Sent",
+        label=_("Copy in Sent"),
         required=False,
         choices=SentCopyChoice.choices,
         initial=SentCopyChoice.AUTOMATIC,
-        help_text="Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do.",
+        help_text=_("Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do."),
     )
 
     def __init__(self, *args: Any, account: Account | None = None, preset: Preset | None = None, **kwargs: Any) -> None:
@@ -185,10 +161,13 @@ class AccountForm(forms.Form):
         super().__init__(*args, **kwargs)
         if account:
             for kind, transport in (("imap", self.imap), ("smtp", self.smtp)):
-                stored = "OAuth token" if transport.auth_method == "oauth" else "password"
-                self.fields[
-                    f"{kind}_password"
-                ].help_text = f"Leave both empty to keep the stored {stored}; for another host it is asked for again."
+                self.fields[f"{kind}_password"].help_text = (
+                    gettext("Leave both empty to keep the stored OAuth token; for another host it is asked for again.")
+                    if transport.auth_method == "oauth"
+                    else gettext(
+                        "Leave both empty to keep the stored password; for another host it is asked for again."
+                    )
+                )
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -201,12 +180,14 @@ class AccountForm(forms.Form):
 
     def _read_ca(self, file: UploadedFile[Any]) -> str:
         if (file.size or 0) > MAX_CA_BYTES:
-            self.add_error("ca_file", "This file is too large to be a certificate.")
+            self.add_error("ca_file", gettext("This file is too large to be a certificate."))
             return ""
         try:
             return bytes(file.read()).decode("ascii")
         except UnicodeDecodeError:
-            self.add_error("ca_file", "This is not a certificate in PEM; convert it with openssl x509 -inform der.")
+            self.add_error(
+                "ca_file", gettext("This is not a certificate in PEM; convert it with openssl x509 -inform der.")
+            )
             return ""
 
     def _fill_account(self, cleaned: dict[str, Any]) -> None:
@@ -225,7 +206,7 @@ class AccountForm(forms.Form):
             transport.security = cleaned.get("smtp_security") or default_smtp_security(transport.port)
         same = bool(kind == "smtp" and cleaned.get("smtp_same"))
         if not same and not transport.user and f"{kind}_user" not in self.errors:
-            self.add_error(f"{kind}_user", "Give the user name.")
+            self.add_error(f"{kind}_user", gettext("Give the user name."))
         self._refuse_stored_elsewhere(kind, "imap" if same else kind, cleaned)
         if same:
             transport.user = self.imap.user
@@ -265,7 +246,7 @@ class AccountForm(forms.Form):
         if self.stored.ca_certificate != self.account.ca_certificate:
             return True
         before = self.stored.imap if transport is self.imap else self.stored.smtp
-        return any(getattr(before, name) != getattr(transport, name) for name in [*_WHERE, *_SECRETS])
+        return any(getattr(before, name) != getattr(transport, name) for name in [*_WHERE, *SECRETS])
 
     def save(self) -> Account:
         """Write account and transports in one transaction; what workers wrote meanwhile is left alone."""
@@ -275,7 +256,7 @@ class AccountForm(forms.Form):
             changed = [transport for transport in (self.imap, self.smtp) if self._is_changed(transport)]
             for transport in changed:
                 forget_failures(transport)
-                transport.save(update_fields=[*_WHERE, *_SECRETS, *_FAILURES])
+                transport.save(update_fields=[*_WHERE, *SECRETS, *FAILURES])
             self.account.save(update_fields=[*_ACCOUNT, "updated_at"])
             if changed:
                 announce_change(self.account.pk)

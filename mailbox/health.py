@@ -14,6 +14,8 @@ from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
 from mailbox.models.sync import FolderQuerySet
 
 from django.db.models import Prefetch
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 # A synced folder is looked at each minute; three rounds of backoff fit in here.
 BEHIND_AFTER = timedelta(minutes=15)
@@ -31,6 +33,7 @@ class Condition:
     remedy: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    kind: str = ""  # what other code knows it by: "sync_fails", "behind", "folder_stopped", "over_quota"
 
 
 def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
@@ -47,8 +50,17 @@ def state_of(folder: Folder) -> SyncState | None:
 def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
     """Everything to say, the most urgent first; never empty."""
     found = [
-        *_sign_in(account.imap, "No mail is fetched until you sign in again."),
-        *_sign_in(account.smtp, "Mail to send waits in the outbox until you sign in again."),
+        *_sign_in(
+            account.imap,
+            gettext("%(host)s refused the user name or the secret. No mail is fetched until you sign in again."),
+        ),
+        *_sign_in(
+            account.smtp,
+            gettext(
+                "%(host)s refused the user name or the secret. Mail to send waits in the outbox until you sign in "
+                "again."
+            ),
+        ),
         *_stopped(folders),
         *_failing_folders(account, folders),
         *_unavailable(account.imap, now),
@@ -69,27 +81,27 @@ def oldest_success(folders: Sequence[Folder]) -> datetime | None:
 
 
 PUSH_WORDS = {
-    "connected": "connected: new mail is here within a second or two",
-    "connecting": "connecting",
-    "waiting": "the connection failed; it is tried again by itself, and mail is looked for each minute",
-    "not offered": "the server does not offer it; mail is looked for each minute",
-    "refused": "waits for a new sign-in",
+    "connected": _("connected: new mail is here within a second or two"),
+    "connecting": _("connecting"),
+    "waiting": _("the connection failed; it is tried again by itself, and mail is looked for each minute"),
+    "not offered": _("the server does not offer it; mail is looked for each minute"),
+    "refused": _("waits for a new sign-in"),
 }
 
 
 def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat | None, now: datetime) -> str:
     """What the idle process says of the account's connection, or why there is none."""
     if not account.push_enabled:
-        return "off: mail is looked for each minute"
+        return gettext("off: mail is looked for each minute")
     if not account.sync_enabled:
-        return "off, as fetching is off"
+        return gettext("off, as fetching is off")
     if not any(folder.name == "INBOX" for folder in folders):
-        return "off, as INBOX is not synced"
+        return gettext("off, as INBOX is not synced")
     if account.imap.needs_sign_in_since:
-        return PUSH_WORDS["refused"]
+        return str(PUSH_WORDS["refused"])
     if row is None or not row.is_alive(now):
-        return "no process listens at this moment; mail is looked for each minute"
-    return PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"])
+        return gettext("no process listens at this moment; mail is looked for each minute")
+    return str(PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"]))
 
 
 def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
@@ -98,8 +110,8 @@ def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
     return [
         Condition(
             "needs",
-            f"{transport.get_kind_display()} needs sign-in",
-            f"{transport.host} refused the user name or the secret. {consequence}",
+            gettext("%(server)s needs sign-in") % {"server": transport.get_kind_display()},
+            consequence % {"host": transport.host},
             reply=transport.last_reply,
             advice=what_to_do(transport.last_reply or "refused the sign-in"),
             remedy=f"sign_in_{transport.kind}",
@@ -115,10 +127,12 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
         return [
             Condition(
                 "needs",
-                "over its quota",
-                f"{transport.host} says that the account's limit is reached. It is left alone for an hour at a time.",
+                gettext("over its quota"),
+                gettext("%(host)s says that the account's limit is reached. It is left alone for an hour at a time.")
+                % {"host": transport.host},
                 reply=transport.last_reply,
-                advice="Make room in the mailbox, or ask the provider for more; then test the connection.",
+                advice=gettext("Make room in the mailbox, or ask the provider for more; then test the connection."),
+                kind="over_quota",
                 remedy="test",
                 until=transport.next_allowed_at,
             )
@@ -126,8 +140,9 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
     return [
         Condition(
             "waiting",
-            f"{transport.get_kind_display()} server unavailable",
-            f"{transport.host} could not be reached, or asked to wait. It is asked again by itself.",
+            gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
+            gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
+            % {"host": transport.host},
             reply=transport.last_reply,
             advice=what_to_do(transport.last_reply) if transport.last_reply else "",
             remedy="edit" if is_about_settings(transport.last_reply) else "test",
@@ -136,19 +151,34 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
     ]
 
 
+def _names(folders: Sequence[Folder]) -> str:
+    """The first by its name, and how many more there are."""
+    if len(folders) == 1:
+        return folders[0].name
+    more = len(folders) - 1
+    return ngettext("%(name)s and %(number)s more", "%(name)s and %(number)s more", more) % {
+        "name": folders[0].name,
+        "number": more,
+    }
+
+
 def _stopped(folders: Sequence[Folder]) -> list[Condition]:
     """Folders that nothing is fetched from until a person says so."""
     stopped = [(folder, state) for folder in folders if (state := state_of(folder)) and state.stopped_at]
     if not stopped:
         return []
-    names = stopped[0][0].name if len(stopped) == 1 else f"{stopped[0][0].name} and {len(stopped) - 1} more"
+    names = _names([folder for folder, _state in stopped])
     return [
         Condition(
             "needs",
-            "folder stopped",
-            f"The server renumbered {names} again and again (UIDVALIDITY), so nothing is fetched from there. What is "
-            "here stays.",
-            advice="Ask the server's operator why UIDVALIDITY changes; go on when it has come to rest.",
+            gettext("folder stopped"),
+            gettext(
+                "The server renumbered %(names)s again and again (UIDVALIDITY), so nothing is fetched "
+                "from there. What is here stays."
+            )
+            % {"names": names},
+            advice=gettext("Ask the server's operator why UIDVALIDITY changes; go on when it has come to rest."),
+            kind="folder_stopped",
             remedy="go_on",
             since=stopped[0][1].stopped_at,
         )
@@ -166,19 +196,23 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condit
     if not failing:
         return []
     folder, state = max(failing, key=lambda pair: pair[1].failure_count)
-    others = f" and {len(failing) - 1} more" if len(failing) > 1 else ""
+    names = _names([folder, *(each for each, _state in failing if each is not folder)])
     return [
         Condition(
             "broken" if state.failure_count > 2 else "waiting",
-            "sync fails",
-            f"The last {state.failure_count} tries to fetch {folder.name}{others} failed."
-            if state.failure_count > 1
-            else f"The last try to fetch {folder.name}{others} failed.",
+            gettext("sync fails"),
+            ngettext(
+                "The last try to fetch %(names)s failed.",
+                "The last %(number)s tries to fetch %(names)s failed.",
+                state.failure_count,
+            )
+            % {"number": state.failure_count, "names": names},
             reply=state.last_error,
             advice=what_to_do(state.last_error),
             remedy="edit" if is_about_settings(state.last_error) else "sync",
             since=state.last_success_at,
             until=state.next_allowed_at,
+            kind="sync_fails",
         )
     ]
 
@@ -187,23 +221,25 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[
     if not account.sync_enabled or account.imap.needs_sign_in_since:
         return []
     if not folders:
-        label = "no folder chosen" if account.folders_listed_at else "first sync is waiting"
+        label = gettext("no folder chosen") if account.folders_listed_at else gettext("first sync is waiting")
         words = (
-            "No folder is synced. Choose at least one."
+            gettext("No folder is synced. Choose at least one.")
             if account.folders_listed_at
-            else "The workers have not looked at this account yet; they do within a minute."
+            else gettext("The workers have not looked at this account yet; they do within a minute.")
         )
         remedy = "folders" if account.folders_listed_at else "sync"
         return [Condition("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
     late = [folder for folder in folders if _is_behind(account, folder, now)]
     if not late:
         return []
-    names = late[0].name if len(late) == 1 else f"{late[0].name} and {len(late) - 1} more"
+    names = _names(late)
     return [
         Condition(
             "needs",
-            "behind",
-            f"{names} was not fetched for more than {BEHIND_AFTER // timedelta(minutes=1)} minutes.",
+            gettext("behind"),
+            gettext("%(names)s was not fetched for more than %(minutes)s minutes.")
+            % {"names": names, "minutes": BEHIND_AFTER // timedelta(minutes=1)},
+            kind="behind",
             remedy="sync",
             since=oldest_success(late),
         )
@@ -221,25 +257,35 @@ def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
 def _switches(account: Account) -> list[Condition]:
     found = []
     if account.sending_paused_at:
-        words = "New mail is accepted and waits in the outbox until sending is resumed."
-        found.append(Condition("needs", "sending paused", words, remedy="resume", since=account.sending_paused_at))
+        words = gettext("New mail is accepted and waits in the outbox until sending is resumed.")
+        found.append(
+            Condition("needs", gettext("sending paused"), words, remedy="resume", since=account.sending_paused_at)
+        )
     if not account.sync_enabled:
         found.append(
-            Condition("waiting", "fetching is off", "No mail is fetched until it is switched on.", remedy="fetch_on")
+            Condition(
+                "waiting",
+                gettext("fetching is off"),
+                gettext("No mail is fetched until it is switched on."),
+                remedy="fetch_on",
+            )
         )
     if not account.send_enabled:
-        words = "This account may not send; switch it on in its settings."
-        found.append(Condition("waiting", "sending is off", words, remedy="edit"))
+        words = gettext("This account may not send; switch it on in its settings.")
+        found.append(Condition("waiting", gettext("sending is off"), words, remedy="edit"))
     return found
 
 
 def _all_well(folders: Sequence[Folder]) -> Condition:
     states = [state for folder in folders if (state := state_of(folder))]
     if not any(state.last_success_at for state in states):
-        words = "The workers have not looked at this account yet; they do within a minute."
-        return Condition("waiting", "first sync is waiting", words, remedy="sync")
+        words = gettext("The workers have not looked at this account yet; they do within a minute.")
+        return Condition("waiting", gettext("first sync is waiting"), words, remedy="sync")
     if any(state.more_waiting for state in states):
         return Condition(
-            "fine", "fetching", "Older mail is being fetched, batch by batch.", since=oldest_success(folders)
+            "fine",
+            gettext("fetching"),
+            gettext("Older mail is being fetched, batch by batch."),
+            since=oldest_success(folders),
         )
-    return Condition("fine", "fine", "Mail is fetched as it comes.", since=oldest_success(folders))
+    return Condition("fine", gettext("fine"), gettext("Mail is fetched as it comes."), since=oldest_success(folders))

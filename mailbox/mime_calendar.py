@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from mailbox import mime_text
 
+from django.utils.formats import date_format, time_format
+from django.utils.translation import gettext, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
+
 TYPES = ("text/calendar", "application/ics")
 MAX_EVENTS = 20
 MAX_BYTES = 1_000_000
@@ -28,26 +32,31 @@ _ESCAPE = re.compile(r"\\([nN,;\\])")
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
 _DURATION = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,5})S)?)?")
 _EVERY = {
-    "DAILY": ("day", "days"),
-    "WEEKLY": ("week", "weeks"),
-    "MONTHLY": ("month", "months"),
-    "YEARLY": ("year", "years"),
+    "DAILY": ngettext_lazy("Every day", "Every %(number)s days", "number"),
+    "WEEKLY": ngettext_lazy("Every week", "Every %(number)s weeks", "number"),
+    "MONTHLY": ngettext_lazy("Every month", "Every %(number)s months", "number"),
+    "YEARLY": ngettext_lazy("Every year", "Every %(number)s years", "number"),
 }
 _METHODS = {
-    "REQUEST": "Invitation",
-    "CANCEL": "Cancelled",
-    "REPLY": "Answer to an invitation",
-    "COUNTER": "Proposal of another time",
-    "ADD": "Addition to a series",
+    "REQUEST": _("Invitation"),
+    "CANCEL": _("Cancelled"),
+    "REPLY": _("Answer to an invitation"),
+    "COUNTER": _("Proposal of another time"),
+    "ADD": _("Addition to a series"),
 }
-_ANSWERS = {"ACCEPTED": "accepts", "DECLINED": "declines", "TENTATIVE": "may come", "DELEGATED": "sends somebody else"}
+_ANSWERS = {
+    "ACCEPTED": _("%(person)s accepts"),
+    "DECLINED": _("%(person)s declines"),
+    "TENTATIVE": _("%(person)s may come"),
+    "DELEGATED": _("%(person)s sends somebody else"),
+}
 
 
 @dataclass(frozen=True)
 class Event:
     """One event as a page tells it; "" where it says nothing."""
 
-    kind: str  # "Invitation", "Cancelled", ...
+    kind: str  # _("Invitation"), "Cancelled", ...
     title: str
     when: str
     repeats: str
@@ -103,7 +112,7 @@ def _event(event: dict[str, list[_Property]], method: str) -> Event:
     is_cancelled = first("STATUS").upper() == "CANCELLED"
     attendees = event.get("ATTENDEE", [])
     return Event(
-        kind=_METHODS["CANCEL"] if is_cancelled else _METHODS.get(method, "Event"),
+        kind=str(_METHODS["CANCEL"] if is_cancelled else _METHODS.get(method, _("Event"))),
         title=first("SUMMARY"),
         when=_when(event),
         repeats=_repeats(event["RRULE"][0].value) if "RRULE" in event else "",
@@ -128,8 +137,8 @@ def _person(each: _Property) -> str:
 
 
 def _answer(attendee: _Property) -> str:
-    verb = _ANSWERS.get(attendee.parameters.get("PARTSTAT", "").upper(), "answers")
-    return f"{_person(attendee)} {verb}"
+    words = _ANSWERS.get(attendee.parameters.get("PARTSTAT", "").upper(), _("%(person)s answers"))
+    return words % {"person": _person(attendee)}
 
 
 # --- times
@@ -137,7 +146,8 @@ def _answer(attendee: _Property) -> str:
 
 def _when(event: dict[str, list[_Property]]) -> str:
     if "DTSTART" not in event:
-        return f"Due {_moment(_time(event['DUE'][0]), with_time=True)}" if "DUE" in event else ""
+        due = _moment(_time(event["DUE"][0]), with_time=True) if "DUE" in event else ""
+        return gettext("Due %(time)s") % {"time": due} if "DUE" in event else ""
     stated = event["DTSTART"][0]
     start, end = _time(stated), _time(event["DTEND"][0]) if "DTEND" in event else None
     if start is None:
@@ -147,11 +157,16 @@ def _when(event: dict[str, list[_Property]]) -> str:
     zone = "UTC" if isinstance(start, datetime) and start.tzinfo else _text(stated.parameters.get("TZID", ""))
     if not isinstance(start, datetime):
         last = end - timedelta(days=1) if end is not None and end > start else start  # the end is the day after
-        return _moment(start) if last == start else f"{_moment(start)} to {_moment(last)}"
+        return _moment(start) if last == start else _span(_moment(start), _moment(last))
     words = _moment(start, with_time=True)
     if isinstance(end, datetime) and end.tzinfo == start.tzinfo and end > start:
-        words += f" to {end:%H:%M}" if end.date() == start.date() else f" to {_moment(end, with_time=True)}"
+        same_day = end.date() == start.date()
+        words = _span(words, time_format(end, "H:i") if same_day else _moment(end, with_time=True))
     return f"{words} ({zone})" if zone else words
+
+
+def _span(start: str, end: str) -> str:
+    return gettext("%(start)s to %(end)s") % {"start": start, "end": end}
 
 
 def _time(each: _Property) -> date | datetime | None:
@@ -183,8 +198,9 @@ def _later(start: date | datetime, duration: str) -> date | datetime | None:
 def _moment(moment: date | datetime | None, *, with_time: bool = False) -> str:
     if moment is None:
         return ""
-    day = f"{moment:%A}, {moment.day} {moment:%B} {moment.year}"
-    return f"{day}, {moment:%H:%M}" if with_time and isinstance(moment, datetime) else day
+    # Translators: formats of Django's date filter: "Monday, 2 March 2026", and with the time behind it.
+    form = gettext("l, j F Y, H:i") if with_time and isinstance(moment, datetime) else gettext("l, j F Y")
+    return date_format(moment, form)
 
 
 def _repeats(rule: str) -> str:
@@ -192,12 +208,15 @@ def _repeats(rule: str) -> str:
     parts = dict(part.partition("=")[::2] for part in rule.upper().strip().split(";")[:20])
     every = _EVERY.get(parts.get("FREQ", ""))
     if every is None:
-        return "Repeats"
+        return gettext("Repeats")
     interval = parts.get("INTERVAL", "1")
-    words = f"Every {every[0]}" if not re.fullmatch(r"[0-9]{1,4}", interval) or int(interval) < 2 else ""
-    words = words or f"Every {int(interval)} {every[1]}"
+    words = every % {"number": max(int(interval), 1) if re.fullmatch(r"[0-9]{1,4}", interval) else 1}
     if re.fullmatch(r"[0-9]{1,6}", parts.get("COUNT", "")):
-        words += f", {int(parts['COUNT'])} times"
-    elif until := _time(_Property(parts.get("UNTIL", ""), {})):
-        words += f", until {_moment(until)}"
+        times = int(parts["COUNT"])
+        return ngettext("%(every)s, %(times)s times", "%(every)s, %(times)s times", times) % {
+            "every": words,
+            "times": times,
+        }
+    if until := _time(_Property(parts.get("UNTIL", ""), {})):
+        return gettext("%(every)s, until %(day)s") % {"every": words, "day": _moment(until)}
     return words

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext, ngettext
+
 RECENT = timedelta(minutes=15)  # runs that say how fast it goes
 STALLED = timedelta(minutes=3)  # nothing was fetched for so long: the rate says nothing of what comes
 
@@ -66,9 +68,12 @@ def together(parts: Iterable[Progress]) -> Progress | None:
 def about(seconds: float) -> str:
     """As a person says it: "about 3 minutes"."""
     if seconds < 45:
-        return "less than a minute"
-    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= 1.5 * size or name == "minute":
-            count = max(round(seconds / size), 1)
-            return f"about {count} {name}{'s' if count > 1 else ''}"
-    raise AssertionError
+        return gettext("less than a minute")
+    if seconds >= 1.5 * 86_400:
+        days = round(seconds / 86_400)
+        return ngettext("about %(number)s day", "about %(number)s days", days) % {"number": days}
+    if seconds >= 1.5 * 3600:
+        hours = round(seconds / 3600)
+        return ngettext("about %(number)s hour", "about %(number)s hours", hours) % {"number": hours}
+    minutes = max(round(seconds / 60), 1)
+    return ngettext("about %(number)s minute", "about %(number)s minutes", minutes) % {"number": minutes}

@@ -8,8 +8,10 @@ from __future__ import annotations
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Transport
 
-HOST_CHANGED = "The host has changed, so enter the password or token again: a stored one goes to no other server."
-OTHER_SERVER = "To use it for SMTP as well, enter it again: a stored one goes to no other server."
+from django.utils.translation import gettext_lazy as _
+
+HOST_CHANGED = _("The host has changed, so enter the password or token again: a stored one goes to no other server.")
+OTHER_SERVER = _("To use it for SMTP as well, enter it again: a stored one goes to no other server.")
 
 
 def is_other_host(before: str, after: str) -> bool:
@@ -28,5 +30,5 @@ def holds_same_secret(one: Transport, other: Transport) -> bool:
 def why_to_type_again(before: Transport, host: str, secret_of: Transport) -> str:
     """Why the secret of `secret_of`, as stored, may not be kept for this transport at this host; "" when it may."""
     if is_other_host(before.host, host):
-        return HOST_CHANGED
-    return "" if before.pk == secret_of.pk or holds_same_secret(before, secret_of) else OTHER_SERVER
+        return str(HOST_CHANGED)
+    return "" if before.pk == secret_of.pk or holds_same_secret(before, secret_of) else str(OTHER_SERVER)

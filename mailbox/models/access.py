@@ -6,15 +6,16 @@ from mailbox.models.accounts import Account
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class AccountGrant(models.Model):
     """A role for one account. A role for all accounts is a group: viewer, operator or administrator."""
 
     class Role(models.TextChoices):
-        VIEWER = "viewer", "viewer"
-        OPERATOR = "operator", "operator"
-        ADMINISTRATOR = "administrator", "administrator"
+        VIEWER = "viewer", _("viewer")
+        OPERATOR = "operator", _("operator")
+        ADMINISTRATOR = "administrator", _("administrator")
 
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="account_grants")
     account = models.ForeignKey(Account, models.CASCADE, related_name="grants")
@@ -40,7 +41,7 @@ class AuditEntry(models.Model):
 
     class Meta:
         db_table = "audit_entries"
-        verbose_name_plural = "audit entries"
+        verbose_name_plural = _("audit entries")
         ordering = ["-pk"]
         indexes = [models.Index(fields=["target", "-id"], name="audit_by_target")]
 

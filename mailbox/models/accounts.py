@@ -13,6 +13,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 class Transport(models.Model):
@@ -26,7 +28,7 @@ class Transport(models.Model):
         SMTP = "smtp", "SMTP"
 
     class Security(models.TextChoices):
-        TLS = "tls", "TLS from the first byte"
+        TLS = "tls", _("TLS from the first byte")
         STARTTLS = "starttls", "STARTTLS"
 
     kind = models.CharField(max_length=4, choices=Kind, editable=False)
@@ -51,33 +53,33 @@ class Transport(models.Model):
                 name="transport_exactly_one_secret",
                 condition=Q(encrypted_password__isnull=False, encrypted_oauth_token__isnull=True)
                 | Q(encrypted_password__isnull=True, encrypted_oauth_token__isnull=False),
-                violation_error_message="Give exactly one of password and OAuth token.",
+                violation_error_message=_("Give exactly one of password and OAuth token."),
             ),
             models.CheckConstraint(
                 name="transport_secret_not_empty",
                 condition=(Q(encrypted_password__isnull=True) | ~Q(encrypted_password=""))
                 & (Q(encrypted_oauth_token__isnull=True) | ~Q(encrypted_oauth_token="")),
-                violation_error_message="A secret must not be empty.",
+                violation_error_message=_("A secret must not be empty."),
             ),
             models.CheckConstraint(
                 name="transport_host_not_empty",
                 condition=~Q(host=""),
-                violation_error_message="Give the server's host name.",
+                violation_error_message=_("Give the server's host name."),
             ),
             models.CheckConstraint(
                 name="transport_user_not_empty",
                 condition=~Q(user=""),
-                violation_error_message="Give the user name.",
+                violation_error_message=_("Give the user name."),
             ),
             models.CheckConstraint(
                 name="transport_port_range",
                 condition=Q(port__gte=1, port__lte=65535),
-                violation_error_message="A port is a number from 1 to 65535.",
+                violation_error_message=_("A port is a number from 1 to 65535."),
             ),
             models.CheckConstraint(
                 name="transport_security",
                 condition=Q(kind="imap", security="tls") | Q(kind="smtp", security__in=["tls", "starttls"]),
-                violation_error_message="IMAP is TLS from the first byte; SMTP is tls or starttls.",
+                violation_error_message=_("IMAP is TLS from the first byte; SMTP is tls or starttls."),
             ),
         ]
 
@@ -111,7 +113,7 @@ class Transport(models.Model):
         if problem := host_problem(self.host):
             raise ValidationError({"host": problem})
         if any(ord(character) < 32 for character in self.user):
-            raise ValidationError({"user": "A user name has no line breaks or control characters."})
+            raise ValidationError({"user": gettext("A user name has no line breaks or control characters.")})
 
     def endpoint(self, ca_certificate: str = "") -> Endpoint:
         """What imap.py and smtp.py need to connect, secrets in clear: never log, store or pass it to a task."""
@@ -173,9 +175,9 @@ class AccountQuerySet(models.QuerySet["Account"]):
 class SentCopyChoice(models.TextChoices):
     """Whether a mail that went out is put into the account's Sent folder."""
 
-    AUTOMATIC = "automatic", "Automatic"
-    ALWAYS = "always", "Always"
-    NEVER = "never", "Never"
+    AUTOMATIC = "automatic", _("Automatic")
+    ALWAYS = "always", _("Always")
+    NEVER = "never", _("Never")
 
 
 class Account(models.Model):
@@ -186,27 +188,27 @@ class Account(models.Model):
     imap = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_imap", editable=False)
     smtp = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_smtp", editable=False)
     ca_certificate = models.TextField(
-        "extra CA certificate (PEM)",
+        _("extra CA certificate (PEM)"),
         blank=True,
-        help_text="Only for a private server or a bridge whose certificate no public authority signed.",
+        help_text=_("Only for a private server or a bridge whose certificate no public authority signed."),
     )
     sent_copy = models.CharField(
-        "copy in Sent",
+        _("copy in Sent"),
         max_length=9,
         choices=SentCopyChoice,
         default=SentCopyChoice.AUTOMATIC,
-        help_text="Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do.",
+        help_text=_("Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do."),
     )
-    sync_enabled = models.BooleanField("fetch mail", default=True)
-    send_enabled = models.BooleanField("send mail", default=True)
+    sync_enabled = models.BooleanField(_("fetch mail"), default=True)
+    send_enabled = models.BooleanField(_("send mail"), default=True)
     # Hold a connection to the inbox where the server offers IDLE. Polling goes on in either case.
-    push_enabled = models.BooleanField("push", default=True)
+    push_enabled = models.BooleanField(_("push"), default=True)
     messages_per_minute = models.PositiveIntegerField(
-        "messages a minute, at most",
+        _("messages a minute, at most"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="For a provider that limits how fast one may send. Empty: no limit.",
+        help_text=_("For a provider that limits how fast one may send. Empty: no limit."),
     )
     # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -223,12 +225,12 @@ class Account(models.Model):
             models.UniqueConstraint(
                 Lower("email"),
                 name="account_email_unique",
-                violation_error_message="An account with this address exists already.",
+                violation_error_message=_("An account with this address exists already."),
             ),
             models.CheckConstraint(
                 name="account_email_not_empty",
                 condition=~Q(email=""),
-                violation_error_message="Give the e-mail address.",
+                violation_error_message=_("Give the e-mail address."),
             ),
         ]
         permissions = [
@@ -243,7 +245,7 @@ class Account(models.Model):
         if self.ca_certificate and (problem := pem_problem(self.ca_certificate)):
             raise ValidationError({"ca_certificate": problem})
         if any(ord(character) < 32 for character in self.display_name):
-            raise ValidationError({"display_name": "A display name has no line breaks or control characters."})
+            raise ValidationError({"display_name": gettext("A display name has no line breaks or control characters.")})
 
     def imap_endpoint(self) -> Endpoint:
         return self.imap.endpoint(self.ca_certificate)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from mailbox.models.accounts import Account
 
 from django.db import connection, models
+from django.utils.translation import gettext_lazy as _
 
 
 class Counter(models.Model):
@@ -123,11 +124,11 @@ class StorageUse(models.Model):
     """How much is kept, counted by the clock: summing a million rows is nothing a page should wait for."""
 
     class Kind(models.TextChoices):
-        RECEIVED = "received", "Received mail"
-        RECEIVED_FILES = "received_files", "Attachments in received mail"
-        SENT = "sent", "Written mail"
-        SENT_FILES = "sent_files", "Attachments in written mail"
-        ON_DISK = "on_disk", "Raw store, on disk"  # of no account: equal bytes are kept once for all
+        RECEIVED = "received", _("Received mail")
+        RECEIVED_FILES = "received_files", _("Attachments in received mail")
+        SENT = "sent", _("Written mail")
+        SENT_FILES = "sent_files", _("Attachments in written mail")
+        ON_DISK = "on_disk", _("Raw store, on disk")  # of no account: equal bytes are kept once for all
 
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
     kind = models.CharField(max_length=14, choices=Kind)
@@ -138,7 +139,7 @@ class StorageUse(models.Model):
     class Meta:
         db_table = "storage_use"
         constraints = [models.UniqueConstraint(fields=["account", "kind"], name="storage_use_unique")]
-        verbose_name_plural = "storage use"
+        verbose_name_plural = _("storage use")
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.size} bytes"

@@ -9,6 +9,7 @@ from mailbox.models.messages import Message
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class ImageFetch(models.Model):
@@ -22,7 +23,7 @@ class ImageFetch(models.Model):
 
     class Meta:
         db_table = "image_fetches"
-        verbose_name_plural = "image fetches"
+        verbose_name_plural = _("image fetches")
 
     def __str__(self) -> str:
         return f"images of message {self.message_id}"
@@ -68,9 +69,9 @@ class Preview(models.Model):
     """The picture of an attachment's first page, by the SHA-256 of the attachment's bytes: equal files share it."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        READY = "ready", "ready"
-        NONE = "none", "none"  # no picture can be made of it; `reason` says why
+        WAITING = "waiting", _("waiting")
+        READY = "ready", _("ready")
+        NONE = "none", _("none")  # no picture can be made of it; `reason` says why
 
     digest = models.CharField(max_length=64, primary_key=True)
     # Where the bytes are: an attachment of this stored mail. This keeps nothing: when the mail goes, so may this.

@@ -9,6 +9,7 @@ from mailbox.models.accounts import Account
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class FolderQuerySet(models.QuerySet["Folder"]):
@@ -35,7 +36,7 @@ class Folder(models.Model):
     delimiter = models.CharField(max_length=4, blank=True)
     special_use = models.CharField(max_length=20, blank=True)  # RFC 6154, as "\\Sent"
     selectable = models.BooleanField(default=True)
-    sync_enabled = models.BooleanField("synced", default=False)
+    sync_enabled = models.BooleanField(_("synced"), default=False)
     gone_at = models.DateTimeField(null=True, blank=True)
     is_subscribed = models.BooleanField(null=True)  # None: the server was not asked, or does not say
     # Gmail's labels look like folders (X-GM-EXT-1): what carries this one lies in All Mail, and is fetched there.
@@ -147,7 +148,7 @@ class Quarantine(models.Model):
 
     class Meta:
         db_table = "quarantine"
-        verbose_name_plural = "quarantine"
+        verbose_name_plural = _("quarantine")
         ordering = ["-last_failed_at"]
         constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="quarantine_unique")]
 
@@ -159,10 +160,10 @@ class SyncRun(models.Model):
     """The report of one run: run_id, attempted, succeeded, failed."""
 
     class Trigger(models.TextChoices):
-        SCHEDULE = "schedule", "scheduled"
-        CLICK = "click", "Sync now"
-        COMMAND = "command", "command line"
-        PUSH = "push", "push"
+        SCHEDULE = "schedule", _("scheduled")
+        CLICK = "click", _("Sync now")
+        COMMAND = "command", _("command line")
+        PUSH = "push", _("push")
 
     run_id = models.UUIDField(default=uuid.uuid4, unique=True)
     trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.SCHEDULE)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 
@@ -26,7 +27,10 @@ def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.OPERATOR)
     tasks.queue_sync(account.pk, request.user.pk)
     record(request, "sync_now", f"account:{pk}", account)
-    messages.success(request, f"A sync of {account.email} is queued; a worker starts it in a moment.")
+    messages.success(
+        request,
+        gettext("A sync of %(account)s is queued; a worker starts it in a moment.") % {"account": account.email},
+    )
     return _back(request, account)
 
 
@@ -37,7 +41,11 @@ def go_on(request: HttpRequest, pk: int) -> HttpResponse:
     if renumber.let_go_on(account.pk):
         record(request, "go_on", f"account:{pk}", account)
         tasks.queue_sync(account.pk, request.user.pk)
-    messages.success(request, f"The stopped folders of {account.email} are fetched again; what is here is kept.")
+    messages.success(
+        request,
+        gettext("The stopped folders of %(account)s are fetched again; what is here is kept.")
+        % {"account": account.email},
+    )
     return _back(request, account)
 
 
@@ -46,7 +54,10 @@ def pause_sending(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.OPERATOR)
     if Account.objects.filter(pk=pk, sending_paused_at=None).update(sending_paused_at=timezone.now()):
         record(request, "pause_sending", f"account:{pk}", account)
-    messages.success(request, f"Sending from {account.email} is paused. Mail is kept until you resume it.")
+    messages.success(
+        request,
+        gettext("Sending from %(account)s is paused. Mail is kept until you resume it.") % {"account": account.email},
+    )
     return _back(request, account)
 
 
@@ -55,7 +66,9 @@ def resume_sending(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.OPERATOR)
     if Account.objects.filter(pk=pk, sending_paused_at__isnull=False).update(sending_paused_at=None):
         record(request, "resume_sending", f"account:{pk}", account)
-    messages.success(request, f"Sending from {account.email} is on again; what waits goes out now.")
+    messages.success(
+        request, gettext("Sending from %(account)s is on again; what waits goes out now.") % {"account": account.email}
+    )
     return _back(request, account)
 
 
@@ -69,6 +82,10 @@ def fetching(request: HttpRequest, pk: int) -> HttpResponse:
     if on:
         account.sync_enabled = True
         queue_first_look(request, account)
-    words = "is fetched again" if on else "is no longer fetched; what is here stays"
-    messages.success(request, f"Mail of {account.email} {words}.")
+    words = (
+        gettext("Mail of %(account)s is fetched again.")
+        if on
+        else gettext("Mail of %(account)s is no longer fetched; what is here stays.")
+    )
+    messages.success(request, words % {"account": account.email})
     return _back(request, account)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from mailbox import tasks
 from mailbox.access import Role, get_account, has_role_everywhere
 from mailbox.endpoints import PRESETS, Preset
-from mailbox.forms import AccountForm, SignInForm
+from mailbox.forms import AccountForm
+from mailbox.forms_sign_in import SignInForm
 from mailbox.models import Account, ConnectionTest
 from mailbox.signals import connection_test_asked
 from mailbox.views.asking import record, signed_in_user
@@ -16,6 +17,7 @@ from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 
@@ -27,7 +29,7 @@ def _preset(request: HttpRequest) -> Preset | None:
 def add(request: HttpRequest) -> HttpResponse:
     """A new account; `?preset=gmail` fills the form. Only who administers all accounts may add one."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied("Adding an account needs the role administrator for all accounts.")
+        raise PermissionDenied(gettext("Adding an account needs the role administrator for all accounts."))
     preset = _preset(request)
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset)
     if request.method == "POST" and _saved(form):
@@ -43,7 +45,7 @@ def _saved(form: AccountForm) -> bool:
         form.save()
     except IntegrityError:
         # Two people added it at once, or one clicked twice: validation saw neither.
-        form.add_error("email", "An account with this address exists already.")
+        form.add_error("email", gettext("An account with this address exists already."))
         return False
     return True
 
@@ -51,7 +53,11 @@ def _saved(form: AccountForm) -> bool:
 def _added(request: HttpRequest, account: Account) -> HttpResponseRedirect:
     record(request, "add_account", f"account:{account.pk}", account, account.email)
     queue_first_look(request, account)
-    messages.success(request, f"{account.email} was added. Its folders are being listed and its inbox fetched.")
+    messages.success(
+        request,
+        gettext("%(account)s was added. Its folders are being listed and its inbox fetched.")
+        % {"account": account.email},
+    )
     return _after_saving(request, account)
 
 
@@ -82,7 +88,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     form = AccountForm(request.POST or None, request.FILES or None, account=account)
     if request.method == "POST" and _saved(form):
         record(request, "edit_account", f"account:{pk}", form.account, ", ".join(form.changed_data)[:500])
-        messages.success(request, "The settings were saved.")
+        messages.success(request, gettext("The settings were saved."))
         return _after_saving(request, form.account)
     context = {"form": form, "account": account, "preset": None}
     return render(request, "mailbox/accounts/form.html", context)
@@ -98,9 +104,14 @@ def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
     form = SignInForm(request.POST or None, transport=pair[0], other=pair[1])
     if request.method == "POST" and form.is_valid():
         form.save(account.pk)
-        both = " for both servers" if form.cleaned_data["both"] else f" for {pair[0].get_kind_display()}"
-        record(request, "sign_in_again", f"account:{pk}", account, both.strip())
-        messages.success(request, f"The new secret{both} was saved; the servers are being asked with it now.")
+        both, server = form.cleaned_data["both"], pair[0].get_kind_display()
+        record(request, "sign_in_again", f"account:{pk}", account, "for both servers" if both else f"for {server}")
+        words = (
+            gettext("The new secret for both servers was saved; the servers are being asked with it now.")
+            if both
+            else gettext("The new secret for %(server)s was saved; the servers are being asked with it now.")
+        )
+        messages.success(request, words % {"server": server})
         return HttpResponseRedirect(reverse("mailbox:account", args=[pk]))
     context = {"form": form, "account": account, "transport": pair[0], "other": pair[1]}
     return render(request, "mailbox/accounts/sign_in.html", context)

@@ -18,6 +18,7 @@ from django.db.models import QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 
@@ -59,7 +60,7 @@ def accounts(request: HttpRequest) -> HttpResponse:
     """All accounts the user may see; `?after=` goes on behind an address."""
     limit, after = limit_of(request), request.GET.get("after", "")
     if "\x00" in after:
-        raise Refused("The address names no place in this list; start from its first page.")
+        raise Refused(gettext("The address names no place in this list; start from its first page."))
     seen = accounts_for(request.user).filter(email__gt=after).order_by("email")
     page, last = cut(rows_of(request, seen[: limit + 1]), limit)
     context = {
@@ -123,5 +124,5 @@ def before_pk(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
     if not given:
         return rows
     if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise Refused("The address names no place in this list; start from its first page.")
+        raise Refused(gettext("The address names no place in this list; start from its first page."))
     return rows.filter(pk__lt=int(given))

@@ -12,52 +12,63 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
 SAID = {
-    "add_account": "added the account",
-    "edit_account": "changed the account's settings",
-    "delete_account": "deleted the account",
-    "sign_in_again": "entered a new secret",
-    "choose_folders": "chose the folders to sync",
-    "list_folders": "refreshed the folder list",
-    "sync_now": "asked for a sync",
-    "pause_sending": "paused sending",
-    "resume_sending": "resumed sending",
-    "fetching_on": "switched fetching on",
-    "fetching_off": "switched fetching off",
-    "test_connection": "tested the connection",
-    "retry": "retried a send",
-    "send_now": "sent without waiting for its time",
-    "send_again": "sent again what may have gone out",
-    "mark_as_sent": "marked as sent",
-    "cancel": "cancelled a send",
-    "undo": "undid a send",
-    "bulk_retry": "asked to retry all that match",
-    "bulk_send_now": "asked to send all that match now",
-    "bulk_cancel": "asked to cancel all that match",
-    "bulk_mark_as_sent": "asked to mark all that match as sent",
-    "bulk_finished": "had an action on all that match done",
-    "bulk_stopped": "stopped an action on all that match",
-    "reschedule": "changed the time of a send",
-    "found_in_sent": "found in Sent: it went out",
-    "copy_again": "asked again for the copy in Sent",
-    "acknowledge_bounce": "took note of a bounce",
-    "send": "wrote a mail",
-    "reply": "wrote an answer",
-    "fetch_now": "asked for the whole of a too large message",
-    "fetch_again": "asked to fetch a quarantined message again",
-    "remove_attachment": "removed an attachment",
-    "reparse": "asked to read stored mail again",
-    "edit_policy": "changed the attachment policy",
-    "grant_rights": "set a user's rights",
-    "withdraw_rights": "removed a user or a user's rights",
-    "add_alert": "added an alert",
-    "edit_alert": "changed an alert",
-    "test_alert": "sent a test of an alert",
-    "delete_alert": "deleted an alert",
-    "change_password": "changed the own password",
+    "add_account": _("added the account"),
+    "edit_account": _("changed the account's settings"),
+    "delete_account": _("deleted the account"),
+    "sign_in_again": _("entered a new secret"),
+    "choose_folders": _("chose the folders to sync"),
+    "list_folders": _("refreshed the folder list"),
+    "sync_now": _("asked for a sync"),
+    "pause_sending": _("paused sending"),
+    "resume_sending": _("resumed sending"),
+    "fetching_on": _("switched fetching on"),
+    "fetching_off": _("switched fetching off"),
+    "test_connection": _("tested the connection"),
+    "retry": _("retried a send"),
+    "send_now": _("sent without waiting for its time"),
+    "send_again": _("sent again what may have gone out"),
+    "mark_as_sent": _("marked as sent"),
+    "cancel": _("cancelled a send"),
+    "undo": _("undid a send"),
+    "bulk_retry": _("asked to retry all that match"),
+    "bulk_send_now": _("asked to send all that match now"),
+    "bulk_cancel": _("asked to cancel all that match"),
+    "bulk_mark_as_sent": _("asked to mark all that match as sent"),
+    "bulk_finished": _("had an action on all that match done"),
+    "bulk_stopped": _("stopped an action on all that match"),
+    "reschedule": _("changed the time of a send"),
+    "found_in_sent": _("found in Sent: it went out"),
+    "copy_again": _("asked again for the copy in Sent"),
+    "acknowledge_bounce": _("took note of a bounce"),
+    "send": _("wrote a mail"),
+    "reply": _("wrote an answer"),
+    "fetch_now": _("asked for the whole of a too large message"),
+    "fetch_again": _("asked to fetch a quarantined message again"),
+    "remove_attachment": _("removed an attachment"),
+    "reparse": _("asked to read stored mail again"),
+    "edit_policy": _("changed the attachment policy"),
+    "grant_rights": _("set a user's rights"),
+    "withdraw_rights": _("removed a user or a user's rights"),
+    "add_alert": _("added an alert"),
+    "edit_alert": _("changed an alert"),
+    "test_alert": _("sent a test of an alert"),
+    "delete_alert": _("deleted an alert"),
+    "change_password": _("changed the own password"),
+    "change_profile": _("changed the own profile"),
+    "trust_sender": _("trusted the images of a sender"),
+    "distrust_sender": _("blocked the images of a sender again"),
+    "go_on": _("had stopped folders fetched again"),
+}
+# The same verbs, done to all accounts at once.
+OF_ALL = {
+    "pause_sending": _("paused sending of all accounts"),
+    "resume_sending": _("resumed sending of all accounts"),
 }
 _PAGES = {
     "outbox": "outbox:detail",
@@ -83,12 +94,13 @@ def told(entries: Iterable[AuditEntry]) -> list[Told]:
 
 
 def _words(entry: AuditEntry) -> str:
-    words = SAID.get(entry.verb, entry.verb.replace("_", " "))
-    return f"{words} of all accounts" if entry.target == "sending" else words
+    if entry.target == "sending" and entry.verb in OF_ALL:
+        return str(OF_ALL[entry.verb])
+    return str(SAID.get(entry.verb, entry.verb.replace("_", " ")))
 
 
 def _url(entry: AuditEntry) -> str:
-    kind, _, key = entry.target.partition(":")
+    kind, _colon, key = entry.target.partition(":")
     if kind not in _PAGES or not key.isdigit() or (kind == "account" and entry.account_id is None):
         return ""
     try:
@@ -109,7 +121,7 @@ def activity(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(account=account)
     before = request.GET.get("before", "")
     if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
-        raise Refused("The address names no place in this list; start from its first page.")
+        raise Refused(gettext("The address names no place in this list; start from its first page."))
     if before:
         rows = rows.filter(pk__lt=int(before))
     page, last = cut(told(rows[: limit + 1]), limit)

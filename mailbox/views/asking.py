@@ -14,6 +14,7 @@ from django.core.exceptions import BadRequest
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
@@ -35,7 +36,10 @@ def limit_of(request: HttpRequest) -> int:
     given = request.GET.get("limit", str(DEFAULT_LIMIT))
     # The length first: int() raises for thousands of digits.
     if not given.isascii() or not given.isdigit() or len(given) > 9 or not 1 <= int(given) <= MAX_LIMIT:
-        raise Refused(f"The limit is a number from 1 to {MAX_LIMIT}; “{given[:40]}” is not.")
+        raise Refused(
+            gettext("The limit is a number from 1 to %(most)s; “%(given)s” is not.")
+            % {"most": MAX_LIMIT, "given": given[:40]}
+        )
     return int(given)
 
 
@@ -68,7 +72,7 @@ class Cursor:
             at, pk = (int(part) for part in text.split("-"))
             return cls(_EPOCH + timedelta(microseconds=at), pk)
         except (ValueError, OverflowError) as error:
-            raise Refused("The address names no place in this list; start from its first page.") from error
+            raise Refused(gettext("The address names no place in this list; start from its first page.")) from error
 
     def older(self, field: str) -> Q:
         """Rows after this one, as (time, pk) descending. The plain bound on the time is what an index can use."""

@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import TextField
 from django.db.models.functions import Substr
 from django.urls import reverse
+from django.utils.translation import gettext
 
 SHOWN = 50
 TEXT_CHARACTERS = 1_500
@@ -51,7 +52,7 @@ def conversation_of(message: Message) -> Conversation:
 def _piece(row: Any) -> Piece:
     return Piece(
         at=row.received_at,
-        sender=row.sender or "(no sender)",
+        sender=row.sender or gettext("(no sender)"),
         subject=row.subject,
         text=row.beginning.strip() or row.snippet,
         address=reverse("mailbox:message", args=[row.pk]),

@@ -4,32 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-_BOUNDARIES = "The marks between its parts are damaged or cut off; what could be found is shown."
+from django.utils.translation import gettext, gettext_noop
+
+_BOUNDARIES = gettext_noop("The marks between its parts are damaged or cut off; what could be found is shown.")
 _SENTENCES = {
-    "AddressHeaderDefect": "An address in its header is malformed.",
-    "InvalidHeaderDefect": "A field of its header has no name; the source shows it.",
-    "AddressHeaderTooLong": "A list of its addresses is too long to be taken apart; its beginning is shown as written.",
-    "BodyCut": "Its text is too long to be kept for reading in full; the source has all of it.",
-    "CharsetDefect": "Its text is not in the charset that it names, so some letters may be wrong.",
+    "AddressHeaderDefect": gettext_noop("An address in its header is malformed."),
+    "InvalidHeaderDefect": gettext_noop("A field of its header has no name; the source shows it."),
+    "AddressHeaderTooLong": gettext_noop(
+        "A list of its addresses is too long to be taken apart; its beginning is shown as written."
+    ),
+    "BodyCut": gettext_noop("Its text is too long to be kept for reading in full; the source has all of it."),
+    "CharsetDefect": gettext_noop("Its text is not in the charset that it names, so some letters may be wrong."),
     "CloseBoundaryNotFoundDefect": _BOUNDARIES,
-    "DateHeaderDefect": "Its date cannot be read.",
-    "HeaderTooLong": "A field of its header is too long to be read in full; the source has all of it.",
-    "JunkInHeaderDefect": "Lines in its header that are no header fields were skipped; the source shows them.",
-    "MissingHeaderBodySeparatorDefect": "The blank line between its header and its text is missing.",
+    "DateHeaderDefect": gettext_noop("Its date cannot be read."),
+    "HeaderTooLong": gettext_noop("A field of its header is too long to be read in full; the source has all of it."),
+    "JunkInHeaderDefect": gettext_noop(
+        "Lines in its header that are no header fields were skipped; the source shows them."
+    ),
+    "MissingHeaderBodySeparatorDefect": gettext_noop("The blank line between its header and its text is missing."),
     "MultipartInvariantViolationDefect": _BOUNDARIES,
-    "NestingTooDeep": "Its parts are nested too deep; what lies deeper is one attachment.",
+    "NestingTooDeep": gettext_noop("Its parts are nested too deep; what lies deeper is one attachment."),
     "NoBoundaryInMultipartDefect": _BOUNDARIES,
     "StartBoundaryNotFoundDefect": _BOUNDARIES,
-    "TooManyHeaders": "Its header has more fields than are read; the source has all of them.",
-    "TooManyParts": "It has more parts than are listed; the source has all of them.",
-    "TooMuchHeader": "The headers of its parts are too long to be read in full; names of attachments may be missing.",
-    "TransferEncodingDefect": "The encoding of a part is damaged; what could be decoded of it is here.",
-    "WinmailDefect": "Its winmail.dat is damaged or cut off; the files that could be found in it are listed.",
-    "WinmailTooLarge": "Its winmail.dat is too large to be opened here; download it to see the files in it.",
+    "TooManyHeaders": gettext_noop("Its header has more fields than are read; the source has all of them."),
+    "TooManyParts": gettext_noop("It has more parts than are listed; the source has all of them."),
+    "TooMuchHeader": gettext_noop(
+        "The headers of its parts are too long to be read in full; names of attachments may be missing."
+    ),
+    "TransferEncodingDefect": gettext_noop("The encoding of a part is damaged; what could be decoded of it is here."),
+    "WinmailDefect": gettext_noop(
+        "Its winmail.dat is damaged or cut off; the files that could be found in it are listed."
+    ),
+    "WinmailTooLarge": gettext_noop(
+        "Its winmail.dat is too large to be opened here; download it to see the files in it."
+    ),
 }
-_OTHER = "Its format is damaged in a way that does not matter for reading it"
+_OTHER = gettext_noop("Its format is damaged in a way that does not matter for reading it (%(defect)s).")
 
 
 def sentences(defects: Iterable[str]) -> list[str]:
     """One sentence for each kind of defect that mime.parse named, in its order."""
-    return list(dict.fromkeys(_SENTENCES.get(defect, f"{_OTHER} ({defect}).") for defect in defects))
+    said = (
+        gettext(_SENTENCES[defect]) if defect in _SENTENCES else gettext(_OTHER) % {"defect": defect}
+        for defect in defects
+    )
+    return list(dict.fromkeys(said))

@@ -18,18 +18,20 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 MAX_DEPTH = 5  # deeper ones stand where the fifth level does
 USES = {
-    "\\Sent": "sent mail",
-    "\\Drafts": "drafts",
-    "\\Trash": "trash",
-    "\\Junk": "junk",
-    "\\Archive": "archive",
-    "\\All": "all mail",
-    "\\Flagged": "flagged",
-    "\\Important": "important",
+    "\\Sent": _("sent mail"),
+    "\\Drafts": _("drafts"),
+    "\\Trash": _("trash"),
+    "\\Junk": _("junk"),
+    "\\Archive": _("archive"),
+    "\\All": _("all mail"),
+    "\\Flagged": _("flagged"),
+    "\\Important": _("important"),
 }
 
 
@@ -60,7 +62,7 @@ def tree(folders: list[Folder]) -> list[FolderRow]:
         parents = _parents(folder)
         listed = [parent for parent in parents if parent in names]
         label = folder.name[len(listed[-1]) + len(folder.delimiter) :] if listed else folder.name
-        rows.append(FolderRow(folder, label, min(len(listed), MAX_DEPTH), USES.get(folder.special_use, "")))
+        rows.append(FolderRow(folder, label, min(len(listed), MAX_DEPTH), str(USES.get(folder.special_use, ""))))
     return rows
 
 
@@ -113,9 +115,13 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
         tasks.queue_sync(account.pk, request.user.pk)
     count = sum(str(row.pk) in wanted for row in offered)
     if count:
-        messages.success(request, f"{count} folder{'s are' if count > 1 else ' is'} synced now.")
+        messages.success(
+            request,
+            ngettext("%(number)s folder is synced now.", "%(number)s folders are synced now.", count)
+            % {"number": count},
+        )
     else:
-        messages.warning(request, "No folder is synced now; no mail is fetched. Mail that is here stays.")
+        messages.warning(request, gettext("No folder is synced now; no mail is fetched. Mail that is here stays."))
     return redirect("mailbox:account_folders", account.pk)
 
 

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 TRUSTED_AT_MOST = 1_000  # of one person
@@ -82,11 +83,18 @@ def message_images(request: HttpRequest, pk: int) -> HttpResponse:
 def _trust(request: HttpRequest, message: Message) -> None:
     user, address = signed_in_user(request), message.sender_address[:320]
     if TrustedSender.objects.filter(user=user).count() >= TRUSTED_AT_MOST:
-        notices.error(request, f"You trust {TRUSTED_AT_MOST} senders already. Remove some of them first.")
+        notices.error(
+            request,
+            gettext("You trust %(number)s senders already. Remove some of them first.") % {"number": TRUSTED_AT_MOST},
+        )
         return
     TrustedSender.objects.bulk_create([TrustedSender(user=user, address=address)], ignore_conflicts=True)
     record(request, "trust_sender", f"message:{message.pk}", message.account, address)
-    notices.success(request, f"Images in mail that says it is from {address} are loaded for you from now on.")
+    notices.success(
+        request,
+        gettext("Images in mail that says it is from %(address)s are loaded for you from now on.")
+        % {"address": address},
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -100,6 +108,9 @@ def trusted_senders(request: HttpRequest) -> HttpResponse:
         if row is not None:
             row.delete()
             record(request, "distrust_sender", "trusted_senders", detail=row.address)
-            notices.success(request, f"Images from {row.address} are blocked again until you ask for them.")
+            notices.success(
+                request,
+                gettext("Images from %(address)s are blocked again until you ask for them.") % {"address": row.address},
+            )
         return redirect("mailbox:trusted_senders")
     return render(request, "mailbox/messages/trusted_senders.html", {"rows": own[:TRUSTED_AT_MOST]})

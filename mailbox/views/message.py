@@ -15,13 +15,14 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
 ATTACHMENTS_SHOWN = 500
 HEADERS_SHOWN = 500
-VIEWS = {"html": "HTML", "text": "Text", "headers": "Headers", "source": "Source"}
+VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _("Source")}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "message": row,
         "view": shown,
-        "tabs": [Tab(label, f"?view={name}", name == shown) for name, label in VIEWS.items()],
+        "tabs": [Tab(str(label), f"?view={name}", name == shown) for name, label in VIEWS.items()],
         "places": places,
         "labels": labels.shown(places),
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),

@@ -17,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
+from django.utils.translation import gettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -119,5 +120,9 @@ def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpRespo
             found.message.account,
             f"{found.filename}, {found.size} bytes",
         )
-        notices.success(request, f"{found.filename} is removed: it is listed nowhere and can no longer be downloaded.")
+        notices.success(
+            request,
+            gettext("%(filename)s is removed: it is listed nowhere and can no longer be downloaded.")
+            % {"filename": found.filename},
+        )
     return redirect("mailbox:message", pk)

@@ -13,6 +13,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
@@ -63,7 +64,9 @@ def messages(request: HttpRequest) -> HttpResponse:
 def _grouped(request: HttpRequest) -> bool:
     given = request.GET.get("by", "")
     if given not in ("", "conversation"):
-        raise Refused(f"The list cannot be grouped by “{given[:40]}”, only by conversation.")
+        raise Refused(
+            gettext("The list cannot be grouped by “%(given)s”, only by conversation.") % {"given": given[:40]}
+        )
     return given == "conversation"
 
 
@@ -189,7 +192,9 @@ def _side(
 ) -> list[SideItem]:
     """All accounts, and the folders of the chosen one: three queries however many there are."""
     unread = _unread_by_account(request)
-    items = [SideItem("All accounts", "?", sum(unread.values()), account is None)] if len(accounts) != 1 else []
+    items = (
+        [SideItem(gettext("All accounts"), "?", sum(unread.values()), account is None)] if len(accounts) != 1 else []
+    )
     opened = account or (accounts[0] if len(accounts) == 1 else None)
     for each in accounts:
         chosen = each == account and folder is None

@@ -22,6 +22,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
 
@@ -50,7 +51,11 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
     Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
     record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
     tasks.queue_sync(account.pk, signed_in_user(request).pk)
-    notices.success(request, f"UID {row.uid} of {row.folder.name} is fetched again with the sync that starts now.")
+    notices.success(
+        request,
+        gettext("UID %(uid)s of %(folder)s is fetched again with the sync that starts now.")
+        % {"uid": row.uid, "folder": row.folder.name},
+    )
     return redirect("mailbox:quarantine")
 
 
@@ -63,13 +68,18 @@ def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
         most = filesizeformat(settings.FETCH_NOW_MAX_BYTES)
         notices.warning(
             request,
-            f"This message has {filesizeformat(row.size)}, and no more than {most} is fetched. Get it with another "
-            "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised.",
+            gettext(
+                "This message has %(size)s, and no more than %(most)s is fetched. Get it with another "
+                "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised."
+            )
+            % {"size": filesizeformat(row.size), "most": most},
         )
     elif places.update(fetch_requested_at=timezone.now()):
         record(request, "fetch_now", f"message:{row.pk}", row.account)
         tasks.queue_sync(row.account_id, signed_in_user(request).pk)
-        notices.success(request, "The whole message is fetched with the sync that starts now. Reload in a moment.")
+        notices.success(
+            request, gettext("The whole message is fetched with the sync that starts now. Reload in a moment.")
+        )
     else:
-        notices.warning(request, "Nothing to fetch: the message is complete, or the server no longer has it.")
+        notices.warning(request, gettext("Nothing to fetch: the message is complete, or the server no longer has it."))
     return redirect("mailbox:message", row.pk)

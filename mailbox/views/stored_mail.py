@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
 ROUNDS_SHOWN = 10
@@ -24,7 +25,7 @@ def stored_mail(request: HttpRequest) -> HttpResponse:
     """For administrators of all accounts: a round reads the mail of all."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(
-            "Reading stored mail again concerns all accounts: an administrator of all may ask for it."
+            gettext("Reading stored mail again concerns all accounts: an administrator of all may ask for it.")
         )
     if request.method == "POST":
         return _begin(request)
@@ -50,7 +51,7 @@ def _begin(request: HttpRequest) -> HttpResponse:
                 request, "reparse", f"reparse:{round_.pk}", detail="everything" if everything else "what is outdated"
             )
     if is_new:
-        messages.success(request, "The workers read the stored mail again. This page shows how far they are.")
+        messages.success(request, gettext("The workers read the stored mail again. This page shows how far they are."))
     else:
-        messages.info(request, "The stored mail is being read again already.")
+        messages.info(request, gettext("The stored mail is being read again already."))
     return redirect("mailbox:stored_mail")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from mailbox import idle, spread, tasks
 from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError, Throttled
-from mailbox.forms import SignInForm
+from mailbox.forms_sign_in import SignInForm
 from mailbox.idle import Listener
 from mailbox.idle_watch import Timing
 from mailbox.imap_idle import IdleNotOffered, IdleSession
