@@ -11,6 +11,8 @@ from email.policy import default as default_policy
 from email.utils import formataddr
 from typing import Any
 
+from django.utils.translation import gettext
+
 from outbox.errors import ValidationFailed
 
 MAX_RECIPIENTS = 100  # what every server must take in one transaction (RFC 5321 4.5.3.1.8)
@@ -49,13 +51,17 @@ class Address:
 def refuse_breaks(field: str, value: str) -> None:
     """Raise ValidationFailed when the text of a header holds what would end the header, or cannot be encoded."""
     if any(character in value for character in "\r\n\x00"):
-        raise ValidationFailed(f"{field} must be one line: remove the line breaks and NUL characters.")
+        raise ValidationFailed(
+            gettext("%(field)s must be one line: remove the line breaks and NUL characters.") % {"field": field}
+        )
     if any((ord(character) < 32 and character != "\t") or ord(character) == 127 for character in value):
-        raise ValidationFailed(f"{field} holds a control character: remove it.")
+        raise ValidationFailed(gettext("%(field)s holds a control character: remove it.") % {"field": field})
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValidationFailed(f"{field} holds half of a character (a lone surrogate): type it again.") from None
+        raise ValidationFailed(
+            gettext("%(field)s holds half of a character (a lone surrogate): type it again.") % {"field": field}
+        ) from None
 
 
 def parse(field: str, value: str | Sequence[str]) -> list[Address]:
@@ -63,7 +69,9 @@ def parse(field: str, value: str | Sequence[str]) -> list[Address]:
     found: list[Address] = []
     for text in [value] if isinstance(value, str) else value:
         if not isinstance(text, str):
-            raise ValidationFailed(f"{field} must be text: an address such as ann@example.com.")
+            raise ValidationFailed(
+                gettext("%(field)s must be text: an address such as ann@example.com.") % {"field": field}
+            )
         refuse_breaks(field, text)
         if text.strip(" \t,"):
             found += _parse_one(field, text.strip(" \t,"))
@@ -91,7 +99,9 @@ def checked_spec(field: str, spec: str) -> str:
     if not _LITERAL.fullmatch(domain):
         domain = _ascii_domain(field, spec, domain)
     if len(f"{local}@{domain}".encode()) > 254:
-        raise ValidationFailed(f"{field} has an address that is too long: {spec[:60]}...")
+        raise ValidationFailed(
+            gettext("%(field)s has an address that is too long: %(spec)s...") % {"field": field, "spec": spec[:60]}
+        )
     return f"{local}@{domain}"
 
 
@@ -106,7 +116,9 @@ def _ascii_domain(field: str, spec: str, domain: str) -> str:
 
 
 def _malformed(field: str, text: str) -> str:
-    return f"{field} has a malformed address: {text[:100]!r}. Write it as ann@example.com or Ann <ann@example.com>."
+    return gettext(
+        "%(field)s has a malformed address: %(text)s. Write it as ann@example.com or Ann <ann@example.com>."
+    ) % {"field": field, "text": repr(text[:100])}
 
 
 def text_of(addresses: Sequence[Address]) -> str:

@@ -12,7 +12,10 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from outbox import operations
 from outbox.forms import PolicyForm
 from outbox.models import (
     AddressCursor,
@@ -35,7 +38,7 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
-from outbox.views.actions import BULK, act_on, honest
+from outbox.views.actions import BULK, act_on
 
 # What a claim and a frozen mail are made of is of no use to a person.
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
@@ -82,27 +85,27 @@ class OutboxAdmin(ReadOnlyAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
         return ["page"]
 
-    @admin.display(description="on the site")
+    @admin.display(description=_("on the site"))
     def page(self, row: OutboxMessage) -> str:
-        return format_html('<a href="{}">what may be done</a>', reverse("outbox:detail", args=[row.pk]))
+        return format_html('<a href="{}">{}</a>', reverse("outbox:detail", args=[row.pk]), gettext("what may be done"))
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         return access.has_role_somewhere(request.user, Role.OPERATOR)
 
     def _click(self, request: HttpRequest, rows: QuerySet[OutboxMessage], name: str) -> None:
-        act, done = BULK[name]
-        number, skipped = act_on(request, list(rows.values_list("pk", flat=True)), act)
-        self.message_user(request, honest(number, done, skipped), messages.WARNING if skipped else messages.SUCCESS)
+        number, skipped = act_on(request, list(rows.values_list("pk", flat=True)), BULK[name])
+        said = operations.honest(name, number, skipped)
+        self.message_user(request, said, messages.WARNING if skipped else messages.SUCCESS)
 
-    @admin.action(description="Retry", permissions=["operate"])
+    @admin.action(description=_("Retry"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         self._click(request, queryset, "retry")
 
-    @admin.action(description="Send now anyway", permissions=["operate"])
+    @admin.action(description=_("Send now anyway"), permissions=["operate"])
     def send_now(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         self._click(request, queryset, "send_now")
 
-    @admin.action(description="Cancel for good", permissions=["operate"])
+    @admin.action(description=_("Cancel for good"), permissions=["operate"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         self._click(request, queryset, "cancel")
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from outbox import clicks, creation, delivery, tasks, timing
 from outbox.compose import Request
@@ -250,7 +251,11 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
         row = OutboxMessage.objects.filter(pk=outbox_id).first() if outbox_id is not None else None
         return ApiResponse(False, result_of(row) if row else None, ApiError(error.code.value, str(error)))
     except DatabaseError as error:
-        return ApiResponse(False, None, ApiError(Code.STORAGE.value, f"The database refused: {error}. Try again."))
+        return ApiResponse(
+            False,
+            None,
+            ApiError(Code.STORAGE.value, gettext("The database refused: %(error)s. Try again.") % {"error": error}),
+        )
 
 
 def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:
@@ -284,11 +289,13 @@ def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
 
 def _words(row: OutboxMessage) -> str:
     if row.status == Status.FAILED:
-        return row.error or "The attempt failed."
+        return row.error or gettext("The attempt failed.")
     if row.status == Status.CANCELLED:
-        return "Not sent: the mail was cancelled."
+        return gettext("Not sent: the mail was cancelled.")
     if row.status == Status.PENDING and row.account.smtp.needs_sign_in_since:
-        return (
-            f"The server refused the sign-in of {row.account.email}: enter its SMTP credentials again; the mail waits."
-        )
-    return f"Not sent yet: the mail is {row.get_status_display()}, and the workers go on with it."
+        return gettext(
+            "The server refused the sign-in of %(account)s: enter its SMTP credentials again; the mail waits."
+        ) % {"account": row.account.email}
+    return gettext("Not sent yet: the mail is %(state)s, and the workers go on with it.") % {
+        "state": row.get_status_display()
+    }

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mailbox import mime, rawstore
 from mailbox.models import Message
 
+from django.utils.translation import gettext
+
 from outbox import policy
 from outbox.creation import attachment_bytes
 from outbox.errors import ValidationFailed
@@ -84,7 +86,7 @@ def _refusal(content_type: str, size: int, current: AttachmentPolicy) -> str:
     try:
         policy.checked_type(content_type, current)
     except ValidationFailed as refused:
-        return str(refused)
+        return gettext(str(refused))
     return ""
 
 
@@ -93,6 +95,8 @@ def _reader(filename: str, content_type: str, content: Callable[[], bytes]) -> C
         try:
             return AttachmentInput(filename=filename, content_type=content_type, content=content())
         except (rawstore.RawMissing, IndexError) as error:
-            raise ValidationFailed(f"{filename} is no longer stored here: attach it again.") from error
+            raise ValidationFailed(
+                gettext("%(filename)s is no longer stored here: attach it again.") % {"filename": filename}
+            ) from error
 
     return read

@@ -13,6 +13,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.errors import FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
@@ -21,46 +23,60 @@ from outbox.redating import redated
 from outbox.retry import is_transient_code
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
-CANNOT_TAKE_BACK = (
+# What scripts look for at the beginning of a refusal; pages say the rest, in the reader's language.
+NOT_RETRYABLE, NOT_DUE = "not retryable: ", "retry_not_due"
+CANNOT_TAKE_BACK = _(
     "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
 )
-CHANGED_MEANWHILE = "The row changed at this very moment: reload and look again."
+CHANGED_MEANWHILE = _("The row changed at this very moment: reload and look again.")
 
 
 def find_row(outbox_id: int) -> OutboxMessage:
     """The row; raises ValidationFailed when there is none."""
     row = OutboxMessage.objects.select_related("account__smtp").filter(pk=outbox_id).first()
     if row is None:
-        raise ValidationFailed(f"There is no outbox row {outbox_id}.")
+        raise ValidationFailed(gettext("There is no outbox row %(number)s.") % {"number": outbox_id})
     return row
 
 
 def check_sending(account: Account) -> None:
     """Raise FeatureDisabled when this account, or everything, may not send at present."""
     if not account.send_enabled:
-        raise FeatureDisabled(f"Sending is switched off for {account.email}: switch it on in the account's settings.")
+        raise FeatureDisabled(
+            gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
+            % {"account": account.email}
+        )
     if SendingSwitch.current().paused_at:
-        raise FeatureDisabled("All sending is paused; the mail waits in the outbox until an administrator resumes it.")
+        raise FeatureDisabled(
+            gettext("All sending is paused; the mail waits in the outbox until an administrator resumes it.")
+        )
     if account.sending_paused_at:
         raise FeatureDisabled(
-            f"Sending is paused for {account.email}; the mail waits in the outbox until it is resumed."
+            gettext("Sending is paused for %(account)s; the mail waits in the outbox until it is resumed.")
+            % {"account": account.email}
         )
 
 
 def check_retry(row: OutboxMessage, now: datetime, *, now_anyway: bool) -> None:
     """Raise ValidationFailed when the rules refuse a retry of this row."""
     if row.status not in OutboxMessage.CLAIMABLE:
-        raise ValidationFailed(f"not retryable: the mail is {row.get_status_display()}.")
+        raise ValidationFailed(NOT_RETRYABLE + gettext("the mail is %(state)s.") % {"state": row.get_status_display()})
     if row.hold == Hold.UNCERTAIN:
-        raise ValidationFailed("not retryable: the mail may have gone out. Choose: mark it as sent, or send it again.")
+        raise ValidationFailed(
+            NOT_RETRYABLE + gettext("the mail may have gone out. Choose: mark it as sent, or send it again.")
+        )
     if row.hold == Hold.SIGN_IN or row.account.smtp.needs_sign_in_since:
         raise ValidationFailed(
-            f"not retryable: the server refused the sign-in of {row.account.email}. "
-            "Enter its SMTP credentials again first; the mail then goes out by itself."
+            NOT_RETRYABLE
+            + gettext(
+                "the server refused the sign-in of %(account)s. "
+                "Enter its SMTP credentials again first; the mail then goes out by itself."
+            )
+            % {"account": row.account.email}
         )
     if row.next_attempt_at > now and not now_anyway:
         left = math.ceil((row.next_attempt_at - now).total_seconds())
-        raise ValidationFailed(f"retry_not_due: {_duration(left)} left until the next attempt; send now anyway?")
+        raise ValidationFailed(f"{NOT_DUE}: {_duration(left)} left until the next attempt; send now anyway?")
 
 
 def _duration(seconds: int) -> str:
@@ -87,7 +103,7 @@ def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMess
     """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
     row = find_row(outbox_id)
     if row.hold != Hold.UNCERTAIN:
-        raise ValidationFailed("Only a mail whose outcome is unknown is sent again; this one can be retried.")
+        raise ValidationFailed(gettext("Only a mail whose outcome is unknown is sent again; this one can be retried."))
     check_sending(row.account)
     _make_due(_as_seen(row), row, "send_again", user, now)
     return row
@@ -132,7 +148,9 @@ def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage
             row.refresh_from_db()
             if row.hold == Hold.UNCERTAIN:
                 raise ValidationFailed(CANNOT_TAKE_BACK)
-            raise ValidationFailed(f"It is too late to cancel: the mail is {row.get_status_display()}.")
+            raise ValidationFailed(
+                gettext("It is too late to cancel: the mail is %(state)s.") % {"state": row.get_status_display()}
+            )
         record(row, "cancel", user, now)
     return row
 
@@ -144,7 +162,7 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxM
     """
     row = find_row(outbox_id)
     if row.status != Status.FAILED or row.hold != Hold.UNCERTAIN:
-        raise ValidationFailed("Only a mail whose outcome is unknown can be marked as sent.")
+        raise ValidationFailed(gettext("Only a mail whose outcome is unknown can be marked as sent."))
     attempt = row.attempts.order_by("-number").first()
     with transaction.atomic():
         if not _settle_as_sent(_as_seen(row), row, attempt, now):

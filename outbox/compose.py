@@ -13,6 +13,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
+from django.utils.translation import gettext, ngettext
+
 from outbox import addresses
 from outbox.addresses import MAX_RECIPIENTS, Address, refuse_breaks
 from outbox.errors import ValidationFailed
@@ -86,15 +88,18 @@ def freeze(
 ) -> Frozen:
     """Check the request and build its mail; raises ValidationFailed with what to do."""
     threading = threading or Threading()
-    to = addresses.parse("To", request.to)
-    cc, bcc = addresses.parse("Cc", request.cc), addresses.parse("Bcc", request.bcc)
+    to = addresses.parse(gettext("To"), request.to)
+    cc, bcc = addresses.parse(gettext("Cc"), request.cc), addresses.parse(gettext("Bcc"), request.bcc)
     if not to:
-        raise ValidationFailed("Give at least one recipient in To.")
+        raise ValidationFailed(gettext("Give at least one recipient in To."))
     recipients = _envelope(to, cc, bcc)
     subject = checked_subject(request.subject)
-    text, html = _checked_body("The text", request.body_text), _checked_body("The HTML", request.body_html)
+    text, html = (
+        _checked_body(gettext("The text"), request.body_text),
+        _checked_body(gettext("The HTML"), request.body_html),
+    )
     if not text.strip():
-        raise ValidationFailed("Write a text: the body is empty.")
+        raise ValidationFailed(gettext("Write a text: the body is empty."))
     header = _header(sender, to, cc, subject, threading, now)
     # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
     everyone = [sender, *to, *cc, *bcc]
@@ -125,7 +130,12 @@ def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Addres
                 kinds[address.spec] = kind
     if len(kinds) > MAX_RECIPIENTS:
         raise ValidationFailed(
-            f"A mail goes to at most {MAX_RECIPIENTS} recipients, this one has {len(kinds)}: send it in parts."
+            ngettext(
+                "A mail goes to at most %(most)s recipient, this one has %(number)s: send it in parts.",
+                "A mail goes to at most %(most)s recipients, this one has %(number)s: send it in parts.",
+                MAX_RECIPIENTS,
+            )
+            % {"most": MAX_RECIPIENTS, "number": len(kinds)}
         )
     return tuple((kind, spec) for spec, kind in kinds.items())
 
@@ -133,24 +143,35 @@ def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Addres
 def checked_subject(subject: str) -> str:
     """The subject without outer blanks; raises ValidationFailed."""
     if not isinstance(subject, str) or not subject.strip():
-        raise ValidationFailed("Write a subject: it is empty.")
-    refuse_breaks("The subject", subject)
+        raise ValidationFailed(gettext("Write a subject: it is empty."))
+    refuse_breaks(gettext("The subject"), subject)
     if len(subject) > MAX_SUBJECT:
-        raise ValidationFailed(f"The subject is longer than {MAX_SUBJECT} characters: shorten it.")
+        raise ValidationFailed(
+            ngettext(
+                "The subject is longer than %(number)s character: shorten it.",
+                "The subject is longer than %(number)s characters: shorten it.",
+                MAX_SUBJECT,
+            )
+            % {"number": MAX_SUBJECT}
+        )
     return subject.strip()
 
 
 def _checked_body(name: str, text: str) -> str:
     if not isinstance(text, str):
-        raise ValidationFailed(f"{name} of the mail must be text.")
+        raise ValidationFailed(gettext("%(field)s of the mail must be text.") % {"field": name})
     if "\x00" in text:
-        raise ValidationFailed(f"{name} holds a NUL character, which no mail can carry: remove it.")
+        raise ValidationFailed(
+            gettext("%(field)s holds a NUL character, which no mail can carry: remove it.") % {"field": name}
+        )
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise ValidationFailed(f"{name} holds half of a character (a lone surrogate): type it again.") from None
+        raise ValidationFailed(
+            gettext("%(field)s holds half of a character (a lone surrogate): type it again.") % {"field": name}
+        ) from None
     if size > MAX_BODY_BYTES:
-        raise ValidationFailed(f"{name} is larger than 10 MiB: attach it as a file.")
+        raise ValidationFailed(gettext("%(field)s is larger than 10 MiB: attach it as a file.") % {"field": name})
     return text
 
 
@@ -208,7 +229,7 @@ def reply_recipients(parent: Parent) -> str:
             continue
         if found:
             return addresses.text_of(found)
-    raise ValidationFailed("The message has no sender to answer to: write a new mail instead.")
+    raise ValidationFailed(gettext("The message has no sender to answer to: write a new mail instead."))
 
 
 def reply_subject(subject: str) -> str:

@@ -13,6 +13,7 @@ from mailbox.models import Account, AuditEntry, Message
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
+from django.utils.translation import gettext
 
 from outbox import compose, timing
 from outbox.addresses import Address, checked_spec
@@ -51,7 +52,7 @@ def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
     times = _times(wanted, now)
     parent = _find_parent(account, wanted)
     request, threading = _answering(wanted.request, parent)
-    sender = Address(account.display_name, checked_spec("The account", account.email))
+    sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
     frozen = compose.freeze(request, sender, files, now=times.send_at or now, threading=threading)
     try:
         digest = rawstore.save_batch([frozen.mime], now=now)[0]  # durable before the row that refers to it
@@ -61,16 +62,23 @@ def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
             return known
         raise
     except (StorageError, DatabaseError) as error:
-        raise StorageFailed(f"The mail could not be stored and was not sent: {error} Try again.") from error
+        raise StorageFailed(
+            gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
+        ) from error
 
 
 def checked_account(account_id: int) -> Account:
     """The account, if it may send; raises ValidationFailed or FeatureDisabled."""
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None:
-        raise ValidationFailed(f"There is no account {account_id}: add it first, or give another.")
+        raise ValidationFailed(
+            gettext("There is no account %(number)s: add it first, or give another.") % {"number": account_id}
+        )
     if not account.send_enabled:
-        raise FeatureDisabled(f"Sending is switched off for {account.email}: switch it on in the account's settings.")
+        raise FeatureDisabled(
+            gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
+            % {"account": account.email}
+        )
     return account
 
 
@@ -79,14 +87,16 @@ def check_drill(failure_mode: str | None, user: User | None) -> None:
     if not failure_mode:
         return
     if failure_mode not in FAILURE_MODES:
-        raise ValidationFailed(f"failure_mode is network or provider, not {failure_mode!r}.")
+        raise ValidationFailed(
+            gettext("failure_mode is network or provider, not %(failure_mode)s.") % {"failure_mode": repr(failure_mode)}
+        )
     if user is not None and not user.is_staff:
-        raise ValidationFailed("Only staff may ask for a drill: leave failure_mode out.")
+        raise ValidationFailed(gettext("Only staff may ask for a drill: leave failure_mode out."))
 
 
 def _checked_key(key: str | None) -> str | None:
     if key is not None and (not 0 < len(key) <= 200 or "\x00" in key):
-        raise ValidationFailed("An idempotency key has 1 to 200 characters.")
+        raise ValidationFailed(gettext("An idempotency key has 1 to 200 characters."))
     return key
 
 
@@ -98,7 +108,10 @@ def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
         return None
     if known[1] and known[1] != asked:
         raise ValidationFailed(
-            f"The idempotency key was used before, for another mail (outbox {known[0]}): a new mail needs a new key."
+            gettext(
+                "The idempotency key was used before, for another mail (outbox %(number)s): a new mail needs a new key."
+            )
+            % {"number": known[0]}
         )
     return known[0]
 
@@ -155,12 +168,13 @@ def _find_parent(account: Account, wanted: Wanted) -> Message | None:
     elif message_id is None:
         return None
     elif not message_id.strip() or "\x00" in message_id:
-        raise ValidationFailed("Give the Message-ID of the message to answer.")
+        raise ValidationFailed(gettext("Give the Message-ID of the message to answer."))
     else:
         found = Message.objects.with_message_id(account.pk, message_id).first()
     if found is None:
         raise ValidationFailed(
-            f"{account.email} has no message {message_id or wanted.parent_pk}: sync, then try again."
+            gettext("%(account)s has no message %(message)s: sync, then try again.")
+            % {"account": account.email, "message": message_id or wanted.parent_pk}
         )
     return found
 

@@ -13,6 +13,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.errors import ValidationFailed
 from outbox.models import Draft, DraftFile
@@ -22,7 +24,7 @@ FIELDS = ("to", "cc", "bcc", "subject", "body_text")
 _LONGEST = {"to": 20_000, "cc": 20_000, "bcc": 20_000, "subject": 2_000, "body_text": 2_000_000}
 MAX_DRAFTS = 500  # of one person
 MAX_BYTES = 200 * 1024 * 1024  # of the files of one person's drafts
-CHANGED_ELSEWHERE = (
+CHANGED_ELSEWHERE = _(
     "This draft was changed in another tab or on another device, so this page does not overwrite it. Open the other "
     "version from the list of drafts, or go on here and save this as a draft of its own."
 )
@@ -82,7 +84,14 @@ def _made(user: User, typed: Typed, key: uuid.UUID, version: int) -> Draft:
     # Two first saves of one page, of a click and the clock, are one draft: the later one goes on from the first.
     draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=typed.values())
     if of_user(user).count() > MAX_DRAFTS:
-        raise ValidationFailed(f"You have {MAX_DRAFTS} drafts: send or discard some first.")
+        raise ValidationFailed(
+            ngettext(
+                "You have %(number)s draft: send or discard some first.",
+                "You have %(number)s drafts: send or discard some first.",
+                MAX_DRAFTS,
+            )
+            % {"number": MAX_DRAFTS}
+        )
     return draft if is_new else _changed(user, typed, draft.pk, version)
 
 
@@ -102,9 +111,18 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
     DraftFile.objects.bulk_create(rows)
     used = DraftFile.objects.filter(draft__user=draft.user).aggregate(all=Sum("size"))["all"] or 0
     if used > MAX_BYTES:
-        raise ValidationFailed("The files of your drafts are more than 200 MB together: send or discard some first.")
+        raise ValidationFailed(
+            gettext("The files of your drafts are more than 200 MB together: send or discard some first.")
+        )
     if draft.files.count() > MAX_ATTACHMENTS:
-        raise ValidationFailed(f"A mail has at most {MAX_ATTACHMENTS} attachments.")
+        raise ValidationFailed(
+            ngettext(
+                "A mail has at most %(number)s attachment.",
+                "A mail has at most %(number)s attachments.",
+                MAX_ATTACHMENTS,
+            )
+            % {"number": MAX_ATTACHMENTS}
+        )
     if draft.kept is not None:  # what is attached just now is meant to go out
         draft.kept = [*draft.kept, *(file.form_key for file in rows)]
         Draft.objects.filter(pk=draft.pk).update(kept=draft.kept)

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.bounces import bounced
 from outbox.errors import Code
@@ -16,21 +18,21 @@ from outbox.models.messages import DomainOf, OutboxQuerySet
 
 TEXT_LIMIT = 200
 STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good", "sent", "cancelled")
-MARKS = {"bounced": "Bounced", "unseen": "Bounced, not seen", "scheduled": "Scheduled", "drill": "Drills"}
+MARKS = {"bounced": _("Bounced"), "unseen": _("Bounced, not seen"), "scheduled": _("Scheduled"), "drill": _("Drills")}
 ERRORS = {
-    Code.NETWORK.value: "Network",
-    Code.PROVIDER.value: "Server's answer",
-    Code.VALIDATION.value: "The mail itself",
-    Code.FEATURE_DISABLED.value: "Switched off",
-    Code.STORAGE.value: "Storage here",
+    Code.NETWORK.value: _("Network"),
+    Code.PROVIDER.value: _("Server's answer"),
+    Code.VALIDATION.value: _("The mail itself"),
+    Code.FEATURE_DISABLED.value: _("Switched off"),
+    Code.STORAGE.value: _("Storage here"),
 }
 AGES = {
-    "under-1h": ("Under an hour old", timedelta(hours=1)),
-    "under-1d": ("Under a day old", timedelta(days=1)),
-    "under-7d": ("Under a week old", timedelta(days=7)),
-    "over-1h": ("Over an hour old", timedelta(hours=1)),
-    "over-1d": ("Over a day old", timedelta(days=1)),
-    "over-7d": ("Over a week old", timedelta(days=7)),
+    "under-1h": (_("Under an hour old"), timedelta(hours=1)),
+    "under-1d": (_("Under a day old"), timedelta(days=1)),
+    "under-7d": (_("Under a week old"), timedelta(days=7)),
+    "over-1h": (_("Over an hour old"), timedelta(hours=1)),
+    "over-1d": (_("Over a day old"), timedelta(days=1)),
+    "over-7d": (_("Over a week old"), timedelta(days=7)),
 }
 _CODE = re.compile(r"[45](\d\d|xx)", re.IGNORECASE | re.ASCII)
 _of_row = Q(outbox=OuterRef("pk"))
@@ -61,10 +63,16 @@ class Filters:
         for name, values in known.items():
             value = given.get(name, "")
             if value and value not in values:
-                raise NoSuchFilter(f"The outbox knows no {name} “{value[:40]}”. Choose one from its list.")
+                raise NoSuchFilter(
+                    gettext("The outbox knows no “%(value)s” in “%(name)s”. Choose one from its list.")
+                    % {"name": name, "value": value[:40]}
+                )
         code = given.get("code", "").strip().lower()
         if code and not _CODE.fullmatch(code):
-            raise NoSuchFilter(f"“{code[:40]}” is no code of a refusal. Write it as in 550, or 5xx for all of them.")
+            raise NoSuchFilter(
+                gettext("“%(code)s” is no code of a refusal. Write it as in 550, or 5xx for all of them.")
+                % {"code": code[:40]}
+            )
         account = given.get("account", "")
         return cls(
             **{name: given.get(name, "") for name in known},

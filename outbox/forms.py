@@ -14,6 +14,8 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox import addresses, policy
 from outbox.carried import Carried
@@ -66,49 +68,53 @@ class ComposeForm(forms.Form):
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput, required=False)
     account = forms.ModelChoiceField(
         Account.objects.none(),
-        label="From",
+        label=_("From"),
         empty_label=None,
         error_messages={
-            "required": "Choose the account to send from.",
-            "invalid_choice": "You cannot send from this account. Choose another.",
+            "required": _("Choose the account to send from."),
+            "invalid_choice": _("You cannot send from this account. Choose another."),
         },
     )
     to = forms.CharField(
-        label="To",
+        label=_("To"),
         max_length=20_000,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text="One address or several, separated by commas.",
-        error_messages={"required": "Name at least one recipient."},
+        help_text=_("One address or several, separated by commas."),
+        error_messages={"required": _("Name at least one recipient.")},
     )
-    cc = forms.CharField(label="Cc", max_length=20_000, required=False)
+    cc = forms.CharField(label=_("Cc"), max_length=20_000, required=False)
     bcc = forms.CharField(
-        label="Bcc", max_length=20_000, required=False, help_text="The other recipients do not see these."
+        label=_("Bcc"), max_length=20_000, required=False, help_text=_("The other recipients do not see these.")
     )
     subject = forms.CharField(
-        label="Subject", max_length=2_000, error_messages={"required": "Give the mail a subject."}
+        label=_("Subject"), max_length=2_000, error_messages={"required": _("Give the mail a subject.")}
     )
     body_text = forms.CharField(
-        label="Text",
+        label=_("Text"),
         widget=forms.Textarea(attrs={"rows": 14, "dir": "auto"}),
         strip=False,
-        error_messages={"required": "Write the text of the mail."},
+        error_messages={"required": _("Write the text of the mail.")},
     )
     # Of a mail that is written again: a browser cannot choose files by itself.
     kept = forms.MultipleChoiceField(
-        label="Attached already", required=False, widget=forms.CheckboxSelectMultiple, choices=[]
+        label=_("Attached already"), required=False, widget=forms.CheckboxSelectMultiple, choices=[]
     )
-    attachments = SeveralFilesField(label="Attachments", required=False, allow_empty_file=True)
+    attachments = SeveralFilesField(label=_("Attachments"), required=False, allow_empty_file=True)
     send_at = forms.DateTimeField(
-        label="Send at",
+        label=_("Send at"),
         required=False,
         widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        error_messages={"invalid": "This is no date and time. Write it as in 2030-01-31 09:00, or leave it empty."},
+        error_messages={"invalid": _("This is no date and time. Write it as in 2030-01-31 09:00, or leave it empty.")},
     )
     failure_mode = forms.ChoiceField(
-        label="Let the first attempt fail on purpose",
-        choices=[("", "No"), ("network", "As if the network failed"), ("provider", "As if the provider refused")],
+        label=_("Let the first attempt fail on purpose"),
+        choices=[
+            ("", _("No")),
+            ("network", _("As if the network failed")),
+            ("provider", _("As if the provider refused")),
+        ],
         required=False,
-        help_text="A drill: nothing is sent by that attempt, and the attempt is marked as a drill.",
+        help_text=_("A drill: nothing is sent by that attempt, and the attempt is marked as a drill."),
     )
 
     def __init__(
@@ -123,7 +129,9 @@ class ComposeForm(forms.Form):
         super().__init__(*args, **kwargs)
         self._offer(carried)
         zone = timezone.get_current_timezone_name()
-        self.fields["send_at"].help_text = f"Leave it empty to send now. The time is that of {zone}."
+        self.fields["send_at"].help_text = gettext("Leave it empty to send now. The time is that of %(zone)s.") % {
+            "zone": zone
+        }
         self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
         # A list, or each look at the choices asks the database.
         self.fields["account"].choices = [(each.pk, _sender(each)) for each in accounts]  # type: ignore[attr-defined]
@@ -159,20 +167,22 @@ class ComposeForm(forms.Form):
     def clean_send_at(self) -> datetime | None:
         given: datetime | None = self.cleaned_data["send_at"]
         if given and given <= timezone.now():
-            raise forms.ValidationError("This time is past. Choose a later one, or leave it empty to send now.")
+            raise forms.ValidationError(
+                gettext("This time is past. Choose a later one, or leave it empty to send now.")
+            )
         try:
             return checked_send_at(given, timezone.now())
         except OutboxError as error:
             raise forms.ValidationError(str(error)) from error
 
     def clean_to(self) -> str:
-        return self._addresses("to", "To")
+        return self._addresses("to", gettext("To"))
 
     def clean_cc(self) -> str:
-        return self._addresses("cc", "Cc")
+        return self._addresses("cc", gettext("Cc"))
 
     def clean_bcc(self) -> str:
-        return self._addresses("bcc", "Bcc")
+        return self._addresses("bcc", gettext("Bcc"))
 
     def _addresses(self, name: str, label: str) -> str:
         given = str(self.cleaned_data[name])
@@ -181,13 +191,13 @@ class ComposeForm(forms.Form):
         except OutboxError as error:
             raise forms.ValidationError(str(error)) from error
         if name == "to" and not found:
-            raise forms.ValidationError("Name at least one recipient.")
+            raise forms.ValidationError(gettext("Name at least one recipient."))
         return given
 
     def clean_subject(self) -> str:
         subject = str(self.cleaned_data["subject"])
         try:
-            addresses.refuse_breaks("The subject", subject)
+            addresses.refuse_breaks(gettext("The subject"), subject)
         except OutboxError as error:
             raise forms.ValidationError(str(error)) from error
         return subject
@@ -198,13 +208,13 @@ class ComposeForm(forms.Form):
             try:
                 read.append(read_upload(file, current))
             except OutboxError as error:
-                self.add_error("attachments", f"{file.name}: {error}. {policy_words(current)}")
+                self.add_error("attachments", f"{file.name}: {gettext(str(error))}. {policy_words(current)}")
         return read
 
     def clean_body_text(self) -> str:
         text = str(self.cleaned_data["body_text"])
         if not text.strip():
-            raise forms.ValidationError("Write the text of the mail.")
+            raise forms.ValidationError(gettext("Write the text of the mail."))
         return text.replace("\r\n", "\n")
 
 
@@ -223,21 +233,24 @@ def read_upload(file: UploadedFile[bytes], current: AttachmentPolicy) -> Attachm
 
 def policy_words(current: AttachmentPolicy) -> str:
     """The policy as a sentence beside the file picker."""
-    return f"Each up to {filesizeformat(current.max_size_bytes)}, of type {', '.join(current.allowed_content_types)}."
+    return gettext("Each up to %(size)s, of type %(types)s.") % {
+        "size": filesizeformat(current.max_size_bytes),
+        "types": ", ".join(current.allowed_content_types),
+    }
 
 
 class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
     max_size = forms.CharField(
-        label="Largest attachment",
+        label=_("Largest attachment"),
         max_length=40,
-        help_text="With its unit, as in 25 MiB or 500 KiB.",
-        error_messages={"required": "Give the largest size, as in 25 MiB."},
+        help_text=_("With its unit, as in 25 MiB or 500 KiB."),
+        error_messages={"required": _("Give the largest size, as in 25 MiB.")},
     )
     types = forms.CharField(
-        label="Allowed types",
+        label=_("Allowed types"),
         widget=forms.Textarea(attrs={"class": "code", "rows": 8, "spellcheck": "false"}),
-        help_text="One a line, as in application/pdf.",
-        error_messages={"required": "Allow at least one type, each as in application/pdf."},
+        help_text=_("One a line, as in application/pdf."),
+        error_messages={"required": _("Allow at least one type, each as in application/pdf.")},
     )
 
     class Meta:
@@ -253,18 +266,20 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptabl
         try:
             size = read_size(self.cleaned_data["max_size"])
         except ValueError as error:
-            raise forms.ValidationError("This is no size. Write it as in 25 MiB or 500 KiB.") from error
+            raise forms.ValidationError(gettext("This is no size. Write it as in 25 MiB or 500 KiB.")) from error
         if size <= 0:
-            raise forms.ValidationError("The maximum size must be greater than 0.")
+            raise forms.ValidationError(gettext("The maximum size must be greater than 0."))
         if size > 2**40:
-            raise forms.ValidationError("No mail server takes more than a terabyte. Give a smaller size.")
+            raise forms.ValidationError(gettext("No mail server takes more than a terabyte. Give a smaller size."))
         return size
 
     def clean_types(self) -> list[str]:
         types = list(dict.fromkeys(re.split(r"[\s,;]+", self.cleaned_data["types"].strip().lower())))
         for given in types:
             if not _TYPE.fullmatch(given):
-                raise forms.ValidationError(f"“{given[:60]}” is no type. Write it as in application/pdf.")
+                raise forms.ValidationError(
+                    gettext("“%(given)s” is no type. Write it as in application/pdf.") % {"given": given[:60]}
+                )
         return types
 
     def save(self, commit: bool = True) -> AttachmentPolicy:

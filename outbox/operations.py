@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox.access import Role, accounts_for, has_role_everywhere
@@ -16,6 +16,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import BooleanField, Case, Count, F, Value, When
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext, gettext_noop, ngettext, override
 
 from outbox import clicks
 from outbox.errors import OutboxError
@@ -29,13 +31,13 @@ _WINDOW = 200
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
 OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # what is sent or cancelled no action changes
 
-NOT_YOURS = "your role for the account is too low"
-DECISION = "it may have gone out already and needs a decision of its own"
-NO_QUESTION = "its outcome is no question"
-SIGN_IN = "the server refused the account's sign-in"
-NOT_DUE = "it is not due yet"
-ON_ITS_WAY = "it is being sent at this moment"
-DONE = {Verb.RETRY: "retried", Verb.SEND_NOW: "sent now", Verb.CANCEL: "cancelled", Verb.MARK: "marked as sent"}
+# Why a row was skipped: kept in English, which is also what the catalogue is asked by when it is shown.
+NOT_YOURS = gettext_noop("your role for the account is too low")
+DECISION = gettext_noop("it may have gone out already and needs a decision of its own")
+NO_QUESTION = gettext_noop("its outcome is no question")
+SIGN_IN = gettext_noop("the server refused the account's sign-in")
+NOT_DUE = gettext_noop("it is not due yet")
+ON_ITS_WAY = gettext_noop("it is being sent at this moment")
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _click(operation: Operation, pk: int, now: datetime) -> str:
     user = operation.user
     row = OutboxMessage.objects.select_related("account__smtp").filter(pk=pk).first()
     if row is None:
-        return "it is gone"
+        return gettext_noop("it is gone")
     known = reason_to_skip(
         operation.verb,
         row.status,
@@ -195,7 +197,7 @@ def _click(operation: Operation, pk: int, now: datetime) -> str:
         else:
             clicks.ask_retry(pk, user=user, now=now, now_anyway=operation.verb == Verb.SEND_NOW)
     except OutboxError as refused:
-        said = str(refused).removeprefix("not retryable: ").rstrip(".")
+        said = str(refused).removeprefix(clicks.NOT_RETRYABLE).rstrip(".")
         return said[:1].lower() + said[1:200]
     return ""
 
@@ -207,7 +209,7 @@ def stop(operation: Operation, user: User, now: datetime) -> bool:
         stopped = running.update(stopped_at=now, stopped_by=user, finished_at=now) == 1
         if stopped:
             operation.refresh_from_db()
-            _record(operation, "bulk_stopped", user, result_of(operation))
+            _record_result(operation, "bulk_stopped", user)
     return stopped
 
 
@@ -215,7 +217,7 @@ def finish(operation_id: int, now: datetime) -> None:
     with transaction.atomic():
         if Operation.objects.unfinished().filter(pk=operation_id).update(finished_at=now, moved_at=now) == 1:
             operation = Operation.objects.select_related("user").get(pk=operation_id)
-            _record(operation, "bulk_finished", operation.user, result_of(operation))
+            _record_result(operation, "bulk_finished", operation.user)
 
 
 def stalled(now: datetime) -> list[int]:
@@ -228,21 +230,57 @@ def untouched(operation: Operation) -> int:
     return max(0, left)
 
 
-def result_of(operation: Operation) -> str:
+def done_words(verb: str, number: int) -> str:
+    """ "212 retried", of the verb of a click on many rows."""
+    words = {
+        Verb.RETRY.value: ngettext("%(number)s retried", "%(number)s retried", number),
+        Verb.SEND_NOW.value: ngettext("%(number)s sent now", "%(number)s sent now", number),
+        Verb.CANCEL.value: ngettext("%(number)s cancelled", "%(number)s cancelled", number),
+        Verb.MARK.value: ngettext("%(number)s marked as sent", "%(number)s marked as sent", number),
+    }
+    return words[verb] % {"number": grouped(number)}
+
+
+def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
     """ "212 retried, 3 skipped: 3 because: it is not due yet." """
-    parts = [f"{operation.done:,} {DONE[Verb(operation.verb)]}"]
-    if operation.skipped:
-        reasons = "; ".join(f"{number:,} because: {reason}" for reason, number in by_number(operation.skipped))
-        parts.append(f"{sum(operation.skipped.values()):,} skipped: {reasons}")
-    text = ", ".join(parts) + "."
+    if not skipped:
+        return f"{done_words(verb, number)}."
+    reasons = "; ".join(
+        gettext("%(number)s because: %(reason)s") % {"number": grouped(count), "reason": gettext(reason)}
+        for reason, count in by_number(skipped)
+    )
+    number_skipped = sum(skipped.values())
+    return ngettext(
+        "%(done)s, %(number)s skipped: %(reasons)s.", "%(done)s, %(number)s skipped: %(reasons)s.", number_skipped
+    ) % {"done": done_words(verb, number), "number": grouped(number_skipped), "reasons": reasons}
+
+
+def result_of(operation: Operation) -> str:
+    """As `honest`, and what became of the rows that it did not come to."""
+    text = honest(operation.verb, operation.done, operation.skipped)
     if left := untouched(operation):
-        changed = "were left as they are" if operation.stopped_at else "had changed before their turn came"
-        text += f" {left:,} {changed}."
+        words = (
+            ngettext("%(number)s were left as they are.", "%(number)s were left as they are.", left)
+            if operation.stopped_at
+            else ngettext(
+                "%(number)s had changed before their turn came.", "%(number)s had changed before their turn came.", left
+            )
+        )
+        text += " " + words % {"number": grouped(left)}
     return text
 
 
-def by_number(skipped: dict[str, int]) -> list[tuple[str, int]]:
+def grouped(number: int) -> str:
+    return number_format(number, force_grouping=True)
+
+
+def by_number(skipped: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(skipped.items(), key=lambda each: (-each[1], each[0]))
+
+
+def _record_result(operation: Operation, verb: str, user: User | None) -> None:
+    with override("en"):  # stored text is English, whoever clicked
+        _record(operation, verb, user, result_of(operation))
 
 
 def _record(operation: Operation, verb: str, user: User | None, detail: str) -> None:

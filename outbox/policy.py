@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from django.utils.translation import gettext, gettext_noop, ngettext
+
 from outbox.addresses import refuse_breaks
 from outbox.errors import ValidationFailed
 
-TOO_LARGE = "attachment exceeds size limit"
-TYPE_NOT_ALLOWED = "attachment content type is not allowed"
-NO_STORE = "attachment store not configured"
-ESCAPES = "attachment path escapes storage root"
+TOO_LARGE = gettext_noop("attachment exceeds size limit")
+TYPE_NOT_ALLOWED = gettext_noop("attachment content type is not allowed")
+NO_STORE = gettext_noop("attachment store not configured")
+ESCAPES = gettext_noop("attachment path escapes storage root")
 MAX_ATTACHMENTS = 50
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 
@@ -64,7 +66,14 @@ class Store:
 def read_attachments(wanted: Sequence[AttachmentInput], policy: Policy, store: Store) -> list[AttachmentContent]:
     """Check each attachment against the policy and read it; raises ValidationFailed."""
     if len(wanted) > MAX_ATTACHMENTS:
-        raise ValidationFailed(f"At most {MAX_ATTACHMENTS} attachments go in one mail: leave some out, or zip them.")
+        raise ValidationFailed(
+            ngettext(
+                "At most %(number)s attachment goes in one mail: leave some out, or zip them.",
+                "At most %(number)s attachments go in one mail: leave some out, or zip them.",
+                MAX_ATTACHMENTS,
+            )
+            % {"number": MAX_ATTACHMENTS}
+        )
     return [read_attachment(each, policy, store) for each in wanted]
 
 
@@ -72,7 +81,7 @@ def read_attachment(wanted: AttachmentInput, policy: Policy, store: Store) -> At
     """Check one attachment and return its bytes; raises ValidationFailed with the exact message of the case."""
     sources = [wanted.base64, wanted.content, wanted.path]
     if sum(source is not None for source in sources) != 1:
-        raise ValidationFailed("An attachment needs exactly one of base64, content and path.")
+        raise ValidationFailed(gettext("An attachment needs exactly one of base64, content and path."))
     filename = checked_filename(wanted.filename or Path(wanted.path or "").name)
     content_type = checked_type(wanted.content_type or _guess(filename), policy)
     if wanted.path is not None:
@@ -88,7 +97,7 @@ def read_attachment(wanted: AttachmentInput, policy: Policy, store: Store) -> At
 
 def checked_filename(filename: str) -> str:
     """The last part of a name (browsers of old send whole paths), 255 bytes at most; raises ValidationFailed."""
-    refuse_breaks("The attachment's file name", filename)
+    refuse_breaks(gettext("The attachment's file name"), filename)
     name = re.split(r"[/\\]", filename)[-1].strip()
     if name in ("", ".", ".."):
         return "attachment"
@@ -121,7 +130,7 @@ def _decode(text: str, max_size_bytes: int) -> bytes:
     try:
         return base64.b64decode(compact.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise ValidationFailed("The attachment is not valid base64: encode the file's bytes again.") from None
+        raise ValidationFailed(gettext("The attachment is not valid base64: encode the file's bytes again.")) from None
 
 
 def _read_file(path: str, store: Store, max_size_bytes: int) -> bytes:
@@ -131,7 +140,7 @@ def _read_file(path: str, store: Store, max_size_bytes: int) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
-        raise ValidationFailed("The attachment's path is not a file: name a file under the storage root.")
+        raise ValidationFailed(gettext("The attachment's path is not a file: name a file under the storage root."))
     with os.fdopen(descriptor, "rb") as file:
         if status.st_size > max_size_bytes:
             raise ValidationFailed(TOO_LARGE)
@@ -141,7 +150,7 @@ def _read_file(path: str, store: Store, max_size_bytes: int) -> bytes:
 def _open_inside(root: Path, path: str) -> int:
     """Open what the path resolves to, never through a link: between resolve() and open() one may be put there."""
     if "\x00" in path:
-        raise ValidationFailed("The attachment's path holds a NUL character: remove it.")
+        raise ValidationFailed(gettext("The attachment's path holds a NUL character: remove it."))
     try:
         real_root = root.resolve(strict=True)
     except (OSError, RuntimeError):
@@ -168,7 +177,8 @@ def _walk(root: Path, parts: Sequence[str]) -> int:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise ValidationFailed(ESCAPES) from None
         raise ValidationFailed(
-            f"The attachment's file cannot be read ({error.strerror}): check its path under the storage root."
+            gettext("The attachment's file cannot be read (%(reason)s): check its path under the storage root.")
+            % {"reason": error.strerror}
         ) from None
     finally:
         os.close(folder)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from outbox.clicks import CHANGED_MEANWHILE, find_row, record
 from outbox.errors import ValidationFailed
@@ -22,9 +23,9 @@ def checked_send_at(send_at: datetime | None, now: datetime) -> datetime | None:
     if send_at is None:
         return None
     if timezone.is_naive(send_at):
-        raise ValidationFailed("Give the time to send at with its time zone.")
+        raise ValidationFailed(gettext("Give the time to send at with its time zone."))
     if send_at > now + FARTHEST:
-        raise ValidationFailed("The time to send at is more than a year away: choose an earlier one.")
+        raise ValidationFailed(gettext("The time to send at is more than a year away: choose an earlier one."))
     return send_at if send_at > now else None
 
 
@@ -32,7 +33,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, n
     """Another time for a mail that nobody tried to send yet, None for now; raises OutboxError."""
     row, send_at = find_row(outbox_id), checked_send_at(send_at, now)
     if row.status != Status.PENDING or row.attempts.exists():
-        raise ValidationFailed("Only a mail that was not tried yet has a time to change.")
+        raise ValidationFailed(gettext("Only a mail that was not tried yet has a time to change."))
     digest = redated(row, send_at or now)
     with transaction.atomic():
         due = max(send_at or now, row.undo_until or now)
@@ -51,8 +52,10 @@ def undo(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
         held_back = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, undo_until__gt=now, hold="")
         if held_back.update(status=Status.CANCELLED, updated_at=now) != 1:
             row.refresh_from_db()
-            said = "the time to undo is over" if row.status == Status.PENDING else f"the mail is {row.status}"
-            raise ValidationFailed(f"It is too late to undo: {said}.")
+            if row.status == Status.PENDING:
+                raise ValidationFailed(gettext("It is too late to undo: the time to undo is over."))
+            words = gettext("It is too late to undo: the mail is %(state)s.")
+            raise ValidationFailed(words % {"state": row.get_status_display()})
         record(row, "undo", user, now)
     row.refresh_from_db()
     return row

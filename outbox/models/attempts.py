@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.messages import OutboxMessage
 
@@ -11,25 +12,25 @@ class DeliveryAttempt(models.Model):
     class Phase(models.TextChoices):
         """The last phase reached. "data" is committed before DATA is sent."""
 
-        CLAIM = "claim", "claimed"
-        CONNECT = "connect", "connect"
-        TLS = "tls", "tls"
-        AUTH = "auth", "auth"
-        MAIL = "mail", "mail"
-        RCPT = "rcpt", "rcpt"
-        DATA = "data", "data"
-        ACCEPTED = "accepted", "accepted"
+        CLAIM = "claim", _("claimed")
+        CONNECT = "connect", _("connect")
+        TLS = "tls", _("tls")
+        AUTH = "auth", _("auth")
+        MAIL = "mail", _("mail")
+        RCPT = "rcpt", _("rcpt")
+        DATA = "data", _("data")
+        ACCEPTED = "accepted", _("accepted")
 
     class Outcome(models.TextChoices):
-        RUNNING = "", "running"
-        ACCEPTED = "accepted", "accepted"
-        PARTIAL = "partial", "accepted for some recipients"
-        TRANSIENT = "transient", "failed for now"
-        PERMANENT = "permanent", "refused for good"
-        SIGN_IN = "sign_in", "sign-in refused"
-        THROTTLED = "throttled", "asked to wait"
-        UNCERTAIN = "uncertain", "outcome unknown"
-        ABANDONED = "abandoned", "the worker stopped before anything was sent"
+        RUNNING = "", _("running")
+        ACCEPTED = "accepted", _("accepted")
+        PARTIAL = "partial", _("accepted for some recipients")
+        TRANSIENT = "transient", _("failed for now")
+        PERMANENT = "permanent", _("refused for good")
+        SIGN_IN = "sign_in", _("sign-in refused")
+        THROTTLED = "throttled", _("asked to wait")
+        UNCERTAIN = "uncertain", _("outcome unknown")
+        ABANDONED = "abandoned", _("the worker stopped before anything was sent")
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="attempts")
     number = models.PositiveIntegerField()  # 1, 2, ... of this row

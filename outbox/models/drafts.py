@@ -6,6 +6,7 @@ import uuid
 from mailbox.models import Account
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.policy import Singleton
 
@@ -69,7 +70,7 @@ class KnownAddress(models.Model):
 
     class Meta:
         db_table = "known_addresses"
-        verbose_name_plural = "known addresses"
+        verbose_name_plural = _("known addresses")
         constraints = [models.UniqueConstraint(fields=["account", "address"], name="known_address_unique")]
         indexes = [
             # The class lets PostgreSQL search by prefix whatever the database's collation; SQLite needs none.

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
@@ -58,19 +59,19 @@ class OutboxMessage(models.Model):
     """
 
     class Status(models.TextChoices):
-        PENDING = "pending", "queued"
-        SENDING = "sending", "sending"
-        SENT = "sent", "sent"
-        FAILED = "failed", "failed"
-        CANCELLED = "cancelled", "cancelled"
+        PENDING = "pending", _("queued")
+        SENDING = "sending", _("sending")
+        SENT = "sent", _("sent")
+        FAILED = "failed", _("failed")
+        CANCELLED = "cancelled", _("cancelled")
 
     class Hold(models.TextChoices):
         """Why a failed row waits for a person."""
 
-        PERMANENT = "permanent", "the server refused it for good"
-        GAVE_UP = "gave_up", "tried for too long"
-        SIGN_IN = "sign_in", "the account must sign in again"
-        UNCERTAIN = "uncertain", "it may or may not have gone out"
+        PERMANENT = "permanent", _("the server refused it for good")
+        GAVE_UP = "gave_up", _("tried for too long")
+        SIGN_IN = "sign_in", _("the account must sign in again")
+        UNCERTAIN = "uncertain", _("it may or may not have gone out")
 
     CLAIMABLE = (Status.PENDING, Status.FAILED)
 
@@ -124,7 +125,7 @@ class OutboxMessage(models.Model):
 
     class Meta:
         db_table = "outbox"
-        verbose_name = "outbox message"
+        verbose_name = _("outbox message")
         constraints = [
             models.UniqueConstraint(fields=["account", "idempotency_key"], name="outbox_idempotency_key_unique"),
             models.CheckConstraint(
@@ -173,14 +174,14 @@ class OutboxRecipient(models.Model):
     """One envelope recipient and what the server said of it. A retry goes only to those not yet accepted."""
 
     class Kind(models.TextChoices):
-        TO = "to", "To"
-        CC = "cc", "Cc"
-        BCC = "bcc", "Bcc"
+        TO = "to", _("To")
+        CC = "cc", _("Cc")
+        BCC = "bcc", _("Bcc")
 
     class Status(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        ACCEPTED = "accepted", "accepted"
-        REFUSED = "refused", "refused"  # by the last attempt; reply_code tells whether for good
+        WAITING = "waiting", _("waiting")
+        ACCEPTED = "accepted", _("accepted")
+        REFUSED = "refused", _("refused")  # by the last attempt; reply_code tells whether for good
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="recipients")
     kind = models.CharField(max_length=3, choices=Kind)

@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -18,10 +19,10 @@ class Operation(models.Model):
     worker may be killed, or two may run, and each row is still done and counted once."""
 
     class Verb(models.TextChoices):
-        RETRY = "retry", "Retry"
-        SEND_NOW = "send_now", "Send now anyway"
-        CANCEL = "cancel", "Cancel"
-        MARK = "mark_as_sent", "Mark as sent"
+        RETRY = "retry", _("Retry")
+        SEND_NOW = "send_now", _("Send now anyway")
+        CANCEL = "cancel", _("Cancel")
+        MARK = "mark_as_sent", _("Mark as sent")
 
     key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: sent twice, it is one operation
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 def _default_types() -> list[str]:
@@ -39,22 +41,24 @@ class AttachmentPolicy(Singleton):
 
     class Meta:
         db_table = "attachment_policy"
-        verbose_name_plural = "attachment policy"
+        verbose_name_plural = _("attachment policy")
         constraints = [
             models.CheckConstraint(
                 name="policy_max_size_positive",
                 condition=Q(max_size_bytes__gt=0),
-                violation_error_message="The maximum size must be greater than 0.",
+                violation_error_message=_("The maximum size must be greater than 0."),
             )
         ]
 
     def __str__(self) -> str:
-        return "attachment policy"
+        return gettext("attachment policy")
 
     def clean(self) -> None:
         types = self.allowed_content_types
         if not types or not isinstance(types, list) or not all(isinstance(t, str) and "/" in t for t in types):
-            raise ValidationError({"allowed_content_types": "Allow at least one type, each as in application/pdf."})
+            raise ValidationError(
+                {gettext("allowed_content_types"): gettext("Allow at least one type, each as in application/pdf.")}
+            )
 
 
 class SendingSwitch(Singleton):

@@ -6,6 +6,7 @@ from mailbox.models import Message
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.messages import OutboxMessage, OutboxRecipient
 from outbox.models.policy import Singleton
@@ -27,11 +28,11 @@ class DeliveryReport(models.Model):
     class Action(models.TextChoices):
         """RFC 3464, 2.3.3."""
 
-        FAILED = "failed", "bounced"
-        DELAYED = "delayed", "delayed"
-        DELIVERED = "delivered", "delivered"
-        RELAYED = "relayed", "relayed"
-        EXPANDED = "expanded", "expanded"
+        FAILED = "failed", _("bounced")
+        DELAYED = "delayed", _("delayed")
+        DELIVERED = "delivered", _("delivered")
+        RELAYED = "relayed", _("relayed")
+        EXPANDED = "expanded", _("expanded")
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="reports")
     recipient = models.ForeignKey(OutboxRecipient, models.CASCADE, null=True, related_name="reports")

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.messages import OutboxMessage, OutboxRecipient
@@ -59,10 +60,10 @@ class SentCopy(models.Model):
     """The copy of one mail in the account's Sent folder: written with the mail, made once it has gone out."""
 
     class State(models.TextChoices):
-        WAITING = "waiting", "waiting"
-        DONE = "done", "in Sent"
-        FAILED = "failed", "failed"  # for good: only a person tries again
-        UNWANTED = "unwanted", "not wanted any more"
+        WAITING = "waiting", _("waiting")
+        DONE = "done", _("in Sent")
+        FAILED = "failed", _("failed")  # for good: only a person tries again
+        UNWANTED = "unwanted", _("not wanted any more")
 
     outbox = models.OneToOneField(OutboxMessage, models.CASCADE, related_name="sent_copy")
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
@@ -78,7 +79,7 @@ class SentCopy(models.Model):
 
     class Meta:
         db_table = "sent_copies"
-        verbose_name_plural = "sent copies"
+        verbose_name_plural = _("sent copies")
         indexes = [models.Index(fields=["next_try_at"], name="sent_copy_waiting", condition=Q(state="waiting"))]
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
 from outbox.models import OutboxMessage
@@ -31,7 +32,10 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             messages.error(request, refusal)
             return redirect("account_delete", pk)
         record(request, "delete_account", f"account:{pk}", None, account.email)
-        messages.success(request, f"{account.email} was deleted here. Nothing was changed on its servers.")
+        messages.success(
+            request,
+            gettext("%(account)s was deleted here. Nothing was changed on its servers.") % {"account": account.email},
+        )
         return redirect("mailbox:accounts")
     context = {
         "account": account,
@@ -49,8 +53,12 @@ def _refusal(account: Account) -> str:
     count = OutboxMessage.objects.filter(undelivered, account=account).count()
     if not count:
         return ""
-    mails = "1 mail has" if count == 1 else f"{count} mails have"
-    return f"{mails} not gone out from {account.email}. Send, cancel or decide on them in the outbox first."
+    words = ngettext(
+        "%(number)s mail has not gone out from %(account)s. Send, cancel or decide on them in the outbox first.",
+        "%(number)s mails have not gone out from %(account)s. Send, cancel or decide on them in the outbox first.",
+        count,
+    )
+    return words % {"number": count, "account": account.email}
 
 
 def _take_away(account: Account) -> str:
@@ -63,7 +71,9 @@ def _take_away(account: Account) -> str:
             Lease.release(account.pk, purpose, token)
         switches = {"sync_enabled": account.sync_enabled, "send_enabled": account.send_enabled}
         Account.objects.filter(pk=account.pk).update(**switches)
-        return refusal or f"A worker is busy with {account.email} at this moment. Try again in a minute."
+        return refusal or gettext("A worker is busy with %(account)s at this moment. Try again in a minute.") % {
+            "account": account.email
+        }
     while pks := list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH]):
         Message.objects.filter(pk__in=pks).delete()
     account.delete()

@@ -13,9 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
-from outbox import api
+from outbox import api, clicks, operations
 from outbox.models import OutboxMessage
 from outbox.views.finding import find_row, operated_accounts, seen_by
 from prx_email_site.templatetags.prx import spoken
@@ -55,48 +56,46 @@ def _click(request: HttpRequest, pk: int, act: Act, done: str) -> HttpResponse:
 
 def refusal(response: api.ApiResponse, row: OutboxMessage | None = None) -> str:
     """The refusal as a sentence for a page. Its first words are for scripts."""
-    said = response.error.message if response.error else "It was refused without a reason."
-    if not said.startswith("retry_not_due"):
-        plain = said.removeprefix("not retryable: ")
+    said = response.error.message if response.error else gettext("It was refused without a reason.")
+    if not said.startswith(clicks.NOT_DUE):
+        plain = said.removeprefix(clicks.NOT_RETRYABLE)
         return plain[:1].upper() + plain[1:]
     left = (row.next_attempt_at - timezone.now()).total_seconds() if row else 0
-    when = f" in {spoken(left)}" if left > 0 else " soon"
-    return f"It is not due yet; the next attempt is{when}. “Send now anyway” does not wait."
+    if left <= 0:
+        return gettext("It is not due yet; the next attempt is soon. “Send now anyway” does not wait.")
+    words = gettext("It is not due yet; the next attempt is in %(time)s. “Send now anyway” does not wait.")
+    return words % {"time": spoken(left)}
 
 
 @require_POST
 def retry(request: HttpRequest, pk: int) -> HttpResponse:
     """`failure_mode`, of staff only, makes this one attempt a drill."""
     drill = request.POST.get("failure_mode", "")[:20]
-    return _click(request, pk, lambda pk, user: _retry(pk, user, drill), "a worker tries it again now.")
+    return _click(request, pk, lambda pk, user: _retry(pk, user, drill), gettext("a worker tries it again now."))
 
 
 @require_POST
 def send_now(request: HttpRequest, pk: int) -> HttpResponse:
     drill = request.POST.get("failure_mode", "")[:20]
-    return _click(request, pk, lambda pk, user: _now(pk, user, drill), "a worker sends it now.")
+    return _click(request, pk, lambda pk, user: _now(pk, user, drill), gettext("a worker sends it now."))
 
 
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _cancel, "cancelled. It is never sent.")
+    return _click(request, pk, _cancel, gettext("cancelled. It is never sent."))
 
 
 @require_POST
 def mark_as_sent(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _mark, "marked as sent. It is not tried again.")
+    return _click(request, pk, _mark, gettext("marked as sent. It is not tried again."))
 
 
 @require_POST
 def send_again(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _again, "a worker sends it again, with the same Message-ID.")
+    return _click(request, pk, _again, gettext("a worker sends it again, with the same Message-ID."))
 
 
-BULK: dict[str, tuple[Act, str]] = {
-    "retry": (_retry, "retried"),
-    "send_now": (_now, "sent now"),
-    "cancel": (_cancel, "cancelled"),
-}
+BULK: dict[str, Act] = {"retry": _retry, "send_now": _now, "cancel": _cancel}
 
 
 @require_POST
@@ -104,23 +103,15 @@ def bulk(request: HttpRequest) -> HttpResponse:
     """One action for the ticked rows, and an honest count of what came of it."""
     back = back_to(request, reverse("outbox:list"))
     chosen = [int(pk) for pk in request.POST.getlist("pk") if pk.isascii() and pk.isdigit() and len(pk) <= 18]
-    act, done = BULK.get(request.POST.get("action", ""), (None, ""))
+    verb = request.POST.get("action", "")
+    act = BULK.get(verb)
     if act is None or not chosen or len(chosen) > MAX_LIMIT:
-        said = f"Tick up to {MAX_LIMIT} rows first, then choose what to do with them. Nothing was changed."
-        notices.warning(request, said)
+        said = gettext("Tick up to %(number)s rows first, then choose what to do with them. Nothing was changed.")
+        notices.warning(request, said % {"number": MAX_LIMIT})
         return redirect(back)
     number, skipped = act_on(request, chosen, act)
-    text = honest(number, done, skipped)
-    (notices.warning if skipped else notices.success)(request, text)
+    (notices.warning if skipped else notices.success)(request, operations.honest(verb, number, skipped))
     return redirect(back)
-
-
-def honest(number: int, done: str, skipped: Counter[str]) -> str:
-    """ "3 retried, 1 skipped: 1 because: it is not due yet." """
-    if not skipped:
-        return f"{number} {done}."
-    reasons = "; ".join(f"{count} because: {reason}" for reason, count in skipped.most_common())
-    return f"{number} {done}, {skipped.total()} skipped: {reasons}."
 
 
 def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Counter[str]]:
@@ -131,12 +122,12 @@ def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Coun
     for pk in dict.fromkeys(chosen):
         row = rows.get(pk)
         if row is None:
-            skipped["there is no such mail"] += 1
+            skipped[gettext_noop("there is no such mail")] += 1
         elif row.account_id not in operated:
-            skipped["your role for the account is too low"] += 1
+            skipped[operations.NOT_YOURS] += 1
         elif row.hold == OutboxMessage.Hold.UNCERTAIN:
             # A bulk click must never send twice what may have gone out: only a look at each row decides.
-            skipped["it may have gone out already and needs a decision of its own"] += 1
+            skipped[operations.DECISION] += 1
         else:
             response = act(pk, user)
             if response.ok:
@@ -148,5 +139,6 @@ def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Coun
 
 def _in_bulk(response: api.ApiResponse) -> str:
     """One reason for all rows that share it: the time left differs by row, the reason does not."""
-    said = refusal(response)
-    return "it is not due yet" if said.startswith("It is not due yet") else said.rstrip(".")
+    if response.error and response.error.message.startswith(clicks.NOT_DUE):
+        return operations.NOT_DUE
+    return refusal(response).rstrip(".")

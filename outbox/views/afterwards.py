@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from outbox import bounces, sent_copy, sent_lookup, tasks_sent
@@ -27,10 +28,10 @@ def look(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk, Role.OPERATOR)
     lookup_id = sent_lookup.ask_now(row.pk, timezone.now())
     if lookup_id is None:
-        notices.error(request, "There is nothing to look for: whether this mail went out is known.")
+        notices.error(request, gettext("There is nothing to look for: whether this mail went out is known."))
     else:
         tasks_sent.queue_look(lookup_id)
-        notices.success(request, f"A worker looks in Sent of {row.account.email} now.")
+        notices.success(request, gettext("A worker looks in Sent of %(account)s now.") % {"account": row.account.email})
     return _back(request, pk)
 
 
@@ -43,7 +44,7 @@ def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
         notices.error(request, str(error))
     else:
         tasks_sent.queue_copies(row.account_id)
-        notices.success(request, "A worker makes the copy in Sent now.")
+        notices.success(request, gettext("A worker makes the copy in Sent now."))
     return _back(request, pk)
 
 
@@ -52,5 +53,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     """Somebody has taken note of the bounces: they no longer stand under "Needs you"."""
     row = find_row(request, pk, Role.OPERATOR)
     if bounces.acknowledge(row, user=signed_in_user(request)):
-        notices.success(request, f"“{row.subject[:80]}”: noted. It stays marked as bounced.")
+        notices.success(
+            request, gettext("“%(subject)s”: noted. It stays marked as bounced.") % {"subject": row.subject[:80]}
+        )
     return _back(request, pk)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from mailbox.models import Attachment
 from mailbox.views.asking import Refused, cut, number_of, of_accounts
+from mailbox.words import Words
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,26 +15,28 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models import OutboxAttachment
 
-DIRECTIONS = {"": "Both ways", "received": "Received", "sent": "Written here"}
+DIRECTIONS = {"": _("Both ways"), "received": _("Received"), "sent": _("Written here")}
 # What the address calls a kind of file, its label, and how its types begin.
-TYPES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "image": ("Images", ("image/",)),
+TYPES: dict[str, tuple[Words, tuple[str, ...]]] = {
+    "image": (_("Images"), ("image/",)),
     "pdf": ("PDF", ("application/pdf",)),
-    "text": ("Text", ("text/",)),
-    "archive": ("Archives", ("application/zip", "application/x-", "application/gzip", "application/vnd.rar")),
-    "office": ("Office documents", ("application/vnd.", "application/msword", "application/rtf")),
-    "message": ("Messages", ("message/",)),
-    "media": ("Sound and video", ("audio/", "video/")),
+    "text": (_("Text"), ("text/",)),
+    "archive": (_("Archives"), ("application/zip", "application/x-", "application/gzip", "application/vnd.rar")),
+    "office": (_("Office documents"), ("application/vnd.", "application/msword", "application/rtf")),
+    "message": (_("Messages"), ("message/",)),
+    "media": (_("Sound and video"), ("audio/", "video/")),
 }
 # What the address calls a size, its label, and the smallest number of bytes.
 SIZES = {
-    "100k": ("from 100 kB", 100_000),
-    "1m": ("from 1 MB", 1_000_000),
-    "10m": ("from 10 MB", 10_000_000),
-    "25m": ("from 25 MB", 25_000_000),
+    "100k": (_("from 100 kB"), 100_000),
+    "1m": (_("from 1 MB"), 1_000_000),
+    "10m": (_("from 10 MB"), 10_000_000),
+    "25m": (_("from 25 MB"), 25_000_000),
 }
 TEXT_LIMIT = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -95,7 +98,10 @@ class Filters:
 def _one_of(request: HttpRequest, name: str, known: dict[str, Any]) -> str:
     given = request.GET.get(name, "")
     if given and given not in known:
-        raise Refused(f"There is no {name} “{given[:40]}”. Choose one of: {', '.join(filter(None, known))}.")
+        raise Refused(
+            gettext("There is no “%(given)s” in “%(name)s”. Choose one of: %(known)s.")
+            % {"name": name, "given": given[:40], "known": ", ".join(filter(None, known))}
+        )
     return given
 
 
@@ -106,7 +112,7 @@ def _day(request: HttpRequest, name: str) -> str:
     except ValueError:
         day = None
     if given and (day is None or not 1970 <= day.year <= 9000):
-        raise Refused(f"“{given[:40]}” is no day. Write it as in 2026-03-01.")
+        raise Refused(gettext("“%(given)s” is no day. Write it as in 2026-03-01.") % {"given": given[:40]})
     return day.isoformat() if day else ""
 
 
@@ -136,7 +142,7 @@ class Mark:
                 raise ValueError(text)
             return cls(_EPOCH + timedelta(microseconds=at), kind, pk)
         except (ValueError, OverflowError) as error:
-            raise Refused("The address names no place in this list; start from its first page.") from error
+            raise Refused(gettext("The address names no place in this list; start from its first page.")) from error
 
     def older(self, field: str, kind: int) -> Q:
         """Files of a direction that come after this one, as (time, direction, pk) descending."""

@@ -14,6 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from outbox.forms import PolicyForm
@@ -101,7 +102,7 @@ def storage(request: HttpRequest) -> HttpResponse:
     counted_at: datetime | None = min((row.counted_at for row in counted), default=None)
     context = {
         "used": used,
-        "all": _used("All accounts", counted),
+        "all": _used(gettext("All accounts"), counted),
         "largest": max((each.total for each in used), default=0),
         "counted_at": counted_at,
         "disk": StorageUse.objects.filter(account=None, kind=StorageUse.Kind.ON_DISK).first() if sees_all else None,
@@ -122,7 +123,7 @@ def _used(name: str, rows: list[StorageUse]) -> Used:
 def policy(request: HttpRequest) -> HttpResponse:
     """What may be attached. An administrator of everything edits it; it holds for every account."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied("The attachment policy needs the role administrator for all accounts.")
+        raise PermissionDenied(gettext("The attachment policy needs the role administrator for all accounts."))
     current = AttachmentPolicy.current()
     form = PolicyForm(request.POST or None, instance=current)
     if request.method == "POST" and form.is_valid():
@@ -131,6 +132,6 @@ def policy(request: HttpRequest) -> HttpResponse:
         changed.save()
         types = ", ".join(changed.allowed_content_types)
         record(request, "edit_policy", "attachment_policy", detail=f"{changed.max_size_bytes} bytes; {types}")
-        notices.success(request, "The policy is saved and holds for every mail written from now on.")
+        notices.success(request, gettext("The policy is saved and holds for every mail written from now on."))
         return redirect("outbox:policy")
     return render(request, "outbox/policy.html", {"form": form, "policy": current})

@@ -14,6 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox import operations, tasks_bulk
@@ -22,10 +24,10 @@ from outbox.views.finding import chips, read_filters, visible_accounts
 from outbox.views.states import TAB_BY_NAME
 
 CONSEQUENCES = {
-    "retry": "A worker tries each of them again now.",
-    "send_now": "A worker sends each of them now, without waiting for its time.",
-    "cancel": "They are cancelled for good and never sent.",
-    "mark_as_sent": "They count as sent and are not tried again. Do this only when you know that they arrived.",
+    "retry": _("A worker tries each of them again now."),
+    "send_now": _("A worker sends each of them now, without waiting for its time."),
+    "cancel": _("They are cancelled for good and never sent."),
+    "mark_as_sent": _("They count as sent and are not tried again. Do this only when you know that they arrived."),
 }
 
 
@@ -39,7 +41,7 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
         timezone.now(),
     )
     if verb not in Operation.Verb.values:
-        notices.warning(request, "Choose what to do with all that match. Nothing was changed.")
+        notices.warning(request, gettext("Choose what to do with all that match. Nothing was changed."))
         return redirect(f"{reverse('outbox:list')}?{filters.query()}")
     if request.method == "POST":
         with transaction.atomic():
@@ -52,7 +54,7 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
         "label": Operation.Verb(verb).label,
         "consequence": CONSEQUENCES[verb],
         "found": found,
-        "skipped": found.skipped.most_common(),
+        "skipped": [(gettext(reason), number) for reason, number in found.skipped.most_common()],
         "chips": chips(filters, visible_accounts(request)),
         "tab": TAB_BY_NAME.get(filters.state),
         "query": filters.query(),
@@ -79,11 +81,11 @@ def operation(request: HttpRequest, pk: int) -> HttpResponse:
 def stop_operation(request: HttpRequest, pk: int) -> HttpResponse:
     found, user = _find(request, pk), signed_in_user(request)
     if found.user_id != user.pk and not has_role_everywhere(user, Role.OPERATOR):
-        raise PermissionDenied("Whoever asked for it may stop it, and operators of all accounts.")
+        raise PermissionDenied(gettext("Whoever asked for it may stop it, and operators of all accounts."))
     if operations.stop(found, user, timezone.now()):
-        notices.success(request, "Stopped. What was done stays done.")
+        notices.success(request, gettext("Stopped. What was done stays done."))
     else:
-        notices.info(request, "It was over already.")
+        notices.info(request, gettext("It was over already."))
     return redirect("outbox:operation", pk)
 
 
@@ -94,7 +96,7 @@ def _find(request: HttpRequest, pk: int) -> Operation:
     if found is None:
         raise Http404("There is no such action.")
     if found.user_id != user.pk and not has_role_everywhere(user, Role.VIEWER):
-        raise PermissionDenied("Whoever asked for it may look at it, and viewers of all accounts.")
+        raise PermissionDenied(gettext("Whoever asked for it may look at it, and viewers of all accounts."))
     return found
 
 
@@ -104,7 +106,7 @@ def _page(found: Operation) -> dict[str, Any]:
         "operation": found,
         "label": found.get_verb_display(),
         "result": operations.result_of(found),
-        "skipped": operations.by_number(found.skipped),
+        "skipped": [(gettext(reason), number) for reason, number in operations.by_number(found.skipped)],
         "looked_at": found.total - left,
         "polls": found.finished_at is None,
     }

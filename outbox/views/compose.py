@@ -20,6 +20,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from outbox import answers, api, drafts
@@ -31,7 +33,7 @@ from outbox.policy import AttachmentInput
 from outbox.views.drafts import find_draft, forget_sent, save_typed
 from outbox.views.finding import find_row
 
-TITLES = {"reply_to": "Reply", "reply_all": "Reply to all", "forward": "Forward", "again": "Write a mail"}
+TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def compose(request: HttpRequest) -> HttpResponse:
                 record(request, "forward", target, start.message.account, f"outbox:{response.data.outbox_id}")
             forget_sent(request)
             return redirect("outbox:detail", response.data.outbox_id)
-        form.add_error(None, response.error.message if response.error else "The mail was not accepted.")
+        form.add_error(None, response.error.message if response.error else gettext("The mail was not accepted."))
     return _page(request, form, start)
 
 
@@ -124,7 +126,7 @@ def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: st
     version = request.POST.get("version") if request.method == "POST" else None
     context = {
         "form": form,
-        "title": "Draft" if draft and not start.way else TITLES.get(start.way, "Write a mail"),
+        "title": gettext("Draft") if draft and not start.way else TITLES.get(start.way, gettext("Write a mail")),
         "parent": start.message,
         "is_forward": start.way == "forward",
         "left_out": form.initial.get("left_out", 0),
@@ -152,7 +154,9 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: Start) -> Htt
     except OutboxError as error:
         form.add_error(None, str(error))
         return _page(request, form, start)
-    notices.success(request, "Kept as a draft." if draft else "There is nothing to keep yet: the page is empty.")
+    notices.success(
+        request, gettext("Kept as a draft.") if draft else gettext("There is nothing to keep yet: the page is empty.")
+    )
     return redirect(f"{reverse('outbox:compose')}?draft={draft.pk}" if draft else request.get_full_path())
 
 

@@ -68,7 +68,7 @@ def _steps(attempt: DeliveryAttempt) -> list[Step]:
     order = [phase.value for phase in STEPS]
     reached = order.index(attempt.phase) if attempt.phase in order else -1
     failed = attempt.outcome not in ("", "accepted", "partial")
-    return [Step(phase.label, index <= reached, failed and index == reached) for index, phase in enumerate(STEPS)]
+    return [Step(str(phase.label), index <= reached, failed and index == reached) for index, phase in enumerate(STEPS)]
 
 
 def _line(entry: Any) -> Line:

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from outbox import drafts, policy
@@ -44,7 +45,7 @@ def save_typed(request: HttpRequest, start: str) -> Draft | None:
         return None
     user = signed_in_user(request)
     if not has_role_somewhere(user, Role.OPERATOR):
-        raise PermissionDenied("You need the role operator for an account to write mail.")
+        raise PermissionDenied(gettext("You need the role operator for an account to write mail."))
     return drafts.save(user, typed, key=_key(request), pk=pk, version=_number(request.POST.get("version", "")) or 1)
 
 
@@ -74,7 +75,10 @@ def _files(request: HttpRequest) -> list[AttachmentContent]:
         try:
             read.append(policy.read_attachment(read_upload(file, current), current, NO_STORE))
         except OutboxError as refused:
-            raise type(refused)(f"{file.name}: {refused}. Nothing was saved; leave this file out.") from refused
+            raise type(refused)(
+                gettext("%(name)s: %(reason)s. Nothing was saved; leave this file out.")
+                % {"name": file.name, "reason": gettext(str(refused))}
+            ) from refused
     return read
 
 
@@ -117,6 +121,10 @@ def discard(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404("There is no such draft: it was sent or discarded meanwhile.")
     if request.method == "POST":
         drafts.discard(user, pk)
-        notices.success(request, f"The draft “{draft.subject[:80] or '(no subject yet)'}” is discarded.")
+        notices.success(
+            request,
+            gettext("The draft “%(subject)s” is discarded.")
+            % {"subject": draft.subject[:80] or gettext("(no subject yet)")},
+        )
         return redirect("outbox:drafts")
     return render(request, "outbox/draft_discard.html", {"draft": draft})

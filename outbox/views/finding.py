@@ -10,6 +10,8 @@ from mailbox.views.asking import Refused, number_of, of_accounts
 from django.db.models import Count, Exists, Max, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
+from django.utils.formats import number_format
+from django.utils.translation import gettext
 
 from outbox.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, SendingSwitch
@@ -38,17 +40,17 @@ class Chip:
 
 
 def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
-    email = next((account.email for account in accounts if account.pk == filters.account), "an account")
+    email = next((account.email for account in accounts if account.pk == filters.account), gettext("an account"))
     reason = dict(OutboxMessage.Hold.choices).get(filters.reason, "")
     found = [
         ("text", filters.text, f"“{filters.text}”"),
         ("account", filters.account, email),
-        ("reason", filters.reason, f"because {reason}"),
-        ("error", filters.error, f"Error: {ERRORS.get(filters.error, '')}"),
-        ("code", filters.code, f"Code {filters.code}"),
-        ("domain", filters.domain, f"To @{filters.domain}"),
-        ("age", filters.age, AGES[filters.age][0] if filters.age else ""),
-        ("mark", filters.mark, MARKS.get(filters.mark, "")),
+        ("reason", filters.reason, gettext("because %(reason)s") % {"reason": reason}),
+        ("error", filters.error, gettext("Error: %(error)s") % {"error": ERRORS.get(filters.error, "")}),
+        ("code", filters.code, gettext("Code %(code)s") % {"code": filters.code}),
+        ("domain", filters.domain, gettext("To @%(domain)s") % {"domain": filters.domain}),
+        ("age", filters.age, str(AGES[filters.age][0]) if filters.age else ""),
+        ("mark", filters.mark, str(MARKS.get(filters.mark, ""))),
     ]
     empty: dict[str, object] = {"account": None}
     return [Chip(label, filters.query(**{name: empty.get(name, "")})) for name, is_set, label in found if is_set]
@@ -110,10 +112,14 @@ def count_tabs(rows: OutboxQuerySet, filters: Filters) -> list[CountedTab]:
     counts = {tab.name: 0 for tab in TABS}
     for status, hold, number in groups:
         counts[_tab_name(status, hold)] += number
-    tabs = [CountedTab(None, "All", "", filters.query(state=""), not filters.state)]
+    tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state)]
     for tab in TABS:
-        text = _cut_count(getattr(rows, tab.name)()) if tab.is_final else f"{counts[tab.name]:,}"
-        tabs.append(CountedTab(tab, tab.label, text, filters.query(state=tab.name), filters.state == tab.name))
+        text = (
+            _cut_count(getattr(rows, tab.name)())
+            if tab.is_final
+            else number_format(counts[tab.name], force_grouping=True)
+        )
+        tabs.append(CountedTab(tab, str(tab.label), text, filters.query(state=tab.name), filters.state == tab.name))
     return tabs
 
 
@@ -125,4 +131,5 @@ def _tab_name(status: str, hold: str) -> str:
 
 def _cut_count(rows: OutboxQuerySet) -> str:
     number = rows.order_by()[: COUNTED_AT_MOST + 1].count()
-    return f"{COUNTED_AT_MOST:,}+" if number > COUNTED_AT_MOST else f"{number:,}"
+    shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
+    return f"{shown}+" if number > COUNTED_AT_MOST else shown

@@ -74,7 +74,7 @@ def _verbs(filters: Filters) -> list[tuple[str, str]]:
     if filters.state in ("sent", "cancelled", "sending"):
         return []
     names = ["mark_as_sent"] if filters.state == "needs_decision" else ["send_now", "retry", "cancel"]
-    return [(name, Operation.Verb(name).label) for name in names]
+    return [(name, str(Operation.Verb(name).label)) for name in names]
 
 
 def _shown(request: HttpRequest, rows: OutboxQuerySet) -> list[Shown]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from mailbox.words import Words
 
 from django.utils import timezone
+from django.utils.formats import time_format
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from outbox.models import OutboxMessage, SendPace
 
@@ -18,37 +22,47 @@ class Tab:
     """A state as the outbox page names it; `name` is the word in the address and the QuerySet's method."""
 
     name: str
-    label: str
+    label: Words
     tone: str
     icon: str
-    empty: str
+    empty: Words
     is_final: bool = False  # grows without end, so that its count is cut
 
 
 TABS = (
-    Tab("queued", "Queued", "waiting", "clock", "Mail that waits for its first attempt is listed here, for a moment."),
-    Tab("sending", "Sending", "waiting", "paper-airplane", "Mail that a worker is handing over right now."),
-    Tab("retrying", "Retrying", "waiting", "arrow-path", "Mail a server put off; it is tried again by itself."),
+    Tab(
+        "queued",
+        _("Queued"),
+        "waiting",
+        "clock",
+        _("Mail that waits for its first attempt is listed here, for a moment."),
+    ),
+    Tab("sending", _("Sending"), "waiting", "paper-airplane", _("Mail that a worker is handing over right now.")),
+    Tab("retrying", _("Retrying"), "waiting", "arrow-path", _("Mail a server put off; it is tried again by itself.")),
     Tab(
         "needs_decision",
-        "Needs a decision",
+        _("Needs a decision"),
         "needs",
         "question-mark-circle",
-        "Mail that may or may not have gone out, because the connection broke at the last moment.",
+        _("Mail that may or may not have gone out, because the connection broke at the last moment."),
     ),
-    Tab("failed_for_good", "Failed", "broken", "x-circle", "Mail that a server refused for good, or not in time."),
-    Tab("sent", "Sent", "fine", "check-circle", "Mail that a server has accepted.", is_final=True),
-    Tab("cancelled", "Cancelled", "waiting", "no-symbol", "Mail that somebody took back in time.", is_final=True),
+    Tab(
+        "failed_for_good", _("Failed"), "broken", "x-circle", _("Mail that a server refused for good, or not in time.")
+    ),
+    Tab("sent", _("Sent"), "fine", "check-circle", _("Mail that a server has accepted."), is_final=True),
+    Tab("cancelled", _("Cancelled"), "waiting", "no-symbol", _("Mail that somebody took back in time."), is_final=True),
 )
 TAB_BY_NAME = {tab.name: tab for tab in TABS}
 
 SENTENCES = {
-    Hold.PERMANENT: "The server refused it for good. Mend the cause, then retry; nothing goes out until then.",
-    Hold.GAVE_UP: "It was tried for too long without success. Retry when the cause is mended.",
-    Hold.SIGN_IN: "The server refused the account's sign-in. It goes out by itself once the account signs in again.",
+    Hold.PERMANENT: _("The server refused it for good. Mend the cause, then retry; nothing goes out until then."),
+    Hold.GAVE_UP: _("It was tried for too long without success. Retry when the cause is mended."),
+    Hold.SIGN_IN: _("The server refused the account's sign-in. It goes out by itself once the account signs in again."),
     Hold.UNCERTAIN: (
-        "It may or may not have gone out: the connection or the worker was lost after the mail was handed over and "
-        "before the server answered. Look whether it arrived, then decide."
+        _(
+            "It may or may not have gone out: the connection or the worker was lost after the mail was handed over and "
+            "before the server answered. Look whether it arrived, then decide."
+        )
     ),
 }
 
@@ -81,41 +95,50 @@ def waits_for(row: OutboxMessage) -> str:
     its pace when it has a rate limit."""
     account = row.account
     if account.smtp.needs_sign_in_since:
-        return (
-            f"The SMTP server refuses the sign-in of {account.email}, so its mail waits. It goes out by itself once "
-            "the password or token is entered again."
-        )
+        return gettext(
+            "The SMTP server refuses the sign-in of %(account)s, so its mail waits. It goes out "
+            "by itself once the password or token is entered again."
+        ) % {"account": account.email}
     if not account.send_enabled:
-        return f"Sending is switched off for {account.email}; the mail waits until it is switched on again."
+        return gettext("Sending is switched off for %(account)s; the mail waits until it is switched on again.") % {
+            "account": account.email
+        }
     if account.sending_paused_at:
-        return f"Sending is paused for {account.email}; the mail waits until it is resumed."
+        return gettext("Sending is paused for %(account)s; the mail waits until it is resumed.") % {
+            "account": account.email
+        }
     if account.messages_per_minute:
         next_at = SendPace.objects.filter(pk=account.pk, next_at__gt=timezone.now()).values_list("next_at", flat=True)
         if at := next_at.first():
-            limit = f"{account.messages_per_minute} a minute"
-            return f"Rate limit of {account.email} ({limit}): next at {timezone.localtime(at):%H:%M:%S}."
+            limit = gettext("%(number)s a minute") % {"number": account.messages_per_minute}
+            return gettext("Rate limit of %(account)s (%(limit)s): next at %(time)s.") % {
+                "account": account.email,
+                "limit": limit,
+                "time": time_format(timezone.localtime(at), gettext("H:i:s")),
+            }
     return ""
 
 
 def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> str:
     """One plain sentence for the state. `paused`: all sending is, of every account."""
     if row.status == Status.PENDING and may_be_undone(row, now):
-        return "It is held back for a moment, so that you can still undo it."
+        return gettext("It is held back for a moment, so that you can still undo it.")
     if row.status == Status.PENDING:
-        waiting = "All sending is paused; the mail waits until an administrator resumes it." if paused else ""
+        waiting = gettext("All sending is paused; the mail waits until an administrator resumes it.") if paused else ""
         waiting = waiting or waits_for(row)
         if is_scheduled(row, now):
-            return f"It goes out by itself at its time. {waiting}".strip()
-        return waiting or "It waits for a worker, which takes it within seconds."
+            at_its_time = gettext("It goes out by itself at its time.")
+            return f"{at_its_time} {waiting}".strip()
+        return waiting or gettext("It waits for a worker, which takes it within seconds.")
     if row.status == Status.SENDING:
-        return "A worker is handing it to the server at this moment."
+        return gettext("A worker is handing it to the server at this moment.")
     if row.status == Status.SENT:
-        return "The server has accepted it for every recipient."
+        return gettext("The server has accepted it for every recipient.")
     if row.status == Status.CANCELLED:
-        return "It was cancelled before it went out; it is never sent."
+        return gettext("It was cancelled before it went out; it is never sent.")
     if row.hold:
-        return SENTENCES[Hold(row.hold)]
-    return "The last attempt failed for now. It is tried again by itself."
+        return str(SENTENCES[Hold(row.hold)])
+    return gettext("The last attempt failed for now. It is tried again by itself.")
 
 
 def first_line(text: str) -> str:
@@ -127,18 +150,18 @@ class Choice:
     """A button: the name of its URL, its verb, and the question a dangerous one asks."""
 
     url_name: str
-    label: str
+    label: Words
     kind: str = ""  # "primary", "danger" or ""
-    confirm: str = ""
+    confirm: Words = ""
 
 
-RETRY = Choice("outbox:retry", "Retry", "primary")
-SEND_NOW = Choice("outbox:send_now", "Send now")
-UNDO = Choice("outbox:undo", "Undo", "primary")
-NOW = Choice("outbox:send_now", "Send now anyway", "primary")
-CANCEL = Choice("outbox:cancel", "Cancel", "", "Cancel this mail? It is never sent then.")
-MARK = Choice("outbox:mark_as_sent", "Mark as sent", "", "Mark it as sent? It is not tried again.")
-AGAIN = Choice("outbox:send_again", "Send again", "danger", "Send it again? The recipient may get it twice.")
+RETRY = Choice("outbox:retry", _("Retry"), "primary")
+SEND_NOW = Choice("outbox:send_now", _("Send now"))
+UNDO = Choice("outbox:undo", _("Undo"), "primary")
+NOW = Choice("outbox:send_now", _("Send now anyway"), "primary")
+CANCEL = Choice("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
+MARK = Choice("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
+AGAIN = Choice("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
 
 
 def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
@@ -178,7 +201,7 @@ class Shown:
 
     @property
     def badge_label(self) -> str:
-        return "Scheduled" if self.is_scheduled else self.tab.label
+        return gettext("Scheduled") if self.is_scheduled else str(self.tab.label)
 
     @property
     def badge_icon(self) -> str:
@@ -208,7 +231,8 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
     choices = choices_of(row, now) if may_operate else []
     tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
     is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
-    seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{[choice.label for choice in choices]}"
+    buttons = [(choice.url_name, choice.kind) for choice in choices]
+    seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
     seen += f"|{is_bounced}|{is_drill}|{row.send_at}"
     return Shown(
         row,

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from outbox.models import SendingSwitch
@@ -18,7 +19,9 @@ from outbox.models import SendingSwitch
 
 def _must_administer(request: HttpRequest) -> None:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied("Pausing and resuming all sending needs the role administrator for all accounts.")
+        raise PermissionDenied(
+            gettext("Pausing and resuming all sending needs the role administrator for all accounts.")
+        )
 
 
 @require_POST
@@ -29,7 +32,7 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
     off = SendingSwitch.objects.filter(pk=1, paused_at=None)
     if off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
         record(request, "pause_sending", "sending", detail=reason)
-        notices.success(request, "All sending is paused. Mail is kept and goes out when you resume.")
+        notices.success(request, gettext("All sending is paused. Mail is kept and goes out when you resume."))
     return redirect(back_to(request, reverse("outbox:list")))
 
 
@@ -39,5 +42,5 @@ def resume_sending(request: HttpRequest) -> HttpResponse:
     on = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
     if on.update(paused_at=None, paused_by=None, reason=""):
         record(request, "resume_sending", "sending")
-        notices.success(request, "Sending goes on. What waits goes out within a minute.")
+        notices.success(request, gettext("Sending goes on. What waits goes out within a minute."))
     return redirect(back_to(request, reverse("outbox:list")))

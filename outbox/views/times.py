@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from outbox import api
@@ -27,7 +29,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
     if not response.ok:
         notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
         return redirect("outbox:detail", pk)
-    notices.success(request, "Nothing was sent. Here is the mail as you wrote it.")
+    notices.success(request, gettext("Nothing was sent. Here is the mail as you wrote it."))
     return redirect(f"{reverse('outbox:compose')}?again={pk}")
 
 
@@ -42,7 +44,9 @@ def reschedule(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(back)
     response = api.reschedule(pk, send_at, user=signed_in_user(request))
     if response.ok:
-        when = f"it goes out at {timezone.localtime(send_at):%Y-%m-%d %H:%M}."
+        when = gettext("it goes out at %(time)s.") % {
+            "time": date_format(timezone.localtime(send_at), gettext("Y-m-d H:i"))
+        }
         notices.success(request, f"“{row.subject[:80]}”: {when}")
     else:
         notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
@@ -52,10 +56,10 @@ def reschedule(request: HttpRequest, pk: int) -> HttpResponse:
 def _time(given: str) -> datetime:
     """Raises ValidationError for what is no time to come."""
     if not given:
-        raise forms.ValidationError("Choose the date and time to send at.")
+        raise forms.ValidationError(gettext("Choose the date and time to send at."))
     found: datetime = forms.DateTimeField(
-        error_messages={"invalid": "This is no date and time. Write it as in 2030-01-31 09:00."}
+        error_messages={"invalid": gettext("This is no date and time. Write it as in 2030-01-31 09:00.")}
     ).clean(given)
     if found <= timezone.now():
-        raise forms.ValidationError("This time is past. Choose a later one, or press “Send now”.")
+        raise forms.ValidationError(gettext("This time is past. Choose a later one, or press “Send now”."))
     return found
