@@ -2,11 +2,12 @@
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
 # make screenshots   every page of the demo into var/screenshots
 # make setup   only the virtual environment      make lint       ruff and mypy
+# make messages  the texts of the sources into locale/     make languages  compile what was translated (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup run demo test test-long lint servers screenshots bench bench-sync bench-outbox bench-pages bench-servers
+.PHONY: setup run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers
 
 setup: .venv/installed
 
@@ -33,7 +34,16 @@ screenshots: .venv/installed-dev
 	@$(BIN)/python -m demo.screenshots
 
 servers:
-	@sh scripts/install-servers dovecot postgresql chromium npm isync
+	@sh scripts/install-servers dovecot postgresql chromium npm isync gettext
+
+# LANGUAGE_NAME=pt_BR begins a language.
+messages: .venv/installed
+	@sh scripts/install-servers gettext
+	@$(BIN)/python manage.py messages $(if $(LANGUAGE_NAME),--locale $(LANGUAGE_NAME))
+
+languages: .venv/installed
+	@sh scripts/install-servers gettext
+	@$(BIN)/python manage.py compilemessages --ignore var --ignore .venv
 
 # The second run, on PostgreSQL, is what touches a database, without what is about pages and roles (test-long has all of it);
 # status 77 says that there is none here.

@@ -1,0 +1,61 @@
+"""`make messages`: write the texts of the sources into the catalogues of locale/. Needs the tools of GNU gettext."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.commands import makemessages
+
+# No page's text is in these.
+IGNORED = ("var", ".venv", "tests", "demo", "benchmarks", "scripts", "node_modules", "*/static/*", "*/migrations/*")
+HEAD = "# The texts of PRX-Email Site; see docs/translating.md.\n"
+_DATE = re.compile(r'^"POT-Creation-Date: .*\n', re.MULTILINE)  # else each run would change the file
+_NOBODY = re.compile(r"\A# SOME DESCRIPTIVE TITLE\.\n(?:#.*\n)+")  # what msginit leaves to be filled in
+_UNKNOWN = re.compile(
+    r'^"(?:Project-Id-Version|PO-Revision-Date|Last-Translator|Language-Team): [A-Z].*\n', re.MULTILINE
+)
+
+
+class Command(makemessages.Command):
+    help = "Bring locale/*/LC_MESSAGES/django.po in step with the sources; --locale de begins a new language."
+
+    # One order and one form for everybody, so that a change of a catalogue shows what changed.
+    msgmerge_options = ["-q", "--backup=none", "--previous", "--update", "--sort-output"]
+    msgattrib_options = ["--no-obsolete", "--sort-output"]
+    xgettext_options = ["--from-code=UTF-8", "--add-comments=Translators", "--sort-output"]
+
+    def add_arguments(self, parser: Any) -> None:
+        parser.add_argument("--locale", "-l", action="append", default=[], help="Begin this language, such as pt_BR.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        folder = Path("locale")
+        folder.mkdir(exist_ok=True)
+        known = [path.parent.parent.name for path in folder.glob("*/LC_MESSAGES/django.po")]
+        super().handle(
+            *args,
+            **options
+            | {
+                "locale": sorted({settings.LANGUAGE_CODE, *known, *options["locale"]}),
+                "exclude": [],
+                "domain": "django",
+                "all": False,
+                "extensions": ["html", "py"],
+                "symlinks": False,
+                "ignore_patterns": list(IGNORED),
+                "use_default_ignore_patterns": True,
+                "no_wrap": True,
+                "no_location": False,
+                "add_location": "file",
+                "no_obsolete": True,
+                "keep_pot": False,
+            },
+        )
+        for path in folder.glob("*/LC_MESSAGES/django.po"):
+            text = path.read_text(encoding="utf-8")
+            if _NOBODY.match(text):
+                text = _UNKNOWN.sub("", _NOBODY.sub(HEAD, text))
+                text = text.replace('"Language: \\n"', f'"Language: {path.parent.parent.name}\\n"')
+            path.write_text(_DATE.sub("", text), encoding="utf-8")

@@ -1,0 +1,305 @@
+"""Every text of every page is in the catalogue: pages are rendered in a language that puts those into brackets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from mailbox.models import Account, AuditEntry, Folder, SyncState, Transport
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from django.apps import apps
+from django.conf import settings as project
+from django.contrib.auth.models import User
+from django.db import models
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from outbox.models import OutboxMessage, SendingSwitch
+from tests import pseudo_locale
+from tests.pseudo_locale import CATALOGUE, ROOT, shown_outside, write_catalogue
+from tests.test_every_address import EXPECTED
+from tests.test_page_limits import accounts, addresses, person, rows
+
+pytestmark = [pytest.mark.pages]
+__all__ = ["accounts", "person", "rows"]
+
+# What stands on pages in English and is no text to translate. Each with its reason.
+ALLOWED = {
+    r"PRX-Email": "the name of the product",
+    r"IMAP|SMTP|TLS|STARTTLS|HTML|PDF|UID|Message-ID|X-PRX-Attempt|In-Reply-To|URL": "words of protocols and formats",
+    r"[a-z]+/[\w.+-]+": "a content type",
+    r"Gmail|Outlook / Office 365|Yahoo|Fastmail|ProtonMail Bridge": "names of providers",
+    r"English": "a language is offered in that language",
+    r"localhost": "a host",
+    r"UTC": "a time zone",
+    r"https?://": "how an address begins",
+}
+MORE = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
+MORE += [f"/outbox/all/?action={verb}" for verb in ("retry", "send_now", "cancel", "mark_as_sent")]
+MORE += ["/messages/search/?q=nothing-like-it", "/accounts/add/?preset=gmail", "/accounts/add/?preset=protonmail"]
+MORE += ["/outbox/?state=sending&age=over-7d&mark=bounced", "/outbox/attachments/?type=media", "/messages/?by=nothing"]
+
+
+@pytest.fixture
+def pseudo(settings: Any, tmp_path: Path) -> None:
+    write_catalogue(tmp_path)
+    settings.LOCALE_PATHS = [tmp_path]
+    settings.LANGUAGES = [("en", "English"), (pseudo_locale.CODE, "⟦Pseudo⟧")]
+
+
+@pytest.fixture
+def reader(pseudo: None, client: Client, person: User) -> Client:
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = pseudo_locale.CODE
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def troubles(accounts: list[Account]) -> None:
+    """Everything that there is to say about an account, a folder and a mail."""
+    now, long_ago = timezone.now(), timezone.now() - timedelta(days=3)
+    AuditEntry.objects.update(detail="Detail 1")
+    first, second, third, fourth = accounts
+    Transport.objects.filter(pk=first.imap_id).update(needs_sign_in_since=now, last_reply="NO [AUTH] 1")
+    Transport.objects.filter(pk=second.smtp_id).update(needs_sign_in_since=now, last_reply="535 5.7.8")
+    Transport.objects.filter(pk=third.imap_id).update(next_allowed_at=now + timedelta(hours=1), last_reply="BYE 1")
+    Account.objects.filter(pk=second.pk).update(sending_paused_at=now, send_enabled=False)
+    Account.objects.filter(pk=fourth.pk).update(sync_enabled=False)
+    for number, account in enumerate((second, third)):
+        for folder in Folder.objects.filter(account=account)[:3]:
+            state = {"failure_count": 1 + 2 * number, "last_error": "NO 1", "next_allowed_at": now + timedelta(hours=1)}
+            SyncState.objects.create(account=account, folder=folder, last_attempt_at=now, **state)
+    Folder.objects.filter(account=third).update(created_at=long_ago)
+    OutboxMessage.objects.filter(status="failed", hold="").update(next_attempt_at=now + timedelta(minutes=5))
+
+
+def told_by_rows() -> list[str]:
+    """What people and servers wrote: the content of all text columns, the longest first; codes of ours are none."""
+    found = {project.TIME_ZONE}
+    for model in apps.get_models():
+        names = [
+            field.name
+            for field in model._meta.concrete_fields
+            if isinstance(field, models.CharField | models.TextField) and not field.choices
+        ]
+        for row in model._default_manager.values_list(*names) if names else ():
+            found |= {value for value in row if value}
+    # A single word in small letters would excuse a forgotten one of ours.
+    return sorted((each for each in found if not re.fullmatch("[a-z_]*", each)), key=len, reverse=True)
+
+
+def asked_by(url: str) -> list[str]:
+    """What the address itself asks for: it stands in the page's filters and refusals."""
+    values = [value for name, value in parse_qsl(urlsplit(url).query) if name in ("q", "code", "domain", "by")]
+    return [*values, *(value.rpartition(":")[2] for value in values)]
+
+
+def forgotten(page: str, told: list[str]) -> list[str]:
+    """Texts of the page, with where they stand, that neither the catalogue nor a row nor ALLOWED explains."""
+    left = []
+    allowed = re.compile("|".join(rf"(?<![\w-])(?:{each})(?![\w-])" for each in ALLOWED))
+    for where, text in shown_outside(page):
+        if where.startswith("select[time_zone]"):  # names of the tz database
+            continue
+        rest = text.removesuffix("…")
+        if any(each.startswith(rest) or " ".join(each.split()).startswith(rest) for each in told if len(rest) > 20):
+            continue
+        for each in told:
+            rest = rest.replace(each.strip(), " ")
+        if re.search("[A-Za-z]", allowed.sub(" ", rest)):
+            left.append(f"<{where}> {text}")
+    return left
+
+
+def nothing_of(found: dict[str, list[str]]) -> None:
+    """Fail with each forgotten text once, and the first page that it stands on."""
+    first: dict[str, str] = {}
+    for url, texts in found.items():
+        for text in texts:
+            first.setdefault(text, url)
+    assert not first, "not in the catalogue:\n" + "\n".join(f"{text}   at {url}" for text, url in first.items())
+
+
+def is_page(response: Any) -> bool:
+    return str(response.headers.get("Content-Type", "")).startswith("text/html") and not response.streaming
+
+
+# The mail itself, and what a mail looks like on paper, are the senders' words.
+def is_mail(url: str) -> bool:
+    return url.rstrip("/").endswith("/html")
+
+
+@pytest.mark.django_db
+def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: dict[str, int], troubles: None) -> None:
+    details = [reverse("outbox:detail", args=[pk]) for pk in OutboxMessage.objects.values_list("pk", flat=True)[:21]]
+    details += [reverse("mailbox:account", args=[pk]) for pk in Account.objects.values_list("pk", flat=True)]
+    told, found, seen = told_by_rows(), {}, 0
+    for url in [*addresses(rows), *details, *MORE]:
+        response = reader.get(url)
+        if is_page(response) and not is_mail(url):
+            seen += 1
+            found[url] = forgotten(response.content.decode(), told + asked_by(url))
+    nothing_of(found)
+    assert seen > 80
+
+
+@pytest.mark.django_db
+def test_no_click_is_answered_with_what_the_catalogue_has_not(
+    reader: Client, rows: dict[str, int], troubles: None
+) -> None:
+    """Each form is sent empty, or wrong: what is refused, and what is done, is told."""
+    told, found = told_by_rows(), {}
+    names = ("email", "time_zone", "to", "send_at", "max_size", "types", "url")
+    wrong = dict.fromkeys(names, "Ж")  # with no letter that could be one of ours
+    for name, expected in EXPECTED.items():
+        if not expected.to_post or name in ("logout", "login", "mailbox:account_sign_in"):
+            continue
+        url = reverse(name, args=[*(rows[each] for each in expected.names), *expected.args])
+        for given in ({}, wrong) if "delete" not in name and "discard" not in name else ():
+            response = reader.post(url, given, follow=True)
+            if is_page(response) and not is_mail(url):
+                found[f"{url} {given}"] = forgotten(response.content.decode(), told) and forgotten(
+                    response.content.decode(), told_by_rows()
+                )  # a click may have written new rows
+    nothing_of(found)
+    assert len(found) > 50
+
+
+@pytest.mark.django_db
+def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
+    pseudo: None, client: Client, make_user: Callable[..., User]
+) -> None:
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = pseudo_locale.CODE
+    found = {"login": forgotten(client.get(reverse("login")).content.decode(), [])}
+    for role in ("administrator", "viewer", ""):
+        client.force_login(make_user(role))
+        told = told_by_rows()
+        for name, expected in EXPECTED.items():
+            if expected.to_read and not expected.names:
+                response = client.get(reverse(name))
+                found[f"{name} {role}"] = forgotten(response.content.decode(), told) if is_page(response) else []
+    SendingSwitch.objects.create(paused_at=timezone.now())
+    found["paused"] = forgotten(client.get(reverse("outbox:list")).content.decode(), told)
+    nothing_of(found)
+
+
+def test_a_forgotten_text_is_told_with_where_it_stands() -> None:
+    page = '<p>⟦Sent by ⟧Ann <b title="Forgotten">⟦now⟧</b> and gone</p><code>As said</code>'
+    assert forgotten(page, ["Ann"]) == ["<b[title]> Forgotten", "<p> and gone"]
+
+
+# --- the language of a page
+
+
+@pytest.mark.django_db
+def test_the_browsers_language_is_spoken_where_there_is_a_catalogue(pseudo: None, client: Client) -> None:
+    for asked, spoken in (("xx, en;q=0.5", "xx"), ("de", "en"), ("ru;q=1, xx;q=0.1", "xx"), ("x\x00;;,", "en")):
+        response = client.get(reverse("login"), HTTP_ACCEPT_LANGUAGE=asked)
+        assert f'<html lang="{spoken}">' in response.content.decode()
+        assert response.headers["Content-Language"] == spoken
+        assert "Accept-Language" in response.headers["Vary"]
+    assert translation.get_language() == "en"  # the thread is left as it was
+
+
+@pytest.mark.django_db
+def test_a_language_is_chosen_on_the_profile_where_there_are_several(
+    pseudo: None, client: Client, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("viewer"))
+    assert 'name="language"' in client.get(reverse("profile")).content.decode()
+    page = client.post(reverse("profile"), {"language": "xx"}, follow=True).content.decode()
+    assert '<html lang="xx">' in page
+    assert "⟦Times are shown as in ⟧UTC⟦.⟧" in page
+    response = client.get(reverse("dashboard"), HTTP_ACCEPT_LANGUAGE="en")
+    assert response.headers["Content-Language"] == "xx"
+    entry = AuditEntry.objects.get()
+    assert (entry.verb, entry.detail) == ("change_profile", "xx")
+    client.post(reverse("profile"), {"language": ""})
+    assert client.get(reverse("dashboard")).headers["Content-Language"] == "en"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("given", ["tlh", "../../etc", "x" * 5000, "xx\x00"])
+def test_what_is_no_language_here_is_refused_with_a_sentence(
+    pseudo: None, client: Client, make_user: Callable[..., User], given: str
+) -> None:
+    client.force_login(make_user("viewer"))
+    page = client.post(reverse("profile"), {"language": given}).content.decode()
+    assert "There is no such language here; choose one of the list." in page
+    assert not AuditEntry.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_language_whose_catalogue_is_gone_is_the_browsers_again(
+    pseudo: None, settings: Any, client: Client, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("viewer"))
+    client.post(reverse("profile"), {"language": "xx"})
+    settings.LANGUAGES = [("en", "English")]
+    page = client.get(reverse("profile"))
+    assert page.headers["Content-Language"] == "en"
+    assert 'name="language"' not in page.content.decode()
+    assert client.post(reverse("profile"), {"language": "xx"}).status_code == 302  # no field, so nothing is asked
+
+
+@pytest.mark.django_db
+def test_a_language_that_is_written_from_right_to_left_says_so(settings: Any, tmp_path: Path, client: Client) -> None:
+    write_catalogue(tmp_path, "ar")
+    settings.LOCALE_PATHS, settings.LANGUAGES = [tmp_path], [("en", "English"), ("ar", "العربية")]
+    page = client.get(reverse("login"), HTTP_ACCEPT_LANGUAGE="ar").content.decode()
+    assert '<html lang="ar" dir="rtl">' in page
+
+
+def test_languages_are_those_that_a_compiled_catalogue_lies_there_for(tmp_path: Path) -> None:
+    from prx_email_site import languages
+
+    for name in ("pt_BR", "de", "zh_Hans", "tlh"):
+        (tmp_path / name / "LC_MESSAGES").mkdir(parents=True)
+        (tmp_path / name / "LC_MESSAGES" / "django.mo").touch()
+    (tmp_path / "fr" / "LC_MESSAGES").mkdir(parents=True)  # not compiled
+    found = languages.found_in([tmp_path, tmp_path / "nowhere"])
+    assert [code for code, _name in found] == ["en", "de", "pt-br", "tlh", "zh-hans"]
+    assert dict(found)["de"] == "Deutsch"
+    assert dict(found)["tlh"] == "tlh"
+
+
+# --- the catalogue
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Iterator[Path]:
+    """A copy of what the catalogue is made from."""
+    if shutil.which("xgettext") is None:
+        if os.environ.get("CI"):
+            pytest.fail("xgettext is missing: apt-get install gettext")
+        pytest.skip("xgettext is missing: apt-get install gettext")
+    for name in ("mailbox", "outbox", "alerts", "prx_email_site", "templates", "locale"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo"))
+    shutil.copy(ROOT / "manage.py", tmp_path)
+    yield tmp_path
+
+
+def test_the_catalogue_is_in_step_with_the_sources(sources: Path) -> None:
+    made = sources / CATALOGUE.relative_to(ROOT)
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "prx_email_site.settings"}
+    command = [sys.executable, "manage.py", "messages"]
+    subprocess.run(command, cwd=sources, env=environment, check=True, capture_output=True, timeout=120)
+    here, now = set(pseudo_locale.entries(CATALOGUE)), set(pseudo_locale.entries(made))
+    assert (sorted(now - here), sorted(here - now)) == ([], []), "type: make messages"
+    assert made.read_text(encoding="utf-8") == CATALOGUE.read_text(encoding="utf-8")
+
+
+def test_no_catalogue_names_this_machine_or_a_day() -> None:
+    text = CATALOGUE.read_text(encoding="utf-8")
+    assert str(ROOT) not in text
+    assert "POT-Creation-Date" not in text
+    assert not re.search(r"^#: \S+:\d", text, re.MULTILINE)
