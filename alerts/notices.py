@@ -11,6 +11,7 @@ from mailbox.logs import event
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from alerts import webhook
 from alerts.findings import ALERT_KEY
@@ -58,7 +59,7 @@ def _keep(notice: AlertNotice, told: Told) -> None:
 
 def _try(notice: AlertNotice, *, foreground: bool, network: webhook.Network) -> Told:
     if not notice.rule.is_on and notice.phase != AlertNotice.Phase.TEST:
-        return Told(False, "The alert was switched off.", may_try_again=False)
+        return Told(False, gettext_noop("The alert was switched off."), may_try_again=False)
     if notice.rule.channel == Channel.MAIL:
         return _mail(notice, foreground=foreground)
     return _post(notice, network)
@@ -68,17 +69,21 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> Told:
     """The idempotency key makes one mail of any number of tries, whoever was killed at them."""
     rule, incident, to = notice.rule, notice.incident, notice.rule.mail_address
     if not to:
-        return Told(False, "The user has no mail address; enter one in the administration.", may_try_again=False)
+        return Told(
+            False, gettext_noop("The user has no mail address; enter one in the administration."), may_try_again=False
+        )
     if rule.sender is None:
-        return Told(False, "No account is chosen to send alerts from.", may_try_again=False)
+        return Told(False, gettext_noop("No account is chosen to send alerts from."), may_try_again=False)
     if incident and incident.key == f"{Kind.SIGN_IN}:smtp:{rule.sender_id}":
-        return Told(False, "The account that sends this alert is the one that cannot send.", may_try_again=False)
+        return Told(
+            False, gettext_noop("The account that sends this alert is the one that cannot send."), may_try_again=False
+        )
     write = api.send if foreground else api.queue
     key = f"{ALERT_KEY}{notice.pk}"
     answer = write(rule.sender.pk, to, subject_of(notice), text_of(notice), idempotency_key=key)
     if answer.data is not None:  # the outbox has it, and cares for it from now on
         return Told(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
-    return Told(False, answer.error.message if answer.error else "The outbox did not take it.")
+    return Told(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
 
 
 def _post(notice: AlertNotice, network: webhook.Network) -> Told:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
+from django.utils.translation import gettext_noop
 from PIL import Image
 
 USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for everyone: it tells nothing of the reader
@@ -68,7 +69,7 @@ def resolve(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise ImageRefused("The host's name is not known.") from error
+        raise ImageRefused(gettext_noop("The host's name is not known.")) from error
     return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
 
 
@@ -97,23 +98,23 @@ def fetch(address: str, network: Network = OUTSIDE) -> FetchedImage:
                 continue
             content = _body(response, watch)
         return FetchedImage(checked_type(content), content)
-    raise ImageRefused("The server redirects too often.")
+    raise ImageRefused(gettext_noop("The server redirects too often."))
 
 
 def _checked(address: str, network: Network) -> SplitResult:
     if len(address) > MAX_ADDRESS:
-        raise ImageRefused("The address is too long.")
+        raise ImageRefused(gettext_noop("The address is too long."))
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError as error:
-        raise ImageRefused("This is no address.") from error
+        raise ImageRefused(gettext_noop("This is no address.")) from error
     if parts.scheme not in PORTS or not parts.hostname:
-        raise ImageRefused("Only http and https addresses are fetched.")
+        raise ImageRefused(gettext_noop("Only http and https addresses are fetched."))
     if port not in (None, network.ports(parts.scheme)):
-        raise ImageRefused("Only the ports 80 and 443 are asked.")
+        raise ImageRefused(gettext_noop("Only the ports 80 and 443 are asked."))
     if parts.username is not None or parts.password is not None:
-        raise ImageRefused("The address holds a user name.")
+        raise ImageRefused(gettext_noop("The address holds a user name."))
     return parts
 
 
@@ -122,9 +123,9 @@ def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
     port = network.ports(parts.scheme)
     found = network.resolve(parts.hostname or "", port)
     if not found:
-        raise ImageRefused("The host's name is not known.")
+        raise ImageRefused(gettext_noop("The host's name is not known."))
     if not all(network.is_allowed(each) for each in found):
-        raise ImageRefused("The host is not on the public Internet.")
+        raise ImageRefused(gettext_noop("The host is not on the public Internet."))
     return str(found[0]), port
 
 
@@ -159,7 +160,7 @@ def _answer(parts: SplitResult, network: Network, ends_at: float) -> Iterator[tu
     target = _chosen(parts, network)
     left = ends_at - time.monotonic()
     if left <= 0:
-        raise ImageRefused("The server took too long.")
+        raise ImageRefused(gettext_noop("The server took too long."))
     watch, connection = Watch(left), None
     try:
         plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
@@ -179,10 +180,10 @@ def _answer(parts: SplitResult, network: Network, ends_at: float) -> Iterator[tu
 
 def _words(error: Exception, watch: Watch) -> str:
     if watch.is_over or isinstance(error, TimeoutError):
-        return "The server took too long."
+        return gettext_noop("The server took too long.")
     if isinstance(error, ssl.SSLError):
-        return "The server's certificate cannot be trusted."
-    return "The server could not be reached, or spoke no HTTP."
+        return gettext_noop("The server's certificate cannot be trusted.")
+    return gettext_noop("The server could not be reached, or spoke no HTTP.")
 
 
 def _ask(connection: socket.socket, parts: SplitResult) -> http.client.HTTPResponse:
@@ -200,16 +201,16 @@ def _body(response: http.client.HTTPResponse, watch: Watch) -> bytes:
     if response.status != 200:
         raise ImageRefused(f"The server answered {response.status}.")
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise ImageRefused("The server sent it compressed, which was not asked for.")
+        raise ImageRefused(gettext_noop("The server sent it compressed, which was not asked for."))
     content = bytearray()
     while chunk := response.read(65_536):
         content += chunk
         if len(content) > MAX_BYTES:
             raise ImageRefused(f"The image is larger than {MAX_BYTES // 1_000_000} MB.")
     if watch.is_over:
-        raise ImageRefused("The server took too long.")
+        raise ImageRefused(gettext_noop("The server took too long."))
     if response.length:
-        raise ImageRefused("The server sent only part of it.")
+        raise ImageRefused(gettext_noop("The server sent only part of it."))
     return bytes(content)
 
 
@@ -221,7 +222,7 @@ def checked_type(content: bytes) -> str:
             with Image.open(io.BytesIO(content), formats=tuple(TYPES)) as image:
                 width, height, kind = *image.size, image.format or ""
     except Exception as error:  # Pillow raises nearly everything for a broken file
-        raise ImageRefused("This is no PNG, JPEG, GIF or WebP image.") from error
+        raise ImageRefused(gettext_noop("This is no PNG, JPEG, GIF or WebP image.")) from error
     if width * height > MAX_PIXELS:
-        raise ImageRefused("The image has too many pixels.")
+        raise ImageRefused(gettext_noop("The image has too many pixels."))
     return TYPES[kind]

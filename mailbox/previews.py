@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 MAX_BYTES = 30_000_000  # of the attachment
 MAX_PICTURE_BYTES = 5_000_000
@@ -97,9 +98,9 @@ def _content(row: Preview) -> bytes:
     try:
         content = mime.attachment_bytes(rawstore.open_raw(row.source), row.position)
     except (rawstore.RawMissing, IndexError) as error:
-        raise NoPreview("The stored bytes of the attachment cannot be read.") from error
+        raise NoPreview(gettext_noop("The stored bytes of the attachment cannot be read.")) from error
     if len(content) > MAX_BYTES:
-        raise NoPreview("The file is too large to be drawn.")
+        raise NoPreview(gettext_noop("The file is too large to be drawn."))
     return content
 
 
@@ -117,11 +118,13 @@ def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> Pict
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise NoPreview("The file took too long to draw.") from error
+        raise NoPreview(gettext_noop("The file took too long to draw.")) from error
     if done.returncode == 1:
-        raise NoPreview(done.stderr.decode(errors="replace").strip()[-200:] or "The file cannot be drawn.")
+        raise NoPreview(
+            done.stderr.decode(errors="replace").strip()[-200:] or gettext_noop("The file cannot be drawn.")
+        )
     if done.returncode != 0 or len(done.stdout) > MAX_PICTURE_BYTES or len(done.stdout) < 8:
-        raise NoPreview("The file cannot be drawn: it used too much time or memory.")
+        raise NoPreview(gettext_noop("The file cannot be drawn: it used too much time or memory."))
     small = struct.unpack(">Q", done.stdout[:8])[0]
     return Pictures(small=done.stdout[8 : 8 + small], large=done.stdout[8 + small :])
 

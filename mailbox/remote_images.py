@@ -17,6 +17,7 @@ from mailbox.sanitize import safe_html
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 MAX_IMAGES = 60  # of one message
 MAX_TOTAL_BYTES = 8_000_000
@@ -96,7 +97,7 @@ def _fetch_all(message: Message, addresses: Sequence[str], network: Network) -> 
 
 def _fetch(address: str, total: int, ends_at: float, network: Network) -> FetchedImage:
     if time.monotonic() > ends_at:
-        raise ImageRefused("The images of this mail took too long together.")
+        raise ImageRefused(gettext_noop("The images of this mail took too long together."))
     image = image_fetch.fetch(address, network)
     if total + len(image.content) > MAX_TOTAL_BYTES:
         raise ImageRefused(f"The images of this mail are larger than {MAX_TOTAL_BYTES // 1_000_000} MB together.")

@@ -16,6 +16,7 @@ from mailbox.sanitize_css import safe_style
 from urllib.parse import unquote
 
 import nh3
+from django.utils.translation import gettext
 
 FRAME_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
@@ -130,7 +131,9 @@ def safe_html(
     )
 
 
-_CUT_NOTE = '<p class="note">This message is very long: the rest of it is not shown here. Its source has all of it.</p>'
+def _cut_note() -> str:
+    said = gettext("This message is very long: the rest of it is not shown here. Its source has all of it.")
+    return f'<p class="note">{escaped(said)}</p>'
 
 
 def _cut(html: str) -> tuple[str, str]:
@@ -138,7 +141,7 @@ def _cut(html: str) -> tuple[str, str]:
     shown = html[:MAX_HTML]
     if shown.count("<") > MAX_TAGS:
         shown = "<".join(shown.split("<", MAX_TAGS)[:-1])
-    return shown, _CUT_NOTE if len(shown) < len(html) else ""
+    return shown, _cut_note() if len(shown) < len(html) else ""
 
 
 def text_to_html(text: str) -> str:
@@ -156,7 +159,7 @@ def text_to_html(text: str) -> str:
         pieces.append(_linked(content) + "\n")
     pieces.append("</blockquote>" * depth)
     if len(text) > MAX_HTML:
-        pieces.append(_CUT_NOTE)
+        pieces.append(_cut_note())
     return _document(f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>', "")
 
 
@@ -187,9 +190,10 @@ def _linked(line: str) -> str:
 
 def _document(body: str, background: str) -> str:
     style = f' style="{escaped(background)}"' if background else ""
+    title = escaped(gettext("Message"))
     return (
         '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<meta name="referrer" content="no-referrer"><title>Message</title><style>{_STYLE}</style></head>\n'
+        f'<meta name="referrer" content="no-referrer"><title>{title}</title><style>{_STYLE}</style></head>\n'
         f"<body{style}>{body}</body></html>\n"
     )
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from mailbox.search_words import Phrase, phrase
 
+from django.utils.translation import gettext
+
 MAX_LENGTH = 500  # characters
 MAX_TERMS = 20
 MAX_WORDS = 100  # in all terms together: a long Chinese sentence is one phrase of many pairs
@@ -73,7 +75,13 @@ def parse(text: str) -> SearchQuery:
     """Understand what was typed. Never raises, for any text."""
     query = SearchQuery(text=text)
     if len(text) > MAX_LENGTH:
-        return replace(query, problems=(f"A search has at most {MAX_LENGTH} characters; this one has {len(text)}.",))
+        return replace(
+            query,
+            problems=(
+                gettext("A search has at most %(most)s characters; this one has %(number)s.")
+                % {"most": MAX_LENGTH, "number": len(text)},
+            ),
+        )
     problems: list[str] = []
     terms = [found.groups() for found in _TERM.finditer(text.translate(_QUOTES)) if found[0]]
     for minus, name, quoted, plain in terms:
@@ -82,9 +90,14 @@ def parse(text: str) -> SearchQuery:
         except _Misunderstood as sentence:
             problems.append(str(sentence))
     if len(query.terms) > MAX_TERMS or sum(len(term.phrase.words) for term in query.terms) > MAX_WORDS:
-        problems.append(f"A search has at most {MAX_TERMS} words or phrases; take some away.")
+        problems.append(
+            gettext("A search has at most %(number)s words or phrases; take some away.") % {"number": MAX_TERMS}
+        )
     if not problems and text.strip() and query.is_empty:
-        problems.append(f"There is no word to look for in “{text.strip()[:60]}”; give one with letters or digits.")
+        problems.append(
+            gettext("There is no word to look for in “%(text)s”; give one with letters or digits.")
+            % {"text": text.strip()[:60]}
+        )
     return replace(query, problems=tuple(dict.fromkeys(problems)))
 
 
@@ -96,7 +109,10 @@ def _with_term(
         whole = f"{name}:{value}" if name else value
         return _with_words(query, "", whole, is_negated, quoted is not None)
     if not value.strip():
-        raise _Misunderstood(f"Write a value right after “{operator}:”, as in {EXAMPLES[operator]}.")
+        raise _Misunderstood(
+            gettext("Write a value right after “%(operator)s:”, as in %(example)s.")
+            % {"operator": operator, "example": EXAMPLES[operator]}
+        )
     return OPERATORS[operator](query, operator, value.strip(), is_negated)
 
 
@@ -105,11 +121,17 @@ def _with_words(query: SearchQuery, field: str, value: str, is_negated: bool, is
     wanted = phrase(value, is_prefix=is_prefix)
     if not wanted.words:
         if field:
-            raise _Misunderstood(f"There is no letter or digit in “{field}:{value[:40]}”; write {EXAMPLES[field]}.")
+            raise _Misunderstood(
+                gettext("There is no letter or digit in “%(field)s:%(value)s”; write %(example)s.")
+                % {"field": field, "value": value[:40], "example": EXAMPLES[field]}
+            )
         return query
     last = wanted.words[-1]
     if is_prefix and wanted.is_prefix and last.isascii() and len(last) < SMALLEST_PREFIX:
-        raise _Misunderstood(f"Give at least {SMALLEST_PREFIX} letters before the star in “{value[:40]}”.")
+        raise _Misunderstood(
+            gettext("Give at least %(number)s letters before the star in “%(value)s”.")
+            % {"number": SMALLEST_PREFIX, "value": value[:40]}
+        )
     return replace(query, terms=(*query.terms, Term(field, wanted, is_negated)))
 
 
@@ -127,7 +149,7 @@ def _folder(query: SearchQuery, operator: str, value: str, is_negated: bool) -> 
 
 def _has(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
     if value.lower() not in ("attachment", "attachments"):
-        raise _Misunderstood(f"“has:” knows has:attachment only, not “{value[:40]}”.")
+        raise _Misunderstood(gettext("“has:” knows has:attachment only, not “%(value)s”.") % {"value": value[:40]})
     return _with_switch(query, "has_attachment", not is_negated)
 
 
@@ -141,7 +163,9 @@ _STATES = {
 
 def _is(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
     if value.lower() not in _STATES:
-        raise _Misunderstood(f"“is:” knows is:unread, is:read and is:flagged, not “{value[:40]}”.")
+        raise _Misunderstood(
+            gettext("“is:” knows is:unread, is:read and is:flagged, not “%(value)s”.") % {"value": value[:40]}
+        )
     switch, wanted = _STATES[value.lower()]
     return _with_switch(query, switch, wanted != is_negated)
 
@@ -159,9 +183,15 @@ def _day(operator: str, value: str) -> date:
     except ValueError:
         day = None
     if day is None:
-        raise _Misunderstood(f"“{operator}:{value[:40]}” is no day; write {EXAMPLES[operator]} (year-month-day).")
+        raise _Misunderstood(
+            gettext("“%(operator)s:%(value)s” is no day; write %(example)s (year-month-day).")
+            % {"operator": operator, "value": value[:40], "example": EXAMPLES[operator]}
+        )
     if not FIRST_YEAR <= day.year <= LAST_YEAR:
-        raise _Misunderstood(f"The year in “{operator}:{value}” must be from {FIRST_YEAR} to {LAST_YEAR}.")
+        raise _Misunderstood(
+            gettext("The year in “%(operator)s:%(value)s” must be from %(first)s to %(last)s.")
+            % {"operator": operator, "value": value, "first": FIRST_YEAR, "last": LAST_YEAR}
+        )
     return day
 
 
@@ -182,7 +212,10 @@ def _after(query: SearchQuery, operator: str, value: str, is_negated: bool) -> S
 def _larger(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
     found = _SIZE.fullmatch(value) if value.isascii() else None
     if found is None:
-        raise _Misunderstood(f"“larger:{value[:40]}” is no size; write larger:500k, larger:10M or a number of bytes.")
+        raise _Misunderstood(
+            gettext("“larger:%(value)s” is no size; write larger:500k, larger:10M or a number of bytes.")
+            % {"value": value[:40]}
+        )
     size = min(int(float(found[1]) * _UNITS[found[2].lower()]), 2**53)
     if is_negated:
         return replace(query, at_most=size if query.at_most is None else min(size, query.at_most))

@@ -18,6 +18,7 @@ from mailbox.models import Account
 
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from outbox import addresses, compose
 from outbox.clicks import record
@@ -197,7 +198,9 @@ def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
     failed = SentCopy.objects.filter(outbox=row, state__in=(State.FAILED, State.WAITING), lease_expires_at=None)
     # One try is counted, so that the next one looks whether an earlier one got through.
     if failed.update(state=State.WAITING, tries=1, next_try_at=now, error="", finished_at=None) != 1:
-        raise ValidationFailed("There is no copy to be made: it is in Sent already, or a worker makes it right now.")
+        raise ValidationFailed(
+            gettext("There is no copy to be made: it is in Sent already, or a worker makes it right now.")
+        )
     record(row, "copy_again", user, now)  # type: ignore[arg-type]
 
 

@@ -60,6 +60,8 @@ SAID = {
     "test_alert": _("sent a test of an alert"),
     "delete_alert": _("deleted an alert"),
     "change_password": _("changed the own password"),
+    "load_images": _("loaded the images of a mail"),
+    "forward": _("forwarded a mail"),
     "change_profile": _("changed the own profile"),
     "trust_sender": _("trusted the images of a sender"),
     "distrust_sender": _("blocked the images of a sender again"),
@@ -69,6 +71,11 @@ SAID = {
 OF_ALL = {
     "pause_sending": _("paused sending of all accounts"),
     "resume_sending": _("resumed sending of all accounts"),
+}
+_THINGS = {
+    "outbox": _("outbox%(number)s"),
+    "operation": _("operation%(number)s"),
+    "message": _("message%(number)s"),
 }
 _PAGES = {
     "outbox": "outbox:detail",
@@ -85,18 +92,24 @@ class Told:
     entry: AuditEntry
     words: str
     url: str
+    thing: str  # the link's text, where it stands beside the words
 
 
 def told(entries: Iterable[AuditEntry]) -> list[Told]:
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
-    return [Told(each, _words(each), _url(each)) for each in entries]
+    return [Told(each, _words(each), _url(each), _thing(each)) for each in entries]
 
 
 def _words(entry: AuditEntry) -> str:
     if entry.target == "sending" and entry.verb in OF_ALL:
         return str(OF_ALL[entry.verb])
     return str(SAID.get(entry.verb, entry.verb.replace("_", " ")))
+
+
+def _thing(entry: AuditEntry) -> str:
+    kind, _colon, key = entry.target.partition(":")
+    return str(_THINGS[kind]) % {"number": key} if kind in _THINGS else entry.target.replace(":", "")
 
 
 def _url(entry: AuditEntry) -> str:
