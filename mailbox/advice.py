@@ -11,7 +11,7 @@ from django.utils.translation import gettext, gettext_noop
 _RULES: tuple[tuple[str, str], ...] = (
     (
         r"PRX_EMAIL_ENCRYPTION_KEYS",
-        "Put the former encryption key back into the settings, or sign in again with the secret.",
+        gettext_noop("Put the former encryption key back into the settings, or sign in again with the secret."),
     ),
     (
         r"host ?name mismatch|certificate is not valid for|doesn't match",
@@ -33,7 +33,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     (
         r"host name .* was not found|name or service not known|getaddrinfo|no address associated|name resolution|"
         r"nodename",
-        "Check the host for typing mistakes; the provider's help page names it.",
+        gettext_noop("Check the host for typing mistakes; the provider's help page names it."),
     ),
     (
         r"does not speak TLS|wrong.version|SSL: |record layer|STARTTLS",

@@ -8,6 +8,7 @@ from mailbox import rawstore
 from mailbox.errors import StorageError
 
 from django.utils import timezone
+from django.utils.translation import gettext
 
 from outbox.errors import StorageFailed
 from outbox.models import OutboxMessage
@@ -27,4 +28,6 @@ def redated(row: OutboxMessage, when: datetime) -> str:
         new = _DATE + format_datetime(when).encode("ascii") + b"\r\n" + raw.partition(b"\r\n")[2]
         return rawstore.save_batch([new], now=timezone.now())[0]
     except (rawstore.RawMissing, StorageError) as error:
-        raise StorageFailed(f"The mail could not be written anew: {error} Try again.") from error
+        raise StorageFailed(
+            gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}
+        ) from error

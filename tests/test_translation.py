@@ -9,7 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, Folder, SyncState, Transport
+from mailbox import advice
+from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Transport
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,9 +24,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from outbox.models import OutboxMessage, SendingSwitch
+from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT, shown_outside, write_catalogue
+from tests.rows import letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
 from tests.test_page_limits import accounts, addresses, person, rows
 
@@ -42,6 +44,8 @@ ALLOWED = {
     r"localhost": "a host",
     r"UTC": "a time zone",
     r"https?://": "how an address begins",
+    r"OtherDefect": "the name of a defect that no sentence is known for",
+    r"Event 1": "of a mail",
 }
 MORE = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
 MORE += [f"/outbox/all/?action={verb}" for verb in ("retry", "send_now", "cancel", "mark_as_sent")]
@@ -80,6 +84,26 @@ def troubles(accounts: list[Account]) -> None:
             SyncState.objects.create(account=account, folder=folder, last_attempt_at=now, **state)
     Folder.objects.filter(account=third).update(created_at=long_ago)
     OutboxMessage.objects.filter(status="failed", hold="").update(next_attempt_at=now + timedelta(minutes=5))
+    _mails_that_say_more(first)
+    for number, row in enumerate(OutboxMessage.objects.order_by("pk")[:21]):
+        state = ("waiting", "done", "failed")[number % 3]
+        folder = {"folder": "Sent 1"} if state == "done" else {"error": "NO 1" if number % 2 else ""}
+        SentCopy.objects.create(outbox=row, state=state, next_try_at=now, finished_at=now, **folder)
+        if row.hold == "uncertain":
+            SentLookup.objects.create(attempt=row.attempts.get(), uncertain_at=now, last_look_at=now, last_words="NO 2")
+
+
+def _mails_that_say_more(account: Account) -> None:
+    """An answer to a mail, an invitation, pictures from elsewhere, two that claim one Message-ID, one too large."""
+    mail = store(account, letter("Mail with a picture", html='<img src="https://x.example/a.png">'))
+    outbox_row(account, parent=mail, status="sent", sent_at=timezone.now(), created_at=timezone.now())
+    event = ["BEGIN:VCALENDAR", "METHOD:REQUEST", "BEGIN:VEVENT", "SUMMARY:Event 1", "RRULE:FREQ=WEEKLY;COUNT=5"]
+    event += ["DTSTART:20260302T140000Z", "DTEND:20260302T153000Z", "ATTENDEE:mailto:b@example.com"]
+    event += ["ATTENDEE:mailto:c@example.com", "END:VEVENT", "END:VCALENDAR"]
+    store(account, letter_with("\r\n".join(event).encode(), "invitation 1.ics", "text/calendar"))
+    for text in ("One", "Two"):
+        store(account, letter(f"Claim {text}", text, Message_ID="<same@example.com>"))
+    store(account, letter("Mail of 9"), is_complete=False, parse_defects=["CharsetDefect", "OtherDefect"])
 
 
 def told_by_rows() -> list[str]:
@@ -141,6 +165,8 @@ def is_mail(url: str) -> bool:
 @pytest.mark.django_db
 def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: dict[str, int], troubles: None) -> None:
     details = [reverse("outbox:detail", args=[pk]) for pk in OutboxMessage.objects.values_list("pk", flat=True)[:21]]
+    newest = Message.objects.order_by("-pk").values_list("pk", flat=True)[:5]
+    details += [reverse("mailbox:message", args=[pk]) + view for pk in newest for view in ("", "?view=html")]
     details += [reverse("mailbox:account", args=[pk]) for pk in Account.objects.values_list("pk", flat=True)]
     told, found, seen = told_by_rows(), {}, 0
     for url in [*addresses(rows), *details, *MORE]:
@@ -195,6 +221,11 @@ def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
 def test_a_forgotten_text_is_told_with_where_it_stands() -> None:
     page = '<p>⟦Sent by ⟧Ann <b title="Forgotten">⟦now⟧</b> and gone</p><code>As said</code>'
     assert forgotten(page, ["Ann"]) == ["<b[title]> Forgotten", "<p> and gone"]
+
+
+def test_each_advice_about_a_failed_connection_is_in_the_catalogue() -> None:
+    texts = {text for _context, text, _plural in pseudo_locale.entries(CATALOGUE)}
+    assert [sentence for _pattern, sentence in advice._RULES if sentence not in texts] == []
 
 
 # --- the language of a page

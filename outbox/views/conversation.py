@@ -9,6 +9,7 @@ from mailbox.conversations import Piece
 from django.db.models import Q
 from django.db.models.functions import Substr
 from django.urls import reverse
+from django.utils.translation import gettext
 
 from outbox.models import OutboxMessage
 
@@ -35,7 +36,7 @@ def _belongs(row: OutboxMessage, pks: Collection[int], message_ids: Collection[s
 def _piece(row: OutboxMessage) -> Piece:
     return Piece(
         at=row.sent_at or row.created_at,
-        sender=f"{row.account.email} to {row.to}",
+        sender=gettext("%(account)s to %(recipients)s") % {"account": row.account.email, "recipients": row.to},
         subject=row.subject,
         text=row.beginning,  # type: ignore[attr-defined]
         address=reverse("outbox:detail", args=[row.pk]),
