@@ -166,7 +166,7 @@ def is_mail(url: str) -> bool:
 def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: dict[str, int], troubles: None) -> None:
     details = [reverse("outbox:detail", args=[pk]) for pk in OutboxMessage.objects.values_list("pk", flat=True)[:21]]
     newest = Message.objects.order_by("-pk").values_list("pk", flat=True)[:5]
-    details += [reverse("mailbox:message", args=[pk]) + view for pk in newest for view in ("", "?view=html")]
+    details += [reverse("mailbox:message", args=[pk]) + view for pk in newest for view in ("?view=text", "?view=html")]
     details += [reverse("mailbox:account", args=[pk]) for pk in Account.objects.values_list("pk", flat=True)]
     told, found, seen = told_by_rows(), {}, 0
     for url in [*addresses(rows), *details, *MORE]:
