@@ -36,7 +36,7 @@ document.addEventListener("DOMContentLoaded", () => {
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
     history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
-    const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", timeZone: document.body.dataset.timeZone });
+    const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) show(answer.files);
     return true;
