@@ -28,6 +28,7 @@ SAID = {
     "fetching_on": "switched fetching on",
     "fetching_off": "switched fetching off",
     "test_connection": "tested the connection",
+    "test_mail": "sent a test mail",
     "retry": "retried a send",
     "send_now": "sent without waiting for its time",
     "send_again": "sent again what may have gone out",
