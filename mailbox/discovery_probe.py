@@ -70,7 +70,7 @@ def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int],
         if watch.is_over:
             raise TimeoutError
         _leave(candidate.kind, connection)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, Refused) as error:
         raise Refused(_words(error, watch)) from error
     finally:
         watch.stop()
@@ -107,6 +107,8 @@ def _leave(kind: str, connection: socket.socket) -> None:
 def _words(error: Exception, watch: Watch) -> str:
     if watch.is_over or isinstance(error, TimeoutError):
         return "The server did not answer in time."
+    if isinstance(error, Refused):
+        return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"The server's certificate cannot be trusted: {error.verify_message}."
     if isinstance(error, ssl.SSLError):
