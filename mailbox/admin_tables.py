@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.models import (
@@ -27,6 +28,7 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext
 
 if TYPE_CHECKING:
     # Generic for the type checker only: Django's classes take no parameters when the program runs.
@@ -36,6 +38,29 @@ else:
     ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
 
 OfAccount = ("account", admin.RelatedOnlyFieldListFilter)
+
+
+class ValueFilter(admin.AllValuesFieldListFilter):
+    """Django's, with a word for the empty text, whose link would have none."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": choice["display"] if choice["display"] != "" else gettext("(none)")}
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows of another table that belong to the one shown; nothing of them is changed here."""
+
+    template = "admin/readonly_inline.html"
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -63,7 +88,7 @@ def audit(request: HttpRequest, verb: str, account: Account | None, target: str,
 
 class FolderAdmin(ReadOnlyAdmin):
     list_display = ("name", "account", "special_use", "selectable", "sync_enabled", "gone_at")
-    list_filter = ("sync_enabled", "selectable", "special_use", OfAccount)
+    list_filter = ("sync_enabled", "selectable", ("special_use", ValueFilter), OfAccount)
     search_fields = ("name", "account__email")
     list_select_related = ("account",)
     fields = ("account", "name", "special_use", "sync_enabled")
@@ -80,7 +105,7 @@ class FolderAdmin(ReadOnlyAdmin):
 
 class SyncStateAdmin(ReadOnlyAdmin):
     list_display = ("folder", "account", "cursor", "exists", "failure_count", "last_success_at", "next_allowed_at")
-    list_filter = ("more_waiting", "last_error_code", OfAccount)
+    list_filter = ("more_waiting", ("last_error_code", ValueFilter), OfAccount)
     search_fields = ("folder__name", "account__email", "last_error")
     list_select_related = ("folder", "account")
 
@@ -118,7 +143,7 @@ class PlaceAdmin(ReadOnlyAdmin):
 
 class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("filename", "content_type", "size", "message", "is_inline", "removed_at")
-    list_filter = ("is_inline", "content_type", ("removed_at", admin.EmptyFieldListFilter))
+    list_filter = ("is_inline", ("content_type", ValueFilter), ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("filename", "digest")
     list_select_related = ("message",)
 
@@ -126,7 +151,7 @@ class AttachmentAdmin(ReadOnlyAdmin):
 class QuarantineAdmin(ReadOnlyAdmin):
     list_display = ("folder", "uid", "account", "error", "attempts", "last_failed_at", "resolved_at")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), OfAccount)
-    search_fields = ("error", "folder__name")
+    search_fields = ("error", "folder__name", "account__email")
     list_select_related = ("folder", "account")
     actions = ("fetch_again",)
 
@@ -144,15 +169,9 @@ class QuarantineAdmin(ReadOnlyAdmin):
         self.message_user(request, f"{len(rows)} messages are fetched again with the next sync, which is queued.")
 
 
-class RunLines(TabularInline):
+class RunLines(ReadOnlyInline):
     model = SyncRunFolder
     fields = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "bytes", "seconds", "error", "note")
-    readonly_fields = fields
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class SyncRunAdmin(ReadOnlyAdmin):
@@ -174,8 +193,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 class SyncRunFolderAdmin(ReadOnlyAdmin):
     list_display = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "seconds", "finished_at")
-    list_filter = ("ok", "error_code", OfAccount)
-    search_fields = ("folder_name", "error")
+    list_filter = ("ok", ("error_code", ValueFilter), OfAccount)
+    search_fields = ("folder_name", "error", "account__email")
     list_select_related = ("account",)
 
 
@@ -188,12 +207,14 @@ class AuditAdmin(ReadOnlyAdmin):
 
 class ConnectionTestAdmin(ReadOnlyAdmin):
     list_display = ("account", "requested_by", "requested_at", "finished_at", "imap_ok", "smtp_ok")
-    list_filter = ("imap_ok", "smtp_ok", OfAccount)
+    list_filter = ("imap_ok", "smtp_ok", ("imap_code", ValueFilter), ("smtp_code", ValueFilter), OfAccount)
+    search_fields = ("account__email", "imap_reply", "smtp_reply", "requested_by__username")
     list_select_related = ("account", "requested_by")
 
 
 class CounterAdmin(ReadOnlyAdmin):
     list_display = ("name", "hour", "account", "value")
+    search_fields = ("account__email",)
     list_filter = ("name", OfAccount)
     list_select_related = ("account",)
 
@@ -201,12 +222,14 @@ class CounterAdmin(ReadOnlyAdmin):
 class LeaseAdmin(ReadOnlyAdmin):
     list_display = ("account", "purpose", "holder", "expires_at")
     exclude = ("token",)
-    list_filter = ("purpose",)
+    list_filter = ("purpose", OfAccount)
+    search_fields = ("account__email", "holder")
     list_select_related = ("account",)
 
 
 class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ("host", "cluster_pid", "started_at", "seen_at")
+    search_fields = ("host",)
 
 
 ADMIN_OF: dict[type[Model], type[ReadOnlyAdmin]] = {

@@ -38,6 +38,8 @@ class SentLookup(models.Model):
 
     class Meta:
         db_table = "sent_lookups"
+        verbose_name = "look into Sent"
+        verbose_name_plural = "looks into Sent"
         indexes = [
             models.Index(fields=["next_look_at"], name="sent_lookup_due", condition=Q(next_look_at__isnull=False))
         ]
@@ -78,6 +80,8 @@ class SentCopy(models.Model):
 
     class Meta:
         db_table = "sent_copies"
+        verbose_name = "copy in Sent"
+        verbose_name_plural = "copies in Sent"
         verbose_name_plural = "sent copies"
         indexes = [models.Index(fields=["next_try_at"], name="sent_copy_waiting", condition=Q(state="waiting"))]
 

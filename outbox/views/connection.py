@@ -29,6 +29,7 @@ class Side:
     reply: str
     advice: str
     needs_secret: bool = False
+    needs_settings: bool = False
 
 
 @require_POST
@@ -68,4 +69,5 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
 def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
     if ok is not False:
         return Side(transport, ok, reply, "")
-    return Side(transport, ok, reply, about(code, reply), code in (Code.SIGN_IN, Code.KEY))
+    is_secret = code in (Code.SIGN_IN, Code.KEY)
+    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != Code.THROTTLED)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from mailbox.models import AccountGrant
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import Browser, Page
@@ -88,5 +90,40 @@ def test_no_page_keeps_anybody_out(
     more += ["/outbox/all/?action=retry"]
     reader.emulate_media(color_scheme=scheme)
     for address in addresses + more:
+        reader.goto(f"{live_site}{address}")
+        assert violations(reader, axe) == [], address
+
+
+def admin_addresses() -> list[str]:
+    """Every page of the admin: lists, filled where there are rows, a row of each, and what is special."""
+    found = [
+        reverse("admin:index"),
+        *(reverse("admin:app_list", args=[each]) for each in ("mailbox", "outbox", "auth")),
+    ]
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        found.append(reverse(f"{name}_changelist"))
+        found.append(f"{reverse(f'{name}_changelist')}?q=a")
+        if (row := model._default_manager.order_by("pk").first()) is not None:
+            found.append(reverse(f"{name}_change", args=[row.pk]))
+            found.append(reverse(f"{name}_history", args=[row.pk]))
+    grant = AccountGrant.objects.latest("pk")
+    found += [
+        reverse("admin:auth_user_add"),
+        reverse("admin:mailbox_accountgrant_add"),
+        reverse("admin:auth_group_add"),
+    ]
+    found += [reverse("admin:mailbox_accountgrant_delete", args=[grant.pk])]
+    return [*found, reverse("admin:auth_user_password_change", args=[User.objects.latest("pk").pk])]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_of_the_admin_keeps_anybody_out(
+    reader: Page, live_site: str, rows: dict[str, int], axe: str, scheme: Literal["light", "dark"]
+) -> None:
+    User.objects.update(is_staff=True, is_superuser=True)
+    AccountGrant.objects.create(user=User.objects.latest("pk"), account_id=rows["account"], role="viewer")
+    reader.emulate_media(color_scheme=scheme)
+    for address in admin_addresses():
         reader.goto(f"{live_site}{address}")
         assert violations(reader, axe) == [], address
