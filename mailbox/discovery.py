@@ -32,6 +32,7 @@ from urllib.parse import urlencode
 MAX_DOCUMENT = 100_000
 HTTP_SECONDS = 6.0
 ALL_SECONDS = 40.0
+MAX_FLAWED = 4  # of one kind in one place: each may be a name that takes long to be not found
 WANTED = outside.Wanted(
     accept="text/xml, application/xml",
     user_agent="PRX-Email autoconfig",
@@ -168,7 +169,9 @@ def take(found: Discovery, source: Source, where: str, servers: Sequence[Server]
         found.steps.append(Step(source, where, Outcome.NOTHING))
     for kind in ("imap", "smtp"):
         flawed: list[tuple[Server, Flaw]] = []
-        for server in (each for each in servers if each.kind == kind and found.lacks(kind)):
+        for server in [each for each in servers if each.kind == kind and found.lacks(kind)]:
+            if len(flawed) == MAX_FLAWED:
+                break
             flaw = server.flaw() or _flaw_of_host(server, reach.network)
             if flaw is None:
                 found.keep(server, source)
@@ -177,7 +180,7 @@ def take(found: Discovery, source: Source, where: str, servers: Sequence[Server]
                 break
             flawed.append((server, flaw))
         if found.lacks(kind):
-            for server, flaw in flawed[:3]:
+            for server, flaw in flawed:
                 named = f"{server.host[:253]}:{server.port}"
                 found.steps.append(Step(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
 

@@ -225,6 +225,15 @@ def test_a_certificate_that_is_not_verified_ends_the_asking(domain: Domain) -> N
     assert domain.is_asked_on_the_web == []
 
 
+def test_of_many_names_that_are_not_there_only_a_few_are_looked_up(domain: Domain) -> None:
+    """A stranger's name servers may take as long as they like for each."""
+    many = [server_xml(host=f"h{number}.{DOMAIN}") for number in range(20)]
+    domain.publishes(config(*many))
+    discover(EMAIL, domain.reach())
+    asked = [name for name in domain.connected if name.startswith("h")]
+    assert asked == [f"h{number}.{DOMAIN}:993" for number in range(discovery.MAX_FLAWED)]
+
+
 # --- DNS --------------------------------------------------------------------------------------------------------
 def test_srv_records_name_the_servers_the_best_first(domain: Domain) -> None:
     domain.dns.says(
