@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from mailbox.access import Role, accounts_for, get_account
-from mailbox.models import Account
+from mailbox.models import Account, MessagePlace
 from mailbox.views.accounts import is_partial
 from mailbox.views.asking import record, signed_in_user
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from outbox.views.finding import find_row
 from outbox.views.states import sentence_of, shown
 
 PREFIX = "test-mail:"  # of the idempotency key: what tells these rows from other mail
+ARRIVAL = timedelta(minutes=2)  # polling brings it within one, push within seconds
 _KEY = re.compile(r"[A-Za-z0-9_-]{8,60}", re.ASCII)
 
 
@@ -127,22 +129,45 @@ def _send(request: HttpRequest, account: Account, form: TestMailForm) -> OutboxM
     return row
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """Whether a test mail has come into a mailbox of ours: `account` is the one it went to."""
+
+    account: Account
+    message_pk: int | None
+    is_awaited: bool
+
+
+def _arrival(request: HttpRequest, row: OutboxMessage, now: datetime) -> Arrival | None:
+    """None where nothing can be told of it: it went elsewhere, or is not sent. Our own copy in Sent is no arrival."""
+    account = accounts_for(request.user).filter(email__iexact=row.to, sync_enabled=True).first()
+    if account is None or row.status != OutboxMessage.Status.SENT or row.sent_at is None:
+        return None
+    places = MessagePlace.objects.present().exclude(folder__special_use__in=("\\Sent", "\\All"))
+    same = places.filter(message__account=account, message__message_id=row.provider_message_id)
+    pk = same.values_list("message", flat=True).first()
+    return Arrival(account, pk, pk is None and now - row.sent_at < ARRIVAL)
+
+
 @require_safe
 def followed(request: HttpRequest, pk: int) -> HttpResponse:
-    """How a test mail does, from its writing to the server's answer; a fragment while it is on its way."""
+    """How a test mail does, from its writing to the server's answer and to its arrival; a fragment meanwhile."""
     row = find_row(request, pk)
     if not (row.idempotency_key or "").startswith(PREFIX):
         raise Http404("No test mail.")
     may_operate = accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists()
     now = timezone.now()
-    last = row.attempts.order_by("-number").first()
-    is_over = row.status in ("sent", "cancelled") or bool(row.hold)
+    last, arrival = row.attempts.order_by("-number").first(), _arrival(request, row, now)
+    is_out = row.status in ("sent", "cancelled") or bool(row.hold)
+    is_over = is_out and not (arrival and arrival.is_awaited)
     context = {
         "row": row,
         "account": row.account,
         "each": shown(row, now, tries=last.number if last else 0, may_operate=may_operate),
         "sentence": sentence_of(row, now, paused=getattr(row, "all_paused", False)),
         "last": last,
+        "arrival": arrival,
+        "is_out": is_out,
         "is_over": is_over,
         "may_operate": may_operate,
         "key": new_key(),

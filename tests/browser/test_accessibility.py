@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from mailbox.models import AccountGrant
+from datetime import timedelta
+from mailbox import settings_lookup
+from mailbox.discovered import Discovery, Flaw, Outcome, Source, Step, to_json
+from mailbox.models import AccountGrant, SettingsLookup
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +16,7 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from outbox.models import OutboxMessage
@@ -77,6 +81,27 @@ def violations(page: Page, axe: str) -> list[str]:
     return [f"{each['id']}: {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]]
 
 
+def look_ups() -> list[str]:
+    """A look-up of the reader's own that runs, one that was given up, and what was found."""
+    reader = User.objects.get(groups__name="administrator")
+    found = settings_lookup.ask(reader.pk, "ann@outlook.com", now=timezone.now())[0]
+    nothing = SettingsLookup.objects.create(
+        asked_by=reader, email="ann@example.com", finished_at=timezone.now(), found=to_json(NOTHING)
+    )
+    runs = SettingsLookup.objects.create(asked_by=reader, email="ann@example.org")
+    lost = SettingsLookup.objects.create(asked_by=reader, email="a@b.example", asked_at=timezone.now() - timedelta(1))
+    waiting = [reverse("mailbox:account_found", args=[each.pk]) for each in (runs, lost)]
+    return [*waiting, *(f"/accounts/add/?lookup={each.pk}" for each in (found, nothing))]
+
+
+NOTHING = Discovery(
+    steps=[
+        Step(Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "imap.example.com:143", Flaw.STARTTLS, "imap"),
+        Step(Source.GUESS, "mail.example.com:993", Outcome.NOTHING, "Nothing answers there.", kind="imap"),
+    ]
+)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_keeps_anybody_out(
     reader: Page, live_site: str, rows: dict[str, int], axe: str, scheme: Literal["light", "dark"]
@@ -87,7 +112,7 @@ def test_no_page_keeps_anybody_out(
         reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
     ]
     more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
-    more += ["/outbox/all/?action=retry"]
+    more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
     reader.emulate_media(color_scheme=scheme)
     for address in addresses + more:
         reader.goto(f"{live_site}{address}")

@@ -6,7 +6,8 @@ import html
 import re
 import threading
 from collections.abc import Callable
-from mailbox.models import Account, AccountGrant, AuditEntry
+from datetime import timedelta
+from mailbox.models import Account, AccountGrant, AuditEntry, Folder
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from django.utils import timezone
 
 from outbox import delivery
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.rows import NOWHERE, outbox_row, tasks_queued
+from tests.rows import NOWHERE, letter, outbox_row, store, tasks_queued
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db
@@ -207,7 +208,7 @@ def test_it_is_followed_to_the_servers_own_words(
     server = smtp_server("tls")
     account = make_account("ops@example.com", imap_host="localhost", imap_port=1, smtp_host=server.host,
                            smtp_port=server.port, ca_certificate=server.ca_pem)  # fmt: skip
-    operator.post(address(account), {"key": KEY})
+    operator.post(address(account), {"key": KEY, "to": "olga@example.org"})
     status, words = followed(operator)
     assert status == 200
     assert "It is on its way." in words
@@ -217,7 +218,7 @@ def test_it_is_followed_to_the_servers_own_words(
     assert "The server has accepted it for every recipient" in words
     assert "250" in words
     assert reverse("outbox:detail", args=[OutboxMessage.objects.get().pk]) in words
-    assert server.mails()[0].rcpt_tos == ["ops@example.com"]
+    assert server.mails()[0].rcpt_tos == ["olga@example.org"]
     page = shown(operator, reverse("test_mail_sent", args=[OutboxMessage.objects.get().pk]))
     assert "Send another" in page
     assert "hx-get" not in page.partition("<main")[2]
@@ -242,3 +243,47 @@ def test_one_that_is_put_off_is_still_on_its_way(operator: Client, account: Acco
     status, words = followed(operator)
     assert status == 200
     assert "Next attempt" in words
+
+
+@pytest.fixture
+def sent(account: Account, operator: Client) -> OutboxMessage:
+    """A test mail to the account itself that its server has taken."""
+    operator.post(address(account), {"key": KEY})
+    OutboxMessage.objects.update(status="sent", sent_at=timezone.now(), provider_message_id="<outbox-1-0@example.com>")
+    return OutboxMessage.objects.get()
+
+
+def test_to_the_account_itself_its_arrival_is_awaited_and_shown(
+    operator: Client, account: Account, sent: OutboxMessage
+) -> None:
+    status, words = followed(operator)
+    assert (status, "Its arrival in ops@example.com is awaited" in words) == (200, True)
+    message = store(account, letter("Test", Message_ID="<outbox-1-0@example.com>"))
+    status, words = followed(operator)
+    assert (status, "It has arrived in ops@example.com." in words) == (286, True)
+    assert reverse("mailbox:message", args=[message.pk]) in words
+
+
+def test_our_own_copy_in_sent_is_no_arrival(operator: Client, account: Account, sent: OutboxMessage) -> None:
+    store(account, letter("Test", Message_ID="<outbox-1-0@example.com>"), folder="Sent")
+    Folder.objects.filter(name="Sent").update(special_use="\\Sent")
+    assert "is awaited" in followed(operator)[1]
+
+
+def test_after_two_minutes_it_says_that_nothing_came(operator: Client, sent: OutboxMessage) -> None:
+    OutboxMessage.objects.update(sent_at=timezone.now() - timedelta(minutes=2, seconds=1))
+    status, words = followed(operator)
+    assert (status, "It has not been seen in ops@example.com" in words) == (286, True)
+
+
+def test_of_a_mailbox_one_may_not_see_nothing_is_told(
+    client: Client, sent: OutboxMessage, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    other = make_account("secret@example.com", **NOWHERE)
+    OutboxMessage.objects.update(to="secret@example.com")
+    store(other, letter("Test", Message_ID="<outbox-1-0@example.com>"))
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=sent.account, role="operator")
+    client.force_login(user)
+    status, words = followed(client)
+    assert (status, "arrived" in words, "awaited" in words) == (286, False, False)
