@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from mailbox import discovery
 from mailbox.discovered import Discovery, Source, domain_of, from_json, of_preset, preset_of_domain, to_json
-from mailbox.discovery import HTTP_SECONDS, Reach
 from mailbox.models import SettingsLookup
 from mailbox.outside import Network, is_public
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    from mailbox.discovery import Reach
 
 logger = logging.getLogger(__name__)
 MOST, WITHIN = 20, timedelta(minutes=10)  # of one person
@@ -54,6 +56,8 @@ def _known(email: str) -> Discovery | None:
 
 def reach() -> Reach:
     """The outside as these settings let it be reached."""
+    from mailbox.discovery import HTTP_SECONDS, Reach
+
     allowed = (lambda _address: True) if settings.LOOKUP_ALLOW_PRIVATE else is_public
     return Reach(network=Network(is_allowed=allowed, seconds=HTTP_SECONDS))
 
@@ -65,6 +69,8 @@ def run(pk: int, through: Reach | None = None) -> None:
     if email is None or not row.update(started_at=timezone.now()):
         return  # forgotten, or the task came twice
     try:
+        from mailbox import discovery  # here: 7 MB of DNS that no other process needs
+
         found = discovery.discover(email, through or reach())
     except Exception:
         logger.exception("settings_lookup_failed")  # the page must not wait for ever

@@ -6,7 +6,7 @@ import html
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import settings_lookup, tasks
+from mailbox import discovery, settings_lookup, tasks
 from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step, to_json
 from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, SettingsLookup
 from mailbox.settings_lookup import MOST
@@ -278,7 +278,7 @@ def test_a_fault_of_ours_ends_the_waiting(person: User, monkeypatch: pytest.Monk
     def fail(*_: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(settings_lookup.discovery, "discover", fail)
+    monkeypatch.setattr(discovery, "discover", fail)
     row, _is_new = settings_lookup.ask(person.pk, EMAIL, now=timezone.now())
     settings_lookup.run(row.pk)
     row.refresh_from_db()
