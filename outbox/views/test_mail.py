@@ -145,7 +145,7 @@ def _arrival(request: HttpRequest, row: OutboxMessage, now: datetime) -> Arrival
         return None
     places = MessagePlace.objects.present().exclude(folder__special_use__in=("\\Sent", "\\All"))
     same = places.filter(message__account=account, message__message_id=row.provider_message_id)
-    pk = same.values_list("message", flat=True).first()
+    pk = same.values_list("message__pk", flat=True).first()
     return Arrival(account, pk, pk is None and now - row.sent_at < ARRIVAL)
 
 
