@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from mailbox.image_fetch import Address, ImageRefused, Watch, is_public, resolve
+from mailbox.outside import Address, Refused, Watch, is_public, resolve
 from urllib.parse import SplitResult, quote, urlsplit
 
 from django.conf import settings
@@ -103,7 +103,7 @@ def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
     port = parts.port or PORTS[parts.scheme]
     try:
         found = network.resolve(parts.hostname or "", port)
-    except ImageRefused as error:
+    except Refused as error:
         raise WebhookFailed(str(error)) from error
     if not found:
         raise WebhookFailed(gettext_noop("The host's name is not known."))

@@ -28,7 +28,9 @@ WIDTHS, THEMES = (1440, 390), ("light", "dark")
 PAGES = {
     "dashboard": "/",
     "accounts": "/accounts/",
-    "account-add": "/accounts/add/",
+    "account-start": "/accounts/add/",
+    "account-add": "/accounts/add/?preset=gmail",
+    "test-mail": "/accounts/1/test-mail/",
     "account": "/accounts/1/",
     "account-edit": "/accounts/1/edit/",
     "account-folders": "/accounts/1/folders/",

@@ -5,15 +5,16 @@ from __future__ import annotations
 from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.admin_forms import TransportForm
-from mailbox.admin_tables import ADMIN_OF, ModelAdmin, ReadOnlyAdmin, audit
-from mailbox.admin_users import GrantAdmin, SafeUserAdmin
+from mailbox.admin_more import TABLES as MORE
+from mailbox.admin_tables import ADMIN_OF, ModelAdmin, audit
+from mailbox.admin_users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
 from mailbox.forms import announce_change, forget_failures
 from mailbox.models import Account, AccountGrant, Transport
 from typing import Any
 
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -174,6 +175,8 @@ admin.site.register(Transport, TransportAdmin)
 admin.site.register(AccountGrant, GrantAdmin)
 admin.site.unregister(User)
 admin.site.register(User, SafeUserAdmin)
+admin.site.unregister(Group)
+admin.site.register(Group, PlainGroupAdmin)
 for table in apps.get_app_config("mailbox").get_models():
     if not admin.site.is_registered(table):
-        admin.site.register(table, ADMIN_OF.get(table, ReadOnlyAdmin))
+        admin.site.register(table, (ADMIN_OF | MORE)[table])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.models import (
@@ -27,8 +28,8 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     # Generic for the type checker only: Django's classes take no parameters when the program runs.
@@ -38,6 +39,29 @@ else:
     ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
 
 OfAccount = ("account", admin.RelatedOnlyFieldListFilter)
+
+
+class ValueFilter(admin.AllValuesFieldListFilter):
+    """Django's, with a word for the empty text, whose link would have none."""
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        for choice in super().choices(changelist):
+            yield choice | {"display": choice["display"] if choice["display"] != "" else gettext("(none)")}
+
+
+class ReadOnlyInline(TabularInline):
+    """Rows of another table that belong to the one shown; nothing of them is changed here."""
+
+    template = "admin/readonly_inline.html"
+    extra = 0
+    can_delete = False
+    show_change_link = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -65,7 +89,7 @@ def audit(request: HttpRequest, verb: str, account: Account | None, target: str,
 
 class FolderAdmin(ReadOnlyAdmin):
     list_display = ("name", "account", "special_use", "selectable", "sync_enabled", "gone_at")
-    list_filter = ("sync_enabled", "selectable", "special_use", OfAccount)
+    list_filter = ("sync_enabled", "selectable", ("special_use", ValueFilter), OfAccount)
     search_fields = ("name", "account__email")
     list_select_related = ("account",)
     fields = ("account", "name", "special_use", "sync_enabled")
@@ -82,7 +106,7 @@ class FolderAdmin(ReadOnlyAdmin):
 
 class SyncStateAdmin(ReadOnlyAdmin):
     list_display = ("folder", "account", "cursor", "exists", "failure_count", "last_success_at", "next_allowed_at")
-    list_filter = ("more_waiting", "last_error_code", OfAccount)
+    list_filter = ("more_waiting", ("last_error_code", ValueFilter), OfAccount)
     search_fields = ("folder__name", "account__email", "last_error")
     list_select_related = ("folder", "account")
 
@@ -120,7 +144,7 @@ class PlaceAdmin(ReadOnlyAdmin):
 
 class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("filename", "content_type", "size", "message", "is_inline", "removed_at")
-    list_filter = ("is_inline", "content_type", ("removed_at", admin.EmptyFieldListFilter))
+    list_filter = ("is_inline", ("content_type", ValueFilter), ("removed_at", admin.EmptyFieldListFilter))
     search_fields = ("filename", "digest")
     list_select_related = ("message",)
 
@@ -128,7 +152,7 @@ class AttachmentAdmin(ReadOnlyAdmin):
 class QuarantineAdmin(ReadOnlyAdmin):
     list_display = ("folder", "uid", "account", "error", "attempts", "last_failed_at", "resolved_at")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter), OfAccount)
-    search_fields = ("error", "folder__name")
+    search_fields = ("error", "folder__name", "account__email")
     list_select_related = ("folder", "account")
     actions = ("fetch_again",)
 
@@ -154,15 +178,9 @@ class QuarantineAdmin(ReadOnlyAdmin):
         )
 
 
-class RunLines(TabularInline):
+class RunLines(ReadOnlyInline):
     model = SyncRunFolder
     fields = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "bytes", "seconds", "error", "note")
-    readonly_fields = fields
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class SyncRunAdmin(ReadOnlyAdmin):
@@ -184,8 +202,8 @@ class SyncRunAdmin(ReadOnlyAdmin):
 
 class SyncRunFolderAdmin(ReadOnlyAdmin):
     list_display = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "seconds", "finished_at")
-    list_filter = ("ok", "error_code", OfAccount)
-    search_fields = ("folder_name", "error")
+    list_filter = ("ok", ("error_code", ValueFilter), OfAccount)
+    search_fields = ("folder_name", "error", "account__email")
     list_select_related = ("account",)
 
 
@@ -198,12 +216,14 @@ class AuditAdmin(ReadOnlyAdmin):
 
 class ConnectionTestAdmin(ReadOnlyAdmin):
     list_display = ("account", "requested_by", "requested_at", "finished_at", "imap_ok", "smtp_ok")
-    list_filter = ("imap_ok", "smtp_ok", OfAccount)
+    list_filter = ("imap_ok", "smtp_ok", ("imap_code", ValueFilter), ("smtp_code", ValueFilter), OfAccount)
+    search_fields = ("account__email", "imap_reply", "smtp_reply", "requested_by__username")
     list_select_related = ("account", "requested_by")
 
 
 class CounterAdmin(ReadOnlyAdmin):
     list_display = ("name", "hour", "account", "value")
+    search_fields = ("account__email",)
     list_filter = ("name", OfAccount)
     list_select_related = ("account",)
 
@@ -211,12 +231,14 @@ class CounterAdmin(ReadOnlyAdmin):
 class LeaseAdmin(ReadOnlyAdmin):
     list_display = ("account", "purpose", "holder", "expires_at")
     exclude = ("token",)
-    list_filter = ("purpose",)
+    list_filter = ("purpose", OfAccount)
+    search_fields = ("account__email", "holder")
     list_select_related = ("account",)
 
 
 class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ("host", "cluster_pid", "started_at", "seen_at")
+    search_fields = ("host",)
 
 
 ADMIN_OF: dict[type[Model], type[ReadOnlyAdmin]] = {

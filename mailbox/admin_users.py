@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from mailbox.admin_tables import ModelAdmin, OfAccount, TabularInline, audit
+from mailbox.admin_tables import ModelAdmin, OfAccount, audit
 from mailbox.models import AccountGrant
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.admin import UserAdmin
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-
-class GrantInline(TabularInline):
-    model = AccountGrant
-    extra = 0
-    autocomplete_fields = ("account",)
-
-
 if TYPE_CHECKING:
     DjangoUserAdmin = UserAdmin[User]
+    StackedInline = admin.StackedInline[AccountGrant, User]
 else:
-    DjangoUserAdmin = UserAdmin
+    DjangoUserAdmin, StackedInline = UserAdmin, admin.StackedInline
+
+
+class GrantInline(StackedInline):
+    model = AccountGrant
+    extra = 0
 
 
 class AuditedAdmin(ModelAdmin):
@@ -44,10 +44,11 @@ class SafeUserAdmin(AuditedAdmin, DjangoUserAdmin):
     """Django lets whoever may change users make themselves superuser. Here only a superuser makes superusers."""
 
     inlines = (GrantInline,)
+    filter_horizontal = ()  # a screen reader finds no name for its search boxes; the browser's own list has one
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        fields = tuple(super().get_readonly_fields(request, obj))
+        fields = (*super().get_readonly_fields(request, obj), "last_login", "date_joined")
         return fields if _is_superuser(request) else (*fields, "is_superuser", "user_permissions")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
@@ -67,7 +68,10 @@ class GrantAdmin(AuditedAdmin):
     list_filter = ("role", OfAccount)
     search_fields = ("user__username", "account__email")
     list_select_related = ("user", "account")
-    autocomplete_fields = ("user", "account")
+
+
+class PlainGroupAdmin(GroupAdmin):
+    filter_horizontal = ()
 
 
 def _target(obj: Any) -> str:

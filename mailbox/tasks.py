@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from datetime import timedelta
-from mailbox import expunged, partial, rawstore, runner, sync
+from mailbox import expunged, partial, rawstore, runner, settings_lookup, sync
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
@@ -113,12 +113,13 @@ def remove_expunged() -> None:
 
 
 def prune() -> None:
-    """Daily: remove old reports, heartbeats and counters, and django-q2's failures, which it never removes itself.
+    """Daily: remove old reports, look-ups, heartbeats, counters, and django-q2's failures, which it never removes.
 
     And from the search index the words of messages that were deleted with their account.
     """
     sweep_words(50_000)
     now = timezone.now()
+    settings_lookup.forget_old(now)
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()

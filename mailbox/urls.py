@@ -3,6 +3,7 @@
 from mailbox.views import (
     account_actions,
     account_edit,
+    account_find,
     accounts,
     activity,
     folders,
@@ -42,6 +43,8 @@ urlpatterns: list[URLPattern] = [
     path("quarantine/<int:pk>/fetch/", quarantine.fetch_quarantined, name="quarantine_fetch"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/add/", account_edit.add, name="account_add"),
+    path("accounts/add/find/", account_find.find, name="account_find"),
+    path("accounts/add/find/<int:pk>/", account_find.found, name="account_found"),
     path("accounts/<int:pk>/", accounts.account, name="account"),
     path("accounts/<int:pk>/runs/", accounts.runs, name="account_runs"),
     path("accounts/<int:pk>/edit/", account_edit.edit, name="account_edit"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailbox import access
 from mailbox.access import Role
-from mailbox.admin_tables import ModelAdmin, OfAccount, ReadOnlyAdmin, TabularInline, audit
+from mailbox.admin_tables import ModelAdmin, OfAccount, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
 from typing import Any
 
 from django.contrib import admin, messages
@@ -44,18 +44,6 @@ from outbox.views.actions import BULK, act_on
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
 
 
-class ReadOnlyInline(TabularInline):
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
 class RecipientInline(ReadOnlyInline):
     model = OutboxRecipient
     fields = ("kind", "address", "status", "reply_code", "reply")
@@ -73,7 +61,7 @@ class AttemptInline(ReadOnlyInline):
 
 class OutboxAdmin(ReadOnlyAdmin):
     list_display = ("id", "status", "hold", "account", "to", "subject", "retries", "next_attempt_at", "created_at")
-    list_filter = ("status", "hold", "error_code", OfAccount)
+    list_filter = ("status", ("hold", ValueFilter), ("error_code", ValueFilter), OfAccount)
     search_fields = ("subject", "to", "cc", "bcc", "provider_message_id")
     list_select_related = ("account",)
     inlines = (RecipientInline, AttachmentInline, AttemptInline)
@@ -119,14 +107,14 @@ class RecipientAdmin(ReadOnlyAdmin):
 
 class AttachmentAdmin(ReadOnlyAdmin):
     list_display = ("filename", "content_type", "size", "outbox")
-    list_filter = ("content_type",)
+    list_filter = (("content_type", ValueFilter),)
     search_fields = ("filename", "digest")
     list_select_related = ("outbox",)
 
 
 class AttemptAdmin(ReadOnlyAdmin):
     list_display = ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code")
-    list_filter = ("outcome", "phase", "failure_mode", "reply_code")
+    list_filter = ("outcome", "phase", ("failure_mode", ValueFilter), "reply_code")
     search_fields = ("message_id", "prx_attempt", "worker", "reply")
     list_select_related = ("outbox",)
     exclude = ("claim_token",)
@@ -151,13 +139,15 @@ class PolicyAdmin(ModelAdmin):
 
 class ReportAdmin(ReadOnlyAdmin):
     list_display = ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at")
-    list_filter = ("action", "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter))
+    list_filter = (("action", ValueFilter), "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter))
     search_fields = ("address", "words", "outbox__subject")
     list_select_related = ("outbox",)
 
 
 class LookupAdmin(ReadOnlyAdmin):
     list_display = ("attempt", "uncertain_at", "last_look_at", "next_look_at", "found_in")
+    list_filter = (("next_look_at", admin.EmptyFieldListFilter), ("found_in", admin.EmptyFieldListFilter))
+    search_fields = ("last_words", "found_in", "attempt__message_id", "attempt__outbox__subject")
     list_select_related = ("attempt",)
     exclude = ("claim_token",)
 
@@ -165,6 +155,7 @@ class LookupAdmin(ReadOnlyAdmin):
 class CopyAdmin(ReadOnlyAdmin):
     list_display = ("outbox", "state", "tries", "next_try_at", "folder", "error")
     list_filter = ("state",)
+    search_fields = ("folder", "error", "outbox__subject")
     list_select_related = ("outbox",)
     exclude = ("claim_token",)
 
@@ -172,6 +163,7 @@ class CopyAdmin(ReadOnlyAdmin):
 class OperationAdmin(ReadOnlyAdmin):
     list_display = ("verb", "user", "total", "done", "asked_at", "stopped_at", "finished_at")
     list_filter = ("verb", ("finished_at", admin.EmptyFieldListFilter))
+    search_fields = ("user__username", "query")
     list_select_related = ("user",)
 
 
@@ -179,19 +171,52 @@ class DraftAdmin(ReadOnlyAdmin):
     """That there are some, and whose. What somebody is writing is theirs until they send it."""
 
     list_display = ("id", "user", "account", "version", "updated_at")
+    list_filter = (OfAccount,)
+    search_fields = ("user__username", "account__email")
     list_select_related = ("user", "account")
     fields = ("user", "account", "version", "created_at", "updated_at")
 
 
 class DraftFileAdmin(ReadOnlyAdmin):
     list_display = ("id", "content_type", "size")
+    list_filter = (("content_type", ValueFilter),)
     fields = ("content_type", "size")
 
 
 class KnownAddressAdmin(ReadOnlyAdmin):
     list_display = ("address", "name", "account", "last_at")
+    list_filter = (OfAccount,)
     search_fields = ("address", "name_key")
     list_select_related = ("account",)
+
+
+class SlotAdmin(ReadOnlyAdmin):
+    list_display = ("number", "holder", "expires_at")
+    exclude = ("token",)
+
+
+class CallAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "called_at")
+
+
+class PaceAdmin(ReadOnlyAdmin):
+    list_display = ("account", "next_at")
+    search_fields = ("account__email",)
+    list_select_related = ("account",)
+
+
+class InstallationAdmin(ReadOnlyAdmin):
+    """What tells this database from a copy of it: see outbox.installation."""
+
+    list_display = ("mark", "generation")
+
+
+class ReportCursorAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "message_id")
+
+
+class AddressCursorAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "message_id", "outbox_id")
 
 
 class SwitchAdmin(ReadOnlyAdmin):
@@ -206,16 +231,16 @@ admin.site.register(OutboxAttachment, AttachmentAdmin)
 admin.site.register(DeliveryAttempt, AttemptAdmin)
 admin.site.register(AttachmentPolicy, PolicyAdmin)
 admin.site.register(SendingSwitch, SwitchAdmin)
-admin.site.register(Installation, ReadOnlyAdmin)
+admin.site.register(Installation, InstallationAdmin)
 admin.site.register(DeliveryReport, ReportAdmin)
-admin.site.register(ReportCursor, ReadOnlyAdmin)
+admin.site.register(ReportCursor, ReportCursorAdmin)
 admin.site.register(SentLookup, LookupAdmin)
 admin.site.register(SentCopy, CopyAdmin)
-admin.site.register(CourierSlot, ReadOnlyAdmin)
-admin.site.register(DeliveryCall, ReadOnlyAdmin)
-admin.site.register(SendPace, ReadOnlyAdmin)
+admin.site.register(CourierSlot, SlotAdmin)
+admin.site.register(DeliveryCall, CallAdmin)
+admin.site.register(SendPace, PaceAdmin)
 admin.site.register(Operation, OperationAdmin)
 admin.site.register(Draft, DraftAdmin)
 admin.site.register(DraftFile, DraftFileAdmin)
 admin.site.register(KnownAddress, KnownAddressAdmin)
-admin.site.register(AddressCursor, ReadOnlyAdmin)
+admin.site.register(AddressCursor, AddressCursorAdmin)

@@ -18,6 +18,12 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PrxAdminSite(admin.AdminSite):
+    """Every table of ours, users and groups, and django-q2's failures.
+
+    Left out on purpose: sessions, whose keys are as good as a sign-in; Django's own bookkeeping (log entries, which
+    stand under each row as its history, permissions, content types); django-q2's other tables, see `register`.
+    """
+
     site_header = _("PRX-Email administration")
     site_title = "PRX-Email"
     index_title = _("Every table")

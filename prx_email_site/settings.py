@@ -189,6 +189,8 @@ MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_D
 # Webhooks of alerts: https to the public Internet, unless these say otherwise.
 WEBHOOK_ALLOW_HTTP = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_HTTP", False)
 WEBHOOK_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE", False)
+# The look-up of an address's mail settings asks public hosts only, unless this says otherwise.
+LOOKUP_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_LOOKUP_ALLOW_PRIVATE", False)
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
 ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
     "PRX_EMAIL_ATTACHMENT_ALLOWED_CONTENT_TYPES",

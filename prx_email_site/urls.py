@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from outbox.views import account_delete, connection
+from outbox.views import account_delete, connection, test_mail
 from prx_email_site import dashboard, keyboard, profile, sign_in
 
 handler400 = "prx_email_site.errors.bad_request"
@@ -24,6 +24,8 @@ urlpatterns = [
     path("accounts/<int:pk>/test/", connection.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),
     path("accounts/tests/<int:pk>/", connection.show, name="connection_test"),
+    path("accounts/<int:pk>/test-mail/", test_mail.test_mail, name="test_mail"),
+    path("accounts/test-mails/<int:pk>/", test_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),

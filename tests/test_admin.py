@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account, AccountGrant, AuditEntry, Quarantine, Transport
+from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine, Transport
 from typing import Any
 
 import pytest
@@ -15,7 +15,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from tests.rows import NOWHERE, folder_of, letter, store, tasks_queued
+from outbox.admin import HIDDEN
+from outbox.models import OutboxMessage
+from tests.rows import NOWHERE, attempt, folder_of, letter, outbox_row, store, tasks_queued
 
 pytestmark = pytest.mark.django_db
 
@@ -234,3 +236,54 @@ def test_who_is_no_staff_is_told_so(client: Client, make_user: Callable[..., Use
     response = client.get("/admin/", follow=True)
     assert response.status_code == 403
     assert "staff only" in response.content.decode()
+
+
+def is_single(model: Any) -> bool:
+    return model._meta.model_name in {
+        *("installation", "sendingswitch", "attachmentpolicy", "deliverycall", "reportcursor", "addresscursor"),
+        "pushheartbeat",
+    }
+
+
+def test_every_table_is_shown_by_its_columns_under_a_name_that_is_a_word() -> None:
+    for model, shown in admin.site._registry.items():
+        assert shown.list_display != ("__str__",) or model is Group, model
+        assert shown.list_filter or shown.search_fields or is_single(model) or model._meta.app_label == "outbox", model
+        assert not str(model._meta.verbose_name_plural).endswith(("chs", "shs", "xs", "uids")), model
+
+
+def test_what_is_not_in_the_admin_is_left_out_on_purpose() -> None:
+    """Django's own bookkeeping; sessions, whose keys are signed in; and django-q2's tables, which run any function."""
+    left_out = {model._meta.label for model in apps.get_models() if not admin.site.is_registered(model)}
+    assert left_out == {
+        *("admin.LogEntry", "auth.Permission", "contenttypes.ContentType", "sessions.Session"),
+        *("django_q.Task", "django_q.Success", "django_q.Schedule", "django_q.OrmQ"),
+    }
+
+
+def test_no_column_or_field_holds_a_secret_or_a_claim() -> None:
+    hidden = {"password", "encrypted_password", "encrypted_oauth_token", "encrypted_secret", "token", "claim_token"}
+    for model, shown in admin.site._registry.items():
+        if model is User:  # Django shows the kind of its hash, never the hash
+            continue
+        there = {field.name for field in model._meta.fields if field.editable}
+        left_out = set(shown.exclude or ())
+        said = set(shown.fields) if shown.fields else there - left_out
+        said -= HIDDEN if model is OutboxMessage else set()
+        assert not said & hidden, model
+        assert not set(shown.list_display) & hidden, model
+
+
+def test_an_empty_value_has_a_word_in_the_filters(superuser: Client, account: Account) -> None:
+    folder_of(account)
+    Folder.objects.filter(pk=folder_of(account, "Sent").pk).update(special_use="\\Sent")
+    assert "(none)" in superuser.get(reverse("admin:mailbox_folder_changelist")).content.decode()
+
+
+def test_the_rows_that_belong_to_a_send_are_read_under_it(superuser: Client, account: Account) -> None:
+    row = outbox_row(account, status="failed", hold="permanent")
+    attempt(row, reply="550 5.1.1 No such user")
+    page = superuser.get(change(row)).content.decode()
+    assert "550 5.1.1 No such user" in page
+    assert "ann@example.com" in page
+    assert "Outbox recipients" in page

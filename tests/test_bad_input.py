@@ -45,7 +45,7 @@ PARAMETERS = {
     "mailbox:message": ["view"],
     "mailbox:quarantine": ["before"],
     "mailbox:accounts": ["after"],
-    "mailbox:account_add": ["preset"],
+    "mailbox:account_add": ["preset", "lookup", "preset=gmail&lookup"],
     "mailbox:account_runs": ["before"],
     "mailbox:account_folders": ["asked"],
     "mailbox:activity": ["before", "account"],

@@ -25,7 +25,8 @@ HEIGHT = {name: height for height, names in enumerate(reversed(LAYERS)) for name
 
 # Dataclasses in, dataclasses out: these know no tables.
 WITHOUT_MODELS = {"imap", "smtp", "mime", "plan", "retry", "endpoints"}
-TALKS_TO_SERVERS = {"imap", "smtp", "sync", "runner", "delivery", "image_fetch", "webhook", "notices"}
+TALKS_TO_SERVERS = {"imap", "smtp", "sync", "runner", "delivery", "image_fetch", "outside", "webhook", "notices"}
+TALKS_TO_SERVERS |= {"discovery", "discovery_dns", "discovery_probe"}
 # What outbox may know of mailbox.
 OPEN_TO_OUTBOX = {
     "access",
@@ -50,6 +51,7 @@ ONLY_USERS = {
     "imaplib": {"mailbox.imap"},
     "smtplib": {"outbox.smtp"},
     "mailparser": {"mailbox.mime"},
+    "dns": {"mailbox.discovery_dns"},
     "django_q": {
         "mailbox.tasks",
         "outbox.tasks",

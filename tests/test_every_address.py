@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest, Quarantine
+from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest, Quarantine, SettingsLookup
 from typing import Any
 
 import pytest
@@ -51,6 +51,8 @@ EXPECTED: dict[str, Expected] = {
     "health_ready": Expected(OPEN),
     "connection_test_start": of_account("", OPERATOR),
     "connection_test": of_account(VIEWER, "", "test"),
+    "test_mail": of_account(OPERATOR, OPERATOR),
+    "test_mail_sent": of_account(VIEWER, "", "test_mail"),
     "account_delete": of_account(ADMINISTRATOR, ADMINISTRATOR),
     "mailbox:messages": Expected(SIGNED_IN),
     "mailbox:search": Expected(SIGNED_IN),
@@ -69,6 +71,8 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:quarantine_fetch": of_account("", OPERATOR, "quarantine"),
     "mailbox:accounts": Expected(SIGNED_IN),
     "mailbox:account_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_find": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_found": Expected("own", "", ("lookup",)),
     "mailbox:account": of_account(VIEWER),
     "mailbox:account_runs": of_account(VIEWER),
     "mailbox:account_edit": of_account(ADMINISTRATOR, ADMINISTRATOR),
@@ -156,6 +160,10 @@ def rows(account: Account) -> dict[str, int]:
         "position": 0,
         "quarantine": quarantined.pk,
         "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
+        "lookup": SettingsLookup.objects.create(
+            asked_by=User.objects.get(username="its writer"), email="a@b.example"
+        ).pk,
+        "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,

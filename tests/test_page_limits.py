@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from mailbox import settings_lookup
 from mailbox.models import (
     Account,
     AccountGrant,
     AuditEntry,
     ConnectionTest,
     Quarantine,
+    SettingsLookup,
     StorageUse,
     SyncRun,
     SyncRunFolder,
@@ -66,6 +68,7 @@ QUERY_STRINGS = {
     ],
     "outbox:attachments": ["?direction=received", "?direction=sent&q=report", "?account={account}&type=pdf"],
     "outbox:compose": ["?reply_to={message}", "?reply_all_to={message}", "?forward={message}", "?draft={draft}"],
+    "mailbox:account_add": ["?preset=gmail", "?lookup={found}"],
     "outbox:bulk_all": ["?verb=retry&state=failed_for_good"],
 }
 Rows = dict[str, int]
@@ -121,6 +124,11 @@ def person(request: pytest.FixtureRequest, accounts: list[Account], make_user: C
     return user
 
 
+def known_lookup(person: User) -> int:
+    """A look-up of a provider's own domain is done at once."""
+    return settings_lookup.ask(person.pk, "ann@gmail.com", now=timezone.now())[0].pk
+
+
 @pytest.fixture
 def rows(accounts: list[Account], person: User) -> Rows:
     account = accounts[0]
@@ -133,6 +141,9 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "position": 0,
         "quarantine": 0,
         "draft": person.drafts.latest("pk").pk,
+        "lookup": SettingsLookup.objects.create(asked_by=person, email="ann@example.com").pk,
+        "found": known_lookup(person),
+        "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,

@@ -4,6 +4,7 @@ from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Lease, Transport
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
+from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
 from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
@@ -32,6 +33,7 @@ __all__ = [
     "RawMessage",
     "RemoteImage",
     "Reparse",
+    "SettingsLookup",
     "StorageUse",
     "SurveyedUid",
     "SyncRun",

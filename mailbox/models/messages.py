@@ -144,6 +144,8 @@ class MessagePlace(models.Model):
 
     class Meta:
         db_table = "message_places"
+        verbose_name = "place of a message"
+        verbose_name_plural = "places of messages"
         constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="place_unique")]
         indexes = [
             models.Index(fields=["folder", "-received_at", "-id"], name="place_newest"),

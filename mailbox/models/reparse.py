@@ -33,6 +33,8 @@ class Reparse(models.Model):
 
     class Meta:
         db_table = "reparses"
+        verbose_name = "reading of stored mail"
+        verbose_name_plural = "readings of stored mail"
         ordering = ["-pk"]
 
     def __str__(self) -> str:

@@ -18,6 +18,8 @@ class MessageSearch(models.Model):
 
     class Meta:
         db_table = "message_search"
+        verbose_name = "entry of the search index"
+        verbose_name_plural = "search index"
 
     def __str__(self) -> str:
         return f"search row of message {self.message_id}"

@@ -113,6 +113,8 @@ class SurveyedUid(models.Model):
 
     class Meta:
         db_table = "surveyed_uids"
+        verbose_name = "surveyed UID"
+        verbose_name_plural = "surveyed UIDs"
         constraints = [models.UniqueConstraint(fields=["folder", "uidvalidity", "uid"], name="surveyed_uid_unique")]
         indexes = [models.Index(fields=["folder", "received_at", "size"], name="surveyed_by_date")]
 
@@ -202,6 +204,8 @@ class SyncRunFolder(models.Model):
 
     class Meta:
         db_table = "sync_run_folders"
+        verbose_name = "run of a folder"
+        verbose_name_plural = "runs by folder"
         ordering = ["-pk"]
         indexes = [models.Index(fields=["account", "-id"], name="run_folder_by_account")]
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from mailbox import tasks
-from mailbox.access import Role, get_account, has_role_everywhere
+from mailbox import settings_lookup, tasks
+from mailbox.access import Role, get_account
+from mailbox.discovered import Discovery
 from mailbox.endpoints import PRESETS, Preset
 from mailbox.forms import AccountForm
 from mailbox.forms_sign_in import SignInForm
 from mailbox.models import Account, ConnectionTest
 from mailbox.signals import connection_test_asked
+from mailbox.views.account_find import lookup_of, require_administrator, start_page
 from mailbox.views.asking import record, signed_in_user
+from mailbox.views.found_words import initial_of, preset_of, told
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
@@ -27,14 +28,26 @@ def _preset(request: HttpRequest) -> Preset | None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """A new account; `?preset=gmail` fills the form. Only who administers all accounts may add one."""
-    if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied(gettext("Adding an account needs the role administrator for all accounts."))
-    preset = _preset(request)
-    form = AccountForm(request.POST or None, request.FILES or None, preset=preset)
+    """A new account: first its address or provider; `?lookup=7` or `?preset=gmail` fills the form with servers."""
+    require_administrator(request)
+    preset, lookup = _preset(request), lookup_of(request)
+    if request.method != "POST" and lookup is None and "preset" not in request.GET:
+        return start_page(request)
+    found = settings_lookup.found_by(lookup) if lookup else None
+    initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
+    form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
     if request.method == "POST" and _saved(form):
         return _added(request, form.account)
-    context = {"form": form, "presets": PRESETS, "preset": preset, "chosen": request.GET.get("preset", "")}
+    known = preset or (preset_of(found) if found else None)
+    context = {
+        "form": form,
+        "presets": PRESETS,
+        "preset": preset,
+        "chosen": request.GET.get("preset", ""),
+        "lookup": lookup,
+        "found": told(lookup.email, found) if lookup and found and not preset else None,
+        "wants_ca": known is not None and known.key == "protonmail",
+    }
     return render(request, "mailbox/accounts/form.html", context)
 
 
@@ -53,12 +66,9 @@ def _saved(form: AccountForm) -> bool:
 def _added(request: HttpRequest, account: Account) -> HttpResponseRedirect:
     record(request, "add_account", f"account:{account.pk}", account, account.email)
     queue_first_look(request, account)
-    messages.success(
-        request,
-        gettext("%(account)s was added. Its folders are being listed and its inbox fetched.")
-        % {"account": account.email},
-    )
-    return _after_saving(request, account)
+    words = gettext("%(email)s was added. Both servers are being tried now; what they say appears below.")
+    messages.success(request, words % {"email": account.email})
+    return redirect("connection_test", ask_for_test(request, account).pk)
 
 
 def _after_saving(request: HttpRequest, account: Account) -> HttpResponseRedirect:
@@ -106,12 +116,9 @@ def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         form.save(account.pk)
         both, server = form.cleaned_data["both"], pair[0].get_kind_display()
         record(request, "sign_in_again", f"account:{pk}", account, "for both servers" if both else f"for {server}")
-        words = (
-            gettext("The new secret for both servers was saved; the servers are being asked with it now.")
-            if both
-            else gettext("The new secret for %(server)s was saved; the servers are being asked with it now.")
+        messages.success(
+            request, gettext("The new secret was saved. Both servers are being tried with what is stored now.")
         )
-        messages.success(request, words % {"server": server})
-        return HttpResponseRedirect(reverse("mailbox:account", args=[pk]))
+        return redirect("connection_test", ask_for_test(request, account).pk)
     context = {"form": form, "account": account, "transport": pair[0], "other": pair[1]}
     return render(request, "mailbox/accounts/sign_in.html", context)

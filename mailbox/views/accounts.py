@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
@@ -85,6 +86,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
     context = _page_of(request, get_account(request.user, pk))
     if is_partial(request):
         return render(request, "mailbox/accounts/_status.html", context)
+    context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
     return render(request, "mailbox/accounts/detail.html", context)
 

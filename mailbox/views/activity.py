@@ -30,6 +30,7 @@ SAID = {
     "fetching_on": _("switched fetching on"),
     "fetching_off": _("switched fetching off"),
     "test_connection": _("tested the connection"),
+    "test_mail": _("sent a test mail"),
     "retry": _("retried a send"),
     "send_now": _("sent without waiting for its time"),
     "send_again": _("sent again what may have gone out"),

@@ -10,6 +10,7 @@ from mailbox.models import Account, Folder
 from mailbox.views.accounts import is_partial
 from mailbox.views.asking import record
 from mailbox.views.rights import Rights
+from mailbox.views.setup import is_being_set_up
 
 from django.contrib import messages
 from django.db import transaction
@@ -87,13 +88,17 @@ def folders(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _choose(request, account, rows)
     rights = Rights.of(request.user)
+    is_new = is_being_set_up(account)
+    waits = is_new and account.folders_listed_at is None
     context = {
         "account": account,
+        "setting_up": is_new,
+        "is_first_listing": waits,
         "folders": rows,
         "rows": tree(rows),
         "may_choose": rights.may_administer(pk),
         "may_operate": rights.may_operate(pk),
-        "asked_at": _asked_at(request),
+        "asked_at": _asked_at(request) or (account.created_at if waits else None),
         "chosen_count": sum(row.sync_enabled and row.selectable for row in rows),
     }
     return render(request, "mailbox/accounts/folders.html", context)
@@ -105,10 +110,11 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
     offered = [row for row in rows if may_be_chosen(row) and str(row.pk) in shown]
     on = [row for row in offered if str(row.pk) in wanted and not row.sync_enabled]
     off = [row for row in offered if str(row.pk) not in wanted and row.sync_enabled]
+    is_new = is_being_set_up(account)
     with transaction.atomic():
         Folder.objects.filter(pk__in=[row.pk for row in on]).update(sync_enabled=True)
         Folder.objects.filter(pk__in=[row.pk for row in off]).update(sync_enabled=False)
-        if on or off:
+        if on or off or is_new:
             named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
             record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
     if on and account.sync_enabled:
@@ -122,7 +128,7 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
         )
     else:
         messages.warning(request, gettext("No folder is synced now; no mail is fetched. Mail that is here stays."))
-    return redirect("mailbox:account_folders", account.pk)
+    return redirect("mailbox:account" if is_new else "mailbox:account_folders", account.pk)
 
 
 @require_POST
@@ -150,4 +156,8 @@ def folders_listed(request: HttpRequest, pk: int) -> HttpResponse:
     account, asked = get_account(request.user, pk), _asked_at(request)
     if not is_partial(request):
         return redirect("mailbox:account_folders", pk)
+    listed_at = account.folders_listed_at
+    if request.GET.get("first") and listed_at and asked and listed_at >= asked:
+        # Nothing was to be ticked before: the page with all folders may take this one's place by itself.
+        return HttpResponse(headers={"HX-Redirect": reverse("mailbox:account_folders", args=[pk])})
     return render(request, "mailbox/accounts/_listing.html", {"account": account, "asked_at": asked})

@@ -70,6 +70,8 @@ class SendingSwitch(Singleton):
 
     class Meta:
         db_table = "sending_switch"
+        verbose_name = "sending switch"
+        verbose_name_plural = "sending switch"
 
     def __str__(self) -> str:
         return "sending paused" if self.paused_at else "sending on"
@@ -83,6 +85,8 @@ class Installation(Singleton):
 
     class Meta:
         db_table = "installation"
+        verbose_name = "installation mark"
+        verbose_name_plural = "installation mark"
 
     def __str__(self) -> str:
         return self.mark

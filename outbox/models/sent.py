@@ -39,6 +39,8 @@ class SentLookup(models.Model):
 
     class Meta:
         db_table = "sent_lookups"
+        verbose_name = "look into Sent"
+        verbose_name_plural = "looks into Sent"
         indexes = [
             models.Index(fields=["next_look_at"], name="sent_lookup_due", condition=Q(next_look_at__isnull=False))
         ]
@@ -79,7 +81,9 @@ class SentCopy(models.Model):
 
     class Meta:
         db_table = "sent_copies"
-        verbose_name_plural = _("sent copies")
+        verbose_name = _("copy in Sent")
+        verbose_name_plural = _("copies in Sent")
+        verbose_name_plural = "sent copies"
         indexes = [models.Index(fields=["next_try_at"], name="sent_copy_waiting", condition=Q(state="waiting"))]
 
     def __str__(self) -> str:

@@ -85,6 +85,8 @@ class SendPace(models.Model):
 
     class Meta:
         db_table = "send_paces"
+        verbose_name = "pace of an account"
+        verbose_name_plural = "paces of accounts"
 
     def __str__(self) -> str:
         return f"account {self.account_id} not before {self.next_at}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from mailbox.access import Role, accounts_for, get_account
-from mailbox.advice import about
+from mailbox.advice import Code, about
 from mailbox.models import ConnectionTest, Transport
 from mailbox.views.account_edit import ask_for_test
 from mailbox.views.accounts import is_partial
+from mailbox.views.setup import is_being_set_up
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -27,6 +28,8 @@ class Side:
     ok: bool | None
     reply: str
     advice: str
+    needs_secret: bool = False
+    needs_settings: bool = False
 
 
 @require_POST
@@ -51,6 +54,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
             _side(account.imap, test.imap_ok, test.imap_reply, test.imap_code),
             _side(account.smtp, test.smtp_ok, test.smtp_reply, test.smtp_code),
         ],
+        "setting_up": is_being_set_up(account),
         "given_up": test.finished_at is None and waited > PATIENCE,
         "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=account.pk).exists(),
         "may_administer": accounts_for(request.user, Role.ADMINISTRATOR).filter(pk=account.pk).exists(),
@@ -63,4 +67,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
-    return Side(transport, ok, reply, about(code, reply) if ok is False else "")
+    if ok is not False:
+        return Side(transport, ok, reply, "")
+    is_secret = code in (Code.SIGN_IN, Code.KEY)
+    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != Code.THROTTLED)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from mailbox import settings_lookup
+from mailbox.discovered import Discovery, Flaw, Outcome, Source, Step, to_json
+from mailbox.models import AccountGrant, SettingsLookup
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from outbox.models import OutboxMessage
@@ -75,18 +81,74 @@ def violations(page: Page, axe: str) -> list[str]:
     return [f"{each['id']}: {node['html'][:120]}" for each in found["violations"] for node in each["nodes"]]
 
 
+def look_ups() -> list[str]:
+    """A look-up of the reader's own that runs, one that was given up, and what was found."""
+    reader = User.objects.get(groups__name="administrator")
+    found = settings_lookup.ask(reader.pk, "ann@outlook.com", now=timezone.now())[0]
+    nothing = SettingsLookup.objects.create(
+        asked_by=reader, email="ann@example.com", finished_at=timezone.now(), found=to_json(NOTHING)
+    )
+    runs = SettingsLookup.objects.create(asked_by=reader, email="ann@example.org")
+    lost = SettingsLookup.objects.create(asked_by=reader, email="a@b.example", asked_at=timezone.now() - timedelta(1))
+    waiting = [reverse("mailbox:account_found", args=[each.pk]) for each in (runs, lost)]
+    return [*waiting, *(f"/accounts/add/?lookup={each.pk}" for each in (found, nothing))]
+
+
+NOTHING = Discovery(
+    steps=[
+        Step(Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "imap.example.com:143", Flaw.STARTTLS, "imap"),
+        Step(Source.GUESS, "mail.example.com:993", Outcome.NOTHING, "Nothing answers there.", kind="imap"),
+    ]
+)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_keeps_anybody_out(
     reader: Page, live_site: str, rows: dict[str, int], axe: str, scheme: Literal["light", "dark"]
 ) -> None:
-    attempt(OutboxMessage.objects.get(), phase="data", outcome="uncertain", reply="connection lost")
+    attempt(OutboxMessage.objects.get(pk=rows["outbox"]), phase="data", outcome="uncertain", reply="connection lost")
     names = [name for name, each in EXPECTED.items() if each.to_read and not name.endswith(NO_PAGE)]
     addresses = [
         reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
     ]
     more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
-    more += ["/outbox/all/?action=retry"]
+    more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
     reader.emulate_media(color_scheme=scheme)
     for address in addresses + more:
+        reader.goto(f"{live_site}{address}")
+        assert violations(reader, axe) == [], address
+
+
+def admin_addresses() -> list[str]:
+    """Every page of the admin: lists, filled where there are rows, a row of each, and what is special."""
+    found = [
+        reverse("admin:index"),
+        *(reverse("admin:app_list", args=[each]) for each in ("mailbox", "outbox", "auth")),
+    ]
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        found.append(reverse(f"{name}_changelist"))
+        found.append(f"{reverse(f'{name}_changelist')}?q=a")
+        if (row := model._default_manager.order_by("pk").first()) is not None:
+            found.append(reverse(f"{name}_change", args=[row.pk]))
+            found.append(reverse(f"{name}_history", args=[row.pk]))
+    grant = AccountGrant.objects.latest("pk")
+    found += [
+        reverse("admin:auth_user_add"),
+        reverse("admin:mailbox_accountgrant_add"),
+        reverse("admin:auth_group_add"),
+    ]
+    found += [reverse("admin:mailbox_accountgrant_delete", args=[grant.pk])]
+    return [*found, reverse("admin:auth_user_password_change", args=[User.objects.latest("pk").pk])]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_of_the_admin_keeps_anybody_out(
+    reader: Page, live_site: str, rows: dict[str, int], axe: str, scheme: Literal["light", "dark"]
+) -> None:
+    User.objects.update(is_staff=True, is_superuser=True)
+    AccountGrant.objects.create(user=User.objects.latest("pk"), account_id=rows["account"], role="viewer")
+    reader.emulate_media(color_scheme=scheme)
+    for address in admin_addresses():
         reader.goto(f"{live_site}{address}")
         assert violations(reader, axe) == [], address

@@ -6,7 +6,18 @@ The browser is told to ignore our Content-Security-Policy: escaping must hold wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from mailbox.models import Account, Attachment, AuditEntry, ConnectionTest, Folder, Quarantine, SyncRun, SyncRunFolder
+from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step, to_json
+from mailbox.models import (
+    Account,
+    Attachment,
+    AuditEntry,
+    ConnectionTest,
+    Folder,
+    Quarantine,
+    SettingsLookup,
+    SyncRun,
+    SyncRunFolder,
+)
 from typing import Any
 
 import pytest
@@ -108,7 +119,27 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             user=user, verb="retry", query=f"q={EVIL}", upto_pk=0, skipped={EVIL: 1}, finished_at=now
         ).pk,
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
+        "test_mail": hostile_test_mail(account).pk,
+        "lookup": hostile_lookup(user).pk,
     }
+
+
+def hostile_test_mail(account: Account) -> OutboxMessage:
+    row = outbox_row(account, EVIL, status="failed", hold="permanent", error=EVIL, to=EVIL)
+    OutboxMessage.objects.filter(pk=row.pk).update(idempotency_key=f"test-mail:{EVIL}")
+    return row
+
+
+def hostile_lookup(user: User) -> SettingsLookup:
+    """What a domain's owner may publish."""
+    found = Discovery()
+    found.keep(Server("imap", SHORT, 993, "tls", EVIL), Source.SRV)
+    found.steps += [
+        Step(Source.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
+        Step(Source.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, Flaw.PLAIN, "smtp"),
+        Step(Source.MX, EVIL, Outcome.NOTHING, EVIL),
+    ]
+    return SettingsLookup.objects.create(asked_by=user, email=SHORT, finished_at=timezone.now(), found=to_json(found))
 
 
 @pytest.fixture
@@ -159,6 +190,7 @@ def test_no_text_runs_on_any_page(
 ) -> None:
     page = page_without_policy
     Draft.objects.update(user=User.objects.get(is_superuser=True))  # a draft is shown to its writer only
+    SettingsLookup.objects.update(asked_by=User.objects.get(is_superuser=True))
     message = reverse("mailbox:message", args=[rows["message"]])
     more = [f"{message}?view={view}" for view in ("text", "headers", "source")]
     more += [f"{reverse('outbox:detail', args=[rows['outbox']])}?view=text", f"{reverse('outbox:list')}?q=%22%3E%3Cimg"]
@@ -168,7 +200,15 @@ def test_no_text_runs_on_any_page(
         f"{reverse('outbox:attachments')}?direction=sent",
     ]
     more += [f"{reverse('outbox:compose')}?reply_to={rows['message']}", f"{reverse('outbox:list')}?state=%3Cimg%3E"]
-    admins = ["mailbox_account", "mailbox_message", "mailbox_quarantine", "mailbox_auditentry", "outbox_outboxmessage"]
+    more.append(f"{reverse('mailbox:account_add')}?lookup={rows['lookup']}")
+    admins = [
+        "mailbox_settingslookup",
+        "mailbox_account",
+        "mailbox_message",
+        "mailbox_quarantine",
+        "mailbox_auditentry",
+        "outbox_outboxmessage",
+    ]
     more += [reverse(f"admin:{name}_changelist") for name in admins]
     more += [reverse("admin:outbox_outboxmessage_change", args=[rows["outbox"]])]
     more += [reverse("admin:mailbox_message_change", args=[rows["message"]])]

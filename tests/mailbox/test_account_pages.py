@@ -91,11 +91,12 @@ def test_a_preset_fills_the_form_without_javascript(administrator: Client) -> No
 def test_an_added_account_has_both_transports_and_its_first_look_is_queued(administrator: Client) -> None:
     response = administrator.post(reverse("mailbox:account_add"), TYPED)
     account = Account.objects.get()
-    assert response.url == reverse("mailbox:account", args=[account.pk])
+    assert response.url == reverse("connection_test", args=[ConnectionTest.objects.get(account=account).pk])
     assert (account.imap.password, account.smtp.password) == ("imap-sesame", "imap-sesame")
     assert (account.smtp.user, account.smtp.security) == ("ann@example.com", "starttls")
     assert account.imap.encrypted_oauth_token is None
-    assert tasks_queued() == ["mailbox.tasks.list_folders", "mailbox.tasks.sync_account"]
+    first_look = ["mailbox.tasks.list_folders", "mailbox.tasks.sync_account"]
+    assert tasks_queued() == [*first_look, "outbox.tasks.run_connection_test"]
     assert AuditEntry.objects.get(verb="add_account").account == account
 
 
@@ -181,9 +182,12 @@ def test_a_binary_certificate_is_refused_with_the_way_out(administrator: Client)
     assert "openssl x509" in page
 
 
-def test_save_and_test_shows_the_test(administrator: Client, django_capture_on_commit_callbacks: Any) -> None:
+def test_save_and_test_shows_the_test(
+    administrator: Client, account: Account, django_capture_on_commit_callbacks: Any
+) -> None:
     with django_capture_on_commit_callbacks(execute=True):
-        response = administrator.post(reverse("mailbox:account_add"), TYPED | {"then": "test"})
+        url = reverse("mailbox:account_edit", args=[account.pk])
+        response = administrator.post(url, settings_of(account, then="test"))
     test = ConnectionTest.objects.get()
     assert response.url == reverse("connection_test", args=[test.pk])
     assert "outbox.tasks.run_connection_test" in tasks_queued()
@@ -251,13 +255,14 @@ def test_signing_in_again_frees_what_waited_for_it(
     with django_capture_on_commit_callbacks(execute=True):
         url = reverse("mailbox:account_sign_in", args=[account.pk, "smtp"])
         response = administrator.post(url, {"password": "new secret"})
-    assert response.status_code == 302
+    assert response.url == reverse("connection_test", args=[ConnectionTest.objects.get().pk]), "it is tried at once"
     account, held = Account.objects.get(), OutboxMessage.objects.get(pk=held.pk)
     assert (account.smtp.password, account.smtp.needs_sign_in_since) == ("new secret", None)
     assert account.imap.password == "old imap"
     assert held.hold == ""
     assert "outbox.tasks.deliver" in tasks_queued()
-    assert AuditEntry.objects.get().verb == "sign_in_again"
+    verbs = AuditEntry.objects.order_by("pk").values_list("verb", flat=True)
+    assert list(verbs) == ["sign_in_again", "test_connection"]
 
 
 def test_one_secret_may_serve_both_servers(administrator: Client, account: Account) -> None:

@@ -1,0 +1,65 @@
+"""DNS for the look-up of settings: SRV (RFC 2782, 6186, 8314) and MX. The only user of dnspython."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import dns.exception
+import dns.name
+import dns.rdata
+import dns.resolver
+from dns.rdtypes.ANY.MX import MX
+from dns.rdtypes.IN.SRV import SRV
+
+SECONDS = 4.0  # for one question, tries and all
+MAX_ANSWERS = 20
+
+
+class DnsFailed(Exception):
+    """No answer, rather than the answer that there is nothing; str() is a sentence."""
+
+
+@dataclass(frozen=True)
+class Target:
+    host: str
+    port: int
+
+
+class Dns:
+    """Questions to this machine's resolver. Tests name another one."""
+
+    def __init__(self, resolver: dns.resolver.Resolver | None = None, seconds: float = SECONDS) -> None:
+        self._given, self._seconds = resolver, seconds
+
+    @cached_property
+    def _resolver(self) -> dns.resolver.Resolver:
+        return self._given or dns.resolver.Resolver()
+
+    def srv(self, name: str) -> list[Target]:
+        """Where the service is, the best first; [] also when it is said not to be there ("."); raises DnsFailed."""
+        answers = (each for each in self._ask(name, "SRV") if isinstance(each, SRV))
+        found = [each for each in answers if each.target != dns.name.root]
+        found.sort(key=lambda each: (each.priority, -each.weight))
+        return [Target(_text(each.target), int(each.port)) for each in found]
+
+    def mx(self, domain: str) -> list[str]:
+        """The hosts that receive the domain's mail, the best first; raises DnsFailed."""
+        answers = (each for each in self._ask(domain, "MX") if isinstance(each, MX))
+        found = [each for each in answers if each.exchange != dns.name.root]
+        return [_text(each.exchange) for each in sorted(found, key=lambda each: int(each.preference))]
+
+    def _ask(self, name: str, kind: str) -> list[dns.rdata.Rdata]:
+        try:
+            answer = self._resolver.resolve(f"{name}.", kind, lifetime=self._seconds, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except dns.resolver.LifetimeTimeout as error:
+            raise DnsFailed("The name server did not answer in time.") from error
+        except (dns.exception.DNSException, OSError) as error:
+            raise DnsFailed("The name servers gave no usable answer.") from error
+        return list(answer)[:MAX_ANSWERS]
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower()

@@ -1,0 +1,220 @@
+"""One GET over HTTP(S) to an address that a stranger chose, and the judgement of hosts that goes with it.
+
+Whoever chose the address (a mail, a domain's owner, an administrator) may mean the network we stand in (SSRF), or us.
+So: http and https on their own ports, only addresses of the public Internet, resolved once and connected to as
+resolved (a name that says another address the second time reaches nothing), each redirect judged again, no cookies,
+no referrer, no compression, and an end to time and bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, quote, urljoin, urlsplit
+
+from django.utils.translation import gettext_noop
+
+MAX_REDIRECTS = 3
+MAX_ADDRESS = 4_096
+SECONDS = 10.0  # for one answer, redirects and all
+STEP_SECONDS = 5.0  # for one silence of the server
+PORTS = {"http": 80, "https": 443}
+
+# Global by the registries, and still doors to somewhere else: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), Teredo, and
+# the deprecated forms that embed an IPv4 address.
+_DOORS = tuple(
+    ipaddress.ip_network(each)
+    for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96", "fec0::/10")
+)
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class Refused(Exception):
+    """There is nothing to show; str() says why in a short sentence."""
+
+
+def is_public(address: Address) -> bool:
+    """Whether this is a host of the public Internet (IANA's special-purpose registries, RFC 6890)."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return False  # a resolver has no reason to answer with these
+        if any(address in network for network in _DOORS) or address.is_site_local:
+            return False
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """All addresses of a host; raises Refused."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Refused(gettext_noop("The host's name is not known.")) from error
+    return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
+
+
+@dataclass(frozen=True)
+class Network:
+    """How the outside is reached. Tests set another one, which knows a server on this machine; nothing else does."""
+
+    resolve: Callable[[str, int], Sequence[Address]] = resolve
+    is_allowed: Callable[[Address], bool] = is_public
+    ports: Callable[[str], int] = PORTS.__getitem__
+    context: Callable[[], ssl.SSLContext] = ssl.create_default_context
+    seconds: float = SECONDS
+
+
+OUTSIDE = Network()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for, and within which bounds."""
+
+    accept: str
+    user_agent: str
+    max_bytes: int
+    schemes: Collection[str] = field(default_factory=lambda: tuple(PORTS))
+    noun: str = "image"  # how a sentence names it
+
+
+def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
+    """The body of a 200 answer; raises Refused. Takes at most `network.seconds` and a look-up of each host."""
+    ends_at = time.monotonic() + network.seconds
+    for _ in range(MAX_REDIRECTS + 1):
+        parts = _checked(address, network, wanted.schemes)
+        with _answer(parts, wanted, network, ends_at) as (response, watch):
+            if response.status in (301, 302, 303, 307, 308):
+                address = urljoin(address, response.headers.get("Location", ""))
+                continue
+            return _body(response, watch, wanted)
+    raise Refused(gettext_noop("The server redirects too often."))
+
+
+def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitResult:
+    if len(address) > MAX_ADDRESS:
+        raise Refused(gettext_noop("The address is too long."))
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        raise Refused(gettext_noop("This is no address.")) from error
+    if parts.scheme not in schemes or not parts.hostname:
+        if "http" in schemes:
+            raise Refused(gettext_noop("Only http and https addresses are fetched."))
+        raise Refused(gettext_noop("Only https addresses are fetched."))
+    if port not in (None, network.ports(parts.scheme)):
+        raise Refused(gettext_noop("Only the ports 80 and 443 are asked."))
+    if parts.username is not None or parts.password is not None:
+        raise Refused(gettext_noop("The address holds a user name."))
+    return parts
+
+
+def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
+    """The one address that is connected to; raises Refused. A host with any that is not public is not asked at all."""
+    found = network.resolve(host, port)
+    if not found:
+        raise Refused(gettext_noop("The host's name is not known."))
+    if not all(network.is_allowed(each) for each in found):
+        raise Refused(gettext_noop("The host is not on the public Internet."))
+    return str(found[0]), port
+
+
+class Watch:
+    """Ends the connection at the deadline, whatever it waits for: a server that drips bytes resets every time-out."""
+
+    def __init__(self, seconds: float) -> None:
+        self.is_over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def guard(self, connection: socket.socket) -> None:
+        self._socket = connection
+        if self.is_over:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                # The descriptor's own shutdown: SSLSocket's would wait for the lock that the reader holds.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+@contextlib.contextmanager
+def _answer(
+    parts: SplitResult, wanted: Wanted, network: Network, ends_at: float
+) -> Iterator[tuple[http.client.HTTPResponse, Watch]]:
+    target = chosen(parts.hostname or "", network.ports(parts.scheme), network)
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise Refused(gettext_noop("The server took too long."))
+    watch, connection = Watch(left), None
+    try:
+        plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
+        connection = plain
+        watch.guard(plain)
+        if parts.scheme == "https":
+            connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
+            watch.guard(connection)
+        yield _ask(connection, parts, wanted), watch
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Refused(_words(error, watch)) from error
+    finally:
+        watch.stop()
+        if connection is not None:
+            connection.close()
+
+
+def _words(error: Exception, watch: Watch) -> str:
+    if watch.is_over or isinstance(error, TimeoutError):
+        return gettext_noop("The server took too long.")
+    if isinstance(error, ssl.SSLError):
+        return gettext_noop("The server's certificate cannot be trusted.")
+    return gettext_noop("The server could not be reached, or spoke no HTTP.")
+
+
+def _ask(connection: socket.socket, parts: SplitResult, wanted: Wanted) -> http.client.HTTPResponse:
+    host = quote((parts.hostname or "").encode("idna").decode("ascii"), safe=".-:[]")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
+        f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
+    )
+    asked = http.client.HTTPConnection(f"[{host}]" if ":" in host else host)
+    asked.sock = connection  # connected already: http.client resolves nothing
+    asked.request(
+        "GET", path, headers={"User-Agent": wanted.user_agent, "Accept": wanted.accept, "Accept-Encoding": "identity"}
+    )
+    return asked.getresponse()
+
+
+def _body(response: http.client.HTTPResponse, watch: Watch, wanted: Wanted) -> bytes:
+    if response.status != 200:
+        raise Refused(f"The server answered {response.status}.")
+    if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Refused(gettext_noop("The server sent it compressed, which was not asked for."))
+    content = bytearray()
+    while chunk := response.read(65_536):
+        content += chunk
+        if len(content) > wanted.max_bytes:
+            raise Refused(f"The {wanted.noun} is larger than {_size(wanted.max_bytes)}.")
+    if watch.is_over:
+        raise Refused(gettext_noop("The server took too long."))
+    if response.length:
+        raise Refused(gettext_noop("The server sent only part of it."))
+    return bytes(content)
+
+
+def _size(count: int) -> str:
+    return f"{count // 1_000_000} MB" if count >= 1_000_000 else f"{count // 1000} kB"
