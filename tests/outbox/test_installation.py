@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from outbox import delivery, installation, tasks
 from outbox.installation import CLONED, RESTORED, Mark, suspicion
@@ -84,6 +86,26 @@ def test_a_damaged_mark_is_no_crash_but_a_question(folder: Path) -> None:
     installation.check(NOW)
     (folder / "installation").write_text("{")
     assert installation.check(NOW) == CLONED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_look_at_the_same_moment_are_no_restore_and_no_clone() -> None:
+    """The very first start among them: several find nothing, and one of them is the first to write."""
+    barrier, said = threading.Barrier(4), list[str]()
+
+    def look() -> None:
+        barrier.wait()
+        said.extend(installation.check(NOW) for _ in range(25))
+        connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert said == [""] * 100 and reason() == ""
+    assert Installation.objects.get().generation == 100
 
 
 def test_a_pause_that_a_person_made_keeps_its_reason() -> None:
