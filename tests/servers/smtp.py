@@ -10,8 +10,10 @@ import contextlib
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.servers.certificates import Certificates
 from tests.servers.smtp_dialogue import Dialogue
@@ -55,6 +57,7 @@ class SmtpServer:
     commands: list[str] = field(default_factory=list)
     connections: int = 0
     deliver: Callable[[SinkMail], None] | None = None  # called with each mail that is taken, before the 250
+    folder: Path | None = None  # each mail that is taken becomes a file here, before the 250
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,6 +115,12 @@ class SmtpServer:
         with self._lock:
             return list(self._mails)
 
+    def copies(self) -> Counter[str]:
+        """How often each mail was taken, by its Message-ID; from the files where there is a folder for them."""
+        taken = [path.read_bytes() for path in self.folder.glob("*.eml")] if self.folder else []
+        heads = (raw.split(b"\r\n", 1)[0].decode() for raw in taken or (mail.raw for mail in self.mails()))
+        return Counter(head.removeprefix("Message-ID: ") for head in heads)
+
     def said(self, verb: str) -> list[str]:
         """The recorded lines that begin with this verb; AUTH's further lines are recorded as "AUTH+ ..."."""
         with self._lock:
@@ -125,6 +134,9 @@ class SmtpServer:
     def keep(self, mail: SinkMail) -> None:
         with self._lock:
             self._mails.append(mail)
+            number = len(self._mails)
+        if self.folder:
+            (self.folder / f"{number:06}.eml").write_bytes(mail.raw)
         if self.deliver:
             self.deliver(mail)
 
