@@ -1,5 +1,6 @@
-"""`manage.py qcluster` on a machine of its own whose clock is wrong: python -m tests.servers.skewed_cluster NAME SKEW LEASE.
+"""`manage.py qcluster` on a machine of its own whose clock is wrong.
 
+python -m tests.servers.skewed_cluster NAME SKEW LEASE
 Everything is as manage.py starts it but three things: what the machine is called, what time it is there (seconds beside
 the true time), and how many seconds a row's claim holds. The first two are a machine's own; leases of a fraction of a
 second make every slow answer one in which a lease runs out.
