@@ -40,7 +40,8 @@ class SmtpServer:
     """`security`: "tls" (from the first byte), "starttls" or "none"; the last two listen in clear.
 
     `on("RCPT", Reply("550 5.1.1 No such user"), containing="bob@")` scripts a fault; commands are CONNECT, EHLO,
-    STARTTLS, AUTH, MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP, QUIT. The last rule that applies wins.
+    STARTTLS, AUTH, "AUTH name" (the first word of AUTH LOGIN), MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP, QUIT.
+    The last rule that applies wins.
     """
 
     security: str = "none"
