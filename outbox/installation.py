@@ -79,8 +79,10 @@ def check(now: datetime) -> str:
 
 
 def look(now: datetime) -> None:
-    """Before something is sent between two sweeps: pause all sending when the database was restored meanwhile. Costs one
-    query and writes nothing as long as all is well."""
+    """Before something is sent between two sweeps: pause all sending when the database was restored meanwhile.
+
+    Costs one query and writes nothing as long as all is well.
+    """
     folder = _read(Path(settings.DATA_DIR) / FILE_NAME)
     row = Installation.objects.filter(pk=1).first()
     if suspicion((row.mark, row.generation) if row else None, folder, this_place()):
