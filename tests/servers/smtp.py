@@ -111,6 +111,8 @@ class SmtpServer:
             self._mails.clear()
             self.commands.clear()
             self.connections = 0
+        for path in self.folder.glob("*.eml") if self.folder else ():
+            path.unlink()
 
     def mails(self) -> list[SinkMail]:
         with self._lock:
