@@ -166,10 +166,12 @@ def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
 
 
 def _is_gone(imap: ImapSession, name: str) -> bool:
-    """LIST does not name it and STATUS refuses it: a LIST that was cut short has not made it vanish."""
+    """LIST does not name it and STATUS refuses it: a LIST that was cut short has not made it vanish. Nor has a server
+    that refuses every STATUS: it must answer for INBOX, which is always there (RFC 3501, 5.1)."""
     try:
         imap.identity_of(name)
     except ProviderError:
+        imap.identity_of("INBOX")  # raises, and nothing is concluded
         return True
     return False
 

@@ -97,9 +97,11 @@ def follow_expunges(
         return True, ""
     if not compare and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
         return True, ""
-    found = _all_uids(run)
-    if found is None:
-        return False, ""
+    found, is_whole = _search(run)
+    if not is_whole:
+        if not compare:
+            return False, ""
+        found = _with_those_it_left_out(run, found)
     above = [uid for uid in found if uid > stretch.high]
     if above:  # the server's UIDNEXT hid them
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED], last=False)
@@ -110,21 +112,27 @@ def follow_expunges(
 def follow_expunges_meanwhile(run: FolderRun) -> None:
     """While older mail is still to come: hide what is gone of what has come."""
     stretch = run.stretch
-    found = _all_uids(run) if stretch is not None else None
-    if stretch is not None and found is not None:
+    found, is_whole = _search(run) if stretch is not None else ([], False)
+    if stretch is not None and is_whole:
         known = _known(run, Q(uid__gte=stretch.low, uid__lte=stretch.high))
         for chunk in _chunks(known.difference(found)):
             _drop(run, chunk)
 
 
-def _all_uids(run: FolderRun) -> list[int] | None:
-    """Every UID on the server. None when the answer proves nothing: a SEARCH that was cut short, or crossed by another
-    client's change; the next run asks again. Raises ProviderError when the folder was renumbered meanwhile."""
+def _search(run: FolderRun) -> tuple[list[int], bool]:
+    """Every UID on the server, and whether that is all: a SEARCH that was cut short, or crossed by another client's
+    change, proves of nothing that it is gone. Raises ProviderError when the folder was renumbered meanwhile."""
     found = run.mailbox.imap.search_uids(1, MAX_UID)
     status = run.mailbox.imap.examine(run.folder.name)
     if status.uidvalidity != run.uidvalidity:
         raise ProviderError("UIDVALIDITY changed while the folder was read; the next run goes on with the new one.")
-    return found if len(found) == status.exists else None
+    return found, len(found) == status.exists
+
+
+def _with_those_it_left_out(run: FolderRun, found: list[int]) -> list[int]:
+    """Some servers' EXISTS never equals their SEARCH. What SEARCH leaves out and we hold is asked for by its UID: only
+    what FETCH does not know either is gone."""
+    return sorted({*found, *run.mailbox.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
 
 
 def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanished: int) -> bool:

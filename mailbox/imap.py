@@ -185,6 +185,14 @@ class ImapSession:
             marks.update({uid: found for uid, row in answer.items() if uid in wanted and (found := marks_of(row))})
         return marks
 
+    def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
+        """Those of these UIDs that the folder has."""
+        found: set[int] = set()
+        for chunk in _chunks(uids):
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
+            found.update(answer.keys() & set(chunk))
+        return found
+
     def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
         """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
         asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")

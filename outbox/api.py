@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from outbox import clicks, creation, delivery, tasks, timing
+from outbox import clicks, creation, delivery, installation, tasks, timing
 from outbox.compose import Request
 from outbox.creation import Wanted
 from outbox.errors import Code, OutboxError
@@ -68,10 +68,14 @@ def send(
     attachments: Sequence[AttachmentInput] = (),
     idempotency_key: str | None = None,
     user: User | None = None,
+    send_at: datetime | None = None,
 ) -> ApiResponse:
-    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one."""
+    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one.
+
+    With a `send_at` (aware) to come it answers at once, `pending`, and the workers deliver it at that time.
+    """
     request = Request(to, subject, body_text, cc, bcc, body_html)
-    wanted = Wanted(request, _files(attachment, attachments), failure_mode, idempotency_key, user=user)
+    wanted = Wanted(request, _files(attachment, attachments), failure_mode, idempotency_key, user=user, send_at=send_at)
     return _answered(lambda: _create_and_deliver(account_id, wanted))
 
 
@@ -91,8 +95,10 @@ def reply(
     idempotency_key: str | None = None,
     user: User | None = None,
     parent_pk: int | None = None,
+    send_at: datetime | None = None,
 ) -> ApiResponse:
-    """Answer a message and deliver now. `parent_pk` tells two messages that claim one Message-ID apart."""
+    """Answer a message and deliver now, or at `send_at` as send() does. `parent_pk` tells two messages that claim one
+    Message-ID apart."""
     wanted = Wanted(
         Request(to, subject, body_text, cc, bcc, body_html),
         _files(attachment, attachments),
@@ -101,6 +107,7 @@ def reply(
         in_reply_to_message_id or "",
         parent_pk,
         user,
+        send_at,
     )
     return _answered(lambda: _create_and_deliver(account_id, wanted))
 
@@ -156,6 +163,7 @@ def retry_outbox(
 
     def act() -> ApiResponse:
         creation.check_drill(failure_mode, user)
+        installation.look(timezone.now())
         clicks.ask_retry(
             outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
         )
@@ -263,6 +271,9 @@ def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:
     row = clicks.find_row(pk)
     if row.status == Status.SENT:  # of an idempotency key that was used before
         return ApiResponse(True, result_of(row))
+    if row.status == Status.PENDING and row.send_at and row.send_at > timezone.now():
+        return ApiResponse(True, result_of(row))  # as queue() answers: nobody waits in the foreground for that
+    installation.look(timezone.now())
     try:
         clicks.check_sending(row.account)
     except OutboxError as error:

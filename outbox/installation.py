@@ -8,11 +8,14 @@ backup (docs/operations.md), so that restoring both is noticed as well.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from mailbox import logs
@@ -70,9 +73,38 @@ def check(now: datetime) -> str:
 
     Returns why it was paused, or "". Runs before the workers start and at each sweep.
     """
-    path, place = Path(settings.DATA_DIR) / FILE_NAME, this_place()
+    path = Path(settings.DATA_DIR) / FILE_NAME
+    with _alone(path):
+        return _check(path, this_place(), now)
+
+
+def look(now: datetime) -> None:
+    """Before something is sent between two sweeps: pause all sending when the database was restored meanwhile.
+
+    Costs one query and writes nothing as long as all is well.
+    """
+    folder = _read(Path(settings.DATA_DIR) / FILE_NAME)
     row = Installation.objects.filter(pk=1).first()
+    if suspicion((row.mark, row.generation) if row else None, folder, this_place()):
+        check(now)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process of this folder at a time: what another writes between our two looks would be taken for a restore, or
+    at the first start for a clone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check(path: Path, place: str, now: datetime) -> str:
     folder = _read(path)
+    row = Installation.objects.filter(pk=1).first()
     why = suspicion((row.mark, row.generation) if row else None, folder, place)
     if why:
         _pause(why, now)
@@ -101,7 +133,6 @@ def _read(path: Path) -> Mark | None:
 
 
 def _write(path: Path, mark: Mark) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(asdict(mark)), encoding="utf-8")
     draft.replace(path)

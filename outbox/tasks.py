@@ -26,6 +26,7 @@ _courier = courier.Courier(after=tasks_sent.queue_after_delivery, call=lambda: _
 
 def deliver() -> dict[str, int]:
     """Deliver what is due of all accounts, within a budget; queue the rest."""
+    installation.look(timezone.now())
     report = _courier.run(delivery.BUDGET_SECONDS)
     if report.more_due:
         _call_courier()

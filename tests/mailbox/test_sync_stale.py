@@ -74,6 +74,33 @@ def test_mod_sequences_that_fell_tell_nothing_so_all_is_compared_at_once(
     assert SyncState.objects.get().highestmodseq == 7
 
 
+@pytest.mark.parametrize("exists", [9, 3], ids=["EXISTS counts too many", "SEARCH is cut short"])
+def test_a_server_whose_exists_never_equals_its_search_has_its_expunges_followed_by_the_comparison(
+    account: Account, server: ScriptedImap, exists: int
+) -> None:
+    server.capabilities, server.highestmodseq = "IMAP4rev1", None
+    sync.sync(account.pk)
+
+    def lies(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"* {exists if exists == 9 else len(server.mails)} EXISTS", "* OK [UIDVALIDITY 1] x", f"{tag} OK done")
+        return True
+
+    def cut_short(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say("* SEARCH 1", f"{tag} OK done")
+        return True
+
+    server.faults = {"EXAMINE": lies} | ({} if exists == 9 else {"SEARCH": cut_short})
+    del server.mails[2]
+    assert sync.sync(account.pk).ok
+    assert MessagePlace.objects.present().count() == 5  # nothing is proved yet
+
+    later = timezone.now() + timedelta(hours=7)
+    assert sync.sync(account.pk, now=later).ok
+
+    assert sorted(MessagePlace.objects.present().values_list("uid", flat=True)) == [1, 3, 4, 5]
+    assert SyncState.objects.get().compared_at == later  # and it is not compared at each run from now on
+
+
 def test_a_worker_that_slept_at_its_end_writes_nothing_of_a_former_uidvalidity(
     account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from mailbox.models import Account
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 from pytest_django import Settings
 
+from outbox import delivery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 
@@ -55,6 +59,37 @@ def test_send_delivers_and_answers_with_the_outcome(run: Run, account: Account, 
     assert status == 0 and answer["ok"] and answer["error"] is None
     assert answer["data"]["status"] == "sent" and answer["data"]["retries"] == 0
     assert server.mails()[0].rcpt_tos == ["bob@example.test", "cid@example.test"]
+
+
+def test_a_send_for_later_answers_at_once_and_goes_out_at_its_time(
+    run: Run, account: Account, server: SmtpServer, settings: Settings
+) -> None:
+    settings.TIME_ZONE = "Europe/Berlin"
+    at = timezone.now().replace(microsecond=0) + timedelta(hours=2)
+    written = at.astimezone(ZoneInfo("Europe/Berlin")).strftime("%Y-%m-%d %H:%M:%S")  # of the site's zone
+
+    status, answer = run(*mail(account, "--at", written, "--idempotency-key", "k"))
+
+    assert status == 0 and answer["ok"] and answer["error"] is None
+    assert (answer["data"]["status"], answer["data"]["next_attempt_at"]) == ("pending", at.isoformat())
+    assert run(*mail(account, "--at", written, "--idempotency-key", "k")) == (status, answer)
+    assert server.mails() == [] and OutboxMessage.objects.get().attempts.count() == 0
+    delivery.deliver_account(account.pk, clock=lambda: at)
+    assert OutboxMessage.objects.get().status == "sent" and len(server.mails()) == 1
+
+
+@pytest.mark.parametrize("at", ["2020-01-01 00:00", "2020-01-01T00:00+01:00"])
+def test_a_send_for_a_time_that_is_past_is_a_send_for_now(
+    run: Run, account: Account, server: SmtpServer, at: str
+) -> None:
+    assert run(*mail(account, "--at", at))[1]["data"]["status"] == "sent"
+
+
+@pytest.mark.parametrize("at", ["tomorrow", "2026-02-30 10:00", "2999-01-01 00:00", ""])
+def test_a_time_that_nobody_can_mean_is_refused_and_makes_no_mail(run: Run, account: Account, at: str) -> None:
+    status, answer = run(*mail(account, "--at", at))
+
+    assert status == 1 and answer["error"]["code"] == "Validation" and not OutboxMessage.objects.exists()
 
 
 def test_a_failed_send_is_retried_when_due_or_now(run: Run, account: Account, server: SmtpServer) -> None:

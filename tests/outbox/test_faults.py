@@ -7,7 +7,7 @@ from mailbox.models import Account
 
 import pytest
 
-from outbox import api
+from outbox import api, delivery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence
@@ -16,7 +16,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 BEFORE_DATA = ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT"]
-LOST = [Drop(), Silence(), Raw(b"\x00\xffgarbage\r\n"), Raw(b"25"), Raw(b"250-half of\r\n")]
+LOST = [
+    Drop(),
+    Silence(),
+    Raw(b"\x00\xffgarbage\r\n"),
+    Raw(b"25"),
+    Raw(b"250-half of\r\n"),
+    Raw(b"250 2.0.0 no line end"),
+]
 
 
 def sent_row(account: Account, **changes: str) -> OutboxMessage:
@@ -59,14 +66,99 @@ def test_a_connection_lost_after_data_asks_a_person(
     assert api.retry_outbox(row.pk, now_anyway=True).error is not None
 
 
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "PIPELINING"])
+@pytest.mark.parametrize("command", [*BEFORE_DATA, "DATA", "."])
+@pytest.mark.parametrize(
+    ("reply", "hold", "outcome"),
+    [("450 4.3.0 Not now", "", "transient"), ("550 5.3.0 Not ever", "permanent", "permanent")],
+)
+def test_at_every_command_4xx_is_for_now_and_5xx_for_good(
+    account_on: Accounts, smtp_server: Start, command: str, reply: str, hold: str, outcome: str, pipelining: bool
+) -> None:
+    server = smtp_server("starttls", pipelining=pipelining)
+    server.on(command, Reply(reply))
+
+    row = sent_row(account_on(server))
+
+    assert (row.status, row.hold, row.retries, row.attempts.get().outcome) == ("failed", hold, 1, outcome)
+    assert reply in row.error and server.mails() == []
+    server.accept()
+    assert api.retry_outbox(row.pk, now_anyway=True).ok
+    assert len(server.mails()) == 1
+
+
+@pytest.mark.parametrize("fault", [*LOST, Reply("451 4.3.0 Not now"), Reply("535 5.7.8 Wrong password")], ids=repr)
+@pytest.mark.parametrize("step", ["the name", "the password"])
+def test_a_fault_in_the_middle_of_auth_login_sends_nothing(
+    account_on: Accounts, smtp_server: Start, step: str, fault: Fault
+) -> None:
+    server = smtp_server("tls", mechanisms=("LOGIN",))
+    server.on("AUTH name" if step == "the name" else "AUTH", fault)
+
+    row = sent_row(account_on(server))
+
+    is_refused = fault == Reply("535 5.7.8 Wrong password")
+    assert (row.status, row.hold) == ("failed", "sign_in" if is_refused else "")
+    assert row.attempts.get().phase == "auth" and server.said("MAIL") == []
+
+
+@pytest.mark.parametrize("fault", [*LOST, Reply("450 4.3.0 Not now"), Reply("550 5.3.0 Not ever")], ids=repr)
+@pytest.mark.parametrize(("place", "pipelining"), [(0, True), (1, False), (2, True)])
+def test_a_fault_at_one_recipient_of_three_loses_none_and_doubles_none(
+    account_on: Accounts, smtp_server: Start, place: int, fault: Fault, pipelining: bool
+) -> None:
+    people = ["ann@example.test", "bob@example.test", "cid@example.test"]
+    server = smtp_server("tls", pipelining=pipelining)
+    server.on("RCPT", fault, containing=people[place], times=1)
+
+    row = sent_row(account_on(server), to=", ".join(people))
+
+    others = [each for each in people if each != people[place]]
+    assert [mail.rcpt_tos for mail in server.mails()] == ([others] if isinstance(fault, Reply) else [])
+    assert api.retry_outbox(row.pk, now_anyway=True).ok
+    assert sorted(who for mail in server.mails() for who in mail.rcpt_tos) == people
+
+
+@pytest.mark.parametrize("fault", [Drop(), Silence(), Raw(b"25"), Reply("421 4.4.2 Bye"), Reply("500 What?")], ids=repr)
+@pytest.mark.parametrize("command", ["RSET", "QUIT"])
+def test_what_goes_wrong_after_the_answer_changes_no_outcome(
+    account_on: Accounts, smtp_server: Start, command: str, fault: Fault
+) -> None:
+    """RSET after a mail whose only recipient was refused, QUIT after one that was taken."""
+    server = smtp_server("tls")
+    server.on(command, fault)
+    server.on("RCPT", Reply("550 5.1.1 No such user"), containing="bob@")
+    account = account_on(server)
+
+    for who in ("bob@example.test", "ann@example.test"):
+        assert api.queue(account.pk, who, "Hello", "A text.").ok
+
+    delivery.deliver_account(account.pk)
+
+    states = list(OutboxMessage.objects.order_by("pk").values_list("status", "hold", "retries"))
+    assert states == [("failed", "permanent", 1), ("sent", "", 0)] and len(server.mails()) == 1
+
+
+def test_a_server_that_takes_a_mail_and_closes_has_taken_it(account_on: Accounts, smtp_server: Start) -> None:
+    """250 and the end of the connection in one go: the mail is sent, and the next one needs a session of its own."""
+    server = smtp_server("tls")
+    server.on(".", Raw(b"250 2.0.0 Taken\r\n", keep_mail=True))
+    account = account_on(server)
+    for n in range(3):
+        assert api.queue(account.pk, f"u{n}@example.test", "Hello", "A text.").ok
+
+    delivery.deliver_account(account.pk)
+
+    assert list(OutboxMessage.objects.values_list("status", "retries")) == [("sent", 0)] * 3
+    assert len(server.mails()) == 3
+
+
 def test_sent_again_the_uncertain_mail_keeps_its_message_id(account_on: Accounts, smtp_server: Start) -> None:
     server = smtp_server("tls")
     server.on(".", Drop(keep_mail=True), times=1)
     row = sent_row(account_on(server))
 
     assert api.send_again(row.pk, user=None).ok
-    from outbox import delivery
-
     delivery.deliver_account(row.account_id)
 
     first, second = (mail.raw for mail in server.mails())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
-from outbox import delivery, installation, tasks
+from outbox import api, delivery, installation, tasks
 from outbox.installation import CLONED, RESTORED, Mark, suspicion
-from outbox.models import Installation, SendingSwitch
+from outbox.models import Installation, OutboxMessage, SendingSwitch
+from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -64,6 +68,26 @@ def test_a_database_from_a_backup_starts_with_sending_paused_until_a_person_resu
     assert reason() == ""
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", [lambda pk: tasks.deliver(), api.retry_outbox], ids=["a worker", "manage.py retry"])
+def test_a_database_restored_between_two_sweeps_sends_nothing(
+    account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], act: Callable[[int], object]
+) -> None:
+    server = smtp_server("tls")
+    assert api.queue(account_on(server).pk, "bob@example.test", "Hello", "A text.").ok
+    tasks.sweep()
+    backup, row = Installation.objects.get(), OutboxMessage.objects.values().get()
+    for _ in range(2):
+        tasks.sweep()
+    assert tasks.deliver()["sent"] == 1
+    backup.save()  # the restore, with the mail as it was
+    OutboxMessage.objects.filter(pk=row["id"]).update(**row)
+
+    act(row["id"])
+
+    assert (len(server.mails()), reason()) == (1, RESTORED)
+
+
 def test_a_copy_of_the_database_beside_another_folder_does_not_send(settings: Any, tmp_path: Path) -> None:
     installation.check(NOW)
     settings.DATA_DIR = tmp_path / "staging"
@@ -84,6 +108,26 @@ def test_a_damaged_mark_is_no_crash_but_a_question(folder: Path) -> None:
     installation.check(NOW)
     (folder / "installation").write_text("{")
     assert installation.check(NOW) == CLONED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_processes_that_look_at_the_same_moment_are_no_restore_and_no_clone() -> None:
+    """The very first start among them: several find nothing, and one of them is the first to write."""
+    barrier, said = threading.Barrier(4), list[str]()
+
+    def look() -> None:
+        barrier.wait()
+        said.extend(installation.check(NOW) for _ in range(25))
+        connections.close_all()
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert said == [""] * 100 and reason() == ""
+    assert Installation.objects.get().generation == 100
 
 
 def test_a_pause_that_a_person_made_keeps_its_reason() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,12 +31,12 @@ def environment(**more: str) -> dict[str, str]:
 class Cluster:
     """`manage.py qcluster` in a session of its own; `stop()` drains, `kill()` is as a power cut."""
 
-    def __init__(self, log: Path, **more: str) -> None:
+    def __init__(self, log: Path, *, command: Sequence[str] = ("manage.py", "qcluster"), **more: str) -> None:
         self.log_path = log
         goes_with_us = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*goes_with_us, sys.executable, "manage.py", "qcluster"],
+                [*goes_with_us, sys.executable, *command],
                 cwd=ROOT,
                 env=environment(**{"PRX_EMAIL_WORKERS": "2", **more}),
                 stdout=output,

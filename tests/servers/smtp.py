@@ -10,8 +10,10 @@ import contextlib
 import re
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.servers.certificates import Certificates
 from tests.servers.smtp_dialogue import Dialogue
@@ -38,7 +40,8 @@ class SmtpServer:
     """`security`: "tls" (from the first byte), "starttls" or "none"; the last two listen in clear.
 
     `on("RCPT", Reply("550 5.1.1 No such user"), containing="bob@")` scripts a fault; commands are CONNECT, EHLO,
-    STARTTLS, AUTH, MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP, QUIT. The last rule that applies wins.
+    STARTTLS, AUTH, "AUTH name" (the first word of AUTH LOGIN), MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP, QUIT.
+    The last rule that applies wins.
     """
 
     security: str = "none"
@@ -55,6 +58,7 @@ class SmtpServer:
     commands: list[str] = field(default_factory=list)
     connections: int = 0
     deliver: Callable[[SinkMail], None] | None = None  # called with each mail that is taken, before the 250
+    folder: Path | None = None  # each mail that is taken becomes a file here, before the 250
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -107,10 +111,18 @@ class SmtpServer:
             self._mails.clear()
             self.commands.clear()
             self.connections = 0
+        for path in self.folder.glob("*.eml") if self.folder else ():
+            path.unlink()
 
     def mails(self) -> list[SinkMail]:
         with self._lock:
             return list(self._mails)
+
+    def copies(self) -> Counter[str]:
+        """How often each mail was taken, by its Message-ID; from the files where there is a folder for them."""
+        taken = [path.read_bytes() for path in self.folder.glob("*.eml")] if self.folder else []
+        heads = (raw.split(b"\r\n", 1)[0].decode() for raw in taken or (mail.raw for mail in self.mails()))
+        return Counter(head.removeprefix("Message-ID: ") for head in heads)
 
     def said(self, verb: str) -> list[str]:
         """The recorded lines that begin with this verb; AUTH's further lines are recorded as "AUTH+ ..."."""
@@ -125,6 +137,9 @@ class SmtpServer:
     def keep(self, mail: SinkMail) -> None:
         with self._lock:
             self._mails.append(mail)
+            number = len(self._mails)
+        if self.folder:
+            (self.folder / f"{number:06}.eml").write_bytes(mail.raw)
         if self.deliver:
             self.deliver(mail)
 

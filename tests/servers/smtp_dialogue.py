@@ -141,6 +141,9 @@ class Dialogue:
 
     def _login(self, given: str | None) -> tuple[str, bool]:
         user = _decoded(given or self._ask("Username:"))
+        if fault := self.server.fault("AUTH NAME", user):
+            self._commit_fault(fault)
+            raise Left
         return user, _decoded(self._ask("Password:")) == self.server.password
 
     def _xoauth2(self, given: str | None) -> tuple[str, bool]:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from outbox import api
 from outbox.management.commands._answers import AnsweringCommand
@@ -10,7 +13,7 @@ from outbox.policy import AttachmentInput
 
 
 class Command(AnsweringCommand):
-    help = "Send a mail now and answer with its outcome."
+    help = "Send a mail now and answer with its outcome; with --at, leave it to the workers for that time."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", help="the account to send from")
@@ -22,11 +25,17 @@ class Command(AnsweringCommand):
         parser.add_argument(
             "--attach", action="append", default=[], metavar="PATH", help="a file under the attachment store's folder"
         )
+        parser.add_argument(
+            "--at",
+            metavar="TIME",
+            help='not before this time, as "2026-12-24 18:00" (of the site\'s time zone) or "2026-12-24T18:00+01:00"',
+        )
         parser.add_argument("--failure-mode", choices=["network", "provider"], help="a drill: fail on purpose")
         parser.add_argument("--idempotency-key", help="the same key never makes a second mail")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        send_at = self.time(options["at"], as_json=options["json"])
         account = self.find_account(options["email"], as_json=options["json"])
         response = api.send(
             account.pk,
@@ -38,5 +47,18 @@ class Command(AnsweringCommand):
             bcc=options["bcc"],
             attachments=[AttachmentInput(path=path) for path in options["attach"]],
             idempotency_key=options["idempotency_key"],
+            send_at=send_at,
         )
         self.answer(response, as_json=options["json"])
+
+    def time(self, given: str | None, *, as_json: bool) -> datetime | None:
+        """The time, of the site's zone where it names none; leaves with status 1 when it is none."""
+        if given is None:
+            return None
+        try:
+            at = parse_datetime(given.strip())
+        except ValueError:  # well written, and there is no such day
+            at = None
+        if at is None:
+            self.refuse(f"{given} is no time: write it as 2026-12-24 18:00, or with its zone.", as_json=as_json)
+        return timezone.make_aware(at) if timezone.is_naive(at) else at

@@ -1,0 +1,39 @@
+"""`manage.py qcluster` on a machine of its own whose clock is wrong.
+
+python -m tests.servers.skewed_cluster NAME SKEW LEASE
+Everything is as manage.py starts it but three things: what the machine is called, what time it is there (seconds beside
+the true time), and how many seconds a row's claim holds. The first two are a machine's own; leases of a fraction of a
+second make every slow answer one in which a lease runs out.
+"""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import sys
+
+import django
+from django.core.management import execute_from_command_line
+from django.utils import timezone
+
+
+def main(name: str, skew: float, lease: float) -> None:
+    now = timezone.now
+
+    def their_now() -> datetime.datetime:
+        return now() + datetime.timedelta(seconds=skew)
+
+    timezone.now = their_now  # before any module of ours binds it
+    socket.gethostname = lambda: name
+    django.setup()
+
+    from outbox.smtp_conversation import Patience
+    from outbox.times import Times
+
+    times = Times(Patience(10, 20, 20, 60), claim_lease=lease, data_lease=lease, finalize=30)
+    Times.from_settings = classmethod(lambda cls: times)  # type: ignore[method-assign, assignment]
+    execute_from_command_line(["manage.py", "qcluster"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))
