@@ -108,7 +108,7 @@ def told(email: str, found: Discovery) -> Found:
         servers=tuple(_server(found, kind, email) for kind in KINDS),
         refusals=tuple(_refusal(each) for each in found.steps if each.outcome == Outcome.UNUSABLE),
         asked=tuple(_asked(each) for each in found.steps),
-        hint=preset.hint if preset else "",
+        hint=str(preset.hint) if preset else "",
         wants_token=not preset and any(each.auth == "oauth" for each in servers),
     )
 

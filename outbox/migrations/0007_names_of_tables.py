@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterModelOptions(
             name='sentcopy',
-            options={'verbose_name': 'copy in Sent', 'verbose_name_plural': 'sent copies'},
+            options={'verbose_name': 'copy in Sent', 'verbose_name_plural': 'copies in Sent'},
         ),
         migrations.AlterModelOptions(
             name='sentlookup',

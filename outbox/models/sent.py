@@ -83,7 +83,6 @@ class SentCopy(models.Model):
         db_table = "sent_copies"
         verbose_name = _("copy in Sent")
         verbose_name_plural = _("copies in Sent")
-        verbose_name_plural = "sent copies"
         indexes = [models.Index(fields=["next_try_at"], name="sent_copy_waiting", condition=Q(state="waiting"))]
 
     def __str__(self) -> str:
