@@ -41,7 +41,7 @@ ALLOWED = {
     r"[a-z]+/[\w.+-]+": "a content type",
     r"Gmail|Outlook / Office 365|Yahoo|Fastmail|ProtonMail Bridge": "names of providers",
     r"English": "a language is offered in that language",
-    r"localhost": "a host",
+    r"localhost|gmail\.com": "a host",
     r"UTC": "a time zone",
     r"https?://": "how an address begins",
     r"OtherDefect": "the name of a defect that no sentence is known for",

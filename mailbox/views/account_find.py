@@ -41,7 +41,7 @@ class FindForm(forms.Form):
 
 def require_administrator(request: HttpRequest) -> None:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
-        raise PermissionDenied("Adding an account needs the role administrator for all accounts.")
+        raise PermissionDenied(_("Adding an account needs the role administrator for all accounts."))
 
 
 def start_page(request: HttpRequest, form: FindForm | None = None) -> HttpResponse:
