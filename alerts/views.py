@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -65,9 +65,11 @@ def show(request: HttpRequest) -> HttpResponse:
     rules = list(AlertRule.objects.select_related("user", "sender", "account").annotate(last=Subquery(newest)))
     notices = AlertNotice.objects.select_related("incident").in_bulk([rule.last for rule in rules if rule.last])
     rows = [RuleRow(rule, to_of(rule), _kinds(rule), notices.get(rule.last or 0)) for rule in rules]
+    # Where no rule wants it, an incident's turn to be told passes without anybody being told.
+    is_told = Exists(AlertNotice.objects.filter(incident=OuterRef("pk"), phase=AlertNotice.Phase.BEGIN))
     context = {
         "rows": sorted(rows, key=lambda row: row.rule.pk),
-        "open": AlertIncident.objects.open().order_by("-opened_at")[:SHOWN],
+        "open": AlertIncident.objects.open().annotate(is_told=is_told).order_by("-opened_at")[:SHOWN],
         "over": AlertIncident.objects.exclude(closed_at=None).exclude(alerted_at=None).order_by("-closed_at")[:SHOWN],
     }
     return render(request, "alerts/list.html", context)

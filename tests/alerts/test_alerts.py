@@ -433,6 +433,20 @@ def test_a_test_is_told_by_a_worker_and_its_result_is_shown(administrator: Clien
     assert "Test: The server answered 204." in administrator.get("/alerts/").content.decode()
 
 
+@pytest.mark.parametrize("has_rule", [True, False])
+def test_the_page_says_told_only_where_there_was_somebody_to_tell(
+    administrator: Client, account: Account, receiver: Receiver, now: datetime, has_rule: bool
+) -> None:
+    if has_rule:
+        by_webhook(receiver)
+    failed(account)
+    look(now)
+    look(now + MINUTE)
+    page = administrator.get("/alerts/").content.decode()
+    assert "ops@example.com: 1 mail failed for good." in page
+    assert (", told <time" in page) is has_rule
+
+
 def test_the_page_costs_the_same_however_many_alerts(administrator: Client, account: Account, now: datetime) -> None:
     def add_rows() -> None:
         for number in range(5):
