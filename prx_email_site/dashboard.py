@@ -1,4 +1,4 @@
-"""The one page that knows both apps, and the health endpoints."""
+"""The one page that knows both apps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from mailbox.views.asking import of_accounts, signed_in_user
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, connection
 from django.db.models import Count, JSONField, Min, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -188,22 +186,3 @@ def _state(status: str, hold: str) -> str:
     if hold == OutboxMessage.Hold.UNCERTAIN:
         return "needs_decision"
     return "failed_for_good" if hold else "retrying"
-
-
-@login_not_required
-@require_safe
-def live(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers."""
-    return HttpResponse("ok\n", content_type="text/plain")
-
-
-@login_not_required
-@require_safe
-def ready(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers too, 503 otherwise."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return HttpResponse("database unavailable\n", status=503, content_type="text/plain")
-    return HttpResponse("ok\n", content_type="text/plain")

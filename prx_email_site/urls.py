@@ -5,7 +5,7 @@ from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from outbox.views import account_delete, connection, test_mail
-from prx_email_site import dashboard, keyboard, profile, sign_in
+from prx_email_site import dashboard, keyboard, probes, profile, sign_in
 
 handler400 = "prx_email_site.errors.bad_request"
 handler403 = "prx_email_site.errors.forbidden"
@@ -18,8 +18,9 @@ urlpatterns = [
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("profile/", profile.profile, name="profile"),
     path("keyboard/", keyboard.keyboard, name="keyboard"),
-    path("health/live/", dashboard.live, name="health_live"),
-    path("health/ready/", dashboard.ready, name="health_ready"),
+    path("health/live/", probes.live, name="health_live"),
+    path("health/ready/", probes.ready, name="health_ready"),
+    path("health/workers/", probes.workers, name="health_workers"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),

@@ -270,6 +270,19 @@ def test_not_ready_without_the_database(client: Client, monkeypatch: pytest.Monk
     assert client.get("/health/ready/").status_code == 503
 
 
+def test_a_watch_outside_is_told_when_no_worker_takes_tasks(client: Client) -> None:
+    def answer() -> tuple[int, bytes]:
+        response = client.get("/health/workers/")
+        return response.status_code, response.content
+
+    assert answer() == (503, b"no worker\n")
+    workers_alive()
+    assert answer() == (200, b"ok\n")
+    WorkerHeartbeat.objects.update(seen_at=timezone.now() - timedelta(minutes=2))
+    assert answer() == (503, b"no worker\n")
+    assert client.get("/health/ready/").status_code == 200  # people are still sent to the pages, which say so
+
+
 # --- push -------------------------------------------------------------------------------------------------------------
 def test_a_push_process_that_is_gone_is_missed_where_an_account_wants_it(
     administrator: Client, account: Account, settings: Any

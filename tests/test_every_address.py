@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest, Quarantine, SettingsLookup
+from mailbox.models import (
+    Account,
+    AccountGrant,
+    AuditEntry,
+    ConnectionTest,
+    Quarantine,
+    SettingsLookup,
+    WorkerHeartbeat,
+)
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from alerts.models import AlertRule
 from outbox.models import Draft, Operation
@@ -49,6 +58,7 @@ EXPECTED: dict[str, Expected] = {
     "keyboard": Expected(SIGNED_IN),
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),
+    "health_workers": Expected(OPEN),
     "connection_test_start": of_account("", OPERATOR),
     "connection_test": of_account(VIEWER, "", "test"),
     "test_mail": of_account(OPERATOR, OPERATOR),
@@ -152,6 +162,8 @@ def account(make_account: Callable[..., Account]) -> Account:
 def rows(account: Account) -> dict[str, int]:
     """A row of every kind, all of the one account, and the position of an attachment."""
     raw = letter_with(b"%PDF-1.4", "report.pdf")
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
     quarantined = Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x")
     return {
         "account": account.pk,
