@@ -19,6 +19,12 @@ from django.db import connection, transaction
 
 _PK_BITS = 30
 _CHUNK = 500
+# How FTS5 keeps its index. It writes a segment a commit and merges them, by default four at a time, which rewrote each
+# word several times and took longer than indexing it. 64 at a time, some pages with each commit; beyond 64 of a level
+# a page of results takes up to a millisecond longer. `hashsize`: bytes held until the commit, or a large batch would be
+# more than one segment.
+MERGING = {"automerge": 64, "crisismerge": 500, "hashsize": 8 * 1024 * 1024}
+_STATEMENT_ROWS = (1, 8, 64, 512)  # of one statement, those that are too many NULL
 
 
 def sort_key(received_at: datetime, pk: int) -> int:
@@ -104,6 +110,8 @@ def empty_index() -> None:
             cursor.execute(
                 """CREATE VIRTUAL TABLE message_words USING fts5(words, tokenize = "ascii", columnsize = 0)"""
             )
+            for name, value in MERGING.items():
+                cursor.execute("INSERT INTO message_words (message_words, rank) VALUES (%s, %s)", [name, value])
             cursor.execute("DELETE FROM message_search")
         else:
             cursor.execute("DELETE FROM message_search")
@@ -129,20 +137,31 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
     if moved:
         _forget_words(moved)
         MessageSearch.objects.filter(sort_key__in=moved).delete()
-    # FTS5 keeps what it is given in memory only as long as rowids rise; each step down writes a segment of its own,
-    # to be merged later, at twice the cost.
+    # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
     with connection.cursor() as cursor:
-        for part in bulk.parts(sorted(rows)):
-            two, three = ", ".join(["(%s, %s)"] * len(part)), ", ".join(["(%s, %s, %s)"] * len(part))
-            # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
+        for part in bulk.parts(rows):
+            marks = ", ".join(["(%s, %s, %s)"] * len(part))
             cursor.execute(
-                f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {three}",  # noqa: S608 - marks only
+                f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {marks}",  # noqa: S608 - marks only
                 [value for key, pk, _ in part for value in (key, pk, VERSION)],
             )
-            cursor.execute(
-                f"REPLACE INTO message_words (rowid, words) VALUES {two}",  # noqa: S608
-                [value for key, _, text in part for value in (key, text)],
-            )
+        _write_words(cursor, sorted((key, text) for key, _, text in rows))
+
+
+def _write_words(cursor: Any, words: list[tuple[int, str]]) -> None:
+    """In one statement, and by rising rowid: FTS5 writes what it has as a segment, to be merged later at as much cost
+    again, before each further statement of several rows (for its savepoint) and at each step down.
+
+    Of few lengths, since Python's sqlite3 keeps each statement that it has seen, with the values it had last.
+    """
+    length = next(rows for rows in _STATEMENT_ROWS if rows >= len(words))
+    parameters: list[Any] = [value for row in words for value in row]
+    marks = ", ".join(["(%s, %s)"] * length)
+    cursor.execute(
+        "REPLACE INTO message_words (rowid, words) SELECT column1, column2 "  # noqa: S608 - marks only
+        f"FROM (VALUES {marks}) WHERE column1 IS NOT NULL",
+        parameters + [None] * (2 * (length - len(words))),
+    )
 
 
 def _write_postgresql(rows: list[tuple[int, int, str]]) -> None:

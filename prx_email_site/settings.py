@@ -123,14 +123,15 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Database -------------------------------------------------------------------------------------------------
 # SQLite: readers never wait for the writer (WAL), a writer waits 5 s for its turn and asks for it at BEGIN, where
 # waiting still works (IMMEDIATE), and a commit survives a power cut (synchronous FULL; with NORMAL, WAL forgets
-# the last commits, and an outbox must not).
+# the last commits, and an outbox must not). Kibibytes of pages a connection keeps at most (cache_size): the pages that a
+# batch of mail changes, or they would be written before its commit and again by it.
 _default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 5,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384;",
     }
     # A file, not memory: tests run threads and processes against it, as production does.
     DATABASES["default"]["TEST"] = {"NAME": env.text("PRX_EMAIL_TEST_DATABASE", str(DATA_DIR / "test.sqlite3"))}
