@@ -111,6 +111,7 @@ class FolderRun:
                 self._noted.remove(first)
 
         with parsers.running(), self._forgiving(), FetchThread(self.mailbox) as thread:
+            parsers.prepare(len(ahead.waiting))
             while (first := ahead.first) is not None:
                 number = self._begin(first)
                 if number > 1:  # it has failed before: nothing else is under way while it is tried

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from mailbox.mime_html import html_words
-from mailbox.search_words import words
+from mailbox.search_words import MAX_WORD, words
 from typing import Protocol
 
 FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
@@ -106,7 +106,8 @@ def words_of(
         placed += [*found, _BARRIER, *(mark + word for word in found), _BARRIER]
     body = mail.body_text if mail.body_text.strip() else html_words(mail.body_html, _HTML_CHARACTERS)
     placed += words(body[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
-    if sum(map(len, placed)) * 4 > MAX_BYTES:  # UTF-8 has at most 4 bytes a character
+    # UTF-8 has at most 4 bytes a character.
+    if len(placed) * (MAX_WORD + 1) * 4 > MAX_BYTES and sum(map(len, placed)) * 4 > MAX_BYTES:
         placed = list(_within_bytes(placed))
     return IndexedWords(tuple(facts), tuple(placed))
 

@@ -37,6 +37,11 @@ class ParserPipe:
         self._child: subprocess.Popen[bytes] | None = None
         self._come = bytearray()
 
+    def start(self) -> None:
+        """Begin the child before there is an order; raises StorageError."""
+        if self._child is None:
+            self._start()
+
     def read(self, orders: Sequence[Order]) -> Iterator[Result]:
         """Yield a result for each. Raises ParserLost, and StorageError when no parser can be started."""
         child = self._child or self._start()

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from mailbox import reading
+from mailbox.errors import StorageError
 from mailbox.logs import event
 from mailbox.parser_child import GAVE_UP
 from mailbox.parser_pipe import ParserLost, ParserPipe, Result
@@ -63,7 +64,7 @@ class _Parsers:
     jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
 
     def submit(self, orders: Sequence[Order]) -> Pending:
-        self._grow()
+        self.grow()
         parts = []
         for some in _parts_of(orders, len(self.threads)):
             job = _Job(some, Future())
@@ -71,7 +72,7 @@ class _Parsers:
             self.jobs.put(job)
         return Pending(parts)
 
-    def _grow(self) -> None:
+    def grow(self) -> None:
         while len(self.threads) < (os.cpu_count() or 1):
             slot = _free_slot()
             if slot is None and self.threads:
@@ -84,6 +85,8 @@ class _Parsers:
         """One parser's thread. It starts the parser too: the kernel kills a child with the thread that made it."""
         parser = ParserPipe()
         try:
+            with contextlib.suppress(StorageError):  # who has mails for it is told
+                parser.start()
             while (job := self.jobs.get()) is not None:
                 try:
                     job.future.set_result(_read_all(parser, job.orders))
@@ -175,13 +178,25 @@ def running() -> Iterator[None]:
             leaving.close()
 
 
+def prepare(count: int) -> None:
+    """So many mails are about to be fetched: if it is worth it, parsers begin meanwhile. Call it within running()."""
+    with _lock:
+        if count >= WORTH_MAILS:
+            _begin()
+
+
+def _begin() -> None:
+    global _parsers
+    if _parsers is None and _users:
+        _parsers = _Parsers()
+        _parsers.grow()
+
+
 def read(orders: Sequence[Order]) -> Pending:
     """Have these mails read; call it within running(). A result is a Reading, or in words why there is none."""
-    global _parsers
     with _lock:
-        is_worth_it = len(orders) >= WORTH_MAILS or sum(len(order.raw) for order in orders) >= WORTH_BYTES
-        if _parsers is None and is_worth_it and _users:
-            _parsers = _Parsers()
+        if len(orders) >= WORTH_MAILS or sum(len(order.raw) for order in orders) >= WORTH_BYTES:
+            _begin()
         if _parsers is not None and orders:
             return _parsers.submit(orders)
     return Pending([], here=orders)

@@ -72,5 +72,7 @@ def read(order: Order) -> Reading:
 
 def header_of(raw: bytes) -> bytes:
     """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
-    ends = [end + len(gap) for gap in (b"\r\n\r\n", b"\n\n") if (end := raw.find(gap)) >= 0]
-    return raw[: min(ends)] if ends else raw
+    end = raw.find(b"\r\n\r\n")
+    end = end + 4 if end >= 0 else len(raw)
+    bare = raw.find(b"\n\n", 0, end)  # not behind the first: line ends are many, so looking for two takes its time
+    return raw[: bare + 2] if bare >= 0 else raw[:end]

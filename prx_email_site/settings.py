@@ -123,8 +123,8 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # --- Database -------------------------------------------------------------------------------------------------
 # SQLite: readers never wait for the writer (WAL), a writer waits 5 s for its turn and asks for it at BEGIN, where
 # waiting still works (IMMEDIATE), and a commit survives a power cut (synchronous FULL; with NORMAL, WAL forgets
-# the last commits, and an outbox must not). Kibibytes of pages a connection keeps at most (cache_size): the pages that a
-# batch of mail changes, or they would be written before its commit and again by it.
+# the last commits, and an outbox must not). A connection keeps up to 16 MiB of pages (cache_size): as many as a batch
+# of mail changes, or they would be written before its commit and again by it.
 _default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":

@@ -5,10 +5,12 @@ from io import StringIO
 from mailbox.management.commands import reindex
 from mailbox.models import Account, Message, MessageSearch
 from mailbox.search import search
+from mailbox.search_index import MERGING, empty_index, index_messages
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection, transaction
 
 from tests.mailbox.test_search import NOON, SERVERS
 
@@ -55,3 +57,36 @@ def test_all_begins_from_nothing(unindexed: None, make_user: Callable[..., User]
     run()
     assert run("--all").startswith("Done: 10 messages indexed")
     assert len(search(make_user("viewer"), "word").rows) == 10
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="FTS5 is SQLite's")
+@pytest.mark.parametrize("count", [1, 7, 150])
+def test_a_batch_is_one_segment_of_the_index(make_account: Callable[..., Account], count: int):
+    account = make_account("a@example.test", **SERVERS)
+    for number in range(count):
+        Message.objects.create(
+            account=account, message_id=f"<{number}>", raw_digest="0" * 64, received_at=NOON, body_text=f"word {number}"
+        )
+
+    def segments() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(DISTINCT segid) FROM message_words_idx")
+            return int(cursor.fetchone()[0])
+
+    empty_index()
+    with transaction.atomic():
+        index_messages(list(Message.objects.all()))
+        Message.objects.update(seen=True)
+    assert segments() == 1
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="FTS5 is SQLite's")
+def test_an_emptied_index_is_merged_as_the_first_was():
+    def options() -> set[tuple[str, int]]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT k, v FROM message_words_config")
+            return set(cursor.fetchall())
+
+    first = options()
+    empty_index()
+    assert options() == first >= set(MERGING.items())
