@@ -20,6 +20,6 @@ def set_back(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("mailbox", "0012_user_preferences")]
+    dependencies = [("mailbox", "0014_settings_lookup")]
 
     operations = [migrations.RunPython(set_merging, set_back)]
