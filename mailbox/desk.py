@@ -1,0 +1,215 @@
+"""Between two turns: what the one found is written, its lease given back and the next account claimed, in one commit.
+
+With nothing new a commit costs more than all else that is ours. A turn ends and the next begins in the same instant,
+so nothing waits for anything: when no turn follows at once, the end is written alone. A kill at any instant leaves
+states that are behind and a lease that runs out.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from mailbox import bulk, held, looks
+from mailbox.held import Held
+from mailbox.logs import event
+from mailbox.looks import Look
+from mailbox.models import Account, Lease, SyncRunFolder
+from mailbox.report import Report
+from mailbox.session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+logger = logging.getLogger(__name__)
+TRIES = 3  # of an end while the database is in trouble; then the lease runs out by itself
+AGAIN_SECONDS = 0.5
+LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An account as it is under its lease. `token` is None when another worker has the lease."""
+
+    account: Account
+    token: str | None
+    held: dict[str, Held]
+
+
+@dataclass(eq=False)
+class Ending:
+    """What is still to be written of an account's turn: by folder name a look that found nothing new, and its line."""
+
+    account: Account
+    token: str
+    looks: dict[str, tuple[Look, SyncRunFolder]] = field(default_factory=dict)
+    tries: int = 0
+    _since: float = 0.0
+    _inserted: list[SyncRunFolder] = field(default_factory=list)
+
+    def note(self, folder: str, look: Look, line: SyncRunFolder) -> None:
+        if not self.looks:
+            self._since = time.monotonic()
+        self.looks[folder] = look, line
+
+    def is_old(self) -> bool:
+        """Whether what was noted first has waited for long enough."""
+        return time.monotonic() - self._since > LONGEST_SECONDS
+
+    def write(self, clock: Clock, *, give_back: bool) -> bool:
+        """In the transaction that is open. False when another worker has the lease: then nothing is written."""
+        pk, purpose = self.account.pk, Lease.Purpose.SYNC
+        if give_back:
+            is_ours = Lease.release(pk, purpose, self.token)
+        else:
+            is_ours = Lease.renew(pk, purpose, self.token, seconds=lease_seconds(), now=clock())
+        if is_ours and self.looks:
+            looks.write(pk, [look for look, _ in self.looks.values()])
+            lines = [line for _, line in self.looks.values()]
+            self._inserted = [line for line in lines if line.pk is None]
+            for line in lines:
+                if line.pk is not None:
+                    line.save(force_update=True)
+            bulk.insert(self._inserted)
+        return is_ours
+
+    def was_rolled_back(self) -> None:
+        for line in self._inserted:
+            line.pk, line._state.adding = None, True
+        self._inserted = []
+
+
+def _by_account(ending: Ending) -> int:
+    return ending.account.pk
+
+
+class Desk:
+    """One thread's."""
+
+    def __init__(self, clock: Clock, report: Report) -> None:
+        self._clock, self._report = clock, report
+        self._owed: list[Ending] = []
+
+    def owe(self, ending: Ending) -> None:
+        """The turn is over: this is written with the next claim, or by settle()."""
+        self._owed.append(ending)
+
+    def claim(self, account_id: int, folders: Sequence[str], wait_seconds: float = 0) -> Claim | None:
+        """Take the account's lease, waiting so long for another's, and read what its turn needs. None when the
+        account is gone."""
+        token, deadline = secrets.token_hex(16), time.monotonic() + wait_seconds
+        while True:
+            claim = self._with_what_is_owed(account_id, lambda: self._claim(account_id, folders, token))
+            if claim is None or claim.token or time.monotonic() >= deadline:
+                return claim
+            time.sleep(WAIT_STEP_SECONDS)
+
+    def _claim(self, account_id: int, folders: Sequence[str], token: str) -> Claim | None:
+        account = held.account_by_pk(account_id)
+        if account is None:
+            return None
+        taken = Lease.acquire(
+            account_id, Lease.Purpose.SYNC, holder(), seconds=lease_seconds(), now=self._clock(), token=token
+        )
+        return Claim(account, taken, held.states_of(account, folders) if taken else {})
+
+    def _lost(self, ending: Ending, error: Exception | None) -> None:
+        """It was not written: another worker has the lease, or there was an error."""
+        for _, line in ending.looks.values():
+            self._report.was_not_written(line)
+        code = "busy" if error is None else type(error).__name__
+        event(
+            logger, "turn_not_written", logging.WARNING,
+            account=ending.account.email, error_code=code, run_id=str(self._report.run.run_id),
+        )  # fmt: skip
+
+    def _with_what_is_owed(self, account_id: int, claim: Callable[[], Claim | None]) -> Claim | None:
+        owed, lost = self._owed, list[Ending]()
+        # By account, for all workers alike: of two that hand each other their accounts none waits for the other.
+        before = sorted((each for each in owed if each.account.pk <= account_id), key=_by_account)
+        after = sorted((each for each in owed if each.account.pk > account_id), key=_by_account)
+        try:
+            with transaction.atomic():
+                lost += [each for each in before if not each.write(self._clock, give_back=True)]
+                found = claim()
+                lost += [each for each in after if not each.write(self._clock, give_back=True)]
+        except Exception:
+            if not owed:
+                raise
+            # Nobody fails for another's sake: each alone.
+            self._rolled_back(owed)
+            self.settle()
+            with transaction.atomic():
+                return claim()
+        self._owed = []
+        for ending in lost:
+            self._lost(ending, None)
+        return found
+
+    def _rolled_back(self, endings: Sequence[Ending]) -> None:
+        for ending in endings:
+            ending.was_rolled_back()
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+
+    def settle(self) -> None:
+        """Write what is owed, each alone. What the database is in trouble for stays owed, for some tries."""
+        owed, self._owed = self._owed, []
+        for ending in owed:
+            try:
+                self._write_alone(ending, give_back=True)
+            except (OperationalError, InterfaceError) as error:
+                ending.tries += 1
+                if ending.tries < TRIES:
+                    self._owed.append(ending)
+                else:
+                    self._lost(ending, error)
+            except Exception as error:
+                self._lost(ending, error)
+
+    def settle_all(self) -> None:
+        """Nothing follows: write what is owed, or give it up."""
+        self.settle()
+        while self._owed:
+            time.sleep(AGAIN_SECONDS)
+            self.settle()
+
+    def write_so_far(self, ending: Ending) -> bool:
+        """Write what a turn that goes on has found, and keep its lease; False when another has taken it."""
+        is_ours = self._write_alone(ending, give_back=False)
+        ending.looks.clear()
+        return is_ours
+
+    def _write_alone(self, ending: Ending, *, give_back: bool) -> bool:
+        try:
+            with transaction.atomic():
+                is_ours = ending.write(self._clock, give_back=give_back)
+        except Exception:
+            self._rolled_back([ending])
+            raise
+        if not is_ours:
+            self._lost(ending, None)
+        return is_ours
+
+
+class Desks:
+    """A desk for each thread of a run."""
+
+    def __init__(self, clock: Clock, report: Report) -> None:
+        self._clock, self._report, self._local = clock, report, threading.local()
+
+    @property
+    def mine(self) -> Desk:
+        desk: Desk | None = getattr(self._local, "desk", None)
+        if desk is None:
+            desk = self._local.desk = Desk(self._clock, self._report)
+        return desk
+
+    def settle(self, *, is_last: bool) -> None:
+        """Write what this thread owes; `is_last`: no turn of its comes after."""
+        if is_last:
+            self.mine.settle_all()
+        else:
+            self.mine.settle()
