@@ -24,6 +24,7 @@ from mailbox.session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
+Crashed = Callable[[Account, str, Exception], None]
 TRIES = 3  # of an end while the database is in trouble; then the lease runs out by itself
 AGAIN_SECONDS = 0.5
 LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
@@ -86,10 +87,10 @@ def _by_account(ending: Ending) -> int:
 
 
 class Desk:
-    """One thread's."""
+    """One thread's. `crashed` is told of an error that nobody expects, with its account and folder."""
 
-    def __init__(self, clock: Clock, report: Report) -> None:
-        self._clock, self._report = clock, report
+    def __init__(self, clock: Clock, report: Report, crashed: Crashed) -> None:
+        self._clock, self._report, self._crashed = clock, report, crashed
         self._owed: list[Ending] = []
 
     def owe(self, ending: Ending) -> None:
@@ -116,14 +117,22 @@ class Desk:
         return Claim(account, taken, held.states_of(account, folders) if taken else {})
 
     def _lost(self, ending: Ending, error: Exception | None) -> None:
-        """It was not written: another worker has the lease, or there was an error."""
-        for _, line in ending.looks.values():
-            self._report.was_not_written(line)
+        """It was not written: another worker has the lease, or the database is in trouble."""
+        if not self._forget(ending):
+            return
         code = "busy" if error is None else type(error).__name__
         event(
             logger, "turn_not_written", logging.WARNING,
             account=ending.account.email, error_code=code, run_id=str(self._report.run.run_id),
         )  # fmt: skip
+
+    def _forget(self, ending: Ending) -> list[str]:
+        """The folders' names."""
+        names = list(ending.looks)
+        for _, line in ending.looks.values():
+            self._report.was_not_written(line)
+        ending.looks.clear()
+        return names
 
     def _with_what_is_owed(self, account_id: int, claim: Callable[[], Claim | None]) -> Claim | None:
         owed, lost = self._owed, list[Ending]()
@@ -135,12 +144,11 @@ class Desk:
                 lost += [each for each in before if not each.write(self._clock, give_back=True)]
                 found = claim()
                 lost += [each for each in after if not each.write(self._clock, give_back=True)]
-        except Exception:
-            if not owed:
-                raise
-            # Nobody fails for another's sake: each alone.
+        except BaseException as error:
             self._rolled_back(owed)
-            self.settle()
+            if not owed or not isinstance(error, Exception):
+                raise
+            self.settle()  # nobody fails for another's sake: each alone
             with transaction.atomic():
                 return claim()
         self._owed = []
@@ -166,8 +174,10 @@ class Desk:
                     self._owed.append(ending)
                 else:
                     self._lost(ending, error)
-            except Exception as error:
-                self._lost(ending, error)
+            except Exception as error:  # a bug: told as in a turn, and the lease is given back as after one
+                self._owed.append(ending)
+                for name in self._forget(ending):
+                    self._crashed(ending.account, name, error)
 
     def settle_all(self) -> None:
         """Nothing follows: write what is owed, or give it up."""
@@ -186,7 +196,7 @@ class Desk:
         try:
             with transaction.atomic():
                 is_ours = ending.write(self._clock, give_back=give_back)
-        except Exception:
+        except BaseException:
             self._rolled_back([ending])
             raise
         if not is_ours:
@@ -197,14 +207,15 @@ class Desk:
 class Desks:
     """A desk for each thread of a run."""
 
-    def __init__(self, clock: Clock, report: Report) -> None:
-        self._clock, self._report, self._local = clock, report, threading.local()
+    def __init__(self, clock: Clock, report: Report, crashed: Crashed) -> None:
+        self._given = clock, report, crashed
+        self._local = threading.local()
 
     @property
     def mine(self) -> Desk:
         desk: Desk | None = getattr(self._local, "desk", None)
         if desk is None:
-            desk = self._local.desk = Desk(self._clock, self._report)
+            desk = self._local.desk = Desk(*self._given)
         return desk
 
     def settle(self, *, is_last: bool) -> None:

@@ -114,7 +114,7 @@ def run_sync(
     by_account: dict[int, list[SyncJob]] = {}
     for job in dict.fromkeys(jobs):
         by_account.setdefault(job.account_id, []).append(job)
-    desks = Desks(clock, report)
+    desks = Desks(clock, report, lambda *crash: _record_crash(report, *crash, clock, config))
     accounts = deque(_AccountTurn(deque(own), config, clock, report, desks) for own in by_account.values())
     if trigger == SyncRun.Trigger.SCHEDULE:
         spread(accounts, config.time_budget_seconds or 0)
@@ -260,21 +260,27 @@ class _AccountTurn:
         self._over()
 
     def _fail_unexpectedly(self, account_id: int, error: Exception) -> None:
-        """A bug, or a database that is gone: told with its account, and no other account's business."""
         account = Account.objects.filter(pk=account_id).first()
-        fields = {"account": account.email if account else account_id, "run_id": str(self.report.run.run_id)}
-        logger.exception("sync_crashed", extra={"fields": fields})
-        words = f"An error of this software: {type(error).__name__}"
-        outcome = SyncOutcome(ok=False, error_code="internal", error=words)
-        if account is not None:
-            for job in list(self.jobs)[:1]:
-                sync.record_failure(account, job.folder, outcome, self.clock(), self.config.backoff)
-                self.report.add(account, job.folder, outcome)
+        folder = self.jobs[0].folder if self.jobs else None
+        _record_crash(self.report, account or account_id, folder, error, self.clock, self.config)
         self._over()
 
     def _over(self) -> bool:
         self.jobs.clear()
         return False
+
+
+def _record_crash(
+    report: Report, account: Account | int, folder: str | None, error: Exception, clock: Clock, config: SyncRunnerConfig
+) -> None:
+    """A bug, or a database that is gone: told with its account, and no other account's business."""
+    email = account.email if isinstance(account, Account) else account
+    fields = {"account": email, "run_id": str(report.run.run_id)}
+    logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
+    outcome = SyncOutcome(ok=False, error_code="internal", error=f"An error of this software: {type(error).__name__}")
+    if isinstance(account, Account) and folder is not None:
+        sync.record_failure(account, folder, outcome, clock(), config.backoff)
+        report.add(account, folder, outcome)
 
 
 def _past(moment: float | None) -> bool:
