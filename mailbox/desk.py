@@ -12,22 +12,21 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from mailbox import bulk, held, looks
+from dataclasses import dataclass
+from mailbox import held
+from mailbox.endings import Ending, Exchange, JointCommits, rolled_back
 from mailbox.held import Held
 from mailbox.logs import event
-from mailbox.looks import Look
-from mailbox.models import Account, Lease, SyncRunFolder
+from mailbox.models import Account, Lease
 from mailbox.report import Report
 from mailbox.session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 logger = logging.getLogger(__name__)
 Crashed = Callable[[Account, str, Exception], None]
 TRIES = 3  # of an end while the database is in trouble; then the lease runs out by itself
 AGAIN_SECONDS = 0.5
-LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
 
 
 @dataclass(frozen=True)
@@ -39,58 +38,11 @@ class Claim:
     held: dict[str, Held]
 
 
-@dataclass(eq=False)
-class Ending:
-    """What is still to be written of an account's turn: by folder name a look that found nothing new, and its line."""
-
-    account: Account
-    token: str
-    looks: dict[str, tuple[Look, SyncRunFolder]] = field(default_factory=dict)
-    tries: int = 0
-    _since: float = 0.0
-    _inserted: list[SyncRunFolder] = field(default_factory=list)
-
-    def note(self, folder: str, look: Look, line: SyncRunFolder) -> None:
-        if not self.looks:
-            self._since = time.monotonic()
-        self.looks[folder] = look, line
-
-    def is_old(self) -> bool:
-        """Whether what was noted first has waited for long enough."""
-        return time.monotonic() - self._since > LONGEST_SECONDS
-
-    def write(self, clock: Clock, *, give_back: bool) -> bool:
-        """In the transaction that is open. False when another worker has the lease: then nothing is written."""
-        pk, purpose = self.account.pk, Lease.Purpose.SYNC
-        if give_back:
-            is_ours = Lease.release(pk, purpose, self.token)
-        else:
-            is_ours = Lease.renew(pk, purpose, self.token, seconds=lease_seconds(), now=clock())
-        if is_ours and self.looks:
-            looks.write(pk, [look for look, _ in self.looks.values()])
-            lines = [line for _, line in self.looks.values()]
-            self._inserted = [line for line in lines if line.pk is None]
-            for line in lines:
-                if line.pk is not None:
-                    line.save(force_update=True)
-            bulk.insert(self._inserted)
-        return is_ours
-
-    def was_rolled_back(self) -> None:
-        for line in self._inserted:
-            line.pk, line._state.adding = None, True
-        self._inserted = []
-
-
-def _by_account(ending: Ending) -> int:
-    return ending.account.pk
-
-
 class Desk:
     """One thread's. `crashed` is told of an error that nobody expects, with its account and folder."""
 
-    def __init__(self, clock: Clock, report: Report, crashed: Crashed) -> None:
-        self._clock, self._report, self._crashed = clock, report, crashed
+    def __init__(self, clock: Clock, report: Report, crashed: Crashed, commits: JointCommits) -> None:
+        self._clock, self._report, self._crashed, self._commits = clock, report, crashed, commits
         self._owed: list[Ending] = []
 
     def owe(self, ending: Ending) -> None:
@@ -100,19 +52,19 @@ class Desk:
     def claim(self, account_id: int, folders: Sequence[str], wait_seconds: float = 0) -> Claim | None:
         """Take the account's lease, waiting so long for another's, and read what its turn needs. None when the
         account is gone."""
-        token, deadline = secrets.token_hex(16), time.monotonic() + wait_seconds
+        token, deadline, who = secrets.token_hex(16), time.monotonic() + wait_seconds, holder()
         while True:
-            claim = self._with_what_is_owed(account_id, lambda: self._claim(account_id, folders, token))
+            claim = self._with_what_is_owed(account_id, lambda: self._claim(account_id, folders, token, who))
             if claim is None or claim.token or time.monotonic() >= deadline:
                 return claim
             time.sleep(WAIT_STEP_SECONDS)
 
-    def _claim(self, account_id: int, folders: Sequence[str], token: str) -> Claim | None:
+    def _claim(self, account_id: int, folders: Sequence[str], token: str, who: str) -> Claim | None:
         account = held.account_by_pk(account_id)
         if account is None:
             return None
         taken = Lease.acquire(
-            account_id, Lease.Purpose.SYNC, holder(), seconds=lease_seconds(), now=self._clock(), token=token
+            account_id, Lease.Purpose.SYNC, who, seconds=lease_seconds(), now=self._clock(), token=token
         )
         return Claim(account, taken, held.states_of(account, folders) if taken else {})
 
@@ -135,32 +87,18 @@ class Desk:
         return names
 
     def _with_what_is_owed(self, account_id: int, claim: Callable[[], Claim | None]) -> Claim | None:
-        owed, lost = self._owed, list[Ending]()
-        # By account, for all workers alike: of two that hand each other their accounts none waits for the other.
-        before = sorted((each for each in owed if each.account.pk <= account_id), key=_by_account)
-        after = sorted((each for each in owed if each.account.pk > account_id), key=_by_account)
+        owed, found = self._owed, list[Claim | None]()
+        exchange = Exchange(owed, account_id, lambda: found.append(claim()))
         try:
-            with transaction.atomic():
-                lost += [each for each in before if not each.write(self._clock, give_back=True)]
-                found = claim()
-                lost += [each for each in after if not each.write(self._clock, give_back=True)]
-        except BaseException as error:
-            self._rolled_back(owed)
-            if not owed or not isinstance(error, Exception):
-                raise
-            self.settle()  # nobody fails for another's sake: each alone
+            self._commits.run(exchange)
+        except Exception:  # nobody fails for another's sake: each alone
+            self.settle()
             with transaction.atomic():
                 return claim()
         self._owed = []
-        for ending in lost:
+        for ending in exchange.lost:
             self._lost(ending, None)
-        return found
-
-    def _rolled_back(self, endings: Sequence[Ending]) -> None:
-        for ending in endings:
-            ending.was_rolled_back()
-        if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+        return found[-1]
 
     def settle(self) -> None:
         """Write what is owed, each alone. What the database is in trouble for stays owed, for some tries."""
@@ -197,7 +135,7 @@ class Desk:
             with transaction.atomic():
                 is_ours = ending.write(self._clock, give_back=give_back)
         except BaseException:
-            self._rolled_back([ending])
+            rolled_back([ending])
             raise
         if not is_ours:
             self._lost(ending, None)
@@ -208,7 +146,7 @@ class Desks:
     """A desk for each thread of a run."""
 
     def __init__(self, clock: Clock, report: Report, crashed: Crashed) -> None:
-        self._given = clock, report, crashed
+        self._given = clock, report, crashed, JointCommits(clock)
         self._local = threading.local()
 
     @property

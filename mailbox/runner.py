@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import parsers, sync
-from mailbox.desk import Claim, Desks, Ending
+from mailbox.desk import Claim, Desks
+from mailbox.endings import Ending
 from mailbox.errors import Busy, MailError
 from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words

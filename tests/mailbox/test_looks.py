@@ -5,11 +5,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
-from mailbox import desk, looks, runner, sync
-from mailbox.desk import Desk, Ending
+from mailbox import desk, endings, looks, runner, sync
+from mailbox import held as held_rows
+from mailbox.desk import Desk
+from mailbox.endings import Ending, Exchange, JointCommits
 from mailbox.follow import COMPARE_EVERY
 from mailbox.held import Held, account_by_pk, states_of
 from mailbox.imap import FolderStatus, ImapSession
@@ -220,13 +223,52 @@ def test_a_long_turn_writes_meanwhile_what_it_found(
     jobs = [SyncJob(account.pk), SyncJob(account.pk, "Lists")]
     for _ in range(2):
         run_sync(jobs, ONCE)
-    monkeypatch.setattr(desk, "LONGEST_SECONDS", -1)
+    monkeypatch.setattr(endings, "LONGEST_SECONDS", -1)
     began, seen = timezone.now(), []
     at_examine(lambda _: seen.append(state_of(account).last_success_at), monkeypatch)  # INBOX's
     Lease.objects.all().delete()
     assert run_sync(jobs, ONCE).succeeded == 2
     assert seen[0] < began <= seen[1]
     assert not Lease.objects.exists()
+
+
+def test_what_several_threads_end_and_claim_at_once_is_one_commit_and_none_fails_for_another(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    broken = accounts[1]
+    desks = desk.Desks(timezone.now, Report(SyncRun.objects.create()), lambda *crash: pytest.fail(str(crash)))
+    commits: JointCommits = desks._given[-1]
+    read, write, together = held_rows.account_by_pk, commits._commit, list[int]()
+
+    def fragile(pk: int) -> Account | None:
+        if pk == broken.pk:
+            raise ZeroDivisionError
+        return read(pk)
+
+    def watched(batch: Sequence[Exchange]) -> None:
+        together.append(len(batch))
+        write(batch)
+
+    def take(account: Account) -> bool:
+        try:
+            claim = desks.mine.claim(account.pk, ["INBOX"])
+        except ZeroDivisionError:
+            return False
+        finally:
+            connection.close()
+        return claim is not None and claim.token is not None
+
+    monkeypatch.setattr(held_rows, "account_by_pk", fragile)
+    monkeypatch.setattr(commits, "_commit", watched)
+    with ThreadPoolExecutor(3) as pool:
+        with commits._committing:  # somebody commits
+            taken = [pool.submit(take, each) for each in accounts]
+            while len(commits._gathered) < 3:
+                time.sleep(0.01)
+        assert [each.result() for each in taken] == [True, False, True]
+    assert together == [3]
+    assert set(Lease.objects.values_list("account_id", flat=True)) == {accounts[0].pk, accounts[2].pk}
 
 
 # --- Faults -----------------------------------------------------------------------------------------------------
@@ -307,7 +349,7 @@ def test_a_database_that_stays_away_is_given_up_and_the_lease_runs_out(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = SyncRun.objects.create()
-    mine = Desk(timezone.now, Report(run), lambda *crash: pytest.fail(str(crash)))
+    mine = Desk(timezone.now, Report(run), lambda *crash: pytest.fail(str(crash)), JointCommits(timezone.now))
     claim = mine.claim(account.pk, ["INBOX"])
     assert claim and claim.token
     monkeypatch.setattr(Ending, "write", away)
@@ -337,7 +379,7 @@ WORKER = """
 import django, os, signal, sys
 django.setup()
 from mailbox import desk, held, imap, looks, runner, turns
-from mailbox.desk import Desk, Ending
+from mailbox.desk import Desk
 from mailbox.imap import ImapSession
 calls = 0
 step = {step}
