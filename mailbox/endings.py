@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from mailbox import bulk, looks
 from mailbox.looks import Look
 from mailbox.models import Account, Lease, SyncRunFolder
@@ -80,10 +81,12 @@ class Exchange:
     def steps(self, clock: Clock) -> list[tuple[int, int, Callable[[], object]]]:
         """Each with the account it is about."""
 
-        def write(ending: Ending) -> Callable[[], object]:
-            return lambda: ending.write(clock, give_back=True) or self.lost.append(ending)
+        def write(ending: Ending) -> None:
+            if not ending.write(clock, give_back=True):
+                self.lost.append(ending)
 
-        return [*((each.account.pk, 0, write(each)) for each in self.owed), (self.account_id, 1, self.take)]
+        owed = [(each.account.pk, 0, partial(write, each)) for each in self.owed]
+        return [*owed, (self.account_id, 1, self.take)]
 
 
 class JointCommits:

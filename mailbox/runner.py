@@ -115,7 +115,11 @@ def run_sync(
     by_account: dict[int, list[SyncJob]] = {}
     for job in dict.fromkeys(jobs):
         by_account.setdefault(job.account_id, []).append(job)
-    desks = Desks(clock, report, lambda *crash: _record_crash(report, *crash, clock, config))
+
+    def crashed(account: Account, folder: str, error: Exception) -> None:
+        _record_crash(report, account, folder, error, clock, config)
+
+    desks = Desks(clock, report, crashed)
     accounts = deque(_AccountTurn(deque(own), config, clock, report, desks) for own in by_account.values())
     if trigger == SyncRun.Trigger.SCHEDULE:
         spread(accounts, config.time_budget_seconds or 0)
