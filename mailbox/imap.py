@@ -126,9 +126,8 @@ class ImapSession:
         try:
             answer, asked = self._examined(folder, known)
         except (imaplib.IMAP4.error, IMAPClientError) as error:
-            if isinstance(error, imaplib.IMAP4.abort):
+            if isinstance(error, imaplib.IMAP4.abort) or not imap_capabilities.was_wrong(client):
                 raise
-            imap_capabilities.forget_guess(client)
             self._is_enabled = self._has_qresync = False
             return self._examined(folder, known)
         imap_capabilities.learn(client, self._endpoint, answer)

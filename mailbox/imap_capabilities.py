@@ -9,6 +9,7 @@ from mailbox.endpoints import Endpoint
 from typing import Any
 
 MOST_KEPT = 1000
+OF_EXAMINE = {b"ENABLE", b"CONDSTORE", b"QRESYNC", b"UTF8=ONLY"}
 # What servers that do not say it by themselves said of an account last time, by host, port and user.
 _last_said: dict[tuple[str, int, str], tuple[bytes, ...]] = {}
 
@@ -38,9 +39,11 @@ def learn(client: Any, endpoint: Endpoint, answer: dict[bytes, Any]) -> None:
     _last_said[_key(endpoint)] = client._cached_capabilities
 
 
-def forget_guess(client: Any) -> None:
-    """The list is read from what came, or asked for and waited for."""
-    client._cached_capabilities = None
+def was_wrong(client: Any) -> bool:
+    """Whether what we went by differs, in what decides how EXAMINE is said, from what the server answered."""
+    guess = client._cached_capabilities
+    client._cached_capabilities = None  # read from what came; where that is lost, asked for and waited for
+    return bool(OF_EXAMINE & set(guess) != OF_EXAMINE & set(client.capabilities()))
 
 
 def _key(endpoint: Endpoint) -> tuple[str, int, str]:

@@ -218,6 +218,18 @@ def test_an_extension_that_is_offered_only_before_sign_in_is_done_without(
     assert (outcome.ok, outcome.fetched) == (True, 1)
 
 
+def test_a_refusal_that_is_no_wrong_guess_is_not_asked_for_twice(large: Account, server: ScriptedImap) -> None:
+    silent_about_itself(server, "IMAP4rev1 CONDSTORE", "IMAP4rev1 CONDSTORE")
+
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"{tag} NO [UNAVAILABLE] later")
+        return True
+
+    server.faults["EXAMINE"] = refuse
+    assert sync.sync(large.pk).error_code == "throttled"
+    assert server.seen.count("EXAMINE") == 1
+
+
 def test_capabilities_in_the_greeting_are_not_asked_for(large: Account, server: ScriptedImap, wire: Wire) -> None:
     def greeting(talk: Talk, tag: str, arguments: str) -> bool:
         talk.say("* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready")
