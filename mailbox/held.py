@@ -83,9 +83,11 @@ def account_by_pk(pk: int) -> Account | None:
 @cache
 def _states_sql(vendor: str, count: int) -> str:
     # The + 0 keeps SQLite from walking over the whole folder: what is wanted is little, and has an index of its own.
+    # PostgreSQL chooses that index by itself.
+    folder = '"folder_id" + 0' if vendor == "sqlite" else '"folder_id"'
     return f"""SELECT EXISTS (SELECT 1 FROM "quarantine" WHERE "folder_id" = "sync_state"."folder_id"
         AND "uidvalidity" = "sync_state"."uidvalidity" AND "resolved_at" IS NULL AND "fetch_requested_at" IS NOT NULL)
-    OR EXISTS (SELECT 1 FROM "message_places" WHERE "folder_id" + 0 = "sync_state"."folder_id"
+    OR EXISTS (SELECT 1 FROM "message_places" WHERE {folder} = "sync_state"."folder_id"
         AND "uidvalidity" = "sync_state"."uidvalidity" AND "gone_at" IS NULL AND "fetch_requested_at" IS NOT NULL),
     {_reader(SyncState, vendor).columns}, {_reader(Folder, vendor).columns} FROM "sync_state"
     JOIN "folders" ON "folders"."id" = "sync_state"."folder_id"
