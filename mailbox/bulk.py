@@ -21,6 +21,7 @@ _PLAIN = (
     models.TextField,
     models.BooleanField,
     models.IntegerField,
+    models.FloatField,
     models.ForeignKey,
 )
 PARTS = (128, 32, 8, 2, 1)  # rows of one statement

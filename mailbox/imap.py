@@ -10,7 +10,7 @@ import hashlib
 import imaplib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from mailbox import imap_fetch, imap_list, imap_select
+from mailbox import imap_capabilities, imap_fetch, imap_list, imap_select
 from mailbox.endpoints import Endpoint, tls_context
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap_failures import failures
@@ -111,15 +111,40 @@ class ImapSession:
         `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).
         """
         with self._errors():
-            enabling = self._enabling()
-            asked = known if self._has_qresync else None
-            answer = self._examined(folder, asked, enabling)
-            if answer is None:
-                asked = None
-                answer = imap_select.examine(self._client, folder, self._parameter(None), None)
+            answer, asked = self._examined_by_guess(folder, known)
             if not answer.get(b"UIDVALIDITY"):
                 raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
             return imap_select.status_of(answer, asked)
+
+    def _examined_by_guess(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
+        server most likely wants it, and once more if that was wrong."""
+        client = self._client
+        if not imap_capabilities.ask(client, self._endpoint):
+            return self._examined(folder, known)
+        had_condstore = client.has_capability("CONDSTORE")
+        try:
+            answer, asked = self._examined(folder, known)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if isinstance(error, imaplib.IMAP4.abort) or not imap_capabilities.was_wrong(client):
+                raise
+            self._is_enabled = self._has_qresync = False
+            return self._examined(folder, known)
+        imap_capabilities.learn(client, self._endpoint, answer)
+        says_modseq = b"HIGHESTMODSEQ" in answer or b"NOMODSEQ" in answer
+        if client.has_capability("CONDSTORE") and not had_condstore and not says_modseq:
+            return self._examined(folder, known)
+        return answer, asked
+
+    def _examined(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """The answer to EXAMINE, and since when it tells changes."""
+        enabling = self._enabling()
+        if known is not None and self._has_qresync:
+            answer = self._asked_for_changes(folder, known, enabling)
+            if answer is not None:
+                return answer, known
+            enabling = None
+        return imap_select.examine(self._client, folder, self._parameter(None), enabling), None
 
     def _enabling(self) -> str | None:
         self._speak_utf8_if_it_must_be()
@@ -130,11 +155,11 @@ class ImapSession:
         self._has_qresync = tag is not None
         return tag
 
-    def _examined(self, folder: str, asked: Known | None, enabling: str | None) -> dict[bytes, Any] | None:
+    def _asked_for_changes(self, folder: str, known: Known, enabling: str | None) -> dict[bytes, Any] | None:
         try:
-            return imap_select.examine(self._client, folder, self._parameter(asked), enabling)
+            return imap_select.examine(self._client, folder, self._parameter(known), enabling)
         except (imaplib.IMAP4.error, IMAPClientError) as error:
-            if asked is None or isinstance(error, imaplib.IMAP4.abort):
+            if isinstance(error, imaplib.IMAP4.abort):
                 raise
         self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
         return None

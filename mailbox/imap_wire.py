@@ -66,6 +66,16 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     read_timeout: float | None = None
     expected_bytes = 0
+    # imaplib makes up a prefix for each connection and compiles an expression of it; with one for all it is compiled
+    # once.
+    tagpre = property(lambda self: b"PRX", lambda self, made_up: None)
+
+    def _get_capabilities(self) -> None:
+        """The server's list before sign-in, of which most say all in their greeting (RFC 3501, 7.1)."""
+        lines = self.untagged_responses.pop("CAPABILITY", [b""])
+        self.capabilities = tuple(lines[-1].decode("ascii", "replace").upper().split())
+        if "IMAP4REV1" not in self.capabilities:
+            super()._get_capabilities()
 
     def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
         self.host, self.port = host, port

@@ -9,17 +9,19 @@ from mailbox.batch import Tally
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.folders import canonical, folder_for
 from mailbox.logs import event, provider_words
+from mailbox.looks import Look
 from mailbox.models import Account, Counter, Folder, SyncState
 from mailbox.session import Backoff
-
-from django.db import transaction
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SyncOutcome:
-    """What a run did to one folder. Seconds are wall clock; error_code is an errors.MailError's code or "internal"."""
+    """What a run did to one folder. Seconds are wall clock; error_code is an errors.MailError's code or "internal".
+
+    `look`: nothing was new, and that is still to be written, with the end of the account's turn.
+    """
 
     ok: bool
     fetched: int = 0
@@ -31,13 +33,13 @@ class SyncOutcome:
     error: str = ""
     more_waiting: bool = False
     note: str = ""
+    look: Look | None = None
 
 
 def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
-    with transaction.atomic():  # one commit: for a quiet folder commits are most of the time that is ours
-        Counter.add(account.pk, Counter.Name.SYNC_ATTEMPTS, now)
-        Counter.add(account.pk, Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES, now)
-        Counter.add(account.pk, Counter.Name.MESSAGES_RECEIVED, now, outcome.fetched)
+    ended = Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES
+    amounts = {Counter.Name.SYNC_ATTEMPTS: 1, ended: 1, Counter.Name.MESSAGES_RECEIVED: outcome.fetched}
+    Counter.add_all(account.pk, amounts, now)
 
 
 def failed(

@@ -6,6 +6,7 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
+from mailbox import bulk
 from mailbox.folders import canonical
 from mailbox.logs import event
 from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
@@ -31,7 +32,7 @@ class Report:
         return cls(SyncRun.objects.create(trigger=trigger, requested_by_id=requested_by, started_at=now))
 
     def add(self, account: Account, name: str, outcome: SyncOutcome) -> None:
-        """Write the folder's line, or add another round to it."""
+        """Write the folder's line, or add another round to it. That of a look is written with the look."""
         key = (account.pk, canonical(name))
         if outcome.error_code == "busy":
             self.skipped[key] = outcome
@@ -40,8 +41,9 @@ class Report:
             (self.more_waiting.add if outcome.more_waiting else self.more_waiting.discard)(key)
             line = self.lines.get(key)
             if line is None:
-                folder = Folder.objects.filter(account=account, name=key[1]).first()
-                line = SyncRunFolder(run=self.run, account=account, folder=folder, folder_name=key[1], ok=True)
+                line = bulk.blank(SyncRunFolder)
+                line.run_id, line.account_id, line.folder_name, line.ok = self.run.pk, account.pk, key[1], True
+                line.folder_id = outcome.look.folder_pk if outcome.look else self._folder_pk(account, key[1])
                 self.lines[key] = line
         line.ok = outcome.ok
         for name in ("fetched", "updated", "quarantined", "bytes", "seconds"):
@@ -50,7 +52,20 @@ class Report:
         told = [*line.note.replace(MORE_WAITING, "").split("\n"), outcome.note]
         line.note = "\n".join(dict.fromkeys(each.strip() for each in told if each.strip()))
         line.finished_at = timezone.now()
-        line.save()
+        if outcome.look is None:
+            line.save()
+
+    def _folder_pk(self, account: Account, name: str) -> int | None:
+        return Folder.objects.filter(account=account, name=name).values_list("pk", flat=True).first()
+
+    def line_of(self, account: Account, name: str) -> SyncRunFolder:
+        return self.lines[account.pk, canonical(name)]
+
+    def was_not_written(self, line: SyncRunFolder) -> None:
+        """Nor was the look it tells of: the folder is for another worker, or for the next run, to look at."""
+        if line.pk is None:
+            with self.lock:
+                self.lines.pop((line.account_id, line.folder_name), None)
 
     def finish(self, now: datetime) -> SyncRun:
         run = self.run

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import parsers, sync
-from mailbox.errors import MailError
+from mailbox.desk import Claim, Desks
+from mailbox.endings import Ending
+from mailbox.errors import Busy, MailError
 from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun, SyncState
 from mailbox.report import Report
-from mailbox.session import Backoff, Clock, Mailbox, signed_in
+from mailbox.session import BUSY, Backoff, Clock, Mailbox, connect
 from mailbox.sync import SyncOutcome
 from mailbox.turns import spread, take_turns
 
@@ -113,12 +115,17 @@ def run_sync(
     by_account: dict[int, list[SyncJob]] = {}
     for job in dict.fromkeys(jobs):
         by_account.setdefault(job.account_id, []).append(job)
-    accounts = deque(_AccountTurn(deque(own), config, clock, report) for own in by_account.values())
+
+    def crashed(account: Account, folder: str, error: Exception) -> None:
+        _record_crash(report, account, folder, error, clock, config)
+
+    desks = Desks(clock, report, crashed)
+    accounts = deque(_AccountTurn(deque(own), config, clock, report, desks) for own in by_account.values())
     if trigger == SyncRun.Trigger.SCHEDULE:
         spread(accounts, config.time_budget_seconds or 0)
     deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
     with parsers.running():  # they outlast each job
-        take_turns(accounts, config.max_concurrency, deadline)
+        take_turns(accounts, config.max_concurrency, deadline, settle=desks.settle)
     return report.finish(clock())
 
 
@@ -138,6 +145,7 @@ class _AccountTurn:
     config: SyncRunnerConfig
     clock: Clock
     report: Report
+    desks: Desks
     starts_at: float = 0.0  # by time.monotonic()
 
     @property
@@ -150,31 +158,46 @@ class _AccountTurn:
         if self.config.time_budget_seconds and _past(deadline):
             return self._over()  # its jobs stay due, and those who waited longest come first
         try:
-            account = Account.objects.with_transports().filter(pk=account_id).first()
-            if account is None:
+            names = list(dict.fromkeys(canonical(job.folder) for job in self.jobs))
+            claim = self.desks.mine.claim(account_id, names, self.config.wait_seconds)
+            if claim is None:
                 return self._over()  # deleted since the job was queued
             try:
-                with signed_in(account, self.clock, wait_seconds=self.config.wait_seconds) as mailbox:
-                    self._list_folders(mailbox)
-                    self._sync_in_turn(mailbox, deadline, alone=alone)
+                self._serve(claim, deadline, alone=alone)
             except MailError as error:
-                self._fail_all(account, error)
+                self._fail_all(claim.account, error)
         except Exception as error:
             self._fail_unexpectedly(account_id, error)
         return bool(self.jobs) and not _past(deadline)
 
-    def _sync_in_turn(self, mailbox: Mailbox, deadline: float | None, *, alone: bool) -> None:
+    def _serve(self, claim: Claim, deadline: float | None, *, alone: bool) -> None:
+        if claim.token is None:
+            raise Busy(BUSY)
+        ending = Ending(claim.account, claim.token)
+        try:
+            with connect(claim.account, self.clock) as imap:
+                mailbox = Mailbox(claim.account, imap, claim.token, self.clock, claim.held, owes_looks=True)
+                self._list_folders(mailbox)
+                self._sync_in_turn(mailbox, ending, deadline, alone=alone)
+        finally:
+            self.desks.mine.owe(ending)
+
+    def _sync_in_turn(self, mailbox: Mailbox, ending: Ending, deadline: float | None, *, alone: bool) -> None:
         began = time.monotonic()
         turn_ends = None if alone else began + TURN_SECONDS
         rounds = len(self.jobs)
         while self.jobs:
             job = self.jobs[0]
+            self._write_so_far(ending, job)
             go_on = self._going_on(mailbox.account, deadline, turn_ends)
             outcome = sync.sync_folder(
                 mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
             )
             self.jobs.popleft()
             self.report.add(mailbox.account, job.folder, outcome)
+            if outcome.look is not None:
+                line = self.report.line_of(mailbox.account, job.folder)
+                ending.note(canonical(job.folder), outcome.look, line)
             if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(mailbox.account, outcome)
             rounds -= 1
@@ -186,6 +209,13 @@ class _AccountTurn:
             if rounds <= 0 and (_past(deadline) or _past(turn_ends)):
                 return None
         return None
+
+    def _write_so_far(self, ending: Ending, job: SyncJob) -> None:
+        """What was found of other folders waits for the end of the turn, but not for long; and what was found of this
+        folder is written before it is looked at again."""
+        is_time = ending.looks and (ending.is_old() or canonical(job.folder) in ending.looks)
+        if is_time and not self.desks.mine.write_so_far(ending):
+            raise Busy(BUSY)
 
     def _going_on(self, account: Account, *ends: float | None) -> Callable[[], bool]:
         """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
@@ -235,21 +265,27 @@ class _AccountTurn:
         self._over()
 
     def _fail_unexpectedly(self, account_id: int, error: Exception) -> None:
-        """A bug, or a database that is gone: told with its account, and no other account's business."""
         account = Account.objects.filter(pk=account_id).first()
-        fields = {"account": account.email if account else account_id, "run_id": str(self.report.run.run_id)}
-        logger.exception("sync_crashed", extra={"fields": fields})
-        words = f"An error of this software: {type(error).__name__}"
-        outcome = SyncOutcome(ok=False, error_code="internal", error=words)
-        if account is not None:
-            for job in list(self.jobs)[:1]:
-                sync.record_failure(account, job.folder, outcome, self.clock(), self.config.backoff)
-                self.report.add(account, job.folder, outcome)
+        folder = self.jobs[0].folder if self.jobs else None
+        _record_crash(self.report, account or account_id, folder, error, self.clock, self.config)
         self._over()
 
     def _over(self) -> bool:
         self.jobs.clear()
         return False
+
+
+def _record_crash(
+    report: Report, account: Account | int, folder: str | None, error: Exception, clock: Clock, config: SyncRunnerConfig
+) -> None:
+    """A bug, or a database that is gone: told with its account, and no other account's business."""
+    email = account.email if isinstance(account, Account) else account
+    fields = {"account": email, "run_id": str(report.run.run_id)}
+    logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
+    outcome = SyncOutcome(ok=False, error_code="internal", error=f"An error of this software: {type(error).__name__}")
+    if isinstance(account, Account) and folder is not None:
+        sync.record_failure(account, folder, outcome, clock(), config.backoff)
+        report.add(account, folder, outcome)
 
 
 def _past(moment: float | None) -> bool:

@@ -9,10 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
+from mailbox.held import Held
 from mailbox.imap import ImapSession
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
@@ -27,6 +28,7 @@ LEASE_COMMANDS = 5  # command time-outs
 SLOWEST_BYTES_PER_SECOND = 50_000
 WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
+BUSY = "Another worker is syncing this account at this moment; try again when it is done."
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,18 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Mailbox:
-    """A signed-in connection and the lease that makes it the account's only sync."""
+    """A signed-in connection and the lease that makes it the account's only sync.
+
+    `held`: states of folders that were read with the claim. `owes_looks`: whoever holds this writes down what
+    sync_folder() says of folders without news.
+    """
 
     account: Account
     imap: ImapSession
     token: str
     clock: Clock
+    held: dict[str, Held] = field(default_factory=dict)
+    owes_looks: bool = False
 
     def renew(self, upcoming_bytes: int = 0) -> None:
         """Keep the lease for one more batch; raises Busy when another has taken it."""
@@ -92,7 +100,7 @@ def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
         if token:
             return token
         if time.monotonic() >= deadline:
-            raise Busy("Another worker is syncing this account at this moment; try again when it is done.")
+            raise Busy(BUSY)
         time.sleep(WAIT_STEP_SECONDS)
 
 

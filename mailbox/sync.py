@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from mailbox import asked, batch, follow, plan, renumber
+from mailbox import asked, batch, follow, looks, plan, renumber
 from mailbox.ahead import Allowance
 from mailbox.attempts import Attempts
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.folders import canonical, discover, folder_for
+from mailbox.held import Held, states_of
 from mailbox.imap import FolderStatus, Known
+from mailbox.looks import Look
 from mailbox.models import Account, Folder, SyncState
 from mailbox.outcome import SyncOutcome, count_run, failed, record_failure
 from mailbox.session import Backoff, Clock, Mailbox, pause_account, signed_in
 
+from django.db import transaction
 from django.utils import timezone
 
 MORE_WAITING = "More is waiting."
@@ -86,7 +90,10 @@ def sync_folder(
     started = time.monotonic()
     tally = batch.Tally()
     try:
-        note, more = _run(mailbox, name, cursor, Allowance(max_messages, go_on), tally)
+        opened = _opened(mailbox, name)
+        if cursor is None and (look := _look(mailbox, opened)):
+            return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if mailbox.owes_looks else None)
+        note, more = _run(mailbox, opened, cursor, Allowance(max_messages, go_on), tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
@@ -106,9 +113,24 @@ def sync_folder(
     return outcome
 
 
-def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, tally: batch.Tally) -> tuple[str, bool]:
+def _look(mailbox: Mailbox, opened: Opened) -> Look | None:
+    """What to write down of a folder without news, which is done here unless the holder of the mailbox does it."""
+    held, status, now = opened.held, opened.status, mailbox.clock()
+    if held is None or not looks.nothing_new(mailbox.account, held, status, now):
+        return None
+    look = Look(opened.state.pk, opened.folder.pk, status, now)
+    if not mailbox.owes_looks:
+        with transaction.atomic():
+            mailbox.renew()
+            looks.write(mailbox.account.pk, [look])
+    return look
+
+
+def _run(
+    mailbox: Mailbox, opened: Opened, cursor: int | None, allowance: Allowance, tally: batch.Tally
+) -> tuple[str, bool]:
     """One job; returns a note for the report, and whether more waits."""
-    folder, state, status = _opened(mailbox, name)
+    folder, state, status = opened.folder, opened.state, opened.status
     planned = plan.plan(
         uidvalidity=state.uidvalidity,
         cursor=state.cursor,
@@ -149,10 +171,22 @@ def _run(mailbox: Mailbox, name: str, cursor: int | None, allowance: Allowance, 
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 
-def _opened(mailbox: Mailbox, name: str) -> tuple[Folder, SyncState, FolderStatus]:
+@dataclass(frozen=True)
+class Opened:
+    """A folder that was just opened. `held` is None when it was never seen before."""
+
+    folder: Folder
+    state: SyncState
+    status: FolderStatus
+    held: Held | None
+
+
+def _opened(mailbox: Mailbox, name: str) -> Opened:
     """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
-    rows = SyncState.objects.select_related("folder").filter(account=mailbox.account)
-    state = rows.filter(folder__name=canonical(name)).first()
+    held = mailbox.held.pop(canonical(name), None)
+    if held is None or not held.is_fresh():
+        held = states_of(mailbox.account, [canonical(name)]).get(canonical(name))
+    state = held.state if held else None
     if state is not None and state.stopped_at is not None:
         raise renumber.FolderStopped(renumber.STOPPED)
     try:
@@ -169,7 +203,7 @@ def _opened(mailbox: Mailbox, name: str) -> tuple[Folder, SyncState, FolderStatu
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
     if state.news_at:
         SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
-    return state.folder, state, status
+    return Opened(state.folder, state, status, held)
 
 
 def _known(state: SyncState | None) -> Known | None:

@@ -36,15 +36,27 @@ def spread(accounts: Iterable[Turn], budget: float) -> None:
         turn.starts_at = began + start_after(turn.account_id, len(turns), budget)
 
 
-def take_turns(accounts: deque[T], concurrency: int, deadline: float | None) -> None:
-    """Give each account a turn, and again those with more waiting, at most `concurrency` at one instant."""
+class Settle(Protocol):
+    """Write what this thread's turns have left to write; `is_last`: it has no more."""
+
+    def __call__(self, *, is_last: bool) -> None: ...
+
+
+def take_turns(accounts: deque[T], concurrency: int, deadline: float | None, settle: Settle) -> None:
+    """Give each account a turn, and again those with more waiting, at most `concurrency` at one instant.
+
+    `settle` is called by each thread where no turn follows at once on the one before.
+    """
     if len(accounts) < 2 or concurrency == 1:
-        while accounts:
-            turn = accounts.popleft()
-            if turn.take(deadline, alone=not accounts):
-                accounts.append(turn)
+        try:
+            while accounts:
+                turn = accounts.popleft()
+                if turn.take(deadline, alone=not accounts):
+                    accounts.append(turn)
+        finally:
+            settle(is_last=True)
         return
-    turns = _Turns(accounts)
+    turns = _Turns(accounts, settle)
     with ThreadPoolExecutor(min(concurrency, len(accounts)), thread_name_prefix="sync") as pool:
         try:
             for done in [pool.submit(turns.work, deadline) for _ in range(min(concurrency, len(accounts)))]:
@@ -57,14 +69,14 @@ def take_turns(accounts: deque[T], concurrency: int, deadline: float | None) -> 
 class _Turns(Generic[T]):
     """The line of accounts that several threads serve. Each thread keeps its database connection from turn to turn."""
 
-    def __init__(self, accounts: deque[T]) -> None:
-        self._waiting = accounts
+    def __init__(self, accounts: deque[T], settle: Settle) -> None:
+        self._waiting, self._settle = accounts, settle
         self._under_way = 0
         self._changed = threading.Condition()
 
     def work(self, deadline: float | None) -> None:
         try:
-            while (turn := self._next()) is not None:
+            while (turn := self._ready() or self._awaited()) is not None:
                 more = False
                 try:
                     more = turn.take(deadline)
@@ -73,25 +85,39 @@ class _Turns(Generic[T]):
                 if any(connection.errors_occurred for connection in connections.all(initialized_only=True)):
                     connections.close_all()
         finally:
-            connections.close_all()  # this thread's own; nobody else would
+            try:
+                self._settle(is_last=True)
+            finally:
+                connections.close_all()  # this thread's own; nobody else would
 
     def close(self) -> None:
         with self._changed:
             self._waiting.clear()
             self._changed.notify_all()
 
-    def _next(self) -> T | None:
-        """The first whose time has come; None when none waits, nor can come back from the turn it has."""
+    def _ready(self) -> T | None:
+        """The first whose time has come, if there is one at this moment."""
+        with self._changed:
+            return self._take_first()
+
+    def _awaited(self) -> T | None:
+        """Likewise, waited for; None when none waits, nor can come back from the turn it has."""
+        self._settle(is_last=False)
         with self._changed:
             while self._waiting or self._under_way:
-                turn = min(self._waiting, key=lambda each: each.starts_at, default=None)
-                wait = None if turn is None else turn.starts_at - time.monotonic()
-                if turn is not None and wait is not None and wait <= 0:
-                    self._waiting.remove(turn)
-                    self._under_way += 1
+                if (turn := self._take_first()) is not None:
                     return turn
-                self._changed.wait(wait)
+                first = min((each.starts_at for each in self._waiting), default=None)
+                self._changed.wait(None if first is None else max(first - time.monotonic(), 0))
             return None
+
+    def _take_first(self) -> T | None:
+        turn = min(self._waiting, key=lambda each: each.starts_at, default=None)
+        if turn is None or turn.starts_at > time.monotonic():
+            return None
+        self._waiting.remove(turn)
+        self._under_way += 1
+        return turn
 
     def _end(self, again: T | None) -> None:
         with self._changed:

@@ -1,9 +1,10 @@
 """The tables of what comes in: accounts, what a mailbox holds, and how its sync goes."""
 
 from mailbox.models.access import AccountGrant, AuditEntry
-from mailbox.models.accounts import Account, Lease, Transport
+from mailbox.models.accounts import Account, Transport
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
+from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
 from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat

@@ -1,9 +1,8 @@
-"""Accounts, their two transports, and the leases that keep one sync and one sender an account."""
+"""Accounts and their two transports."""
 
 from __future__ import annotations
 
-import secrets
-from datetime import datetime, timedelta
+from datetime import datetime
 from mailbox import credentials
 from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
 from typing import Any
@@ -267,49 +266,3 @@ class Account(models.Model):
             imap.delete()
             smtp.delete()
         return deleted
-
-
-class Lease(models.Model):
-    """The right to be the one sync, the one sender, or the one at work in Sent of an account, across all machines."""
-
-    class Purpose(models.TextChoices):
-        SYNC = "sync"
-        SEND = "send"
-        SENT = "sent"  # looking into the Sent folder, or putting a copy there
-
-    account = models.ForeignKey(Account, models.CASCADE, related_name="leases")
-    purpose = models.CharField(max_length=4, choices=Purpose)
-    token = models.CharField(max_length=32)
-    holder = models.CharField(max_length=200)
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "leases"
-        constraints = [models.UniqueConstraint(fields=["account", "purpose"], name="lease_one_an_account")]
-
-    def __str__(self) -> str:
-        return f"{self.purpose} of account {self.account_id} by {self.holder}"
-
-    @classmethod
-    def acquire(cls, account_id: int, purpose: str, holder: str, *, seconds: float, now: datetime) -> str | None:
-        """Return a token when the lease was free or had lapsed, else None. One conditional UPDATE decides."""
-        token = secrets.token_hex(16)
-        expires_at = now + timedelta(seconds=seconds)
-        lapsed = cls.objects.filter(account_id=account_id, purpose=purpose, expires_at__lte=now)
-        if lapsed.update(token=token, holder=holder, expires_at=expires_at):
-            return token
-        row = Lease(account_id=account_id, purpose=purpose, token=token, holder=holder, expires_at=expires_at)
-        Lease.objects.bulk_create([row], ignore_conflicts=True)  # loses silently to a row that is there: ask who won
-        won = cls.objects.filter(account_id=account_id, purpose=purpose, token=token).exists()
-        return token if won else None
-
-    @classmethod
-    def renew(cls, account_id: int, purpose: str, token: str, *, seconds: float, now: datetime) -> bool:
-        """Push the end of a lease that is still ours; False when another took it."""
-        ours = cls.objects.filter(account_id=account_id, purpose=purpose, token=token)
-        return ours.update(expires_at=now + timedelta(seconds=seconds)) == 1
-
-    @classmethod
-    def release(cls, account_id: int, purpose: str, token: str) -> None:
-        """Give the lease back; nothing happens when another has taken it."""
-        cls.objects.filter(account_id=account_id, purpose=purpose, token=token).delete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from mailbox.models.accounts import Account
 
@@ -38,14 +39,22 @@ class Counter(models.Model):
     @classmethod
     def add(cls, account_id: int, name: str, now: datetime, amount: int = 1) -> None:
         """Count; one statement that inserts or adds, so that two workers never overwrite each other."""
-        if amount == 0:
-            return
+        cls.add_all(account_id, {cls.Name(name): amount}, now)
+
+    @classmethod
+    def add_all(cls, account_id: int, amounts: Mapping[Counter.Name, int], now: datetime) -> None:
+        """Likewise, several by one statement."""
         hour = connection.ops.adapt_datetimefield_value(now.replace(minute=0, second=0, microsecond=0))
+        rows = [[account_id, str(name), hour, amount] for name, amount in amounts.items() if amount]
+        if not rows:
+            return
+        places = ", ".join(["(%s, %s, %s, %s)"] * len(rows))
         with connection.cursor() as cursor:
             cursor.execute(
-                """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, %s)
-                ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + %s""",
-                [account_id, str(name), hour, amount, amount],
+                f"""INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES {places}
+                ON CONFLICT ("account_id", "name", "hour") DO UPDATE
+                SET "value" = "counters"."value" + EXCLUDED."value\"""",  # noqa: S608 - only marks are put in
+                [value for row in rows for value in row],
             )
 
 

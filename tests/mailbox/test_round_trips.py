@@ -149,6 +149,97 @@ def test_one_new_mail_in_a_large_folder_takes_few_round_trips_and_touches_few_ro
     assert (state.cursor, state.exists, state.highestmodseq) == (MANY + 1, MANY + 1, 6)
 
 
+def silent_about_itself(server: ScriptedImap, after: str, before: str) -> None:
+    """A server that volunteers nothing, whose list after sign-in may be another than before."""
+    del server.faults["LOGIN"]
+    signed_in = []
+
+    def log_in(talk: Talk, tag: str, arguments: str) -> bool:
+        signed_in.append(talk)
+        return False
+
+    def capability(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"* CAPABILITY {after if talk in signed_in else before}", f"{tag} OK done")
+        return True
+
+    server.faults["LOGIN"], server.faults["CAPABILITY"] = log_in, capability
+
+
+@pytest.mark.parametrize("before", ["IMAP4rev1 CONDSTORE", "IMAP4rev1"])
+@pytest.mark.parametrize("after", ["IMAP4rev1 CONDSTORE", "IMAP4rev1"])
+def test_a_server_that_volunteers_no_capabilities_costs_no_round_trip_more(
+    large: Account, server: ScriptedImap, wire: Wire, before: str, after: str
+) -> None:
+    """Also where it offers something else before sign-in than after it."""
+    silent_about_itself(server, after, before)
+    server.mails[MANY] = Mail(mail(2), flags="\\Seen", modseq=6)
+    outcome = sync.sync(large.pk)
+    assert (outcome.ok, outcome.fetched, outcome.updated) == (True, 1, 1)
+    trips = wire.round_trips()
+    assert [command.split()[0] for command in trips[0]] == ["CAPABILITY", "EXAMINE"]
+    assert len(trips) - 1 <= 4, trips  # LOGOUT is not waited for
+    assert MessagePlace.objects.get(seen=True).uid == MANY
+
+
+def test_a_wrong_guess_at_what_a_server_offers_is_made_once(large: Account, server: ScriptedImap, wire: Wire) -> None:
+    """It hides CONDSTORE before sign-in, volunteers nothing and states mod-sequences only when asked by name."""
+    silent_about_itself(server, "IMAP4rev1 CONDSTORE", "IMAP4rev1")
+    said: list[str] = []
+
+    def examine(talk: Talk, tag: str, arguments: str) -> bool:
+        said.append(arguments)
+        talk.say(f"* {MANY + 1} EXISTS", "* OK [UIDVALIDITY 1] x", f"* OK [UIDNEXT {MANY + 2}] x")
+        if "CONDSTORE" in arguments:
+            talk.say("* OK [HIGHESTMODSEQ 6] x")
+        talk.say(f"{tag} OK done")
+        return True
+
+    server.faults["EXAMINE"] = examine
+    assert sync.sync(large.pk).fetched == 1
+    assert state_of(large).highestmodseq == 6
+    assert sync.sync(large.pk).ok
+    assert said == ['"INBOX"', '"INBOX" (CONDSTORE)', '"INBOX" (CONDSTORE)']
+
+
+def test_an_extension_that_is_offered_only_before_sign_in_is_done_without(
+    large: Account, server: ScriptedImap, wire: Wire
+) -> None:
+    silent_about_itself(server, "IMAP4rev1", "IMAP4rev1 ENABLE CONDSTORE QRESYNC")
+    examine = server.faults["EXAMINE"]
+
+    def plain_only(talk: Talk, tag: str, arguments: str) -> bool:
+        if "(" in arguments:
+            talk.say(f"{tag} BAD no such parameter")
+            return True
+        return bool(examine(talk, tag, arguments))
+
+    server.faults["EXAMINE"] = plain_only
+    outcome = sync.sync(large.pk)
+    assert (outcome.ok, outcome.fetched) == (True, 1)
+
+
+def test_a_refusal_that_is_no_wrong_guess_is_not_asked_for_twice(large: Account, server: ScriptedImap) -> None:
+    silent_about_itself(server, "IMAP4rev1 CONDSTORE", "IMAP4rev1 CONDSTORE")
+
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say(f"{tag} NO [UNAVAILABLE] later")
+        return True
+
+    server.faults["EXAMINE"] = refuse
+    assert sync.sync(large.pk).error_code == "throttled"
+    assert server.seen.count("EXAMINE") == 1
+
+
+def test_capabilities_in_the_greeting_are_not_asked_for(large: Account, server: ScriptedImap, wire: Wire) -> None:
+    def greeting(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say("* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready")
+        return True
+
+    server.faults["GREETING"] = greeting
+    assert sync.sync(large.pk).ok
+    assert b"CAPABILITY" not in b"".join(wire.events)
+
+
 def walks_over_places(statements: list[str]) -> list[str]:
     """The statements for which the database would read all places, by its own plan."""
     found = []
