@@ -98,7 +98,7 @@ def test_a_parser_killed_in_the_middle_loses_no_mail() -> None:
 
 def test_a_mail_that_takes_too_long_is_given_up_and_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here what is too long is what 2 MB of words take; honest small mails take a tenth of that."""
-    monkeypatch.setattr(parser_pipe, "CPU_SECONDS", 0.05)
+    monkeypatch.setattr(parser_pipe, "CPU_SECONDS", 0.02)
     long = order(b"Message-ID: <long@x>\r\n\r\n" + b"".join(b"\xc3\xa9t\xc3\xa9%d " % each for each in range(200_000)))
     with parsers.running():
         results = parsers.read([*ORDERS[:30], long, *ORDERS[30:]]).result()
@@ -139,7 +139,7 @@ def test_a_mail_its_parser_dies_of_is_put_aside_in_words(
     body = "".join(f"\u00e9t\u00e9{number} " for number in range(200_000))
     dovecot.append(account.email, "INBOX", mail(26, body=body))
     with monkeypatch.context() as patch:
-        patch.setattr(parser_pipe, "CPU_SECONDS", 0.05)
+        patch.setattr(parser_pipe, "CPU_SECONDS", 0.02)
         outcome = sync(account.pk)
     assert (outcome.ok, outcome.fetched, outcome.quarantined) == (True, 25, 1)
     aside = Quarantine.objects.get()
