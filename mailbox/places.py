@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from mailbox.imap_fetch import Marks
-from mailbox.models import Folder, Message, MessagePlace
+from mailbox.models import Attachment, Folder, Message, MessagePlace
 from mailbox.search_index import index_messages
 from typing import Any
 
@@ -61,8 +61,11 @@ def aggregate(pks: Iterable[int], now: datetime) -> None:
             message.updated_at = now
             changed.append(message)
     Message.objects.bulk_update(changed, [*columns, "updated_at"], batch_size=100)
-    # The search index stands in the order of received_at.
+    # The search index and the list of attachments stand in the order of received_at.
     index_messages(list(Message.objects.filter(pk__in=moved)))
+    for message in changed:
+        if message.pk in moved:
+            Attachment.objects.filter(message=message).update(received_at=message.received_at)
 
 
 def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:

@@ -187,10 +187,18 @@ def _replace_attachments(row: Message, attachments: Sequence[mime.ParsedAttachme
         zip(_told_apart([each.digest for each in former]), [each.removed_at for each in former], strict=True)
     )
     Attachment.objects.filter(message=row).delete()
+    # Asked anew: a sync may have found an earlier place since the batch was read.
+    received_at = Message.objects.values_list("received_at", flat=True).get(pk=row.pk)
     marks = _told_apart([each.digest for each in attachments])
     Attachment.objects.bulk_create(
         [
-            Attachment(message=row, removed_at=removed.get(mark), **vars(each))
+            Attachment(
+                message=row,
+                account_id=row.account_id,
+                received_at=received_at,
+                removed_at=removed.get(mark),
+                **vars(each),
+            )
             for mark, each in zip(marks, attachments, strict=True)
         ],
         batch_size=100,

@@ -30,7 +30,7 @@ def count(now: datetime) -> None:
     mail = Message.objects.order_by().values_list("account").annotate(Count("pk"), Sum("size"))
     put(Kind.RECEIVED, {account: (items, size) for account, items, size in mail}, now)
     there = Attachment.objects.filter(removed_at=None).order_by()
-    files = there.values_list("message__account").annotate(Count("pk"), Sum("size"))
+    files = there.values_list("account").annotate(Count("pk"), Sum("size"))
     put(Kind.RECEIVED_FILES, {account: (items, size) for account, items, size in files}, now)
     disk = RawMessage.objects.aggregate(items=Count("pk"), size=Sum("length"))
     put(Kind.ON_DISK, {None: (disk["items"], disk["size"] or 0)}, now)

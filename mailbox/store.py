@@ -181,7 +181,8 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
 
 
 def _attachments(each: Incoming, message: Message) -> list[Attachment]:
-    return [Attachment(message_id=message.pk, **vars(attachment)) for attachment in each.parsed.attachments]
+    own = {"message_id": message.pk, "account_id": message.account_id, "received_at": message.received_at}
+    return [Attachment(**own, **vars(attachment)) for attachment in each.parsed.attachments]
 
 
 def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:

@@ -240,6 +240,8 @@ def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> 
     return [
         OutboxAttachment(
             outbox=row,
+            account_id=row.account_id,
+            created_at=row.created_at,
             position=position,
             filename=file.filename,
             content_type=file.content_type,
@@ -252,4 +254,4 @@ def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> 
 
 def attachment_bytes(attachment: OutboxAttachment) -> bytes:
     """The bytes of an outgoing attachment, cut from the frozen mail; raises rawstore.RawMissing or IndexError."""
-    return mime.attachment_bytes(rawstore.open_raw(attachment.outbox.mime_digest), attachment.position)
+    return mime.attachment_bytes(rawstore.map_raw(attachment.outbox.mime_digest)[0], attachment.position)

@@ -85,7 +85,8 @@ def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime |
     )
     for each in parsed.attachments:
         names = ("position", "filename", "content_type", "size", "content_id", "is_inline", "digest")
-        Attachment.objects.create(message=message, **{name: getattr(each, name) for name in names})
+        values = {name: getattr(each, name) for name in names}
+        Attachment.objects.create(message=message, account=account, received_at=at, **values)
     return message
 
 
@@ -105,7 +106,7 @@ def outbox_row(account: Account, subject: str = "Invoice", raw: bytes | None = N
     OutboxRecipient.objects.create(outbox=row, kind="to", address="ann@example.com")
     for each in mime.parse(frozen).attachments:
         values = {name: getattr(each, name) for name in ("position", "filename", "content_type", "size", "digest")}
-        OutboxAttachment.objects.create(outbox=row, **values)
+        OutboxAttachment.objects.create(outbox=row, account=account, created_at=row.created_at, **values)
     return row
 
 

@@ -34,7 +34,7 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
-    account = models.ForeignKey(Account, models.SET_NULL, null=True, related_name="+")
+    account = models.ForeignKey(Account, models.SET_NULL, null=True, related_name="+", db_index=False)
     verb = models.CharField(max_length=40)  # "retry", "send_now", "cancel", "sync_now", ...
     target = models.CharField(max_length=60, blank=True)  # "outbox:42", "account:3"
     detail = models.TextField(blank=True)
@@ -43,7 +43,10 @@ class AuditEntry(models.Model):
         db_table = "audit_entries"
         verbose_name_plural = _("audit entries")
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["target", "-id"], name="audit_by_target")]
+        indexes = [
+            models.Index(fields=["target", "-id"], name="audit_by_target"),
+            models.Index(fields=["account", "-id"], name="audit_by_account"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.target}"

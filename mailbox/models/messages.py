@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from mailbox import mime
 from mailbox.models.accounts import Account
+from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from mailbox.models.sync import Folder
 
 from django.db import models
+from django.db.models import F
 from django.utils import timezone
 
 
@@ -162,6 +164,9 @@ class Attachment(models.Model):
     """One attachment of a received message; the bytes are cut from the raw message when asked for."""
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="attachment_rows")
+    # The message's own, written with it: a list of attachments by date, of an account, is read from an index.
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    received_at = models.DateTimeField()
     position = models.PositiveIntegerField()  # the index that mime.attachment_bytes takes
     filename = models.CharField(max_length=255)
     content_type = models.CharField(max_length=255)
@@ -174,6 +179,17 @@ class Attachment(models.Model):
     class Meta:
         db_table = "attachments"
         constraints = [models.UniqueConstraint(fields=["message", "position"], name="attachment_unique")]
+        indexes = [
+            models.Index(fields=["-received_at", "-id"], name="attachment_newest"),
+            models.Index(fields=["account", "-received_at", "-id"], name="attachment_of_account"),
+            models.Index(KindOf("content_type"), F("received_at").desc(), F("id").desc(), name="attachment_of_kind"),
+            # With the size, so that looking for the few very large ones reads the index alone.
+            models.Index(
+                fields=["-received_at", "-id", "size"],
+                name="attachment_large",
+                condition=models.Q(size__gte=LARGE_FROM),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.filename

@@ -2,7 +2,7 @@
 
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.drafts import AddressCursor, Draft, DraftFile, KnownAddress
-from outbox.models.messages import OutboxAttachment, OutboxMessage, OutboxRecipient
+from outbox.models.messages import OutboxAttachment, OutboxCount, OutboxMessage, OutboxRecipient
 from outbox.models.operations import Operation
 from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 from outbox.models.reports import DeliveryReport, ReportCursor
@@ -22,6 +22,7 @@ __all__ = [
     "KnownAddress",
     "Operation",
     "OutboxAttachment",
+    "OutboxCount",
     "OutboxMessage",
     "OutboxRecipient",
     "ReportCursor",

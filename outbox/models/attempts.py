@@ -56,6 +56,7 @@ class DeliveryAttempt(models.Model):
         # A delivery report may name the attempt by nothing else: some servers write a Message-ID of their own.
         indexes = [
             models.Index(fields=["prx_attempt"], name="attempt_by_stamp"),
+            models.Index(fields=["outbox"], name="attempt_drill", condition=models.Q(failure_mode__gt="")),
             models.Index(fields=["reply_code"], name="attempt_refused", condition=models.Q(reply_code__gte=300)),
         ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from mailbox.models import Account, Message
+from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +20,14 @@ class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
     Only a failed row has a hold. Saying so lets `outbox_tab` hand out a state newest first, unsorted: among a million
     sent rows the first page takes a second otherwise.
     """
+
+    def whose(self, accounts: Collection[int] | models.QuerySet[Any, Any]) -> OutboxQuerySet:
+        """Of these accounts, for states that are not over.
+
+        Said as a sum, which no index knows: what is not over is little, and by an index over the account a planner
+        would read all that the account ever sent.
+        """
+        return self.alias(whose=F("account_id") + 0).filter(whose__in=accounts)
 
     def queued(self) -> OutboxQuerySet:
         return self.filter(status=OutboxMessage.Status.PENDING, hold="")
@@ -75,7 +85,7 @@ class OutboxMessage(models.Model):
 
     CLAIMABLE = (Status.PENDING, Status.FAILED)
 
-    account = models.ForeignKey(Account, models.CASCADE, related_name="outbox")
+    account = models.ForeignKey(Account, models.CASCADE, related_name="outbox", db_index=False)
     to = models.TextField()  # header values: comma-separated addresses, with display names
     cc = models.TextField(blank=True)
     bcc = models.TextField(blank=True)
@@ -84,7 +94,7 @@ class OutboxMessage(models.Model):
     body_html = models.TextField(blank=True)
     in_reply_to = models.TextField(blank=True)
     references_header = models.TextField(blank=True)
-    parent = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="answers")
+    parent = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="answers", db_index=False)
 
     # Frozen: the MIME bytes lie in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
     mail_from = models.CharField(max_length=320)
@@ -149,6 +159,12 @@ class OutboxMessage(models.Model):
             models.Index(fields=["lease_expires_at"], name="outbox_claimed", condition=Q(status="sending")),
             models.Index(fields=["status", "hold", "-id"], name="outbox_tab"),
             models.Index(fields=["created_at"], name="outbox_written"),
+            models.Index(fields=["account", "-id"], name="outbox_newest_of_account"),
+            # Of few rows each, so that no sending keeps them up: what a page asks for among a million.
+            models.Index(fields=["account", "-id"], name="outbox_cancelled", condition=Q(status="cancelled")),
+            models.Index(fields=["parent"], name="outbox_answers", condition=Q(parent__isnull=False)),
+            models.Index(fields=["error_code", "-id"], name="outbox_error", condition=Q(error_code__gt="")),
+            models.Index(fields=["-id"], name="outbox_drill", condition=Q(failure_mode__gt="")),
         ]
 
     def __str__(self) -> str:
@@ -207,6 +223,9 @@ class OutboxAttachment(models.Model):
     """One attachment of an outgoing mail; its bytes are cut from the frozen MIME when asked for."""
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="attachment_rows")
+    # The mail's own, written with it: a list of attachments by date, of an account, is read from an index.
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
+    created_at = models.DateTimeField()
     position = models.PositiveIntegerField()  # the index that mailbox.mime.attachment_bytes takes
     filename = models.CharField(max_length=255)
     content_type = models.CharField(max_length=255)
@@ -216,6 +235,33 @@ class OutboxAttachment(models.Model):
     class Meta:
         db_table = "outbox_attachments"
         constraints = [models.UniqueConstraint(fields=["outbox", "position"], name="outbox_attachment_unique")]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="outbox_attachment_newest"),
+            models.Index(fields=["account", "-created_at", "-id"], name="outbox_attachment_account"),
+            models.Index(KindOf("content_type"), F("created_at").desc(), F("id").desc(), name="outbox_attachment_kind"),
+            models.Index(
+                fields=["-created_at", "-id", "size"],
+                name="outbox_attachment_large",
+                condition=Q(size__gte=LARGE_FROM),
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.filename
+
+
+class OutboxCount(models.Model):
+    """How many rows of an account are over, by status, as the clock counted them: they grow without end, and no page
+    should count a million of them on each look."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="+")
+    status = models.CharField(max_length=9, choices=OutboxMessage.Status)
+    number = models.BigIntegerField()
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "outbox_counts"
+        constraints = [models.UniqueConstraint(fields=["account", "status"], name="outbox_count_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.status}"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox.access import Role, has_role_everywhere
-from mailbox.models import StorageUse
+from mailbox.models import Account, StorageUse
+from mailbox.models.file_kinds import KINDS
 from mailbox.views import previews
 from mailbox.views.asking import limit_of, next_page, of_accounts, record, signed_in_user
+from mailbox.views.newest import of_some
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
@@ -19,7 +21,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
-from outbox.views.attachment_finding import DIRECTIONS, SIZES, TYPES, Filters, Mark, find
+from outbox.views.attachment_finding import DIRECTIONS, SIZES, Filters, Mark, find
 from outbox.views.finding import find_row, operated_accounts, visible_accounts
 
 
@@ -27,7 +29,8 @@ from outbox.views.finding import find_row, operated_accounts, visible_accounts
 def attachments(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), Mark.read(request.GET.get("before", ""))
     filters = Filters.read(request)
-    rows, last = find(request, filters, before, limit)
+    accounts = visible_accounts(request)
+    rows, last = find(filters, _seen(request, filters, accounts), before, limit)
     previews.mark(rows)
     context = {
         "rows": rows,
@@ -35,9 +38,9 @@ def attachments(request: HttpRequest) -> HttpResponse:
         "directions": [
             (label, filters.query(direction=name), name == filters.direction) for name, label in DIRECTIONS.items()
         ],
-        "kinds": [(name, label) for name, (label, _starts) in TYPES.items()],
+        "kinds": [(name, label) for name, (label, _starts) in KINDS.items()],
         "sizes": [(name, label) for name, (label, _bytes) in SIZES.items()],
-        "accounts": visible_accounts(request),
+        "accounts": accounts,
         "next_url": next_page(request, last) if last else "",
         "first_url": f"?{filters.query()}",
         "clear_url": f"?{Filters(direction=filters.direction).query()}",
@@ -47,6 +50,13 @@ def attachments(request: HttpRequest) -> HttpResponse:
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/attachments.html", context)
+
+
+def _seen(request: HttpRequest, filters: Filters, accounts: list[Account]) -> set[int] | None:
+    """The accounts whose files are listed; None for all."""
+    if filters.account is None:
+        return of_some(request, accounts)
+    return {account.pk for account in accounts if account.pk == filters.account}
 
 
 def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttachment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import tasks_pictures
+from mailbox import places, tasks_pictures
 from mailbox.models import Account, AccountGrant, AuditEntry, StorageUse
 from typing import Any
 
@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from outbox import tasks_storage
 from outbox.forms import read_size, write_size
-from outbox.models import AttachmentPolicy, OutboxMessage
+from outbox.models import AttachmentPolicy, OutboxAttachment
+from outbox.views import attachment_finding
 from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store
 
 pytestmark = pytest.mark.django_db
@@ -59,6 +60,8 @@ def test_files_of_both_ways_are_listed_by_the_date_of_their_mail_and_filtered(
     assert names(viewer, direction="sent") == ["out.pdf"]
     assert names(viewer, type="pdf") == ["out.pdf", "in.pdf"]
     assert names(viewer, type="image", direction="sent") == []
+    assert names(viewer, type="image") == ["in.png"]
+    assert names(viewer, type="office") == names(viewer, size="1m") == []
     assert names(viewer, size="100k") == ["in.png"]
     assert names(viewer, account=other.pk) == ["in.png"]
     assert names(viewer, q="IN.") == ["in.png", "in.pdf"]
@@ -72,7 +75,7 @@ def test_pages_by_key_show_every_file_once_also_where_times_are_equal(viewer: Cl
     for number in range(4):
         store(account, letter_with(b"%PDF", f"in{number}.pdf"), at=at)
         outbox_row(account, raw=letter_with(b"%PDF", f"out{number}.pdf"))
-    OutboxMessage.objects.update(created_at=at)
+    OutboxAttachment.objects.update(created_at=at)
     seen, url = [], f"{PAGE}?limit=3"
     while url:
         response = viewer.get(url)
@@ -80,6 +83,48 @@ def test_pages_by_key_show_every_file_once_also_where_times_are_equal(viewer: Cl
         following = response.context["next_url"]
         url = PAGE + following if following else ""
     assert sorted(seen) == sorted([f"in{n}.pdf" for n in range(4)] + [f"out{n}.pdf" for n in range(4)])
+
+
+def test_names_are_looked_through_stretch_by_stretch_and_every_file_is_found_once(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one direction's stretch ends long before the other's, and where most of the mail is gone."""
+    now = timezone.now()
+    for number in range(12):
+        gone = {"gone_at": now} if number % 4 == 1 else {}
+        name = f"Plan {number}.pdf" if number % 3 == 0 else f"other {number}.pdf"
+        store(account, letter_with(b"%PDF", name), at=now - timedelta(hours=number), **gone)
+        outbox_row(account, raw=letter_with(b"%PDF", f"out {name}"))
+    expected = [f"Plan {number}.pdf" for number in (0, 3, 6)] + [f"out Plan {number}.pdf" for number in (0, 3, 6, 9)]
+    monkeypatch.setattr(attachment_finding, "LOOKED_AT", 3)
+    monkeypatch.setattr(attachment_finding, "SPARE", 1)
+    seen, url, pages = [], f"{PAGE}?limit=2&q=PLAN", 0
+    while url and pages < 20:
+        response = viewer.get(url)
+        seen += [row.filename for row in response.context["rows"]]
+        following, pages = response.context["next_url"], pages + 1
+        url = PAGE + following if following else ""
+    assert sorted(seen) == sorted(expected)
+    assert pages > 3
+
+
+def test_a_page_that_found_nothing_so_far_leads_further_back(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        store(account, letter_with(b"%PDF", f"{number}.pdf"))
+    monkeypatch.setattr(attachment_finding, "LOOKED_AT", 2)
+    assert "Look further back" in viewer.get(PAGE, {"q": "contract"}).content.decode()
+
+
+def test_an_earlier_place_moves_the_attachment_with_its_mail(viewer: Client, account: Account) -> None:
+    now = timezone.now()
+    moved = store(account, letter_with(b"%PDF", "moved.pdf"), at=now)
+    store(account, letter_with(b"%PDF", "other.pdf"), at=now - timedelta(days=1))
+    assert names(viewer) == ["moved.pdf", "other.pdf"]
+    moved.places.update(received_at=now - timedelta(days=2))
+    places.aggregate([moved.pk], now)
+    assert names(viewer) == ["other.pdf", "moved.pdf"]
 
 
 @pytest.mark.parametrize("direction", ["", "received", "sent"])
