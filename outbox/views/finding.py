@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from mailbox.access import Role, accounts_for, get_account
+from dataclasses import dataclass, replace
+from datetime import datetime
+from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.models import Account
 from mailbox.views.asking import Refused, number_of, of_accounts
 
@@ -13,13 +14,18 @@ from django.http import Http404, HttpRequest
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
+from outbox import counts as counts_kept
+from outbox.counts import Counted
 from outbox.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
-from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, SendingSwitch
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.states import TABS, Tab
 
-# Sent mail grows without end: its tab says "10,000+" instead of counting all of it on every look.
+# Sent mail grows without end: beyond this number its tab shows what the clock counted, and where filters narrow it
+# further, "10,000+".
 COUNTED_AT_MOST = 10_000
+OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good")
+LOOKED_AT = 100_000  # rows whose texts a page looks through: some 70 ms
 
 
 def read_filters(request: HttpRequest) -> Filters:
@@ -58,6 +64,20 @@ def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
 
 def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
     return of_accounts(OutboxMessage.objects.all(), request, role)  # type: ignore[return-value]
+
+
+def narrowed(
+    request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime, state: str = ""
+) -> OutboxQuerySet:
+    """What the person may see of what the filters let through, in this state. `accounts`: those they may see."""
+    sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
+    wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
+    rows: OutboxQuerySet = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
+    if not sees_all and state in OPEN_STATES:
+        rows = rows.whose(wanted)
+    elif not sees_all:
+        rows = rows.filter(account=wanted.pop()) if len(wanted) == 1 else rows.filter(account__in=wanted)
+    return replace(filters, state=state).of_state(rows)
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
@@ -103,24 +123,85 @@ class CountedTab:
     count: str
     query: str
     current: bool
+    counted_at: datetime | None = None  # None: at this moment
 
 
-def count_tabs(rows: OutboxQuerySet, filters: Filters) -> list[CountedTab]:
-    """The tabs with their counts: one query for the states that empty themselves, one each for the two that grow."""
-    open_rows = rows.filter(status__in=["pending", "sending", "failed"]).order_by()
-    groups = list(open_rows.values_list("status", "hold").annotate(Count("pk")))
-    counts = {tab.name: 0 for tab in TABS}
-    for status, hold, number in groups:
-        counts[_tab_name(status, hold)] += number
+def count_tabs(
+    request: HttpRequest, filters: Filters, accounts: list[Account], newest: Stretch, now: datetime
+) -> list[CountedTab]:
+    """The tabs with their counts: one query for the states that empty themselves, and for each of the two that grow
+    one that ends early, or none where the clock has counted many. `accounts`: those that the person may see."""
+    counts = _open_counts(request, filters, accounts, now)
+    counted = _counted(request, filters)
+    over = newest.narrow(narrowed(request, filters, accounts, now))
     tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state)]
     for tab in TABS:
-        text = (
-            _cut_count(getattr(rows, tab.name)())
-            if tab.is_final
-            else number_format(counts[tab.name], force_grouping=True)
-        )
-        tabs.append(CountedTab(tab, str(tab.label), text, filters.query(state=tab.name), filters.state == tab.name))
+        text, at = number_format(counts[tab.name], force_grouping=True), None
+        if tab.is_final and (known := counted.get(tab.name)) and known.number > COUNTED_AT_MOST:
+            text, at = number_format(known.number, force_grouping=True), known.at
+        elif tab.is_final:
+            text = _cut_count(getattr(over, tab.name)(), is_all=newest.goes_on_at is None)
+        query, current = filters.query(state=tab.name), filters.state == tab.name
+        tabs.append(CountedTab(tab, str(tab.label), text, query, current, at))
     return tabs
+
+
+def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime) -> dict[str, int]:
+    """How many rows are in each state that is not over; one query.
+
+    Of chosen accounts too, those of all are counted by account and the others left out: that reads what is not over,
+    where a condition on the account makes a planner read all that the account ever sent.
+    """
+    sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
+    rows = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
+    open_rows = rows.filter(status__in=["pending", "sending", "failed"]).order_by()
+    counts = {tab.name: 0 for tab in TABS}
+    if sees_all:
+        for status, hold, number in open_rows.values_list("status", "hold").annotate(Count("pk")):
+            counts[_tab_name(status, hold)] += number
+        return counts
+    wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
+    for status, hold, account, number in open_rows.values_list("status", "hold", "account").annotate(Count("pk")):
+        counts[_tab_name(status, hold)] += number if account in wanted else 0
+    return counts
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The rows that a page looks through, by their keys: all, or where the filters have no index (a text), LOOKED_AT
+    below a key. What has an index is found wherever it is."""
+
+    below: int | None = None
+
+    @classmethod
+    def newest(cls, filters: Filters) -> Stretch:
+        """One query, and none without a text."""
+        if not filters.text:
+            return cls()
+        return cls((OutboxMessage.objects.aggregate(newest=Max("pk"))["newest"] or 0) + 1)
+
+    def further(self, before: int | None) -> Stretch:
+        """The one that ends there; this one without a key."""
+        return self if self.below is None or not before else Stretch(before)
+
+    @property
+    def goes_on_at(self) -> int | None:
+        """Below this key nothing was looked at; None at the end."""
+        floor = 0 if self.below is None else self.below - LOOKED_AT
+        return floor if floor > 1 else None
+
+    def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        if self.below is None:
+            return rows
+        return rows.filter(pk__lt=self.below, pk__gte=self.goes_on_at or 0)
+
+
+def _counted(request: HttpRequest, filters: Filters) -> dict[str, Counted]:
+    """What the clock counted of the accounts that are listed; nothing where other filters narrow the list."""
+    if replace(filters, account=None).narrows:
+        return {}
+    rows = of_accounts(OutboxCount.objects.all(), request)
+    return counts_kept.read(rows.filter(account=filters.account) if filters.account else rows)
 
 
 def _tab_name(status: str, hold: str) -> str:
@@ -129,7 +210,7 @@ def _tab_name(status: str, hold: str) -> str:
     return {"": "retrying", "uncertain": "needs_decision"}.get(hold, "failed_for_good")
 
 
-def _cut_count(rows: OutboxQuerySet) -> str:
+def _cut_count(rows: OutboxQuerySet, *, is_all: bool) -> str:
     number = rows.order_by()[: COUNTED_AT_MOST + 1].count()
     shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
-    return f"{shown}+" if number > COUNTED_AT_MOST else shown
+    return f"{shown}+" if number > COUNTED_AT_MOST or not is_all else shown

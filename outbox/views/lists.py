@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from mailbox.access import Role, has_role_everywhere
 from mailbox.views.asking import cut, limit_of, next_page, number_of
+from mailbox.views.newest import newest_of_accounts, of_some
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -18,10 +19,13 @@ from outbox.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.finding import (
+    OPEN_STATES,
     CountedTab,
+    Stretch,
     chips,
     count_tabs,
     listed,
+    narrowed,
     operated_accounts,
     read_filters,
     seen_by,
@@ -36,14 +40,19 @@ NEW_AT_MOST = 99
 @require_safe
 def outbox(request: HttpRequest) -> HttpResponse:
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
-    narrowed = filters.narrow(seen_by(request), timezone.now())
-    rows = listed(filters.of_state(narrowed)).order_by("-pk")
+    now, accounts = timezone.now(), visible_accounts(request)
+    newest = Stretch.newest(filters)
+    stretch = newest.further(before)
+    rows = stretch.narrow(narrowed(request, filters, accounts, now, filters.state)).order_by("-pk")
     if before:
         rows = rows.filter(pk__lt=before)
+    if filters.account is None and filters.state not in OPEN_STATES:
+        rows = newest_of_accounts(rows, of_some(request, accounts), limit + 1)
+    rows = listed(rows)
     page, last = cut(_shown(request, rows[: limit + 1]), limit)
-    tabs = count_tabs(narrowed, filters)
+    goes_on_at = last.row.pk if last else stretch.goes_on_at
+    tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
-    accounts = visible_accounts(request)
     context = {
         "rows": page,
         "tabs": tabs,
@@ -52,7 +61,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "is_filtered": filters.narrows,
         "chips": chips(filters, accounts),
         "first_page_url": f"?{filters.query()}",
-        "next_url": next_page(request, last.row.pk) if last else "",
+        "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,
         "accounts": accounts,
         "reasons": OutboxMessage.Hold.choices,
@@ -114,17 +123,20 @@ class Known:
 def changes(request: HttpRequest) -> HttpResponse:
     """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
     filters, known = read_filters(request), Known.read(request.GET.get("rows", ""))
-    narrowed = filters.narrow(seen_by(request), timezone.now())
+    now = timezone.now()
+    accounts = visible_accounts(request)
     now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])))
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
     prints = {each.pk: each.print for each in known}
-    tabs, top = count_tabs(narrowed, filters), number_of(request, "top") or 0
+    tabs = count_tabs(request, filters, accounts, Stretch.newest(filters), now)
+    top = number_of(request, "top") or 0
+    newer = narrowed(request, filters, accounts, now, filters.state).filter(pk__gt=top)
     context: dict[str, Any] = {
         "rows": [each for each in rows if each.print != prints[each.row.pk]],
         "tabs": tabs,
         "tabs_changed": _tabs_print(tabs) != request.GET.get("tabs", ""),
-        "new": filters.of_state(narrowed).filter(pk__gt=top).order_by()[: NEW_AT_MOST + 1].count(),
+        "new": newer.order_by()[: NEW_AT_MOST + 1].count(),
         "first_page_url": f"{reverse('outbox:list')}?{filters.query()}",
         "poll": _poll(filters, rows, tabs, top),
         "here": f"{reverse('outbox:list')}?{filters.query()}",

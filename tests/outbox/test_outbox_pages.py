@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from outbox.models import OutboxMessage, OutboxRecipient, SendingSwitch
+from outbox import tasks_storage
+from outbox.models import OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.views import finding
 from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of
 
@@ -159,6 +160,101 @@ def test_a_count_that_grows_without_end_is_cut(
         outbox_row(account, status="sent")
     tabs = viewer.get(reverse("outbox:list")).context["tabs"]
     assert next(tab.count for tab in tabs if tab.label == "Sent") == "2+"
+
+
+def count_of(client: Client, label: str, **query: Any) -> str:
+    tabs = client.get(reverse("outbox:list"), query).context["tabs"]
+    return str(next(tab.count for tab in tabs if tab.label == label))
+
+
+def test_what_is_over_shows_the_number_that_the_clock_counted(
+    viewer: Client, account: Account, other_account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    for _number in range(3):
+        outbox_row(account, status="sent")
+        outbox_row(other_account, status="sent")
+    outbox_row(account, status="cancelled")
+    tasks_storage.count_storage()
+    assert count_of(viewer, "Sent") == "6"
+    assert count_of(viewer, "Sent", account=account.pk) == "3"
+    assert "Counted at" in viewer.get(reverse("outbox:list")).content.decode()
+    # Few enough to be counted at this moment are.
+    outbox_row(account, status="cancelled")
+    assert count_of(viewer, "Cancelled") == "2"
+    # Another filter narrows the list, and the clock knows nothing of it.
+    assert count_of(viewer, "Sent", domain="example.com") == "2+"
+
+
+def test_a_count_of_the_clock_is_right_again_after_each_count(viewer: Client, account: Account) -> None:
+    rows = [outbox_row(account, status="sent") for _number in range(3)]
+    tasks_storage.count_storage()
+    OutboxCount.objects.update(number=77)
+    rows[0].delete()
+    tasks_storage.count_storage()
+    assert list(OutboxCount.objects.values_list("status", "number")) == [("sent", 2)]
+
+
+def test_counts_of_accounts_one_may_not_see_are_not_in_it(
+    client: Client, make_user: Callable[..., User], account: Account, other_account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    in_every_state(other_account)
+    for _number in range(3):
+        outbox_row(account, status="sent")
+        outbox_row(other_account, status="sent")
+    outbox_row(account, status="pending")
+    tasks_storage.count_storage()
+    user = make_user("")
+    AccountGrant.objects.create(user=user, account=account, role="viewer")
+    client.force_login(user)
+    counts = {tab.label: tab.count for tab in client.get(reverse("outbox:list")).context["tabs"]}
+    assert counts == {
+        "All": "", "Queued": "1", "Sending": "0", "Retrying": "0", "Needs a decision": "0", "Failed": "0",
+        "Sent": "3", "Cancelled": "0",
+    }  # fmt: skip
+    assert count_of(client, "Queued", account=other_account.pk) == "0"
+
+
+def test_a_text_is_looked_for_stretch_by_stretch(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = [outbox_row(account, f"Invoice {number}", status="sent").pk for number in range(2)]
+    for _number in range(5):
+        outbox_row(account, "Other", status="sent")
+    monkeypatch.setattr(finding, "LOOKED_AT", 3)
+    first = viewer.get(reverse("outbox:list"), {"q": "invoice"})
+    assert first.context["rows"] == []
+    assert "Look further back" in first.content.decode()
+    assert next(tab.count for tab in first.context["tabs"] if tab.label == "Sent") == "0+"
+    seen, url = [], first.context["next_url"]
+    while url:
+        page = viewer.get(reverse("outbox:list") + url)
+        seen += [each.row.pk for each in page.context["rows"]]
+        url = page.context["next_url"]
+    assert seen == sorted(wanted, reverse=True)
+
+
+def test_ages_are_exact_where_keys_and_times_go_against_each_other(viewer: Client, account: Account) -> None:
+    now = timezone.now()
+    ages = {
+        "new": timedelta(minutes=1),
+        "old": timedelta(hours=3),
+        "newer": timedelta(minutes=2),
+        "oldest": timedelta(9),
+    }
+    for subject, age in ages.items():
+        OutboxMessage.objects.filter(pk=outbox_row(account, subject, status="sent").pk).update(created_at=now - age)
+
+    def subjects(age: str) -> list[str]:
+        page = viewer.get(reverse("outbox:list"), {"age": age})
+        return [each.row.subject for each in page.context["rows"]]
+
+    assert subjects("under-1h") == ["newer", "new"]
+    assert subjects("over-1h") == ["oldest", "old"]
+    assert subjects("over-7d") == ["oldest"]
+    assert subjects("under-7d") == ["newer", "old", "new"]
 
 
 def test_a_live_update_holds_only_what_changed_and_no_checkbox(operator: Client, account: Account) -> None:

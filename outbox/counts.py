@@ -1,0 +1,39 @@
+"""How much is over, by account: counted by the clock, since pages should not count a million rows on each look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Min, QuerySet, Sum
+
+from outbox.models import OutboxCount, OutboxMessage
+
+OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Counted:
+    number: int
+    at: datetime  # of the oldest count in it
+
+
+def put(counted: Iterable[tuple[int, str, int]], accounts: Iterable[int], now: datetime) -> None:
+    """Replace all counts by these: account's pk, status, how many. `accounts`: those that are there still."""
+    there = set(accounts)
+    rows = [
+        OutboxCount(account_id=account, status=status, number=number, counted_at=now)
+        for account, status, number in counted
+        if account in there and status in OVER
+    ]
+    with transaction.atomic():
+        OutboxCount.objects.all().delete()
+        OutboxCount.objects.bulk_create(rows)
+
+
+def read(rows: QuerySet[OutboxCount]) -> dict[str, Counted]:
+    """The sums by status; one query."""
+    sums = rows.order_by().values_list("status").annotate(Sum("number"), Min("counted_at"))
+    return {status: Counted(number, at) for status, number, at in sums}
