@@ -27,7 +27,7 @@ def show_progress(folders: Sequence[Folder], now: datetime) -> Progress | None:
     if not waiting:
         return None
     places = MessagePlace.objects.filter(Q.create([here for *_, here in waiting.values()], connector=Q.OR)).order_by()
-    stored = dict(places.values_list("folder_id").annotate(count=Count("pk")))
+    stored = dict(places.values_list("folder_id").annotate(count=Count("*")))
     lines: dict[int, list[Fetched]] = {}
     columns = ("folder_id", "run__started_at", "finished_at", "fetched")
     recent = SyncRunFolder.objects.filter(folder_id__in=waiting, finished_at__gt=now - RECENT).order_by("-pk")

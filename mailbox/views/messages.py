@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from mailbox import conversations
 from mailbox.access import accounts_for
 from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
+from mailbox.views.newest import newest_of_accounts, of_some
 from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -42,7 +44,8 @@ def messages(request: HttpRequest) -> HttpResponse:
     if folder:
         rows, last = _rows_of_folder(folder, before, limit, grouped=grouped)
     else:
-        rows, last = _rows(request, account, before, limit, grouped=grouped)
+        seen = {account.pk} if account else of_some(request, accounts)
+        rows, last = _rows(seen, before, limit, grouped=grouped)
     mark_claims(rows)
     context = {
         "rows": rows,
@@ -105,28 +108,37 @@ def _account(request: HttpRequest, accounts: list[Account], folder: Folder | Non
 
 
 def _rows(
-    request: HttpRequest, account: Account | None, before: Cursor | None, limit: int, *, grouped: bool
+    seen: Collection[int] | None, before: Cursor | None, limit: int, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
+    """`seen`: the accounts, None for all."""
     visible = Message.objects.visible().listed().order_by("-received_at", "-pk")
-    found = visible.filter(account=account) if account else of_accounts(visible, request)
-    if before:
-        found = found.filter(before.older("received_at"))
+    found = visible.filter(before.older("received_at")) if before else visible
     if grouped:
-        keys, last = _heads(found.values_list("pk", "received_at", "pk"), limit)
+        keys, last = _heads(found, ("pk", "received_at", "pk"), limit, seen=seen)
         return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account")), last
-    rows, oldest = cut(list(found.select_related("account")[: limit + 1]), limit)
+    newest = newest_of_accounts(found, seen, limit + 1)
+    rows, oldest = cut(list(newest.select_related("account")[: limit + 1]), limit)
     return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
 
 
-def _heads(found: QuerySet[Any, Any], limit: int, folder: Folder | None = None) -> tuple[list[int], Cursor | None]:
-    """The newest mail of each conversation among (key, received_at, message) rows that come newest first.
+def _heads(
+    found: QuerySet[Any],
+    columns: Sequence[str],
+    limit: int,
+    *,
+    seen: Collection[int] | None = None,
+    folder: Folder | None = None,
+) -> tuple[list[int], Cursor | None]:
+    """The newest mail of each conversation among rows that come newest first; `columns` are their key, received_at and
+    message, `seen` the accounts, None for all.
 
     Walked slice by slice, WALKED rows at most: where a conversation fills many pages of a list by itself, a page of
     conversations ends early, and its cursor goes on from there.
     """
     keys, at, last, size, walked = list[int](), None, None, SLICE_FACTOR * (limit + 1), 0
     while walked < WALKED:
-        rows = list((found.filter(at.older("received_at")) if at else found)[:size])
+        further = found.filter(at.older("received_at")) if at else found
+        rows = list(newest_of_accounts(further, seen, size).values_list(*columns)[:size])
         slice_ = Message.objects.filter(pk__in=[message for _, _, message in rows])
         newest = conversations.newest_of_each(slice_, folder.pk if folder else None)
         heads = set(newest.values_list("pk", flat=True)) - set(keys)
@@ -162,7 +174,7 @@ def _rows_of_folder(
         "parser_version",
     )
     if grouped:
-        keys, last = _heads(places.values_list("pk", "received_at", "message_id"), limit, folder)
+        keys, last = _heads(places, ("pk", "received_at", "message_id"), limit, folder=folder)
         heads = conversations.with_sizes(Message.objects.filter(pk__in=keys).listed())
         return list(heads.order_by("-received_at", "-pk")), last
     places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
@@ -206,14 +218,15 @@ def _side(
 
 def _unread_by_account(request: HttpRequest) -> dict[int, int]:
     unseen = of_accounts(Message.objects.visible().filter(seen=False), request)
-    return dict(unseen.order_by().values_list("account_id").annotate(Count("pk")))
+    # Of "*", not of the key, which the index does not have: PostgreSQL would read each row for it.
+    return dict(unseen.order_by().values_list("account_id").annotate(number=Count("*")))
 
 
 def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
     selectable = Folder.objects.filter(account=account, selectable=True)
     unseen = MessagePlace.objects.present().filter(folder=OuterRef("pk"), seen=False).order_by().values("folder")
     folders = selectable.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)).annotate(
-        unread=Coalesce(Subquery(unseen.annotate(number=Count("pk")).values("number")), 0)
+        unread=Coalesce(Subquery(unseen.annotate(number=Count("*")).values("number")), 0)
     )
     # INBOX first: that is what the word in every mail program leads to.
     ordered = sorted(folders, key=lambda each: (each.name.upper() != "INBOX", each.name.casefold()))
