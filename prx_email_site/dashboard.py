@@ -11,7 +11,7 @@ from mailbox.views.asking import of_accounts, signed_in_user
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, JSONField, Min, Subquery
+from django.db.models import Count, JSONField, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,8 +20,12 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
 from outbox.models import DeliveryReport, OutboxMessage
+from outbox.models.messages import OutboxQuerySet
 from prx_email_site import chart, needs
 from prx_email_site.context import counted, earliest, facts
+
+# What an open row may be: its status and its hold.
+OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,13 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         return {"rows": rows, "may_add": may_administer, "period": period}
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
     alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
-    known = _facts(request)
+    outbox = OutboxMessage.objects.all()
+    if not has_role_everywhere(user, Role.VIEWER):
+        outbox = outbox.whose(accounts_for(user).values("pk"))
+    known = _facts(request, outbox)
     push = _push(known)
     wants_push = settings.PUSH_ENABLED and any(_wants_push(row) for row in rows)
-    outbox = of_accounts(OutboxMessage.objects.all(), request)
-    states, held = _outbox_states(outbox)
+    states, held = _outbox_states(outbox, known)
     return {
         "rows": rows,
         "period": period,
@@ -86,7 +92,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     }
 
 
-def _facts(request: HttpRequest) -> dict[str, Any]:
+def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
     """What is one row each, in the query that the page's frame costs anyhow."""
     bounces = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
     quarantined = of_accounts(Quarantine.objects.open(), request)
@@ -102,7 +108,13 @@ def _facts(request: HttpRequest) -> dict[str, Any]:
         push_pid=Subquery(push.values("pid")),
         push_seen_at=Subquery(push.values("seen_at")),
         push_states=Subquery(push.values("states"), output_field=JSONField()),
+        **{f"oldest_{status}_{hold}": _oldest(outbox, status, hold) for status, hold in OPEN},
     )
+
+
+def _oldest(outbox: OutboxQuerySet, status: str, hold: str) -> Subquery:
+    """The oldest has the lowest key, which an index knows; the times of all would be read from the rows."""
+    return Subquery(outbox.filter(status=status, hold=hold).order_by("pk").values("created_at")[:1])
 
 
 def _push(known: dict[str, Any]) -> PushHeartbeat | None:
@@ -149,23 +161,22 @@ def _lag(rows: list[AccountRow]) -> AccountRow | None:
     return min(fetched, key=lambda row: row.in_step_at or timezone.now())
 
 
-def _outbox_states(outbox: Any) -> tuple[list[StateCount], dict[str, tuple[int, datetime | None]]]:
+def _outbox_states(
+    outbox: OutboxQuerySet, known: dict[str, Any]
+) -> tuple[list[StateCount], dict[str, tuple[int, datetime | None]]]:
     """What has not gone out, by state with the age of the oldest; and by hold. Sent rows are not counted: they grow."""
-    groups = (
-        outbox.filter(status__in=["pending", "sending", "failed"])
-        .order_by()
-        .values("status", "hold")
-        .annotate(count=Count("pk"), oldest=Min("created_at"))
-    )
+    open_rows = outbox.filter(status__in=["pending", "sending", "failed"]).order_by()
+    groups = open_rows.values_list("status", "hold").annotate(Count("pk"))
     held: dict[str, tuple[int, datetime | None]] = {}
     found: dict[str, tuple[int, datetime | None]] = {}
-    for group in groups:
-        if group["hold"]:
-            held[group["hold"]] = (group["count"], group["oldest"])
-        state = _state(group["status"], group["hold"])
+    for status, hold, number in groups:
+        since: datetime | None = known[f"oldest_{status}_{hold}"]
+        if hold:
+            held[hold] = (number, since)
+        state = _state(status, hold)
         count, oldest = found.get(state, (0, None))
-        moments = [moment for moment in (oldest, group["oldest"]) if moment]
-        found[state] = (count + group["count"], min(moments) if moments else None)
+        moments = [moment for moment in (oldest, since) if moment]
+        found[state] = (count + number, min(moments) if moments else None)
     tabs = reverse("outbox:list")
     labels = (
         ("queued", gettext("queued"), "waiting"),

@@ -10,14 +10,14 @@ from mailbox.health import Condition
 from mailbox.models import PushHeartbeat
 from mailbox.views.accounts import AccountRow
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from outbox.models import DeliveryAttempt, OutboxMessage
 
-CODES_FROM = 500  # the newest failures tell which codes are about; a count over all would grow with them
+CODES_FROM = 100  # the newest failures tell which codes are about; a count over all would grow with them
 SHOWN_OF_A_KIND = 6
 
 
@@ -152,10 +152,12 @@ def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
     for hold in holds:
         newest = rows.filter(status="failed", hold=hold).order_by("-pk").values("pk")[:CODES_FROM]
         part = OutboxMessage.objects.filter(pk__in=newest).annotate(code=Subquery(last_code))
-        parts.append(part.order_by().values_list("hold", "code"))
+        parts.append(
+            part.order_by().values("hold", "code").annotate(Count("pk")).values_list("hold", "code", "pk__count")
+        )
     tallies: dict[str, Tally[int]] = {hold: Tally() for hold in holds}
-    for hold, code in parts[0].union(*parts[1:], all=True) if parts else ():
-        tallies[hold].update([code] if code else [])
+    for hold, code, count in parts[0].union(*parts[1:], all=True) if parts else ():
+        tallies[hold].update({code: count} if code else {})
     return {
         hold: ", ".join(
             gettext("%(number)s with %(code)s") % {"code": code, "number": count}
