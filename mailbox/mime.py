@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from mailbox import mime_html, mime_measure, mime_names, mime_text, mime_tree
@@ -97,17 +98,44 @@ def parse(raw: bytes) -> ParsedMessage:
 
 def attachment_bytes(raw: bytes, position: int) -> bytes:
     """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError."""
+    return _attachment(raw, position).octets()[0]
+
+
+def _attachment(raw: bytes, position: int) -> Part:
     attachments = opened(layout_of(mime_tree.read_tree(raw))).attachments
     if not 0 <= position < len(attachments):
         raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
-    return attachments[position].octets()[0]
+    return attachments[position]
 
 
-def inline_images(raw: bytes) -> dict[str, tuple[str, bytes]]:
-    """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins."""
+@dataclass(frozen=True)
+class Content:
+    """The decoded bytes of an attachment, `size` in all. A large one comes piece by piece and is never held whole."""
+
+    size: int
+    pieces: Iterable[bytes | memoryview]
+
+
+def attachment_content(raw: bytes, position: int) -> Content:
+    """As attachment_bytes(), for whoever passes them on; `raw` may be a mapped file. Raises IndexError."""
+    part = _attachment(raw, position)
+    measured = None if part.children is not None else mime_measure.measure(part.transfer_encoding, part.encoded)
+    if measured is None:
+        octets = part.octets()[0]
+        return Content(len(octets), [octets])
+    return Content(measured.size, mime_measure.pieces(part.transfer_encoding, part.encoded))
+
+
+def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
+    """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins.
+
+    `largest`: bytes; what is surely larger is left out, undecoded.
+    """
     images: dict[str, tuple[str, bytes]] = {}
     for part in opened(layout_of(mime_tree.read_tree(raw))).attachments:
         content_id = content_id_of(part)
+        if largest is not None and len(part.encoded) > 3 * largest:  # no encoding takes more than three for one
+            continue
         if content_id and content_id not in images and (image := _image_type(part)):
             images[content_id] = (image, part.octets()[0])
     return images

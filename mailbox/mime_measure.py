@@ -27,10 +27,9 @@ def measure(encoding: str, encoded: memoryview) -> Measure | None:
     """None when it is small, or has to be decoded as a whole: another encoding, or base64 with anything odd in it."""
     if len(encoded) <= LARGE or encoding in ("quoted-printable", "x-uuencode", "uuencode", "uue", "x-uue"):
         return None
-    pieces = _base64(encoded) if encoding == "base64" else _as_is(encoded)
     size, digest, head = 0, hashlib.sha256(), b""
     try:
-        for piece in pieces:
+        for piece in pieces(encoding, encoded):
             size += len(piece)
             digest.update(piece)
             if len(head) < _HEAD:
@@ -38,6 +37,11 @@ def measure(encoding: str, encoded: memoryview) -> Measure | None:
     except binascii.Error:
         return None
     return Measure(size, digest.hexdigest(), head)
+
+
+def pieces(encoding: str, encoded: memoryview) -> Iterator[bytes | memoryview]:
+    """The decoded bytes of what measure() could measure, a megabyte at a time; else raises binascii.Error."""
+    return _base64(encoded) if encoding == "base64" else _as_is(encoded)
 
 
 def _as_is(content: memoryview) -> Iterator[memoryview]:

@@ -96,7 +96,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
 
 def _content(row: Preview) -> bytes:
     try:
-        content = mime.attachment_bytes(rawstore.open_raw(row.source), row.position)
+        content = mime.attachment_bytes(rawstore.map_raw(row.source)[0], row.position)
     except (rawstore.RawMissing, IndexError) as error:
         raise NoPreview(gettext_noop("The stored bytes of the attachment cannot be read.")) from error
     if len(content) > MAX_BYTES:

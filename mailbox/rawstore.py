@@ -187,7 +187,10 @@ def _index(stored: list[StoredRaw], now: datetime) -> None:
 
 def open_raw(digest: str) -> bytes:
     """Return the bytes with this SHA-256; raises RawMissing."""
-    segment, offset, length = _where(digest)
+    return _opened(digest, *_where(digest))
+
+
+def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
     try:
         raw = _read(raw_storage(), segment, offset, length)
     except OSError as error:
@@ -203,12 +206,12 @@ def map_raw(digest: str) -> tuple[bytes, str]:
     segment, offset, length = _where(digest)
     storage = raw_storage()
     if length < MAPPED_FROM or offset or not isinstance(storage, DurableFileSystemStorage):
-        return open_raw(digest), ""
+        return _opened(digest, segment, offset, length), ""
     path = storage.path(segment)
     try:
         with Path(path).open("rb") as file:
             if os.fstat(file.fileno()).st_size != length:
-                return open_raw(digest), ""
+                return _opened(digest, segment, offset, length), ""
             mapped = cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
     except OSError as error:
         raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error

@@ -53,7 +53,7 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
             str(position),
             filename,
             size,
-            _reader(filename, kind, lambda at=position: mime.attachment_bytes(rawstore.open_raw(raw), at)),  # type: ignore[misc]
+            _reader(filename, kind, lambda at=position: mime.attachment_bytes(rawstore.map_raw(raw)[0], at)),  # type: ignore[misc]
             _refusal(kind, size, current),
         )
         for position, filename, kind, size in rows

@@ -13,7 +13,8 @@ def events_of(row: Message, attachments: Sequence[Attachment]) -> list[Event]:
     for each in attachments:
         if each.content_type in mime_calendar.TYPES and each.size <= mime_calendar.MAX_BYTES:
             try:
-                return mime_calendar.read(mime.attachment_bytes(rawstore.open_raw(row.raw_digest), each.position))
+                raw = rawstore.map_raw(row.raw_digest)[0]
+                return mime_calendar.read(mime.attachment_bytes(raw, each.position))
             except (rawstore.RawMissing, IndexError):
                 return []
     return []

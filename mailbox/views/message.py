@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from mailbox import labels, mime, rawstore
-from mailbox.access import Role, accounts_for
+from mailbox.access import Role, accounts_for, has_role_everywhere
 from mailbox.models import Message
 from mailbox.views import defects, previews
 from mailbox.views.conversation import conversation_of
@@ -51,7 +51,8 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "events": events_of(row, attachments),
         "defects": defects.sentences(row.parse_defects),
         "others": list(_others(row)),
-        "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
+        "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
+        or accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
         "conversation": conversation_of(row),
         "images": images_of(request, row) if shown == "html" else Images(0),
         **_content(row, shown),
@@ -82,7 +83,7 @@ def _content(row: Message, shown: str) -> dict[str, Any]:
         cut = len(row.body_text) > TEXT_SHOWN_CHARACTERS
         return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}
     try:
-        raw = rawstore.open_raw(row.raw_digest)
+        raw = rawstore.map_raw(row.raw_digest)[0]
     except rawstore.RawMissing as missing:
         return {"missing": str(missing)}
     if shown == "headers":

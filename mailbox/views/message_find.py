@@ -11,8 +11,10 @@ from django.http import Http404, HttpRequest
 
 def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:
     """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
-    message: Message | None = of_accounts(Message.objects.filter(pk=pk), request).first()
+    found = Message.objects.filter(pk=pk).select_related("account__imap", "account__smtp")
+    message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")
-    message.account = get_account(request.user, message.account_id, role)
+    if role != Role.VIEWER:
+        message.account = get_account(request.user, message.account_id, role)
     return message

@@ -6,6 +6,7 @@ everything else is a download.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from mailbox import mime, rawstore, remote_images, sanitize
 from mailbox.access import Role
 from mailbox.models import Attachment, Message
@@ -13,7 +14,8 @@ from mailbox.views.asking import record
 from mailbox.views.message_find import find_message
 
 from django.contrib import messages as notices
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import content_disposition_header
@@ -21,6 +23,8 @@ from django.utils.translation import gettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_safe
 
+STREAMED_FROM = 4 * 1024 * 1024  # bytes
+_PIECE = 256 * 1024
 # Types a download may keep: no browser runs anything in them. All others are just bytes.
 HARMLESS_TYPES = frozenset(
     {"application/pdf", "application/zip", "image/gif", "image/jpeg", "image/png", "image/webp", "text/plain"}
@@ -36,10 +40,17 @@ def frame(html: str) -> HttpResponse:
     return response
 
 
-def download(content: bytes, filename: str, content_type: str) -> HttpResponse:
-    """Bytes as they are, to be saved and never shown (RFC 6266)."""
+def download(content: bytes | mime.Content, filename: str, content_type: str) -> HttpResponseBase:
+    """Bytes as they are, to be saved and never shown (RFC 6266). Large ones go out piece by piece."""
     bare = content_type.partition(";")[0].strip().lower()
-    response = HttpResponse(content, content_type=bare if bare in HARMLESS_TYPES else "application/octet-stream")
+    kind = bare if bare in HARMLESS_TYPES else "application/octet-stream"
+    whole = mime.Content(len(content), _sliced(content)) if not isinstance(content, mime.Content) else content
+    response: HttpResponseBase
+    if whole.size <= STREAMED_FROM:
+        response = HttpResponse(b"".join(whole.pieces), content_type=kind)
+    else:
+        response = StreamingHttpResponse(whole.pieces, content_type=kind)
+    response["Content-Length"] = str(whole.size)
     response["Content-Disposition"] = content_disposition_header(True, filename) or "attachment"
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
@@ -47,9 +58,14 @@ def download(content: bytes, filename: str, content_type: str) -> HttpResponse:
     return response
 
 
+def _sliced(content: bytes) -> Iterator[bytes]:
+    return (content[start : start + _PIECE] for start in range(0, len(content), _PIECE))
+
+
 def raw_or_404(digest: str) -> bytes:
+    """The stored mail; a large one as a mapped file, which takes no memory of this process."""
     try:
-        return rawstore.open_raw(digest)
+        return rawstore.map_raw(digest)[0]
     except rawstore.RawMissing as missing:
         raise Http404(str(missing)) from missing
 
@@ -59,7 +75,7 @@ def shown_html(request: HttpRequest, row: Message) -> sanitize.SafeHtml:
     inline: dict[str, tuple[str, bytes]] = {}
     if "cid:" in row.body_html.lower():
         try:
-            inline = mime.inline_images(rawstore.open_raw(row.raw_digest))
+            inline = mime.inline_images(rawstore.map_raw(row.raw_digest)[0], largest=sanitize.MAX_IMAGE_BYTES)
         except rawstore.RawMissing:
             inline = {}  # the text is still worth showing; the page's other tabs say what is missing
     wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)
@@ -74,7 +90,7 @@ def html(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def eml(request: HttpRequest, pk: int) -> HttpResponse:
+def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     row = find_message(request, pk)
     response = download(raw_or_404(row.raw_digest), _eml_name(row), "message/rfc822")
     response["Content-Type"] = "message/rfc822"
@@ -97,10 +113,10 @@ def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Ro
 
 
 @require_safe
-def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
     found = find_attachment(request, pk, position)
     try:
-        content = mime.attachment_bytes(raw_or_404(found.message.raw_digest), found.position)
+        content = mime.attachment_content(raw_or_404(found.message.raw_digest), found.position)
     except IndexError as error:
         raise Http404("The stored message does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)

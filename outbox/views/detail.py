@@ -14,6 +14,7 @@ from mailbox.views.message_parts import download, frame, raw_or_404
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -199,7 +200,7 @@ def html(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def eml(request: HttpRequest, pk: int) -> HttpResponse:
+def eml(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The frozen mail; each attempt adds its own Message-ID and X-PRX-Attempt to these bytes."""
     row = find_row(request, pk)
     response = download(raw_or_404(row.mime_digest), f"outbox-{row.pk}.eml", "message/rfc822")
@@ -208,13 +209,13 @@ def eml(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
-def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponse:
+def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
     row = find_row(request, pk)
     found = row.attachment_rows.filter(position=position).first()
     if found is None:
         raise Http404("No such attachment.")
     try:
-        content = mime.attachment_bytes(raw_or_404(row.mime_digest), position)
+        content = mime.attachment_content(raw_or_404(row.mime_digest), position)
     except IndexError as error:
         raise Http404("The frozen mail does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)
