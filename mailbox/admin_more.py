@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailbox.admin_tables import OfAccount, ReadOnlyAdmin, ValueFilter
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ReadOnlyAdmin, ValueFilter
 from mailbox.models import (
     ConversationLink,
     ImageFetch,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from mailbox import access, tasks
 from mailbox.access import Role
+from mailbox.admin_lists import EndingPaginator, OfAccount, RecentValues
 from mailbox.models import (
     Account,
     Attachment,
@@ -38,11 +39,9 @@ if TYPE_CHECKING:
 else:
     ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
 
-OfAccount = ("account", admin.RelatedOnlyFieldListFilter)
 
-
-class ValueFilter(admin.AllValuesFieldListFilter):
-    """Django's, with a word for the empty text, whose link would have none."""
+class ValueFilter(RecentValues):
+    """With a word for the empty text, whose link would have none."""
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         for choice in super().choices(changelist):
@@ -69,6 +68,7 @@ class ReadOnlyAdmin(ModelAdmin):
 
     is_harmless = True  # see PrxAdminSite.register
     show_full_result_count = False
+    paginator = EndingPaginator
     list_per_page = 50
     ordering = ("-pk",)
 
@@ -209,7 +209,7 @@ class SyncRunFolderAdmin(ReadOnlyAdmin):
 
 class AuditAdmin(ReadOnlyAdmin):
     list_display = ("at", "user", "verb", "account", "target", "detail")
-    list_filter = ("verb", OfAccount)
+    list_filter = (("verb", ValueFilter), OfAccount)
     search_fields = ("target", "detail", "user__username")
     list_select_related = ("user", "account")
 

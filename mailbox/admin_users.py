@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mailbox.admin_tables import ModelAdmin, OfAccount, audit
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ModelAdmin, audit
 from mailbox.models import AccountGrant
 from typing import TYPE_CHECKING, Any
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mailbox import access
 from mailbox.access import Role
-from mailbox.admin_tables import ModelAdmin, OfAccount, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
 from typing import Any
 
 from django.contrib import admin, messages
@@ -30,6 +31,7 @@ from outbox.models import (
     KnownAddress,
     Operation,
     OutboxAttachment,
+    OutboxCount,
     OutboxMessage,
     OutboxRecipient,
     ReportCursor,
@@ -100,7 +102,7 @@ class OutboxAdmin(ReadOnlyAdmin):
 
 class RecipientAdmin(ReadOnlyAdmin):
     list_display = ("address", "kind", "status", "reply_code", "outbox")
-    list_filter = ("status", "kind", "reply_code")
+    list_filter = ("status", "kind", ("reply_code", ValueFilter))
     search_fields = ("address", "reply")
     list_select_related = ("outbox",)
 
@@ -114,7 +116,7 @@ class AttachmentAdmin(ReadOnlyAdmin):
 
 class AttemptAdmin(ReadOnlyAdmin):
     list_display = ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code")
-    list_filter = ("outcome", "phase", ("failure_mode", ValueFilter), "reply_code")
+    list_filter = ("outcome", "phase", ("failure_mode", ValueFilter), ("reply_code", ValueFilter))
     search_fields = ("message_id", "prx_attempt", "worker", "reply")
     list_select_related = ("outbox",)
     exclude = ("claim_token",)
@@ -219,6 +221,12 @@ class AddressCursorAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "message_id", "outbox_id")
 
 
+class CountAdmin(ReadOnlyAdmin):
+    list_display = ("account", "status", "number", "counted_at")
+    list_filter = ("status", OfAccount)
+    list_select_related = ("account",)
+
+
 class SwitchAdmin(ReadOnlyAdmin):
     """Paused and resumed on the outbox page, where the consequence is told."""
 
@@ -243,4 +251,5 @@ admin.site.register(Operation, OperationAdmin)
 admin.site.register(Draft, DraftAdmin)
 admin.site.register(DraftFile, DraftFileAdmin)
 admin.site.register(KnownAddress, KnownAddressAdmin)
+admin.site.register(OutboxCount, CountAdmin)
 admin.site.register(AddressCursor, AddressCursorAdmin)

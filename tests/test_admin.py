@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from mailbox import admin_lists
 from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine, Transport
 from typing import Any
 
@@ -287,3 +288,27 @@ def test_the_rows_that_belong_to_a_send_are_read_under_it(superuser: Client, acc
     assert "550 5.1.1 No such user" in page
     assert "ann@example.com" in page
     assert "Outbox recipients" in page
+
+
+def test_a_long_list_is_not_counted_whole_and_says_so(
+    superuser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_lists, "COUNTED_AT_MOST", 3)
+    for number in range(5):
+        AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{number}")
+    response = superuser.get(reverse("admin:mailbox_auditentry_changelist"))
+    assert response.context["cl"].result_count == 3
+    assert "3+ audit entries" in " ".join(response.content.decode().split())
+    few = superuser.get(reverse("admin:mailbox_auditentry_changelist"), {"q": "outbox:4"})
+    assert "1 audit entry" in " ".join(few.content.decode().split())
+
+
+def test_a_filter_offers_the_values_of_the_newest_rows(
+    superuser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin_lists, "LOOKED_AT", 2)
+    for verb in ("cancel", "retry", "send"):
+        AuditEntry.objects.create(account=account, verb=verb)
+    page = superuser.get(reverse("admin:mailbox_auditentry_changelist")).content.decode()
+    assert "?verb=retry" in page and "?verb=send" in page
+    assert "?verb=cancel" not in page

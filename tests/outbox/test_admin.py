@@ -25,6 +25,7 @@ from outbox.models import (
     Installation,
     KnownAddress,
     Operation,
+    OutboxCount,
     OutboxMessage,
     ReportCursor,
     SendingSwitch,
@@ -56,6 +57,7 @@ def row(account: Account) -> OutboxMessage:
     Operation.objects.create(verb="retry", upto_pk=0)
     CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
     SendPace.objects.create(account=account, next_at=now)
+    OutboxCount.objects.create(account=account, status="sent", number=3, counted_at=now)
     for singleton in (AddressCursor, ReportCursor, DeliveryCall):
         singleton.objects.get_or_create(pk=1)
     SendingSwitch.current()
