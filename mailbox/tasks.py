@@ -6,7 +6,7 @@ import logging
 import os
 import platform
 from datetime import timedelta
-from mailbox import expunged, partial, rawstore, runner, settings_lookup, sync
+from mailbox import expunged, partial, planner, rawstore, runner, settings_lookup, sync
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
@@ -115,7 +115,8 @@ def remove_expunged() -> None:
 def prune() -> None:
     """Daily: remove old reports, look-ups, heartbeats, counters, and django-q2's failures, which it never removes.
 
-    And from the search index the words of messages that were deleted with their account.
+    And from the search index the words of messages that were deleted with their account. And what
+    somebody's ANALYZE told SQLite's planner (see planner).
     """
     sweep_words(50_000)
     now = timezone.now()
@@ -124,3 +125,4 @@ def prune() -> None:
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
     Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()
+    planner.forget_statistics()
