@@ -25,6 +25,7 @@ from django.utils import timezone
 
 MIN_LIMIT, MAX_LIMIT = 1, 500
 LOOKED_AT = 20_000  # hits a page looks at, at most
+ASKED_AT_ONCE = 5_000  # messages: a page that looks at LOOKED_AT hits asks few times
 FEW = 500  # so few unread, flagged or filed messages are asked one by one whether they hold the words
 EXCERPT_SOURCE = 20_000  # characters of the body that rows bring along for their excerpt
 Place = tuple[datetime, int]  # received_at and pk of the last row seen
@@ -189,8 +190,8 @@ def _page_of_hits(plan: _Plan, match: Match, below: int, limit: int) -> SearchPa
 
 def _allowed(plan: _Plan, hits: Sequence[Hit]) -> list[Hit]:
     allowed: set[int] = set()
-    for start in range(0, len(hits), 500):
-        pks = [pk for _, pk in hits[start : start + 500]]
+    for start in range(0, len(hits), ASKED_AT_ONCE):
+        pks = [pk for _, pk in hits[start : start + ASKED_AT_ONCE]]
         allowed.update(plan.messages.filter(pk__in=pks).order_by().values_list("pk", flat=True))
     return [hit for hit in hits if hit[1] in allowed]
 

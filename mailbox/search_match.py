@@ -15,6 +15,8 @@ LOWEST_KEY, HIGHEST_KEY = -(2**63), 2**63 - 1
 Hit = tuple[int, int]  # sort_key, message pk
 # PostgreSQL: rows whose words are read one by one, newest first, before the index is asked; 5 microseconds each.
 _MOST_WALKED = 4_000
+_COMMON = 100  # a word that stands in one of so many rows
+_FEW_ASKED = 1_000  # hits: whoever needs more has walked far already, and GIN finds the rest at once
 _MOST_CONFIRMED, _CONFIRMED_AT_ONCE = 20_000, 1_000
 
 
@@ -139,13 +141,16 @@ def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> Fou
     """
     window, most = min(8 * count, _MOST_WALKED), _MOST_WALKED if match.is_exact else _MOST_CONFIRMED
     while True:
-        newest, walked = _walk(match, below, from_key, window, count)
+        newest, walked, lowest = _walk(match, below, from_key, window, count)
         if len(newest) == count or walked < window:
             return _found(newest, count)
         # As dense as here, the rest of the page is so many rows away; with room for half that density.
-        window = 2 * window * count // max(len(newest), 1)
-        if window > most:
+        wanted = 2 * window * count // max(len(newest), 1)
+        if wanted > most:
+            if match.is_exact and count <= _FEW_ASKED and len(newest) * _COMMON >= walked:
+                return Found(newest, lowest)  # GIN would find and sort all of a common word's hits
             break
+        window = wanted
     if match.is_exact:
         return _found(_gin_hits(match, below, from_key, count), count)
     # GIN knows no order of words: what has them all is looked at, newest first, for the phrases.
@@ -159,17 +164,17 @@ def _find_postgresql(match: Match, below: int, from_key: int, count: int) -> Fou
     return Found(hits, likely[-1][0] if len(likely) == _MOST_CONFIRMED else None)
 
 
-def _walk(match: Match, below: int, from_key: int, window: int, count: int) -> tuple[list[Hit], int]:
-    """The hits among the newest `window` rows, at most `count`, and how many rows there were."""
+def _walk(match: Match, below: int, from_key: int, window: int, count: int) -> tuple[list[Hit], int, int]:
+    """The hits among the newest `window` rows, at most `count`; how many rows there were, and their lowest key."""
     hits = _rows(
         "WITH newest AS MATERIALIZED (SELECT * FROM message_search WHERE sort_key < %s AND sort_key >= %s "
         "ORDER BY sort_key DESC LIMIT %s) "
         "(SELECT sort_key, message_id FROM newest WHERE words @@ %s::tsquery ORDER BY sort_key DESC LIMIT %s) "
-        "UNION ALL SELECT NULL, count(*) FROM newest",
+        "UNION ALL SELECT min(sort_key), count(*) FROM newest",
         [below, from_key, window, tsquery_text(match), count],
     )
-    _, walked = hits.pop()  # the last row is the count
-    return hits, walked
+    lowest, walked = hits.pop()  # the last row tells of them all
+    return hits, walked, lowest
 
 
 def _gin_hits(match: Match, below: int, from_key: int, count: int) -> list[Hit]:

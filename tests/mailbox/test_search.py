@@ -271,6 +271,25 @@ def test_a_page_stops_looking_in_time_and_goes_on_from_there(account: Account, a
     assert pages > 1
 
 
+@pytest.mark.parametrize("common", [100, 0])
+def test_a_common_word_with_a_rare_state_is_walked_to_stretch_by_stretch(
+    account: Account, ann: User, monkeypatch: Any, common: int
+):
+    """PostgreSQL: rather than have GIN sort all hits of it (which `common` 0 does), and with the same outcome."""
+    monkeypatch.setattr("mailbox.search.FEW", 0)
+    monkeypatch.setattr("mailbox.search_match._MOST_WALKED", 4)
+    monkeypatch.setattr("mailbox.search_match._COMMON", common)
+    for number in range(40):
+        word = "invoice" if number % 2 else "letter"
+        at = NOON - timedelta(minutes=number)
+        store(account, f"{word} {number}", received_at=at, seen=number not in (1, 17, 18, 33))
+    assert subjects(ann, "invoice is:unread") == ["invoice 1", "invoice 17", "invoice 33"]
+    first = search(ann, "invoice is:unread", limit=1)
+    assert [row.subject for row in first.rows] == ["invoice 1"]
+    assert subjects(ann, "invoice is:unread", before=first.next) == ["invoice 17", "invoice 33"]
+    assert subjects(ann, "invoice is:unread -33") == ["invoice 1", "invoice 17"]
+
+
 def test_a_changed_message_is_found_by_its_new_words_only(account: Account, ann: User):
     message = store(account, "old subject", "old")
     message.subject, message.body_text = "new subject", "fresh"
