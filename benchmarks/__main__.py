@@ -26,7 +26,7 @@ SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
 def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in SUITES]:
         sys.exit(f"There is no suite {', '.join(unknown)}; there are {', '.join(SUITES)}.")
-    options = Options(float(os.environ.get("BENCH_SCALE") or 1), os.environ.get("BENCH_DATABASE") or "sqlite")
+    options = Options.of_environment()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stop from outside also tidies up
     keep_to_two_cores()
     figures: list[Figure] = []

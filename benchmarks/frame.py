@@ -82,6 +82,10 @@ class Options:
     scale: float = 1.0
     database: str = "sqlite"
 
+    @classmethod
+    def of_environment(cls) -> Options:
+        return cls(float(os.environ.get("BENCH_SCALE") or 1), os.environ.get("BENCH_DATABASE") or "sqlite")
+
     def amount(self, full: int, least: int = 1) -> int:
         return max(round(full * self.scale), least)
 

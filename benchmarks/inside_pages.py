@@ -71,6 +71,17 @@ def hits(query: str) -> int:
     return len(search(User.objects.get(username="bench"), query).rows)
 
 
+def search_seconds(query: str) -> float:
+    """The search alone, its rows read: what LIKE is compared with."""
+    user = User.objects.get(username="bench")
+    begin = time.perf_counter()
+    rows = search(user, query).rows
+    seconds = time.perf_counter() - begin
+    if len(rows) != 1:
+        raise RuntimeError(f"{query} found {len(rows)} messages.")
+    return seconds
+
+
 def like_seconds(text: str) -> float:
     """The same rows by LIKE, as a page without an index would ask for them."""
     begin = time.perf_counter()

@@ -34,6 +34,16 @@ BENCHES = [
         pages.tabs,
         (Figure("tabs", "outbox with counted tabs, p95 at 1,000,000 rows", f"{SMALL} rows", at_most(1.5)),),
     ),
+    Bench(
+        "attachments",
+        pages.attachments,
+        (Figure("attachments", "attachments both ways, p95 at 1,000,000 messages", SMALL, at_most(1.5)),),
+    ),
+    Bench(
+        "slowest",
+        pages.slowest,
+        (Figure("slowest", "the slowest of all pages and lists, median", "", at_most(250, "ms"), unit="ms"),),
+    ),
     Bench("dashboard", pages.dashboard, (Figure("dashboard", f"dashboard: {AT_BOTH} and rows", SMALL, at_most(1.3)),)),
     Bench(
         "weights",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import itertools
 import random
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from typing import Any
 
 VOCABULARY = 20_000
 PEOPLE = 500
-PDF = "%PDF-1.4\n%%EOF\n"  # as small as an attachment can be that is one by its bytes
+_PDF, _PADDING = b"%PDF-1.4\n%%EOF\n", b"% nothing but room, as scanned pages take it\n"
+_ZIP = b"PK\x05\x06" + bytes(18)  # an archive of nothing
 _ONSETS = (
     "b",
     "br",
@@ -49,6 +51,30 @@ OTHER_SCRIPTS = (
 
 
 @dataclass(frozen=True)
+class File:
+    """An attachment, by its bytes what its type says."""
+
+    filename: str
+    content_type: str
+    content: bytes = field(repr=False)
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def file_of(number: int) -> File:
+    """Every tenth is beyond 100 kB, one in a hundred beyond 1 MB; there is no picture, sound or video among them."""
+    name = f"{word(3_000 + number % 200)}-{number}"
+    if number % 7 == 2:
+        return File(f"{name}.txt", "text/plain", f"Notes on {name}\n".encode())
+    if number % 7 == 4:
+        return File(f"{name}.zip", "application/zip", _ZIP)
+    lines = 27_000 if number % 100 == 63 else 3_000 if number % 10 == 3 and number % 100 < 13 else 0
+    return File(f"{name}.pdf", "application/pdf", _PDF + lines * _PADDING)
+
+
+@dataclass(frozen=True)
 class Letter:
     """What the model's columns of the same names take; `filename` is empty for a letter without attachment."""
 
@@ -60,6 +86,7 @@ class Letter:
     body_html: str
     filename: str
     raw: bytes = field(repr=False)
+    file: File | None = None
     cc: str = ""
     bcc: str = ""
 
@@ -97,6 +124,7 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
         script = OTHER_SCRIPTS[number // 12 % len(OTHER_SCRIPTS)]
         start = chance.randrange(len(script) // 2)
         subject, text = f"{script[start : start + 8]} {subject}", f"{script} {text}"
+    file = file_of(number // 10) if number % 10 == 3 else None
     html = f"<p>{text}</p><p><b>{first}</b></p>" if number % 4 == 0 else ""
     values: dict[str, Any] = {
         "sender": f"{first.capitalize()} {last.capitalize()} <{address}>",
@@ -104,12 +132,12 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
         "subject": subject,
         "body_text": f"{text}\n",
         "body_html": html,
-        "filename": f"{word(3_000 + number % 200)}-{number}.pdf" if number % 10 == 3 else "",
     }
-    return Letter(sender_address=address, raw=_raw(**values), **values)
+    filename = file.filename if file else ""
+    return Letter(sender_address=address, raw=_raw(**values, file=file), file=file, filename=filename, **values)
 
 
-def _raw(*, sender: str, recipients: str, subject: str, body_text: str, body_html: str, filename: str) -> bytes:
+def _raw(*, sender: str, recipients: str, subject: str, body_text: str, body_html: str, file: File | None) -> bytes:
     """By hand: the standard library takes 3 ms to put one together."""
     words = base64.b64encode(subject.encode()).decode()
     head = f"From: {sender}\r\nTo: {recipients}\r\nSubject: =?utf-8?b?{words}?=\r\n"
@@ -117,16 +145,17 @@ def _raw(*, sender: str, recipients: str, subject: str, body_text: str, body_htm
     parts = [_part("text/plain; charset=utf-8", body_text)]
     if body_html:
         parts.append(_part("text/html; charset=utf-8", body_html))
-    if filename:
-        parts.append(_part(f'application/pdf; name="{filename}"', PDF))
+    if file:
+        lines = base64.encodebytes(file.content).decode().replace("\n", "\r\n")
+        parts.append(_part(f'{file.content_type}; name="{file.filename}"', lines, "base64", "attachment"))
     if len(parts) == 1:
         return f"{head}{parts[0]}".encode()
-    kind = "mixed" if filename else "alternative"
+    kind = "mixed" if file else "alternative"
     inner = "".join(f"--=_seed\r\n{part}\r\n" for part in parts)
     return f'{head}Content-Type: multipart/{kind}; boundary="=_seed"\r\n\r\n{inner}--=_seed--\r\n'.encode()
 
 
-def _part(content_type: str, text: str) -> str:
-    """One part with its own fields; an attachment says so."""
-    said = "Content-Disposition: attachment\r\n" if content_type.startswith("application") else ""
-    return f"Content-Type: {content_type}\r\n{said}Content-Transfer-Encoding: 8bit\r\n\r\n{text}"
+def _part(content_type: str, text: str, encoding: str = "8bit", disposition: str = "") -> str:
+    """One part with its own fields."""
+    said = f"Content-Disposition: {disposition}\r\n" if disposition else ""
+    return f"Content-Type: {content_type}\r\n{said}Content-Transfer-Encoding: {encoding}\r\n\r\n{text}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from mailbox.models import AuditEntry
 
-from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 from prx_email_site.seed_tables import Rows, moment, next_pk
 from prx_email_site.seeding import Place, Pool
 
@@ -21,9 +22,10 @@ APART = timedelta(seconds=31)
 
 
 class Outgoing:
-    """Writes rows, each with one recipient, and all but the pending ones with an attempt."""
+    """Writes rows as sending leaves them: each with one recipient, its attachment if it has one and the entry of who
+    wrote it, and all but the pending and cancelled ones with an attempt."""
 
-    models_written = (OutboxMessage, OutboxRecipient, DeliveryAttempt)
+    models_written = (OutboxMessage, OutboxRecipient, OutboxAttachment, DeliveryAttempt, AuditEntry)
 
     def __init__(self, pool: Pool, places: list[Place], newest: datetime, count: int) -> None:
         self.pool, self.places, self.count, self.newest = pool, places, count, newest
@@ -51,6 +53,9 @@ class Outgoing:
                 "provider_message_id",
             ],
         )
+        names = ["outbox_id", "account_id", "created_at", "position", "filename", "content_type", "size", "digest"]
+        self.attachments = Rows(OutboxAttachment, names)
+        self.audit = Rows(AuditEntry, ["at", "account_id", "verb", "target"])
         self.recipients = Rows(OutboxRecipient, ["outbox_id", "kind", "address", "status"])
         names = ["outbox_id", "number", "claim_token", "worker", "message_id", "prx_attempt", "phase", "outcome"]
         names += ["reply_code", "reply", "started_at", "finished_at"]
@@ -58,7 +63,7 @@ class Outgoing:
 
     def write(self, number: int) -> None:
         place, pk = self.places[number % len(self.places)], self.first_pk + number
-        chosen = number * 7_919 % len(self.pool.letters)
+        chosen = self.pool.chosen(number, len(self.places))
         letter, at = self.pool.letters[chosen], moment(self.begin + APART * number)
         status, hold, error = "sent", "", ""
         if number % self.open_each == 0:
@@ -73,6 +78,9 @@ class Outgoing:
             len(letter.raw), status, hold, error, at if is_sent else later, at, at, at if is_sent else None,
             f"<seed-{pk}@site.example>" if is_sent else None,
         )  # fmt: skip
+        if file := letter.file:
+            self.attachments.add(pk, place.pk, at, 0, file.filename, file.content_type, len(file.content), file.digest)
+        self.audit.add(at, place.pk, "send", f"outbox:{pk}")
         self.recipients.add(pk, "to", letter.sender_address, "accepted" if is_sent else "waiting")
         if status in ("sent", "failed"):
             outcome = "accepted" if is_sent else {"": "transient", "uncertain": "uncertain"}.get(hold, "permanent")
@@ -83,5 +91,5 @@ class Outgoing:
             )  # fmt: skip
 
     def flush(self) -> None:
-        for rows in (self.rows, self.recipients, self.attempts):
+        for rows in (self.rows, self.recipients, self.attachments, self.attempts, self.audit):
             rows.flush()

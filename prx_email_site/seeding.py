@@ -5,10 +5,10 @@ For figures and for trying pages at a size; nothing of it ever came from a serve
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from mailbox import conversations, rawstore
 from mailbox.index_words import IndexedWords, text_for, words_of
 from mailbox.models import (
@@ -23,13 +23,12 @@ from mailbox.models import (
     SyncState,
     Transport,
 )
-from mailbox.search_index import sort_key
+from mailbox.search_index import empty_index, sort_key
 from mailbox.search_words import VERSION
 
 from django.db import connection, transaction
 
-from prx_email_site.seed_letters import PDF as FILE
-from prx_email_site.seed_letters import Letter, letters
+from prx_email_site.seed_letters import File, Letter, letters
 from prx_email_site.seed_tables import Rows, moment, next_pk
 
 LETTERS = 4_000
@@ -37,7 +36,6 @@ FOLDERS = (("INBOX", ""), ("Archive", "\\Archive"), ("Sent", "\\Sent"), ("Lists"
 _FOLDER_OF = (0, 0, 0, 0, 0, 0, 1, 1, 2, 3)  # of ten mails
 APART = timedelta(seconds=37)  # a million mails are 14 months
 NEW_MAIL = 2_000  # of the newest ones, every third is unread; of all others one in 200
-PDF = {"content_type": "application/pdf", "size": len(FILE), "content_id": "", "is_inline": False}
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,10 @@ class Pool:
         self._words = [self._placed(letter) for letter in self.letters]
         self._facts: dict[tuple[int, int], str] = {}
 
+    def chosen(self, number: int, accounts: int) -> int:
+        """Which letter a mail is: another one each time round, so that each account gets its share of every kind."""
+        return (number * 7_919 + number // accounts) % len(self.letters)
+
     def _placed(self, letter: Letter) -> tuple[str, int]:
         names = [letter.filename] if letter.filename else []
         placed = words_of(letter, account_id=0, size=0, has_attachments=False, filenames=names).placed
@@ -105,7 +107,7 @@ class Pool:
         text, length = self._words[number]
         letter = self.letters[number]
         if (place.pk, number) not in self._facts:
-            has = bool(letter.filename)
+            has = letter.file is not None
             found = words_of(
                 _NOTHING, account_id=place.pk, size=len(letter.raw), has_attachments=has, filenames=()
             ).facts
@@ -164,21 +166,23 @@ class Mails:
     def __init__(self, pool: Pool, places: list[Place], newest: datetime, count: int) -> None:
         self.pool, self.places, self.count = pool, places, count
         self.begin = newest - APART * count
+        if not Message.objects.exists():
+            empty_index()  # words may have outlived their messages (see sweep_words), and stand under these keys
         self.first_pk, self.first_place = next_pk(Message), next_pk(MessagePlace)
         self.messages = Rows(Message, _MESSAGE)
         self.lying = Rows(MessagePlace, _PLACE)
         self.links = Rows(ConversationLink, ["message_id", "account_id", "conversation", "id_key", "received_at"])
-        self.attachments = Rows(Attachment, ["message_id", "position", "filename", "content_type", "size", "digest"])
+        names = ["message_id", "account_id", "received_at", "position", "filename", "content_type", "size", "digest"]
+        self.attachments = Rows(Attachment, names)
         index = ["sort_key", "message_id", "version"]
         if connection.vendor == "postgresql":
             self.index = Rows.plain("message_search", [*index, "words"])
         else:
             self.index, self.words = Rows(MessageSearch, index), Rows.plain("message_words", ["rowid", "words"])
-        self._file_digest = hashlib.sha256(FILE.encode()).hexdigest()
 
     def write(self, number: int) -> None:
         pool, place, pk = self.pool, self.places[number % len(self.places)], self.first_pk + number
-        chosen = number * 7_919 % len(pool.letters)
+        chosen = pool.chosen(number, len(self.places))
         letter, digest = pool.letters[chosen], pool.digests[chosen]
         at = self.begin + APART * number
         when, own = moment(at), ticket(number)
@@ -188,12 +192,10 @@ class Mails:
         # Three mails of an account in a row are a conversation.
         root = number - number // len(self.places) % 3 * len(self.places)
         message_id, root_id = f"<{number}@seed.example>", f"<{root}@seed.example>"
-        file = (
-            PDF | {"position": 0, "filename": letter.filename, "digest": self._file_digest} if letter.filename else {}
-        )
+        file = letter.file
         self.messages.add(
             pk, place.pk, message_id, letter.subject, letter.sender, letter.sender_address, letter.recipients, when,
-            when, letter.snippet, bool(file), json.dumps([file] if file else []), len(letter.raw), digest, seen,
+            when, letter.snippet, bool(file), _described(file), len(letter.raw), digest, seen,
             flagged, root_id if root != number else "", f"{letter.body_text}{own}\n", letter.body_html,
         )  # fmt: skip
         folder = place.folders[_FOLDER_OF[number // len(self.places) % 10]]
@@ -202,7 +204,9 @@ class Mails:
         )
         self.links.add(pk, place.pk, conversations.key_of(root_id), conversations.key_of(message_id), when)
         if file:
-            self.attachments.add(pk, 0, letter.filename, PDF["content_type"], PDF["size"], self._file_digest)
+            self.attachments.add(
+                pk, place.pk, when, 0, file.filename, file.content_type, len(file.content), file.digest
+            )
         self._index(sort_key(at, pk), pk, pool.text(place, chosen, own))
 
     def _index(self, key: int, pk: int, text: str) -> None:
@@ -217,6 +221,15 @@ class Mails:
             rows.flush()
         if connection.vendor != "postgresql":
             self.words.flush()
+
+
+@cache
+def _described(file: File | None) -> str:
+    """What the column `attachments` says of it."""
+    if file is None:
+        return "[]"
+    said = {"content_type": file.content_type, "size": len(file.content), "content_id": "", "is_inline": False}
+    return json.dumps([said | {"position": 0, "filename": file.filename, "digest": file.digest}])
 
 
 def newest_moment(now: datetime) -> datetime:

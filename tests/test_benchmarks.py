@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import frame, mails, pages, pages_table, table
+from benchmarks import frame, kept, mails, pages, pages_table, table
 from benchmarks import outbox_peers as peers
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
@@ -137,14 +137,37 @@ def test_round_trips_are_counted_from_what_the_server_wrote_down(tmp_path: Path)
 
 
 @pytest.mark.long
-def test_pages_are_measured_on_two_seeded_installations() -> None:
+def test_pages_are_measured_on_two_seeded_installations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """At the least size; the ratios mean nothing, but each was taken, and nothing was void."""
+    monkeypatch.setattr(kept, "FOLDER", tmp_path)
     with ExitStack() as stack:
         context = pages.Context(Options(0.0001), stack)
         taken = [figure for bench in pages_table.BENCHES for figure in bench.take(context)]
     assert {figure.name: figure.void for figure in taken} == {figure.name: "" for figure in taken}
     (queries,) = (figure for figure in taken if figure.name == "queries")
     assert queries.value is not None and queries.value > 1
+
+
+def test_seeded_installations_are_kept_until_other_code_makes_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def made(**options: bool) -> tuple[str, int]:
+        site = kept.Kept(tmp_path, **options).site(300)
+        return site.folder.name, (site.folder / kept.DONE).stat().st_ino
+
+    first = made()
+    assert made() == first
+    assert made(is_fresh=True) != first
+    monkeypatch.setattr(kept, "version", lambda: "another")
+    assert made()[0] == "seed_300_another"
+    assert [folder.name for folder in tmp_path.iterdir()] == ["seed_300_another"]
+
+
+def test_one_that_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    half = tmp_path / f"seed_300_{kept.version()}"
+    half.mkdir()
+    (half / "prx-email.sqlite3").write_bytes(b"half")
+    assert (kept.Kept(tmp_path).site(300).folder / kept.DONE).exists()
 
 
 def test_p95_is_the_time_that_95_of_100_do_not_exceed() -> None:

@@ -29,7 +29,8 @@ def _newest_binaries() -> Path:
 
 
 class Postgres:
-    """`folder` must be empty and is removed by whoever made it. The password is empty, the address is loopback.
+    """`folder` is empty, or has the cluster that was made in it before; it is removed by whoever made it. The password
+    is empty, the address is loopback.
 
     `is_durable` waits for the disk at each commit, as production does; tests need not.
     """
@@ -60,13 +61,8 @@ class Postgres:
                 raise ServerMissing("There is no user postgres: apt-get install postgresql") from error
             shutil.chown(self.folder, "postgres", "postgres")
         cluster = self.folder / "cluster"
-        command = [str(self.binaries / "initdb"), "-D", str(cluster), "-U", self.user, "-A", "trust", "-N"]
-        # The C locale sorts by bytes: what a test finds sorted does not depend on the machine's locale.
-        made = subprocess.run(
-            self._as_owner(*command, "--encoding=UTF8", "--locale=C"), capture_output=True, text=True, cwd="/"
-        )
-        if made.returncode:
-            raise RuntimeError(f"initdb: {made.stdout}{made.stderr}")
+        if not (cluster / "PG_VERSION").exists():
+            self._make(cluster)
         chosen = SETTINGS if self.is_durable else SETTINGS | NOT_DURABLE
         options = [part for name, value in chosen.items() for part in ("-c", f"{name}={value}")]
         command = [str(self.binaries / "postgres"), "-D", str(cluster), "-p", str(self.port), "-k", str(self.folder)]
@@ -78,6 +74,15 @@ class Postgres:
         ready = [str(self.binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"]
         wait_until(lambda: subprocess.run(ready).returncode == 0, seconds=30, what="PostgreSQL to be ready")
         return self
+
+    def _make(self, cluster: Path) -> None:
+        command = [str(self.binaries / "initdb"), "-D", str(cluster), "-U", self.user, "-A", "trust", "-N"]
+        # The C locale sorts by bytes: what a test finds sorted does not depend on the machine's locale.
+        made = subprocess.run(
+            self._as_owner(*command, "--encoding=UTF8", "--locale=C"), capture_output=True, text=True, cwd="/"
+        )
+        if made.returncode:
+            raise RuntimeError(f"initdb: {made.stdout}{made.stderr}")
 
     def stop(self) -> None:
         """Fast shutdown: clients are disconnected (SIGINT, see pg_ctl -m fast)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
+from mailbox import storage_use
 from mailbox.models import Account
 from typing import Any
 
@@ -10,9 +12,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from outbox.tasks_storage import count_storage
+from prx_email_site import seed_runs
 from prx_email_site.seed_outbox import Outgoing
 from prx_email_site.seed_tables import in_bulk
-from prx_email_site.seeding import LETTERS, Mails, Pool, make_accounts, newest_moment
+from prx_email_site.seeding import LETTERS, Mails, Place, Pool, make_accounts, newest_moment
 
 SLICE = 20_000  # rows a transaction
 MOST = 100_000_000
@@ -43,10 +47,14 @@ class Command(BaseCommand):
         if Account.objects.filter(email__endswith="@site.example", email__startswith="seed").exists():
             raise CommandError("This database was seeded before. Seed an empty one.")
         places = make_accounts(count, now)
-        with in_bulk([*Mails.models_written, *Outgoing.models_written]):
+        written = [*Mails.models_written, *Outgoing.models_written, *seed_runs.Reports.models_written]
+        with in_bulk(written):
             pool = Pool(min(LETTERS, max(wanted.values()) + 1))
             for name, kind in (("messages", Mails), ("outbox", Outgoing)):
                 self._write(kind(pool, places, now, wanted[name]), wanted[name], name, begin)
+            _write_reports(places, now, wanted)
+        storage_use.count(timezone.now())  # as the clock would, within the hour
+        count_storage()
         self.stdout.write(f"Done in {time.monotonic() - begin:.0f} s.")
 
     def _write(self, rows: Mails | Outgoing, count: int, name: str, begin: float) -> None:
@@ -58,3 +66,12 @@ class Command(BaseCommand):
                 rows.flush()
             if stop == count or stop % 200_000 == 0:
                 self.stdout.write(f"{stop:,} of {count:,} {name}, {time.monotonic() - begin:.0f} s")
+
+
+def _write_reports(places: list[Place], now: datetime, wanted: dict[str, int]) -> None:
+    """In proportion to the mail, up to what an installation of any age has."""
+    reports = seed_runs.Reports(places, now)
+    with transaction.atomic():
+        reports.write_runs(min(wanted["messages"] // 50, seed_runs.RUNS_AT_MOST))
+        reports.write_quarantine(min(wanted["messages"] // 1_000, seed_runs.QUARANTINED_AT_MOST))
+        reports.write_bounces(min(wanted["outbox"] // 500, seed_runs.BOUNCES_AT_MOST))
