@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from mailbox.models import Counter
@@ -48,6 +48,8 @@ class Claim:
     mail_from: str
     mime_digest: str
     needs_smtputf8: bool
+    claimed_at: datetime
+    lease_seconds: float
 
 
 @dataclass(frozen=True)
@@ -87,29 +89,30 @@ def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float,
     """Claim of the account's rows those that have been due for longest, in that order."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
     with sql.in_transaction():
-        return _begin_attempts(sql.claim_next(account_id, most, token, worker, lease, now), worker, now)
+        return _begin_attempts(sql.claim_next(account_id, most, token, worker, lease, now), worker, lease_seconds, now)
 
 
 def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
     """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
     token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
     with sql.in_transaction():
-        found = _begin_attempts(sql.claim_row(pk, token, worker, lease, now), worker, now)
+        found = _begin_attempts(sql.claim_row(pk, token, worker, lease, now), worker, lease_seconds, now)
     return found[0] if found else None
 
 
-def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, now: datetime) -> list[Claim]:
+def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds: float, now: datetime) -> list[Claim]:
     if not found:
         return []
-    begun = [_attempt_of(row, worker, now) for row in found]
+    stamp = secrets.token_hex(4)  # shared, so that what is claimed together stands together in the index
+    begun = [_attempt_of(row, worker, stamp, now) for row in found]
     pks = sql.insert(DeliveryAttempt, "outbox_id", begun)
     asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
     if asked:  # for this one attempt only
         OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
-    return [_claim_of(row, attempt, pks[row[0]]) for row, attempt in zip(found, begun, strict=True)]
+    return [_claim_of(row, attempt, pks[row[0]], lease_seconds, now) for row, attempt in zip(found, begun, strict=True)]
 
 
-def _attempt_of(row: tuple[Any, ...], worker: str, now: datetime) -> dict[str, Any]:
+def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
     pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, last = row
     return {
         "outbox_id": pk,
@@ -119,12 +122,15 @@ def _attempt_of(row: tuple[Any, ...], worker: str, now: datetime) -> dict[str, A
         "requested_by_id": requested_by_id,
         "failure_mode": failure_mode,
         "message_id": f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
-        "prx_attempt": secrets.token_hex(16),
+        "prx_attempt": stamp + secrets.token_hex(12),
+        "transcript": sql.room_for_transcript(),
         "started_at": sql.instant(now),
     }
 
 
-def _claim_of(row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int) -> Claim:
+def _claim_of(
+    row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int, lease_seconds: float, now: datetime
+) -> Claim:
     pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, token, *_ = row
     return Claim(
         outbox_id=pk,
@@ -140,6 +146,8 @@ def _claim_of(row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int)
         mail_from=mail_from,
         mime_digest=digest,
         needs_smtputf8=bool(needs_smtputf8),
+        claimed_at=now,
+        lease_seconds=lease_seconds,
     )
 
 
@@ -190,30 +198,62 @@ def _write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
         )
 
 
-def finalize(claim: Claim, ending: Ending, *, now: datetime) -> bool:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The values of the statements that write an outcome: made before the transaction, which is the shorter for it."""
+
+    row: tuple[Any, ...]
+    attempt: tuple[Any, ...]
+    accepted: tuple[str, tuple[Any, ...]] | None  # a statement and its values
+    counted: tuple[tuple[Any, ...], ...]
+
+
+def prepare(claim: Claim, ending: Ending, now: datetime) -> Prepared:
+    settled, at = ending.settlement, sql.instant(now)
+    is_sent = settled.status == Status.SENT
+    error = "" if is_sent else ending.reply
+    values = (settled.status, settled.hold, settled.retries, sql.instant(settled.next_attempt_at), settled.error_code)
+    sent = (error, at, at if is_sent else None, claim.message_id if is_sent else None)
+    transcript = json.dumps(list(ending.transcript))
+    attempt = (settled.verdict.value, ending.phase, ending.reply_code, ending.reply, transcript, at, claim.attempt_id)
+    accepted = None
+    if ending.accepted:
+        taken = (ending.reply_code, ending.reply, at, claim.outbox_id, *ending.accepted)
+        accepted = (sql.accepted(len(ending.accepted)), taken)
+    return Prepared(
+        (*values, *sent, settled.hold == Hold.UNCERTAIN, claim.outbox_id, claim.token),
+        attempt,
+        accepted,
+        tuple(_counted(claim, settled, now)),
+    )
+
+
+def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple[Any, ...]]:
+    is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
+    names = [Counter.Name.RETRIES] if claim.number > 1 else []
+    names += [Counter.Name.SENDS] if is_accepted else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
+    hour = sql.instant(now.replace(minute=0, second=0, microsecond=0))
+    return ((claim.account_id, name.value, hour) for name in names)
+
+
+def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared | None = None) -> bool:
     """Write the outcome, on condition that the claim is still ours, or that the row waits uncertain for our answer.
 
     False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
     """
+    ready = prepared or prepare(claim, ending, now)
     with sql.in_transaction():
-        written = _finalize_ours(claim, ending, now) or _finalize_uncertain(claim, ending, now)
-        transcript = json.dumps(list(ending.transcript))
-        outcome = ending.settlement.verdict.value
-        finish = [outcome, ending.phase, ending.reply_code, ending.reply, transcript, sql.instant(now)]
-        sql.changed(sql.FINISH_ATTEMPT, [*finish, claim.attempt_id])
+        written = sql.changed(sql.FINALIZE, ready.row) == 1 or _finalize_uncertain(claim, ending, now)
+        sql.changed(sql.FINISH_ATTEMPT, ready.attempt)
         if written:
-            _write_recipients(claim, ending, now)
-            _count(claim, ending.settlement, now)
+            _write_refused(claim.outbox_id, ending.refused)
+            if ready.accepted:
+                sql.changed(*ready.accepted)
+            for counted in ready.counted:
+                if not sql.changed(sql.COUNT_MORE, counted):
+                    sql.changed(sql.COUNT, counted)
     return written
-
-
-def _finalize_ours(claim: Claim, ending: Ending, now: datetime) -> bool:
-    settled, at = ending.settlement, sql.instant(now)
-    is_sent = settled.status == Status.SENT
-    error = "" if is_sent else ending.reply
-    values = [settled.status, settled.hold, settled.retries, sql.instant(settled.next_attempt_at), settled.error_code]
-    values += [error, at, at if is_sent else None, claim.message_id if is_sent else None]
-    return sql.changed(sql.FINALIZE, [*values, settled.hold == Hold.UNCERTAIN, claim.outbox_id, claim.token]) == 1
 
 
 def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
@@ -239,24 +279,6 @@ def _our_uncertain(claim: Claim) -> OutboxQuerySet:
     later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), pk__gt=claim.attempt_id)
     uncertain = OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN)
     return uncertain.filter(~Exists(later))
-
-
-def _write_recipients(claim: Claim, ending: Ending, now: datetime) -> None:
-    _write_refused(claim.outbox_id, ending.refused)
-    if ending.accepted:
-        accepted = sql.ACCEPTED.format(places=", ".join(["%s"] * len(ending.accepted)))
-        values = [ending.reply_code, ending.reply, sql.instant(now), claim.outbox_id]
-        sql.changed(accepted, [*values, *ending.accepted])
-
-
-def _count(claim: Claim, settled: Settlement, now: datetime) -> None:
-    is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
-    names = [Counter.Name.RETRIES] if claim.number > 1 else []
-    names += [Counter.Name.SENDS] if is_accepted else []
-    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
-    hour = sql.instant(now.replace(minute=0, second=0, microsecond=0))
-    for name in names:
-        sql.changed(sql.COUNT, [claim.account_id, name.value, hour])
 
 
 def release(claim: Claim, reply: str, *, now: datetime) -> bool:

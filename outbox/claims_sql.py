@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 
+TRANSCRIPT_ROOM = 700  # bytes
 # With the values written out, both databases see that the partial index `outbox_waiting` answers.
 DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at" <= %s"""
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
@@ -46,8 +47,10 @@ FINALIZE = f"""UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "
 WHERE {OURS}"""
 FINISH_ATTEMPT = """UPDATE "delivery_attempts" SET "outcome" = %s, "phase" = %s, "reply_code" = %s, "reply" = %s,
 "transcript" = %s, "finished_at" = %s WHERE "id" = %s"""
-ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
+_ACCEPTED = """UPDATE "outbox_recipients" SET "status" = 'accepted', "reply_code" = %s, "reply" = %s, "accepted_at" = %s
 WHERE "outbox_id" = %s AND "address" IN ({places})"""
+# Most hours are there already, and an INSERT writes a page of SQLite's own even where it comes to an UPDATE.
+COUNT_MORE = """UPDATE "counters" SET "value" = "value" + 1 WHERE "account_id" = %s AND "name" = %s AND "hour" = %s"""
 COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, 1)
 ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + 1"""
 LACKING = """SELECT "address", "status", "reply_code", "reply" FROM "outbox_recipients" WHERE "outbox_id" = %s
@@ -117,6 +120,19 @@ def claim_next(
     skips = connections[DEFAULT_DB_ALIAS].features.has_select_for_update_skip_locked
     values = [token, worker, instant(lease), at, account_id, at, most, at]
     return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[10], row[0]))
+
+
+@cache
+def accepted(count: int) -> str:
+    """The UPDATE of so many recipients, by address."""
+    return _ACCEPTED.format(places=", ".join(["%s"] * count))
+
+
+@cache
+def room_for_transcript() -> str:
+    """An empty transcript. On SQLite with room for one, or the rows that are written together would soon need more
+    pages than they got, and each page that is divided costs four."""
+    return f"[{' ' * TRANSCRIPT_ROOM}]" if _is_sqlite() else "[]"
 
 
 @cache

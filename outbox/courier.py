@@ -1,4 +1,4 @@
-"""Many accounts at once: a thread an account, in one process, so that what they write shares its commits.
+"""Many accounts at once, in one thread of a process, so that what they write shares its commits: see carousel.
 
 A courier looks for accounts with due rows by itself, serves them in turns, and ends when there is nothing due. A
 session whose server keeps it waiting counts no longer: it goes on in the background, beyond the task that began it, and
@@ -16,24 +16,26 @@ from mailbox import logs
 from mailbox.models import Lease
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from outbox import delivery
+from outbox.carousel import Carousel
 from outbox.claims import worker_name
 from outbox.delivery import Report
 from outbox.models import CourierSlot, DeliveryCall
 from outbox.sender import Sender
+from outbox.steps import Steps
 from outbox.watch import Clock
 
 logger = logging.getLogger(__name__)
-ROUND_SECONDS = 10.0  # after which an account's thread is another account's, if one waits
+ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
 # Threads of one process share its interpreter: what more is due waits a moment for another courier, which is called.
-ROUNDS_AT_ONCE, CALL_SECONDS = 2, 0.5
+ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
 SLOT_SECONDS = 15.0
-MOST_THREADS = 64  # of a process, those in the background among them
+MOST_ROUNDS = 64  # of a process, those in the background among them
 
 
 @dataclass(eq=False)
@@ -70,6 +72,7 @@ class Courier:
         self._served_at: dict[int, float] = {}  # when an account's last round began
         self._rest_until: dict[int, float] = {}
         self._changed = threading.Condition()
+        self._carousel = Carousel("deliver")
 
     def run(self, budget: float) -> Report:
         """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row."""
@@ -121,7 +124,7 @@ class Courier:
     def _start(self, until: float, total: Report) -> int:
         with self._changed:
             active = sum(each.is_active for each in self._rounds.values())
-            free = min(settings.OUTBOX_SESSIONS - active, MOST_THREADS - len(self._rounds))
+            free = min(settings.OUTBOX_SESSIONS - active, MOST_ROUNDS - len(self._rounds))
         if settings.OUTBOX_COURIERS > 1:
             is_soon = active and time.monotonic() - self._started_at < CALL_SECONDS
             free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
@@ -131,16 +134,16 @@ class Courier:
             with self._changed:
                 self._rounds[account_id] = begun
                 self._served_at[account_id] = self._started_at = begun.begun_at
-            # Not a daemon: a process that ends waits for the answers that its rounds still wait for.
-            threading.Thread(target=self._go, args=(begun, until, total), name=f"deliver {account_id}").start()
+            self._carousel.put(self._go(begun, until, total))
         if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
             self._call()
         return len(waiting[:free])
 
-    def _go(self, begun: Round, until: float, total: Report) -> None:
+    def _go(self, begun: Round, until: float, total: Report) -> Steps[None]:
         seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
         try:
-            begun.report = delivery.deliver_account(begun.account_id, seconds, clock=self._clock, seen=begun.see)
+            rows = delivery.deliveries(begun.account_id, seconds, clock=self._clock, seen=begun.see)
+            begun.report = yield from rows
             if begun.report.attempted:
                 self._after(begun.account_id)
         except (OperationalError, InterfaceError) as error:
@@ -148,7 +151,6 @@ class Courier:
         except Exception:  # its rows are settled; it must not stop the other accounts
             logger.exception("A round of account %s failed", begun.account_id)
         finally:
-            connections.close_all()
             with self._changed:
                 del self._rounds[begun.account_id]
                 if not begun.report.attempted:

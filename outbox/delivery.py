@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
@@ -17,6 +18,7 @@ from outbox import claims
 from outbox.claims import worker_name
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.sender import Sender
+from outbox.steps import Steps, to_the_end
 from outbox.times import Times
 from outbox.watch import Clock, SendLease
 
@@ -51,14 +53,19 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
     return list(_free_accounts(now).filter(in_pace, Exists(due)).order_by("pk").values_list("pk", flat=True))
 
 
-def deliver_account(
+def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> Report:
+    """`deliveries`, here and now."""
+    return to_the_end(deliveries(account_id, budget, **options))
+
+
+def deliveries(
     account_id: int,
     budget: float = BUDGET_SECONDS,
     *,
     times: Times | None = None,
     clock: Clock = timezone.now,
     seen: Callable[[Sender], object] = lambda sender: None,
-) -> Report:
+) -> Steps[Report]:
     """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
 
     Returns at once when another sender has the account: it finds what we would have found. `seen` is given each sender
@@ -69,11 +76,11 @@ def deliver_account(
         if time.monotonic() >= until:
             report.more_due = True
             break
-        lease = SendLease.acquire(account_id, worker_name(), times.claim_lease, clock)
+        lease = SendLease.acquire(account_id, worker_name(), times.send_lease, clock)
         if lease is None:
             break
         # Looking again after the lease is given back: a row that came while we held it found the account taken.
-        if _drain(account_id, lease, until, report, times, clock, seen):
+        if (yield from _drain(account_id, lease, until, report, times, clock, seen)):
             break
     return report
 
@@ -90,7 +97,7 @@ def _drain(
     times: Times,
     clock: Clock,
     seen: Callable[[Sender], object],
-) -> bool:
+) -> Steps[bool]:
     """True when the rest of the queue is to be left alone for now."""
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None:  # deleted just now, and its lease and rows with it
@@ -103,17 +110,17 @@ def _drain(
 
     try:
         while go_on():
-            sender.pace.wait(clock, go_on)
+            yield from sender.pace.wait(clock, go_on)
             if not (sender.pace.is_open(clock()) and go_on()):
                 break
             claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
             if claim is None:
                 break
-            sender.deliver(claim, go_on)
+            yield from sender.deliver(claim, go_on)
     finally:
         report.attempted += sender.attempted
         report.sent += sender.sent
-        sender.close()
+        yield from sender.close()
         lease.release()
     return sender.is_parked or not sender.pace.is_open(clock())
 
@@ -143,7 +150,7 @@ def deliver_one(
     give_up = time.monotonic() + (settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience)
     account_id = OutboxMessage.objects.values_list("account_id", flat=True).get(pk=outbox_id)
     while True:
-        lease = SendLease.acquire(account_id, worker_name(), times.claim_lease, clock)
+        lease = SendLease.acquire(account_id, worker_name(), times.send_lease, clock)
         if lease is not None and _attempt_one(outbox_id, account_id, lease, times, clock):
             return
         if not _is_underway(outbox_id, clock()) or time.monotonic() >= give_up:
@@ -159,10 +166,10 @@ def _attempt_one(outbox_id: int, account_id: int, lease: SendLease, times: Times
             return False
         claim = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
         if claim is not None:
-            sender.deliver(claim)
+            to_the_end(sender.deliver(claim))
         return claim is not None
     finally:
-        sender.close()
+        to_the_end(sender.close())
         lease.release()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from mailbox import logs, rawstore
 
 from django.conf import settings
@@ -14,7 +16,7 @@ from outbox.claims import Claim, Ending, Recipients
 from outbox.errors import Code
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
-from outbox.smtp_mail import Delivery, Envelope
+from outbox.smtp_mail import Delivery, Envelope, Mail
 from outbox.smtp_replies import Reply
 from outbox.watch import AttemptWatch
 
@@ -34,8 +36,7 @@ class Work:
 
     claim: Claim
     recipients: Recipients
-    envelope: Envelope
-    content: bytes = b""
+    mail: Mail
     fault: Fault | None = None
     code: Code | None = None
 
@@ -48,12 +49,24 @@ class Failure:
     until: datetime
 
 
-@dataclass(frozen=True, eq=False)
 class Owed:
-    """An outcome that is known and not written down yet."""
+    """An outcome that is known and not written down yet. It is worked out when it is first asked for: the next mail is
+    on its way before that."""
 
-    claim: Claim
-    ending: Ending
+    def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime) -> None:
+        self.claim, self._end, self.now = claim, end, now
+
+    @cached_property
+    def ending(self) -> Ending:
+        return self._end()
+
+    @cached_property
+    def prepared(self) -> claims.Prepared:
+        return claims.prepare(self.claim, self.ending, self.now)
+
+    @property
+    def is_sent(self) -> bool:
+        return self.ending.settlement.status == OutboxMessage.Status.SENT
 
 
 def limits() -> Limits:
@@ -68,15 +81,15 @@ def prepare(claim: Claim) -> Work:
         kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
         code = 451 if kind is Kind.REPLY else None
         fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
-        return Work(claim, recipients, envelope, fault=fault)
+        return Work(claim, recipients, Mail(envelope, b""), fault=fault)
     if not recipients.to_try:
-        return Work(claim, recipients, envelope)
+        return Work(claim, recipients, Mail(envelope, b""))
     try:
         content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
     except rawstore.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
-        return Work(claim, recipients, envelope, fault=fault, code=Code.STORAGE)
-    return Work(claim, recipients, envelope, content)
+        return Work(claim, recipients, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
+    return Work(claim, recipients, Mail(envelope, content))
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:
@@ -145,10 +158,13 @@ def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> 
 def log(owed: Owed, written: bool) -> None:
     """One line an attempt, without addresses or secrets."""
     claim, ending, settled = owed.claim, owed.ending, owed.ending.settlement
+    level = logging.INFO if owed.is_sent else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
     logs.event(
         logger,
         "send_attempt",
-        logging.INFO if settled.status == OutboxMessage.Status.SENT else logging.WARNING,
+        level,
         account=claim.account_id,
         outbox_id=claim.outbox_id,
         message_id=claim.message_id,

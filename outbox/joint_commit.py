@@ -7,22 +7,24 @@ and when a transaction fails, each of its steps is tried alone, so that nobody f
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection, transaction
+
+from outbox import turns
+from outbox.steps import Ask
 
 T = TypeVar("T")
 MOST_AT_ONCE = 32  # steps of a transaction, which is to stay far below 250 ms
 
 
 @dataclass(eq=False)
-class _Step(Generic[T]):
+class Done(Generic[T]):
+    """A step and, once it is done, what came of it."""
+
     act: Callable[[], T]
     answer: T | None = None
     error: Exception | None = None
@@ -32,8 +34,18 @@ class _Step(Generic[T]):
         self.error, self.is_done = error, True
 
 
-_gathered: list[_Step[object]] = []
+_gathered: list[Done[object]] = []
 _gathering, _committing = threading.Lock(), threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Together(Ask, Generic[T]):
+    """To be written in a transaction, perhaps with the steps of others; see `run`."""
+
+    act: Callable[[], T]
+
+    def here(self) -> T:
+        return run(self.act)
 
 
 def run(act: Callable[[], T]) -> T:
@@ -42,25 +54,33 @@ def run(act: Callable[[], T]) -> T:
     The step uses `django.db.connection` as it finds it there. Raises what the step or its commit raises; then nothing
     of it is written, unless the connection was lost in the commit itself.
     """
-    step: _Step[T] = _Step(act)
     if connection.in_atomic_block:
         return act()
-    with _gathering:
-        _gathered.append(step)  # type: ignore[arg-type]
-    with _committing:
-        if not step.is_done:
-            with _gathering:
-                batch = _gathered[:MOST_AT_ONCE]
-                if step not in batch:  # more came before us than fit in: ours is not left to anybody
-                    batch = [*batch[:-1], step]  # type: ignore[list-item]
-                _gathered[:] = [each for each in _gathered if each not in batch]
-            _commit(batch)
+    (step,) = run_all([act])
     if step.error is not None:
         raise step.error
     return step.answer  # type: ignore[return-value]
 
 
-def _commit(batch: list[_Step[object]]) -> None:
+def run_all(acts: Sequence[Callable[[], T]]) -> list[Done[T]]:
+    """Run several steps as `run` runs one; what came of each."""
+    steps = [Done(act) for act in acts]
+    with _gathering:
+        _gathered.extend(steps)  # type: ignore[arg-type]
+    try:
+        with _committing:
+            while not all(step.is_done for step in steps):
+                with _gathering:
+                    batch, _gathered[:] = _gathered[:MOST_AT_ONCE], _gathered[MOST_AT_ONCE:]
+                _commit(batch)
+    finally:
+        if not all(step.is_done for step in steps):  # this thread was told to stop: nobody is to do what nobody awaits
+            with _gathering:
+                _gathered[:] = [each for each in _gathered if each not in steps]
+    return steps
+
+
+def _commit(batch: list[Done[object]]) -> None:
     try:
         try:
             _write(batch)
@@ -76,29 +96,14 @@ def _commit(batch: list[_Step[object]]) -> None:
                 step.fail(OperationalError("The thread that wrote this for several was stopped."))
 
 
-def _write(batch: list[_Step[object]]) -> None:
-    with _turn(), transaction.atomic():
+def _write(batch: list[Done[object]]) -> None:
+    with turns.courtesy(), transaction.atomic():
         answers = [step.act() for step in batch]
     for step, answer in zip(batch, answers, strict=True):
         step.answer, step.is_done = answer, True
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    """One courier after the other. SQLite's own wait for the writer is a sleep that grows from look to look; a file's
-    lock wakes the next one at once. It is only a courtesy: whoever does not ask waits as SQLite does."""
-    if connection.vendor != "sqlite":
-        yield
-        return
-    descriptor = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _write_alone(step: _Step[object], before: Exception) -> None:
+def _write_alone(step: Done[object], before: Exception) -> None:
     if isinstance(before, OperationalError | InterfaceError):
         connection.close()  # it may be the connection that is broken
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import datetime
 from mailbox.models import Account
@@ -10,6 +9,7 @@ from mailbox.models import Account
 from outbox import claims_sql as sql
 from outbox import rate
 from outbox.models import SendPace
+from outbox.steps import Rest, Steps
 
 LONGEST_WAIT_SECONDS = 15.0  # on an open session; a longer one is left to the sweep
 SLICE_SECONDS = 1.0
@@ -43,11 +43,11 @@ class Pace:
             self._next_at = rate.following_at(now, self._per_minute)
             sql.changed(_PACE, [self._account_id, sql.instant(self._next_at)])
 
-    def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> None:
+    def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> Steps[None]:
         """Wait for the next mail's time if that is soon."""
         self.is_waiting = True
         try:
             while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and may_wait():
-                time.sleep(min(left, SLICE_SECONDS))
+                yield Rest(min(left, SLICE_SECONDS))
         finally:
             self.is_waiting = False

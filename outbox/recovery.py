@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from mailbox import logs
 from mailbox.models import Account
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -17,11 +17,11 @@ from django.db.models import F, QuerySet
 from outbox.claims import UNCLAIMED
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import MAX_EXPONENT, Verdict, lapse_seconds
+from outbox.steps import Ask, Steps
 
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 RECOVER_AT_ONCE = 500
-T = TypeVar("T")
 
 
 def recover(now: datetime) -> tuple[int, int]:
@@ -97,15 +97,15 @@ def lift_outdated_sign_in_holds(now: datetime) -> int:
     return held.update(hold="", next_attempt_at=now, updated_at=now)
 
 
-def persistently(step: Callable[[], T], wait: Callable[[int], bool]) -> T:
+def persistently(step: Ask, wait: Callable[[int], Steps[bool]]) -> Steps[Any]:
     """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
     tries = 0
     while True:
         try:
-            return step()
+            return (yield step)
         except (OperationalError, InterfaceError) as error:
             tries += 1
             logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
             connection.close()  # it may be the connection that is broken
-            if not wait(tries):
+            if not (yield from wait(tries)):
                 raise

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     NETWORK = "network"  # refused, lost, timed out, certificate
     PROTOCOL = "protocol"  # an answer that is no SMTP reply, or half of one
     REPLY = "reply"  # a proper reply with a code that refuses
+    UNKNOWN = "unknown"  # the server does not know a command that it offered, so it took nothing
     LOCAL = "local"  # found here before asking: too large, no STARTTLS, stored mail missing
 
 
@@ -101,6 +102,8 @@ def classify(fault: Fault) -> Verdict:
     if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
         # From the commit of "data" on, only a proper reply tells that nothing was taken.
         return Verdict.UNCERTAIN if fault.phase in (Phase.DATA, Phase.ACCEPTED) else Verdict.TRANSIENT
+    if fault.kind is Kind.UNKNOWN:
+        return Verdict.TRANSIENT
     if fault.kind is Kind.LOCAL or fault.code is None:
         return Verdict.PERMANENT
     return _classify_reply(fault.phase, fault.code, fault.reply)

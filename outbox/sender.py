@@ -1,4 +1,4 @@
-"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session.
+"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
 A mail costs one commit: once the server has answered MAIL and RCPT of a mail, one transaction writes the outcome of
 the mail before it, this one's "data" and the claim of the one after it. A server that takes its time over MAIL and RCPT
@@ -13,21 +13,24 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Account
 
 from django.db import InterfaceError, OperationalError
 
-from outbox import claims, endings, joint_commit, recovery
+from outbox import claims, endings, recovery
+from outbox.beside import Turn
 from outbox.claims import Claim, Ending
 from outbox.endings import Owed, Work
-from outbox.models import OutboxMessage
+from outbox.joint_commit import Together
 from outbox.pace import Pace
 from outbox.retry import Fault, Kind, Phase, Verdict
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
-from outbox.smtp_mail import Beside, Delivery
+from outbox.smtp_mail import Delivery, Mail
+from outbox.steps import Apart, Rest, Steps, to_the_end
 from outbox.times import Times
 from outbox.watch import AttemptWatch, ClaimLost, Clock, SendLease
 
@@ -57,12 +60,12 @@ class Sender:
         """The server has kept us waiting for a while, or the account's rate limit does."""
         return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
-    def close(self) -> None:
+    def close(self) -> Steps[None]:
         if self._session is not None:
-            self._session.close()
-            self._session = None
+            session, self._session = self._session, None
+            yield from session.quit()
 
-    def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> None:
+    def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> Steps[None]:
         """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
 
         Raises what is unexpected, after the rows have been settled.
@@ -71,58 +74,60 @@ class Sender:
         following: Claim | None = claim
         try:
             while following is not None:
-                self._attempt(following)
+                yield from self._attempt(following)
                 may_go_on = self._following and not self.is_parked and go_on()
                 following = self._following.popleft() if may_go_on else None
         finally:
             try:
-                self.settle()
+                yield from self.settle()
             finally:
                 self._give_back_following()
 
-    def _attempt(self, claim: Claim) -> None:
+    def _attempt(self, claim: Claim) -> Steps[None]:
         self._watch = watch = AttemptWatch(
             claim,
             self._lease,
             lease_seconds=self._times.claim_lease,
+            held_seconds=claim.lease_seconds,
+            held_since=claim.claimed_at,
             clock=self._clock,
             stalled=self._give_back_following,
         )
         self.attempted += 1
         try:
-            ending = self._outcome(claim, watch)
-            self._owed.append(Owed(claim, ending))
+            end = yield from self._outcome(claim, watch)
+            self._owed.append(Owed(claim, end, self._clock()))
         except BaseException as trouble:
             try:
-                self.settle()  # the mail before this one: its outcome is known
+                yield from self.settle()  # the mail before this one: its outcome is known
             finally:
                 self._after_trouble(claim, watch, trouble)
             return
         self._watch = None
-        self.sent += ending.settlement.status == OutboxMessage.Status.SENT
         has_session = self._session is not None and self._session.is_open
         if not self._following or not has_session or self.is_parked:
-            self.settle(claims_next=True)
+            yield from self.settle(claims_next=True)
 
     # --- Trying -------------------------------------------------------------------------------------------------
-    def _outcome(self, claim: Claim, watch: AttemptWatch) -> Ending:
+    def _outcome(self, claim: Claim, watch: AttemptWatch) -> Steps[Callable[[], Ending]]:
+        """What tells how the attempt ended; whatever it does to queue and session is done."""
         work, self._prepared = self._prepared, None
         if work is None or work.claim is not claim:
             work = endings.prepare(claim)
         if work.fault is not None:
             return self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
-            return endings.of_answer(work, Delivery(), watch, self._clock())
+            return partial(endings.of_answer, work, Delivery(), watch, self._clock())
         while True:
             is_used = self._session is not None and self._session.is_open
             try:
-                session = self._open_session(watch)
+                session = yield from self._open_session(watch)
             except SmtpFailure as failure:
                 return self._failed(work, watch, failure.fault, parks=True)
             except DecryptionFailed as error:
                 return self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
             try:
-                delivery = session.deliver(work.envelope, work.content, _Turn(self, work, watch))
+                delivery = yield from session.deliver(work.mail, Turn(self, work, watch))
             except SmtpFailure as failure:
                 is_lost = not session.is_open and not watch.data_committed
                 if is_lost and is_used:
@@ -134,14 +139,16 @@ class Sender:
                 raise ClaimLost
             if fault := endings.asked_to_wait(delivery):
                 return self._failed(work, watch, fault, parks=True)
-            return endings.of_answer(work, delivery, watch, self._clock())
+            return partial(endings.of_answer, work, delivery, watch, self._clock())
 
-    def _open_session(self, watch: AttemptWatch) -> SmtpSession:
+    def _open_session(self, watch: AttemptWatch) -> Steps[SmtpSession]:
         if self._session is not None and self._session.is_open:
             self._session.watch_with(watch)
             return self._session
-        self.settle()  # opening takes its time, and the outcome before it is known
-        self._session = SmtpSession.open(self._account.smtp_endpoint(), patience=self._times.patience, watch=watch)
+        yield from self.settle()  # opening takes its time, and the outcome before it is known
+        endpoint, patience = self._account.smtp_endpoint(), self._times.patience
+        self._session = yield Apart(lambda: SmtpSession.open(endpoint, patience=patience, watch=watch))
+        assert self._session is not None
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
             smtp.mark_signed_in()
@@ -150,7 +157,7 @@ class Sender:
 
     def _failed(
         self, work: Work, watch: AttemptWatch, fault: Fault, *, parks: bool, refused: SmtpFailure | None = None
-    ) -> Ending:
+    ) -> Callable[[], Ending]:
         now, smtp = self._clock(), self._account.smtp
         failure = endings.of_fault(
             work.claim,
@@ -168,16 +175,16 @@ class Sender:
             self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until))
             self._give_back_following()  # its queue waits, and it with it
             self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until, now))
-        return failure.ending
+        return lambda: failure.ending
 
     def _park(self, write: Callable[[], object]) -> None:
         """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
         self.is_parked = True
         with contextlib.suppress(*DATABASE_ERRORS):
-            recovery.persistently(write, self._waits(3))
+            to_the_end(recovery.persistently(Apart(write), self._waits(3)))
 
-    # --- Beside the conversation: see _Turn ---------------------------------------------------------------------
-    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> bool:
+    # --- Beside the conversation: see Turn ---------------------------------------------------------------------
+    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
         """Write "data", with the outcome before this mail and the claim after it; False when the claim is lost.
 
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
@@ -199,62 +206,70 @@ class Sender:
             takes_next = claims_next and self.pace.is_open(now)
             return written, is_ours, self._claim_next(takes_next)
 
-        written, is_ours, following = joint_commit.run(step)
+        answer: tuple[list[bool], bool, list[Claim]] = yield Together(step)
+        written, is_ours, following = answer
         watch.data_committed = is_ours
         self._written(owed, written, following)
         return is_ours
 
-    def prepare_following(self) -> None:
+    def prepare_following(self) -> Mail | None:
         """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
-        the outcome of the mail before it unknown."""
-        if self._following and self._prepared is None:
-            with contextlib.suppress(Exception):
+        the outcome of the mail before it unknown. Answers it if it may be begun as soon as this one is taken."""
+        with contextlib.suppress(Exception):
+            if self._following and self._prepared is None:
                 self._prepared = endings.prepare(self._following[0])
+            work = self._prepared
+            if work and not work.fault and work.recipients.to_try and not self.is_parked and self._go_on():
+                return work.mail
+        return None
 
     # --- Writing down -------------------------------------------------------------------------------------------
     def _claim_next(self, wanted: bool) -> list[Claim]:
         """A few rows at once: their claims are one statement, and they are sent within moments."""
         if not wanted:
             return []
-        most, seconds, worker = 1 if self.pace.is_limited else AHEAD, self._times.claim_lease, claims.worker_name()
+        seconds = min(self._times.ahead_lease, self._times.claim_lease)
+        most, worker = 1 if self.pace.is_limited else AHEAD, claims.worker_name()
         return claims.claim_some(self._account.pk, worker, most=most, lease_seconds=seconds, now=self._clock())
 
-    def settle(self, *, claims_next: bool = False) -> None:
+    def settle(self, *, claims_next: bool = False) -> Steps[None]:
         """Write the known outcome down, with the next claim if that is wanted and allowed."""
         owed = [*self._owed]
         if not owed:
             return
         takes_next = claims_next and self._may_claim()
 
-        def write() -> tuple[list[bool], list[Claim]]:
+        def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
             takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
+            return self._finalize(owed), self._claim_next(takes)
 
-            def step() -> tuple[list[bool], list[Claim]]:
-                return self._finalize(owed), self._claim_next(takes)
-
-            return joint_commit.run(step)
-
-        self._written(owed, *recovery.persistently(write, self._waits()))
+        self._written(owed, *(yield from recovery.persistently(Together(step), self._waits())))
 
     def _may_claim(self) -> bool:
         is_open = self.pace.is_open(self._clock())
         return not self._following and not self.is_parked and is_open and self._go_on()
 
     def _finalize(self, owed: list[Owed]) -> list[bool]:
-        return [claims.finalize(each.claim, each.ending, now=self._clock()) for each in owed]
+        return [claims.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
+
+    def prepare_owed(self) -> None:
+        """Work out what the next transaction writes, while the server works too."""
+        for owed in self._owed:
+            owed.prepared  # noqa: B018
 
     def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
         self._owed = [each for each in self._owed if each not in owed]
         for each, is_written in zip(owed, written, strict=True):
+            self.sent += each.is_sent
             endings.log(each, is_written)
 
-    def _waits(self, most_tries: float = float("inf")) -> Callable[[int], bool]:
+    def _waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
         give_up = time.monotonic() + self._times.finalize
 
-        def wait(tries: int) -> bool:
-            time.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
+        def wait(tries: int) -> Steps[bool]:
+            yield Rest(min(2.0, 0.05 * 2 ** min(tries, 6)))
             self._lease.keep()
             return tries < most_tries and time.monotonic() < give_up
 
@@ -296,22 +311,6 @@ class Sender:
 
     def _try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
         try:
-            recovery.persistently(write, self._waits(2))
+            to_the_end(recovery.persistently(Apart(write), self._waits(2)))
         except DATABASE_ERRORS as error:  # the lease ends by itself, and the sweep comes to the same
             logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
-
-
-class _Turn(Beside):
-    """What the sender does beside one mail."""
-
-    def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
-        self._sender, self._work, self._watch = sender, work, watch
-
-    def kept_waiting(self) -> None:
-        self._sender.settle(claims_next=True)
-
-    def before_data(self, delivery: Delivery) -> bool:
-        return self._sender.commit_data(self._work, self._watch, delivery)
-
-    def given(self) -> None:
-        self._sender.prepare_following()

@@ -15,10 +15,12 @@ from outbox.smtp_conversation import Patience, Watch
 from outbox.smtp_mail import MailConversation
 from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Wire
+from outbox.steps import to_the_end
 
 
 class SmtpSession(MailConversation):
-    """One signed-in connection that carries any number of mails: how it begins. What it carries: smtp_mail."""
+    """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
+    smtp_mail, in steps."""
 
     greeting = ""  # the server's words at sign-in
 
@@ -49,12 +51,15 @@ class SmtpSession(MailConversation):
         if endpoint.security == "tls":
             self._wrap()
         self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
-        self._expect("", self._read(), 220)
+        self._expect("", to_the_end(self._read()), 220)
         self._ehlo()
         if endpoint.security != "tls":
             self._starttls()
         self._enter(Phase.AUTH)
         self._sign_in()
+
+    def _ask(self, line: str, shown: str | None = None) -> Reply:
+        return to_the_end(self._command(line, shown))
 
     def _wrap(self) -> None:
         self._enter(Phase.TLS)
@@ -72,7 +77,7 @@ class SmtpSession(MailConversation):
                 Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
             )
         self._enter(Phase.TLS)
-        self._expect("STARTTLS", self._command("STARTTLS"), 220)
+        self._expect("STARTTLS", self._ask("STARTTLS"), 220)
         if self._connected().has_unread():
             # Bytes in the clear behind the 220 are somebody else's (CVE-2011-0411).
             raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
@@ -81,7 +86,7 @@ class SmtpSession(MailConversation):
 
     def _ehlo(self) -> None:
         name = self._connected().local_literal()
-        reply = self._command(f"EHLO {name}")
+        reply = self._ask(f"EHLO {name}")
         self._expect("EHLO", reply, 250)
         self._extensions.clear()
         for line in reply.text.splitlines()[1:]:
@@ -96,9 +101,7 @@ class SmtpSession(MailConversation):
         if endpoint.oauth_token is not None:
             reply = self._xoauth2(endpoint.user, endpoint.oauth_token)
         elif "PLAIN" in offered:
-            reply = self._command(
-                f"AUTH PLAIN {_b64(f'{chr(0)}{endpoint.user}{chr(0)}{endpoint.password}')}", "AUTH PLAIN"
-            )
+            reply = self._ask(f"AUTH PLAIN {_b64(f'{chr(0)}{endpoint.user}{chr(0)}{endpoint.password}')}", "AUTH PLAIN")
         elif "LOGIN" in offered:
             reply = self._login(endpoint.user, endpoint.password or "")
         else:
@@ -108,23 +111,23 @@ class SmtpSession(MailConversation):
         self.greeting = str(reply)
 
     def _login(self, user: str, password: str) -> Reply:
-        reply = self._command("AUTH LOGIN")
+        reply = self._ask("AUTH LOGIN")
         for secret in (user, password):
             if reply.code != 334:
                 break
-            reply = self._command(_b64(secret), "(secret)")
+            reply = self._ask(_b64(secret), "(secret)")
         return reply
 
     def _xoauth2(self, user: str, token: str) -> Reply:
         """A refusal comes as 334 with JSON in base64, and the 535 only after an empty answer; keep both words."""
-        reply = self._command(f"AUTH XOAUTH2 {_b64(xoauth2(user, token))}", "AUTH XOAUTH2")
+        reply = self._ask(f"AUTH XOAUTH2 {_b64(xoauth2(user, token))}", "AUTH XOAUTH2")
         if reply.code != 334:
             return reply
         try:
             details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
         except ValueError:
             details = reply.text
-        final = self._command("", "(empty)")
+        final = self._ask("", "(empty)")
         return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
 
 

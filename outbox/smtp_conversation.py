@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from mailbox.endpoints import Endpoint
 from typing import TypeVar
@@ -16,8 +16,10 @@ from typing import TypeVar
 from outbox.retry import Fault, Kind, Phase
 from outbox.smtp_replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp_wire import Lost, Wire
+from outbox.steps import Steps, to_the_end
 
 T = TypeVar("T")
+WRONG = (Lost, OSError, UnicodeError)  # what sockets and TLS raise; UnicodeError: a host name that IDNA cannot encode
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,15 @@ class Conversation:
         self._watch = watch
 
     def close(self) -> None:
+        """`quit`, here and now."""
+        to_the_end(self.quit())
+
+    def quit(self) -> Steps[None]:
         """QUIT and close. What goes wrong here means nothing: every answer that counts has been read."""
         if self._wire is not None:
             try:
-                self._wire.send(b"QUIT\r\n", 5)
-                self._wire.read_reply(5, lambda: None)
+                yield from self._wire.send(b"QUIT\r\n", 5)
+                yield from self._wire.read_reply(5, lambda: None)
             except (Lost, OSError):
                 pass
         self.drop()
@@ -90,27 +96,29 @@ class Conversation:
         self._phase = phase
         self._watch.reached(phase)
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: str) -> Steps[None]:
         """Send commands, in one packet where they fit."""
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("A command is one line.")
-        wire = self._connected()
-        octets = "".join(f"{line}\r\n" for line in lines).encode()
-        self._guarded(lambda: wire.send(octets, self._left()))
+        octets = _octets(lines)
+        try:
+            yield from self._connected().send(octets, self._left())
+        except WRONG as error:
+            raise self._told(error) from error
 
-    def _answer_to(self, shown: str) -> Reply:
-        reply = self._read()
+    def _answer_to(self, shown: str) -> Steps[Reply]:
+        reply = yield from self._read()
         self._note(shown, reply)
         return reply
 
-    def _command(self, line: str, shown: str | None = None) -> Reply:
-        self._say(line)
-        return self._answer_to(line if shown is None else shown)
+    def _command(self, line: str, shown: str | None = None) -> Steps[Reply]:
+        yield from self._say(line)
+        return (yield from self._answer_to(line if shown is None else shown))
 
-    def _read(self, patience: float | None = None) -> Reply:
+    def _read(self, patience: float | None = None) -> Steps[Reply]:
         seconds = self._left() if patience is None else patience
-        wire = self._connected()
-        reply = self._guarded(lambda: wire.read_reply(seconds, self._watch.waiting))
+        try:
+            reply = yield from self._connected().read_reply(seconds, self._watch.waiting)
+        except WRONG as error:
+            raise self._told(error) from error
         return Reply(reply.code, self._clean(reply.text))
 
     def _left(self) -> float:
@@ -142,17 +150,28 @@ class Conversation:
 
     def _guarded(self, act: Callable[[], T]) -> T:
         """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
-        host = f"{self._endpoint.host}:{self._endpoint.port}"
         try:
             return act()
-        except Lost as error:
-            raise self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error)) from error
-        except ssl.SSLCertVerificationError as error:
-            words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
-            raise self._failure(Kind.NETWORK, words) from error
-        except ssl.SSLError as error:
-            raise self._failure(Kind.NETWORK, f"TLS with {host} failed: {error.reason or error}.") from error
-        except TimeoutError as error:
-            raise self._failure(Kind.NETWORK, f"{host} did not answer in time.") from error
-        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA cannot encode
-            raise self._failure(Kind.NETWORK, f"{host} cannot be reached: {error}.") from error
+        except WRONG as error:
+            raise self._told(error) from error
+
+    def _told(self, error: Exception) -> SmtpFailure:
+        host = f"{self._endpoint.host}:{self._endpoint.port}"
+        match error:
+            case Lost():
+                return self._failure(Kind.PROTOCOL if error.is_garbage else Kind.NETWORK, str(error))
+            case ssl.SSLCertVerificationError():
+                words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
+            case ssl.SSLError():
+                words = f"TLS with {host} failed: {error.reason or error}."
+            case TimeoutError():
+                words = f"{host} did not answer in time."
+            case _:
+                words = f"{host} cannot be reached: {error}."
+        return self._failure(Kind.NETWORK, words)
+
+
+def _octets(lines: Sequence[str]) -> bytes:
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("A command is one line.")
+    return "".join(f"{line}\r\n" for line in lines).encode()

@@ -1,27 +1,32 @@
 """One mail on an open SMTP session: envelope, DATA, body, answer, and what is done beside them. No models, no queries.
 
 What waits for the server costs time, so the sender works meanwhile: see Beside. Commands are grouped (PIPELINING, RFC
-2920), but never across the final dot: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows the
-dot in one packet, after it took the mail and before it said so.
+2920), but never across the end of a mail: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows
+the final dot, or the last chunk, in one packet, after it took the mail and before it said so. A small mail goes as one
+chunk where CHUNKING (RFC 3030) is offered: a round trip less than by DATA.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from mailbox.endpoints import Endpoint
 
-from outbox.retry import Kind, Phase
+from outbox.retry import Fault, Kind, Phase
 from outbox.smtp_conversation import Conversation, Patience, SmtpFailure, Watch
 from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Lost
+from outbox.steps import Steps
 
 CHUNK = 64 * 1024
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
 LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
+NOT_KNOWN = (500, 501, 502, 503, 504)  # replies to a command that the server does not know after all
+_without_bdat: set[tuple[str, int]] = set()  # host and port of servers that offered CHUNKING and did not know BDAT
 
 
 @dataclass(frozen=True)
@@ -41,26 +46,41 @@ class Delivery:
     stopped: bool = False  # before_data said no: nothing was sent
 
 
+@dataclass(frozen=True, eq=False)
+class Mail:
+    envelope: Envelope
+    content: bytes
+
+
 class Beside:
     """What a sender does beside one mail. Whatever is raised in here leaves the session in the middle of something."""
 
-    def kept_waiting(self) -> None:
-        """The answers to MAIL and RCPT take longer than GRACE_SECONDS. Called once a mail at most."""
+    def asked(self) -> None:
+        """MAIL and RCPT are sent, and their answers are not read yet."""
 
-    def before_data(self, delivery: Delivery) -> bool:
+    def kept_waiting(self) -> Steps[None]:
+        """The answers to MAIL and RCPT take longer than GRACE_SECONDS. Called once a mail at most."""
+        yield from ()
+
+    def before_data(self, delivery: Delivery) -> Steps[bool]:
         """Commit "data"; False when the mail must be left."""
+        yield from ()
         return True
 
-    def given(self) -> None:
-        """The whole mail is with the server, and the answer is not read yet. Must not raise."""
+    def given(self) -> Mail | None:
+        """The whole mail is with the server, and the answer is not read yet. The next one, if there is to be one: its
+        MAIL and RCPT are said as soon as the answer is yes, and `deliver` for it goes on from there. Must not raise."""
+        return None
 
 
 class MailConversation(Conversation):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
+        self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
+        self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
 
-    def deliver(self, envelope: Envelope, content: bytes, beside: Beside) -> Delivery:
+    def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
         """Send one mail.
 
         Raises SmtpFailure. A refused recipient is no failure but part of the answer. `is_open` then says whether the
@@ -69,38 +89,64 @@ class MailConversation(Conversation):
         """
         delivery = Delivery()
         try:
-            self._send_envelope(envelope, content, delivery, beside)
+            yield from self._send_envelope(mail, delivery, beside)
             if not delivery.accepted:
-                self._reset()
+                yield from self._reset()
                 return delivery
-            self._check_in_step()
-            if not beside.before_data(delivery):
+            yield from self._check_in_step()
+            if not (yield from beside.before_data(delivery)):
                 delivery.stopped = True
-                self._reset()
+                yield from self._reset()
                 return delivery
-            delivery.final = self._data(content, beside)
+            delivery.final = yield from self._data(mail.content, beside)
         except SmtpFailure as failure:
             failure.refused = delivery.refused
             if failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421:
-                self._reset()
+                yield from self._reset()
             else:
                 self.drop()
             raise
+        yield from self._say_ahead()
         self._enter(Phase.ACCEPTED)
         return delivery
 
-    def _send_envelope(self, envelope: Envelope, content: bytes, delivery: Delivery, beside: Beside) -> None:
-        self._enter(Phase.MAIL)
-        mail = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, content)}"
-        groups = [[mail]]
+    def _look_ahead(self, following: Mail | None) -> None:
+        self._next = None
+        if following is not None:
+            with contextlib.suppress(SmtpFailure):  # it is told when it is that mail's turn
+                self._next = following, self._groups(following)[0]
+
+    def _say_ahead(self) -> Steps[None]:
+        """What is wrong with the connection is found when the answer is read."""
+        if self._next is not None:
+            (mail, lines), self._next = self._next, None
+            self._said_of = mail
+            with contextlib.suppress(SmtpFailure):
+                yield from self._say(*lines)
+
+    def _groups(self, mail: Mail) -> list[list[str]]:
+        """The commands before DATA, those together that go in one packet."""
+        envelope = mail.envelope
+        groups = [[f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, mail.content)}"]]
         for address in envelope.rcpt_to:
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
             groups[-1].append(f"RCPT TO:<{address}>")
+        return groups
+
+    def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
+        said_of, self._said_of = self._said_of, None
+        if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
+            self.drop()
+        self._enter(Phase.MAIL)
+        groups = self._groups(mail)
         grace, waits = time.monotonic() + GRACE_SECONDS, iter([beside.kept_waiting])
         for group in groups:
-            self._say(*group)
-            self._hear_group(group, envelope, delivery, grace, waits)
+            if group is not groups[0] or said_of is not mail:
+                yield from self._say(*group)
+            if group is groups[0]:
+                beside.asked()
+            yield from self._hear_group(group, mail.envelope, delivery, grace, waits)
 
     def _hear_group(
         self,
@@ -108,18 +154,19 @@ class MailConversation(Conversation):
         envelope: Envelope,
         delivery: Delivery,
         grace: float,
-        waits: Iterator[Callable[[], None]],
-    ) -> None:
+        waits: Iterator[Callable[[], Steps[None]]],
+    ) -> Steps[None]:
         """Read every answer of a group before judging: what is left unread would be taken for another's."""
         refusal: SmtpFailure | None = None
         for line in group:
             is_mail = line.startswith("MAIL")
             if not is_mail and self._phase is not Phase.RCPT:
                 self._enter(Phase.RCPT)
-            if not self._connected().has_line(grace) and (kept_waiting := next(waits, None)):
-                kept_waiting()
+            is_there = yield from self._connected().has_line(grace)
+            if not is_there and (kept_waiting := next(waits, None)):
+                yield from kept_waiting()
             try:
-                reply = self._answer_to(line)
+                reply = yield from self._answer_to(line)
             except SmtpFailure as lost:
                 # Lost behind a refusal: the refusal is what the server meant.
                 raise refusal or lost from lost
@@ -169,55 +216,83 @@ class MailConversation(Conversation):
             parameters += " SMTPUTF8"
         return parameters
 
-    def _data(self, content: bytes, beside: Beside) -> Reply:
+    def _data(self, content: bytes, beside: Beside) -> Steps[Reply]:
         self._phase = Phase.DATA  # from here on, silence is uncertainty
-        self._expect("DATA", self._command("DATA"), 354)
-        self._check_in_step()
-        wire = self._connected()
-        try:
-            for chunk in _chunks(_dot_stuffed(content) + b".\r\n"):
-                wire.send(chunk, self._left())
-                self._watch.waiting()
-        except (Lost, OSError) as error:
-            # A server that has had enough may have said so before it closed; then nothing was taken for certain.
-            if (said := wire.last_words()) and said.code >= 400:
-                self._note("(body)", said)
-                raise self._refusal(said) from error
-            raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error
-        beside.given()
-        reply = self._read(self._patience.final_dot)
-        self._note("(end of mail)", reply)
+        if self._in_one_go(content):
+            return (yield from self._bdat(content, beside))
+        self._expect("DATA", (yield from self._command("DATA")), 354)
+        yield from self._check_in_step()
+        yield from self._transfer(_dot_stuffed(content) + b".\r\n")
+        self._look_ahead(beside.given())
+        return self._final("(end of mail)", (yield from self._read(self._patience.final_dot)))
+
+    def _in_one_go(self, content: bytes) -> bool:
+        """Without asking first whether the server wants it. A large mail does ask: it may be refused there."""
+        offered = "chunking" in self._extensions and (self._endpoint.host, self._endpoint.port) not in _without_bdat
+        return offered and len(content) <= CHUNK
+
+    def _bdat(self, content: bytes, beside: Beside) -> Steps[Reply]:
+        """The whole mail as one chunk that is the last (RFC 3030): its answer is that to the final dot."""
+        lines = _with_crlf(content)
+        command = f"BDAT {len(lines)} LAST"
+        yield from self._transfer(f"{command}\r\n".encode() + lines)
+        self._look_ahead(beside.given())
+        reply = yield from self._read(self._patience.final_dot)
+        if reply.code in NOT_KNOWN:
+            # It was offered, perhaps by something between us and the server: the mail was read as commands, if at all.
+            _without_bdat.add((self._endpoint.host, self._endpoint.port))
+            self._note(command, reply)
+            raise SmtpFailure(Fault(self._phase, Kind.UNKNOWN, str(reply), reply.code))
+        return self._final(command, reply)
+
+    def _final(self, command: str, reply: Reply) -> Reply:
+        self._note(command, reply)
         if 200 <= reply.code < 300:
             return reply
         raise self._refusal(reply)
 
-    def _check_in_step(self) -> None:
+    def _transfer(self, octets: bytes) -> Steps[None]:
+        wire = self._connected()
+        try:
+            for chunk in _chunks(octets):
+                yield from wire.send(chunk, self._left())
+                self._watch.waiting()
+        except (Lost, OSError) as error:
+            # A server that has had enough may have said so before it closed; then nothing was taken for certain.
+            if (said := (yield from wire.last_words())) and said.code >= 400:
+                self._note("(body)", said)
+                raise self._refusal(said) from error
+            raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error
+
+    def _check_in_step(self) -> Steps[None]:
         """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
         worst for "accepted" before the mail was there."""
         if self._connected().has_unread():
-            surplus = self._answer_to("(not asked)")
+            surplus = yield from self._answer_to("(not asked)")
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
                 raise self._refusal(surplus)
             raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
 
-    def _reset(self) -> None:
+    def _reset(self) -> Steps[None]:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""
         try:
-            is_clean = self._command("RSET").code == 250
+            is_clean = (yield from self._command("RSET")).code == 250
         except SmtpFailure:
             is_clean = False
         if not is_clean:
             self.drop()
 
 
+def _with_crlf(content: bytes) -> bytes:
+    """CRLF line ends, and one at the end: a bare CR or LF is how mails are smuggled, none goes out."""
+    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
+        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
+    return content if content.endswith(b"\r\n") else content + b"\r\n"
+
+
 def _dot_stuffed(content: bytes) -> bytes:
     """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
-    if (
-        not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r")
-    ):  # a bare CR or LF is how mails are smuggled: none goes out
-        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
+    content = _with_crlf(content)
     if content.startswith(b"."):
         content = b"." + content
     return content.replace(b"\r\n.", b"\r\n..")

@@ -1,4 +1,7 @@
-"""The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline."""
+"""The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
+
+Once connected, the socket never blocks: who sends or reads yields what it waits for (see steps).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,11 @@ import time
 from collections.abc import Callable
 
 from outbox.smtp_replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
+from outbox.steps import Ready, Steps
 
 TICK_SECONDS = 2.0
+AT_ONCE = 16 * 1024  # bytes: what one TLS record holds
+WANTS_READ = (ssl.SSLWantReadError, BlockingIOError)
 
 
 class Lost(Exception):
@@ -25,6 +31,8 @@ class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._unread = b""
+        self._has_asked = False  # nothing can have arrived before we look
+        sock.setblocking(False)
 
     @classmethod
     def connect(cls, host: str, port: int, seconds: float) -> Wire:
@@ -45,9 +53,10 @@ class Wire:
         raise OSError(f"{host} has no address")
 
     def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
-        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them)."""
+        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them). Blocks."""
         self._socket.settimeout(seconds)
         self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        self._socket.setblocking(False)
         self._unread = b""
 
     def local_literal(self) -> str:
@@ -61,17 +70,33 @@ class Wire:
     def has_unread(self) -> bool:
         return bool(self._unread)
 
-    def send(self, octets: bytes | memoryview, seconds: float) -> None:
+    def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
         """Send all; raises OSError, TimeoutError among them."""
-        self._socket.settimeout(seconds)
-        self._socket.sendall(octets)
+        deadline, left = time.monotonic() + seconds, memoryview(octets)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+                continue
+            except ssl.SSLWantReadError:
+                to_write = False
+            except (ssl.SSLWantWriteError, BlockingIOError):
+                to_write = True
+            is_ready = yield Ready(self._socket.fileno(), deadline, to_write)
+            if not is_ready:
+                raise TimeoutError("The server does not take what is sent.")
+        self._has_asked = True
 
-    def read_reply(self, seconds: float, waiting: Callable[[], None]) -> Reply:
+    def read_reply(self, seconds: float, waiting: Callable[[], None]) -> Steps[Reply]:
         """Read one reply, all of its lines, within the time for all of it; raises Lost or OSError."""
         deadline, texts = time.monotonic() + seconds, list[str]()
         total = 0
         while True:
-            line = self._read_line(deadline, waiting)
+            while b"\n" not in self._unread:
+                if len(self._unread) > MAX_REPLY_BYTES:
+                    raise Lost("The server's reply line does not end.", is_garbage=True)
+                yield from self._receive(deadline, waiting)
+            line, _, self._unread = self._unread.partition(b"\n")
+            line = line.removesuffix(b"\r")
             total += len(line)
             try:
                 code, more, text = parse_line(line)
@@ -83,47 +108,54 @@ class Wire:
             if total > MAX_REPLY_BYTES or len(texts) > MAX_REPLY_LINES:
                 raise Lost("The server's reply does not end.", is_garbage=True)
 
-    def has_line(self, deadline: float) -> bool:
+    def has_line(self, deadline: float) -> Steps[bool]:
         """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
         while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
-            if (left := deadline - time.monotonic()) <= 0:
-                return False
             try:
-                self._socket.settimeout(left)
-                received = self._socket.recv(8192)
-            except TimeoutError:
+                is_there = yield from self._look(deadline)
+            except (Lost, OSError):
+                return True
+            if not is_there:
                 return False
-            except OSError:
-                return True
-            if not received:
-                return True
-            self._unread += received
         return True
 
-    def _read_line(self, deadline: float, waiting: Callable[[], None]) -> bytes:
-        while b"\n" not in self._unread:
-            if len(self._unread) > MAX_REPLY_BYTES:
-                raise Lost("The server's reply line does not end.", is_garbage=True)
-            left = deadline - time.monotonic()
-            if left <= 0:
+    def _receive(self, deadline: float, waiting: Callable[[], None]) -> Steps[None]:
+        while True:
+            now = time.monotonic()
+            if now >= deadline:
                 raise Lost("The server did not answer in time.")
-            self._socket.settimeout(min(left, TICK_SECONDS))
-            try:
-                received = self._socket.recv(8192)
-            except TimeoutError:
-                waiting()
-                continue
-            if not received:
-                half = self._unread[:200].decode("utf-8", "replace")
-                raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
-            self._unread += received
-        line, _, self._unread = self._unread.partition(b"\n")
-        return line.removesuffix(b"\r")
+            if (yield from self._look(min(deadline, now + TICK_SECONDS))):
+                return
+            waiting()
 
-    def last_words(self) -> Reply | None:
+    def _look(self, until: float) -> Steps[bool]:
+        """Take what has arrived, or arrives by then; False when nothing has."""
+        if self._has_asked and not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            self._has_asked = False
+            is_ready = yield Ready(self._socket.fileno(), until)
+            if not is_ready:
+                return False
+        while True:
+            try:
+                received = self._socket.recv(AT_ONCE)
+            except WANTS_READ:
+                is_ready = yield Ready(self._socket.fileno(), until)
+            except ssl.SSLWantWriteError:
+                is_ready = yield Ready(self._socket.fileno(), until, to_write=True)
+            else:
+                break
+            if not is_ready:
+                return False
+        if not received:
+            half = self._unread[:200].decode("utf-8", "replace")
+            raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
+        self._unread += received
+        return True
+
+    def last_words(self) -> Steps[Reply | None]:
         """A whole reply that arrived before the connection broke, or None."""
         try:
-            return self.read_reply(1, lambda: None)
+            return (yield from self.read_reply(1, lambda: None))
         except (Lost, OSError):
             return None
 

@@ -11,12 +11,19 @@ from outbox.smtp_conversation import Patience
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds. Leases are above the waits they cover: a command's, and after "data" body and final dot together."""
+    """Seconds. Leases are above the waits they cover: a command's, and after "data" body and final dot together.
+
+    What a dead worker leaves behind waits for two of them and for a sweep (30 s), and rows wait for 45 s at most. So
+    the account's lease is short and renewed by whoever waits, and rows claimed ahead, which are not begun, are held for
+    little longer than the server may keep us waiting before they are given back.
+    """
 
     patience: Patience
     claim_lease: float
     data_lease: float
     finalize: float  # how long to try to write an outcome down
+    ahead_lease: float = 15
+    send_lease: float = 15
 
     @classmethod
     def from_settings(cls) -> Times:

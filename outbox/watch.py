@@ -76,12 +76,15 @@ class AttemptWatch(Watch):
         lease: SendLease,
         *,
         lease_seconds: float,
+        held_seconds: float,
+        held_since: datetime,
         clock: Clock,
         stalled: Callable[[], None] = lambda: None,
     ) -> None:
+        """The row is held for `held_seconds` since `held_since`, and for `lease_seconds` after each renewal."""
         self._claim, self._lease, self._seconds, self._clock = claim, lease, lease_seconds, clock
         self._stalled = stalled
-        self._kept_at = clock()
+        self._held, self._kept_at = held_seconds, held_since
         self._moved_at = time.monotonic()
         self.phase: Phase = Phase.CLAIM
         self.data_committed = False
@@ -95,6 +98,8 @@ class AttemptWatch(Watch):
     def reached(self, phase: Phase) -> None:
         """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time."""
         self.phase, self._moved_at = phase, time.monotonic()
+        if phase in OPENING:  # names, connection and TLS do not tell that they wait
+            self._lease.keep()
         if not self.data_committed and (phase in OPENING or self._is_stale(1)):
             self._extend()
 
@@ -109,7 +114,7 @@ class AttemptWatch(Watch):
         self._lease.keep()
         if self.is_stalled:
             self._stalled()
-        if not self.data_committed and self._is_stale(self._seconds / 3):
+        if not self.data_committed and self._is_stale(self._held / 3):
             self._extend()
 
     def _is_stale(self, seconds: float) -> bool:
@@ -125,4 +130,4 @@ class AttemptWatch(Watch):
             return
         if not kept:
             raise ClaimLost
-        self._kept_at = now
+        self._held, self._kept_at = self._seconds, now

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from mailbox.models import Account
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.utils import timezone
+from pytest_django import Settings
 
 from outbox import api, claims, delivery, endings, recovery
 from outbox.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
+from tests.outbox.test_kill import run_worker
 from tests.servers.smtp import SmtpServer
-from tests.servers.smtp_faults import Drop, Reply, Silence, Surplus
+from tests.servers.smtp_faults import Drop, Hold, Reply, Silence, Surplus
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
 Start = Callable[..., SmtpServer]
@@ -113,6 +117,53 @@ def test_a_row_that_takes_its_worker_down_each_time_does_not_keep_those_claimed_
     # Behind the others from the first time on; and these stand as if they had not been claimed.
     assert [each.outbox_id for each in found] == [*rows[1:], rows[0]]
     assert [each.number for each in found] == [1, 1, 1, 1, 2]
+
+
+def test_what_a_killed_worker_had_claimed_ahead_goes_out_within_45_seconds(
+    account_on: Accounts, smtp_server: Start
+) -> None:
+    """The leases of the rows and of the account lapse within 15 s, and the sweep comes by each 30 s.
+    The row whose mail was with the server is a question, as ever."""
+    server, hold = smtp_server("tls", pipelining=True), Hold()
+    server.on(".", hold, times=1)
+    account = account_on(server)
+    rows = queued(account, 5)
+    worker = run_worker(account.pk)
+    assert hold.reached.wait(30)
+    assert set(states()) == {"sending"}  # the four others were claimed with the "data" of the first
+
+    worker.kill()
+    worker.wait()
+    hold.release()
+    soon = timezone.now() + timedelta(seconds=15)
+    assert recovery.recover(soon) == (4, 0)
+    assert delivery.deliver_account(account.pk, clock=lambda: soon).sent == 4
+
+    assert OutboxMessage.objects.get(pk=rows[0]).status == "sending"  # its lease covers the wait for the answer
+
+
+def test_a_row_claimed_ahead_that_is_begun_is_held_as_long_as_any_other(
+    account_on: Accounts, smtp_server: Start, settings: Settings
+) -> None:
+    """The lease of one claimed ahead is short; whoever begins it and is kept waiting holds it on."""
+    settings.COMMAND_TIMEOUT_SECONDS = 20
+    server, hold = smtp_server("tls", pipelining=True), Hold()
+    server.on("RCPT", hold, containing="r1@", times=1)
+    account = account_on(server)
+    rows = queued(account, 2)
+    worker = threading.Thread(target=lambda: (delivery.deliver_account(account.pk), connections.close_all()))
+    worker.start()
+    assert hold.reached.wait(30)
+    row, begin = OutboxMessage.objects.get(pk=rows[1]), time.monotonic()
+    assert row.lease_expires_at and row.lease_expires_at <= timezone.now() + timedelta(seconds=15)
+    while row.lease_expires_at < timezone.now() + timedelta(seconds=30) and time.monotonic() < begin + 12:
+        time.sleep(0.2)
+        row.refresh_from_db()
+
+    assert row.status == "sending" and row.lease_expires_at > timezone.now() + timedelta(seconds=30)
+    hold.release()
+    worker.join(30)
+    assert states() == ["sent", "sent"]
 
 
 def test_what_a_click_asked_of_an_attempt_is_not_forgotten_with_a_claim_that_lapsed(account: Account) -> None:

@@ -52,11 +52,11 @@ def test_a_connection_lost_before_data_is_tried_again_in_ten_seconds(
 
 
 @pytest.mark.parametrize("fault", LOST, ids=repr)
-@pytest.mark.parametrize("command", ["DATA", "."])
+@pytest.mark.parametrize(("command", "chunking"), [("DATA", False), (".", False), ("BDAT", True), (".", True)])
 def test_a_connection_lost_after_data_asks_a_person(
-    account_on: Accounts, smtp_server: Start, command: str, fault: Fault
+    account_on: Accounts, smtp_server: Start, command: str, chunking: bool, fault: Fault
 ) -> None:
-    server = smtp_server("tls")
+    server = smtp_server("tls", chunking=chunking)
     server.on(command, fault)
 
     row = sent_row(account_on(server))
@@ -202,6 +202,57 @@ def test_a_refusal_is_what_its_code_says(
     assert (attempt.outcome, attempt.reply_code) == (outcome, int(reply[:3]))
     assert reply.split(" ", 1)[1] in row.error
     assert server.mails() == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "hold", "outcome"),
+    [
+        ("451 4.7.1 Later", "", "transient"),
+        ("550 5.7.1 Spam", "permanent", "permanent"),
+        ("421 4.7.0 Closing", "", "throttled"),
+    ],
+)
+def test_a_refused_chunk_is_what_its_code_says_and_the_session_goes_on_in_step(
+    account_on: Accounts, smtp_server: Start, reply: str, hold: str, outcome: str
+) -> None:
+    server = smtp_server("tls", chunking=True)
+    server.on(".", Reply(reply), times=1)
+    account = account_on(server)
+    for to in ("bob@example.test", "eve@example.test"):
+        assert api.queue(account.pk, to, "Hello", "A text.").ok
+
+    delivery.deliver_account(account.pk)
+
+    first, second = OutboxMessage.objects.order_by("pk")
+    assert (first.status, first.hold, first.attempts.get().outcome) == ("failed", hold, outcome)
+    assert second.status == ("pending" if outcome == "throttled" else "sent")
+
+
+@pytest.mark.parametrize("reply", ["500 5.5.1 What was that?", "502 5.5.1 No such command", "503 5.5.1 Not now"])
+def test_a_server_that_does_not_know_the_bdat_it_offered_gets_the_mail_by_data(
+    account_on: Accounts, smtp_server: Start, reply: str
+) -> None:
+    """It has taken nothing, but may take the body for commands: that session is left, and no person is asked."""
+    server = smtp_server("tls", chunking=True)
+    server.on("BDAT", Reply(reply))
+    row = sent_row(account_on(server))
+    assert (row.status, row.hold, row.retries) == ("failed", "", 1) and reply[4:] in row.error
+    assert server.said("RSET") == [] and server.mails() == []
+
+    assert api.retry_outbox(row.pk, now_anyway=True).ok
+
+    assert len(server.mails()) == 1 and len(server.said("BDAT")) == 1 and len(server.said("DATA")) == 1
+
+
+def test_what_goes_as_one_chunk_is_the_mail_as_it_goes_by_data(account_on: Accounts, smtp_server: Start) -> None:
+    text = ".\n.. a dot\r\nlast line"
+    chunk, data = smtp_server("tls", chunking=True), smtp_server("tls")
+    for server in (chunk, data):
+        assert api.send(account_on(server).pk, "bob@example.test", "Hello", text).ok
+    assert chunk.said("BDAT") and not chunk.said("DATA") and not data.said("BDAT")
+
+    ours, theirs = (server.mails()[0].raw.partition(b"\r\n\r\n")[2] for server in (chunk, data))
+    assert ours == theirs
 
 
 def test_a_refused_recipient_alone_gets_the_mail_again(account_on: Accounts, smtp_server: Start) -> None:

@@ -29,12 +29,15 @@ delivery.deliver_account(int(sys.argv[1]))
 # Where in our own code the process ends itself, for instants that the server cannot see.
 STOP = """
 from outbox import claims, sender
-import os, signal
+import inspect, os, signal
 step = {step}
 def stop(*args, **kwargs):
     {before}answer = step(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
-{step} = stop
+def stop_steps(*args, **kwargs):
+    answer = yield from step(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+{step} = stop_steps if inspect.isgeneratorfunction(step) else stop
 """
 
 

@@ -31,8 +31,9 @@ Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 
 # The process kills itself at its n-th passage of an instant of its own code: before a call, inside it, or after it.
+# A call that is steps is over when its last step is.
 WORKER = """
-import django, os, signal, sys
+import django, inspect, os, signal, sys
 django.setup()
 from outbox import claims, delivery, endings, smtp, smtp_mail, smtp_wire, sender
 from django.db import connection
@@ -40,24 +41,31 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 def at(owner, name, when, passage):
     real, passed = getattr(owner, name), []
+    def passes(point):
+        if when == point and len(passed) == passage:
+            die()
     def instead(*args, **kwargs):
         passed.append(1)
-        if when == "before" and len(passed) == passage:
-            die()
+        passes("before")
         answer = real(*args, **kwargs)
-        if when == "after" and len(passed) == passage:
-            die()
+        passes("after")
         return answer
-    setattr(owner, name, instead)
+    def instead_of_steps(*args, **kwargs):
+        passed.append(1)
+        passes("before")
+        answer = yield from real(*args, **kwargs)
+        passes("after")
+        return answer
+    setattr(owner, name, instead_of_steps if inspect.isgeneratorfunction(real) else instead)
 def mid_body(passage):
     real, bodies = smtp_wire.Wire.send, []
     def send(self, octets, seconds):
-        if isinstance(octets, memoryview) and bytes(octets[:11]) == b"Message-ID:":
+        if isinstance(octets, memoryview) and b"Message-ID:" in bytes(octets[:40]):
             bodies.append(1)
             if len(bodies) == passage:
-                real(self, octets[: len(octets) // 2], seconds)
+                yield from real(self, octets[: len(octets) // 2], seconds)
                 die()
-        return real(self, octets, seconds)
+        yield from real(self, octets, seconds)
     smtp_wire.Wire.send = send
 def in_finalize(passage):
     # Inside the transaction that writes the outcome: after its UPDATE of the row, before its COMMIT.
@@ -122,6 +130,11 @@ INSTANTS = [
     Instant("in AUTH", "", "AUTH", passages=(1,)),
     Instant("after AUTH", "at(smtp.SmtpSession, '_sign_in', 'after', 1)", passages=(1,)),
     Instant(
+        "after the answer, MAIL and RCPT said ahead",
+        "at(smtp.SmtpSession, '_say_ahead', 'after', {n})",
+        unknown=its_own,
+    ),
+    Instant(
         "after the answer, before MAIL",
         "at(smtp.SmtpSession, '_send_envelope', 'before', {n})",
         unknown=the_one_before,
@@ -170,6 +183,7 @@ SHORT = {
 
 
 def queued(account: Account, n: int) -> int:
+    # A large mail goes by DATA also where CHUNKING is offered.
     large = AttachmentInput("a.pdf", "application/pdf", content=bytes(range(256)) * 400)
     response = api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", "A text.", large if n % 2 else None)
     assert response.ok and response.data, response
@@ -181,7 +195,8 @@ def run_and_kill(account_id: int, server: SmtpServer, instant: Instant, passage:
     hold = Hold()
     if instant.command:
         marker = f"u{passage - 1}@" if instant.command in ("RCPT", ".") else ""
-        server.on(instant.command, hold, containing=marker, times=1)
+        command = "BDAT" if instant.command == "DATA" and server.chunking else instant.command
+        server.on(command, hold, containing=marker, times=1)
     code = WORKER.format(instant=instant.code.format(n=passage, groups=groups), grace=60 if together else 0)
     worker = subprocess.Popen([sys.executable, "-c", code, str(account_id)], cwd=ROOT, env=environment())
     if instant.command:
@@ -227,21 +242,31 @@ def kill_and_compare(
 
 
 @pytest.mark.parametrize("instant", [each for each in INSTANTS if each.name in SHORT], ids=lambda each: each.name)
+@pytest.mark.parametrize("chunking", [False, True], ids=["DATA", "BDAT"])
 def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
-    account_on: Accounts, smtp_server: Start, instant: Instant, tmp_path: Path
+    account_on: Accounts, smtp_server: Start, instant: Instant, chunking: bool, tmp_path: Path
 ) -> None:
-    server = smtp_server("tls", pipelining=True, folder=tmp_path)
+    server = smtp_server("tls", pipelining=True, chunking=chunking, folder=tmp_path)
     kill_and_compare(account_on(server), server, instant, min(2, instant.passages[-1]))
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("instant", INSTANTS, ids=lambda each: each.name)
-@pytest.mark.parametrize("pipelining", [True, False], ids=["PIPELINING", "one by one"])
+@pytest.mark.parametrize(
+    "offered",
+    [{"pipelining": True}, {"pipelining": False}, {"pipelining": True, "chunking": True}],
+    ids=["PIPELINING", "one by one", "CHUNKING"],
+)
 @pytest.mark.parametrize("together", [True, False], ids=["one commit", "two commits"])
 def test_killed_at_every_instant_several_times_nothing_is_lost_or_doubled(
-    account_on: Accounts, smtp_server: Start, instant: Instant, pipelining: bool, together: bool, tmp_path: Path
+    account_on: Accounts,
+    smtp_server: Start,
+    instant: Instant,
+    offered: dict[str, bool],
+    together: bool,
+    tmp_path: Path,
 ) -> None:
-    server = smtp_server("starttls" if pipelining else "tls", pipelining=pipelining, folder=tmp_path)
+    server = smtp_server("starttls" if offered["pipelining"] else "tls", **offered, folder=tmp_path)
     account = account_on(server)
     for passage in instant.passages:
         kill_and_compare(account, server, instant, passage, together=together)

@@ -15,7 +15,7 @@ from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence, Su
 if TYPE_CHECKING:
     from tests.servers.smtp import SmtpServer
 
-VERBS = ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT")
+VERBS = ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT")
 
 
 class Left(OSError):
@@ -96,6 +96,8 @@ class Dialogue:
         words = ["localhost", "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {self.server.max_size}"]
         if self.server.pipelining:
             words.append("PIPELINING")
+        if self.server.chunking:
+            words.append("CHUNKING")
         if self.server.smtputf8:
             words.append("SMTPUTF8")
         if self.server.security == "starttls" and not self.encrypted:
@@ -173,6 +175,26 @@ class Dialogue:
             self.say("503 5.5.1 Need RCPT first")
         elif self._answer("DATA", line, "354 End data with <CR><LF>.<CR><LF>"):
             self._final_dot(self._read_content())
+
+    def bdat(self, line: str) -> None:
+        """One chunk that is the last (RFC 3030), read whatever the answer will be."""
+        _, size, last = line.split(" ")
+        assert last == "LAST", line
+        fault = self.server.fault("BDAT", line)
+        if isinstance(fault, Hold):
+            fault.reached.set()
+            fault.released.wait(600)
+            fault = None
+        raw = self.reader.read(int(size))
+        if len(raw) < int(size):
+            raise Left
+        if not self.rcpt_tos:
+            self.say("503 5.5.1 Need RCPT first")
+        elif fault is not None:
+            self._commit_fault(fault)
+        else:
+            self.server.record(".")
+            self._final_dot(raw)
 
     def _final_dot(self, raw: bytes) -> None:
         from tests.servers.smtp import SinkMail
