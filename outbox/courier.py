@@ -31,7 +31,8 @@ from outbox.watch import Clock
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
-# Threads of one process share its interpreter: what more is due waits a moment for another courier, which is called.
+# One carousel carries this many at first: for fewer, a second process costs more than it gives, as each commits for
+# itself. What more is due waits a moment for another courier, which is called.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
 SLOT_SECONDS = 15.0
