@@ -31,6 +31,7 @@ from outbox.watch import Clock
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
+BUSY_LOOK_SECONDS = 0.25  # while rounds go on, beside which looking for more takes the interpreter from them
 # One carousel carries this many at first: for fewer, a second process costs more than it gives, as each commits for
 # itself. What more is due waits a moment for another courier, which is called.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
@@ -97,18 +98,21 @@ class Courier:
             time.sleep(LOOK_SECONDS)
 
     def _serve(self, token: str, until: float, total: Report) -> None:
-        renewed = time.monotonic()
+        renewed, looked, has_changed = time.monotonic(), 0.0, True
         while True:
-            is_over = time.monotonic() >= until
-            started = 0 if is_over else self._start(until, total)
+            now, started = time.monotonic(), 0
+            if now < until and (has_changed or not self._active() or now - looked >= BUSY_LOOK_SECONDS):
+                looked, started = now, self._start(until, total)
             with self._changed:
-                active = sum(each.is_active for each in self._rounds.values())
-                if not started and not active:
+                if not started and not self._active():
                     return
-                self._changed.wait(LOOK_SECONDS)
+                has_changed = self._changed.wait(LOOK_SECONDS)
             if time.monotonic() - renewed > SLOT_SECONDS / 3:
                 renewed = time.monotonic()
                 CourierSlot.renew(token, seconds=SLOT_SECONDS, now=self._clock())
+
+    def _active(self) -> int:
+        return sum(each.is_active for each in self._rounds.copy().values())
 
     def _startable(self, *, resting: bool = False) -> list[int]:
         """Accounts with due rows that nobody serves, those that were served longest ago first; `resting`: also those
@@ -124,7 +128,7 @@ class Courier:
 
     def _start(self, until: float, total: Report) -> int:
         with self._changed:
-            active = sum(each.is_active for each in self._rounds.values())
+            active = self._active()
             free = min(settings.OUTBOX_SESSIONS - active, MOST_ROUNDS - len(self._rounds))
         if settings.OUTBOX_COURIERS > 1:
             is_soon = active and time.monotonic() - self._started_at < CALL_SECONDS
