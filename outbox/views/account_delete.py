@@ -13,6 +13,7 @@ from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
@@ -39,20 +40,28 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
             gettext("%(account)s was deleted here. Nothing was changed on its servers.") % {"account": account.email},
         )
         return redirect("mailbox:accounts")
+    message_count = _bounded_count(Message.objects.filter(account=account))
+    sent_count = _bounded_count(OutboxMessage.objects.sent().filter(account=account))
     context = {
         "account": account,
         "refusal": _refusal(account),
-        "message_count": _number(Message.objects.filter(account=account)),
-        "sent_count": _number(OutboxMessage.objects.sent().filter(account=account)),
+        "message_count": message_count,  # decides between singular and plural; what is shown may end with a plus
+        "messages_shown": _shown(message_count),
+        "sent_count": sent_count,
+        "sent_shown": _shown(sent_count),
         "folder_count": account.folders.filter(gone_at=None).count(),
     }
     return render(request, "mailbox/accounts/delete.html", context)
 
 
-def _number(rows: QuerySet[Any]) -> str:
+def _bounded_count(rows: QuerySet[Any]) -> int:
+    return rows.order_by()[: COUNTED_AT_MOST + 1].count()
+
+
+def _shown(number: int) -> str:
     """How many, as a person should know it before they go; "10,000+" for many."""
-    number = rows.order_by()[: COUNTED_AT_MOST + 1].count()
-    return f"{COUNTED_AT_MOST:,}+" if number > COUNTED_AT_MOST else f"{number:,}"
+    shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
+    return f"{shown}+" if number > COUNTED_AT_MOST else shown
 
 
 def _refusal(account: Account) -> str:
