@@ -111,6 +111,8 @@ class Wire:
     def has_line(self, deadline: float) -> Steps[bool]:
         """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
         while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
+            if time.monotonic() >= deadline:
+                return False
             try:
                 is_there = yield from self._look(deadline)
             except (Lost, OSError):
