@@ -36,6 +36,7 @@ NO_PAGE = (
     "changes",
     "listed",
     "live",
+    "workers",
     "ready",
     "picture",
     "images",
