@@ -17,6 +17,7 @@ from mailbox.models import (
     SettingsLookup,
     SyncRun,
     SyncRunFolder,
+    WorkerHeartbeat,
 )
 from typing import Any
 
@@ -189,6 +190,8 @@ def test_no_text_runs_on_any_page(
     page_without_policy: Page, live_site: str, rows: dict[str, int], said: list[str]
 ) -> None:
     page = page_without_policy
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
     Draft.objects.update(user=User.objects.get(is_superuser=True))  # a draft is shown to its writer only
     SettingsLookup.objects.update(asked_by=User.objects.get(is_superuser=True))
     message = reverse("mailbox:message", args=[rows["message"]])
