@@ -43,6 +43,23 @@ def test_nothing_moves_under_the_pointer(signed_in_page: Page, live_site: str, a
     expect(news).to_be_visible(timeout=12_000)
 
 
+def test_a_tab_that_nobody_looks_at_asks_nothing_and_catches_up(
+    signed_in_page: Page, live_site: str, account: Account
+) -> None:
+    """Headless Chromium hides no tab: what the page asks of the document is answered as in a hidden one."""
+    hide = "hidden => Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden})"
+    signed_in_page.goto(live_site)
+    signed_in_page.evaluate(hide, True)
+    signed_in_page.wait_for_load_state("networkidle")  # a round that was begun before may still be under way
+    asked: list[str] = []
+    signed_in_page.on("request", lambda request: asked.append(request.url))
+    signed_in_page.wait_for_timeout(6_500)  # more than one round of polling
+    assert asked == []
+    account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
+    signed_in_page.evaluate(hide, False)
+    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in")).to_be_visible(timeout=12_000)
+
+
 def test_an_account_is_added_from_a_preset_and_corrected_without_javascript(
     browser: Browser, live_site: str, make_user: Callable[..., User]
 ) -> None:
