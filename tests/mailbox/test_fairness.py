@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import report, runner, sync
+from mailbox import report, runner, spread, sync
 from mailbox.models import Account, Folder, Message, SyncRun, SyncState
 from mailbox.outcome import SyncOutcome
 from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
@@ -39,10 +40,10 @@ def servers(certificates: Certificates) -> Iterator[Callable[[int], ScriptedImap
 
 
 @pytest.fixture
-def account_on(make_account: Callable[..., Account], certificates: Certificates) -> Callable[[ScriptedImap], Account]:
-    def make(server: ScriptedImap) -> Account:
+def account_on(make_account: Callable[..., Account], certificates: Certificates) -> Callable[..., Account]:
+    def make(server: ScriptedImap, **fields: Any) -> Account:
         where = {"imap_host": "localhost", "imap_port": server.port, "smtp_host": "localhost", "smtp_port": 1}
-        account = make_account(**where, ca_certificate=certificates.ca_pem)
+        account = make_account(**where, ca_certificate=certificates.ca_pem, **fields)
         Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
         return account
 
@@ -97,7 +98,9 @@ def test_many_accounts_of_one_tick_do_not_begin_together(
     monkeypatch.setattr("mailbox.spread.AT_EASE", 0)
     monkeypatch.setattr("mailbox.spread.SECONDS_AN_ACCOUNT", 0.2)
     server = servers(1)
-    accounts = [account_on(server) for _ in range(5)]
+    # An account's place in a round is drawn from its number: any five may stand close together, these do not.
+    places = sorted(range(10_000, 10_200), key=lambda number: spread.start_after(number, 1, 2.0, random.Random(1)))
+    accounts = [account_on(server, pk=number) for number in places[::49]]
     run = run_sync(
         [SyncJob(account.pk) for account in accounts],
         SyncRunnerConfig(max_concurrency=5, time_budget_seconds=20),
