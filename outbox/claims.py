@@ -191,6 +191,16 @@ def commit_data(
     return True
 
 
+def withdraw_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
+    """Undo commit_data: it is known that the server has nothing of the mail. False when the claim is lost."""
+    with sql.in_transaction():
+        lease = sql.instant(now + timedelta(seconds=lease_seconds))
+        if sql.changed(sql.NO_DATA, [lease, sql.instant(now), claim.outbox_id, claim.token]) != 1:
+            return False
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
+    return True
+
+
 def _write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
     for address, reply in refused.items():
         OutboxRecipient.objects.filter(outbox_id=pk, address=address).update(

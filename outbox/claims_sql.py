@@ -39,6 +39,7 @@ CLAIM_NEXT_UNLOCKED = _CLAIM.replace("IN {which}", "= ANY(ARRAY{which})").format
 )
 DATA = f"""UPDATE "outbox" SET "data_at" = %s, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}
 AND "data_at" IS NULL"""
+NO_DATA = f"""UPDATE "outbox" SET "data_at" = NULL, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}"""
 DATA_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'data', "data_at" = %s, "transcript" = %s
 WHERE "id" = %s"""
 FINALIZE = f"""UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "next_attempt_at" = %s,

@@ -89,7 +89,8 @@ def prepare(claim: Claim) -> Work:
     except rawstore.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, recipients, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
-    return Work(claim, recipients, Mail(envelope, content))
+    may_go_unasked = len(recipients.to_try) == 1 and not recipients.refused_before
+    return Work(claim, recipients, Mail(envelope, content, may_go_unasked))
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:

@@ -1,9 +1,10 @@
 """One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
-A mail costs one commit: once the server has answered MAIL and RCPT of a mail, one transaction writes the outcome of
-the mail before it, this one's "data" and the claim of the one after it. A server that takes its time over MAIL and RCPT
-does not hold up the outcome before them: that is then written meanwhile. The mail after is read while the server takes
-this one. At no instant do two rows of a session have "data" and no outcome.
+A mail costs one commit: before it goes, once the server has answered its MAIL and RCPT or before they are said (see
+smtp_one_write), one transaction writes the outcome of the mail before it, this one's "data" and the claim of the one
+after it. A server that takes its time over MAIL and RCPT does not hold up the outcome before them: that is then written
+meanwhile. The mail after is read while the server takes this one. At no instant do two rows of a session have "data"
+and no outcome.
 """
 
 from __future__ import annotations
@@ -129,9 +130,10 @@ class Sender:
             try:
                 delivery = yield from session.deliver(work.mail, Turn(self, work, watch))
             except SmtpFailure as failure:
-                is_lost = not session.is_open and not watch.data_committed
+                is_lost = not session.is_open and (failure.took_nothing or not watch.data_committed)
                 if is_lost and is_used:
                     # Servers end a session after so many mails or minutes: a fresh one tells the server's state.
+                    yield from self._withdraw_data(work, watch, failure)
                     continue
                 parks = is_lost and failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL)
                 return self._failed(work, watch, failure.fault, parks=parks, refused=failure)
@@ -189,6 +191,7 @@ class Sender:
 
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
         """
+        self.prepare_owed()
         owed, claims_next = [*self._owed], self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
@@ -211,6 +214,16 @@ class Sender:
         watch.data_committed = is_ours
         self._written(owed, written, following)
         return is_ours
+
+    def _withdraw_data(self, work: Work, watch: AttemptWatch, failure: SmtpFailure) -> Steps[None]:
+        """The server took nothing: until "data" is committed again, a worker that dies leaves no question."""
+        if not watch.data_committed:
+            return
+        watch.data_committed = False
+        seconds, phase, now = self._times.claim_lease, failure.fault.phase.value, self._clock()
+        is_ours: bool = yield Together(lambda: claims.withdraw_data(work.claim, phase, lease_seconds=seconds, now=now))
+        if not is_ours:
+            raise ClaimLost
 
     def prepare_following(self) -> Mail | None:
         """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make

@@ -33,11 +33,12 @@ class Patience:
 
 
 class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that."""
+    """A session or a mail failed. `refused` holds the recipients refused before that; `took_nothing`: the server has
+    nothing of the mail, although "data" was committed."""
 
-    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None) -> None:
+    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, took_nothing: bool = False) -> None:
         super().__init__(fault.reply)
-        self.fault = fault
+        self.fault, self.took_nothing = fault, took_nothing
         self.refused = refused or {}
 
 

@@ -50,6 +50,7 @@ class Delivery:
 class Mail:
     envelope: Envelope
     content: bytes
+    may_go_unasked: bool = False  # it has one recipient, whom no server has refused so far: see smtp_one_write
 
 
 class Beside:
@@ -78,6 +79,7 @@ class MailConversation(Conversation):
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
+        self._envelope_seconds = 0.0  # which the answers to the last MAIL and RCPT took
         self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
 
     def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
@@ -139,14 +141,15 @@ class MailConversation(Conversation):
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             self.drop()
         self._enter(Phase.MAIL)
-        groups = self._groups(mail)
-        grace, waits = time.monotonic() + GRACE_SECONDS, iter([beside.kept_waiting])
+        groups, began = self._groups(mail), time.monotonic()
+        grace, waits = began + GRACE_SECONDS, iter([beside.kept_waiting])
         for group in groups:
             if group is not groups[0] or said_of is not mail:
                 yield from self._say(*group)
             if group is groups[0]:
                 beside.asked()
             yield from self._hear_group(group, mail.envelope, delivery, grace, waits)
+        self._envelope_seconds = time.monotonic() - began
 
     def _hear_group(
         self,
@@ -233,17 +236,20 @@ class MailConversation(Conversation):
 
     def _bdat(self, content: bytes, beside: Beside) -> Steps[Reply]:
         """The whole mail as one chunk that is the last (RFC 3030): its answer is that to the final dot."""
-        lines = _with_crlf(content)
+        lines = with_crlf(content)
         command = f"BDAT {len(lines)} LAST"
         yield from self._transfer(f"{command}\r\n".encode() + lines)
         self._look_ahead(beside.given())
         reply = yield from self._read(self._patience.final_dot)
         if reply.code in NOT_KNOWN:
             # It was offered, perhaps by something between us and the server: the mail was read as commands, if at all.
-            _without_bdat.add((self._endpoint.host, self._endpoint.port))
+            self._do_without_bdat()
             self._note(command, reply)
             raise SmtpFailure(Fault(self._phase, Kind.UNKNOWN, str(reply), reply.code))
         return self._final(command, reply)
+
+    def _do_without_bdat(self) -> None:
+        _without_bdat.add((self._endpoint.host, self._endpoint.port))
 
     def _final(self, command: str, reply: Reply) -> Reply:
         self._note(command, reply)
@@ -283,7 +289,7 @@ class MailConversation(Conversation):
             self.drop()
 
 
-def _with_crlf(content: bytes) -> bytes:
+def with_crlf(content: bytes) -> bytes:
     """CRLF line ends, and one at the end: a bare CR or LF is how mails are smuggled, none goes out."""
     if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
@@ -292,7 +298,7 @@ def _with_crlf(content: bytes) -> bytes:
 
 def _dot_stuffed(content: bytes) -> bytes:
     """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
-    content = _with_crlf(content)
+    content = with_crlf(content)
     if content.startswith(b"."):
         content = b"." + content
     return content.replace(b"\r\n.", b"\r\n..")

@@ -70,6 +70,11 @@ class Wire:
     def has_unread(self) -> bool:
         return bool(self._unread)
 
+    def look(self) -> None:
+        """Take what has arrived without waiting for anything; raises Lost or OSError when the connection has ended."""
+        with contextlib.suppress(*WANTS_READ, ssl.SSLWantWriteError):
+            self._take(self._socket.recv(AT_ONCE))
+
     def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
         """Send all; raises OSError, TimeoutError among them."""
         deadline, left = time.monotonic() + seconds, memoryview(octets)
@@ -148,11 +153,14 @@ class Wire:
                 break
             if not is_ready:
                 return False
+        self._take(received)
+        return True
+
+    def _take(self, received: bytes) -> None:
         if not received:
             half = self._unread[:200].decode("utf-8", "replace")
             raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
         self._unread += received
-        return True
 
     def last_words(self) -> Steps[Reply | None]:
         """A whole reply that arrived before the connection broke, or None."""

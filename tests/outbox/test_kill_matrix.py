@@ -24,7 +24,7 @@ from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput
 from tests.servers.site import ROOT, environment
 from tests.servers.smtp import SmtpServer
-from tests.servers.smtp_faults import Hold
+from tests.servers.smtp_faults import Hold, Raw
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Start = Callable[..., SmtpServer]
@@ -35,7 +35,7 @@ Accounts = Callable[..., Account]
 WORKER = """
 import django, inspect, os, signal, sys
 django.setup()
-from outbox import claims, delivery, endings, smtp, smtp_mail, smtp_wire, sender
+from outbox import claims, delivery, endings, smtp, smtp_mail, smtp_one_write, smtp_wire, sender
 from django.db import connection
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -63,6 +63,16 @@ def mid_body(passage):
         if isinstance(octets, memoryview) and b"Message-ID:" in bytes(octets[:40]):
             bodies.append(1)
             if len(bodies) == passage:
+                yield from real(self, octets[: len(octets) // 2], seconds)
+                die()
+        yield from real(self, octets, seconds)
+    smtp_wire.Wire.send = send
+def mid_write(passage):
+    real, writes = smtp_wire.Wire.send, []
+    def send(self, octets, seconds):
+        if b"MAIL FROM:" in bytes(octets) and b"Message-ID:" in bytes(octets):
+            writes.append(1)
+            if len(writes) == passage:
                 yield from real(self, octets[: len(octets) // 2], seconds)
                 die()
         yield from real(self, octets, seconds)
@@ -170,6 +180,32 @@ INSTANTS = [
     Instant("before the commit of finalize", "at(claims, 'finalize', 'after', {n})", unknown=its_own),
     Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
 ]
+# All mails are small and alone, so that the second and third go in one write: "data" of each is committed with the
+# outcome before it, and then everything is said at once.
+ONE_WRITE = [
+    Instant("before the joint commit", "at(claims, 'commit_data', 'before', {n})", unknown=the_one_before),
+    Instant('after "data", before COMMIT', "at(claims, 'commit_data', 'after', {n})", unknown=the_one_before),
+    Instant("in finalize", "in_finalize({n} - 1)", unknown=the_one_before),
+    Instant("before the write", "at(sender.Sender, 'commit_data', 'after', {n})", unknown=its_own),
+    Instant("in the middle of the write", "mid_write({n} - 1)", unknown=its_own),
+    Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
+    Instant("in RCPT", "", "RCPT", unknown=its_own),
+    Instant("in BDAT", "", ".", unknown=its_own),
+    Instant(
+        "the answers are read",
+        "at(smtp_one_write.OneWriteConversation, '_judge_all', 'before', {n} - 1)",
+        unknown=its_own,
+    ),
+    Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
+]
+# The second mail meets a server that ends the session at MAIL, and goes in a fresh one.
+FRESH = [
+    Instant("the server has ended the session", "at(claims, 'withdraw_data', 'before', 1)", unknown=its_own),
+    Instant("before the commit of that", "at(claims, 'withdraw_data', 'after', 1)", unknown=its_own),
+    Instant("before it connects again", "at(smtp_wire.Wire, 'connect', 'before', 2)"),
+    Instant('"data" again, before COMMIT', "at(claims, 'commit_data', 'after', 3)"),
+    Instant('after "data" again', "at(sender.Sender, 'commit_data', 'after', 3)", unknown=its_own),
+]
 SHORT = {
     "in the claim",
     "in TLS",
@@ -182,10 +218,11 @@ SHORT = {
 }
 
 
-def queued(account: Account, n: int) -> int:
-    # A large mail goes by DATA also where CHUNKING is offered.
+def queued(account: Account, n: int, in_one_write: bool = False) -> int:
+    # A large mail goes by DATA also where CHUNKING is offered, and what looks like a command is never written unasked.
     large = AttachmentInput("a.pdf", "application/pdf", content=bytes(range(256)) * 400)
-    response = api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", "A text.", large if n % 2 else None)
+    file, text = (None, "A text.") if in_one_write else (large if n % 2 else None, "A text.\nMail from: nobody")
+    response = api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", text, file)
     assert response.ok and response.data, response
     return response.data.outbox_id
 
@@ -234,9 +271,15 @@ def check(
 
 
 def kill_and_compare(
-    account: Account, server: SmtpServer, instant: Instant, passage: int, *, together: bool = True
+    account: Account,
+    server: SmtpServer,
+    instant: Instant,
+    passage: int,
+    *,
+    together: bool = True,
+    in_one_write: bool = False,
 ) -> None:
-    rows = [queued(account, n) for n in range(3)]
+    rows = [queued(account, n, in_one_write) for n in range(3)]
     run_and_kill(account.pk, server, instant, passage, together)
     check(account, server, instant, passage, rows, instant.unknown(passage, together))
 
@@ -271,3 +314,26 @@ def test_killed_at_every_instant_several_times_nothing_is_lost_or_doubled(
     for passage in instant.passages:
         kill_and_compare(account, server, instant, passage, together=together)
         server.clear()
+
+
+@pytest.mark.parametrize("instant", ONE_WRITE, ids=lambda each: each.name)
+@pytest.mark.parametrize("passage", [2, pytest.param(3, marks=pytest.mark.long)])
+def test_killed_around_a_mail_in_one_write_the_next_of_the_session_is_never_in_question_beside_it(
+    account_on: Accounts, smtp_server: Start, instant: Instant, passage: int, tmp_path: Path
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=True, folder=tmp_path)
+    kill_and_compare(account_on(server), server, instant, passage, in_one_write=True)
+
+
+@pytest.mark.parametrize("instant", FRESH, ids=lambda each: each.name)
+def test_killed_while_a_mail_moves_to_a_fresh_session_it_is_in_question_only_while_data_stands(
+    account_on: Accounts, smtp_server: Start, instant: Instant, tmp_path: Path
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=True, folder=tmp_path)
+
+    def first_is_taken(mail: object) -> None:
+        server.deliver = None
+        server.on("MAIL", Raw(b"421 4.7.0 Enough for one session\r\n"), times=1)
+
+    server.deliver = first_is_taken
+    kill_and_compare(account_on(server), server, instant, 2, in_one_write=True)

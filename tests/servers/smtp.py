@@ -65,7 +65,7 @@ class SmtpServer:
         self._lock = threading.Lock()
         self._rules: list[Rule] = []
         self._mails: list[SinkMail] = []
-        self._open: set[socket.socket] = set()
+        self._open: set[Dialogue] = set()
         self._listener: socket.socket | None = None
 
     @property
@@ -86,11 +86,16 @@ class SmtpServer:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.end_sessions()
+
+    def end_sessions(self) -> None:
+        """Close what is open, as a server does that has had enough; our side sees it before this returns."""
         with self._lock:
             still_open = list(self._open)
-        for connection in still_open:
+        for dialogue in still_open:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                # Past TLS, which another thread is in the middle of: the client sees the connection end.
+                socket.socket.shutdown(dialogue.socket, socket.SHUT_RDWR)
 
     def on(self, command: str, fault: Fault, *, containing: str = "", times: int | None = None) -> None:
         """Answer `command` with a fault when its line contains the text; `times` as often, None for ever."""
@@ -160,17 +165,18 @@ class SmtpServer:
                 return
             with self._lock:
                 self.connections += 1
-                self._open.add(connection)
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
         dialogue = Dialogue(self, connection)
+        with self._lock:
+            self._open.add(dialogue)
         try:
             dialogue.run()
         except OSError:
             pass  # the client left, or did not like our certificate
         finally:
             with self._lock:
-                self._open.discard(connection)
+                self._open.discard(dialogue)
             dialogue.close()
             connection.close()

@@ -1,0 +1,209 @@
+"""A mail in one write: MAIL, RCPT and the whole mail as one chunk, and then three answers (PIPELINING, CHUNKING).
+
+A round trip less, of two. RFC 3030 allows it, and a server that refuses the sender or the recipient reads the chunk and
+throws it away. "data" has to be committed before anything is said, so it is done only where the server is known to
+answer quickly and to know BDAT: from a session's second mail on, for a mail of one recipient whom no server refused
+before. Anything else goes by `smtp_mail`.
+
+What three answers mean is decided in `meaning`, which trusts a refusal only if the chunk was refused with it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from outbox.retry import Fault, Kind, Phase
+from outbox.smtp_conversation import SmtpFailure
+from outbox.smtp_mail import NOT_KNOWN, Beside, Delivery, Mail, MailConversation, with_crlf
+from outbox.smtp_replies import Reply
+from outbox.smtp_wire import Lost
+from outbox.steps import Steps
+
+SLOW_SECONDS = 1.0  # for the answers to MAIL and RCPT: such a server is asked before "data" is committed
+PHASES = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+
+
+class Meaning(Enum):
+    TAKEN = auto()
+    SENDER_REFUSED = auto()
+    RECIPIENT_REFUSED = auto()
+    MAIL_REFUSED = auto()
+    NOT_KNOWN = auto()  # it does not know BDAT after all
+    UNKNOWN = auto()
+
+
+def meaning(codes: Sequence[int]) -> Meaning:
+    """What the codes of the answers to MAIL, RCPT and BDAT mean together; fewer than three: then the connection ended.
+
+    A refusal of sender or recipient counts when the chunk was refused too, or nothing came after it. Beside a chunk
+    that was taken it belongs to something else (a word that nobody asked for moves every answer by one), and the mail
+    may be there.
+    """
+    if len(codes) == 3 and codes[0] == 250 and codes[1] in (250, 251, 252):
+        if 200 <= codes[2] < 300:
+            return Meaning.TAKEN
+        if codes[2] in NOT_KNOWN:
+            return Meaning.NOT_KNOWN
+        return Meaning.MAIL_REFUSED if codes[2] >= 400 else Meaning.UNKNOWN
+    if len(codes) == 3 and codes[2] < 400:
+        return Meaning.UNKNOWN
+    if codes and codes[0] >= 400:
+        return Meaning.SENDER_REFUSED
+    if len(codes) > 1 and codes[0] == 250 and codes[1] >= 400:
+        return Meaning.RECIPIENT_REFUSED
+    return Meaning.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One mail as it is written: what is shown of each command, and the octets of all."""
+
+    mail: Mail
+    commands: tuple[str, str, str]
+    octets: bytes
+
+
+class OneWriteConversation(MailConversation):
+    """Mails by smtp_mail, and those in one write that may."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._knows_bdat = False  # a chunk of this session was taken
+        self._has_refused = False  # what was written in one go: from then on it is asked first
+        self._written: Written | None = None  # of the mail that comes next
+
+    def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
+        """As smtp_mail's. SmtpFailure.took_nothing: "data" was committed, and yet nothing was taken."""
+        if self._suits(mail) and self._said_of is None:
+            return (yield from self._deliver_in_one(mail, beside))
+        delivery = yield from super().deliver(mail, beside)
+        return delivery
+
+    def _suits(self, mail: Mail) -> bool:
+        is_quick = self._envelope_seconds < SLOW_SECONDS
+        if not (self._knows_bdat and is_quick and mail.may_go_unasked and "pipelining" in self._extensions):
+            return False
+        # A server that refuses the recipient and then reads the chunk as commands would obey these.
+        return not self._has_refused and self._in_one_go(mail.content) and b"mail from:" not in mail.content.lower()
+
+    def _say_ahead(self) -> Steps[None]:
+        if self._next is not None and self._suits(self._next[0]):
+            self._next = None
+        yield from super()._say_ahead()
+
+    def _look_ahead(self, following: Mail | None) -> None:
+        super()._look_ahead(following)
+        self._written = self._octets_of(following, self._next[1]) if following and self._next else None
+
+    def _octets_of(self, mail: Mail, group: Sequence[str]) -> Written | None:
+        if len(group) != 2 or not self._in_one_go(mail.content):
+            return None
+        content = with_crlf(mail.content)
+        commands = (group[0], group[1], f"BDAT {len(content)} LAST")
+        return Written(mail, commands, "".join(f"{line}\r\n" for line in commands).encode() + content)
+
+    def _bdat(self, content: bytes, beside: Beside) -> Steps[Reply]:
+        reply = yield from super()._bdat(content, beside)
+        self._knows_bdat = True
+        return reply
+
+    # --- In one write -------------------------------------------------------------------------------------------
+    def _deliver_in_one(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
+        delivery = Delivery()
+        try:
+            self._enter(Phase.MAIL)
+            written = self._ready(mail)
+            yield from self._check_nothing_said()
+            if not (yield from beside.before_data(delivery)):
+                delivery.stopped = True
+                return delivery
+            try:
+                yield from self._check_nothing_said()
+            except SmtpFailure as failure:
+                failure.took_nothing = True
+                raise
+            self._enter(Phase.DATA)  # from here on, silence is uncertainty
+            yield from self._write_and_hear(written, delivery, beside)
+        except SmtpFailure as failure:
+            failure.refused = delivery.refused
+            yield from self._leave_clean(failure)
+            raise
+        if delivery.final is None:
+            yield from self._reset()
+            return delivery
+        yield from self._say_ahead()
+        self._enter(Phase.ACCEPTED)
+        return delivery
+
+    def _ready(self, mail: Mail) -> Written:
+        written, self._written = self._written, None
+        if written is None or written.mail is not mail:
+            written = self._octets_of(mail, self._groups(mail)[0])
+        assert written is not None  # it suits
+        return written
+
+    def _check_nothing_said(self) -> Steps[None]:
+        """A server that ended the session, or said something unasked, did so before this mail."""
+        try:
+            self._connected().look()
+        except (Lost, OSError) as error:
+            raise self._told(error) from error
+        yield from self._check_in_step()
+
+    def _write_and_hear(self, written: Written, delivery: Delivery, beside: Beside) -> Steps[None]:
+        until, began = time.monotonic() + self._patience.final_dot, time.monotonic()
+        lost: SmtpFailure | None = None
+        try:
+            yield from self._connected().send(written.octets, self._left())
+        except (Lost, OSError) as error:
+            # It may have said why before it closed, or be there still with only our way to it broken.
+            lost, until = self._told(error), began + 1
+        self._look_ahead(beside.given())
+        replies: list[Reply] = []
+        try:
+            for phase, command in zip(PHASES, written.commands, strict=True):
+                replies.append((yield from self._read(max(0.05, until - time.monotonic()))))
+                self._watch.heard(phase, self._clean(command), str(replies[-1]))
+                if phase is Phase.RCPT:
+                    self._envelope_seconds = time.monotonic() - began
+        except SmtpFailure as failure:
+            lost = lost or failure
+        if lost:
+            self.drop()
+        self._judge_all(written.mail, replies, lost, delivery)
+
+    def _judge_all(self, mail: Mail, replies: list[Reply], lost: SmtpFailure | None, delivery: Delivery) -> None:
+        (address,) = mail.envelope.rcpt_to
+        found = meaning([reply.code for reply in replies])
+        self._has_refused = self._has_refused or found is not Meaning.TAKEN
+        if found is Meaning.TAKEN and not lost and not self._connected().has_unread():
+            delivery.accepted.append(address)
+            delivery.final = replies[-1]
+            return
+        if found is Meaning.MAIL_REFUSED:
+            raise self._refusal(replies[-1])
+        if found is Meaning.NOT_KNOWN:
+            self._do_without_bdat()
+            raise SmtpFailure(Fault(Phase.DATA, Kind.UNKNOWN, str(replies[-1]), replies[-1].code))
+        if found in (Meaning.SENDER_REFUSED, Meaning.RECIPIENT_REFUSED):
+            phase = Phase.MAIL if found is Meaning.SENDER_REFUSED else Phase.RCPT
+            reply = replies[PHASES.index(phase)]
+            if phase is Phase.MAIL or reply.code == 421:  # 421 is no word on the recipient
+                raise SmtpFailure(Fault(phase, Kind.REPLY, str(reply), reply.code), took_nothing=True)
+            self._enter(Phase.RCPT)
+            delivery.refused[address] = reply
+            return
+        told = "; ".join(map(str, replies))
+        raise lost or self._failure(Kind.PROTOCOL, f"The server's answers do not belong together: {told}")
+
+    def _leave_clean(self, failure: SmtpFailure) -> Steps[None]:
+        """What is known to be in step can carry another mail, after RSET."""
+        fault = failure.fault
+        if fault.kind in (Kind.REPLY, Kind.LOCAL) and fault.code != 421:
+            yield from self._reset()
+        else:
+            self.drop()
