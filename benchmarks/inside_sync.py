@@ -98,8 +98,9 @@ def click_and_wait(wanted: dict[str, int], seconds: float) -> float:
 
 
 def _has(account_id: int, count: int) -> bool:
-    state = SyncState.objects.filter(account_id=account_id, folder__name="INBOX").first()
-    return state is not None and not state.more_waiting and stored_count(account_id) >= count
+    # Counting takes the cores from those who work: it waits until a run says that it is through.
+    through = SyncState.objects.filter(account_id=account_id, folder__name="INBOX", last_success_at__isnull=False)
+    return through.filter(more_waiting=False).exists() and stored_count(account_id) >= count
 
 
 def make_accounts(emails: list[str], **fields: object) -> list[int]:
