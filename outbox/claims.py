@@ -24,7 +24,7 @@ from django.db.models import Exists, F, OuterRef
 from outbox import claims_sql as sql
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
-from outbox.retry import Settlement, Tried, Verdict, is_transient_code
+from outbox.retry import Settlement, Tried, Verdict
 from outbox.smtp_replies import Reply
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
@@ -50,16 +50,6 @@ class Claim:
     needs_smtputf8: bool
     claimed_at: datetime
     lease_seconds: float
-
-
-@dataclass(frozen=True)
-class Recipients:
-    """Whom the next attempt is for, and who was refused for good by an earlier one. Read before the session begins:
-    between the server's answer and its finalize nothing is asked of the database that might fail."""
-
-    to_try: Sequence[str]
-    refused_before: frozenset[str]  # of those to try: refused for the time being
-    refused_for_good: Mapping[str, Reply]
 
 
 @dataclass(frozen=True)
@@ -193,8 +183,8 @@ def commit_data(
 
 def withdraw_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
     """Undo commit_data: it is known that the server has nothing of the mail. False when the claim is lost."""
+    lease = sql.instant(now + timedelta(seconds=lease_seconds))
     with sql.in_transaction():
-        lease = sql.instant(now + timedelta(seconds=lease_seconds))
         if sql.changed(sql.NO_DATA, [lease, sql.instant(now), claim.outbox_id, claim.token]) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
@@ -311,12 +301,3 @@ def unclaim(begun: Sequence[Claim], *, now: datetime) -> int:
                 DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
                 freed += 1
     return freed
-
-
-def recipients(pk: int) -> Recipients:
-    """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
-    found = sql.rows(sql.LACKING, [pk])
-    refused = {address: Reply(code or 450, words) for address, status, code, words in found if status == "refused"}
-    for_good = {address: reply for address, reply in refused.items() if not is_transient_code(reply.code)}
-    to_try = [address for address, *_ in found if address not in for_good]
-    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)

@@ -11,8 +11,8 @@ from mailbox import logs, rawstore
 
 from django.conf import settings
 
-from outbox import claims, compose, retry
-from outbox.claims import Claim, Ending, Recipients
+from outbox import claims, compose, recipients, retry
+from outbox.claims import Claim, Ending
 from outbox.errors import Code
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
@@ -35,7 +35,7 @@ class Work:
     """
 
     claim: Claim
-    recipients: Recipients
+    recipients: recipients.Recipients
     mail: Mail
     fault: Fault | None = None
     code: Code | None = None
@@ -75,22 +75,22 @@ def limits() -> Limits:
 
 def prepare(claim: Claim) -> Work:
     """Read what the attempt of a claimed row needs. Raises database errors."""
-    recipients = claims.recipients(claim.outbox_id)
-    envelope = Envelope(claim.mail_from, recipients.to_try, claim.needs_smtputf8)
+    lacking = recipients.lacking(claim.outbox_id)
+    envelope = Envelope(claim.mail_from, lacking.to_try, claim.needs_smtputf8)
     if claim.failure_mode:
         kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
         code = 451 if kind is Kind.REPLY else None
         fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
-        return Work(claim, recipients, Mail(envelope, b""), fault=fault)
-    if not recipients.to_try:
-        return Work(claim, recipients, Mail(envelope, b""))
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault)
+    if not lacking.to_try:
+        return Work(claim, lacking, Mail(envelope, b""))
     try:
         content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
     except rawstore.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
-        return Work(claim, recipients, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
-    may_go_unasked = len(recipients.to_try) == 1 and not recipients.refused_before
-    return Work(claim, recipients, Mail(envelope, content, may_go_unasked))
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
+    may_go_unasked = len(lacking.to_try) == 1 and not lacking.refused_before
+    return Work(claim, lacking, Mail(envelope, content, may_go_unasked))
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:

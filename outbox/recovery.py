@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from mailbox import logs
@@ -17,7 +18,7 @@ from django.db.models import F, QuerySet
 from outbox.claims import UNCLAIMED
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import MAX_EXPONENT, Verdict, lapse_seconds
-from outbox.steps import Ask, Steps
+from outbox.steps import Ask, Rest, Steps
 
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
@@ -95,6 +96,18 @@ def lift_outdated_sign_in_holds(now: datetime) -> int:
     accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
     held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
     return held.update(hold="", next_attempt_at=now, updated_at=now)
+
+
+def waits(seconds: float, most_tries: float, *, beside: Callable[[], object]) -> Callable[[int], Steps[bool]]:
+    """For `persistently`: longer and longer ones, for at most `seconds` and so many tries; `beside` is done in each."""
+    give_up = time.monotonic() + seconds
+
+    def wait(tries: int) -> Steps[bool]:
+        yield Rest(min(2.0, 0.05 * 2 ** min(tries, 6)))
+        beside()
+        return tries < most_tries and time.monotonic() < give_up
+
+    return wait
 
 
 def persistently(step: Ask, wait: Callable[[int], Steps[bool]]) -> Steps[Any]:

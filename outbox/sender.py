@@ -1,17 +1,15 @@
 """One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
-A mail costs one commit: before it goes, once the server has answered its MAIL and RCPT or before they are said (see
-smtp_one_write), one transaction writes the outcome of the mail before it, this one's "data" and the claim of the one
-after it. A server that takes its time over MAIL and RCPT does not hold up the outcome before them: that is then written
-meanwhile. The mail after is read while the server takes this one. At no instant do two rows of a session have "data"
-and no outcome.
+A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (smtp_one_write), one transaction
+writes the outcome of the mail before it, this one's "data" and the claim of the one after it. Answers that take their
+time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the server
+takes this one. At no instant do two rows of a session have "data" and no outcome.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +29,7 @@ from outbox.retry import Fault, Kind, Phase, Verdict
 from outbox.smtp import SmtpSession
 from outbox.smtp_conversation import SmtpFailure
 from outbox.smtp_mail import Delivery, Mail
-from outbox.steps import Apart, Rest, Steps, to_the_end
+from outbox.steps import Apart, Steps, to_the_end
 from outbox.times import Times
 from outbox.watch import AttemptWatch, ClaimLost, Clock, SendLease
 
@@ -268,8 +266,7 @@ class Sender:
 
     def prepare_owed(self) -> None:
         """Work out what the next transaction writes, while the server works too."""
-        for owed in self._owed:
-            owed.prepared  # noqa: B018
+        _ = [owed.prepared for owed in self._owed]
 
     def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
@@ -279,14 +276,7 @@ class Sender:
             endings.log(each, is_written)
 
     def _waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
-        give_up = time.monotonic() + self._times.finalize
-
-        def wait(tries: int) -> Steps[bool]:
-            yield Rest(min(2.0, 0.05 * 2 ** min(tries, 6)))
-            self._lease.keep()
-            return tries < most_tries and time.monotonic() < give_up
-
-        return wait
+        return recovery.waits(self._times.finalize, most_tries, beside=self._lease.keep)
 
     def _give_back_following(self) -> None:
         """Rows that were claimed ahead and not begun go back as if they had not been."""

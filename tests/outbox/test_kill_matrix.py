@@ -35,7 +35,7 @@ Accounts = Callable[..., Account]
 WORKER = """
 import django, inspect, os, signal, sys
 django.setup()
-from outbox import claims, delivery, endings, smtp, smtp_mail, smtp_one_write, smtp_wire, sender
+from outbox import claims, delivery, endings, recipients, smtp, smtp_mail, smtp_one_write, smtp_wire, sender
 from django.db import connection
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -132,7 +132,7 @@ def held(n: int, together: bool) -> int | None:
 INSTANTS = [
     Instant("before the claim", "at(claims, 'claim_some', 'before', {n})", passages=(1, 2)),
     Instant("in the claim", "at(claims, '_begin_attempts', 'after', {n})", passages=(1, 2)),
-    Instant("after the claim", "at(claims, 'recipients', 'before', {n})", unknown=the_one_before),
+    Instant("after the claim", "at(recipients, 'lacking', 'before', {n})", unknown=the_one_before),
     Instant("while it reads the mail", "at(endings.rawstore, 'open_raw', 'after', {n})", unknown=the_one_before),
     Instant("before it connects", "at(smtp_wire.Wire, 'connect', 'before', 1)", passages=(1,)),
     Instant("in TLS", "", "CONNECT", passages=(1,)),

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from outbox import claims, clicks, recovery, retry
+from outbox import claims, clicks, recipients, recovery, retry
 from outbox.claims import Claim, Ending
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
@@ -83,7 +83,7 @@ class Outbox(RuleBasedStateMachine):
         claim = claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now)
         if claim is None:
             return multiple()
-        return Attempt(claim, list(claims.recipients(claim.outbox_id).to_try))
+        return Attempt(claim, list(recipients.lacking(claim.outbox_id).to_try))
 
     @rule(
         attempt=attempts,
@@ -121,7 +121,7 @@ class Outbox(RuleBasedStateMachine):
         tried, now = attempt.claim.tried, self.now
         if attempt.has_data and attempt.taken and verdict is not Verdict.UNCERTAIN:
             codes = [reply.code for reply in attempt.refused.values()]
-            codes += [each.code for each in claims.recipients(attempt.claim.outbox_id).refused_for_good.values()]
+            codes += [each.code for each in recipients.lacking(attempt.claim.outbox_id).refused_for_good.values()]
             settled = retry.settle_accepted(tried, codes, limits=LIMITS, now=now)
             ending = Ending(settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused)
         elif verdict in (Verdict.ACCEPTED, Verdict.PARTIAL, Verdict.ABANDONED):
@@ -211,7 +211,7 @@ class Outbox(RuleBasedStateMachine):
             self.now += timedelta(days=40)
             recovery.recover(self.now)
             while claim := claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now):
-                attempt = Attempt(claim, list(claims.recipients(claim.outbox_id).to_try))
+                attempt = Attempt(claim, list(recipients.lacking(claim.outbox_id).to_try))
                 self.commit_data(attempt, [None, None])
                 self.the_server_takes_it(attempt)
                 if attempt.to_try:
