@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from mailbox.logs import event
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.utils import timezone
 from django_q.models import Schedule
+
+logger = logging.getLogger(__name__)
+SLACK = timedelta(minutes=1)  # machines that share a database may differ by so much
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,27 @@ PLANNED = (
     Planned("mailbox: let go of pictures", "mailbox.tasks_pictures.tidy", Schedule.DAILY),
     Planned("mailbox: count what is kept", "mailbox.tasks_pictures.count_storage", Schedule.HOURLY),
 )
+
+
+INTERVALS = {
+    Schedule.MINUTES: timedelta(minutes=1),
+    Schedule.HOURLY: timedelta(hours=1),
+    Schedule.DAILY: timedelta(days=1),
+}
+
+
+def pull_back(now: datetime) -> int:
+    """Make due what lies further ahead than its own interval, as after the machine's clock was set back: else nothing
+    would run by the clock for as long. Returns how many schedules that were."""
+    late = []
+    for pk, kind, minutes, next_run in Schedule.objects.values_list("pk", "schedule_type", "minutes", "next_run"):
+        interval = INTERVALS.get(kind)
+        if interval and next_run and next_run > now + interval * (minutes or 1) + SLACK:
+            late.append(pk)
+    if late:
+        event(logger, "clock_set_back", logging.WARNING, schedules=len(late))
+    moved: int = Schedule.objects.filter(pk__in=late, next_run__gt=now).update(next_run=now)
+    return moved
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:

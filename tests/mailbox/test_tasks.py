@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule, Task
@@ -137,3 +138,30 @@ def test_what_is_old_is_pruned_and_what_is_young_stays(make_account: MakeAccount
     assert Task.objects.get().id == "task-1"
     assert Counter.objects.count() == 1
     assert WorkerHeartbeat.objects.get().cluster_pid == 1
+
+
+def test_after_the_clock_was_set_back_what_runs_by_it_is_due_at_once() -> None:
+    now = timezone.now()
+    Schedule.objects.update(next_run=now + timedelta(seconds=30))
+    minutely = Schedule.objects.get(name="mailbox: sync")
+    daily = Schedule.objects.get(name="mailbox: prune old reports")
+    hourly = Schedule.objects.get(name="mailbox: count what is kept")
+    once = Schedule.objects.create(func="mailbox.tasks.beat", schedule_type=Schedule.ONCE, next_run=now + timedelta(9))
+    Schedule.objects.filter(pk=minutely.pk).update(next_run=now + timedelta(hours=1))
+    Schedule.objects.filter(pk=daily.pk).update(next_run=now + timedelta(days=1, hours=1))
+    Schedule.objects.filter(pk=hourly.pk).update(next_run=now + timedelta(hours=1))
+
+    assert schedules.pull_back(now) == 2
+
+    for row in (minutely, daily, hourly, once):
+        row.refresh_from_db()
+    assert (minutely.next_run, daily.next_run) == (now, now)
+    assert (hourly.next_run, once.next_run) == (now + timedelta(hours=1), now + timedelta(9))
+    assert Schedule.objects.filter(next_run=now + timedelta(seconds=30)).count() == Schedule.objects.count() - 4
+    assert schedules.pull_back(now) == 0
+
+
+def test_the_watch_outside_the_workers_looks_after_their_clock() -> None:
+    Schedule.objects.filter(name="mailbox: sync").update(next_run=timezone.now() + timedelta(hours=1))
+    call_command("alerts")
+    assert Schedule.objects.get(name="mailbox: sync").next_run <= timezone.now()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from mailbox import schedules
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
+from django.utils import timezone
 
 from alerts import tasks
 
@@ -22,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         every, stopped = options["every"], threading.Event()
         if every <= 0:
-            tasks.watch(foreground=True)
+            look()
             return
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -32,4 +34,10 @@ class Command(BaseCommand):
             signal.signal(number, stop)
         while not stopped.wait(every):
             close_old_connections()
-            tasks.watch(foreground=True)
+            look()
+
+
+def look() -> None:
+    """The workers' clock is looked after from here: the workers themselves run by it."""
+    schedules.pull_back(timezone.now())
+    tasks.watch(foreground=True)
