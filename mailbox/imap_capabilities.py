@@ -15,7 +15,7 @@ _last_said: dict[tuple[str, int, str], tuple[bytes, ...]] = {}
 
 
 def ask(client: Any, endpoint: Endpoint) -> bool:
-    """Send CAPABILITY, unless the list after sign-in is known; whether it was sent.
+    """Say CAPABILITY with the next command, unless the list after sign-in is known; whether it was said.
 
     Until learn() has read the answer `client` goes by what was said last time, else by what was said before sign-in.
     """
@@ -23,7 +23,8 @@ def ask(client: Any, endpoint: Endpoint) -> bool:
     if client._cached_capabilities or beneath.state != "AUTH" or "CAPABILITY" in beneath.untagged_responses:
         return False
     guess = _last_said.get(_key(endpoint)) or client._normalise_capabilites(" ".join(beneath.capabilities))
-    beneath._command("CAPABILITY")
+    with beneath.holding():
+        beneath._command("CAPABILITY")
     client._cached_capabilities = guess
     return True
 

@@ -25,10 +25,11 @@ class Known:
 
 
 def enable_qresync(client: Any) -> str | None:
-    """Send ENABLE (RFC 5161) without waiting, so that EXAMINE goes in the same round trip; returns its tag."""
+    """Say ENABLE (RFC 5161) with the next command, so that EXAMINE goes in the same round trip; returns its tag."""
     if not (client.has_capability("QRESYNC") and client.has_capability("ENABLE")):
         return None
-    tag: str = client._imap._command("ENABLE", "QRESYNC")
+    with client._imap.holding():
+        tag: str = client._imap._command("ENABLE", "QRESYNC")
     return tag
 
 

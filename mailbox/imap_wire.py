@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from imapclient import IMAPClient
@@ -66,6 +68,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     read_timeout: float | None = None
     expected_bytes = 0
+    _holds, _held = False, b""
     # imaplib makes up a prefix for each connection and compiles an expression of it; with one for all it is compiled
     # once.
     tagpre = property(lambda self: b"PRX", lambda self, made_up: None)
@@ -86,7 +89,20 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
     def send(self, data: bytes) -> None:
         self.wire.begin(self.read_timeout or self._timeout, self.expected_bytes)
         self.sock.settimeout(self.read_timeout or self._timeout)
-        super().send(data)
+        self._held += data
+        if not self._holds:
+            together, self._held = self._held, b""
+            super().send(together)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """What is said within goes out with the next command, in one write: the second of two small ones would wait
+        until the server has acknowledged the first (Nagle), which is a round trip."""
+        self._holds = True
+        try:
+            yield
+        finally:
+            self._holds = False
 
     def _append_untagged(self, kind: str, words: bytes) -> None:
         if kind == "CLOSED":  # what came before is news of the folder that was open (RFC 7162, 3.2.11)

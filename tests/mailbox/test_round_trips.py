@@ -57,6 +57,25 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     return Wire(monkeypatch)
 
 
+def test_what_is_said_in_one_round_trip_leaves_in_one_write(
+    make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nagle keeps the second of two small writes until the first is acknowledged: a round trip that no log shows."""
+    writes: list[bytes] = []
+    send = imap_wire.IMAP4_TLS.send
+
+    def writing(beneath: Any, data: bytes) -> None:
+        writes.append(data)
+        send(beneath, data)
+
+    monkeypatch.setattr(imap_wire.IMAP4_TLS, "send", writing)
+    account = make_account()
+    fill(dovecot, account, 1)
+    assert sync.sync(account.pk).ok
+    (write,) = (write for write in writes if b"EXAMINE" in write)
+    assert [line.split()[1] for line in write.splitlines()] == [b"ENABLE", b"EXAMINE"]
+
+
 def test_with_nothing_new_examine_tells_it_all(
     make_account: Callable[..., Account], dovecot: Dovecot, wire: Wire
 ) -> None:
