@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import frame, kept, mails, pages, pages_table, table
+from benchmarks import bare, frame, kept, mails, pages, pages_table, table
 from benchmarks import outbox_peers as peers
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
@@ -134,6 +134,19 @@ def test_round_trips_are_counted_from_what_the_server_wrote_down(tmp_path: Path)
     (log / "one.in").write_text(said)
     (log / "one.out").write_text("1.2 * ENABLED\n1.3 A2 OK\n2.1 * 1 FETCH\n2.2 A3 OK\n3.1 A4 OK\n")
     assert round_trips(log) == (3, "ENABLE, EXAMINE, UID FETCH, LOGOUT")
+
+
+def test_the_server_alone_is_asked_what_a_sync_asks_and_must_have_the_new_mail(
+    dovecot: Dovecot, mail_user: str
+) -> None:
+    fill(dovecot, mail_user, [(mails.small_mail(number), mails.received_at(number)) for number in range(3)])
+    before = bare.stand_of(dovecot, mail_user)
+    with pytest.raises(Void, match="the new mail was not there"):
+        bare.seconds_of_one_new(dovecot, mail_user, before)
+
+    fill(dovecot, mail_user, [(mails.small_mail(3), mails.received_at(3))])
+    assert all(seconds > 0 for seconds in bare.seconds_of_one_new(dovecot, mail_user, before))
+    assert before.uidnext == 4
 
 
 @pytest.mark.long
