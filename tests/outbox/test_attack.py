@@ -13,7 +13,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
-from outbox import api, claims, delivery, recovery, tasks
+from outbox import api, claims, delivery, recipients, recovery, tasks
 from outbox.models import OutboxMessage, OutboxRecipient
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop, Hold, Raw, Reply, Silence
@@ -249,14 +249,18 @@ class TimeOut(SystemExit):
     """As django-q2 raises it, from a signal, at any instruction."""
 
 
-@pytest.mark.parametrize("step", ["recipients", "extend", "commit_data", "finalize"])
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [(recipients, "lacking"), (claims, "extend"), (claims, "commit_data"), (claims, "finalize")],
+    ids=["recipients", "extend", "commit_data", "finalize"],
+)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_task_that_is_stopped_at_any_step_leaves_a_row_that_somebody_comes_back_to(
-    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, after: bool
 ) -> None:
     server = smtp_server("tls")
     row = queued(account_on(server))
-    real, stopped = getattr(claims, step), list[str]()
+    real, stopped = getattr(owner, step), list[str]()
 
     def stop_once(*args: Any, **kwargs: Any) -> Any:
         answer = real(*args, **kwargs) if after or stopped else None
@@ -265,7 +269,7 @@ def test_a_task_that_is_stopped_at_any_step_leaves_a_row_that_somebody_comes_bac
             raise TimeOut("time-out")
         return answer
 
-    monkeypatch.setattr(claims, step, stop_once)
+    monkeypatch.setattr(owner, step, stop_once)
     with pytest.raises(TimeOut):
         delivery.deliver_account(row.account_id)
     later = timezone.now() + timedelta(hours=1)
