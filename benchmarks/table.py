@@ -1,5 +1,6 @@
-"""python -m benchmarks.table: write the results of the last full runs into docs/benchmarks.md, so that nobody types a
-figure. The tables stand between two marker comments for each database."""
+"""python -m benchmarks.table [SECTION]: write the results of the last full runs into docs/benchmarks.md, so that nobody
+types a figure. The tables stand between two marker comments for each database; SECTION is where those of SQLite go
+instead, as when they were taken on another machine than the rest."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def rewritten(page: str, tables: dict[str, str]) -> str:
 
 
 def main() -> None:
-    tables = {name: markdown(results_path(Options(database=name))) for name in ("sqlite", "postgres")}
+    sections = {sys.argv[1]: "sqlite"} if len(sys.argv) > 1 else {"sqlite": "sqlite", "postgres": "postgres"}
+    tables = {section: markdown(results_path(Options(database=name))) for section, name in sections.items()}
     if not any(tables.values()):
         sys.exit("There are no results of full size yet: run `make bench` first.")
     PAGE.write_text(rewritten(PAGE.read_text(), tables))
