@@ -136,7 +136,7 @@ def of_fault(
 ) -> Failure:
     """The attempt failed; `failures`: how often in a row the server has now."""
     verdict, error_code = retry.classify(fault), (code or retry.error_code(fault)).value
-    wait = retry.unavailable_seconds(verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS)
+    wait = retry.unavailable_seconds(verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code)
     until = now + timedelta(seconds=wait)
     if verdict is Verdict.THROTTLED:
         settled = retry.settle_throttled(claim.tried, error_code, until, limits=limits(), now=now)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from outbox import retry_throttling
 from outbox.errors import Code
 
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
-THROTTLED_BASE_SECONDS = 30.0
 THROTTLED_CAP_SECONDS = 900.0
-_STATED_WAIT = re.compile(r"(?:try again|retry|wait)\D{0,20}(\d{1,4})\s*(s|sec|second|m|min|minute)", re.IGNORECASE)
 
 
 class Phase(StrEnum):
@@ -115,6 +113,8 @@ def _classify_reply(phase: Phase, code: int, words: str) -> Verdict:
         return Verdict.SIGN_IN
     if code == 421 or (code == 454 and (phase is Phase.AUTH or "4.7.0" in words)):
         return Verdict.THROTTLED
+    if retry_throttling.seconds_to_wait(code, words) is not None:
+        return Verdict.THROTTLED
     if is_transient_code(code):
         return Verdict.TRANSIENT
     if 500 <= code < 600:
@@ -179,17 +179,13 @@ def settle_accepted(tried: Tried, refused_codes: Iterable[int | None], *, limits
     )
 
 
-def unavailable_seconds(verdict: Verdict, failures: int, words: str, base_seconds: float) -> float:
+def unavailable_seconds(
+    verdict: Verdict, failures: int, words: str, base_seconds: float, code: int | None = None
+) -> float:
     """How long to leave a server alone after `failures` in a row, its own stated wait honoured."""
     if verdict is Verdict.THROTTLED:
-        wait = min(backoff_seconds(failures, THROTTLED_BASE_SECONDS), THROTTLED_CAP_SECONDS)
-        return max(wait, stated_wait_seconds(words))
+        base = retry_throttling.seconds_to_wait(code or 421, words) or retry_throttling.USUAL_SECONDS
+        return max(
+            min(backoff_seconds(failures, base), THROTTLED_CAP_SECONDS), retry_throttling.stated_wait_seconds(words)
+        )
     return min(backoff_seconds(failures, base_seconds), UNREACHABLE_CAP_SECONDS)
-
-
-def stated_wait_seconds(words: str) -> float:
-    """The wait a server names in its words ("try again in 5 minutes"), an hour at most, 0 when it names none."""
-    if not (found := _STATED_WAIT.search(words)):
-        return 0.0
-    seconds = int(found[1]) * (60 if found[2].lower().startswith("m") else 1)
-    return float(min(seconds, 3600))

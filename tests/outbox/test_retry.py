@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outbox import retry
+from outbox import retry, retry_throttling
 from outbox.retry import Fault, Kind, Limits, Phase, Tried, Verdict
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -94,7 +94,7 @@ def test_an_accepted_mail_goes_on_for_the_recipients_that_lack_it(codes: list[in
     ],
 )
 def test_a_wait_that_the_server_states_is_read(words: str, seconds: int) -> None:
-    assert retry.stated_wait_seconds(words) == seconds
+    assert retry_throttling.stated_wait_seconds(words) == seconds
     assert retry.unavailable_seconds(Verdict.THROTTLED, 1, words, 5) == max(60, seconds)
 
 
