@@ -19,6 +19,7 @@ from outbox import reports
 from outbox.clicks import record
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, ReportCursor
 from outbox.reports import RecipientReport, Report
+from outbox.xtext import from_xtext
 
 logger = logging.getLogger(__name__)
 AT_ONCE = 2000  # messages a step of the sweep
@@ -59,6 +60,10 @@ def _attempt_of(report: Report, account_id: int) -> tuple[DeliveryAttempt, bool]
     if report.prx_attempt:  # a wrong one is no report of ours, whatever its Message-ID claims
         attempt = sent.filter(prx_attempt=report.prx_attempt).first()
         return (attempt, True) if attempt else None
+    # Nothing of the mail was returned, or its header was cut: what we gave the server for this, the same mark. One that
+    # is not ours may be a gateway's own, and says nothing.
+    if report.envelope_id and (attempt := sent.filter(prx_attempt=report.envelope_id).first()):
+        return attempt, True
     match = _OURS.search(report.message_id)
     if match is None:
         return None
@@ -72,11 +77,14 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
     before = row.reports.filter(message=message).count()
 
     def made(each: RecipientReport) -> DeliveryReport:
+        # Original-Recipient is what we gave as ORCPT: some servers return it as it stood there.
+        given = from_xtext(each.address)
+        recipient = known.get(each.address.lower()) or known.get(given.lower()) or known.get(each.final.lower())
         return DeliveryReport(
             outbox=row,
-            recipient=known.get(each.address.lower()) or known.get(each.final.lower()),
+            recipient=recipient,
             message=message,
-            address=each.address,
+            address=given if given.lower() in known else each.address,
             action=each.action,
             status_code=each.status_code,
             words=each.words,

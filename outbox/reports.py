@@ -44,6 +44,7 @@ class Report:
     prx_attempt: str  # its X-PRX-Attempt, likewise
     reporter: str
     recipients: tuple[RecipientReport, ...]
+    envelope_id: str = ""  # Original-Envelope-Id: what was given as ENVID when it was sent, likewise
 
 
 def read(raw: bytes) -> Report | None:
@@ -87,7 +88,8 @@ def _rfc3464(parts: list[Message]) -> Report | None:
     reporter = next((_typed(block["Reporting-MTA"]) for block in groups if block["Reporting-MTA"]), "")
     if not found:
         return None
-    return Report(*_stamps(returned), reporter[:200], tuple(found))
+    envelope_id = next((str(block["Original-Envelope-Id"]) for block in groups if block["Original-Envelope-Id"]), "")
+    return Report(*_stamps(returned), reporter[:200], tuple(found), clean(envelope_id, 100))
 
 
 def _bytes(part: Message) -> bytes:

@@ -9,19 +9,19 @@ chunk where CHUNKING (RFC 3030) is offered: a round trip less than by DATA.
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from mailbox.endpoints import Endpoint
 
+from outbox import smtp_dsn
 from outbox.retry import Fault, Kind, Phase
 from outbox.smtp_conversation import Conversation, Patience, SmtpFailure, Watch
+from outbox.smtp_octets import CHUNK, chunks, dot_stuffed, with_crlf
 from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Lost
 from outbox.steps import Steps
 
-CHUNK = 64 * 1024
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
 LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
@@ -34,6 +34,7 @@ class Envelope:
     mail_from: str
     rcpt_to: Sequence[str]
     smtputf8: bool = False
+    envelope_id: str = ""  # what reports about it are to name (ENVID)
 
 
 @dataclass
@@ -81,6 +82,8 @@ class MailConversation(Conversation):
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
         self._envelope_seconds = 0.0  # which the answers to the last MAIL and RCPT took
         self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
+        self._says_plainly = False  # without asking for reports
+        self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
 
     def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
         """Send one mail.
@@ -91,7 +94,7 @@ class MailConversation(Conversation):
         """
         delivery = Delivery()
         try:
-            yield from self._send_envelope(mail, delivery, beside)
+            yield from self._send_envelope_once_more_plainly(mail, delivery, beside)
             if not delivery.accepted:
                 yield from self._reset()
                 return delivery
@@ -129,12 +132,37 @@ class MailConversation(Conversation):
     def _groups(self, mail: Mail) -> list[list[str]]:
         """The commands before DATA, those together that go in one packet."""
         envelope = mail.envelope
+        asks = self._asks_for_reports()
         groups = [[f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, mail.content)}"]]
+        groups[0][0] += smtp_dsn.of_mail(envelope.envelope_id) if asks else ""
         for address in envelope.rcpt_to:
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
-            groups[-1].append(f"RCPT TO:<{address}>")
+            groups[-1].append(f"RCPT TO:<{address}>{smtp_dsn.of_recipient(address) if asks else ''}")
         return groups
+
+    def _asks_for_reports(self) -> bool:
+        return "dsn" in self._extensions and not self._says_plainly and smtp_dsn.is_taken_by(self._endpoint)
+
+    def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
+        """What is asked of reports must cost no mail: when it may be what was refused, say the envelope without it."""
+        self._blamed.clear()
+        try:
+            yield from self._send_envelope(mail, delivery, beside)
+        except SmtpFailure as failure:
+            if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
+                raise
+        if self._blamed:
+            yield from self._reset()
+            delivery.accepted.clear()
+            delivery.refused.clear()
+            self._says_plainly = True
+            try:
+                yield from self._send_envelope(mail, delivery, beside)
+            finally:
+                self._says_plainly = False
+            if delivery.accepted and not self._blamed & delivery.refused.keys():
+                smtp_dsn.do_without(self._endpoint)
 
     def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
         said_of, self._said_of = self._said_of, None
@@ -185,10 +213,12 @@ class MailConversation(Conversation):
             raise refusal
 
     def _judge(self, is_mail: bool, reply: Reply, envelope: Envelope, delivery: Delivery) -> None:
+        address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
+        if self._asks_for_reports() and smtp_dsn.may_be_about_it(reply):
+            self._blamed.add(address)
         if is_mail:
             self._expect("MAIL", reply, 250)
             return
-        address = envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
         if reply.code in (250, 251, 252):
             delivery.accepted.append(address)
         elif reply.code == 421:  # this is no word on the recipient
@@ -225,7 +255,7 @@ class MailConversation(Conversation):
             return (yield from self._bdat(content, beside))
         self._expect("DATA", (yield from self._command("DATA")), 354)
         yield from self._check_in_step()
-        yield from self._transfer(_dot_stuffed(content) + b".\r\n")
+        yield from self._transfer(dot_stuffed(content) + b".\r\n")
         self._look_ahead(beside.given())
         return self._final("(end of mail)", (yield from self._read(self._patience.final_dot)))
 
@@ -260,7 +290,7 @@ class MailConversation(Conversation):
     def _transfer(self, octets: bytes) -> Steps[None]:
         wire = self._connected()
         try:
-            for chunk in _chunks(octets):
+            for chunk in chunks(octets):
                 yield from wire.send(chunk, self._left())
                 self._watch.waiting()
         except (Lost, OSError) as error:
@@ -287,23 +317,3 @@ class MailConversation(Conversation):
             is_clean = False
         if not is_clean:
             self.drop()
-
-
-def with_crlf(content: bytes) -> bytes:
-    """CRLF line ends, and one at the end: a bare CR or LF is how mails are smuggled, none goes out."""
-    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
-        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-    return content if content.endswith(b"\r\n") else content + b"\r\n"
-
-
-def _dot_stuffed(content: bytes) -> bytes:
-    """CRLF line ends, a dot doubled at a line's start (RFC 5321 4.5.2), CRLF at the end."""
-    content = with_crlf(content)
-    if content.startswith(b"."):
-        content = b"." + content
-    return content.replace(b"\r\n.", b"\r\n..")
-
-
-def _chunks(content: bytes) -> Iterator[memoryview]:
-    view = memoryview(content)
-    return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))

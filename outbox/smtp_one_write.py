@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from outbox import smtp_dsn
 from outbox.retry import Fault, Kind, Phase
 from outbox.smtp_conversation import SmtpFailure
-from outbox.smtp_mail import NOT_KNOWN, Beside, Delivery, Mail, MailConversation, with_crlf
+from outbox.smtp_mail import NOT_KNOWN, Beside, Delivery, Mail, MailConversation
+from outbox.smtp_octets import with_crlf
 from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Lost
 from outbox.steps import Steps
@@ -192,6 +194,10 @@ class OneWriteConversation(MailConversation):
         if found in (Meaning.SENDER_REFUSED, Meaning.RECIPIENT_REFUSED):
             phase = Phase.MAIL if found is Meaning.SENDER_REFUSED else Phase.RCPT
             reply = replies[PHASES.index(phase)]
+            if self._asks_for_reports() and smtp_dsn.may_be_about_it(reply):
+                smtp_dsn.do_without(self._endpoint)  # and the mail goes in a fresh session
+                self.drop()
+                raise SmtpFailure(Fault(phase, Kind.UNKNOWN, str(reply), reply.code), took_nothing=True)
             if phase is Phase.MAIL or reply.code == 421:  # 421 is no word on the recipient
                 raise SmtpFailure(Fault(phase, Kind.REPLY, str(reply), reply.code), took_nothing=True)
             self._enter(Phase.RCPT)

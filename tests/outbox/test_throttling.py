@@ -12,7 +12,7 @@ from django.utils import timezone
 from outbox import api, delivery, retry
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Phase, Verdict
-from tests.servers.smtp import SmtpServer
+from tests.servers.smtp import SinkMail, SmtpServer
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 Accounts = Callable[..., Account]
@@ -101,9 +101,12 @@ def test_a_server_that_limits_the_rate_in_the_middle_of_a_queue_costs_no_mail_an
     for number in range(5):
         assert api.queue(account.pk, f"u{number}@example.test", f"Mail {number}", "A text.").ok
     if command == "MAIL":
-        server.deliver = lambda mail: (
-            len(server.mails()) == 2 and server.refuse("MAIL", "451 4.7.1 Rate limit exceeded")
-        )
+
+        def deliver(mail: SinkMail) -> None:
+            if len(server.mails()) == 2:
+                server.refuse("MAIL", "451 4.7.1 Rate limit exceeded")
+
+        server.deliver = deliver
     else:
         server.refuse(command, "451 4.7.1 Rate limit exceeded, try again in 7 minutes", containing="u2@")
 

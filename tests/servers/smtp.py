@@ -54,6 +54,7 @@ class SmtpServer:
     pipelining: bool = False  # whether it is offered; it is understood in any case
     smtputf8: bool = False  # likewise
     chunking: bool = False  # likewise; what is scripted for the final dot holds for the last chunk
+    dsn: bool = False  # likewise
     host: str = "localhost"
     port: int = 0
     commands: list[str] = field(default_factory=list)

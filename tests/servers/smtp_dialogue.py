@@ -98,6 +98,8 @@ class Dialogue:
             words.append("PIPELINING")
         if self.server.chunking:
             words.append("CHUNKING")
+        if self.server.dsn:
+            words.append("DSN")
         if self.server.smtputf8:
             words.append("SMTPUTF8")
         if self.server.security == "starttls" and not self.encrypted:

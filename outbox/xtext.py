@@ -1,0 +1,14 @@
+"""xtext (RFC 3461, 4): how a value stands in a parameter of MAIL and RCPT. Pure."""
+
+from __future__ import annotations
+
+import re
+
+
+def xtext(text: str) -> str:
+    """Printable ASCII but "+" and "=", anything else as "+" and two hexadecimal digits."""
+    return "".join(char if "!" <= char <= "~" and char not in "+=" else f"+{ord(char):02X}" for char in text)
+
+
+def from_xtext(text: str) -> str:
+    return re.sub(r"\+([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)
