@@ -39,6 +39,10 @@ class RawMissing(Exception):
     """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
 
 
+class RawOutOfReach(RawMissing):
+    """Its file is not to be had here and now; another machine, or this one later, may well have it."""
+
+
 _lasting: set[Path] = set()  # folders whose names this process has seen to disk
 
 
@@ -194,7 +198,7 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
     try:
         raw = _read(raw_storage(), segment, offset, length)
     except OSError as error:
-        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
+        raise RawOutOfReach(f"The file {segment} of the raw store cannot be read: {error}") from error
     return _proven(raw, digest, segment, offset)
 
 
@@ -214,7 +218,7 @@ def map_raw(digest: str) -> tuple[bytes, str]:
                 return _opened(digest, segment, offset, length), ""
             mapped = cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
     except OSError as error:
-        raise RawMissing(f"The file {segment} of the raw store cannot be read: {error}") from error
+        raise RawOutOfReach(f"The file {segment} of the raw store cannot be read: {error}") from error
     return _proven(mapped, digest, segment, offset), path
 
 

@@ -21,6 +21,10 @@ from outbox.smtp_replies import Reply
 from outbox.watch import AttemptWatch
 
 logger = logging.getLogger(__name__)
+AWAY_WORDS = (
+    "Nothing was sent. If this worker has a data folder of its own (PRX_EMAIL_DATA_DIR), give it the one of the site "
+    "and of the other workers, or name a store they share (PRX_EMAIL_RAW_STORAGE)."
+)
 DRILL_WORDS = {
     "network": "drill: the network was made to fail on purpose; nothing was sent.",
     "provider": "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent.",
@@ -86,6 +90,9 @@ def prepare(claim: Claim) -> Work:
         return Work(claim, lacking, Mail(envelope, b""))
     try:
         content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
+    except rawstore.RawOutOfReach as error:
+        fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
     except rawstore.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
@@ -140,6 +147,8 @@ def of_fault(
     until = now + timedelta(seconds=wait)
     if verdict is Verdict.THROTTLED:
         settled = retry.settle_throttled(claim.tried, error_code, until, limits=limits(), now=now)
+    elif fault.kind is Kind.AWAY:
+        settled = retry.settle_away(claim.tried, claim.number, error_code, limits=limits(), now=now)
     else:
         settled = retry.settle_failure(claim.tried, verdict, error_code, limits=limits(), now=now)
         # The row that found the server away asks again at its own time, and the rest of the queue after it.

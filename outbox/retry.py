@@ -13,6 +13,11 @@ from outbox.errors import Code
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
+AWAY_BASE_SECONDS, AWAY_CAP_SECONDS = (
+    30.0,
+    900.0,
+)  # our own stored mail cannot be read: a minute, doubled, a quarter hour
+MOST_LOOKS = 12  # for it, which takes two hours; then a person is asked
 THROTTLED_CAP_SECONDS = 900.0
 
 
@@ -36,6 +41,7 @@ class Kind(StrEnum):
     PROTOCOL = "protocol"  # an answer that is no SMTP reply, or half of one
     REPLY = "reply"  # a proper reply with a code that refuses
     UNKNOWN = "unknown"  # the server does not know a command that it offered, so it took nothing
+    AWAY = "away"  # this worker cannot read the stored mail, which may lie where another one can
     LOCAL = "local"  # found here before asking: too large, no STARTTLS, stored mail missing
 
 
@@ -100,7 +106,7 @@ def classify(fault: Fault) -> Verdict:
     if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
         # From the commit of "data" on, only a proper reply tells that nothing was taken.
         return Verdict.UNCERTAIN if fault.phase in (Phase.DATA, Phase.ACCEPTED) else Verdict.TRANSIENT
-    if fault.kind is Kind.UNKNOWN:
+    if fault.kind in (Kind.UNKNOWN, Kind.AWAY):
         return Verdict.TRANSIENT
     if fault.kind is Kind.LOCAL or fault.code is None:
         return Verdict.PERMANENT
@@ -158,6 +164,16 @@ def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: Limits
     if now - tried.created_at > limits.give_up_after:
         return _held(tried.retries, "gave_up", code, Verdict.THROTTLED, now)
     return Settlement("failed", "", tried.retries, until, code, Verdict.THROTTLED)
+
+
+def settle_away(tried: Tried, number: int, code: str, *, limits: Limits, now: datetime) -> Settlement:
+    """The stored mail could not be read in attempt `number` of the row: the mail is not to blame and loses nothing, but
+    a file that is gone for good must not be looked for until the mail is too old."""
+    verdict = Verdict.PERMANENT if number >= MOST_LOOKS else Verdict.TRANSIENT
+    if verdict is Verdict.PERMANENT or now - tried.created_at > limits.give_up_after:
+        return settle_failure(tried, verdict, code, limits=limits, now=now)
+    wait = timedelta(seconds=min(backoff_seconds(number, AWAY_BASE_SECONDS), AWAY_CAP_SECONDS))
+    return Settlement("failed", "", tried.retries, now + wait, code, verdict)
 
 
 def _held(retries: int, hold: str, code: str, verdict: Verdict, now: datetime) -> Settlement:
