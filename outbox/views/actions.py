@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST
 from outbox import api, clicks, operations
 from outbox.models import OutboxMessage
 from outbox.views.finding import find_row, operated_accounts, seen_by
+from outbox.views.states import sentence_of
 from prx_email_site.templatetags.prx import spoken
 
 Act = Callable[[int, User], api.ApiResponse]
@@ -44,11 +45,12 @@ def _again(pk: int, user: User) -> api.ApiResponse:
     return api.send_again(pk, user=user)
 
 
-def _click(request: HttpRequest, pk: int, act: Act, done: str) -> HttpResponse:
+def _click(request: HttpRequest, pk: int, act: Act, done: str | Callable[[OutboxMessage], str]) -> HttpResponse:
     row = find_row(request, pk, Role.OPERATOR)
     response = act(row.pk, signed_in_user(request))
     if response.ok:
-        notices.success(request, f"“{row.subject[:80]}”: {done}")
+        said = done if isinstance(done, str) else done(clicks.find_row(row.pk))
+        notices.success(request, f"“{row.subject[:80]}”: {said}")
     else:
         notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
     return redirect(back_to(request, reverse("outbox:detail", args=[pk])))
@@ -82,7 +84,7 @@ def send_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    return _click(request, pk, _cancel, gettext("cancelled. It is never sent."))
+    return _click(request, pk, _cancel, lambda row: sentence_of(row, timezone.now()))
 
 
 @require_POST

@@ -31,7 +31,7 @@ from outbox.models import (
 )
 from outbox.reports import status_words
 from outbox.views.finding import find_row
-from outbox.views.states import sentence_of, shown
+from outbox.views.states import may_have_gone_out, sentence_of, shown
 
 Phase = DeliveryAttempt.Phase
 # The phases as the time line draws them; the claim itself is no step towards the server.
@@ -152,6 +152,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,
         "may_drill": may_operate and signed_in_user(request).is_staff and each.tab.name in DRILLABLE,
         "now": timezone.now(),
+        "is_unknown": may_have_gone_out(row),
         "attempts": attempts,
         "recipients": [(each, _said(each), _is_put_off(each)) for each in row.recipients.order_by("pk")],
         "print": f"{zlib.crc32('|'.join(seen).encode()):08x}",

@@ -12,7 +12,7 @@ from django.utils.formats import time_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from outbox.models import OutboxMessage, SendPace
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendPace
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
@@ -135,10 +135,27 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
     if row.status == Status.SENT:
         return gettext("The server has accepted it for every recipient.")
     if row.status == Status.CANCELLED:
-        return gettext("It was cancelled before it went out; it is never sent.")
+        return _cancelled(row)
     if row.hold:
         return str(SENTENCES[Hold(row.hold)])
     return gettext("The last attempt failed for now. It is tried again by itself.")
+
+
+def may_have_gone_out(row: OutboxMessage) -> bool:
+    """Cancelled after "Send again": nothing takes back what the attempt before that may have done. Who was accepted
+    since, or marked as having it, is no question."""
+    if row.status != Status.CANCELLED or not row.attempts.filter(outcome=DeliveryAttempt.Outcome.UNCERTAIN).exists():
+        return False
+    states = set(row.recipients.values_list("status", flat=True))
+    return OutboxRecipient.Status.WAITING in states or OutboxRecipient.Status.ACCEPTED not in states
+
+
+def _cancelled(row: OutboxMessage) -> str:
+    if may_have_gone_out(row):
+        return gettext("It was cancelled and is not sent again; whether an attempt before that sent it is unknown.")
+    if row.recipients.filter(status=OutboxRecipient.Status.ACCEPTED).exists():
+        return gettext("It was cancelled for those who did not have it yet; the server had accepted it for the others.")
+    return gettext("It was cancelled before it went out; it is never sent.")
 
 
 def first_line(text: str) -> str:

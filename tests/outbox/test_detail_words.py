@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import unescape
 from mailbox.models import Account, AuditEntry
 
 import pytest
@@ -11,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, outbox_row
+from tests.rows import NOWHERE, attempt, outbox_row
 
 pytestmark = pytest.mark.django_db
 
@@ -71,3 +72,26 @@ def test_a_recipient_that_was_put_off_is_not_called_refused(operator: Client, ac
     shown = page(operator, row)
     assert "put off" in shown
     assert "refused</span>" not in shown
+
+
+def test_a_cancelled_mail_was_never_sent_only_where_that_is_known(operator: Client, account: Account) -> None:
+    """After "Send again" the mail can be cancelled like any other, but not what an attempt before may have done."""
+    never, maybe, partly = (outbox_row(account, f"Mail {n}", status="failed") for n in range(3))
+    attempt(never, outcome="transient", phase="mail")
+    attempt(maybe, outcome="uncertain", phase="data")
+    attempt(partly, outcome="partial", phase="accepted")
+    partly.recipients.update(status="accepted")
+    partly.recipients.create(kind="to", address="late@example.com", status="refused", reply_code=450, reply="Later")
+
+    said = {
+        row: unescape(operator.post(reverse("outbox:cancel", args=[row.pk]), follow=True).content.decode())
+        for row in (never, maybe, partly)
+    }
+
+    assert "it is never sent" in said[never]
+    for row, words in ((maybe, "whether an attempt before that sent it is unknown"), (partly, "for the others")):
+        row.refresh_from_db()
+        assert row.status == "cancelled"
+        assert words in said[row] and "never sent" not in said[row].lower()
+        assert words in unescape(page(operator, row))
+    assert "not sent</span>" not in said[maybe]

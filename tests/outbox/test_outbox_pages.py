@@ -415,7 +415,7 @@ def test_an_uncertain_mail_is_decided_by_a_person(operator: Client, account: Acc
 
 def test_cancel_is_final(operator: Client, account: Account) -> None:
     rows = in_every_state(account)
-    assert "It is never sent" in post(operator, "outbox:cancel", rows["queued"].pk)
+    assert "it is never sent" in post(operator, "outbox:cancel", rows["queued"].pk)
     rows["queued"].refresh_from_db()
     assert rows["queued"].status == "cancelled"
     assert "too late to cancel" in post(operator, "outbox:cancel", rows["sent"].pk)
