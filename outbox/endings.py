@@ -14,7 +14,7 @@ from django.conf import settings
 from outbox import claims, compose, recipients, retry
 from outbox.claims import Claim, Ending
 from outbox.errors import Code
-from outbox.models import OutboxMessage
+from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import Fault, Kind, Limits, Phase, Settlement, Verdict
 from outbox.smtp_mail import Delivery, Envelope, Mail
 from outbox.smtp_replies import Reply
@@ -43,6 +43,7 @@ class Work:
     mail: Mail
     fault: Fault | None = None
     code: Code | None = None
+    looks: int = 0  # for a stored mail that cannot be read, this one among them
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,19 @@ def prepare(claim: Claim) -> Work:
         content = compose.stamped(rawstore.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
     except rawstore.RawOutOfReach as error:
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
+        looks = _looks_before(claim.outbox_id) + 1
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE, looks=looks)
     except rawstore.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
     may_go_unasked = len(lacking.to_try) == 1 and not lacking.refused_before
     return Work(claim, lacking, Mail(envelope, content, may_go_unasked))
+
+
+def _looks_before(outbox_id: int) -> int:
+    """Attempts that ended at reading the mail: whatever else it was tried for is not counted."""
+    ended = DeliveryAttempt.objects.filter(outbox_id=outbox_id, phase=Phase.CLAIM.value)
+    return ended.filter(outcome__in=(Verdict.TRANSIENT, Verdict.PERMANENT)).count()
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:
@@ -132,25 +140,24 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
 
 
 def of_fault(
-    claim: Claim,
+    work: Work,
     fault: Fault,
     watch: AttemptWatch,
     *,
     failures: int,
     now: datetime,
-    code: Code | None = None,
     refused: dict[str, Reply] | None = None,
 ) -> Failure:
     """The attempt failed; `failures`: how often in a row the server has now."""
-    verdict, error_code = retry.classify(fault), (code or retry.error_code(fault)).value
+    verdict, error_code = retry.classify(fault), (work.code or retry.error_code(fault)).value
     wait = retry.unavailable_seconds(verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code)
     until = now + timedelta(seconds=wait)
     if verdict is Verdict.THROTTLED:
-        settled = retry.settle_throttled(claim.tried, error_code, until, limits=limits(), now=now)
+        settled = retry.settle_throttled(work.claim.tried, error_code, until, limits=limits(), now=now)
     elif fault.kind is Kind.AWAY:
-        settled = retry.settle_away(claim.tried, claim.number, error_code, limits=limits(), now=now)
+        settled = retry.settle_away(work.claim.tried, work.looks, error_code, limits=limits(), now=now)
     else:
-        settled = retry.settle_failure(claim.tried, verdict, error_code, limits=limits(), now=now)
+        settled = retry.settle_failure(work.claim.tried, verdict, error_code, limits=limits(), now=now)
         # The row that found the server away asks again at its own time, and the rest of the queue after it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA

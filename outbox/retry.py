@@ -13,11 +13,8 @@ from outbox.errors import Code
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
-AWAY_BASE_SECONDS, AWAY_CAP_SECONDS = (
-    30.0,
-    900.0,
-)  # our own stored mail cannot be read: a minute, doubled, a quarter hour
-MOST_LOOKS = 12  # for it, which takes two hours; then a person is asked
+# Our own stored mail cannot be read: a minute, doubled, a quarter of an hour at most; so many looks take two hours.
+AWAY_BASE_SECONDS, AWAY_CAP_SECONDS, MOST_LOOKS = 30.0, 900.0, 12
 THROTTLED_CAP_SECONDS = 900.0
 
 
@@ -166,13 +163,13 @@ def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: Limits
     return Settlement("failed", "", tried.retries, until, code, Verdict.THROTTLED)
 
 
-def settle_away(tried: Tried, number: int, code: str, *, limits: Limits, now: datetime) -> Settlement:
-    """The stored mail could not be read in attempt `number` of the row: the mail is not to blame and loses nothing, but
+def settle_away(tried: Tried, looks: int, code: str, *, limits: Limits, now: datetime) -> Settlement:
+    """The stored mail could not be read, at the `looks`-th look for it: the mail is not to blame and loses nothing, but
     a file that is gone for good must not be looked for until the mail is too old."""
-    verdict = Verdict.PERMANENT if number >= MOST_LOOKS else Verdict.TRANSIENT
+    verdict = Verdict.PERMANENT if looks >= MOST_LOOKS else Verdict.TRANSIENT
     if verdict is Verdict.PERMANENT or now - tried.created_at > limits.give_up_after:
         return settle_failure(tried, verdict, code, limits=limits, now=now)
-    wait = timedelta(seconds=min(backoff_seconds(number, AWAY_BASE_SECONDS), AWAY_CAP_SECONDS))
+    wait = timedelta(seconds=min(backoff_seconds(looks, AWAY_BASE_SECONDS), AWAY_CAP_SECONDS))
     return Settlement("failed", "", tried.retries, now + wait, code, verdict)
 
 

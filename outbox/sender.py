@@ -160,12 +160,11 @@ class Sender:
     ) -> Callable[[], Ending]:
         now, smtp = self._clock(), self._account.smtp
         failure = endings.of_fault(
-            work.claim,
+            work,
             fault,
             watch,
             failures=smtp.failure_count + 1,
             now=now,
-            code=work.code,
             refused=refused.refused if refused else None,
         )
         verdict = failure.ending.settlement.verdict

@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from outbox import api, clicks, delivery, installation, retry
-from outbox.models import OutboxMessage, SendingSwitch
+from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
 from tests.servers.site import ROOT, Cluster, environment
 from tests.servers.smtp import SmtpServer
 
@@ -106,6 +106,23 @@ def test_a_file_that_is_gone_for_good_is_a_persons_question_after_two_hours(
     clicks.ask_retry(pk, user=None, now=now)  # who retries without mending is told at once
     delivery.deliver_account(account.pk, clock=clock)
     assert OutboxMessage.objects.get().hold == "permanent" and server.connections == 0
+
+
+def test_a_mail_that_was_tried_often_for_other_reasons_waits_for_its_file_all_the_same(
+    account_on: Accounts, smtp_server: Start
+) -> None:
+    account = account_on(smtp_server("tls"))
+    (pk,) = queued(account, 1)
+    for number in range(1, retry.MOST_LOOKS + 5):
+        DeliveryAttempt.objects.create(
+            outbox_id=pk, number=number, claim_token=f"t{number}", worker="w", message_id="<m>",
+            prx_attempt=f"p{number}", phase="connect", outcome="transient", started_at=timezone.now(),
+        )  # fmt: skip
+    Path(rawstore.raw_storage().path(RawMessage.objects.get().segment)).unlink()
+    delivery.deliver_account(account.pk)
+    row = OutboxMessage.objects.get()
+    assert (row.status, row.hold, row.retries) == ("failed", "", 0)
+    assert row.next_attempt_at <= timezone.now() + timedelta(minutes=1)
 
 
 def test_a_damaged_file_is_a_persons_question_at_once(account_on: Accounts, smtp_server: Start) -> None:
