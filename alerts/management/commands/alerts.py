@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from mailbox import schedules
+from mailbox.logs import event
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import close_old_connections
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.utils import timezone
 
 from alerts import tasks
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -34,7 +38,10 @@ class Command(BaseCommand):
             signal.signal(number, stop)
         while not stopped.wait(every):
             close_old_connections()
-            look()
+            try:
+                look()
+            except (OperationalError, InterfaceError) as error:  # the watch must outlast a database that is away
+                event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
 
 
 def look() -> None:
