@@ -6,7 +6,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from mailbox.models import Account, AuditEntry
 
 import pytest
@@ -52,6 +52,15 @@ def at_work(account: Account) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
+
+
+def at_work_beyond_its_lease(account: Account, hold: Hold) -> tuple[threading.Thread, datetime]:
+    """A worker whose lease lapses while it waits for the server, and the time at which it has."""
+    worker = at_work(account)
+    assert hold.reached.wait(20)
+    later = timezone.now() + timedelta(hours=1)
+    recovery.recover(later)
+    return worker, later
 
 
 def copies(server: SmtpServer) -> dict[str, int]:
@@ -175,10 +184,7 @@ def test_an_attempt_that_wakes_up_after_a_person_has_marked_its_mail_as_sent_onl
         server.on(".", fault, times=1)
     account = account_on(server)
     (row,) = queued(account)
-    worker = at_work(account)
-    assert hold.reached.wait(20)
-    later = timezone.now() + timedelta(hours=1)
-    recovery.recover(later)
+    worker, later = at_work_beyond_its_lease(account, hold)
     assert api.mark_as_sent(row.pk, user=None).ok
     hold.release()
     worker.join(20)
@@ -198,10 +204,7 @@ def test_an_attempt_that_wakes_up_after_send_again_makes_the_one_copy_that_was_c
     server.on(".", hold, times=1)
     account = account_on(server)
     (row,) = queued(account)
-    worker = at_work(account)
-    assert hold.reached.wait(20)
-    later = timezone.now() + timedelta(hours=1)
-    recovery.recover(later)
+    worker, later = at_work_beyond_its_lease(account, hold)
     assert api.send_again(row.pk, user=None).ok
     delivery.deliver_account(account.pk, clock=lambda: later)  # another worker: the first one's lease is over
     assert len(server.mails()) == 1

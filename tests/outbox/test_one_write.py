@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from outbox import api, claims, delivery, smtp_one_write
 from outbox.models import OutboxMessage
-from outbox.smtp_one_write import Meaning, meaning
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SinkMail, SmtpServer
 from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence
@@ -18,40 +17,6 @@ from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 in_database = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
-
-
-@pytest.mark.parametrize(
-    ("codes", "expected"),
-    [
-        ((250, 250, 250), Meaning.TAKEN),
-        ((250, 251, 200), Meaning.TAKEN),
-        ((250, 252, 250), Meaning.TAKEN),
-        ((250, 250, 451), Meaning.MAIL_REFUSED),
-        ((250, 250, 554), Meaning.MAIL_REFUSED),
-        ((250, 250, 421), Meaning.MAIL_REFUSED),
-        ((250, 250, 503), Meaning.NOT_KNOWN),
-        ((250, 250, 354), Meaning.UNKNOWN),
-        ((451, 503, 503), Meaning.SENDER_REFUSED),
-        ((550, 550, 554), Meaning.SENDER_REFUSED),
-        ((421,), Meaning.SENDER_REFUSED),
-        ((552, 503), Meaning.SENDER_REFUSED),
-        ((250, 550, 503), Meaning.RECIPIENT_REFUSED),
-        ((250, 450, 554), Meaning.RECIPIENT_REFUSED),
-        ((250, 421), Meaning.RECIPIENT_REFUSED),
-        # A refusal beside a chunk that was taken: somebody's answers are out of step.
-        ((451, 250, 250), Meaning.UNKNOWN),
-        ((250, 550, 250), Meaning.UNKNOWN),
-        ((354, 250, 250), Meaning.UNKNOWN),
-        ((250, 354, 250), Meaning.UNKNOWN),
-        ((354, 550, 554), Meaning.UNKNOWN),
-        ((), Meaning.UNKNOWN),
-        ((250,), Meaning.UNKNOWN),
-        ((250, 250), Meaning.UNKNOWN),
-        ((354, 450), Meaning.UNKNOWN),
-    ],
-)
-def test_three_answers_mean_one_thing(codes: tuple[int, ...], expected: Meaning) -> None:
-    assert meaning(codes) is expected
 
 
 def queue(account: Account, count: int = 3, text: str = "A text.") -> list[OutboxMessage]:
