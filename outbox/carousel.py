@@ -20,7 +20,7 @@ from django.db import connections
 
 from outbox import joint_commit
 from outbox.joint_commit import Together
-from outbox.steps import Apart, Ask, Ready, Rest, Steps
+from outbox.steps import Alone, Apart, Ask, Ready, Rest, Steps
 
 LONGEST_WAIT_SECONDS = 60.0
 Answer = tuple[Any, BaseException | None]
@@ -123,7 +123,10 @@ class Carousel:
     def _go_on(self, ride: Ride, answer: Any, error: BaseException | None) -> None:
         """Up to what it waits for next."""
         try:
-            ride.asked = asked = ride.steps.send(answer) if error is None else ride.steps.throw(error)
+            asked = ride.steps.send(answer) if error is None else ride.steps.throw(error)
+            while isinstance(asked, Alone):
+                asked = ride.steps.send(not (self._waiting or self._to_write))
+            ride.asked = asked
         except BaseException:  # StopIteration at the end; nothing else must stop the others
             return
         if isinstance(asked, Ready):

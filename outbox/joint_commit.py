@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from outbox import turns
+from outbox.claims_sql import here
 from outbox.steps import Ask
 
 T = TypeVar("T")
@@ -54,8 +55,14 @@ def run(act: Callable[[], T]) -> T:
     The step uses `django.db.connection` as it finds it there. Raises what the step or its commit raises; then nothing
     of it is written, unless the connection was lost in the commit itself.
     """
-    if connection.in_atomic_block:
+    if here().in_atomic_block:
         return act()
+    if not _gathered and _committing.acquire(blocking=False):  # nobody to share it with
+        try:
+            with turns.Courtesy(), transaction.atomic():
+                return act()
+        finally:
+            _committing.release()
     (step,) = run_all([act])
     if step.error is not None:
         raise step.error
@@ -97,7 +104,7 @@ def _commit(batch: list[Done[object]]) -> None:
 
 
 def _write(batch: list[Done[object]]) -> None:
-    with turns.courtesy(), transaction.atomic():
+    with turns.Courtesy(), transaction.atomic():
         answers = [step.act() for step in batch]
     for step, answer in zip(batch, answers, strict=True):
         step.answer, step.is_done = answer, True

@@ -1,6 +1,6 @@
 """One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
-A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (smtp_one_write), one transaction
+A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (smtp_one_trip), one transaction
 writes the outcome of the mail before it, this one's "data" and the claim of the one after it. Answers that take their
 time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the server
 takes this one. At no instant do two rows of a session have "data" and no outcome.

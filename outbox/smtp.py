@@ -12,15 +12,15 @@ from types import TracebackType
 
 from outbox.retry import Kind, Phase
 from outbox.smtp_conversation import Patience, Watch
-from outbox.smtp_one_write import OneWriteConversation
+from outbox.smtp_one_trip import OneTripConversation
 from outbox.smtp_replies import Reply
 from outbox.smtp_wire import Wire
 from outbox.steps import to_the_end
 
 
-class SmtpSession(OneWriteConversation):
+class SmtpSession(OneTripConversation):
     """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
-    smtp_mail and smtp_one_write, in steps."""
+    smtp_mail and smtp_one_trip, in steps."""
 
     greeting = ""  # the server's words at sign-in
 

@@ -99,9 +99,11 @@ class Conversation:
 
     def _say(self, *lines: str) -> Steps[None]:
         """Send commands, in one packet where they fit."""
-        octets = _octets(lines)
+        yield from self._send(octets(lines))
+
+    def _send(self, what: bytes) -> Steps[None]:
         try:
-            yield from self._connected().send(octets, self._left())
+            yield from self._connected().send(what, self._left())
         except WRONG as error:
             raise self._told(error) from error
 
@@ -172,7 +174,7 @@ class Conversation:
         return self._failure(Kind.NETWORK, words)
 
 
-def _octets(lines: Sequence[str]) -> bytes:
+def octets(lines: Sequence[str]) -> bytes:
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("A command is one line.")
     return "".join(f"{line}\r\n" for line in lines).encode()

@@ -51,7 +51,7 @@ class Delivery:
 class Mail:
     envelope: Envelope
     content: bytes
-    may_go_unasked: bool = False  # it has one recipient, whom no server has refused so far: see smtp_one_write
+    may_go_unasked: bool = False  # it has one recipient, whom no server has refused so far: see smtp_one_trip
 
 
 class Beside:

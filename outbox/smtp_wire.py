@@ -6,6 +6,7 @@ Once connected, the socket never blocks: who sends or reads yields what it waits
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import time
@@ -70,10 +71,18 @@ class Wire:
     def has_unread(self) -> bool:
         return bool(self._unread)
 
-    def look(self) -> None:
-        """Take what has arrived without waiting for anything; raises Lost or OSError when the connection has ended."""
-        with contextlib.suppress(*WANTS_READ, ssl.SSLWantWriteError):
+    def has_only(self, form: re.Pattern[bytes]) -> bool:
+        """Whether all that has arrived and was not read is of this form; so is nothing, if the form says so."""
+        return form.fullmatch(self._unread) is not None
+
+    def look(self) -> bool:
+        """Take what has arrived without waiting for anything, and tell whether something had; raises Lost or OSError
+        when the connection has ended."""
+        try:
             self._take(self._socket.recv(AT_ONCE))
+        except (*WANTS_READ, ssl.SSLWantWriteError):
+            return False
+        return True
 
     def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
         """Send all; raises OSError, TimeoutError among them."""

@@ -10,10 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from django.db import connection
+from outbox.claims_sql import here
 
 MOST_SECONDS = 0.5  # to wait for a turn; after that nobody waits for one ...
 FORGET_SECONDS = 10.0  # ... for so long, unless it is free
@@ -23,20 +21,20 @@ _opened: tuple[int, str, int] | None = None  # by which process, which file, its
 _impatient_until = 0.0
 
 
-@contextmanager
-def courtesy() -> Iterator[None]:
+class Courtesy:
     """Have the turn, or do without it. One thread of a process at a time."""
-    descriptor = _take() if connection.vendor == "sqlite" else None
-    try:
-        yield
-    finally:
-        if descriptor is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def __enter__(self) -> None:
+        self._descriptor = _take() if here().vendor == "sqlite" else None
+
+    def __exit__(self, *_error: object) -> None:
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
 
 def _take() -> int | None:
     global _impatient_until
-    descriptor, look = _descriptor(f"{connection.settings_dict['NAME']}-turn"), FIRST_LOOK
+    descriptor, look = _descriptor(f"{here().settings_dict['NAME']}-turn"), FIRST_LOOK
     until: float | None = None
     while True:
         try:

@@ -35,7 +35,7 @@ Accounts = Callable[..., Account]
 WORKER = """
 import django, inspect, os, signal, sys
 django.setup()
-from outbox import claims, delivery, endings, recipients, smtp, smtp_mail, smtp_one_write, smtp_wire, sender
+from outbox import claims, delivery, endings, recipients, smtp, smtp_mail, smtp_one_trip, smtp_wire, sender, steps
 from django.db import connection
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -67,10 +67,12 @@ def mid_body(passage):
                 die()
         yield from real(self, octets, seconds)
     smtp_wire.Wire.send = send
-def mid_write(passage):
+def mid_write(passage, of_mail=True):
+    # Of a mail that was not asked for (what was goes in pieces), or of its MAIL and RCPT.
     real, writes = smtp_wire.Wire.send, []
     def send(self, octets, seconds):
-        if b"MAIL FROM:" in bytes(octets) and b"Message-ID:" in bytes(octets):
+        is_mail = isinstance(octets, bytes) and b"Message-ID:" in octets
+        if is_mail or not of_mail and bytes(octets).startswith(b"MAIL"):
             writes.append(1)
             if len(writes) == passage:
                 yield from real(self, octets[: len(octets) // 2], seconds)
@@ -89,6 +91,7 @@ def in_finalize(passage):
         return answer
     connection.execute_wrappers.append(wrapper)
 smtp_mail.GRACE_SECONDS = {grace}
+steps.Alone.here = lambda self: {alone}
 {instant}
 delivery.deliver_account(int(sys.argv[1]))
 """
@@ -180,24 +183,28 @@ INSTANTS = [
     Instant("before the commit of finalize", "at(claims, 'finalize', 'after', {n})", unknown=its_own),
     Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
 ]
-# All mails are small and alone, so that the second and third go in one write: "data" of each is committed with the
-# outcome before it, and then everything is said at once.
-ONE_WRITE = [
+# All mails are small and alone, so that the second and third go unasked: "data" of each is committed with the outcome
+# before it, while MAIL and RCPT are answered, or before they are said (in one write).
+UNASKED = [
+    Instant("MAIL and RCPT are said", "at(sender.Sender, 'commit_data', 'before', {n})", unknown=the_one_before),
     Instant("before the joint commit", "at(claims, 'commit_data', 'before', {n})", unknown=the_one_before),
     Instant('after "data", before COMMIT', "at(claims, 'commit_data', 'after', {n})", unknown=the_one_before),
-    Instant("in finalize", "in_finalize({n} - 1)", unknown=the_one_before),
-    Instant("before the write", "at(sender.Sender, 'commit_data', 'after', {n})", unknown=its_own),
+    Instant("before the mail is given", "at(sender.Sender, 'commit_data', 'after', {n})", unknown=its_own),
     Instant("in the middle of the write", "mid_write({n} - 1)", unknown=its_own),
     Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
-    Instant("in RCPT", "", "RCPT", unknown=its_own),
     Instant("in BDAT", "", ".", unknown=its_own),
     Instant(
         "the answers are read",
-        "at(smtp_one_write.OneWriteConversation, '_judge_all', 'before', {n} - 1)",
+        "at(smtp_one_trip.OneTripConversation, '_judge_all', 'before', {n} - 1)",
         unknown=its_own,
     ),
     Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
 ]
+SAID_BEFORE = [
+    Instant("in the middle of MAIL and RCPT", "mid_write({n}, of_mail=False)", unknown=the_one_before),
+    Instant("in RCPT", "", "RCPT", unknown=lambda n, together: None),  # "data" is being committed just now
+]
+IN_ONE_WRITE = [Instant("in RCPT", "", "RCPT", unknown=its_own)]
 # The second mail meets a server that ends the session at MAIL, and goes in a fresh one.
 FRESH = [
     Instant("the server has ended the session", "at(claims, 'withdraw_data', 'before', 1)", unknown=its_own),
@@ -218,23 +225,26 @@ SHORT = {
 }
 
 
-def queued(account: Account, n: int, in_one_write: bool = False) -> int:
+def queued(account: Account, n: int, unasked: bool = False) -> int:
     # A large mail goes by DATA also where CHUNKING is offered, and what looks like a command is never written unasked.
     large = AttachmentInput("a.pdf", "application/pdf", content=bytes(range(256)) * 400)
-    file, text = (None, "A text.") if in_one_write else (large if n % 2 else None, "A text.\nMail from: nobody")
+    file, text = (None, "A text.") if unasked else (large if n % 2 else None, "A text.\nMail from: nobody")
     response = api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", text, file)
     assert response.ok and response.data, response
     return response.data.outbox_id
 
 
-def run_and_kill(account_id: int, server: SmtpServer, instant: Instant, passage: int, together: bool) -> None:
+def run_and_kill(
+    account_id: int, server: SmtpServer, instant: Instant, passage: int, together: bool, alone: bool
+) -> None:
     groups = 1 if server.pipelining else 2  # MAIL and RCPT in one packet, or each for itself
     hold = Hold()
     if instant.command:
         marker = f"u{passage - 1}@" if instant.command in ("RCPT", ".") else ""
         command = "BDAT" if instant.command == "DATA" and server.chunking else instant.command
         server.on(command, hold, containing=marker, times=1)
-    code = WORKER.format(instant=instant.code.format(n=passage, groups=groups), grace=60 if together else 0)
+    instant_code = instant.code.format(n=passage, groups=groups)
+    code = WORKER.format(instant=instant_code, grace=60 if together else 0, alone=alone)
     worker = subprocess.Popen([sys.executable, "-c", code, str(account_id)], cwd=ROOT, env=environment())
     if instant.command:
         assert hold.reached.wait(60), instant
@@ -277,10 +287,11 @@ def kill_and_compare(
     passage: int,
     *,
     together: bool = True,
-    in_one_write: bool = False,
+    unasked: bool = False,
+    alone: bool = True,
 ) -> None:
-    rows = [queued(account, n, in_one_write) for n in range(3)]
-    run_and_kill(account.pk, server, instant, passage, together)
+    rows = [queued(account, n, unasked) for n in range(3)]
+    run_and_kill(account.pk, server, instant, passage, together, alone)
     check(account, server, instant, passage, rows, instant.unknown(passage, together))
 
 
@@ -316,13 +327,19 @@ def test_killed_at_every_instant_several_times_nothing_is_lost_or_doubled(
         server.clear()
 
 
-@pytest.mark.parametrize("instant", ONE_WRITE, ids=lambda each: each.name)
+WAYS = [
+    *[pytest.param(True, each, id=f"said before: {each.name}") for each in (*UNASKED, *SAID_BEFORE)],
+    *[pytest.param(False, each, id=f"in one write: {each.name}") for each in (*UNASKED, *IN_ONE_WRITE)],
+]
+
+
+@pytest.mark.parametrize(("alone", "instant"), WAYS)
 @pytest.mark.parametrize("passage", [2, pytest.param(3, marks=pytest.mark.long)])
-def test_killed_around_a_mail_in_one_write_the_next_of_the_session_is_never_in_question_beside_it(
-    account_on: Accounts, smtp_server: Start, instant: Instant, passage: int, tmp_path: Path
+def test_killed_around_a_mail_that_goes_unasked_the_next_of_the_session_is_never_in_question_beside_it(
+    account_on: Accounts, smtp_server: Start, alone: bool, instant: Instant, passage: int, tmp_path: Path
 ) -> None:
     server = smtp_server("tls", pipelining=True, chunking=True, folder=tmp_path)
-    kill_and_compare(account_on(server), server, instant, passage, in_one_write=True)
+    kill_and_compare(account_on(server), server, instant, passage, unasked=True, alone=alone)
 
 
 @pytest.mark.parametrize("instant", FRESH, ids=lambda each: each.name)
@@ -336,4 +353,4 @@ def test_killed_while_a_mail_moves_to_a_fresh_session_it_is_in_question_only_whi
         server.on("MAIL", Raw(b"421 4.7.0 Enough for one session\r\n"), times=1)
 
     server.deliver = first_is_taken
-    kill_and_compare(account_on(server), server, instant, 2, in_one_write=True)
+    kill_and_compare(account_on(server), server, instant, 2, unasked=True)

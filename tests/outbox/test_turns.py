@@ -24,7 +24,7 @@ HOLDER = """
 import django, sys, time
 django.setup()
 from outbox import turns
-with turns.courtesy():
+with turns.Courtesy():
     print("mine", flush=True)
     time.sleep(600)
 """
@@ -63,6 +63,6 @@ def test_when_it_goes_on_turns_are_taken_again(stopped: subprocess.Popen[str]) -
     assert seconds_of_a_commit(421) < turns.MOST_SECONDS / 2
 
     holder = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR)
-    with turns.courtesy(), pytest.raises(BlockingIOError):
+    with turns.Courtesy(), pytest.raises(BlockingIOError):
         turns.fcntl.flock(holder, turns.fcntl.LOCK_EX | turns.fcntl.LOCK_NB)
     os.close(holder)

@@ -67,6 +67,7 @@ class SmtpServer:
         self._rules: list[Rule] = []
         self._mails: list[SinkMail] = []
         self._open: set[Dialogue] = set()
+        self._answered: Counter[str] = Counter()
         self._listener: socket.socket | None = None
 
     @property
@@ -98,6 +99,12 @@ class SmtpServer:
                 # Past TLS, which another thread is in the middle of: the client sees the connection end.
                 socket.socket.shutdown(dialogue.socket, socket.SHUT_RDWR)
 
+    def say_unasked(self, words: bytes) -> None:
+        """On each open connection; they are with the client before this returns."""
+        with self._lock:
+            for dialogue in self._open:
+                dialogue.socket.sendall(words)
+
     def on(self, command: str, fault: Fault, *, containing: str = "", times: int | None = None) -> None:
         """Answer `command` with a fault when its line contains the text; `times` as often, None for ever."""
         with self._lock:
@@ -117,6 +124,7 @@ class SmtpServer:
             self._rules.clear()
             self._mails.clear()
             self.commands.clear()
+            self._answered.clear()
             self.connections = 0
         for path in self.folder.glob("*.eml") if self.folder else ():
             path.unlink()
@@ -136,10 +144,19 @@ class SmtpServer:
         with self._lock:
             return [line for line in self.commands if line.upper().split(" ")[0].split(":")[0] == verb.upper()]
 
+    def has_answered(self, verb: str, count: int) -> bool:
+        """Whether it has answered so many such commands, or will not any more; what it said is with the client."""
+        with self._lock:
+            return self._answered[verb] >= count or all(dialogue.is_silent for dialogue in self._open)
+
     # --- what a dialogue calls ----------------------------------------------------------------------------------
     def record(self, line: str) -> None:
         with self._lock:
             self.commands.append(line)
+
+    def answered(self, verb: str) -> None:
+        with self._lock:
+            self._answered[verb] += 1
 
     def keep(self, mail: SinkMail) -> None:
         with self._lock:

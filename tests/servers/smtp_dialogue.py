@@ -25,8 +25,11 @@ class Left(OSError):
 class Dialogue:
     def __init__(self, server: SmtpServer, connection: socket.socket) -> None:
         self.server = server
+        # Each answer leaves at once, also behind another one (Nagle's algorithm would keep it for the client's word).
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: socket.socket = connection
         self.encrypted = False
+        self.is_silent = False  # for good
         self.user = ""
         self._new_mail()
 
@@ -49,6 +52,7 @@ class Dialogue:
             verb = text.split(" ", 1)[0].upper()
             if verb in VERBS:
                 getattr(self, verb.lower())(text)
+                self.server.answered(verb)
             else:
                 self.say("500 5.5.1 What was that?")
 
@@ -82,6 +86,7 @@ class Dialogue:
         if isinstance(fault, Raw):
             self.socket.sendall(fault.content)
         if isinstance(fault, Silence) or (isinstance(fault, Raw) and not fault.then_drop):
+            self.is_silent = True
             while self.reader.readline():
                 pass
         raise Left

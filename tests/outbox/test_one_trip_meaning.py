@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outbox.smtp_one_write import Meaning, meaning
+from outbox.smtp_one_trip import Meaning, meaning
 
 
 @pytest.mark.parametrize(
