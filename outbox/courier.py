@@ -8,7 +8,6 @@ the worker is free for others. How many couriers there are at once is said by Co
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -33,9 +32,9 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
 BUSY_LOOK_SECONDS = 0.25  # while rounds go on, beside which looking for more takes the interpreter from them
-# One carousel carries this many at first, or its share of all: for fewer, a second process costs more than it gives, as
-# each commits for itself. What more is due waits a moment for another courier, which is called.
-ROUNDS_AT_ONCE, CALL_SECONDS = 3, 0.5
+# One carousel carries this many at first: for fewer, a second process costs more than it gives, as each commits for
+# itself. What more is due waits a moment for another courier, which is called.
+ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
 SLOT_SECONDS = 15.0
 MOST_ROUNDS = 64  # of a process, those in the background among them
@@ -131,19 +130,17 @@ class Courier:
         with self._changed:
             active = self._active()
             free = min(settings.OUTBOX_SESSIONS - active, MOST_ROUNDS - len(self._rounds))
-        couriers = settings.OUTBOX_COURIERS
-        if couriers > 1 and active and time.monotonic() - self._started_at < CALL_SECONDS:
-            free = 0
+        if settings.OUTBOX_COURIERS > 1:
+            is_soon = active and time.monotonic() - self._started_at < CALL_SECONDS
+            free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
         waiting = self._startable() if free > 0 else []
-        if couriers > 1:
-            free = min(free, max(ROUNDS_AT_ONCE, math.ceil(len(waiting) / couriers)))
         for account_id in waiting[:free]:
             begun = Round(account_id)
             with self._changed:
                 self._rounds[account_id] = begun
                 self._served_at[account_id] = self._started_at = begun.begun_at
             self._carousel.put(self._go(begun, until, total))
-        if len(waiting) > free > 0 and couriers > 1:
+        if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
             self._call()
         return len(waiting[:free])
 
