@@ -32,20 +32,11 @@ from outbox.models import (
 from outbox.reports import status_words
 from outbox.views.finding import find_row
 from outbox.views.states import may_have_gone_out, sentence_of, shown
+from outbox.views.time_line import Step, steps_of
 
-Phase = DeliveryAttempt.Phase
-# The phases as the time line draws them; the claim itself is no step towards the server.
-STEPS = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.ACCEPTED)
 HISTORY_SHOWN = 50
 REPORTS_SHOWN = 50
 DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a click may send now
-
-
-@dataclass(frozen=True)
-class Step:
-    label: str
-    reached: bool
-    stopped_here: bool
 
 
 @dataclass(frozen=True)
@@ -65,13 +56,6 @@ class ShownAttempt:
     lines: list[Line]
 
 
-def _steps(attempt: DeliveryAttempt) -> list[Step]:
-    order = [phase.value for phase in STEPS]
-    reached = order.index(attempt.phase) if attempt.phase in order else -1
-    failed = attempt.outcome not in ("", "accepted", "partial")
-    return [Step(str(phase.label), index <= reached, failed and index == reached) for index, phase in enumerate(STEPS)]
-
-
 def _line(entry: Any) -> Line:
     if not isinstance(entry, dict):
         return Line(None, "", str(entry))
@@ -83,7 +67,9 @@ def _attempt(attempt: DeliveryAttempt) -> ShownAttempt:
     tones = {"": "waiting", "accepted": "fine", "partial": "needs", "uncertain": "needs", "sign_in": "needs"}
     tones |= {"transient": "waiting", "throttled": "waiting", "abandoned": "waiting"}
     transcript = [entry for entry in attempt.transcript if not isinstance(entry, dict) or "reply" in entry]
-    return ShownAttempt(attempt, tones.get(attempt.outcome, "broken"), _steps(attempt), [_line(e) for e in transcript])
+    return ShownAttempt(
+        attempt, tones.get(attempt.outcome, "broken"), steps_of(attempt), [_line(e) for e in transcript]
+    )
 
 
 def _said(recipient: OutboxRecipient) -> str:
