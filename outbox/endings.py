@@ -109,12 +109,20 @@ def _looks_before(outbox_id: int) -> int:
 
 
 def asked_to_wait(delivery: Delivery) -> Fault | None:
-    """Every recipient was refused, with words that are about us and not about them."""
+    """Every recipient was refused, each with words that are about us and not about them.
+
+    One who was refused for himself is an answer of his own, which has to be kept; and a limit that let the server judge
+    him does not keep the rest of the queue from being tried. The longest wait counts, and a sign-in before any wait.
+    """
     if delivery.final is not None or not delivery.refused:
         return None
-    first = next(iter(delivery.refused.values()))
-    fault = Fault(Phase.RCPT, Kind.REPLY, str(first), first.code)
-    return fault if retry.classify(fault) in (Verdict.SIGN_IN, Verdict.THROTTLED) else None
+    faults = [Fault(Phase.RCPT, Kind.REPLY, str(reply), reply.code) for reply in delivery.refused.values()]
+    verdicts = [retry.classify(fault) for fault in faults]
+    if not set(verdicts) <= {Verdict.SIGN_IN, Verdict.THROTTLED}:
+        return None
+    if Verdict.SIGN_IN in verdicts:
+        return faults[verdicts.index(Verdict.SIGN_IN)]
+    return max(faults, key=lambda fault: retry.unavailable_seconds(Verdict.THROTTLED, 1, fault.reply, 1, fault.code))
 
 
 def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime) -> Ending:

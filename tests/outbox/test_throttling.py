@@ -9,9 +9,11 @@ from mailbox.models import Account
 import pytest
 from django.utils import timezone
 
-from outbox import api, delivery, retry
+from outbox import api, delivery, endings, retry
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Phase, Verdict
+from outbox.smtp_mail import Delivery
+from outbox.smtp_replies import Reply
 from tests.servers.smtp import SinkMail, SmtpServer
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -87,6 +89,57 @@ def test_what_is_about_a_recipient_a_mail_or_for_good_holds_up_nothing_else(
     phase: Phase, words: str, verdict: Verdict
 ) -> None:
     assert retry.classify(fault(phase, words)) is verdict
+
+
+LIMIT, LONGER = Reply(451, "4.7.1 Rate limit exceeded"), Reply(451, "4.7.1 Rate limit, try again in 10 minutes")
+UNKNOWN_USER, GREYLISTED = Reply(550, "5.1.1 User unknown"), Reply(451, "4.7.1 Greylisted, try again in 5 minutes")
+SIGN_IN_FIRST = Reply(530, "5.7.0 Authentication required")
+
+
+@pytest.mark.parametrize(
+    ("replies", "told"),
+    [
+        ([LIMIT, LIMIT], LIMIT),
+        ([LIMIT, LONGER], LONGER),  # however many recipients: the longest wait that one of them was told
+        ([LONGER, LIMIT], LONGER),
+        ([LIMIT, SIGN_IN_FIRST], SIGN_IN_FIRST),  # waiting does not mend it
+        ([UNKNOWN_USER, LIMIT], None),  # the refusal for good is an answer that is kept
+        ([LIMIT, UNKNOWN_USER], None),
+        ([GREYLISTED, LIMIT], None),
+        ([LIMIT, GREYLISTED], None),
+        ([], None),
+    ],
+)
+def test_the_queue_waits_only_when_each_recipient_was_refused_with_words_about_us(
+    replies: list[Reply], told: Reply | None
+) -> None:
+    refused = {f"u{number}@example.test": reply for number, reply in enumerate(replies)}
+    fault = endings.asked_to_wait(Delivery(refused=refused))
+    assert (fault and fault.reply) == (told and str(told))
+
+
+def test_a_mail_that_one_recipient_took_asks_nobody_to_wait() -> None:
+    delivered = Delivery(["a@example.test"], {"b@example.test": LIMIT}, final=Reply(250, "Ok"))
+    assert endings.asked_to_wait(delivered) is None
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first_is_unknown", [True, False])
+def test_a_limit_beside_a_recipient_who_is_refused_for_good_keeps_that_refusal_and_holds_up_nobody(
+    account_on: Accounts, smtp_server: Callable[..., SmtpServer], first_is_unknown: bool
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    account = account_on(server)
+    names = ["gone@example.test", "late@example.test"][:: 1 if first_is_unknown else -1]
+    assert api.queue(account.pk, names, "To two", "A text.").ok
+    assert api.queue(account.pk, "bob@example.test", "Another", "A text.").ok
+    server.refuse("RCPT", str(UNKNOWN_USER), containing="gone@")
+    server.refuse("RCPT", str(LIMIT), containing="late@")
+    delivery.deliver_account(account.pk)
+    to_two, another = OutboxMessage.objects.order_by("pk")
+    assert another.status == "sent" and (to_two.status, to_two.hold) == ("failed", "")
+    refused = dict(to_two.recipients.filter(status="refused").values_list("address", "reply_code"))
+    assert refused["gone@example.test"] == 550
 
 
 @pytest.mark.django_db(transaction=True)
