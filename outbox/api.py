@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from mailbox.row_locks import in_words
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
@@ -259,11 +260,7 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
         row = OutboxMessage.objects.filter(pk=outbox_id).first() if outbox_id is not None else None
         return ApiResponse(False, result_of(row) if row else None, ApiError(error.code.value, str(error)))
     except DatabaseError as error:
-        return ApiResponse(
-            False,
-            None,
-            ApiError(Code.STORAGE.value, gettext("The database refused: %(error)s. Try again.") % {"error": error}),
-        )
+        return ApiResponse(False, None, ApiError(Code.STORAGE.value, in_words(error)))
 
 
 def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:

@@ -47,6 +47,9 @@ def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Ver
     lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
     words = "The worker stopped after DATA was begun and before the server's answer was written down."
     with transaction.atomic():
+        # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.
+        if not lapsed.select_for_update(skip_locked=True).values_list("pk"):
+            return None
         back: dict[str, Any] = {"status": F("former_status"), "updated_at": now, **UNCLAIMED}
         if not is_untried:
             # Behind what is due already: a row that kills its worker each time must not keep the others waiting.

@@ -70,3 +70,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
         ),
         advice=gettext("Nothing was changed. Go back, reload the page and send the form again."),
     )
+
+
+def busy(request: HttpRequest) -> HttpResponse:
+    """503: what it would change is locked by another process, for longer than anybody waits."""
+    return _page(
+        request,
+        503,
+        title=gettext("This is busy"),
+        sentence=gettext(
+            "Another process is working on what this request would change, and has not let it go in time."
+        ),
+        advice=gettext("Nothing was changed. Go back and try again in a moment."),
+    )

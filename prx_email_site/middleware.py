@@ -3,12 +3,15 @@
 import zoneinfo
 from collections.abc import Callable
 from mailbox.access import language_of, time_zone_of
+from mailbox.row_locks import is_locked_by_another
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
+
+from prx_email_site import errors
 
 # No inline script or style, nothing from elsewhere.
 POLICY = "; ".join(
@@ -56,6 +59,19 @@ class SignedOutPollMiddleware:
         if to_login and request.headers.get("HX-Request") == "true":
             return HttpResponse(headers={"HX-Refresh": "true"})
         return response
+
+
+class BusyMiddleware:
+    """A view that waited in vain for a locked row answers with a page that says so, not with a 500."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return errors.busy(request) if is_locked_by_another(exception) else None
 
 
 class LanguageMiddleware:

@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "prx_email_site.middleware.BusyMiddleware",
 ]
 ROOT_URLCONF = "prx_email_site.urls"
 WSGI_APPLICATION = "prx_email_site.wsgi.application"
@@ -125,6 +126,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # waiting still works (IMMEDIATE), and a commit survives a power cut (synchronous FULL; with NORMAL, WAL forgets
 # the last commits, and an outbox must not). A connection keeps up to 16 MiB of pages (cache_size): as many as a batch
 # of mail changes, or they would be written before its commit and again by it.
+DATABASE_LOCK_SECONDS = env.integer("PRX_EMAIL_DATABASE_LOCK_SECONDS", 10)  # of PostgreSQL; 0: for ever
 _default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -138,6 +140,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_MAX_AGE"] = 60
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A process that sleeps within a transaction (SIGSTOP, a frozen machine) keeps its locks for as long: whoever wants
+    # them gets an error instead of waiting for ever. Said with the connection, so that it costs no statement.
+    if DATABASE_LOCK_SECONDS:
+        options = DATABASES["default"].setdefault("OPTIONS", {})
+        options["options"] = f"-c lock_timeout={DATABASE_LOCK_SECONDS}s {options.get('options', '')}".strip()
 
 # --- Files ----------------------------------------------------------------------------------------------------
 STATIC_URL = "static/"
