@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 
+from tests import clean_tables
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
@@ -20,6 +21,7 @@ from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
 pytest_plugins = ["tests.servers.chromium"]
+clean_tables.use_for_transaction_tests()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
