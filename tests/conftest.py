@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 
-from tests import clean_tables
+from tests import clean_tables, one_migration
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
@@ -31,6 +32,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
             item.add_marker("database")
+
+
+@pytest.fixture(scope="session")
+def _one_migration(django_db_modify_db_settings: None) -> Iterator[contextlib.ExitStack]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(one_migration.shared())
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_one_migration: contextlib.ExitStack, django_db_setup: None) -> None:
+    """pytest-django's own, with the tables made once a run; they are made when this is reached."""
+    _one_migration.close()
 
 
 def missing(reason: object) -> None:
