@@ -95,7 +95,9 @@ def test_a_click_on_a_mail_that_is_being_sent_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("command", ["RCPT", "."])
-def test_a_click_on_a_mail_in_one_write_is_refused_too(account_on: Accounts, smtp_server: Start, command: str) -> None:
+def test_a_click_on_a_mail_that_goes_unasked_is_refused_too(
+    account_on: Accounts, smtp_server: Start, command: str
+) -> None:
     """And on those that are claimed ahead of it: they are a moment from being sent."""
     server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
     server.on(command, hold, containing="u1@", times=1)

@@ -130,7 +130,7 @@ def test_a_server_that_offers_it_and_refuses_it_gets_the_mail_without_and_is_not
 
 @in_database
 @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
-def test_refused_in_one_write_the_mail_goes_in_a_fresh_session_without(
+def test_refused_behind_a_mail_that_went_unasked_it_goes_in_a_fresh_session_without(
     account_on: Accounts, smtp_server: Start, command: str
 ) -> None:
     """The first mail was taken with the parameters, so that nothing speaks against a write of all: then the server

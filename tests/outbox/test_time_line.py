@@ -93,7 +93,7 @@ def test_a_real_worker_that_is_killed_after_one_write_leaves_two_steps_without_a
     for n in range(2):  # the second goes in one write
         assert api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", "A text.").ok
     instant = "at(sender.Sender, 'prepare_following', 'before', 2)"
-    code = WORKER.format(instant=instant, grace=60)
+    code = WORKER.format(instant=instant, grace=60, alone=False)
     assert subprocess.run([sys.executable, "-c", code, str(account.pk)], cwd=ROOT, env=environment()).returncode == -9
     recovery.recover(timezone.now() + timedelta(hours=1))
     row = OutboxMessage.objects.needs_decision().get()
