@@ -28,6 +28,7 @@ from outbox.smtp_wire import Lost
 from outbox.steps import Alone, Steps
 
 SLOW_SECONDS = 1.0  # for the answers to MAIL and RCPT: such a server is asked before "data" is committed
+MOST_LOOKS = 4  # two answers, each in a record of its own, and the end; a server that says more has to be heard anyway
 PHASES = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 YES = ((250,), (250, 251, 252))  # to MAIL, to RCPT
 # As much as has arrived of such answers, and nothing behind them.
@@ -182,8 +183,9 @@ class OneTripConversation(MailConversation):
         next wait. Of a refusal, all of it. Whatever goes wrong in here, the server has nothing of the mail.
         """
         try:
-            while self._look():  # up to the end, which may be the connection's
-                pass
+            for _ in range(MOST_LOOKS):  # up to the end, which may be the connection's
+                if not self._look():
+                    break
             if not is_asked:
                 yield from self._check_in_step()
             if self._connected().has_only(GO_ON):

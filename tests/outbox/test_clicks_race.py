@@ -95,7 +95,7 @@ def test_a_click_on_a_mail_that_is_being_sent_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("command", ["RCPT", "."])
-def test_a_click_on_a_mail_that_goes_unasked_is_refused_too(
+def test_a_click_on_a_mail_that_is_not_asked_for_is_refused(
     account_on: Accounts, smtp_server: Start, command: str
 ) -> None:
     """And on those that are claimed ahead of it: they are a moment from being sent."""

@@ -145,7 +145,9 @@ class TestInTheDatabase:
         assert state(rows[2]) == ("sent", "", 0)
         assert max(server.copies().values()) == 1
 
-    @pytest.mark.parametrize("fault", [Drop(), Raw(b"\x00\xffgarbage\r\n"), Raw(b"25"), Raw(b"250-half\r\n")])
+    @pytest.mark.parametrize(
+        "fault", [Drop(), Raw(b"\x00\xffgarbage\r\n"), Raw(b"25"), Raw(b"250-half\r\n"), Raw(b"250 " + b"x" * 200_000)]
+    )
     @pytest.mark.parametrize("command", ["MAIL", "RCPT"])
     def test_a_connection_lost_before_the_mail_is_given_is_no_question(
         self, account_on: Accounts, smtp_server: Start, command: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
