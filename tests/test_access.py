@@ -18,7 +18,7 @@ from outbox.models import SendingSwitch
 from prx_email_site.context import _chrome
 from tests.rows import NOWHERE, outbox_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 VIEWED = ["mailbox:accounts", "mailbox:account", "mailbox:account_runs", "mailbox:account_folders", "mailbox:activity"]
 OPERATED = ["mailbox:account_sync", "mailbox:account_pause", "mailbox:account_resume", "connection_test_start"]

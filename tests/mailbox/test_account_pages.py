@@ -29,7 +29,7 @@ from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store, tasks_queued
 from tests.servers.certificates import Certificates
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 TYPED = {
     "email": "ann@example.com",
     "display_name": "Ann",

@@ -12,7 +12,7 @@ from tests.mailbox.test_sync_faults import STEPS, account, bye, drop, garbage, h
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
 __all__ = ["account"]
 
 

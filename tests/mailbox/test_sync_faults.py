@@ -14,7 +14,7 @@ from tests.mailbox.test_sync import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
 STEPS = ("GREETING", "LOGIN", "EXAMINE", "SEARCH", "META", "BODY")
 
 

@@ -20,7 +20,7 @@ from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.views import attachment_finding
 from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 PAGE, POLICY = "/outbox/attachments/", "/outbox/attachments/policy/"
 STORAGE = "/outbox/attachments/storage/"
 

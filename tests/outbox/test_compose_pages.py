@@ -18,7 +18,7 @@ from django_q.models import OrmQ
 from outbox.models import AttachmentPolicy, OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, letter, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 COMPOSE = "/outbox/compose/"
 
 

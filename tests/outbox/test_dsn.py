@@ -21,6 +21,7 @@ from tests.servers.smtp_faults import Reply as Refusal
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 in_database = pytest.mark.django_db(transaction=True)
+pytestmark = pytest.mark.wire
 WAYS = [{}, {"pipelining": True}, {"pipelining": True, "chunking": True}]
 BY_NAME = ["one by one", "PIPELINING", "CHUNKING"]
 

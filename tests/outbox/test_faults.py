@@ -12,7 +12,11 @@ from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("short_waits"),
+    pytest.mark.wire,
+]
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 BEFORE_DATA = ["CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT"]

@@ -23,6 +23,7 @@ from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence, Surplus
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 in_database = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
+pytestmark = pytest.mark.wire
 
 
 def queue(account: Account, count: int = 3, text: str = "A text.") -> list[OutboxMessage]:
