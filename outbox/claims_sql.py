@@ -8,6 +8,7 @@ Every UPDATE is conditional, and its row count is the answer.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -69,7 +70,9 @@ _here = _Here()
 
 def here() -> BaseDatabaseWrapper:
     """This thread's connection, the one that `connections` keeps for it: to ask for it there, several times a
-    statement, takes as long as a statement."""
+    statement, takes as long as a statement. Beside a running event loop it keeps one a context, not a thread."""
+    if asyncio._get_running_loop() is not None:
+        return connections[DEFAULT_DB_ALIAS]
     if _here.db is None:
         _here.db = connections[DEFAULT_DB_ALIAS]
     return _here.db

@@ -40,6 +40,7 @@ OPEN_TO_OUTBOX = {
     "mime",
     "models",
     "rawstore",
+    "row_locks",
     "sanitize",
     "session",
     "signals",
