@@ -46,11 +46,11 @@ languages: .venv/installed
 	@$(BIN)/python manage.py compilemessages --ignore var --ignore .venv
 
 # The second run, on PostgreSQL, is what touches a database, without what is about pages, roles or the words of mail servers
-# (test-long has all of it);
-# status 77 says that there is none here.
+# (test-long has all of it); status 77 says that there is none here. worksteal: else one process is left with the browser's
+# tests, which come last, and the others have nothing to do for minutes.
 test: .venv/installed-dev servers
-	$(BIN)/python -m pytest -n 3 -m "not long"
-	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest -n 3 \
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not long"
+	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest -n 3 --dist worksteal \
 		-m "database and not long and not browser and not pages and not wire" || [ $$? -eq 77 ]
 
 test-long: .venv/installed-dev servers
