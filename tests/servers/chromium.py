@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 FLAGS = [
@@ -41,6 +41,7 @@ def browser() -> Iterator[Browser]:
     path = find_chromium()
     # Playwright's synchronous interface leaves an event loop running in this thread; Django takes that for a coroutine.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=15_000)  # milliseconds; several browsers share two cores with other tests
     with sync_playwright() as playwright:
         # Playwright's own Chromium is there when somebody ran `playwright install chromium`, e.g. on Ubuntu.
         if path is None and not os.path.exists(playwright.chromium.executable_path):
