@@ -8,16 +8,15 @@ Every UPDATE is conditional, and its row count is the answer.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db import models, transaction
+
+from outbox.own_connection import own_connection
 
 TRANSCRIPT_ROOM = 700  # bytes
 # With the values written out, both databases see that the partial index `outbox_waiting` answers.
@@ -61,33 +60,16 @@ LACKING = """SELECT "address", "status", "reply_code", "reply" FROM "outbox_reci
 AND "status" <> 'accepted' ORDER BY "id\""""
 
 
-class _Here(threading.local):
-    db: BaseDatabaseWrapper | None = None
-
-
-_here = _Here()
-
-
-def here() -> BaseDatabaseWrapper:
-    """This thread's connection, the one that `connections` keeps for it: to ask for it there, several times a
-    statement, takes as long as a statement. Beside a running event loop it keeps one a context, not a thread."""
-    if asyncio._get_running_loop() is not None:
-        return connections[DEFAULT_DB_ALIAS]
-    if _here.db is None:
-        _here.db = connections[DEFAULT_DB_ALIAS]
-    return _here.db
-
-
 @cache
 def _is_sqlite() -> bool:
-    return here().vendor == "sqlite"
+    return own_connection().vendor == "sqlite"
 
 
 def instant(value: datetime | None) -> Any:
     """A datetime as the backend stores it."""
     if value is not None and value.tzinfo is UTC and _is_sqlite():
         return str(value.replace(tzinfo=None))  # the same as below, in a tenth of the time
-    return None if value is None else here().ops.adapt_datetimefield_value(value)
+    return None if value is None else own_connection().ops.adapt_datetimefield_value(value)
 
 
 def as_datetime(value: Any) -> datetime:
@@ -98,7 +80,7 @@ def as_datetime(value: Any) -> datetime:
 
 def in_transaction() -> AbstractContextManager[object]:
     """A transaction, or the one that is open."""
-    return nullcontext() if here().in_atomic_block else transaction.atomic()
+    return nullcontext() if own_connection().in_atomic_block else transaction.atomic()
 
 
 def changed(sql: str, values: Iterable[Any]) -> int:
@@ -111,8 +93,8 @@ def rows(sql: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
 
 
 def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any:
-    db = here()
-    is_watched = db.execute_wrappers or db.force_debug_cursor
+    db = own_connection()
+    is_watched = db.execute_wrappers or db.queries_logged
     if not _is_sqlite() or is_watched or db.connection is None:
         with db.cursor() as cursor:
             cursor.execute(sql, values)
@@ -138,7 +120,7 @@ def claim_next(
 ) -> list[tuple[Any, ...]]:
     """Claim of the account the rows that have been due for longest; their NEEDED columns, in that order."""
     at = instant(now)
-    skips = here().features.has_select_for_update_skip_locked
+    skips = own_connection().features.has_select_for_update_skip_locked
     values = [token, worker, instant(lease), at, account_id, at, most, at]
     return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[10], row[0]))
 
@@ -166,7 +148,7 @@ def _insert_of(
     columns = ", ".join(f'"{name}"' for name in (*given, *(field.column for field in others)))
     places = ", ".join(["%s"] * (len(given) + len(others)))
     values = ", ".join([f"({places})"] * count)
-    db = here()
+    db = own_connection()
     defaults = tuple(field.get_db_prep_save(field.get_default(), db) for field in others)
     return f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES {values} RETURNING "id", ', defaults
 
@@ -174,6 +156,6 @@ def _insert_of(
 def insert(model: type[models.Model], found_by: str, new: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
     """Insert rows, the values as the backend wants them, the columns that are not given with constant defaults; their
     primary keys by the value of the column `found_by`."""
-    sql, defaults = _insert_of(model, tuple(new[0]), len(new), here().vendor)
+    sql, defaults = _insert_of(model, tuple(new[0]), len(new), own_connection().vendor)
     values = [value for row in new for value in (*row.values(), *defaults)]
     return {value: int(pk) for pk, value in rows(f'{sql}"{found_by}"', values)}

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from django.db import InterfaceError, OperationalError, connection, transaction
 
 from outbox import turns
-from outbox.claims_sql import here
+from outbox.own_connection import own_connection
 from outbox.steps import Ask
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ def run(act: Callable[[], T]) -> T:
     The step uses `django.db.connection` as it finds it there. Raises what the step or its commit raises; then nothing
     of it is written, unless the connection was lost in the commit itself.
     """
-    if here().in_atomic_block:
+    if own_connection().in_atomic_block:
         return act()
     if not _gathered and _committing.acquire(blocking=False):  # nobody to share it with
         try:

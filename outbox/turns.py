@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from outbox.claims_sql import here
+from outbox.own_connection import own_connection
 
 MOST_SECONDS = 0.5  # to wait for a turn; after that nobody waits for one ...
 FORGET_SECONDS = 10.0  # ... for so long, unless it is free
@@ -25,7 +25,7 @@ class Courtesy:
     """Have the turn, or do without it. One thread of a process at a time."""
 
     def __enter__(self) -> None:
-        self._descriptor = _take() if here().vendor == "sqlite" else None
+        self._descriptor = _take() if own_connection().vendor == "sqlite" else None
 
     def __exit__(self, *_error: object) -> None:
         if self._descriptor is not None:
@@ -34,7 +34,7 @@ class Courtesy:
 
 def _take() -> int | None:
     global _impatient_until
-    descriptor, look = _descriptor(f"{here().settings_dict['NAME']}-turn"), FIRST_LOOK
+    descriptor, look = _descriptor(f"{own_connection().settings_dict['NAME']}-turn"), FIRST_LOOK
     until: float | None = None
     while True:
         try:

@@ -22,6 +22,7 @@ class Reached(StrEnum):
     YES = "reached"
     STOPPED = "stopped"  # here the attempt ended
     REFUSED = "refused"  # and yet the attempt went on: the mail was written already
+    SAID = "said"  # the attempt goes on, and what it has heard since is written down at its end
     UNANSWERED = "unanswered"  # perhaps said; no answer is known
 
 
@@ -43,6 +44,8 @@ def steps_of(attempt: DeliveryAttempt) -> list[Step]:
         elif phase in SAID_UNASKED and attempt.phase == Phase.DATA:
             # Beyond it the answers are known, before it each step waited for the answer to the one before.
             reached = _answered(phase, attempt.transcript)
+            if reached is Reached.UNANSWERED and attempt.outcome == Outcome.RUNNING:
+                reached = Reached.SAID
         drawn.append(Step(str(phase.label), reached))
     return drawn
 

@@ -8,84 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from mailbox.models import Account
-from typing import Any
 
 import pytest
-from django.utils import timezone
 
-from outbox import api, claims, delivery, smtp_one_trip, steps
+from outbox import api, claims, delivery, smtp_one_trip
 from outbox.models import OutboxMessage
+from tests.outbox.one_trip import (
+    BEFORE,
+    BEHIND,
+    ONE_WRITE,
+    Accounts,
+    Start,
+    after_the_first,
+    answers_come,
+    fast_server,
+    queue,
+    state,
+    went_unasked,
+)
 from tests.servers.dovecot import Dovecot
-from tests.servers.ports import wait_until
-from tests.servers.smtp import SinkMail, SmtpServer
 from tests.servers.smtp_faults import Drop, Fault, Raw, Reply, Silence, Surplus
 
-Start = Callable[..., SmtpServer]
-Accounts = Callable[..., Account]
 in_database = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
 pytestmark = pytest.mark.wire
-
-
-def queue(account: Account, count: int = 3, text: str = "A text.") -> list[OutboxMessage]:
-    for number in range(count):
-        assert api.queue(account.pk, f"u{number}@example.test", f"Mail {number}", text).ok
-    return list(OutboxMessage.objects.order_by("pk"))
-
-
-def after_the_first(server: SmtpServer, command: str, fault: Fault, times: int | None = 1) -> None:
-    """The fault meets the second mail and not the first."""
-
-    def taken(mail: SinkMail) -> None:
-        server.deliver = None
-        server.on(command, fault, times=times)
-
-    server.deliver = taken
-
-
-def fast_server(start: Start) -> SmtpServer:
-    return start("tls", pipelining=True, chunking=True)
-
-
-BEFORE, BEHIND, ONE_WRITE = "answered before the mail is given", "answered behind it", "in one write"
 
 
 @pytest.fixture(params=[BEFORE, BEHIND, ONE_WRITE])
 def when(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def answers_come(when: str, server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the server has had its say on the second mail's MAIL and RCPT before any of that mail is given."""
-    if when == ONE_WRITE:
-        monkeypatch.setattr(steps.Alone, "here", lambda _: False)
-        return
-    if when == BEHIND:
-        monkeypatch.setattr(smtp_one_trip.OneTripConversation, "_hear_meanwhile", lambda *_, **__: iter(()))
-        return
-    real = smtp_one_trip.OneTripConversation._hear_meanwhile
-
-    def hear(*args: Any, **options: Any) -> Any:
-        wait_until(lambda: server.has_answered("RCPT", 2), seconds=20, what="the answers to MAIL and RCPT")
-        return real(*args, **options)
-
-    monkeypatch.setattr(smtp_one_trip.OneTripConversation, "_hear_meanwhile", hear)
-
-
-def went_unasked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    count: list[object] = []
-    real = smtp_one_trip.OneTripConversation._give_and_hear
-
-    def counted(self: object, *args: object) -> object:
-        count.append(args)
-        return real(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(smtp_one_trip.OneTripConversation, "_give_and_hear", counted)
-    return lambda: len(count)
-
-
-def state(row: OutboxMessage) -> tuple[str, str, int]:
-    row.refresh_from_db()
-    return row.status, row.hold, row.retries
 
 
 class TestInTheDatabase:
@@ -297,55 +247,6 @@ class TestInTheDatabase:
         delivery.deliver_account(rows[0].account_id)
         assert said and [state(row) for row in rows] == [("sent", "", 0)] * 2
         assert server.connections == 2 and sorted(server.copies().values()) == [1, 1]
-
-    @pytest.mark.parametrize(
-        "text", ["One line.\nMAIL FROM:<me@example.test>\nMore.", "mail from:<> in the middle of words"]
-    )
-    def test_what_a_server_might_obey_is_not_written_unasked(
-        self, account_on: Accounts, smtp_server: Start, text: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        server = fast_server(smtp_server)
-        counted = went_unasked(monkeypatch)
-        rows = queue(account_on(server), text=text)
-        delivery.deliver_account(rows[0].account_id)
-        assert counted() == 0 and [state(row) for row in rows] == [("sent", "", 0)] * 3
-
-    def test_a_slow_server_is_asked_first(
-        self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """It may be a tarpit: "data" is not committed for a mail that waits for an answer to MAIL."""
-        monkeypatch.setattr(smtp_one_trip, "SLOW_SECONDS", 0.0)
-        server = fast_server(smtp_server)
-        counted = went_unasked(monkeypatch)
-        rows = queue(account_on(server))
-        delivery.deliver_account(rows[0].account_id)
-        assert counted() == 0 and [state(row) for row in rows] == [("sent", "", 0)] * 3
-
-    def test_a_mail_to_several_or_to_one_refused_before_is_asked_for_first(
-        self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Should the outcome stay unknown, "Mark as sent" must know who was taken."""
-        server = fast_server(smtp_server)
-        server.on("RCPT", Reply("450 4.2.1 Greylisted"), containing="again@", times=1)
-        account = account_on(server)
-        assert not api.send(account.pk, "again@example.test", "Refused at first", "A text.").ok
-        counted = went_unasked(monkeypatch)
-        again = OutboxMessage.objects.get()
-        assert api.queue(account.pk, "ann@example.test", "First", "A text.").ok
-        assert api.queue(account.pk, "bob@example.test, cid@example.test", "Two", "A text.").ok
-        OutboxMessage.objects.filter(pk=again.pk).update(next_attempt_at=timezone.now())  # it comes last
-        delivery.deliver_account(account.pk)
-        assert counted() == 0 and set(OutboxMessage.objects.values_list("status", flat=True)) == {"sent"}
-
-    @pytest.mark.parametrize("offered", [{"pipelining": True}, {"chunking": True}])
-    def test_a_server_without_either_extension_is_asked_first(
-        self, account_on: Accounts, smtp_server: Start, offered: dict[str, bool], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        server = smtp_server("tls", **offered)
-        counted = went_unasked(monkeypatch)
-        rows = queue(account_on(server))
-        delivery.deliver_account(rows[0].account_id)
-        assert counted() == 0 and [state(row) for row in rows] == [("sent", "", 0)] * 3
 
     def test_of_a_claim_that_was_lost_the_server_is_given_nothing(
         self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch

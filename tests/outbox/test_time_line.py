@@ -38,7 +38,11 @@ OPENED = {"connect": "reached", "tls": "reached", "auth": "reached"}
 def test_a_worker_that_was_killed_after_data_has_heard_nothing() -> None:
     unheard = {"mail": "unanswered", "rcpt": "unanswered"}
     assert drawn("data", "uncertain") == OPENED | unheard | {"data": "stopped"}
-    assert drawn("data", "") == OPENED | unheard | {"data": "reached"}
+
+
+def test_while_the_attempt_goes_on_what_it_has_heard_is_not_written_yet_and_nothing_is_missing() -> None:
+    assert drawn("data", "") == OPENED | {"mail": "said", "rcpt": "said", "data": "reached"}
+    assert drawn("data", "", MAIL, RCPT) == OPENED | {"mail": "reached", "rcpt": "reached", "data": "reached"}
 
 
 def test_a_connection_that_ended_between_the_answers_has_given_one_of_them() -> None:
