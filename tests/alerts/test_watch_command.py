@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from types import FrameType
+from collections.abc import Iterator
 
 import pytest
 from django.core.management import call_command
@@ -12,22 +13,26 @@ from django.db import OperationalError
 from alerts.management.commands import alerts
 
 
-def test_the_watch_outlasts_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def own_handlers() -> Iterator[None]:
+    """What the command sets in this process is taken back."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
+def test_the_watch_outlasts_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch, own_handlers: None) -> None:
     looks: list[str] = []
-    handlers: dict[int, object] = {}
 
     def look() -> None:
         looks.append("looked")
         if len(looks) == 1:
             raise OperationalError("the database system is shutting down")
-        stop = handlers[signal.SIGTERM]
-        assert callable(stop)
-        frame: FrameType | None = None
-        stop(signal.SIGTERM, frame)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(alerts, "look", look)
-    monkeypatch.setattr(alerts.signal, "signal", lambda number, handler: handlers.__setitem__(number, handler))
-    monkeypatch.setattr(alerts.threading.Event, "wait", lambda self, seconds=None: self.is_set())
 
     call_command("alerts", every=1)
 

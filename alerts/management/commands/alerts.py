@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 from mailbox import schedules
 from mailbox.logs import event
-from types import FrameType
+from mailbox.stop_signals import StopSignals
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -26,17 +24,12 @@ class Command(BaseCommand):
         parser.add_argument("--every", type=int, default=0, metavar="SECONDS", help="stay, and look this often")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        every, stopped = options["every"], threading.Event()
+        every = options["every"]
         if every <= 0:
             look()
             return
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            stopped.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, stop)
-        while not stopped.wait(every):
+        signals = StopSignals()
+        while not signals.wait(every):
             close_old_connections()
             try:
                 look()

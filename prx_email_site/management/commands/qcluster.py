@@ -1,18 +1,42 @@
-"""django-q2's own command, without its orphans.
+"""django-q2's own command, without its orphans, and ended by any number of signals at any moment.
 
-A cluster that is killed leaves its sentinel and workers, which go on taking tasks beside the next cluster's.
+A cluster that is killed leaves its sentinel and workers, which go on taking tasks beside the next cluster's. A cluster
+stopped by a second SIGTERM while it handles the first, or by one in the moment of its start, waits for a lock that it
+holds itself, and its workers go on without it.
 """
 
+from __future__ import annotations
+
+import os
 from mailbox import schedules
+from mailbox.stop_signals import StopSignals
 from typing import Any
 
 from django.db import connections
 from django.utils import timezone
+from django_q import cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 from django_q.tasks import async_task
 
 from outbox import installation
 from prx_email_site.orphans import kill_forks_with_their_parent
+
+LOOK_SECONDS = 0.5  # between two looks whether the workers ended by themselves
+
+
+class Cluster(cluster.Cluster):  # type: ignore[misc]
+    """Stops outside its signal handlers, once it has started."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._signals = StopSignals()  # in place of the handlers that django-q2 has just set
+
+    def run(self, *, once: bool) -> None:
+        """Until a signal, or until the workers end by themselves; `once` starts and stops."""
+        self.start()
+        while not once and self.sentinel.is_alive() and not self._signals.wait(LOOK_SECONDS):
+            pass
+        self.stop()
 
 
 class Command(QClusterCommand):  # type: ignore[misc]
@@ -24,4 +48,6 @@ class Command(QClusterCommand):  # type: ignore[misc]
         async_task("mailbox.tasks.beat")
         connections.close_all()  # django-q2 forks
         kill_forks_with_their_parent()
-        super().handle(*args, **options)
+        if options["cluster_name"]:
+            os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]  # where django-q2 looks for it
+        Cluster().run(once=options["run_once"])
