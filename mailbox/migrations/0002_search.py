@@ -3,29 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-
-SQLITE = """CREATE VIRTUAL TABLE message_words USING fts5(words, tokenize = "ascii", columnsize = 0)"""
-
-# Words out of the row: the table stays small enough to sort many hits by date, and 128 is the least that can be asked.
-POSTGRESQL = """
-ALTER TABLE message_search ADD COLUMN words tsvector;
-ALTER TABLE message_search SET (toast_tuple_target = 128);
-CREATE INDEX message_search_words ON message_search USING gin (words);
-"""
-
-
-def make_words(apps, schema_editor):
-    if schema_editor.connection.vendor == "sqlite":
-        schema_editor.execute(SQLITE)
-    else:
-        for statement in POSTGRESQL.strip().splitlines():
-            schema_editor.execute(statement)
-
-
-def drop_words(apps, schema_editor):
-    # In PostgreSQL column and index go with their table.
-    if schema_editor.connection.vendor == "sqlite":
-        schema_editor.execute("DROP TABLE message_words")
+from mailbox.migrations._words import drop_words, make_words
 
 
 class Migration(migrations.Migration):
