@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, User
+from pytest_django import DjangoDbBlocker
 
 from tests import clean_tables, one_migration
 from tests.servers.certificates import Certificates, make_certificates
@@ -42,9 +43,12 @@ def _one_migration(django_db_modify_db_settings: None) -> Iterator[contextlib.Ex
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(_one_migration: contextlib.ExitStack, django_db_setup: None) -> None:
+def django_db_setup(
+    _one_migration: contextlib.ExitStack, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> None:
     """pytest-django's own, with the tables made once a run; they are made when this is reached."""
-    _one_migration.close()
+    with django_db_blocker.unblock():
+        _one_migration.close()
 
 
 def missing(reason: object) -> None:
