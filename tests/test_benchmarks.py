@@ -161,6 +161,7 @@ def test_pages_are_measured_on_two_seeded_installations(monkeypatch: pytest.Monk
     assert queries.value is not None and queries.value > 1
 
 
+@pytest.mark.long
 def test_seeded_installations_are_kept_until_other_code_makes_them(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -76,16 +77,33 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def clean_environment() -> dict[str, str]:
+    """One that holds nothing of ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
+    for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
+        kept.pop(name, None)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder after a first start, for the tests that are not about it."""
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    variables = {"PRX_EMAIL_DATA_DIR": str(folder), "PRX_EMAIL_ADMIN_PASSWORD": PASSWORD}
+    environment = {**clean_environment(), **variables}
+    subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT, env=environment, check=True)
+    return folder
+
+
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Start the launcher on `tmp_path/data`, SQLite, with an environment that holds nothing of ours."""
+    """Start the launcher on `tmp_path/data`, SQLite; with a copy of `data` there if that is given."""
     runs: list[Run] = []
 
-    def start(**variables: str) -> Run:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
-        for name in ("DATABASE_URL", "DJANGO_SETTINGS_MODULE"):
-            clean.pop(name, None)
-        port = free_ports(1)[0]
+    def start(data: Path | None = None, **variables: str) -> Run:
+        if data is not None:
+            shutil.copytree(data, tmp_path / "data")
+        clean, port = clean_environment(), free_ports(1)[0]
         ours = {"PRX_EMAIL_DATA_DIR": str(tmp_path / "data"), "PRX_EMAIL_BIND": f"127.0.0.1:{port}"}
         log = tmp_path / f"run-{len(runs)}.log"
         with log.open("wb") as output:
@@ -134,8 +152,10 @@ def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
     assert "Stopped." in run.output()
 
 
-def test_push_runs_beside_the_rest_and_is_started_again_when_it_ends(launch: Callable[..., Run]) -> None:
-    run = launch()
+def test_push_runs_beside_the_rest_and_is_started_again_when_it_ends(
+    launch: Callable[..., Run], prepared: Path
+) -> None:
+    run = launch(prepared)
     run.wait_until_ready()
 
     def pushing() -> list[int]:
@@ -175,8 +195,10 @@ def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
     assert groups == [("administrator",)]
 
 
-def test_when_the_workers_die_the_web_server_is_stopped_and_the_status_says_so(launch: Callable[..., Run]) -> None:
-    run = launch()
+def test_when_the_workers_die_the_web_server_is_stopped_and_the_status_says_so(
+    launch: Callable[..., Run], prepared: Path
+) -> None:
+    run = launch(prepared)
     run.wait_until_ready()
     wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
     everything = run.descendants()
@@ -186,8 +208,8 @@ def test_when_the_workers_die_the_web_server_is_stopped_and_the_status_says_so(l
     assert [pid for pid in everything if is_alive(pid)] == []
 
 
-def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[..., Run]) -> None:
-    run = launch()
+def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[..., Run], prepared: Path) -> None:
+    run = launch(prepared)
     run.wait_until_ready()
     wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
     everything = run.descendants()

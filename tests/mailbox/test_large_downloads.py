@@ -19,7 +19,7 @@ from django.test import Client
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 CONTENT = os.urandom(1024 * 1024) * 38  # 50 MB and more as base64 in lines
 HEAD = b"From: ann@example.com\r\nTo: bob@example.com\r\nMessage-ID: <large@example.com>\r\nSubject: Large\r\n"
 MOST = 6 * 1024 * 1024  # bytes that a request may take: a twelfth of the mail

@@ -18,7 +18,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
 
 pytestmark = pytest.mark.django_db
-MANY = 20_000
+MANY = 2_000
 
 
 class Wire:
