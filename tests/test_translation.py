@@ -29,7 +29,7 @@ from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT, shown_outside, write_catalogue
 from tests.rows import letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
-from tests.test_page_limits import accounts, addresses, person, rows
+from tests.test_page_limits import WHO_SEES_MOST, accounts, addresses, person, rows
 
 pytestmark = [pytest.mark.pages]
 __all__ = ["accounts", "person", "rows"]
@@ -163,6 +163,7 @@ def is_mail(url: str) -> bool:
 
 
 @pytest.mark.django_db
+@WHO_SEES_MOST
 def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: dict[str, int], troubles: None) -> None:
     details = [reverse("outbox:detail", args=[pk]) for pk in OutboxMessage.objects.values_list("pk", flat=True)[:21]]
     newest = Message.objects.order_by("-pk").values_list("pk", flat=True)[:5]
@@ -179,6 +180,7 @@ def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: 
 
 
 @pytest.mark.django_db
+@WHO_SEES_MOST
 def test_no_click_is_answered_with_what_the_catalogue_has_not(
     reader: Client, rows: dict[str, int], troubles: None
 ) -> None:
