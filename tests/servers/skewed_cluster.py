@@ -1,9 +1,10 @@
 """`manage.py qcluster` on a machine of its own whose clock is wrong.
 
 python -m tests.servers.skewed_cluster NAME SKEW LEASE
-Everything is as manage.py starts it but three things: what the machine is called, what time it is there (seconds beside
-the true time), and how many seconds a row's claim holds. The first two are a machine's own; leases of a fraction of a
-second make every slow answer one in which a lease runs out.
+Everything is as manage.py starts it but four things: what the machine is called, what time it is there (seconds beside
+the true time), how many seconds a row's claim holds, and how many accounts a worker has in hand, those whose server is
+silent among them. The first two are a machine's own; leases of a fraction of a second make every slow answer one in
+which a lease runs out; and no machine can have so many accounts that nothing is left for the others.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ def main(name: str, skew: float, lease: float) -> None:
     socket.gethostname = lambda: name
     django.setup()
 
+    from outbox import courier
     from outbox.smtp_conversation import Patience
     from outbox.times import Times
 
-    times = Times(Patience(10, 20, 20, 60), claim_lease=lease, data_lease=lease, finalize=30)
+    courier.MOST_ROUNDS = 2
+    times = Times(Patience(10, 60, 60, 120), claim_lease=lease, data_lease=lease, finalize=30)
     Times.from_settings = classmethod(lambda cls: times)  # type: ignore[method-assign, assignment]
     execute_from_command_line(["manage.py", "qcluster"])
 
