@@ -8,16 +8,17 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from mailbox.models import Account, AuditEntry
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
-from outbox import api, delivery, operations, recovery
+from outbox import api, claims, delivery, operations, recovery
 from outbox.api import ApiResponse
 from outbox.filters import Filters
-from outbox.models import OutboxMessage
+from outbox.models import OutboxMessage, SendingSwitch
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Fault, Hold, Reply
 
@@ -158,8 +159,34 @@ def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
     assert OutboxMessage.objects.filter(status="sent").count() == len(taken)
 
 
+@pytest.mark.parametrize("click", CLICKS)
+def test_a_click_in_the_instant_before_the_claim_is_what_the_claim_finds(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, click: str
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=True)
+    account = account_on(server)
+    first, second = queued(account, 2)
+    claim_some, answers = claims.claim_some, list[ApiResponse]()
+
+    def claim_after_the_click(*args: Any, **options: Any) -> list[claims.Claim]:
+        if not answers:
+            answers.append(CLICKS[click](first.pk))
+        return claim_some(*args, **options)
+
+    monkeypatch.setattr(claims, "claim_some", claim_after_the_click)
+    delivery.deliver_account(account.pk)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    held_back = {"cancel": "cancelled", "another time": "pending"}.get(click) if answers[0].ok else None
+    assert (first.status, copies(server).get("u0@example.test", 0)) == ((held_back, 0) if held_back else ("sent", 1))
+    assert (second.status, copies(server)["u1@example.test"]) == ("sent", 1)
+    assert answers[0].ok is (click not in ("undo", "send again", "mark as sent")), answers
+
+
+@pytest.mark.parametrize("what", ["an account", "everything"])
 def test_a_pause_lets_the_mail_in_hand_end_and_begins_no_other(
-    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(delivery, "MAY_SEND_SECONDS", 0.0)
     server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
@@ -168,7 +195,10 @@ def test_a_pause_lets_the_mail_in_hand_end_and_begins_no_other(
     rows = queued(account, 4)
     worker = at_work(account)
     assert hold.reached.wait(20)
-    Account.objects.filter(pk=account.pk).update(sending_paused_at=timezone.now())
+    if what == "everything":
+        SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": timezone.now()})
+    else:
+        Account.objects.filter(pk=account.pk).update(sending_paused_at=timezone.now())
     hold.release()
     worker.join(20)
     assert [OutboxMessage.objects.get(pk=row.pk).status for row in rows] == ["sent", "sent", "pending", "pending"]
