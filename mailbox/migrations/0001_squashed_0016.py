@@ -1,5 +1,5 @@
-"""All tables at once, for a new installation: the steps one by one take five times as long. Others go on with the
-steps."""
+"""All tables at once, for a new installation: the steps one by one take more than twice as long. Others go on
+with the steps."""
 
 import django.core.validators
 import django.db.models.deletion
