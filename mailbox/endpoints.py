@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import threading
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -124,7 +125,11 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
     Shared by connections and threads: reading the system's authorities takes longer than a sign-in. It is made anew
     each hour, as these authorities may have been renewed.
     """
-    return _tls_context(endpoint.ca_certificate, int(time.monotonic() // 3600))
+    with _making:  # several sessions that begin at once wait for one
+        return _tls_context(endpoint.ca_certificate, int(time.monotonic() // 3600))
+
+
+_making = threading.Lock()
 
 
 @lru_cache(maxsize=64)

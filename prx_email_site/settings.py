@@ -219,14 +219,14 @@ Q_CLUSTER = {
     "retry": 4 * TASK_TIMEOUT_SECONDS,
     "queue_limit": 4,
     "bulk": 1,
-    "poll": 0.2,
+    "poll": 0.05,  # what a click waits for a worker, at most
     "ack_failures": True,
     "max_attempts": 1,
     "catch_up": False,
     "save_limit": 200,
     "recycle": 500,
     "label": "Workers",
-    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default"}),
+    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default", "broker_class": "prx_email_site.broker.Broker"}),
 }
 
 # --- Logs -----------------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ ONLY_USERS = {
         "outbox.schedules",
         "prx_email_site.settings",
         "prx_email_site.schedules",
+        "prx_email_site.broker",
         "prx_email_site.management.commands.qcluster",  # the same command, made to take its workers with it
         "prx_email_site.admin_site",  # takes django-q2's tables out of the admin
     },
