@@ -22,9 +22,10 @@ from mailbox.reading import Reading
 from mailbox.session import Mailbox
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
+from mailbox.trouble import DATABASE_TROUBLE
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 logger = logging.getLogger(__name__)
 AHEAD = 1  # batches being read while one is fetched and one is written
@@ -166,7 +167,7 @@ class FolderRun:
         try:
             try:
                 yield
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_TROUBLE as error:
                 raise StorageError(f"The database did not take the messages: {error}") from error
         except (StorageError, Busy):
             with contextlib.suppress(DatabaseError):
@@ -202,12 +203,12 @@ class FolderRun:
         try:
             try:
                 stored = self._write(gathered, stretch, begun, one_by_one=False)
-            except (MailError, OperationalError, InterfaceError):
+            except (MailError, *DATABASE_TROUBLE):
                 raise
             except Exception:
                 logger.exception("batch_refused", extra={"fields": self._fields()})
                 stored = self._write(gathered, stretch, begun, one_by_one=True)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             raise StorageError(f"The database did not take the messages: {error}") from error
         self.stretch = stretch
         self.tally.fetched += len(gathered.incoming) - sum(each.uid in gathered.failures for each in gathered.incoming)
@@ -252,7 +253,7 @@ class FolderRun:
                 with transaction.atomic():
                     decision = store.decide(self.folder, self.uidvalidity, [each])
                     stored.append(store.write(self.folder, self.uidvalidity, decision, now))
-            except (OperationalError, InterfaceError):
+            except DATABASE_TROUBLE:
                 raise
             except Exception as error:
                 logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})

@@ -20,8 +20,9 @@ from mailbox.logs import event
 from mailbox.models import Account, Lease
 from mailbox.report import Report
 from mailbox.session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
+from mailbox.trouble import DATABASE_TROUBLE
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import transaction
 
 logger = logging.getLogger(__name__)
 Crashed = Callable[[Account, str, Exception], None]
@@ -106,7 +107,7 @@ class Desk:
         for ending in owed:
             try:
                 self._write_alone(ending, give_back=True)
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_TROUBLE as error:
                 ending.tries += 1
                 if ending.tries < TRIES:
                     self._owed.append(ending)

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from mailbox import logs
 from mailbox.models import Lease
+from mailbox.trouble import DATABASE_TROUBLE
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from outbox import delivery
@@ -151,7 +151,7 @@ class Courier:
             begun.report = yield from rows
             if begun.report.attempted:
                 self._after(begun.account_id)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
         except Exception:  # its rows are settled; it must not stop the other accounts
             logger.exception("A round of account %s failed", begun.account_id)

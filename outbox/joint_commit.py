@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from mailbox.trouble import DATABASE_TROUBLE
 from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from outbox import turns
 from outbox.own_connection import own_connection
@@ -111,7 +112,7 @@ def _write(batch: list[Done[object]]) -> None:
 
 
 def _write_alone(step: Done[object], before: Exception) -> None:
-    if isinstance(before, OperationalError | InterfaceError):
+    if isinstance(before, DATABASE_TROUBLE):
         connection.close()  # it may be the connection that is broken
     try:
         _write([step])

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from mailbox import logs
 from mailbox.models import Account
+from mailbox.trouble import DATABASE_TROUBLE
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
 from outbox.claims import UNCLAIMED
@@ -119,7 +120,7 @@ def persistently(step: Ask, wait: Callable[[int], Steps[bool]]) -> Steps[Any]:
     while True:
         try:
             return (yield step)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             tries += 1
             logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
             connection.close()  # it may be the connection that is broken

@@ -16,8 +16,7 @@ from functools import partial
 from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Account
-
-from django.db import InterfaceError, OperationalError
+from mailbox.trouble import DATABASE_TROUBLE
 
 from outbox import claims, endings, recovery
 from outbox.beside import Turn
@@ -36,7 +35,6 @@ from outbox.watch import AttemptWatch, ClaimLost, Clock, SendLease
 logger = logging.getLogger(__name__)
 AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give them back
 STOPPED = "The worker was told to stop."
-DATABASE_ERRORS = (OperationalError, InterfaceError)
 
 
 class Sender:
@@ -179,7 +177,7 @@ class Sender:
     def _park(self, write: Callable[[], object]) -> None:
         """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
         self.is_parked = True
-        with contextlib.suppress(*DATABASE_ERRORS):
+        with contextlib.suppress(*DATABASE_TROUBLE):
             to_the_end(recovery.persistently(Apart(write), self._waits(3)))
 
     # --- Beside the conversation: see Turn ---------------------------------------------------------------------
@@ -295,7 +293,7 @@ class Sender:
             self._release(claim, "The claim ran out before anything was sent; another worker has the row.")
             return
         self.is_parked = True
-        is_expected = isinstance(trouble, DATABASE_ERRORS)
+        is_expected = isinstance(trouble, DATABASE_TROUBLE)
         words = f"The database refused: {trouble}" if is_expected else STOPPED
         if isinstance(trouble, Exception) and not is_expected:
             words = f"Unexpected {type(trouble).__name__}: see the workers' log."
@@ -314,5 +312,5 @@ class Sender:
     def _try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
         try:
             to_the_end(recovery.persistently(Apart(write), self._waits(2)))
-        except DATABASE_ERRORS as error:  # the lease ends by itself, and the sweep comes to the same
+        except DATABASE_TROUBLE as error:  # the lease ends by itself, and the sweep comes to the same
             logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from mailbox import logs
 from mailbox.models import Lease
-
-from django.db import InterfaceError, OperationalError
+from mailbox.trouble import DATABASE_TROUBLE
 
 from outbox import claims
 from outbox.claims import Claim
@@ -51,7 +50,7 @@ class SendLease:
             return True
         try:
             kept = Lease.renew(self.account_id, Lease.Purpose.SEND, self.token, seconds=self.seconds, now=now)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             logs.event(logger, "lease_not_renewed", logging.WARNING, account=self.account_id, error=str(error))
             return False
         self.renewed_at = now if kept else self.renewed_at
@@ -60,7 +59,7 @@ class SendLease:
     def release(self) -> None:
         try:
             Lease.release(self.account_id, Lease.Purpose.SEND, self.token)
-        except (OperationalError, InterfaceError) as error:  # it ends by itself
+        except DATABASE_TROUBLE as error:  # it ends by itself
             logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
 
 
@@ -124,7 +123,7 @@ class AttemptWatch(Watch):
         now = self._clock()
         try:
             kept = claims.extend(self._claim, self.phase.value, lease_seconds=self._seconds, now=now)
-        except (OperationalError, InterfaceError) as error:
+        except DATABASE_TROUBLE as error:
             # The "data" commit decides; until then a database that is away for a moment costs nothing.
             logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self._claim.outbox_id, error=str(error))
             return

@@ -45,6 +45,7 @@ OPEN_TO_OUTBOX = {
     "session",
     "signals",
     "storage_use",
+    "trouble",
     "words",
 }
 ONLY_USERS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,10 +12,10 @@ from datetime import timedelta
 from mailbox.models import Account
 
 import pytest
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
-from outbox import api, delivery, recovery
+from outbox import api, claims, delivery, recovery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 
@@ -72,3 +73,34 @@ def test_connections_that_are_ended_at_any_instant_lose_nothing_and_double_nothi
             assert taken <= 1, row.pk
         else:
             assert (row.status, row.hold, row.retries, taken) == ("sent", "", 0, 1), row.pk
+
+
+@pytest.mark.parametrize("step", ["finalize", "commit_data", "extend"])
+def test_a_transaction_that_slept_too_long_for_the_server_is_made_again(
+    account_on: Callable[..., Account],
+    smtp_server: Callable[..., SmtpServer],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """A worker that was frozen in it: PostgreSQL ends what idles longer than idle_in_transaction_session_timeout."""
+    server = smtp_server("tls")
+    account = account_on(server)
+    api.queue(account.pk, "u@example.test", "Hello", "A text.")
+    slept = []
+    act = getattr(claims, step)
+
+    def sleep_in_it(*args: object, **options: object) -> object:
+        if slept:
+            return act(*args, **options)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            slept.append(time.sleep(0.2))
+            return act(*args, **options)
+
+    monkeypatch.setattr(claims, step, sleep_in_it)
+    delivery.deliver_account(account.pk)
+    later = timezone.now() + timedelta(minutes=1)
+    delivery.deliver_account(account.pk, clock=lambda: later)
+
+    sent = OutboxMessage.objects.get()
+    assert slept and (sent.status, sent.hold, sent.retries, len(server.mails())) == ("sent", "", 0, 1)

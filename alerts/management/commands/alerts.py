@@ -6,10 +6,11 @@ import logging
 from mailbox import schedules
 from mailbox.logs import event
 from mailbox.stop_signals import StopSignals
+from mailbox.trouble import DATABASE_TROUBLE
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import close_old_connections
 from django.utils import timezone
 
 from alerts import tasks
@@ -33,7 +34,7 @@ class Command(BaseCommand):
             close_old_connections()
             try:
                 look()
-            except (OperationalError, InterfaceError) as error:  # the watch must outlast a database that is away
+            except DATABASE_TROUBLE as error:  # the watch must outlast a database that is away
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))
 
 
