@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from tests.mailbox.test_sync import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
-from tests.servers.site import ROOT, environment
+from tests.servers.forked import Forked
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WORKER = """
@@ -52,9 +52,7 @@ def kill_worker(account: Account, stage: str) -> None:
     step, _, when = STAGES.get(stage, "mime.parse:poison").partition(":")
     condition = {"before": "", "after": "False and ", "poison": "b'Mail 2' in args[0] and "}[when]
     code = WORKER.format(step=step, condition=condition, is_after=when == "after")
-    command = [sys.executable, "-c", code, str(account.pk)]
-    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert Forked(code, account.pk).wait(120) == -signal.SIGKILL
 
 
 def let_the_lease_lapse(account: Account) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from mailbox.models import Account
@@ -14,7 +12,7 @@ from django.utils import timezone
 
 from outbox import api, delivery, recovery
 from outbox.models import OutboxMessage
-from tests.servers.site import ROOT, environment
+from tests.servers.forked import Forked
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Hold
 
@@ -41,10 +39,8 @@ def stop_steps(*args, **kwargs):
 """
 
 
-def run_worker(account_id: int, patch: str = "") -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WORKER.format(patch=patch), str(account_id)], cwd=ROOT, env=environment()
-    )
+def run_worker(account_id: int, patch: str = "") -> Forked:
+    return Forked(WORKER.format(patch=patch), account_id)
 
 
 def queued(account: Account) -> OutboxMessage:

@@ -8,8 +8,6 @@ most.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +20,7 @@ from django.utils import timezone
 from outbox import api, delivery, recovery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput
-from tests.servers.site import ROOT, environment
+from tests.servers.forked import Forked
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Hold, Raw
 
@@ -246,7 +244,7 @@ def run_and_kill(
         server.on(command, hold, containing=marker, times=1)
     instant_code = instant.code.format(n=passage, groups=groups)
     code = WORKER.format(instant=instant_code, grace=60 if together else 0, alone=alone)
-    worker = subprocess.Popen([sys.executable, "-c", code, str(account_id)], cwd=ROOT, env=environment())
+    worker = Forked(code, account_id)
     if instant.command:
         assert hold.reached.wait(60), instant
         worker.kill()

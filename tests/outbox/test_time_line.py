@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
@@ -20,7 +18,7 @@ from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.views.time_line import steps_of
 from tests.outbox.test_kill_matrix import WORKER
 from tests.rows import NOWHERE, attempt, outbox_row
-from tests.servers.site import ROOT, environment
+from tests.servers.forked import Forked
 from tests.servers.smtp import SmtpServer
 
 MAIL, RCPT = {"phase": "mail", "reply": "250 2.1.0 Ok"}, {"phase": "rcpt", "reply": "250 2.1.5 Ok"}
@@ -98,7 +96,7 @@ def test_a_real_worker_that_is_killed_after_one_write_leaves_two_steps_without_a
         assert api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", "A text.").ok
     instant = "at(sender.Sender, 'prepare_following', 'before', 2)"
     code = WORKER.format(instant=instant, grace=60, alone=False)
-    assert subprocess.run([sys.executable, "-c", code, str(account.pk)], cwd=ROOT, env=environment()).returncode == -9
+    assert Forked(code, account.pk).wait() == -9
     recovery.recover(timezone.now() + timedelta(hours=1))
     row = OutboxMessage.objects.needs_decision().get()
     assert read_out(operator, row).count(": no answer seen") == 2
