@@ -93,6 +93,7 @@ class ScriptedImap:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listening.accept()
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # an answer is several writes
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
