@@ -100,7 +100,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """What is said within goes out with the next command, in one write and one packet."""
+        """What is said within goes out with the next command, in one write and one packet: the server is woken once."""
         self._holds = True
         try:
             yield

@@ -60,7 +60,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 def test_what_is_said_in_one_round_trip_leaves_in_one_write(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nagle keeps the second of two small writes until the first is acknowledged: a round trip that no log shows."""
+    """One packet, which the server answers at once; two would wake it twice."""
     writes: list[bytes] = []
     send = imap_wire.IMAP4_TLS.send
 
