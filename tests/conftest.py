@@ -108,8 +108,10 @@ def dovecot(_dovecot: Dovecot) -> Dovecot:
 
 @pytest.fixture(autouse=True)
 def _dovecot_runs(request: pytest.FixtureRequest) -> None:
-    """A test that stopped Dovecot and failed does not take the next one with it."""
+    """A test that stopped Dovecot and failed does not take the next one with it, nor do the mails and refusals of the
+    one before stand in its way."""
     if "dovecot" in request.fixturenames:
+        request.getfixturevalue("sink")
         server = request.getfixturevalue("dovecot")
         if not server.is_running():
             server.start()
