@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.mailbox.test_sync import fill, on_server, stored
+from tests.mailbox.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db

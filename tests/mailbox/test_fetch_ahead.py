@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from tests.mailbox.test_sync import mail
+from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_faults import account, breaking_on, drop, uids_stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.mailbox.synced import mail, on_server, stored
 from tests.mailbox.test_renumber import dated
-from tests.mailbox.test_sync import mail, on_server, stored
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import Box, ScriptedImap, Talk

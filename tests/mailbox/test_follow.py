@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from outbox.models import OutboxMessage
-from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db

@@ -27,7 +27,7 @@ from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.rows import folder_of
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from outbox import connection_test
-from tests.mailbox.test_sync import mail
+from tests.mailbox.synced import mail
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
 

@@ -28,7 +28,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.mailbox.test_sync import fill, on_server, state_of, stored
+from tests.mailbox.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import ROOT, environment
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import ROOT, environment

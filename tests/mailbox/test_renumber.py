@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from tests.mailbox.test_sync import mail, stored
+from tests.mailbox.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from tests.mailbox.test_sync import fill, mail, on_server, state_of, stored
+from tests.mailbox.synced import fill, mail, on_server, state_of, stored
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import Mail, ScriptedImap, Talk

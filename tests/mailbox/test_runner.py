@@ -10,7 +10,7 @@ from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_syn
 import pytest
 from django.utils import timezone
 
-from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 MakeAccount = Callable[..., Account]

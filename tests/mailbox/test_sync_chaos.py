@@ -21,7 +21,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from tests.mailbox.test_sync import WHEN, mail, on_server, stored
+from tests.mailbox.synced import WHEN, mail, on_server, stored
 from tests.mailbox.test_sync_kill import HOLD_LOCK, every_row_has_its_bytes
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import ROOT, environment

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.mailbox.test_sync import mail
+from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_faults import STEPS, account, bye, drop, garbage, half_a_line, silent, uids_stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk

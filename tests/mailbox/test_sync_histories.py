@@ -20,7 +20,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.mailbox.test_sync import mail
+from tests.mailbox.synced import mail
 from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db

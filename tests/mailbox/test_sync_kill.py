@@ -16,7 +16,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.mailbox.test_sync import fill, mail, on_server, stored
+from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.forked import Forked
 

@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from tests.mailbox.test_sync import mail
+from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_truth import once
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from tests.mailbox.test_sync import WHEN, fill, mail, on_server, stored
+from tests.mailbox.synced import WHEN, fill, mail, on_server, stored
 from tests.mailbox.test_sync_faults import uids_stored
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot

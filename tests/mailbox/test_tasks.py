@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule, Task
 
-from tests.mailbox.test_sync import fill, on_server, stored
+from tests.mailbox.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
