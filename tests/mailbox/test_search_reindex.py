@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from tests.mailbox.test_search import NOON, SERVERS
+from tests.mailbox.searched import NOON, SERVERS
 
 pytestmark = pytest.mark.django_db
 
