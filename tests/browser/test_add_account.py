@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
 from outbox.models import OutboxMessage
+from tests.mailbox.one_domain import DOMAIN, Domain, domain
 from tests.mailbox.test_discovered import config, server_xml
-from tests.mailbox.test_discovery import DOMAIN, Domain, domain
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
