@@ -19,8 +19,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.mailbox.account_settings import TYPED
 from tests.mailbox.one_domain import BOTH, DOMAIN, EMAIL, Domain, domain
-from tests.mailbox.test_account_pages import TYPED
 from tests.rows import NOWHERE, folder_of, tasks_queued
 
 __all__ = ["domain"]

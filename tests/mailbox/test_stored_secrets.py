@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.mailbox.test_account_pages import settings_of
+from tests.mailbox.account_settings import settings_of
 from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db
