@@ -1,16 +1,13 @@
-"""Large messages: in pieces, after all others, in level memory, over as many runs as they take, and never poison."""
+"""Large messages: in pieces, after all others, over as many runs as they take, and never poison."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from mailbox import large, partial, rawstore, sync
-from mailbox.models import Account, Attachment, Folder, Message, MessagePlace, Quarantine, SyncState
+from collections.abc import Callable
+from mailbox import large, partial, sync
+from mailbox.models import Account, Attachment, Message, MessagePlace, Quarantine, SyncState
 from mailbox.partial import PartialFile
 from pathlib import Path
 from typing import Any
@@ -20,61 +17,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from tests.mailbox.large_mails import MB, MakeAccount, _own_folder, account, big, server, small_pieces, whole
 from tests.rows import NOWHERE, letter, store
-from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk
-from tests.servers.site import ROOT, environment
 
-MB = 1024 * 1024
-MakeAccount = Callable[..., Account]
-
-
-def big(size: int, subject: str = "Big") -> bytes:
-    """A mail with one attachment, about `size` bytes in all."""
-    content = os.urandom(64 * 1024) * max(size * 3 // 4 // (64 * 1024), 1)
-    lines = base64.encodebytes(content).replace(b"\n", b"\r\n")
-    return (
-        b"From: ann@example.com\r\nTo: bob@example.com\r\nMessage-ID: <" + subject.encode() + b"@example.com>\r\n"
-        b"Date: Mon, 02 Mar 2026 10:00:00 +0000\r\nSubject: " + subject.encode() + b"\r\nMIME-Version: 1.0\r\n"
-        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n'
-        b"--b\r\nContent-Type: application/pdf; name=big.pdf\r\nContent-Disposition: attachment\r\n"
-        b"Content-Transfer-Encoding: base64\r\n\r\n" + lines + b"\r\n--b--\r\n"
-    )
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(settings: Any, tmp_path: Path) -> None:
-    """What one test leaves half fetched is no other test's message, though it may have its number."""
-    settings.DATA_DIR = tmp_path
-
-
-@pytest.fixture
-def server(certificates: Certificates) -> Iterator[ScriptedImap]:
-    server = ScriptedImap(certificates).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def account(make_account: MakeAccount, server: ScriptedImap, certificates: Certificates) -> Account:
-    where = {"imap_host": "localhost", "imap_port": server.port, "smtp_host": "localhost", "smtp_port": 1}
-    account = make_account(**where, ca_certificate=certificates.ca_pem)
-    Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
-    return account
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that two megabytes are large."""
-    for module in ("mailbox.large", "mailbox.asked", "mailbox.batch"):
-        monkeypatch.setattr(f"{module}.PIECES_FROM_BYTES", 200_000)
-    for name in ("FIRST_PIECE", "SMALLEST_PIECE", "LARGEST_PIECE"):
-        monkeypatch.setattr(large, name, 300_000)
-
-
-def whole(account: Account, raw: bytes) -> bool:
-    row = MessagePlace.objects.select_related("message").filter(folder__account=account, uid=2).first()
-    return bool(row and row.is_complete and row.message.is_complete and rawstore.open_raw(row.raw_digest) == raw)
+__all__ = ["_own_folder", "account", "server", "small_pieces"]
 
 
 def pieces(server: ScriptedImap) -> int:
@@ -200,85 +147,6 @@ def test_one_that_is_gone_in_the_meantime_is_settled(account: Account, server: S
     assert sync.sync(account.pk).ok
     assert MessagePlace.objects.present().filter(uid=2).count() == 0
     assert list(partial._folder().glob("*")) == []
-
-
-# --- Servers that lie ---------------------------------------------------------------------------------------------
-@pytest.mark.django_db
-@pytest.mark.usefixtures("small_pieces")
-def test_a_message_without_end_is_cut(account: Account, server: ScriptedImap, settings: Any) -> None:
-    settings.FETCH_NOW_MAX_BYTES = 2 * MB
-
-    def endless(talk: Talk, tag: str, arguments: str) -> bool:
-        if "[]<" not in arguments:
-            return False
-        origin, count = arguments.split("[]<")[1].rstrip(">)").split(".")
-        talk.send(f"* 1 FETCH (UID 2 BODY[]<{origin}> {{{count}}}\r\n".encode() + b"x" * int(count) + b")\r\n")
-        talk.say(f"{tag} OK done")
-        return True
-
-    server.mails = {2: Mail(big(300_000))}
-    server.faults["BODY"] = endless
-    assert sync.sync(account.pk).ok
-    assert "sends more than 2,097,152" in Quarantine.objects.get().error
-    assert list(partial._folder().glob("*")) == []
-    assert sync.sync(account.pk).ok  # and nothing is asked again
-    assert Quarantine.objects.get().attempts == 1
-
-
-@pytest.mark.django_db
-@pytest.mark.usefixtures("small_pieces")
-def test_a_server_that_knows_no_pieces_may_give_all_at_once(account: Account, server: ScriptedImap) -> None:
-    raw = big(1 * MB)
-
-    def all_of_it(talk: Talk, tag: str, arguments: str) -> bool:
-        if "[]<" not in arguments:
-            return False
-        server.say_bodies(talk, [2])
-        talk.say(f"{tag} OK done")
-        return True
-
-    server.mails = {2: Mail(raw)}
-    server.faults["BODY"] = all_of_it
-    assert sync.sync(account.pk).ok
-    assert whole(account, raw)
-
-
-@pytest.mark.django_db
-def test_a_literal_of_a_gigabyte_takes_no_memory(account: Account, server: ScriptedImap) -> None:
-    def announce(talk: Talk, _tag: str, arguments: str) -> bool:
-        if "[]<" not in arguments:
-            return False
-        talk.send(b"* 1 FETCH (UID 2 BODY[]<0> {1073741824}\r\n")
-        for _ in range(1024):
-            talk.send(b"x" * MB)
-        return True
-
-    server.mails = {2: Mail(big(100_000), stated_size=50 * MB)}
-    server.faults["BODY"] = announce
-    outcome = sync.sync(account.pk)
-    assert outcome.error_code == "network"
-    assert "1073741824" in outcome.error
-
-
-MEASURED = """
-import django, sys
-django.setup()
-from mailbox import sync
-outcome = sync.sync(int(sys.argv[1]))
-print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0].split()[1], outcome)
-"""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_memory_of_a_worker_stays_level(account: Account, server: ScriptedImap) -> None:
-    raw = big(95 * MB)
-    server.mails = {1: Mail(letter()), 2: Mail(raw)}
-    command = [sys.executable, "-c", MEASURED, str(account.pk)]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    peak_mb = int(done.stdout.split()[0]) / 1024
-    assert whole(account, raw), done.stdout + done.stderr
-    assert peak_mb < 250, done.stdout
 
 
 # --- The file -----------------------------------------------------------------------------------------------------
