@@ -1,0 +1,98 @@
+"""Something to tell and somebody to tell it to: incidents, rules, and a real receiver of webhooks."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from mailbox.models import Account, WorkerHeartbeat
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from alerts import findings, incidents
+from alerts.models import AlertRule
+from outbox.models import OutboxMessage
+from tests.rows import NOWHERE, outbox_row
+
+MINUTE = timedelta(minutes=1)
+SECRET = "a secret of the webhook"
+
+
+class Receiver:
+    """A real HTTP server that keeps what was posted and answers as told."""
+
+    def __init__(self) -> None:
+        self.status, self.location = 204, ""
+        self.asked: list[tuple[dict[str, str], bytes]] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+        owner = self
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                owner.asked.append((dict(self.headers), body))
+                owner.meanwhile()
+                self.send_response(owner.status)
+                if owner.location:
+                    self.send_header("Location", owner.location)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+            daemon_threads = True
+
+        self.server = Server(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook?key=unspoken"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def events(self) -> list[str]:
+        return [json.loads(body)["event"] for _headers, body in self.asked]
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.WEBHOOK_ALLOW_HTTP = settings.WEBHOOK_ALLOW_PRIVATE = True
+    server = Receiver()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    account = make_account("ops@example.com", **NOWHERE)
+    Account.objects.filter(pk=account.pk).update(sync_enabled=False)  # nothing of it is behind
+    return account
+
+
+@pytest.fixture
+def now() -> datetime:
+    moment = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=moment, seen_at=moment + timedelta(days=30))
+    return moment
+
+
+def by_webhook(receiver: Receiver, **fields: Any) -> AlertRule:
+    rule = AlertRule(channel="webhook", url=receiver.url, **fields)
+    rule.secret = SECRET
+    rule.save()
+    return rule
+
+
+def by_mail(sender: Account, **fields: Any) -> AlertRule:
+    return AlertRule.objects.create(channel="mail", sender=sender, **({"address": "me@example.net"} | fields))
+
+
+def look(at: datetime) -> None:
+    incidents.look(findings.find(at), at)
+
+
+def failed(account: Account, **fields: Any) -> OutboxMessage:
+    return outbox_row(account, status="failed", hold="permanent", **fields)
