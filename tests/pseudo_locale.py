@@ -12,8 +12,10 @@ import struct
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import django
+import pytest
 
 CODE = "xx"
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,3 +116,10 @@ def shown_outside(page: str) -> list[tuple[str, str]]:
             pass
         outside += [(where, piece.strip()) for piece in text.split("\n") if re.search("[A-Za-z]", piece)]
     return outside
+
+
+@pytest.fixture
+def pseudo(settings: Any, tmp_path: Path) -> None:
+    write_catalogue(tmp_path)
+    settings.LOCALE_PATHS = [tmp_path]
+    settings.LANGUAGES = [("en", "English"), (CODE, "⟦Pseudo⟧")]

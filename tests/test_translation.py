@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from mailbox import advice
 from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Transport
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -22,17 +16,17 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
-from tests.pseudo_locale import CATALOGUE, ROOT, shown_outside, write_catalogue
+from tests.pseudo_locale import pseudo, shown_outside
 from tests.rows import letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
 from tests.test_page_limits import WHO_SEES_MOST, accounts, addresses, person, rows
 
+__all__ = ["accounts", "person", "pseudo", "rows"]
 pytestmark = [pytest.mark.pages]
-__all__ = ["accounts", "person", "rows"]
 
 # What stands on pages in English and is no text to translate. Each with its reason.
 ALLOWED = {
@@ -51,13 +45,6 @@ MORE = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messa
 MORE += [f"/outbox/all/?action={verb}" for verb in ("retry", "send_now", "cancel", "mark_as_sent")]
 MORE += ["/messages/search/?q=nothing-like-it", "/accounts/add/?preset=gmail", "/accounts/add/?preset=protonmail"]
 MORE += ["/outbox/?state=sending&age=over-7d&mark=bounced", "/outbox/attachments/?type=media", "/messages/?by=nothing"]
-
-
-@pytest.fixture
-def pseudo(settings: Any, tmp_path: Path) -> None:
-    write_catalogue(tmp_path)
-    settings.LOCALE_PATHS = [tmp_path]
-    settings.LANGUAGES = [("en", "English"), (pseudo_locale.CODE, "⟦Pseudo⟧")]
 
 
 @pytest.fixture
@@ -223,116 +210,3 @@ def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
 def test_a_forgotten_text_is_told_with_where_it_stands() -> None:
     page = '<p>⟦Sent by ⟧Ann <b title="Forgotten">⟦now⟧</b> and gone</p><code>As said</code>'
     assert forgotten(page, ["Ann"]) == ["<b[title]> Forgotten", "<p> and gone"]
-
-
-def test_each_advice_about_a_failed_connection_is_in_the_catalogue() -> None:
-    texts = {text for _context, text, _plural in pseudo_locale.entries(CATALOGUE)}
-    assert [sentence for _pattern, sentence in advice._RULES if sentence not in texts] == []
-
-
-# --- the language of a page
-
-
-@pytest.mark.django_db
-def test_the_browsers_language_is_spoken_where_there_is_a_catalogue(pseudo: None, client: Client) -> None:
-    for asked, spoken in (("xx, en;q=0.5", "xx"), ("de", "en"), ("ru;q=1, xx;q=0.1", "xx"), ("x\x00;;,", "en")):
-        response = client.get(reverse("login"), HTTP_ACCEPT_LANGUAGE=asked)
-        assert f'<html lang="{spoken}">' in response.content.decode()
-        assert response.headers["Content-Language"] == spoken
-        assert "Accept-Language" in response.headers["Vary"]
-    assert translation.get_language() == "en"  # the thread is left as it was
-
-
-@pytest.mark.django_db
-def test_a_language_is_chosen_on_the_profile_where_there_are_several(
-    pseudo: None, client: Client, make_user: Callable[..., User]
-) -> None:
-    client.force_login(make_user("viewer"))
-    assert 'name="language"' in client.get(reverse("profile")).content.decode()
-    page = client.post(reverse("profile"), {"language": "xx"}, follow=True).content.decode()
-    assert '<html lang="xx">' in page
-    assert "⟦Times are shown as in ⟧UTC⟦.⟧" in page
-    response = client.get(reverse("dashboard"), HTTP_ACCEPT_LANGUAGE="en")
-    assert response.headers["Content-Language"] == "xx"
-    entry = AuditEntry.objects.get()
-    assert (entry.verb, entry.detail) == ("change_profile", "xx")
-    client.post(reverse("profile"), {"language": ""})
-    assert client.get(reverse("dashboard")).headers["Content-Language"] == "en"
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("given", ["tlh", "../../etc", "x" * 5000, "xx\x00"])
-def test_what_is_no_language_here_is_refused_with_a_sentence(
-    pseudo: None, client: Client, make_user: Callable[..., User], given: str
-) -> None:
-    client.force_login(make_user("viewer"))
-    page = client.post(reverse("profile"), {"language": given}).content.decode()
-    assert "There is no such language here; choose one of the list." in page
-    assert not AuditEntry.objects.exists()
-
-
-@pytest.mark.django_db
-def test_a_language_whose_catalogue_is_gone_is_the_browsers_again(
-    pseudo: None, settings: Any, client: Client, make_user: Callable[..., User]
-) -> None:
-    client.force_login(make_user("viewer"))
-    client.post(reverse("profile"), {"language": "xx"})
-    settings.LANGUAGES = [("en", "English")]
-    page = client.get(reverse("profile"))
-    assert page.headers["Content-Language"] == "en"
-    assert 'name="language"' not in page.content.decode()
-    assert client.post(reverse("profile"), {"language": "xx"}).status_code == 302  # no field, so nothing is asked
-
-
-@pytest.mark.django_db
-def test_a_language_that_is_written_from_right_to_left_says_so(settings: Any, tmp_path: Path, client: Client) -> None:
-    write_catalogue(tmp_path, "ar")
-    settings.LOCALE_PATHS, settings.LANGUAGES = [tmp_path], [("en", "English"), ("ar", "العربية")]
-    page = client.get(reverse("login"), HTTP_ACCEPT_LANGUAGE="ar").content.decode()
-    assert '<html lang="ar" dir="rtl">' in page
-
-
-def test_languages_are_those_that_a_compiled_catalogue_lies_there_for(tmp_path: Path) -> None:
-    from prx_email_site import languages
-
-    for name in ("pt_BR", "de", "zh_Hans", "tlh"):
-        (tmp_path / name / "LC_MESSAGES").mkdir(parents=True)
-        (tmp_path / name / "LC_MESSAGES" / "django.mo").touch()
-    (tmp_path / "fr" / "LC_MESSAGES").mkdir(parents=True)  # not compiled
-    found = languages.found_in([tmp_path, tmp_path / "nowhere"])
-    assert [code for code, _name in found] == ["en", "de", "pt-br", "tlh", "zh-hans"]
-    assert dict(found)["de"] == "Deutsch"
-    assert dict(found)["tlh"] == "tlh"
-
-
-# --- the catalogue
-
-
-@pytest.fixture
-def sources(tmp_path: Path) -> Iterator[Path]:
-    """A copy of what the catalogue is made from."""
-    if shutil.which("xgettext") is None:
-        if os.environ.get("CI"):
-            pytest.fail("xgettext is missing: apt-get install gettext")
-        pytest.skip("xgettext is missing: apt-get install gettext")
-    for name in ("mailbox", "outbox", "alerts", "prx_email_site", "templates", "locale"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo"))
-    shutil.copy(ROOT / "manage.py", tmp_path)
-    yield tmp_path
-
-
-def test_the_catalogue_is_in_step_with_the_sources(sources: Path) -> None:
-    made = sources / CATALOGUE.relative_to(ROOT)
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "prx_email_site.settings"}
-    command = [sys.executable, "manage.py", "messages"]
-    subprocess.run(command, cwd=sources, env=environment, check=True, capture_output=True, timeout=120)
-    here, now = set(pseudo_locale.entries(CATALOGUE)), set(pseudo_locale.entries(made))
-    assert (sorted(now - here), sorted(here - now)) == ([], []), "type: make messages"
-    assert made.read_text(encoding="utf-8") == CATALOGUE.read_text(encoding="utf-8")
-
-
-def test_no_catalogue_names_this_machine_or_a_day() -> None:
-    text = CATALOGUE.read_text(encoding="utf-8")
-    assert str(ROOT) not in text
-    assert "POT-Creation-Date" not in text
-    assert not re.search(r"^#: \S+:\d", text, re.MULTILINE)
