@@ -31,3 +31,9 @@ class StopSignals:
             return False
         self._asked.put(number)
         return True
+
+    def ignore(self) -> None:
+        """The process ends anyway: Python puts the default handlers back before it is through with its own end, and one
+        more signal would then be the exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)

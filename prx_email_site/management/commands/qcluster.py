@@ -33,13 +33,13 @@ class Cluster(cluster.Cluster):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self._signals = StopSignals()  # in place of the handlers that django-q2 has just set
+        self.signals = StopSignals()  # in place of the handlers that django-q2 has just set
 
     def run(self, *, once: bool) -> None:
         """Until a signal, or until the workers end by themselves; `once` starts and stops."""
         sys.setswitchinterval(SWITCH_SECONDS)  # the workers are forked and have it too
         self.start()
-        while not once and self.sentinel.is_alive() and not self._signals.wait(LOOK_SECONDS):
+        while not once and self.sentinel.is_alive() and not self.signals.wait(LOOK_SECONDS):
             pass
         self.stop()
 
@@ -55,4 +55,6 @@ class Command(QClusterCommand):  # type: ignore[misc]
         kill_forks_with_their_parent()
         if options["cluster_name"]:
             os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]  # where django-q2 looks for it
-        Cluster().run(once=options["run_once"])
+        cluster = Cluster()
+        cluster.run(once=options["run_once"])
+        cluster.signals.ignore()
