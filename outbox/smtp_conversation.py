@@ -127,6 +127,27 @@ class Conversation:
     def _left(self) -> float:
         return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
 
+    def _check_nothing_said(self) -> Steps[None]:
+        """A server that ended the session, or said something unasked, did so before this mail."""
+        self._look()
+        yield from self._check_in_step()
+
+    def _look(self) -> bool:
+        """Take what has arrived; whether anything had."""
+        try:
+            return self._connected().look()
+        except (Lost, OSError) as error:
+            raise self._told(error) from error
+
+    def _check_in_step(self) -> Steps[None]:
+        """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
+        worst for "accepted" before the mail was there."""
+        if self._connected().has_unread():
+            surplus = yield from self._answer_to("(not asked)")
+            if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
+                raise self._refusal(surplus)
+            raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
+
     def _note(self, command: str, reply: Reply) -> None:
         self._watch.heard(self._phase, self._clean(command), str(reply))
 

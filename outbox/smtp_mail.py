@@ -122,9 +122,12 @@ class MailConversation(Conversation):
                 self._next = following, self._groups(following)[0]
 
     def _say_ahead(self) -> Steps[None]:
-        """What is wrong with the connection is found when the answer is read."""
+        """What is wrong with the connection is found when the answer is read; a word behind the answer to this mail,
+        before the next one is said."""
         if self._next is not None:
             (mail, lines), self._next = self._next, None
+            if self._connected().has_unread():
+                return
             self._said_of = mail
             with contextlib.suppress(SmtpFailure):
                 yield from self._say(*lines)
@@ -169,6 +172,8 @@ class MailConversation(Conversation):
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             self.drop()
         self._enter(Phase.MAIL)
+        if said_of is None:
+            yield from self._check_nothing_said()
         groups, began = self._groups(mail), time.monotonic()
         grace, waits = began + GRACE_SECONDS, iter([beside.kept_waiting])
         for group in groups:
@@ -299,15 +304,6 @@ class MailConversation(Conversation):
                 self._note("(body)", said)
                 raise self._refusal(said) from error
             raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error
-
-    def _check_in_step(self) -> Steps[None]:
-        """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
-        worst for "accepted" before the mail was there."""
-        if self._connected().has_unread():
-            surplus = yield from self._answer_to("(not asked)")
-            if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
-                raise self._refusal(surplus)
-            raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
 
     def _reset(self) -> Steps[None]:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""

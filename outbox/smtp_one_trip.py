@@ -166,18 +166,6 @@ class OneTripConversation(MailConversation):
         assert written is not None  # it suits
         return written
 
-    def _check_nothing_said(self) -> Steps[None]:
-        """A server that ended the session, or said something unasked, did so before this mail."""
-        self._look()
-        yield from self._check_in_step()
-
-    def _look(self) -> bool:
-        """Take what has arrived; whether anything had."""
-        try:
-            return self._connected().look()
-        except (Lost, OSError) as error:
-            raise self._told(error) from error
-
     def _hear_meanwhile(self, written: Written, replies: list[Reply], *, is_asked: bool) -> Steps[None]:
         """What was answered to MAIL and RCPT while "data" was committed, unless it says go on: that is read beside the
         next wait. Of a refusal, all of it. Whatever goes wrong in here, the server has nothing of the mail.

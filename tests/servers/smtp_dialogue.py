@@ -212,10 +212,12 @@ class Dialogue:
             fault.reached.set()
             fault.released.wait(600)
             fault = None
-        if fault is None or (isinstance(fault, Drop | Silence | Raw) and fault.keep_mail):
+        if fault is None or isinstance(fault, Surplus) or (isinstance(fault, Drop | Silence | Raw) and fault.keep_mail):
             self.server.keep(mail)
         self._new_mail()
-        if fault is None:
+        if isinstance(fault, Surplus):
+            self.socket.sendall(b"250 2.0.0 Taken\r\n" + fault.content)
+        elif fault is None:
             self.say("250 2.0.0 Taken")
         else:
             self._commit_fault(fault)
