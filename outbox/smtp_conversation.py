@@ -6,6 +6,7 @@ what it would do beneath an outbox is done in smtp_wire and here.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import Callable, Sequence
@@ -147,6 +148,21 @@ class Conversation:
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
                 raise self._refusal(surplus)
             raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
+
+    def _is_contradicted(self) -> Steps[bool]:
+        """Whether a yes stands behind the refusal of a mail: one of the two was said of something else, and the mail
+        may be there. What a server says as it closes ("421 ...", half a line) takes no refusal back."""
+        with contextlib.suppress(SmtpFailure):  # it has closed, and said its last words before
+            self._look()
+        try:
+            while self._connected().has_unread():
+                reply = yield from self._read(1)
+                self._note("(not asked)", reply)
+                if reply.code < 400:
+                    return True
+        except SmtpFailure:
+            pass
+        return False
 
     def _note(self, command: str, reply: Reply) -> None:
         self._watch.heard(self._phase, self._clean(command), str(reply))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from mailbox.endpoints import Endpoint
 
 from outbox import smtp_dsn
-from outbox.retry import Fault, Kind, Phase
+from outbox.retry import Kind, Phase
 from outbox.smtp_conversation import Conversation, Patience, SmtpFailure, Watch
 from outbox.smtp_octets import CHUNK, chunks, dot_stuffed, with_crlf
 from outbox.smtp_replies import Reply
@@ -262,7 +262,7 @@ class MailConversation(Conversation):
         yield from self._check_in_step()
         yield from self._transfer(dot_stuffed(content) + b".\r\n")
         self._look_ahead(beside.given())
-        return self._final("(end of mail)", (yield from self._read(self._patience.final_dot)))
+        return (yield from self._final("(end of mail)", (yield from self._read(self._patience.final_dot))))
 
     def _in_one_go(self, content: bytes) -> bool:
         """Without asking first whether the server wants it. A large mail does ask: it may be refused there."""
@@ -275,21 +275,24 @@ class MailConversation(Conversation):
         command = f"BDAT {len(lines)} LAST"
         yield from self._transfer(f"{command}\r\n".encode() + lines)
         self._look_ahead(beside.given())
-        reply = yield from self._read(self._patience.final_dot)
-        if reply.code in NOT_KNOWN:
+        try:
+            return (yield from self._final(command, (yield from self._read(self._patience.final_dot))))
+        except SmtpFailure as failure:
+            if failure.fault.code not in NOT_KNOWN:
+                raise
             # It was offered, perhaps by something between us and the server: the mail was read as commands, if at all.
             self._do_without_bdat()
-            self._note(command, reply)
-            raise SmtpFailure(Fault(self._phase, Kind.UNKNOWN, str(reply), reply.code))
-        return self._final(command, reply)
+            raise SmtpFailure(replace(failure.fault, kind=Kind.UNKNOWN)) from None
 
     def _do_without_bdat(self) -> None:
         _without_bdat.add((self._endpoint.host, self._endpoint.port))
 
-    def _final(self, command: str, reply: Reply) -> Reply:
+    def _final(self, command: str, reply: Reply) -> Steps[Reply]:
         self._note(command, reply)
         if 200 <= reply.code < 300:
             return reply
+        if (yield from self._is_contradicted()):
+            raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
         raise self._refusal(reply)
 
     def _transfer(self, octets: bytes) -> Steps[None]:

@@ -214,6 +214,10 @@ class OneTripConversation(MailConversation):
                     self._envelope_seconds = time.monotonic() - began
         except SmtpFailure as failure:
             lost = lost or failure
+        if len(replies) == len(PHASES) and replies[-1].code >= 400 and (yield from self._is_contradicted()):
+            raise lost or self._failure(
+                Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {replies[-1]}"
+            )
         if lost:
             self.drop()
         self._judge_all(written.mail, replies, lost, delivery)
