@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mailbox.admin_lists import OfAccount
-from mailbox.admin_tables import ReadOnlyAdmin
-
 from django.contrib import admin
 
 from alerts.models import AlertIncident, AlertNotice, AlertRule
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ReadOnlyAdmin
 
 
 class RuleAdmin(ReadOnlyAdmin):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.health import Condition, chosen_folders, conditions
-from mailbox.models import Account, Quarantine, WorkerHeartbeat
 
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
 from alerts.models import Kind
+from mailbox.health import Condition, chosen_folders, conditions
+from mailbox.models import Account, Quarantine, WorkerHeartbeat
 from outbox.models import DeliveryReport, OutboxMessage
 
 ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin

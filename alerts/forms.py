@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from mailbox.models import Account
 from typing import Any
 
 from django import forms
@@ -14,6 +13,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from alerts.models import AlertRule, Channel, Kind
+from mailbox.models import Account
 
 LEAST_SECRET = 16  # characters
 

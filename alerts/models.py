@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from mailbox import credentials
-from mailbox.models import Account
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from mailbox import credentials
+from mailbox.models import Account
 
 
 class Kind(models.TextChoices):

@@ -6,8 +6,6 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.credentials import DecryptionFailed
-from mailbox.logs import event
 
 from django.conf import settings
 from django.utils import timezone
@@ -16,6 +14,8 @@ from django.utils.translation import gettext_noop
 from alerts import webhook
 from alerts.findings import ALERT_KEY
 from alerts.models import AlertNotice, Channel, Kind
+from mailbox.credentials import DecryptionFailed
+from mailbox.logs import event
 from outbox import api
 
 logger = logging.getLogger(__name__)

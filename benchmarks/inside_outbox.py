@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from mailbox.models import Account, WorkerHeartbeat
 from unittest import mock
 
 from django.db import connection, transaction
@@ -12,6 +11,7 @@ from django.db.models import Model
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox.models import Account, WorkerHeartbeat
 from outbox import api, claims, delivery, tasks
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 

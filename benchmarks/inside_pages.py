@@ -6,9 +6,6 @@ import gzip
 import re
 import time
 from functools import cache
-from mailbox.models import Message, MessagePlace
-from mailbox.search import search
-from mailbox.views.asking import Cursor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from mailbox.models import Message, MessagePlace
+from mailbox.search import search
+from mailbox.views.asking import Cursor
 from prx_email_site.seed_letters import word
 from prx_email_site.seeding import ticket
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.utils import timezone
+
 from mailbox import rawstore, tasks
 from mailbox.accounts import TransportFields, create_account
 from mailbox.models import Account, Folder, MessagePlace, SyncState, Transport, WorkerHeartbeat
 from mailbox.runner import SyncRunnerConfig, jobs_of, run_sync
 from mailbox.search import search
-from typing import Any
-
-from django.contrib.auth.models import User
-from django.utils import timezone
 
 LOOK_EVERY = 0.05
 READ_BACK = 500

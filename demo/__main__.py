@@ -72,10 +72,10 @@ def add_accounts(dovecot: Dovecot) -> None:
     import django
 
     django.setup()
+    from django.db import connection
+
     from mailbox import sync, tasks
     from mailbox.models import Account, Transport
-
-    from django.db import connection
 
     token = dovecot.token(BOB, expires_in=TOKEN_DAYS * 86_400)
     for email, name, secret in (

@@ -6,8 +6,6 @@ and the policy. A superuser may everything. Views ask here and nowhere else.
 
 from __future__ import annotations
 
-from mailbox.models import Account, AccountGrant, UserPreference
-from mailbox.models.accounts import AccountQuerySet
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
@@ -15,6 +13,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, Q, Subquery
 from django.http import Http404
 from django.utils.translation import gettext
+
+from mailbox.models import Account, AccountGrant, UserPreference
+from mailbox.models.accounts import AccountQuerySet
 
 Role = AccountGrant.Role
 ROLES = (Role.VIEWER, Role.OPERATOR, Role.ADMINISTRATOR)

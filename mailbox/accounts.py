@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from mailbox.endpoints import secret_problem
-from mailbox.models import Account, Folder, Transport
-from mailbox.models.accounts import SentCopyChoice
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
+
+from mailbox.endpoints import secret_problem
+from mailbox.models import Account, Folder, Transport
+from mailbox.models.accounts import SentCopyChoice
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox import access, tasks
-from mailbox.access import Role
-from mailbox.admin_forms import TransportForm
-from mailbox.admin_more import TABLES as MORE
-from mailbox.admin_tables import ADMIN_OF, ModelAdmin, audit
-from mailbox.admin_users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
-from mailbox.forms import announce_change, forget_failures
-from mailbox.models import Account, AccountGrant, Transport
 from typing import Any
 
 from django.apps import apps
@@ -21,6 +13,15 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox import access, tasks
+from mailbox.access import Role
+from mailbox.admin_forms import TransportForm
+from mailbox.admin_more import TABLES as MORE
+from mailbox.admin_tables import ADMIN_OF, ModelAdmin, audit
+from mailbox.admin_users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
+from mailbox.forms import announce_change, forget_failures
+from mailbox.models import Account, AccountGrant, Transport
 
 
 class AccountAdmin(ModelAdmin):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from mailbox.forms import SecretField, put_secret
-from mailbox.models import Transport
-from mailbox.stored_secrets import HOST_CHANGED, is_other_host
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.forms import SecretField, put_secret
+from mailbox.models import Transport
+from mailbox.stored_secrets import HOST_CHANGED, is_other_host
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Transport]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
+from django.db.models import Model
+
 from mailbox.admin_lists import OfAccount
 from mailbox.admin_tables import ReadOnlyAdmin, ValueFilter
 from mailbox.models import (
@@ -19,9 +22,6 @@ from mailbox.models import (
     TrustedSender,
     UserPreference,
 )
-
-from django.contrib import admin
-from django.db.models import Model
 
 UNFINISHED = ("finished_at", admin.EmptyFieldListFilter)
 

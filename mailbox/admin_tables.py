@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
 from mailbox import access, tasks
 from mailbox.access import Role
 from mailbox.admin_lists import EndingPaginator, OfAccount, RecentValues
@@ -22,15 +32,6 @@ from mailbox.models import (
     SyncState,
     WorkerHeartbeat,
 )
-from typing import TYPE_CHECKING, Any
-
-from django.contrib import admin
-from django.contrib.auth.models import User
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.translation import gettext, ngettext
-from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     # Generic for the type checker only: Django's classes take no parameters when the program runs.

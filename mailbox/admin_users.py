@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from mailbox.admin_lists import OfAccount
-from mailbox.admin_tables import ModelAdmin, audit
-from mailbox.models import AccountGrant
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import User
 from django.http import HttpRequest
+
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ModelAdmin, audit
+from mailbox.models import AccountGrant
 
 if TYPE_CHECKING:
     DjangoUserAdmin = UserAdmin[User]

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+
 from mailbox import parsers
 from mailbox.errors import MailError, ProviderError
 from mailbox.imap import FetchedMessage, ImapSession, MessageMeta

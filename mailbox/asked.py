@@ -4,6 +4,12 @@ come with the others. People ask for the one and the other; the walk itself asks
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet
+
 from mailbox import parsers, places
 from mailbox.ahead import Fetched
 from mailbox.attempts import LAST_AGAIN
@@ -14,11 +20,6 @@ from mailbox.large import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.partial import PartialFile
 from mailbox.reading import Order
-from typing import Any
-
-from django.conf import settings
-from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet
 
 
 def fetch_asked(run: FolderRun) -> bool:

@@ -7,6 +7,7 @@ again and again is tried alone, and at last put aside.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from mailbox.models import SyncState
 
 ALONE_FROM = 3  # the attempt from which a message is fetched by itself

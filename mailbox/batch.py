@@ -9,6 +9,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
 from mailbox import parsers, plan, rawstore, store
 from mailbox.ahead import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
 from mailbox.attempts import ALONE_FROM, LAST, PROVEN, Attempts
@@ -23,9 +27,6 @@ from mailbox.session import Mailbox
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
 from mailbox.trouble import DATABASE_TROUBLE
-
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
 
 logger = logging.getLogger(__name__)
 AHEAD = 1  # batches being read while one is fetched and one is written

@@ -17,12 +17,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox import bulk
-from mailbox.models import ConversationLink, Message
 
 from django.db import transaction
 from django.db.models import BigIntegerField, Count, F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+
+from mailbox import bulk
+from mailbox.models import ConversationLink, Message
 
 MAX_REFERENCES = 50  # the first and the last of more: a header of a megabyte is no conversation
 MAX_MOVED = 1_000  # links that one mail takes along, so that no transaction grows with a conversation

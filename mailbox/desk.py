@@ -13,6 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from django.db import transaction
+
 from mailbox import held
 from mailbox.endings import Ending, Exchange, JointCommits, rolled_back
 from mailbox.held import Held
@@ -21,8 +24,6 @@ from mailbox.models import Account, Lease
 from mailbox.report import Report
 from mailbox.session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
 from mailbox.trouble import DATABASE_TROUBLE
-
-from django.db import transaction
 
 logger = logging.getLogger(__name__)
 Crashed = Callable[[Account, str, Exception], None]

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from mailbox.endpoints import PRESETS, Preset, host_problem
 from typing import Any
+
+from mailbox.endpoints import PRESETS, Preset, host_problem
 
 MAX_USER = 320
 

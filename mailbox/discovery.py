@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
 from mailbox import discovery_xml, outside
 from mailbox.discovered import (
     Discovery,
@@ -27,7 +29,6 @@ from mailbox.discovered import (
 from mailbox.discovery_dns import Dns, DnsFailed
 from mailbox.discovery_probe import Candidate, probe
 from mailbox.outside import Network, Refused
-from urllib.parse import urlencode
 
 MAX_DOCUMENT = 100_000
 HTTP_SECONDS = 6.0

@@ -11,6 +11,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+
 from mailbox import outside
 from mailbox.outside import Network, Refused, Watch
 

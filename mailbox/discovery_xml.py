@@ -7,8 +7,9 @@ outside to ask for. Its size is bounded by whoever fetched it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from mailbox.discovered import Server, tidy_host, tidy_user
 from xml.parsers import expat
+
+from mailbox.discovered import Server, tidy_host, tidy_user
 
 MAX_DEPTH = 12
 MAX_SERVERS = 20

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+
+from django.db import OperationalError, connection, transaction
+
 from mailbox import bulk, looks
 from mailbox.looks import Look
 from mailbox.models import Account, Lease, SyncRunFolder
 from mailbox.session import Clock, lease_seconds
-
-from django.db import OperationalError, connection, transaction
 
 LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
 

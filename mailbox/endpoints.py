@@ -8,10 +8,11 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from mailbox.words import Words
 
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.words import Words
 
 # Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
 _HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from mailbox.models import Message, MessagePlace
-from mailbox.search_index import unindex
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
+
+from mailbox.models import Message, MessagePlace
+from mailbox.search_index import unindex
 
 CHUNK = 200  # messages a transaction
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from mailbox.ahead import Fetched
-from mailbox.session import Mailbox
 from types import TracebackType
 from typing import Self
+
+from mailbox.ahead import Fetched
+from mailbox.session import Mailbox
 
 RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
 _counting = threading.Lock()

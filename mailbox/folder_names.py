@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+
 from mailbox.imap_fetch import ListedFolder
 
 # The last part of the name, in lower case.

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
 from mailbox import places
 from mailbox.errors import ProviderError
 from mailbox.folder_names import with_common_uses
 from mailbox.imap import ImapSession, ListedFolder
 from mailbox.models import Account, Folder, MessagePlace, SyncState
-
-from django.db import transaction
-from django.db.models import Q
 
 LISTING_EVERY = timedelta(days=1)
 MAX_NAME = 500  # characters, as the column

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
 from mailbox import places
 from mailbox.batch import FolderRun
 from mailbox.errors import ProviderError
@@ -11,9 +15,6 @@ from mailbox.imap import FolderStatus
 from mailbox.imap_fetch import Changes, Marks
 from mailbox.models import MessagePlace, Quarantine, SyncState
 from mailbox.plan import MAX_UID, Walk
-
-from django.db import transaction
-from django.db.models import Q
 
 FLAG_WINDOW = 500  # the newest messages, whose flags are asked for in each run where the server has no CONDSTORE
 COMPARE_EVERY = timedelta(hours=6)

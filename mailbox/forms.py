@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import copy
-from mailbox.accounts import TransportFields, create_account
-from mailbox.endpoints import Preset, default_smtp_security, secret_problem
-from mailbox.models import Account, SyncState, Transport
-from mailbox.models.accounts import SentCopyChoice
-from mailbox.signals import credentials_changed
-from mailbox.stored_secrets import why_to_type_again
-from mailbox.words import Words
 from typing import Any
 
 from django import forms
@@ -18,6 +11,14 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.accounts import TransportFields, create_account
+from mailbox.endpoints import Preset, default_smtp_security, secret_problem
+from mailbox.models import Account, SyncState, Transport
+from mailbox.models.accounts import SentCopyChoice
+from mailbox.signals import credentials_changed
+from mailbox.stored_secrets import why_to_type_again
+from mailbox.words import Words
 
 EXACTLY_ONE = _("Give exactly one of password and OAuth token.")
 MAX_CA_BYTES = 200_000

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from mailbox.forms import FAILURES, SECRETS, SecretField, announce_change, forget_failures, put_secret
-from mailbox.models import Transport
 from typing import Any
 
 from django import forms
@@ -12,6 +10,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.forms import FAILURES, SECRETS, SecretField, announce_change, forget_failures, put_secret
+from mailbox.models import Transport
 
 
 class SignInForm(forms.Form):

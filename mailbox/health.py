@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.advice import is_about_settings, what_to_do
-from mailbox.errors import OverQuota
-from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
-from mailbox.models.sync import FolderQuerySet
 
 from django.db.models import Prefetch
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.advice import is_about_settings, what_to_do
+from mailbox.errors import OverQuota
+from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
+from mailbox.models.sync import FolderQuerySet
 
 # A synced folder is looked at each minute; three rounds of backoff fit in here.
 BEHIND_AFTER = timedelta(minutes=15)

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from mailbox.models import Account, Folder, SyncState, Transport
 from typing import Any, TypeVar
 
 from django.db import connection, models
+
+from mailbox.models import Account, Folder, SyncState, Transport
 
 M = TypeVar("M", bound=models.Model)
 FRESH_SECONDS = 2.0  # others write some columns without the lease: push its news, people what they ask for

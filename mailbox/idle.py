@@ -17,15 +17,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.credentials import DecryptionFailed
-from mailbox.idle_watch import News, Refusal, Timing, Told, Watch
-from mailbox.logs import event
-from mailbox.models import Account, PushHeartbeat, SyncState
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
+
+from mailbox.credentials import DecryptionFailed
+from mailbox.idle_watch import News, Refusal, Timing, Told, Watch
+from mailbox.logs import event
+from mailbox.models import Account, PushHeartbeat, SyncState
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0  # how soon a new, paused or changed account is noticed

@@ -8,12 +8,13 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from mailbox import outside
-from mailbox.outside import OUTSIDE, Network, is_public
-from mailbox.outside import Refused as ImageRefused
 
 from django.utils.translation import gettext_noop
 from PIL import Image
+
+from mailbox import outside
+from mailbox.outside import OUTSIDE, Network, is_public
+from mailbox.outside import Refused as ImageRefused
 
 __all__ = ["OUTSIDE", "FetchedImage", "ImageRefused", "Network", "checked_type", "fetch", "is_public"]
 USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for everyone: it tells nothing of the reader

@@ -10,6 +10,12 @@ import hashlib
 import imaplib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from imapclient.exceptions import IMAPClientError
+from imapclient.imapclient import SocketTimeout
+
 from mailbox import imap_capabilities, imap_fetch, imap_list, imap_select
 from mailbox.endpoints import Endpoint, tls_context
 from mailbox.errors import MailError, NetworkError, ProviderError
@@ -19,11 +25,6 @@ from mailbox.imap_list import FolderIdentity
 from mailbox.imap_select import Known
 from mailbox.imap_sign_in import sign_in
 from mailbox.imap_wire import Client
-from types import TracebackType
-from typing import Any, Self
-
-from imapclient.exceptions import IMAPClientError
-from imapclient.imapclient import SocketTimeout
 
 # Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
 TRUNCATED_SEARCH = 1000

@@ -5,8 +5,9 @@ After sign-in the list may be another (RFC 3501, 6.1.1). Dovecot, Gmail and Cyru
 
 from __future__ import annotations
 
-from mailbox.endpoints import Endpoint
 from typing import Any
+
+from mailbox.endpoints import Endpoint
 
 MOST_KEPT = 1000
 OF_EXAMINE = {b"ENABLE", b"CONDSTORE", b"QRESYNC", b"UTF8=ONLY"}

@@ -6,11 +6,12 @@ import contextlib
 import imaplib
 import ssl
 from collections.abc import Iterator
+
+from imapclient.exceptions import IMAPClientError
+
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap_replies import refused, server_words, unreachable
-
-from imapclient.exceptions import IMAPClientError
 
 
 @contextlib.contextmanager

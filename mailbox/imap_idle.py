@@ -12,12 +12,13 @@ import select
 import socket
 import ssl
 import time
+from typing import Any
+
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap import ImapSession
 from mailbox.imap_fetch import FolderStatus, text
 from mailbox.imap_replies import refused, server_words, unreachable
-from typing import Any
 
 # RFC 3501, 7.3.1, 7.4.1 and 7.4.2; VANISHED is RFC 7162's word for EXPUNGE. RECENT comes with an EXISTS.
 _NEWS = re.compile(rb"\* (?:\d+ (?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from mailbox.imap_fetch import ListedFolder, listed, text
 from typing import Any
 
 from imapclient import imap_utf7
 from imapclient.exceptions import IMAPClientError
+
+from mailbox.imap_fetch import ListedFolder, listed, text
 
 _MAILBOX_ID = re.compile(rb"MAILBOXID \(([A-Za-z0-9_-]{1,255})\)", re.I)
 _NUMBER = re.compile(rb"(UIDVALIDITY|UIDNEXT) (\d+)", re.I)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from mailbox.errors import ProviderError
 from mailbox.imap import ImapSession
 

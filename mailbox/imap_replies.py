@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+
 from mailbox.endpoints import Endpoint
 from mailbox.errors import (
     MailError,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from mailbox.imap_fetch import Changes, FolderStatus, marks_of, rows, text
 from typing import Any
+
+from mailbox.imap_fetch import Changes, FolderStatus, marks_of, rows, text
 
 _VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
 _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")

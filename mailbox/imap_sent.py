@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 from email.parser import BytesHeaderParser
+
 from mailbox.imap import ImapSession, ListedFolder
 
 # Where a server states no special use (RFC 6154): the names that mail programs make, by their last part.

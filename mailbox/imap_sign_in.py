@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import imaplib
-from mailbox import imap_fetch
-from mailbox.endpoints import Endpoint, xoauth2
 from typing import Any
 
 from imapclient.exceptions import IMAPClientError
+
+from mailbox import imap_fetch
+from mailbox.endpoints import Endpoint, xoauth2
 
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:

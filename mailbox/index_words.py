@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
 from mailbox.mime_html import html_words
 from mailbox.search_words import MAX_WORD, words
-from typing import Protocol
 
 FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
 _FACT = "\ue000"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from mailbox.models import Account, MessagePlace
-from mailbox.models.messages import MessagePlaceQuerySet
 
 from django.db import connection
 from django.db.models import Q, TextField
 from django.db.models.functions import Cast
+
+from mailbox.models import Account, MessagePlace
+from mailbox.models.messages import MessagePlaceQuerySet
 
 # As Gmail names its own labels on a message, by what it says of their folders (RFC 6154).
 _OWN = {

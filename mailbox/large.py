@@ -9,12 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
+
 from mailbox.errors import ProviderError
 from mailbox.imap import FetchedMessage, MessageMeta
 from mailbox.imap_pieces import fetch_piece
 from mailbox.partial import PartialFile
 from mailbox.session import Mailbox
-from typing import cast
 
 PIECES_FROM_BYTES = 16 * 1024 * 1024  # smaller ones are fetched at once
 FIRST_PIECE = 1024 * 1024

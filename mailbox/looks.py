@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.db import connection
+
 from mailbox import plan
 from mailbox.follow import comparison_is_due
 from mailbox.held import Held
 from mailbox.imap import FolderStatus
 from mailbox.models import Account, Counter, SyncState, Transport
-
-from django.db import connection
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
 from mailbox import mime_html, mime_measure, mime_names, mime_text, mime_tree
 from mailbox.mime_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime_layout import content_id_of, disposition, layout_of, stated_filename

@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from mailbox import mime_text
 
 from django.utils.formats import date_format, time_format
 from django.utils.translation import gettext, ngettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
+
+from mailbox import mime_text
 
 TYPES = ("text/calendar", "application/ics")
 MAX_EVENTS = 20

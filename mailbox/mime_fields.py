@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from mailbox import mime_text
-from mailbox.mime_tree import MAX_HEADER, Part
 
 from mailparser.dates import parse_mail_date
 from mailparser.utils import get_addresses
+
+from mailbox import mime_text
+from mailbox.mime_tree import MAX_HEADER, Part
 
 MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a list's id: every list shows them; the raw message has the rest
 # mail-parser's address reader is quadratic; what is longer than this is kept as text.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+
 from mailbox import mime_text
 
 _UNSHOWN = frozenset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+
 from mailbox import mime_text, mime_tree
 from mailbox.mime_tree import Part
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from mailbox import mime_text
 
 MAX_FILENAME_BYTES = 255  # NAME_MAX of every common file system

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from mailbox import mime_text
 from urllib.parse import unquote_to_bytes
+
+from mailbox import mime_text
 
 MAX_PARAMETERS = 64  # of one field; the rest is not read
 

@@ -7,6 +7,7 @@ import codecs
 import io
 import re
 from functools import lru_cache
+
 from mailbox import mime_transfer
 
 # What the label says is often the small brother of what was written: the larger set decodes both.

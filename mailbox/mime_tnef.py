@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from mailbox import mime_text
 from mimetypes import MimeTypes
+
+from mailbox import mime_text
 
 TYPES = ("application/ms-tnef", "application/vnd.ms-tnef")
 MAX_FILES = 500

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+
 from mailbox import mime_header, mime_params, mime_text, mime_transfer
 
 # A multipart deeper than this stays one opaque part: each level reads all of its content once more.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+
 from mailbox import mime_tnef
 from mailbox.mime_layout import Layout
 from mailbox.mime_tree import Part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
 from mailbox.batch import Tally
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.folders import canonical, folder_for

@@ -18,9 +18,10 @@ import resource
 import signal
 import struct
 import sys
-from mailbox.reading import Order, Reading, read
 from pathlib import Path
 from typing import IO, cast
+
+from mailbox.reading import Order, Reading, read
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")

@@ -10,11 +10,12 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+
+from django.conf import settings
+
 from mailbox.errors import StorageError
 from mailbox.parser_child import LENGTH
 from mailbox.reading import Order, Reading
-
-from django.conf import settings
 
 CPU_SECONDS = 20.0  # for one mail, and more for a large one: see parser_child
 SPACE_BYTES = 512 * 1024 * 1024  # likewise, of address space, the interpreter's own among it

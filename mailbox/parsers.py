@@ -16,16 +16,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
 from mailbox import reading
 from mailbox.errors import StorageError
 from mailbox.logs import event
 from mailbox.parser_child import GAVE_UP
 from mailbox.parser_pipe import ParserLost, ParserPipe, Result
 from mailbox.reading import Order
-from pathlib import Path
-from typing import IO
-
-from django.conf import settings
 
 logger = logging.getLogger(__name__)
 # Fewer and smaller mails than this are read at once, here: a parser takes as long to begin.

@@ -10,10 +10,11 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from mailbox.errors import StorageError
 from pathlib import Path
 
 from django.conf import settings
+
+from mailbox.errors import StorageError
 
 KEPT_SECONDS = 7 * 86_400  # of one that nobody went on with
 _NAME = re.compile(r"\d+-\d+-\d+")

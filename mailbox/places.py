@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from mailbox.imap_fetch import Marks
-from mailbox.models import Attachment, Folder, Message, MessagePlace
-from mailbox.search_index import index_messages
 from typing import Any
 
 from django.db.models import Q
+
+from mailbox.imap_fetch import Marks
+from mailbox.models import Attachment, Folder, Message, MessagePlace
+from mailbox.search_index import index_messages
 
 SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
 SYSTEM_FLAGS["\\Deleted"] = "deleted"

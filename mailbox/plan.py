@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from mailbox.imap_fetch import FolderStatus
 from typing import Literal
+
+from mailbox.imap_fetch import FolderStatus
 
 MAX_UID = 2**32 - 1
 FIRST_WINDOW = 1000  # UIDs; a window that held little makes the next four times as wide

@@ -12,14 +12,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox import mime, rawstore
-from mailbox.models import Preview
 from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
+
+from mailbox import mime, rawstore
+from mailbox.models import Preview
 
 MAX_BYTES = 30_000_000  # of the attachment
 MAX_PICTURE_BYTES = 5_000_000

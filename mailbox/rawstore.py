@@ -14,9 +14,6 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox import bulk
-from mailbox.errors import StorageError
-from mailbox.models import RawMessage
 from pathlib import Path
 from typing import cast
 
@@ -25,6 +22,10 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.db import connection, transaction
 from django.utils import timezone
+
+from mailbox import bulk
+from mailbox.errors import StorageError
+from mailbox.models import RawMessage
 
 GRACE = timedelta(hours=24)
 # A field of any model by one of these names refers to a raw message; the sweep asks them all.

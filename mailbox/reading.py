@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from mailbox import index_words, mime
-from mailbox.mime import ParsedAttachment, ParsedMessage
 from operator import attrgetter
 from typing import Any
+
+from mailbox import index_words, mime
+from mailbox.mime import ParsedAttachment, ParsedMessage
 
 _MESSAGE_FIELDS = [field.name for field in fields(ParsedMessage) if field.name != "attachments"]
 _of_message = attrgetter(*_MESSAGE_FIELDS)

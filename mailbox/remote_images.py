@@ -9,15 +9,16 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from mailbox import image_fetch, rawstore
-from mailbox.image_fetch import FetchedImage, ImageRefused, Network
-from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
-from mailbox.sanitize import safe_html
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_noop
+
+from mailbox import image_fetch, rawstore
+from mailbox.image_fetch import FetchedImage, ImageRefused, Network
+from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
+from mailbox.sanitize import safe_html
 
 MAX_IMAGES = 60  # of one message
 MAX_TOTAL_BYTES = 8_000_000

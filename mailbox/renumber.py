@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
+
+from django.db import transaction
+from django.db.models import Count, Q
+
 from mailbox import places, plan
 from mailbox.batch import FolderRun
 from mailbox.errors import ProviderError
@@ -18,9 +22,6 @@ from mailbox.imap_fetch import Marks
 from mailbox.models import Folder, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.session import Mailbox
-
-from django.db import transaction
-from django.db.models import Count, Q
 
 MOST_IN_A_ROW = 5
 SURVEYED_AT_ONCE = 20_000  # dates and sizes asked for in one run, about 2 MB

@@ -16,17 +16,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
 from mailbox import conversations, mime, parsers, rawstore
 from mailbox.logs import event
 from mailbox.models import Account, Attachment, Message, Reparse
 from mailbox.reading import Order, Reading
 from mailbox.search_index import index_messages
 from mailbox.store import PARSED_FIELDS
-from typing import Any
-
-from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 BATCH = 50  # messages a transaction: well below 250 ms each

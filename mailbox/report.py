@@ -6,13 +6,14 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
+
+from django.utils import timezone
+
 from mailbox import bulk
 from mailbox.folders import canonical
 from mailbox.logs import event
 from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
 from mailbox.sync import MORE_WAITING, SyncOutcome
-
-from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 

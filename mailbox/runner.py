@@ -8,6 +8,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
 from mailbox import parsers, sync
 from mailbox.desk import Claim, Desks
 from mailbox.endings import Ending
@@ -19,10 +24,6 @@ from mailbox.report import Report
 from mailbox.session import BUSY, Backoff, Clock, Mailbox, connect
 from mailbox.sync import SyncOutcome
 from mailbox.turns import spread, take_turns
-
-from django.conf import settings
-from django.db.models import F, Q
-from django.utils import timezone
 
 logger = logging.getLogger(__name__)
 SIGN_IN_AGAIN_AFTER = timedelta(hours=1)

@@ -11,12 +11,13 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from mailbox.sanitize_bounds import bounded, escaped
-from mailbox.sanitize_css import safe_style
 from urllib.parse import unquote
 
 import nh3
 from django.utils.translation import gettext
+
+from mailbox.sanitize_bounds import bounded, escaped
+from mailbox.sanitize_css import safe_style
 
 FRAME_CSP = (
     "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "

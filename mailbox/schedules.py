@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.logs import event
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
 from django.utils import timezone
 from django_q.models import Schedule
+
+from mailbox.logs import event
 
 logger = logging.getLogger(__name__)
 SLACK = timedelta(minutes=1)  # machines that share a database may differ by so much

@@ -10,6 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Substr
+from django.utils import timezone
+
 from mailbox.access import accounts_for, has_role_everywhere
 from mailbox.labels import in_or_carrying, label_of
 from mailbox.models import Account, Folder, Message, MessageSearch
@@ -17,11 +23,6 @@ from mailbox.models.messages import MessageQuerySet
 from mailbox.search_index import first_key, place_of, sort_key
 from mailbox.search_match import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
 from mailbox.search_query import Name, SearchQuery, parse
-
-from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Exists, F, OuterRef, Q
-from django.db.models.functions import Substr
-from django.utils import timezone
 
 MIN_LIMIT, MAX_LIMIT = 1, 500
 LOOKED_AT = 20_000  # hits a page looks at, at most

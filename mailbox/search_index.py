@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+
 from mailbox import bulk
 from mailbox.index_words import text_for, words_of
 from mailbox.models import Message, MessageSearch
 from mailbox.search_words import VERSION
-from typing import Any
-
-from django.db import connection, transaction
 
 _PK_BITS = 30
 _CHUNK = 500

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
-from mailbox.search_query import SearchQuery, parse
-from mailbox.search_words import Phrase, PlacedWord, placed_words
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+
+from mailbox.search_query import SearchQuery, parse
+from mailbox.search_words import Phrase, PlacedWord, placed_words
 
 EXCERPT = 160  # characters
 _BEFORE = 50  # of which may stand before the first word found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from mailbox.index_words import EVERY_MESSAGE, FIELD_MARKS, HAS_ATTACHMENT, account_mark, size_marks, size_marks_up_to
-from mailbox.search_query import SearchQuery, Term
-from mailbox.search_words import Phrase
 from typing import Any
 
 from django.db import connection, transaction
+
+from mailbox.index_words import EVERY_MESSAGE, FIELD_MARKS, HAS_ATTACHMENT, account_mark, size_marks, size_marks_up_to
+from mailbox.search_query import SearchQuery, Term
+from mailbox.search_words import Phrase
 
 LOWEST_KEY, HIGHEST_KEY = -(2**63), 2**63 - 1
 Hit = tuple[int, int]  # sort_key, message pk

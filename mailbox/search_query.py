@@ -9,9 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from mailbox.search_words import Phrase, phrase
 
 from django.utils.translation import gettext
+
+from mailbox.search_words import Phrase, phrase
 
 MAX_LENGTH = 500  # characters
 MAX_TERMS = 20

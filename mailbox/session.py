@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from django.conf import settings
+
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
 from mailbox.held import Held
@@ -18,8 +21,6 @@ from mailbox.imap import ImapSession
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
 from mailbox.spread import jittered
-
-from django.conf import settings
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
-from mailbox.discovered import Discovery, Source, domain_of, from_json, of_preset, preset_of_domain, to_json
-from mailbox.models import SettingsLookup
-from mailbox.outside import Network, is_public
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
+
+from mailbox.discovered import Discovery, Source, domain_of, from_json, of_preset, preset_of_domain, to_json
+from mailbox.models import SettingsLookup
+from mailbox.outside import Network, is_public
 
 if TYPE_CHECKING:
     from mailbox.discovery import Reach

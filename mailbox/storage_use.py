@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from mailbox.models import Account, Attachment, Message, RawMessage, StorageUse
 
 from django.db import transaction
 from django.db.models import Count, Sum
+
+from mailbox.models import Account, Attachment, Message, RawMessage, StorageUse
 
 Kind = StorageUse.Kind
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from django.db.models import F, Q
+
 from mailbox import bulk, conversations, mime, places, rawstore
 from mailbox.identity import Identity, same_mail
 from mailbox.imap_fetch import FetchedMessage
@@ -12,10 +17,6 @@ from mailbox.mime import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
 from mailbox.reading import Reading
 from mailbox.search_index import index_messages
-from operator import attrgetter
-from typing import Any
-
-from django.db.models import F, Q
 
 HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
 PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "snippet")

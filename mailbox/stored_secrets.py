@@ -5,10 +5,10 @@ Whoever borrowed an administrator's session could else name a host of their own 
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_lazy as _
+
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Transport
-
-from django.utils.translation import gettext_lazy as _
 
 HOST_CHANGED = _("The host has changed, so enter the password or token again: a stored one goes to no other server.")
 OTHER_SERVER = _("To use it for SMTP as well, enter it again: a stored one goes to no other server.")

@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+
+from django.db import transaction
+from django.utils import timezone
+
 from mailbox import asked, batch, follow, looks, plan, renumber
 from mailbox.ahead import Allowance
 from mailbox.attempts import Attempts
@@ -18,9 +22,6 @@ from mailbox.looks import Look
 from mailbox.models import Account, Folder, SyncState
 from mailbox.outcome import SyncOutcome, count_run, failed, record_failure
 from mailbox.session import Backoff, Clock, Mailbox, pause_account, signed_in
-
-from django.db import transaction
-from django.utils import timezone
 
 MORE_WAITING = "More is waiting."
 LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment

@@ -6,17 +6,18 @@ import logging
 import os
 import platform
 from datetime import timedelta
-from mailbox import expunged, partial, planner, rawstore, runner, settings_lookup, sync
-from mailbox.errors import MailError
-from mailbox.logs import event, provider_words
-from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
-from mailbox.search_index import sweep_words
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 from django_q.models import Failure
 from django_q.tasks import async_task
+
+from mailbox import expunged, partial, planner, rawstore, runner, settings_lookup, sync
+from mailbox.errors import MailError
+from mailbox.logs import event, provider_words
+from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
+from mailbox.search_index import sweep_words
 
 logger = logging.getLogger(__name__)
 REPORTS_KEPT = timedelta(days=14)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mailbox import settings_lookup
-
 from django.db import transaction
 from django_q.tasks import async_task
+
+from mailbox import settings_lookup
 
 
 def queue_lookup(pk: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mailbox import conversations, previews, remote_images, storage_use
-
 from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
+
+from mailbox import conversations, previews, remote_images, storage_use
 
 LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage.py conversations` links all at once
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox import reparse
-from mailbox.models import Reparse
 
 from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
+
+from mailbox import reparse
+from mailbox.models import Reparse
 
 SLICE_SECONDS = 40  # of reading before the next task: far below every time-out, and no worker is held for long
 STALLED = timedelta(seconds=90)  # a batch takes seconds; whoever read it was killed

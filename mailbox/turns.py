@@ -7,10 +7,11 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from mailbox.spread import start_after
 from typing import Generic, Protocol, TypeVar
 
 from django.db import connections
+
+from mailbox.spread import start_after
 
 
 class Turn(Protocol):

@@ -1,5 +1,7 @@
 """Addresses of accounts, messages and what was received."""
 
+from django.urls import URLPattern, path
+
 from mailbox.views import (
     account_actions,
     account_edit,
@@ -17,8 +19,6 @@ from mailbox.views import (
     search,
     stored_mail,
 )
-
-from django.urls import URLPattern, path
 
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [

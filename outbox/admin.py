@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox import access
-from mailbox.access import Role
-from mailbox.admin_lists import OfAccount
-from mailbox.admin_tables import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,6 +12,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox import access
+from mailbox.access import Role
+from mailbox.admin_lists import OfAccount
+from mailbox.admin_tables import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
 from outbox import operations
 from outbox.forms import PolicyForm
 from outbox.models import (

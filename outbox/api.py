@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.row_locks import in_words
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from mailbox.row_locks import in_words
 from outbox import clicks, creation, delivery, installation, tasks, timing
 from outbox.compose import Request
 from outbox.creation import Wanted

@@ -7,14 +7,14 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from mailbox import bulk, logs, rawstore
-from mailbox.models import Attachment, Message
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from mailbox import bulk, logs, rawstore
+from mailbox.models import Attachment, Message
 from outbox import reports
 from outbox.clicks import record
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, ReportCursor

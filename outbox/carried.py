@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from mailbox import mime, rawstore
-from mailbox.models import Message
 
 from django.utils.translation import gettext
 
+from mailbox import mime, rawstore
+from mailbox.models import Message
 from outbox import policy
 from outbox.creation import attachment_bytes
 from outbox.errors import ValidationFailed

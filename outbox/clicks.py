@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from mailbox.models import Account, AuditEntry, Transport
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,6 +15,7 @@ from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Account, AuditEntry, Transport
 from outbox.errors import FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet

@@ -8,15 +8,15 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from django.conf import settings
+from django.utils import timezone
+
 from mailbox.advice import Code
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap import ImapSession
 from mailbox.models import Account, ConnectionTest, Lease, Transport
-
-from django.conf import settings
-from django.utils import timezone
-
 from outbox import recovery, retry
 from outbox.retry import Fault, Kind, Verdict
 from outbox.sent_session import lease_seconds

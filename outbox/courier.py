@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from mailbox import logs
-from mailbox.models import Lease
-from mailbox.trouble import DATABASE_TROUBLE
 
 from django.conf import settings
 from django.utils import timezone
 
+from mailbox import logs
+from mailbox.models import Lease
+from mailbox.trouble import DATABASE_TROUBLE
 from outbox import delivery
 from outbox.carousel import Carousel
 from outbox.claims import worker_name

@@ -6,15 +6,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from mailbox import mime, rawstore
-from mailbox.errors import StorageError
-from mailbox.models import Account, AuditEntry, Message
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
 from django.utils.translation import gettext
 
+from mailbox import mime, rawstore
+from mailbox.errors import StorageError
+from mailbox.models import Account, AuditEntry, Message
 from outbox import compose, timing
 from outbox.addresses import Address, checked_spec
 from outbox.compose import Frozen, Parent, Request, Threading

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.models import Account
-from mailbox.models.accounts import AccountQuerySet
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from mailbox.models import Account
+from mailbox.models.accounts import AccountQuerySet
 from outbox import claims
 from outbox.claims import worker_name
 from outbox.models import OutboxMessage, SendingSwitch

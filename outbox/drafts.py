@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from mailbox import rawstore
-from mailbox.models import Account
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -16,6 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox import rawstore
+from mailbox.models import Account
 from outbox.errors import ValidationFailed
 from outbox.models import Draft, DraftFile
 from outbox.policy import MAX_ATTACHMENTS, AttachmentContent

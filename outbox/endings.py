@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from mailbox import logs, rawstore
 
 from django.conf import settings
 
+from mailbox import logs, rawstore
 from outbox import claims, compose, recipients, retry
 from outbox.claims import Claim, Ending
 from outbox.errors import Code

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Account
 from outbox import addresses, policy
 from outbox.carried import Carried
 from outbox.errors import OutboxError, ValidationFailed

@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from mailbox import logs
 from pathlib import Path
 
 from django.conf import settings
 from django.db.models import F
 
+from mailbox import logs
 from outbox.models import Installation, SendingSwitch
 
 logger = logging.getLogger(__name__)

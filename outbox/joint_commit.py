@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from mailbox.trouble import DATABASE_TROUBLE
 from typing import Generic, TypeVar
 
 from django.db import OperationalError, connection, transaction
 
+from mailbox.trouble import DATABASE_TROUBLE
 from outbox import turns
 from outbox.own_connection import own_connection
 from outbox.steps import Ask

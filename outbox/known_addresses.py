@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from email.utils import getaddresses
-from mailbox.access import accounts_for
-from mailbox.models import Message
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
 
+from mailbox.access import accounts_for
+from mailbox.models import Message
 from outbox.models import AddressCursor, KnownAddress, OutboxMessage
 
 AT_ONCE = 500

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.access import Role, accounts_for, has_role_everywhere
-from mailbox.models import AuditEntry
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +17,8 @@ from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext, gettext_noop, ngettext, override
 
+from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox.models import AuditEntry
 from outbox import clicks
 from outbox.errors import OutboxError
 from outbox.filters import Filters

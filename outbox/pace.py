@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from mailbox.models import Account
 
+from mailbox.models import Account
 from outbox import claims_sql as sql
 from outbox import rate
 from outbox.models import SendPace

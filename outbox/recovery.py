@@ -7,15 +7,15 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox import logs
-from mailbox.models import Account
-from mailbox.trouble import DATABASE_TROUBLE
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, QuerySet
 
+from mailbox import logs
+from mailbox.models import Account
+from mailbox.trouble import DATABASE_TROUBLE
 from outbox.claims import UNCLAIMED
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import MAX_EXPONENT, Verdict, lapse_seconds

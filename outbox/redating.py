@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.utils import format_datetime
-from mailbox import rawstore
-from mailbox.errors import StorageError
 
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from mailbox import rawstore
+from mailbox.errors import StorageError
 from outbox.errors import StorageFailed
 from outbox.models import OutboxMessage
 

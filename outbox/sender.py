@@ -13,11 +13,11 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+
 from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.models import Account
 from mailbox.trouble import DATABASE_TROUBLE
-
 from outbox import claims, endings, recovery
 from outbox.beside import Turn
 from outbox.claims import Claim, Ending

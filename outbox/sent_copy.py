@@ -11,15 +11,15 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox import imap_sent, logs, rawstore
-from mailbox.errors import Busy, MailError, SignInRefused
-from mailbox.imap_sent import Stamp
-from mailbox.models import Account
 
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from mailbox import imap_sent, logs, rawstore
+from mailbox.errors import Busy, MailError, SignInRefused
+from mailbox.imap_sent import Stamp
+from mailbox.models import Account
 from outbox import addresses, compose
 from outbox.clicks import record
 from outbox.errors import OutboxError, ValidationFailed

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import secrets
 from datetime import datetime, timedelta
-from mailbox import imap_sent, logs
-from mailbox.errors import Busy, MailError
-from mailbox.imap_sent import Stamp
-from mailbox.models import Account
 
 from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
+from mailbox import imap_sent, logs
+from mailbox.errors import Busy, MailError
+from mailbox.imap_sent import Stamp
+from mailbox.models import Account
 from outbox import clicks
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
 from outbox.sent_session import Clock, lease_seconds, signed_in

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+
+from django.conf import settings
+
 from mailbox import session
 from mailbox.errors import Busy, NetworkError, SignInRefused
 from mailbox.imap import ImapSession
 from mailbox.models import Account, Lease
-
-from django.conf import settings
 
 Clock = Callable[[], datetime]
 SLOWEST_BYTES_PER_SECOND = 50_000

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import ssl
-from mailbox.endpoints import Endpoint, tls_context, xoauth2
 from types import TracebackType
 
+from mailbox.endpoints import Endpoint, tls_context, xoauth2
 from outbox.retry import Kind, Phase
 from outbox.smtp_conversation import Patience, Watch
 from outbox.smtp_one_trip import OneTripConversation

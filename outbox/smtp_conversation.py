@@ -11,9 +11,9 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from mailbox.endpoints import Endpoint
 from typing import TypeVar
 
+from mailbox.endpoints import Endpoint
 from outbox.retry import Fault, Kind, Phase
 from outbox.smtp_replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp_wire import Lost, Wire

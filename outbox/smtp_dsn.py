@@ -8,8 +8,8 @@ it returns nothing of the mail, or a server on the way rewrote the Message-ID or
 from __future__ import annotations
 
 import re
-from mailbox.endpoints import Endpoint
 
+from mailbox.endpoints import Endpoint
 from outbox.smtp_replies import Reply
 from outbox.xtext import xtext
 

@@ -12,8 +12,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from mailbox.endpoints import Endpoint
 
+from mailbox.endpoints import Endpoint
 from outbox import smtp_dsn
 from outbox.retry import Kind, Phase
 from outbox.smtp_conversation import Conversation, Patience, SmtpFailure, Watch

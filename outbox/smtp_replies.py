@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
 from mailbox.endpoints import Endpoint, xoauth2
 
 MAX_REPLY_CHARACTERS = 2000

@@ -6,7 +6,6 @@ what it forgets, sweep() finds.
 
 from __future__ import annotations
 
-from mailbox.models import Account, Transport
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +14,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from mailbox.models import Account, Transport
 from outbox import connection_test, courier, delivery, installation, recovery, tasks_sent
 from outbox.models import DeliveryCall, OutboxMessage
 

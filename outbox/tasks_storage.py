@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mailbox.models import Account, StorageUse
-from mailbox.storage_use import put
-
 from django.db.models import Count, Sum
 from django.utils import timezone
 
+from mailbox.models import Account, StorageUse
+from mailbox.storage_use import put
 from outbox import counts
 from outbox.models import OutboxAttachment, OutboxMessage
 

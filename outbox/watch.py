@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
 from mailbox import logs
 from mailbox.models import Lease
 from mailbox.trouble import DATABASE_TROUBLE
-
 from outbox import claims
 from outbox.claims import Claim
 from outbox.retry import Phase

@@ -1,11 +1,11 @@
 """What failed among the workers' tasks, to be read. Nothing of django-q2 can be edited here."""
 
-from mailbox.admin_tables import ReadOnlyAdmin
-
 from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.admin_tables import ReadOnlyAdmin
 
 
 class FailureAdmin(ReadOnlyAdmin):

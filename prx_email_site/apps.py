@@ -8,7 +8,6 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from mailbox import signals
-
         from prx_email_site import receivers
 
         uid = "prx_email_site.receivers"

@@ -6,13 +6,14 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Counter
-from mailbox.words import Words
 
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Counter
+from mailbox.words import Words
 
 WIDTH, HALF = 720, 70  # units of the drawing; received stands on the middle line, sent and failed hang from it
 _TITLES = {

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox import access
-from mailbox.access import Role
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -18,6 +16,8 @@ from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox import access
+from mailbox.access import Role
 from outbox.models import OutboxMessage, SendingSwitch
 
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.access import Role, accounts_for, has_role_everywhere
-from mailbox.models import Counter, PushHeartbeat, Quarantine, SyncRunFolder, WorkerHeartbeat
-from mailbox.views.accounts import AccountRow, is_partial, rows_of
-from mailbox.views.asking import of_accounts, signed_in_user
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
+from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox.models import Counter, PushHeartbeat, Quarantine, SyncRunFolder, WorkerHeartbeat
+from mailbox.views.accounts import AccountRow, is_partial, rows_of
+from mailbox.views.asking import of_accounts, signed_in_user
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from prx_email_site import chart, needs

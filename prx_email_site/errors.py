@@ -1,6 +1,5 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
-from mailbox.words import Words
 from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
@@ -8,6 +7,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.words import Words
 
 # Django's own limits, before any form sees what was sent.
 TOO_LARGE: dict[type, Words] = {

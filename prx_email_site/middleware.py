@@ -2,8 +2,6 @@
 
 import zoneinfo
 from collections.abc import Callable
-from mailbox.access import language_of, time_zone_of
-from mailbox.row_locks import is_locked_by_another
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +9,8 @@ from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
+from mailbox.access import language_of, time_zone_of
+from mailbox.row_locks import is_locked_by_another
 from prx_email_site import errors
 
 # No inline script or style, nothing from elsewhere.

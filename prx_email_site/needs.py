@@ -6,15 +6,15 @@ from collections import Counter as Tally
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.health import Condition
-from mailbox.models import PushHeartbeat
-from mailbox.views.accounts import AccountRow
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
+from mailbox.health import Condition
+from mailbox.models import PushHeartbeat
+from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage
 
 CODES_FROM = 100  # the newest failures tell which codes are about; a count over all would grow with them

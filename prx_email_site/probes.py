@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mailbox.models import WorkerHeartbeat
-
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
+
+from mailbox.models import WorkerHeartbeat
 
 
 def _answer(words: str, status: int = 200) -> HttpResponse:

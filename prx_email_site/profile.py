@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import zoneinfo
 from functools import cache
-from mailbox.models import AuditEntry, UserPreference
-from mailbox.views.asking import signed_in_user
 from typing import Any
 
 from django import forms
@@ -17,6 +15,9 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
+
+from mailbox.models import AuditEntry, UserPreference
+from mailbox.views.asking import signed_in_user
 
 # Of the tz database, but no place's time: files of the system, and other spellings of an offset.
 _NO_PLACE = ("Etc/", "SystemV/", "posix/", "right/")

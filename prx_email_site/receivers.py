@@ -13,7 +13,6 @@ def credentials_changed(account_id: int, **_: Any) -> None:
     """Mail that waited for a sign-in goes out, and what is new is fetched at once."""
     from mailbox import tasks as mailbox_tasks
     from mailbox.models import Account
-
     from outbox import tasks as outbox_tasks
 
     outbox_tasks.queue_sign_in_recovered(account_id)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from mailbox.models import AuditEntry
 
+from mailbox.models import AuditEntry
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 from prx_email_site.seed_tables import Rows, moment, next_pk
 from prx_email_site.seeding import Place, Pool

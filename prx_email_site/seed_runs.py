@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from mailbox.models import Message, Quarantine, SyncRun, SyncRunFolder
 
+from mailbox.models import Message, Quarantine, SyncRun, SyncRunFolder
 from outbox.models import DeliveryReport, OutboxMessage
 from prx_email_site.seed_tables import Rows, moment, next_pk
 from prx_email_site.seeding import Place

@@ -9,6 +9,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+
+from django.db import connection, transaction
+
 from mailbox import conversations, rawstore
 from mailbox.index_words import IndexedWords, text_for, words_of
 from mailbox.models import (
@@ -25,9 +28,6 @@ from mailbox.models import (
 )
 from mailbox.search_index import empty_index, sort_key
 from mailbox.search_words import VERSION
-
-from django.db import connection, transaction
-
 from prx_email_site.seed_letters import File, Letter, letters
 from prx_email_site.seed_tables import Rows, moment, next_pk
 

@@ -1,13 +1,13 @@
 """All settings, read from the environment, with defaults that run on a laptop. See docs/operations.md."""
 
 import base64
-import mailbox
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import dj_database_url
 
+import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
 

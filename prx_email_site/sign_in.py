@@ -1,6 +1,5 @@
 """What a user does with the own sign-in."""
 
-from mailbox.models import AuditEntry
 from typing import cast
 
 from django.contrib import messages
@@ -10,6 +9,8 @@ from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse
 from django.urls import reverse_lazy
 from django.utils.translation import gettext
+
+from mailbox.models import AuditEntry
 
 
 class ChangePassword(PasswordChangeView):

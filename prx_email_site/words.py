@@ -6,9 +6,10 @@ Scripts get them as JSON in a data attribute ({% words %}), with {number} and th
 from __future__ import annotations
 
 import json
-from mailbox.words import Words
 
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.words import Words
 
 # Lengths of time in their largest unit, as abbreviations that need no plural.
 UNITS: tuple[tuple[str, int, Words], ...] = (

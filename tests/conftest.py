@@ -7,7 +7,6 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from mailbox.models import Account, Transport
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from pytest_django import DjangoDbBlocker
 
+from mailbox.models import Account, Transport
 from tests import clean_tables, one_migration
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot

@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from mailbox import conversations, mime, rawstore
-from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
 from typing import Any
 
 from django.db import connection
@@ -16,6 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox import conversations, mime, rawstore
+from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
 # No server is asked by a page: an address nobody listens on will do.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox import access
-from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest
-from mailbox.views.rights import Rights
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -14,6 +11,9 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from mailbox import access
+from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest
+from mailbox.views.rights import Rights
 from outbox.models import SendingSwitch
 from prx_email_site.context import _chrome
 from tests.rows import NOWHERE, outbox_row

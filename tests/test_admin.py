@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox import admin_lists
-from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine, Transport
 from typing import Any
 
 import pytest
@@ -16,6 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
+from mailbox import admin_lists
+from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine, Transport
 from outbox.admin import HIDDEN
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, attempt, folder_of, letter, outbox_row, store, tasks_queued

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account, Transport
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.test_every_address import EXPECTED, account, rows
 

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from mailbox import advice
 from pathlib import Path
 
 import pytest
 
+from mailbox import advice
 from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT
 

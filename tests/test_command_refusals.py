@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from mailbox.models import Account
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
+from mailbox.models import Account
 from tests.rows import NOWHERE
 from tests.servers.site import ROOT
 

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
 from mailbox.models import (
     Account,
     AccountGrant,
@@ -15,14 +23,6 @@ from mailbox.models import (
     SyncState,
     WorkerHeartbeat,
 )
-from typing import Any
-
-import pytest
-from django.contrib.auth.models import User
-from django.test import Client
-from django.urls import reverse
-from django.utils import timezone
-
 from outbox.models import SendingSwitch
 from prx_email_site import chart
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row, queries_of

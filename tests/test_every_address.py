@@ -7,15 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from mailbox.models import (
-    Account,
-    AccountGrant,
-    AuditEntry,
-    ConnectionTest,
-    Quarantine,
-    SettingsLookup,
-    WorkerHeartbeat,
-)
 from typing import Any
 
 import pytest
@@ -25,6 +16,15 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule
+from mailbox.models import (
+    Account,
+    AccountGrant,
+    AuditEntry,
+    ConnectionTest,
+    Quarantine,
+    SettingsLookup,
+    WorkerHeartbeat,
+)
 from outbox.models import Draft, Operation
 from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import AuditEntry
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
+from mailbox.models import AuditEntry
 from tests.pseudo_locale import pseudo, write_catalogue
 
 __all__ = ["pseudo"]

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
-from mailbox.models import Account, AccountGrant, Folder, Message
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
+from mailbox.models import Account, AccountGrant, Folder, Message
 from outbox.models import OutboxMessage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.pages]

@@ -7,6 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from alerts.models import AlertRule
 from mailbox import settings_lookup
 from mailbox.models import (
     Account,
@@ -21,19 +34,6 @@ from mailbox.models import (
     TrustedSender,
     WorkerHeartbeat,
 )
-from pathlib import Path
-from typing import Any
-
-import pytest
-from django.contrib.auth.models import User
-from django.core.management import call_command
-from django.db import connection
-from django.test import Client
-from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
-from django.utils import timezone
-
-from alerts.models import AlertRule
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Account, AuditEntry, Counter, UserPreference
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry, Counter, UserPreference
 from outbox.models import OutboxMessage
 from prx_email_site import chart
 from prx_email_site.templatetags.prx import exact

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from mailbox.models import Account, AuditEntry, Transport
 
 import pytest
 from django.apps import apps
@@ -15,6 +14,7 @@ from django.urls import reverse
 from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
+from mailbox.models import Account, AuditEntry, Transport
 from tests.test_every_address import EXPECTED, account, rows
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.views.defaults import server_error
 
+from mailbox.models import Account
 from prx_email_site import errors
 from tests.rows import NOWHERE
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
-from mailbox.models import Account, Message, MessagePlace, MessageSearch
-from mailbox.search import search
-from mailbox.search_index import index_text, sort_key
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +11,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from mailbox.models import Account, Message, MessagePlace, MessageSearch
+from mailbox.search import search
+from mailbox.search_index import index_text, sort_key
 from outbox.models import OutboxMessage
 from prx_email_site.seed_letters import letters
 from prx_email_site.seeding import ticket

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Transport
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,6 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Transport
 from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
 from tests.pseudo_locale import pseudo, shown_outside

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from mailbox.models import WorkerHeartbeat
 
 import pytest
 from django_q.models import Schedule
 
+from mailbox.models import WorkerHeartbeat
 from tests.servers.site import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)

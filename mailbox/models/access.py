@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mailbox.models.accounts import Account
-
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models.accounts import Account
 
 
 class AccountGrant(models.Model):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from mailbox import credentials
-from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -14,6 +12,9 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+
+from mailbox import credentials
+from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
 
 
 class Transport(models.Model):

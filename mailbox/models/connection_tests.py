@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mailbox.models.accounts import Account
-
 from django.db import models
 from django.utils import timezone
+
+from mailbox.models.accounts import Account
 
 
 class ConnectionTest(models.Model):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from django.db import models
+
 from mailbox.models.accounts import Account
 from mailbox.models.messages import Message
-
-from django.db import models
 
 
 class ConversationLink(models.Model):

@@ -3,11 +3,12 @@ the indexes over KindOf anew."""
 
 from __future__ import annotations
 
-from mailbox.words import Words
 from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.words import Words
 
 # What the address calls a kind of file, its label, and how its types begin. The first kind that fits is a file's own.
 KINDS: dict[str, tuple[Words, tuple[str, ...]]] = {

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from mailbox.models.accounts import Account
 
 from django.db import connection, models
+
+from mailbox.models.accounts import Account
 
 
 class Lease(models.Model):

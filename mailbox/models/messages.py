@@ -5,14 +5,14 @@ The raw bytes are the truth; these tables are their index and can be made again 
 
 from __future__ import annotations
 
+from django.db import models
+from django.db.models import F
+from django.utils import timezone
+
 from mailbox import mime
 from mailbox.models.accounts import Account
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from mailbox.models.sync import Folder
-
-from django.db import models
-from django.db.models import F
-from django.utils import timezone
 
 
 def present_parser() -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from mailbox.models.accounts import Account
 
 from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models.accounts import Account
 
 
 class Counter(models.Model):

@@ -5,11 +5,11 @@ All of it can be fetched or made again. The bytes lie in the raw store, which ke
 
 from __future__ import annotations
 
-from mailbox.models.messages import Message
-
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models.messages import Message
 
 
 class ImageFetch(models.Model):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mailbox.models.messages import Message
-
 from django.db import models
+
+from mailbox.models.messages import Message
 
 
 class MessageSearch(models.Model):

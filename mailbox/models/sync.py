@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from mailbox.models.accounts import Account
 
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models.accounts import Account
 
 
 class FolderQuerySet(models.QuerySet["Folder"]):

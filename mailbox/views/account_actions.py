@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox import renumber, tasks
-from mailbox.access import Role, get_account
-from mailbox.models import Account
-from mailbox.views.account_edit import queue_first_look
-from mailbox.views.asking import back_to, record
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -15,6 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
+
+from mailbox import renumber, tasks
+from mailbox.access import Role, get_account
+from mailbox.models import Account
+from mailbox.views.account_edit import queue_first_look
+from mailbox.views.asking import back_to, record
 
 
 def _back(request: HttpRequest, account: Account) -> HttpResponse:

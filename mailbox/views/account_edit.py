@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
+from django.db import IntegrityError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods
+
 from mailbox import settings_lookup, tasks
 from mailbox.access import Role, get_account
 from mailbox.discovered import Discovery
@@ -13,13 +20,6 @@ from mailbox.signals import connection_test_asked
 from mailbox.views.account_find import lookup_of, require_administrator, start_page
 from mailbox.views.asking import record, signed_in_user
 from mailbox.views.found_words import initial_of, preset_of, told
-
-from django.contrib import messages
-from django.db import IntegrityError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
-from django.utils.translation import gettext
-from django.views.decorators.http import require_http_methods
 
 
 def _preset(request: HttpRequest) -> Preset | None:

@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox import settings_lookup, tasks_lookup
-from mailbox.access import Role, has_role_everywhere
-from mailbox.endpoints import PRESETS
-from mailbox.models import SettingsLookup
-from mailbox.settings_lookup import MOST, TooMany
-from mailbox.views.accounts import is_partial
-from mailbox.views.asking import number_of, signed_in_user
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -20,6 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
+
+from mailbox import settings_lookup, tasks_lookup
+from mailbox.access import Role, has_role_everywhere
+from mailbox.endpoints import PRESETS
+from mailbox.models import SettingsLookup
+from mailbox.settings_lookup import MOST, TooMany
+from mailbox.views.accounts import is_partial
+from mailbox.views.asking import number_of, signed_in_user
 
 # The whole look-up and the wait for a free worker; after this the page says so and stops asking.
 PATIENCE = timedelta(minutes=2)

@@ -5,13 +5,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
-from mailbox.health import Condition, chosen_folders, conditions, oldest_success, push_words
-from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
-from mailbox.views.activity import told
-from mailbox.views.asking import Refused, cut, limit_of, signed_in_user
-from mailbox.views.backfill import show_progress
-from mailbox.views.rights import Rights
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,6 +14,14 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
+
+from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.health import Condition, chosen_folders, conditions, oldest_success, push_words
+from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
+from mailbox.views.activity import told
+from mailbox.views.asking import Refused, cut, limit_of, signed_in_user
+from mailbox.views.backfill import show_progress
+from mailbox.views.rights import Rights
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from mailbox.access import Role, accounts_for, has_role_everywhere
-from mailbox.models import Account, AuditEntry
-from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, signed_in_user
-from mailbox.views.newest import newest_of_accounts
 
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,6 +12,11 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
+
+from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox.models import Account, AuditEntry
+from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, signed_in_user
+from mailbox.views.newest import newest_of_accounts
 
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
 SAID = {

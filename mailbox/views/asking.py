@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from mailbox.access import accounts_for, has_role_everywhere
-from mailbox.models import Account, AuditEntry
 from typing import Any, TypeVar, cast
 
 from django.contrib.auth.models import User
@@ -15,6 +13,9 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
+
+from mailbox.access import accounts_for, has_role_everywhere
+from mailbox.models import Account, AuditEntry
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 500

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+
+from django.db.models import Count, Q
+
 from mailbox.health import state_of
 from mailbox.models import Folder, MessagePlace, SyncRunFolder
 from mailbox.progress import RECENT, Fetched, Progress, progress, rate_of, together
-
-from django.db.models import Count, Q
 
 
 def show_progress(folders: Sequence[Folder], now: datetime) -> Progress | None:

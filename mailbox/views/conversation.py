@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from mailbox import conversations
-from mailbox.conversations import Piece
-from mailbox.models import Message
-from mailbox.signals import conversation_asked
 from typing import Any
 
 from django.db.models import TextField
 from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.translation import gettext
+
+from mailbox import conversations
+from mailbox.conversations import Piece
+from mailbox.models import Message
+from mailbox.signals import conversation_asked
 
 SHOWN = 50
 TEXT_CHARACTERS = 1_500

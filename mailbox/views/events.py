@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 from mailbox import mime, mime_calendar, rawstore
 from mailbox.mime_calendar import Event
 from mailbox.models import Attachment, Message

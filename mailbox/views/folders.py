@@ -4,13 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from mailbox import tasks
-from mailbox.access import Role, get_account
-from mailbox.models import Account, Folder
-from mailbox.views.accounts import is_partial
-from mailbox.views.asking import record
-from mailbox.views.rights import Rights
-from mailbox.views.setup import is_being_set_up
 
 from django.contrib import messages
 from django.db import transaction
@@ -22,6 +15,14 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mailbox import tasks
+from mailbox.access import Role, get_account
+from mailbox.models import Account, Folder
+from mailbox.views.accounts import is_partial
+from mailbox.views.asking import record
+from mailbox.views.rights import Rights
+from mailbox.views.setup import is_being_set_up
 
 MAX_DEPTH = 5  # deeper ones stand where the fifth level does
 USES = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step
-from mailbox.endpoints import PRESETS, Preset
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+
+from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step
+from mailbox.endpoints import PRESETS, Preset
 
 KINDS = {"imap": "IMAP", "smtp": "SMTP"}
 SECURITY = {"tls": "TLS", "starttls": "STARTTLS"}

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox import remote_images, tasks_pictures
-from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
-from mailbox.views.asking import record, signed_in_user
-from mailbox.views.message_find import find_message
 
 from django.contrib import messages as notices
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
+
+from mailbox import remote_images, tasks_pictures
+from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
+from mailbox.views.asking import record, signed_in_user
+from mailbox.views.message_find import find_message
 
 TRUSTED_AT_MOST = 1_000  # of one person
 

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
 from mailbox import labels, mime, rawstore
 from mailbox.access import Role, accounts_for, has_role_everywhere
 from mailbox.models import Message
@@ -11,12 +18,6 @@ from mailbox.views.conversation import conversation_of
 from mailbox.views.events import events_of
 from mailbox.views.images import Images, images_of
 from mailbox.views.message_find import find_message
-from typing import Any
-
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_safe
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from django.http import Http404, HttpRequest
+
 from mailbox.access import Role, get_account
 from mailbox.models import Message
 from mailbox.views.asking import of_accounts
-
-from django.http import Http404, HttpRequest
 
 
 def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:

@@ -7,11 +7,6 @@ everything else is a download.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from mailbox import mime, rawstore, remote_images, sanitize
-from mailbox.access import Role
-from mailbox.models import Attachment, Message
-from mailbox.views.asking import record
-from mailbox.views.message_find import find_message
 
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -22,6 +17,12 @@ from django.utils.http import content_disposition_header
 from django.utils.translation import gettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_safe
+
+from mailbox import mime, rawstore, remote_images, sanitize
+from mailbox.access import Role
+from mailbox.models import Attachment, Message
+from mailbox.views.asking import record
+from mailbox.views.message_find import find_message
 
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.views.decorators.http import require_safe
+
 from mailbox import sanitize
 from mailbox.models import Message
 from mailbox.views.message import TEXT_SHOWN_CHARACTERS
 from mailbox.views.message_find import find_message
 from mailbox.views.message_parts import frame, shown_html
-
-from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
-from django.views.decorators.http import require_safe
 
 
 @require_safe

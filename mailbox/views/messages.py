@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from mailbox import conversations
-from mailbox.access import accounts_for
-from mailbox.models import Account, Folder, Message, MessagePlace
-from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
-from mailbox.views.newest import newest_of_accounts, of_some
 from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -17,6 +12,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
+
+from mailbox import conversations
+from mailbox.access import accounts_for
+from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
+from mailbox.views.newest import newest_of_accounts, of_some
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
 WALKED = 10_000

@@ -4,13 +4,14 @@ is sorted, or all there is walked over until a page of theirs is full. So each a
 from __future__ import annotations
 
 from collections.abc import Collection
-from mailbox.access import Role, has_role_everywhere
-from mailbox.models import Account
 from typing import Any, TypeVar
 
 from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
+
+from mailbox.access import Role, has_role_everywhere
+from mailbox.models import Account
 
 MOST = 200  # accounts; SQLite puts no more than 500 queries together
 Rows = TypeVar("Rows", bound=QuerySet[Any])

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from mailbox import previews, rawstore, tasks_pictures
-from mailbox.models import Preview
-from mailbox.previews import File
-from mailbox.views.message_parts import find_attachment
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +12,11 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
+
+from mailbox import previews, rawstore, tasks_pictures
+from mailbox.models import Preview
+from mailbox.previews import File
+from mailbox.views.message_parts import find_attachment
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from django.conf import settings
+from django.contrib import messages as notices
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.http import require_POST, require_safe
+
 from mailbox import tasks
 from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.models import MessagePlace, Quarantine
@@ -15,15 +24,6 @@ from mailbox.views.asking import (
     signed_in_user,
 )
 from mailbox.views.message_find import find_message
-
-from django.conf import settings
-from django.contrib import messages as notices
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.template.defaultfilters import filesizeformat
-from django.utils import timezone
-from django.utils.translation import gettext
-from django.views.decorators.http import require_POST, require_safe
 
 
 @require_safe

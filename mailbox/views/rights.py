@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from mailbox.access import ROLES, Role, has_role_everywhere
-from mailbox.models import AccountGrant
 
 from django.contrib.auth.models import AnonymousUser, User
+
+from mailbox.access import ROLES, Role, has_role_everywhere
+from mailbox.models import AccountGrant
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
 from mailbox.access import accounts_for
 from mailbox.models import Message
 from mailbox.search import search
@@ -10,11 +16,6 @@ from mailbox.search_marks import excerpt, highlight
 from mailbox.search_query import SearchQuery, parse
 from mailbox.views.asking import Cursor, limit_of, next_page
 from mailbox.views.messages import mark_claims
-
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils.safestring import SafeString
-from django.views.decorators.http import require_safe
 
 
 @dataclass(frozen=True)

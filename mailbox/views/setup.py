@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry
 
 from django.utils import timezone
+
+from mailbox.models import Account, AuditEntry
 
 NEW_FOR = timedelta(days=1)
 

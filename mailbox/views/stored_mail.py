@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox import reparse, tasks_stored
-from mailbox.access import Role, has_role_everywhere
-from mailbox.models import Reparse
-from mailbox.views.accounts import is_partial
-from mailbox.views.asking import record, signed_in_user
 from typing import Any
 
 from django.contrib import messages
@@ -16,6 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
+
+from mailbox import reparse, tasks_stored
+from mailbox.access import Role, has_role_everywhere
+from mailbox.models import Reparse
+from mailbox.views.accounts import is_partial
+from mailbox.views.asking import record, signed_in_user
 
 ROUNDS_SHOWN = 10
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from mailbox.models import Account
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Account
 from outbox.models.policy import Singleton
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from mailbox.models import Account, Message
-from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Account, Message
+from mailbox.models.file_kinds import LARGE_FROM, KindOf
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from mailbox.models import Message
-
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Message
 from outbox.models.messages import OutboxMessage, OutboxRecipient
 from outbox.models.policy import Singleton
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime, timedelta
-from mailbox.models import Account
 
 from django.db import models
 from django.db.models import Q
+
+from mailbox.models import Account
 
 
 class CourierSlot(models.Model):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from mailbox.access import Role
-from mailbox.views.asking import MAX_LIMIT, back_to, signed_in_user
 
 from django.contrib import messages as notices
 from django.contrib.auth.models import User
@@ -16,6 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
+from mailbox.access import Role
+from mailbox.views.asking import MAX_LIMIT, back_to, signed_in_user
 from outbox import api, clicks, operations
 from outbox.models import OutboxMessage
 from outbox.views.finding import find_row, operated_accounts, seen_by

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox.access import Role
-from mailbox.views.asking import back_to, signed_in_user
-
 from django.contrib import messages as notices
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,6 +10,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
+from mailbox.access import Role
+from mailbox.views.asking import back_to, signed_in_user
 from outbox import bounces, sent_copy, sent_lookup, tasks_sent
 from outbox.errors import OutboxError
 from outbox.views.finding import find_row

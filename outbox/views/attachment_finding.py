@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Attachment
-from mailbox.models.file_kinds import KINDS, LARGE_FROM, KindOf
-from mailbox.views.asking import Refused, cut, number_of
-from mailbox.views.newest import newest_of_accounts
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +16,10 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.models import Attachment
+from mailbox.models.file_kinds import KINDS, LARGE_FROM, KindOf
+from mailbox.views.asking import Refused, cut, number_of
+from mailbox.views.newest import newest_of_accounts
 from outbox.models import OutboxAttachment
 
 DIRECTIONS = {"": _("Both ways"), "received": _("Received"), "sent": _("Written here")}

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox.access import Role, has_role_everywhere
-from mailbox.models import Account, StorageUse
-from mailbox.models.file_kinds import KINDS
-from mailbox.views import previews
-from mailbox.views.asking import limit_of, next_page, of_accounts, record, signed_in_user
-from mailbox.views.newest import of_some
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
@@ -19,6 +13,12 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
+from mailbox.access import Role, has_role_everywhere
+from mailbox.models import Account, StorageUse
+from mailbox.models.file_kinds import KINDS
+from mailbox.views import previews
+from mailbox.views.asking import limit_of, next_page, of_accounts, record, signed_in_user
+from mailbox.views.newest import of_some
 from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.views.attachment_finding import DIRECTIONS, SIZES, Filters, Mark, find

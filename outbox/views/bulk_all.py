@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from mailbox.access import Role, has_role_everywhere
-from mailbox.views.asking import signed_in_user
 from typing import Any
 
 from django.contrib import messages as notices
@@ -18,6 +16,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailbox.access import Role, has_role_everywhere
+from mailbox.views.asking import signed_in_user
 from outbox import operations, tasks_bulk
 from outbox.models import Operation
 from outbox.views.finding import chips, read_filters, visible_accounts

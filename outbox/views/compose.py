@@ -6,10 +6,6 @@ import contextlib
 import hashlib
 import uuid
 from dataclasses import dataclass, replace
-from mailbox.access import Role, accounts_for
-from mailbox.models import Account, Message
-from mailbox.views.asking import number_of, record, signed_in_user
-from mailbox.views.message_find import find_message
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +20,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
+from mailbox.access import Role, accounts_for
+from mailbox.models import Account, Message
+from mailbox.views.asking import number_of, record, signed_in_user
+from mailbox.views.message_find import find_message
 from outbox import answers, api, drafts
 from outbox.carried import Carried, of_draft, of_received, of_written
 from outbox.errors import OutboxError

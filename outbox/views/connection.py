@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
 from mailbox.access import Role, accounts_for, get_account
 from mailbox.advice import Code, about
 from mailbox.models import ConnectionTest, Transport
 from mailbox.views.account_edit import ask_for_test
 from mailbox.views.accounts import is_partial
 from mailbox.views.setup import is_being_set_up
-
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
-from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
 
 # Both servers' time-outs together, and the wait for a free worker; after this the page says so and stops asking.
 PATIENCE = timedelta(minutes=5)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from mailbox.conversations import Piece
 
 from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from mailbox.conversations import Piece
 from outbox.models import OutboxMessage
 
 SHOWN = 50

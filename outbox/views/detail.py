@@ -5,12 +5,6 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
-from mailbox import mime, sanitize
-from mailbox.access import Role, accounts_for
-from mailbox.models import AuditEntry
-from mailbox.views.activity import told
-from mailbox.views.asking import signed_in_user
-from mailbox.views.message_parts import download, frame, raw_or_404
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,6 +15,12 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from mailbox import mime, sanitize
+from mailbox.access import Role, accounts_for
+from mailbox.models import AuditEntry
+from mailbox.views.activity import told
+from mailbox.views.asking import signed_in_user
+from mailbox.views.message_parts import download, frame, raw_or_404
 from outbox.models import (
     DeliveryAttempt,
     DeliveryReport,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from mailbox.access import Role, accounts_for, has_role_somewhere
-from mailbox.views.asking import signed_in_user
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
@@ -14,6 +12,8 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from mailbox.access import Role, accounts_for, has_role_somewhere
+from mailbox.views.asking import signed_in_user
 from outbox import drafts, policy
 from outbox.errors import OutboxError
 from outbox.forms import NO_STORE, read_upload

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
-from mailbox.models import Account
-from mailbox.views.asking import Refused, number_of, of_accounts
 
 from django.db.models import Count, Exists, Max, OuterRef, Subquery, Value
 from django.db.models.functions import Coalesce
@@ -14,6 +11,9 @@ from django.http import Http404, HttpRequest
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
+from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.models import Account
+from mailbox.views.asking import Refused, number_of, of_accounts
 from outbox import counts as counts_kept
 from outbox.counts import Counted
 from outbox.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter

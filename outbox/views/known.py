@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from email.utils import formataddr
-from mailbox.views.asking import number_of, signed_in_user
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+from mailbox.views.asking import number_of, signed_in_user
 from outbox.known_addresses import suggest
 
 

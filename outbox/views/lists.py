@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from mailbox.access import Role, has_role_everywhere
-from mailbox.views.asking import cut, limit_of, next_page, number_of
-from mailbox.views.newest import newest_of_accounts, of_some
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from mailbox.access import Role, has_role_everywhere
+from mailbox.views.asking import cut, limit_of, next_page, number_of
+from mailbox.views.newest import newest_of_accounts, of_some
 from outbox.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet

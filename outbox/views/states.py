@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from mailbox.words import Words
 
 from django.utils import timezone
 from django.utils.formats import time_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.words import Words
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendPace
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from mailbox.access import Role, has_role_everywhere
-from mailbox.views.asking import back_to, record, signed_in_user
-
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +11,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
+from mailbox.access import Role, has_role_everywhere
+from mailbox.views.asking import back_to, record, signed_in_user
 from outbox.models import SendingSwitch
 
 

@@ -6,10 +6,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from mailbox.access import Role, accounts_for, get_account
-from mailbox.models import Account, MessagePlace
-from mailbox.views.accounts import is_partial
-from mailbox.views.asking import record, signed_in_user
 from urllib.parse import urlsplit
 
 from django import forms
@@ -21,6 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
+from mailbox.access import Role, accounts_for, get_account
+from mailbox.models import Account, MessagePlace
+from mailbox.views.accounts import is_partial
+from mailbox.views.asking import record, signed_in_user
 from outbox import api
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.views.finding import find_row

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from mailbox.access import Role
-from mailbox.views.asking import back_to, signed_in_user
 
 from django import forms
 from django.contrib import messages as notices
@@ -16,6 +14,8 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
+from mailbox.access import Role
+from mailbox.views.asking import back_to, signed_in_user
 from outbox import api
 from outbox.views.actions import refusal
 from outbox.views.finding import find_row

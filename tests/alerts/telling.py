@@ -8,7 +8,6 @@ import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from mailbox.models import Account, WorkerHeartbeat
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.utils import timezone
 
 from alerts import findings, incidents
 from alerts.models import AlertRule
+from mailbox.models import Account, WorkerHeartbeat
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row
 

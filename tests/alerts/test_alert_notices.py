@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 from datetime import datetime, timedelta
-from mailbox.models import Account, Transport
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from django.contrib.auth.models import User
 
 from alerts import notices, tasks, webhook
 from alerts.models import AlertNotice
+from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage
 from tests.alerts.telling import MINUTE, SECRET, Receiver, account, by_mail, by_webhook, failed, look, now, receiver
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from django.test import Client
 
 from alerts import incidents, tasks
 from alerts.models import AlertRule
+from mailbox.models import Account
 from tests.alerts.telling import MINUTE, SECRET, Receiver, account, by_mail, by_webhook, failed, look, now, receiver
 from tests.rows import queries_of, tasks_queued
 

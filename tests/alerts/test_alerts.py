@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from io import StringIO
-from mailbox.models import Account, Transport
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.utils import timezone
 
 from alerts import findings, incidents, tasks
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Kind
+from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage
 from tests.alerts.telling import MINUTE, Receiver, account, by_mail, by_webhook, failed, look, now, receiver
 from tests.rows import NOWHERE, outbox_row

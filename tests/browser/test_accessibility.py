@@ -6,9 +6,6 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import settings_lookup
-from mailbox.discovered import Discovery, Flaw, Outcome, Source, Step, to_json
-from mailbox.models import AccountGrant, SettingsLookup
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +16,9 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
+from mailbox import settings_lookup
+from mailbox.discovered import Discovery, Flaw, Outcome, Source, Step, to_json
+from mailbox.models import AccountGrant, SettingsLookup
 from outbox.models import OutboxMessage
 from tests.conftest import missing
 from tests.rows import attempt

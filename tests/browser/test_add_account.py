@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from mailbox import settings_lookup
-from mailbox.models import Account, SettingsLookup
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
+from mailbox import settings_lookup
+from mailbox.models import Account, SettingsLookup
 from outbox.models import OutboxMessage
 from tests.mailbox.one_domain import DOMAIN, Domain, domain
 from tests.mailbox.test_discovered import config, server_xml

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
+from mailbox.models import Account
 from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from mailbox import sanitize
-from mailbox.models import Account, Message
-from mailbox.sanitize import SafeHtml
 
 import pytest
 from django.urls import reverse
 from playwright.sync_api import Page
 
+from mailbox import sanitize
+from mailbox.models import Account, Message
+from mailbox.sanitize import SafeHtml
 from tests.mailbox.hostile_html import HOSTILE
 from tests.rows import NOWHERE, letter, letter_with, store
 

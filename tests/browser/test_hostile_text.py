@@ -6,6 +6,15 @@ The browser is told to ignore our Content-Security-Policy: escaping must hold wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+from playwright.sync_api import Browser, Dialog, Page
+
+from alerts.models import AlertRule
 from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step, to_json
 from mailbox.models import (
     Account,
@@ -19,15 +28,6 @@ from mailbox.models import (
     SyncRunFolder,
     WorkerHeartbeat,
 )
-from typing import Any
-
-import pytest
-from django.contrib.auth.models import User
-from django.urls import reverse
-from django.utils import timezone
-from playwright.sync_api import Browser, Dialog, Page
-
-from alerts.models import AlertRule
 from outbox.models import (
     DeliveryReport,
     Draft,

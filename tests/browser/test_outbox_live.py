@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from mailbox.models import Account
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import previews, remote_images
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
+from mailbox import previews, remote_images
+from mailbox.models import Account
 from tests.mailbox.test_image_fetch import ImageServer, inside, picture
 from tests.rows import NOWHERE, letter, letter_with, store
 

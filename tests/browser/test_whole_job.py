@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.message import EmailMessage
-from mailbox import rawstore
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
+from mailbox import rawstore
+from mailbox.models import Account
 from outbox import compose
 from outbox.models import DeliveryAttempt, OutboxMessage
 from tests.servers.dovecot import Dovecot

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 
+from mailbox.models import Account
 from outbox import known_addresses, operations
 from outbox.models import Draft, Operation, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store

@@ -10,8 +10,9 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from mailbox import mime
 from pathlib import Path
+
+from mailbox import mime
 
 MIXED = b"From: a@example.com\r\nContent-Type: multipart/mixed; boundary="
 

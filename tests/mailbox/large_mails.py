@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Callable, Iterator
-from mailbox import large, rawstore
-from mailbox.models import Account, Folder, MessagePlace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailbox import large, rawstore
+from mailbox.models import Account, Folder, MessagePlace
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import ScriptedImap
 

@@ -6,13 +6,13 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+
+import pytest
+
 from mailbox import idle
 from mailbox.idle import Listener
 from mailbox.idle_watch import Timing
 from mailbox.models import Account, SyncState
-
-import pytest
-
 from tests.rows import folder_of
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until

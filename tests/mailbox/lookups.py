@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from mailbox.discovered import Discovery, Outcome, Server, Source, Step, to_json
-from mailbox.models import SettingsLookup
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+
+from mailbox.discovered import Discovery, Outcome, Server, Source, Step, to_json
+from mailbox.models import SettingsLookup
 
 ADD, FIND = "/accounts/add/", "/accounts/add/find/"
 HTMX = {"HTTP_HX_REQUEST": "true"}

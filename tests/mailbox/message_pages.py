@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account
 from tests.rows import NOWHERE
 
 

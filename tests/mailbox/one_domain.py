@@ -5,16 +5,16 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterator
-from mailbox import outside
-from mailbox.discovered import Discovery, Source
-from mailbox.discovery import Reach
-from mailbox.discovery_dns import Dns
-from mailbox.outside import Network, Refused
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailbox import outside
+from mailbox.discovered import Discovery, Source
+from mailbox.discovery import Reach
+from mailbox.discovery_dns import Dns
+from mailbox.outside import Network, Refused
 from tests.mailbox.test_discovered import config, server_xml
 from tests.mailbox.test_image_fetch import ImageServer
 from tests.servers.certificates import Certificates, make_certificates

@@ -1,13 +1,13 @@
 """Accounts in step with their server, so that a look at them finds nothing."""
 
 from collections.abc import Callable
-from mailbox.imap import FolderStatus, ImapSession
-from mailbox.models import Account
-from mailbox.runner import SyncJob, SyncRunnerConfig, run_sync
 from typing import Any
 
 import pytest
 
+from mailbox.imap import FolderStatus, ImapSession
+from mailbox.models import Account
+from mailbox.runner import SyncJob, SyncRunnerConfig, run_sync
 from tests.mailbox.synced import fill
 from tests.servers.dovecot import Dovecot
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime
-from mailbox.models import Account, Folder, Message, MessagePlace
-from mailbox.search import search
-from mailbox.search_index import index_messages
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+
+from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.search import search
+from mailbox.search_index import index_messages
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERVERS = {"imap_host": "imap.test", "imap_port": 993, "smtp_host": "smtp.test", "smtp_port": 465}

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from mailbox.models import Account, MessagePlace, SyncState
 
 import pytest
 
+from mailbox.models import Account, MessagePlace, SyncState
 from tests.servers.dovecot import Dovecot
 
 MakeAccount = Callable[..., Account]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, ConnectionTest, SyncState, Transport
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry, ConnectionTest, SyncState, Transport
 from outbox.models import OutboxMessage
 from tests.mailbox.account_settings import TYPED, account, administrator, settings_of
 from tests.rows import folder_of, outbox_row, tasks_queued

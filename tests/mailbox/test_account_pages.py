@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
 from mailbox.models import (
     Account,
     AuditEntry,
@@ -15,13 +22,6 @@ from mailbox.models import (
     SyncState,
     Transport,
 )
-
-import pytest
-from django.contrib.auth.models import User
-from django.test import Client
-from django.urls import reverse
-from django.utils import timezone
-
 from tests.mailbox.account_settings import account, administrator
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store, tasks_queued
 

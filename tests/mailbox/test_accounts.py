@@ -1,11 +1,12 @@
 """Making accounts: whole or not at all, and refused with sentences."""
 
 from dataclasses import replace
-from mailbox.accounts import TransportFields, create_account
-from mailbox.models import Account, Folder, Transport
 
 import pytest
 from django.core.exceptions import ValidationError
+
+from mailbox.accounts import TransportFields, create_account
+from mailbox.models import Account, Folder, Transport
 
 pytestmark = pytest.mark.django_db
 IMAP = TransportFields("imap.example.com", 993, "ann", password="one")

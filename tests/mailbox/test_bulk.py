@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from mailbox import bulk
-from mailbox.models import Account, Folder, Message, MessagePlace, RawMessage
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
+
+from mailbox import bulk
+from mailbox.models import Account, Folder, Message, MessagePlace, RawMessage
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2024, 3, 1, 12, 0, 0, 250, tzinfo=UTC)

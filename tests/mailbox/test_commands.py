@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable
-from mailbox.models import Account, Folder
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from mailbox.models import Account, Folder
 from tests.mailbox.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
 

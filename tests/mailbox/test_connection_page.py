@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import socket
 from collections.abc import Callable, Iterator
-from mailbox.models import Account, ConnectionTest, Message
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, ConnectionTest, Message
 from outbox import connection_test
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until

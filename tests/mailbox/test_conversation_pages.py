@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, Message
-from mailbox.views import messages
 from typing import Any
 
 import pytest
@@ -14,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, Message
+from mailbox.views import messages
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, queries_of, store
 
 pytestmark = pytest.mark.django_db

@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import conversations
-from mailbox.models import Account, ConversationLink, Message
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mailbox import conversations
+from mailbox.models import Account, ConversationLink, Message
 from tests.rows import NOWHERE, letter, store
 
 pytestmark = pytest.mark.django_db

@@ -1,12 +1,13 @@
 """Secrets at rest: unreadable without a key, readable with any of them, and never shown by accident."""
 
-from mailbox import credentials
-from mailbox.models import Transport
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.db import IntegrityError, connection, transaction
+
+from mailbox import credentials
+from mailbox.models import Transport
 
 
 def transport(**secrets: str | None) -> Transport:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+
+import pytest
+
 from mailbox import discovery_xml
 from mailbox.discovered import (
     Discovery,
@@ -20,8 +23,6 @@ from mailbox.discovered import (
     to_json,
 )
 from mailbox.discovery_xml import NotUnderstood
-
-import pytest
 
 EMAIL = "ann@example.com"
 

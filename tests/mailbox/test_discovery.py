@@ -8,13 +8,13 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+
+import pytest
+
 from mailbox import discovery, outside
 from mailbox.discovered import Flaw, Outcome, Source
 from mailbox.discovery import discover
 from mailbox.outside import Network, Refused
-
-import pytest
-
 from tests.mailbox.one_domain import BOTH, CONFIG, DOMAIN, EMAIL, WELL_KNOWN, Domain, domain, where
 from tests.mailbox.test_discovered import config, server_xml
 

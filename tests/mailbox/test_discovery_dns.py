@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mailbox.discovered import Flaw, Outcome, Source
 from mailbox.discovery import discover
 from mailbox.discovery_dns import Dns
-
-import pytest
-
 from tests.mailbox.one_domain import DOMAIN, EMAIL, Domain, domain, where
 from tests.mailbox.test_discovered import config, server_xml
 

@@ -7,14 +7,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+
+import pytest
+
 from mailbox import discovery_probe
 from mailbox.discovered import Source
 from mailbox.discovery import discover
 from mailbox.discovery_probe import Candidate
 from mailbox.outside import Network, Refused
-
-import pytest
-
 from tests.mailbox.one_domain import DOMAIN, EMAIL, Domain, domain, where
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot

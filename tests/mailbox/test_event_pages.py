@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account, RawMessage
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, RawMessage
 from tests.mailbox.mime_messages import multipart
 from tests.mailbox.test_mime_calendar import calendar
 from tests.rows import NOWHERE, store

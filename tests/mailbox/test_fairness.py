@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import report, runner, spread, sync
-from mailbox.models import Account, Folder, Message, SyncRun, SyncState
-from mailbox.outcome import SyncOutcome
-from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from mailbox import report, runner, spread, sync
+from mailbox.models import Account, Folder, Message, SyncRun, SyncState
+from mailbox.outcome import SyncOutcome
+from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
 from tests.rows import letter
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap

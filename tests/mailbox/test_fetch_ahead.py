@@ -1,15 +1,15 @@
 """Batches are fetched while others are read and written: wherever that breaks, what is stored is one piece."""
 
 from collections.abc import Callable, Iterator
-from mailbox import runner, store, sync
-from mailbox.ahead import BATCH_COUNT, META_COUNT
-from mailbox.batch import BREAKS_CONNECTION
-from mailbox.models import Account, Folder, Message, Quarantine, SyncState
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
+from mailbox import runner, store, sync
+from mailbox.ahead import BATCH_COUNT, META_COUNT
+from mailbox.batch import BREAKS_CONNECTION
+from mailbox.models import Account, Folder, Message, Quarantine, SyncState
 from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_faults import account, breaking_on, drop, uids_stored
 from tests.servers.certificates import Certificates

@@ -6,10 +6,6 @@ import html
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import discovery, settings_lookup, tasks
-from mailbox.discovered import Discovery, Source
-from mailbox.models import Account, SettingsLookup
-from mailbox.settings_lookup import MOST
 from typing import Any
 
 import pytest
@@ -19,6 +15,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import discovery, settings_lookup, tasks
+from mailbox.discovered import Discovery, Source
+from mailbox.models import Account, SettingsLookup
+from mailbox.settings_lookup import MOST
 from tests.mailbox.lookups import ADD, FIND, HTMX, administrator, found_by_srv, lookup, person, shown
 from tests.mailbox.one_domain import BOTH, DOMAIN, EMAIL, Domain, domain
 from tests.rows import tasks_queued

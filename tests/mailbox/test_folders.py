@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import expunged, runner, sync
-from mailbox.folder_names import with_common_uses
-from mailbox.imap_fetch import ListedFolder
-from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncRun, SyncState
-from mailbox.rawstore import digest_of
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from mailbox import expunged, runner, sync
+from mailbox.folder_names import with_common_uses
+from mailbox.imap_fetch import ListedFolder
+from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncRun, SyncState
+from mailbox.rawstore import digest_of
 from tests.mailbox.synced import mail, on_server, stored
 from tests.mailbox.test_renumber import dated
 from tests.servers.certificates import Certificates

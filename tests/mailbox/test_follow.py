@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import expunged, follow, imap_select, sync
-from mailbox.imap import ImapSession
-from mailbox.imap_wire import Client
-from mailbox.models import Account, Message, MessagePlace, MessageSearch, Quarantine, RawMessage, SyncState
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from mailbox import expunged, follow, imap_select, sync
+from mailbox.imap import ImapSession
+from mailbox.imap_wire import Client
+from mailbox.models import Account, Message, MessagePlace, MessageSearch, Quarantine, RawMessage, SyncState
 from outbox.models import OutboxMessage
 from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot

@@ -5,8 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step
-from mailbox.models import Account, AuditEntry, ConnectionTest, Folder
 from typing import Any
 
 import pytest
@@ -15,6 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step
+from mailbox.models import Account, AuditEntry, ConnectionTest, Folder
 from tests.mailbox.account_settings import TYPED
 from tests.mailbox.lookups import ADD, HTMX, administrator, found_by_srv, lookup, person, shown
 from tests.rows import NOWHERE, folder_of, tasks_queued

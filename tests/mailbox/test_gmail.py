@@ -1,14 +1,14 @@
 """A server with Gmail's extensions: each message once, its labels kept, followed, shown and searched."""
 
 from collections.abc import Callable, Iterator
-from mailbox import runner, search, sync, tasks
-from mailbox.models import Account, Folder, Message, MessagePlace, SyncRun
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox import runner, search, sync, tasks
+from mailbox.models import Account, Folder, Message, MessagePlace, SyncRun
 from tests.mailbox.test_renumber import bodies_asked_for, dated
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Box, ScriptedImap

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from html.parser import HTMLParser
-from mailbox import mime
-from mailbox.models import Account
-from mailbox.views import defects
-from mailbox.views.message import ATTACHMENTS_SHOWN, VIEWS
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox import mime
+from mailbox.models import Account
+from mailbox.views import defects
+from mailbox.views.message import ATTACHMENTS_SHOWN, VIEWS
 from tests.mailbox.mime_messages import HEAD, multipart
 from tests.rows import NOWHERE, letter, store
 

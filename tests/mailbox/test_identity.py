@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from mailbox.identity import Identity, same_mail
 from typing import Any
 
 import pytest
+
+from mailbox.identity import Identity, same_mail
 
 MAIL = Identity("ann@example.com", "Plan", datetime(2024, 1, 1, tzinfo=UTC), "The plan.", "", (), True, False)
 LIST = replace(MAIL, from_list=True)

@@ -9,9 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from mailbox import idle, spread, tasks
-from mailbox.forms_sign_in import SignInForm
-from mailbox.models import Account, Folder, PushHeartbeat, SyncRun, SyncState
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,9 @@ from django.db import OperationalError
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox import idle, spread, tasks
+from mailbox.forms_sign_in import SignInForm
+from mailbox.models import Account, Folder, PushHeartbeat, SyncRun, SyncState
 from tests.mailbox.listeners import Heard, MakeAccount, in_step, listen
 from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.rows import folder_of

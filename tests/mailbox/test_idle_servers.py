@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from mailbox.endpoints import Endpoint
-from mailbox.errors import NetworkError, Throttled
-from mailbox.imap_idle import IdleNotOffered, IdleSession
 
 import pytest
 
+from mailbox.endpoints import Endpoint
+from mailbox.errors import NetworkError, Throttled
+from mailbox.imap_idle import IdleNotOffered, IdleSession
 from tests.mailbox.listeners import Heard, MakeAccount, listen
 from tests.rows import folder_of
 from tests.servers.certificates import Certificates

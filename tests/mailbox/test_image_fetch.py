@@ -12,6 +12,10 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+
+import pytest
+from PIL import Image
+
 from mailbox.image_fetch import (
     MAX_BYTES,
     OUTSIDE,
@@ -22,10 +26,6 @@ from mailbox.image_fetch import (
     fetch,
     is_public,
 )
-
-import pytest
-from PIL import Image
-
 from tests.servers.certificates import Certificates
 
 LOOPBACK = ipaddress.ip_address("127.0.0.1")

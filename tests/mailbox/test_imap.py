@@ -5,14 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+
+import pytest
+
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, OverQuota, ProviderError, SignInRefused, Throttled
 from mailbox.imap import ImapSession
 from mailbox.imap_fetch import by_bytes, pair_bodies, uid_set
 from mailbox.imap_replies import refused
-
-import pytest
-
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mailbox import imap_sent
 from mailbox.endpoints import Endpoint
 from mailbox.imap import ImapSession, ListedFolder
 from mailbox.imap_sent import Stamp
-
-import pytest
-
 from tests.servers.dovecot import Dovecot
 
 STAMP = Stamp("<outbox-7-0@example.com>", "5d1e")

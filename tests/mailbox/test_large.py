@@ -6,9 +6,6 @@ import base64
 import hashlib
 import time
 from collections.abc import Callable
-from mailbox import large, partial, sync
-from mailbox.models import Account, Attachment, Message, MessagePlace, Quarantine, SyncState
-from mailbox.partial import PartialFile
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox import large, partial, sync
+from mailbox.models import Account, Attachment, Message, MessagePlace, Quarantine, SyncState
+from mailbox.partial import PartialFile
 from tests.mailbox.large_mails import MB, MakeAccount, _own_folder, account, big, server, small_pieces, whole
 from tests.rows import NOWHERE, letter, store
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk

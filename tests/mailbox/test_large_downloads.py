@@ -8,14 +8,14 @@ import hashlib
 import os
 import tracemalloc
 from collections.abc import Callable
-from mailbox import rawstore
-from mailbox.models import Account, Message
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mailbox import rawstore
+from mailbox.models import Account, Message
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row, store
 

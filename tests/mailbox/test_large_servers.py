@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from mailbox import partial, sync
-from mailbox.models import Account, Quarantine
 from typing import Any
 
 import pytest
 
+from mailbox import partial, sync
+from mailbox.models import Account, Quarantine
 from tests.mailbox.large_mails import MB, _own_folder, account, big, server, small_pieces, whole
 from tests.rows import letter
 from tests.servers.imap_script import Mail, ScriptedImap, Talk

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import health, runner, session, sync
-from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
 from typing import Any
 
 import pytest
@@ -12,6 +10,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import health, runner, session, sync
+from mailbox.models import Account, Folder, Lease, SyncRun, SyncState
 from outbox import connection_test
 from tests.mailbox.synced import mail
 from tests.servers.certificates import Certificates

@@ -7,13 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox import desk, looks, runner, sync
-from mailbox.desk import Desk
-from mailbox.endings import Ending, JointCommits
-from mailbox.imap import ImapSession
-from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
-from mailbox.report import Report
-from mailbox.runner import SyncJob, SyncRunnerConfig, run_sync
 from typing import Any
 
 import psycopg
@@ -21,6 +14,13 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from mailbox import desk, looks, runner, sync
+from mailbox.desk import Desk
+from mailbox.endings import Ending, JointCommits
+from mailbox.imap import ImapSession
+from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
+from mailbox.report import Report
+from mailbox.runner import SyncJob, SyncRunnerConfig, run_sync
 from tests.mailbox.quiet import ONCE, MakeAccount, account, at_examine, in_step
 from tests.mailbox.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot

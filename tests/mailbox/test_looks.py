@@ -5,6 +5,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
 from mailbox import desk, endings, looks
 from mailbox import held as held_rows
 from mailbox.desk import Desk
@@ -16,13 +23,6 @@ from mailbox.imap_fetch import Changes, Marks
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
 from mailbox.report import Report
 from mailbox.runner import SyncJob, SyncRunnerConfig, run_sync
-from typing import Any
-
-import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
-
 from tests.mailbox.quiet import ONCE, MakeAccount, account, at_examine, in_step
 from tests.mailbox.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox.models import Account, MessagePlace
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, MessagePlace
 from tests.mailbox.message_pages import account, other_account, page, viewer
 from tests.rows import folder_of, letter, letter_with, queries_of, store
 

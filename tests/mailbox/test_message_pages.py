@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from mailbox.models import Account, AccountGrant, Attachment, AuditEntry, MessagePlace, Quarantine
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, AccountGrant, Attachment, AuditEntry, MessagePlace, Quarantine
 from tests.mailbox.message_pages import account, operator, other_account, page, viewer
 from tests.rows import folder_of, letter, letter_with, queries_of, store, tasks_queued
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from mailbox import mime
 
 import pytest
 
+from mailbox import mime
 from tests.mailbox.mime_messages import HEAD, field, multipart
 
 

@@ -1,10 +1,10 @@
 """Plain addresses are read without mail-parser, and as it reads them."""
 
-from mailbox import mime_fields
-
 from hypothesis import example, given
 from hypothesis import strategies as st
 from mailparser.utils import get_addresses
+
+from mailbox import mime_fields
 
 ATOMS = st.text("ab1-_Z", min_size=1, max_size=4)
 LOCAL, DOMAIN = st.lists(ATOMS, min_size=1).map(".".join), st.lists(ATOMS, min_size=2).map(".".join)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from mailbox import mime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailbox import mime
 from tests.mailbox.mime_messages import HEAD, multipart
 
 MAIL = Path(__file__).parent.parent / "mail"

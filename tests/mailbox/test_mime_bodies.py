@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from mailbox import mime
 
 import pytest
 
+from mailbox import mime
 from tests.mailbox.mime_messages import HEAD, multipart, text
 
 

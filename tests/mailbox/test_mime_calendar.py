@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from mailbox import mime_calendar
-from mailbox.mime_calendar import Event
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from mailbox import mime_calendar
+from mailbox.mime_calendar import Event
 
 
 def calendar(*lines: str, method: str = "REQUEST") -> bytes:

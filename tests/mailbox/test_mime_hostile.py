@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from mailbox import mime, mime_params
 
 import pytest
 
+from mailbox import mime, mime_params
 from tests.mailbox.mime_messages import HEAD, multipart
 
 BELOW = b"From: Ann <ann@example.com>\r\nSubject: found\r\nContent-Type: text/html\r\n\r\n<p>Subject: body</p>"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from html.parser import HTMLParser
-from mailbox.mime_html import html_words
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from mailbox.mime_html import html_words
 
 
 class CarefulReader(HTMLParser):

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import mmap
 import os
-from mailbox import mime, mime_measure, mime_transfer
 from pathlib import Path
 
 import pytest
+
+from mailbox import mime, mime_measure, mime_transfer
 
 SOME = os.urandom(mime_measure.LARGE + 12_345)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import struct
 import time
-from mailbox import mime, mime_tnef, mime_wrapped
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailbox import mime, mime_tnef, mime_wrapped
 from tests.mailbox.mime_messages import HEAD, multipart
 from tests.mailbox.tnef_files import (
     attached,

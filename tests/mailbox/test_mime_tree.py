@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from email.message import Message
 from email.parser import BytesParser
-from mailbox import mime_fields, mime_header, mime_text, mime_tree
-from mailbox.mime_tree import Part
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,9 @@ import mailparser
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from mailbox import mime_fields, mime_header, mime_text, mime_tree
+from mailbox.mime_tree import Part
 
 MAIL = Path(__file__).parent.parent / "mail"
 SEEDS = [path.read_bytes() for path in sorted(MAIL.glob("*.eml"))]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, Message
-from mailbox.views import newest
-from mailbox.views.newest import newest_of_accounts
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +11,9 @@ from django.db import connection
 from django.db.models import Q
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry, Message
+from mailbox.views import newest
+from mailbox.views.newest import newest_of_accounts
 from tests.rows import NOWHERE, letter, store
 
 pytestmark = pytest.mark.django_db

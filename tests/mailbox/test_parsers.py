@@ -5,15 +5,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from mailbox import parser_child, parser_pipe, parsers, reading
-from mailbox.models import Account, Message, Quarantine
-from mailbox.reading import Order
-from mailbox.sync import sync
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mailbox import parser_child, parser_pipe, parsers, reading
+from mailbox.models import Account, Message, Quarantine
+from mailbox.reading import Order
+from mailbox.sync import sync
 from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until

@@ -1,11 +1,11 @@
 """Which UIDs a run walks, by tables of cases."""
 
-from mailbox.imap_fetch import FolderStatus
-from mailbox.plan import MAX_UID, Stretch, Walk, advanced, plan, uids_of
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from mailbox.imap_fetch import FolderStatus
+from mailbox.plan import MAX_UID, Stretch, Walk, advanced, plan, uids_of
 
 
 def status(uidvalidity: int = 1, uidnext: int | None = 11, exists: int = 10) -> FolderStatus:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox import planner, tasks
-from mailbox.models import Account, Attachment
 
 import pytest
 from django.db import connection
 
+from mailbox import planner, tasks
+from mailbox.models import Account, Attachment
 from tests.rows import NOWHERE, letter_with, store
 
 pytestmark = [

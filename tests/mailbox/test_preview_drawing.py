@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from mailbox import preview_maker, previews
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from mailbox import preview_maker, previews
 from tests.mailbox.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import previews, rawstore, remote_images, tasks_pictures
-from mailbox.models import Account, Attachment, ConversationLink, ImageFetch, Preview, RawMessage
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 from PIL import Image
 
+from mailbox import previews, rawstore, remote_images, tasks_pictures
+from mailbox.models import Account, Attachment, ConversationLink, ImageFetch, Preview, RawMessage
 from tests.mailbox.pictures import picture
 from tests.rows import NOWHERE, letter_with, outbox_row, store, tasks_queued
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from mailbox import idle_watch
-from mailbox.health import PUSH_WORDS, push_words
-from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncRunFolder, SyncState
-from mailbox.progress import Fetched, about, progress, rate_of, together
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import idle_watch
+from mailbox.health import PUSH_WORDS, push_words
+from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncRunFolder, SyncState
+from mailbox.progress import Fetched, about, progress, rate_of, together
 from tests.rows import NOWHERE, folder_of, letter, queries_of, store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

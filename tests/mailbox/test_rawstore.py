@@ -1,14 +1,15 @@
 """The raw store: bytes are there when save_batch returns, and go only when nobody needs them."""
 
 from datetime import timedelta
-from mailbox import rawstore
-from mailbox.errors import StorageError
-from mailbox.models import RawMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.utils import timezone
+
+from mailbox import rawstore
+from mailbox.errors import StorageError
+from mailbox.models import RawMessage
 
 pytestmark = pytest.mark.django_db
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import rawstore, remote_images
-from mailbox.models import Account, AuditEntry, ImageFetch, Message, RawMessage, RemoteImage, TrustedSender
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import rawstore, remote_images
+from mailbox.models import Account, AuditEntry, ImageFetch, Message, RawMessage, RemoteImage, TrustedSender
 from tests.mailbox.test_image_fetch import ImageServer, inside, picture
 from tests.rows import NOWHERE, letter, store, tasks_queued
 

@@ -3,6 +3,11 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
 from mailbox import renumber, runner, sync
 from mailbox.models import (
     Account,
@@ -16,11 +21,6 @@ from mailbox.models import (
     SyncState,
 )
 from mailbox.rawstore import digest_of
-from typing import Any
-
-import pytest
-from django.utils import timezone
-
 from tests.mailbox.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk

@@ -9,11 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from io import StringIO
-from mailbox import conversations, mime, parsers, rawstore, reading, reparse, tasks_stored
-from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
-from mailbox.reading import Order
-from mailbox.search import search
-from mailbox.search_index import index_messages
 from pathlib import Path
 
 import pytest
@@ -25,6 +20,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox import conversations, mime, parsers, rawstore, reading, reparse, tasks_stored
+from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
+from mailbox.reading import Order
+from mailbox.search import search
+from mailbox.search_index import index_messages
 from tests.mailbox.mime_messages import multipart
 from tests.rows import NOWHERE, letter, letter_with, store
 from tests.servers.site import ROOT, environment

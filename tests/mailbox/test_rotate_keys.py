@@ -1,14 +1,14 @@
 """Rotating the encryption keys: nothing is lost on the way, and the old key can go afterwards."""
 
 from io import StringIO
-from mailbox import credentials
-from mailbox.models import Transport
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
 
 from alerts.models import AlertRule
+from mailbox import credentials
+from mailbox.models import Transport
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -3,8 +3,6 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from mailbox import imap_wire, sync
-from mailbox.models import Account, Folder, Message, MessagePlace, SyncState
 from typing import Any
 
 import pytest
@@ -12,6 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mailbox import imap_wire, sync
+from mailbox.models import Account, Folder, Message, MessagePlace, SyncState
 from tests.mailbox.synced import fill, mail, on_server, state_of, stored
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import sync
-from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
-from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_sync
 
 import pytest
 from django.utils import timezone
 
+from mailbox import sync
+from mailbox.models import Account, Folder, Lease, Message, SyncRun, SyncState
+from mailbox.runner import SyncJob, SyncRunnerConfig, due_jobs, jobs_of, run_sync
 from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 

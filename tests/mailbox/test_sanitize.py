@@ -6,13 +6,13 @@ import base64
 import re
 import time
 from html.parser import HTMLParser
-from mailbox import sanitize
-from mailbox.sanitize import PLACEHOLDER, safe_html, text_to_html
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailbox import sanitize
+from mailbox.sanitize import PLACEHOLDER, safe_html, text_to_html
 from tests.mailbox.hostile_html import HOSTILE
 
 PNG = b"\x89PNG\r\n\x1a\n small"

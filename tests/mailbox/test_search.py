@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from mailbox.models import Account, AccountGrant, Folder, Message
-from mailbox.search import search
 from typing import Any
 
 import pytest
@@ -13,6 +11,8 @@ from django.contrib.auth.models import User
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mailbox.models import Account, AccountGrant, Folder, Message
+from mailbox.search import search
 from tests.mailbox.searched import SERVERS, account, ann, store, subjects
 
 __all__ = ["account", "ann"]

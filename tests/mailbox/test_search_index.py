@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from mailbox.imap_fetch import FetchedMessage, MessageMeta
 from mailbox.models import Account, Folder, Message, MessagePlace, MessageSearch
 from mailbox.places import aggregate
@@ -11,13 +18,6 @@ from mailbox.search import search
 from mailbox.search_index import index_messages, sweep_words, unindex
 from mailbox.store import Incoming, decide, write
 from mailbox.tasks import prune
-
-import pytest
-from django.contrib.auth.models import User
-from django.db import connection, transaction
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.mailbox.searched import NOON, account, ann, store, subjects
 
 __all__ = ["account", "ann"]

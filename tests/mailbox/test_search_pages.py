@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Account, AccountGrant, Message
-from mailbox.search_index import index_messages
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, AccountGrant, Message
+from mailbox.search_index import index_messages
 from tests.rows import NOWHERE, letter, queries_of, store
 
 pytestmark = pytest.mark.django_db

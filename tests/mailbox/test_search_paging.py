@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from mailbox.models import Account, Message
-from mailbox.search import FEW, search
-from mailbox.search_index import index_messages
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 
+from mailbox.models import Account, Message
+from mailbox.search import FEW, search
+from mailbox.search_index import index_messages
 from tests.mailbox.searched import NOON, account, ann, store, subjects
 
 __all__ = ["account", "ann"]

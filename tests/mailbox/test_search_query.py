@@ -1,11 +1,12 @@
 """What is typed into the search box is understood, or answered with a sentence."""
 
 from datetime import date
-from mailbox.search_query import MAX_LENGTH, SearchQuery, parse
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from mailbox.search_query import MAX_LENGTH, SearchQuery, parse
 
 
 def words(text: str) -> list[tuple[str, str, bool]]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable
 from io import StringIO
-from mailbox.management.commands import reindex
-from mailbox.models import Account, Message, MessageSearch
-from mailbox.search import search
-from mailbox.search_index import MERGING, empty_index, index_messages
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from mailbox.management.commands import reindex
+from mailbox.models import Account, Message, MessageSearch
+from mailbox.search import search
+from mailbox.search_index import MERGING, empty_index, index_messages
 from tests.mailbox.searched import NOON, SERVERS
 
 pytestmark = pytest.mark.django_db

@@ -2,14 +2,15 @@
 """The words of the index: case and accents folded, any script, the same for a mail and for a query."""
 
 import unicodedata
-from mailbox.index_words import marks_of_size, size_marks, size_marks_up_to
-from mailbox.search_marks import excerpt, highlight
-from mailbox.search_query import parse
-from mailbox.search_words import MAX_WORD, phrase, placed_words, words
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from mailbox.index_words import marks_of_size, size_marks, size_marks_up_to
+from mailbox.search_marks import excerpt, highlight
+from mailbox.search_query import parse
+from mailbox.search_words import MAX_WORD, phrase, placed_words, words
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox import advice
-from mailbox.models import Account
-from mailbox.stored_secrets import is_other_host
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox import advice
+from mailbox.models import Account
+from mailbox.stored_secrets import is_other_host
 from tests.mailbox.account_settings import settings_of
 from tests.rows import NOWHERE
 

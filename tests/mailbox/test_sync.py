@@ -3,14 +3,14 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from mailbox import index_words, rawstore, reading, sync
-from mailbox.models import Account, Attachment, Counter, Folder, Message, MessagePlace
-from mailbox.signals import messages_stored
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from mailbox import index_words, rawstore, reading, sync
+from mailbox.models import Account, Attachment, Counter, Folder, Message, MessagePlace
+from mailbox.signals import messages_stored
 from tests.mailbox.synced import WHEN, MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 

@@ -12,15 +12,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox import sync
-from mailbox.models import Account, Lease, Quarantine, SyncState
-from mailbox.renumber import let_go_on
 from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from mailbox import sync
+from mailbox.models import Account, Lease, Quarantine, SyncState
+from mailbox.renumber import let_go_on
 from tests.mailbox.synced import WHEN, mail, on_server, stored
 from tests.mailbox.test_sync_kill import HOLD_LOCK, every_row_has_its_bytes
 from tests.servers.dovecot import Dovecot

@@ -1,12 +1,12 @@
 """Every fault at every command that sync says, those of sign-in, listing and leaving among them: nothing is lost."""
 
 from collections.abc import Callable, Iterator
-from mailbox import sync
-from mailbox.models import Account, Folder, Message, Quarantine
 from typing import Any
 
 import pytest
 
+from mailbox import sync
+from mailbox.models import Account, Folder, Message, Quarantine
 from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_faults import STEPS, account, bye, drop, garbage, half_a_line, silent, uids_stored
 from tests.servers.certificates import Certificates

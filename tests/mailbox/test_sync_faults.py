@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
-from mailbox import attempts, sync
-from mailbox.batch import BREAKS_CONNECTION
-from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from mailbox import attempts, sync
+from mailbox.batch import BREAKS_CONNECTION
+from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
 from tests.mailbox.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk

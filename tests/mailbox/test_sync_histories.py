@@ -4,6 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
 from mailbox import renumber, sync
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.folders import discover
@@ -13,13 +20,6 @@ from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncSt
 from mailbox.rawstore import digest_of
 from mailbox.reading import header_of
 from mailbox.session import Mailbox
-from typing import Any
-
-import pytest
-from django.utils import timezone
-from hypothesis import HealthCheck, event, given, settings
-from hypothesis import strategies as st
-
 from tests.mailbox.synced import mail
 from tests.rows import NOWHERE
 

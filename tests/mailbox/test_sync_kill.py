@@ -6,16 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import rawstore, sync
-from mailbox.imap import ImapSession
-from mailbox.imap_fetch import FetchedMessage, MessageMeta
-from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, RawMessage, SyncState
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
+from mailbox import rawstore, sync
+from mailbox.imap import ImapSession
+from mailbox.imap_fetch import FetchedMessage, MessageMeta
+from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, RawMessage, SyncState
 from tests.mailbox.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
 from tests.servers.forked import Forked

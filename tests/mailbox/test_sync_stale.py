@@ -2,11 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox import rawstore, store, sync
-from mailbox.errors import StorageError
-from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, SyncState
-from mailbox.partial import PartialFile
-from mailbox.session import signed_in
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +9,11 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
+from mailbox import rawstore, store, sync
+from mailbox.errors import StorageError
+from mailbox.models import Account, Lease, Message, MessagePlace, Quarantine, SyncState
+from mailbox.partial import PartialFile
+from mailbox.session import signed_in
 from tests.mailbox.synced import mail
 from tests.mailbox.test_sync_truth import once
 from tests.servers.certificates import Certificates

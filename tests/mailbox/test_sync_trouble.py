@@ -1,15 +1,15 @@
 """A sync that meets trouble: with a mail, the database, its lease or the server; what it leaves, and how it goes on."""
 
 from datetime import datetime
-from mailbox import mime, rawstore, store, sync
-from mailbox.mime import ParsedMessage
-from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
+from mailbox import mime, rawstore, store, sync
+from mailbox.mime import ParsedMessage
+from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage
 from tests.mailbox.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 

@@ -1,14 +1,14 @@
 """After each fault and the syncs that follow, the set of (folder, UID, SHA-256) on the server is ours."""
 
 from collections.abc import Callable, Iterator
-from mailbox import imap_wire, store, sync
-from mailbox.imap import ImapSession
-from mailbox.models import Account, Lease, Message, MessagePlace
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from mailbox import imap_wire, store, sync
+from mailbox.imap import ImapSession
+from mailbox.models import Account, Lease, Message, MessagePlace
 from tests.mailbox.synced import WHEN, fill, mail, on_server, stored
 from tests.mailbox.test_sync_faults import uids_stored
 from tests.servers.certificates import Certificates

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
-from mailbox import schedules, tasks
-from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
 from typing import Any
 
 import pytest
@@ -16,6 +14,8 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule, Task
 
+from mailbox import schedules, tasks
+from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
 from tests.mailbox.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
 

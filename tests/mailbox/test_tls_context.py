@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ssl
 import threading
-from mailbox import endpoints
-from mailbox.endpoints import Endpoint
 
 import pytest
+
+from mailbox import endpoints
+from mailbox.endpoints import Endpoint
 
 ENDPOINT = Endpoint("mail.example.test", 465, "tls", "ops", password="secret")
 

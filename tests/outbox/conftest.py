@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 from typing import Any
 
 import pytest
 from pytest_django import Settings
 
+from mailbox.models import Account
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)

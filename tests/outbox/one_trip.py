@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 from typing import Any
 
 import pytest
 
+from mailbox.models import Account
 from outbox import api, smtp_one_trip, steps
 from outbox.models import OutboxMessage
 from tests.servers.ports import wait_until

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account
 
 import pytest
 from django.apps import apps
@@ -14,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox.models import (
     AddressCursor,
     AttachmentPolicy,

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox import rawstore
-from mailbox.models import Account, RawMessage
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
+from mailbox import rawstore
+from mailbox.models import Account, RawMessage
 from outbox import api, clicks, delivery, installation, retry
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
 from tests.servers.site import ROOT, Cluster, environment

@@ -6,8 +6,6 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from mailbox import mime, rawstore
-from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from typing import Any
 
 import pytest
@@ -15,6 +13,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox import mime, rawstore
+from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from outbox.answers import Letter, forward_subject, forwarded, quoted, reply_subject, reply_to_all
 from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter, letter_with, store

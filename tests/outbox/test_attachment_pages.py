@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import places, tasks_pictures
-from mailbox.models import Account, AccountGrant, AuditEntry, StorageUse
 from typing import Any
 
 import pytest
@@ -14,6 +12,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import places, tasks_pictures
+from mailbox.models import Account, AccountGrant, AuditEntry, StorageUse
 from outbox import tasks_storage
 from outbox.forms import read_size, write_size
 from outbox.models import AttachmentPolicy, OutboxAttachment

@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from mailbox.models import Account
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, claims, delivery, recipients, recovery, tasks
 from outbox.models import OutboxMessage, OutboxRecipient
 from tests.servers.smtp import SmtpServer

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import sync
-from mailbox.models import Account, AuditEntry, Message
-from mailbox.signals import messages_stored
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,6 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox import sync
+from mailbox.models import Account, AuditEntry, Message
+from mailbox.signals import messages_stored
 from outbox import bounces, tasks_sent
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, ReportCursor
 from tests.outbox.test_reports import POSTFIX, QMAIL

@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AccountGrant, AuditEntry
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox import operations, tasks_bulk
 from outbox.filters import Filters
 from outbox.models import Operation, OutboxMessage

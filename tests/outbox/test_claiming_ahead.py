@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from pytest_django import Settings
 
+from mailbox.models import Account
 from outbox import api, claims, delivery, endings, recovery
 from outbox.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage

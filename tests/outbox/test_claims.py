@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox.models import Account, Lease
 
 import pytest
 from django.db import OperationalError, connection, connections
 from django.utils import timezone
 
+from mailbox.models import Account, Lease
 from outbox import api, claims, delivery, recovery, tasks
 from outbox.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage

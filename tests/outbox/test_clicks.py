@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, Counter, Message
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry, Counter, Message
 from outbox import api, delivery
 from outbox.models import OutboxMessage
 from outbox.policy import AttachmentInput

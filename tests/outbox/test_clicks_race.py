@@ -7,7 +7,6 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from mailbox.models import Account, AuditEntry
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connections
 from django.utils import timezone
 
+from mailbox.models import Account, AuditEntry
 from outbox import api, claims, delivery, operations, recovery
 from outbox.api import ApiResponse
 from outbox.filters import Filters

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,6 +14,7 @@ from django.core.management import call_command
 from django.utils import timezone
 from pytest_django import Settings
 
+from mailbox.models import Account
 from outbox import delivery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from mailbox import mime, rawstore
-from mailbox.models import Account, AccountGrant, Message
 from typing import Any
 
 import pytest
@@ -15,6 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
 
+from mailbox import mime, rawstore
+from mailbox.models import Account, AccountGrant, Message
 from outbox.models import AttachmentPolicy, OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, letter, store
 

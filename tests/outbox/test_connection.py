@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account, ConnectionTest
 
 import pytest
 from django.utils import timezone
 
+from mailbox.models import Account, ConnectionTest
 from outbox import api, connection_test
 from outbox.models import OutboxMessage
 from tests.servers.dovecot import Dovecot

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from mailbox.models import Account, Lease
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from mailbox.models import Account, Lease
 from outbox import api, courier, joint_commit, tasks
 from outbox.models import CourierSlot, DeliveryCall, OutboxMessage
 from tests.servers.site import Cluster

@@ -9,12 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from mailbox.models import Account
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, claims, delivery, recovery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer

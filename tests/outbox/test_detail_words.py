@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import unescape
-from mailbox.models import Account, AuditEntry
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, attempt, outbox_row
 

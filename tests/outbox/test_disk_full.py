@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from mailbox.models import Account
 from pathlib import Path
 
 import pytest
 from django.db import connection
 
+from mailbox.models import Account
 from outbox import api
 from tests.servers.site import ROOT, environment
 from tests.servers.small_disk import NoSmallDisk, SmallDisk, small_disk

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AccountGrant, Message
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AccountGrant, Message
 from outbox import known_addresses
 from outbox.models import Draft, DraftFile, KnownAddress, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store

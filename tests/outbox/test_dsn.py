@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from mailbox.models import Account
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailbox.models import Account
 from outbox import api, bounces, delivery, smtp_dsn
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage
 from outbox.smtp_replies import Reply

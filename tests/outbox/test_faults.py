@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 
+from mailbox.models import Account
 from outbox import api, delivery
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from html import unescape
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
@@ -19,6 +18,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, recovery
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.outbox.test_kill_matrix import WORKER

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
 from django.test import Client
 
+from mailbox.models import Account
 from outbox import api
 from outbox.models import OutboxMessage
 from outbox.policy import AttachmentInput

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
 
+from mailbox.models import Account
 from outbox import api, delivery, installation, tasks
 from outbox.installation import CLONED, RESTORED, Mark, suspicion
 from outbox.models import Installation, OutboxMessage, SendingSwitch

@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account
 
 import pytest
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, delivery, recovery
 from outbox.models import OutboxMessage
 from tests.servers.forked import Forked

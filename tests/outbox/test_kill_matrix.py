@@ -11,12 +11,12 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from mailbox.models import Account, Lease
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
+from mailbox.models import Account, Lease
 from outbox import api, delivery, recovery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput

@@ -7,10 +7,10 @@ sessions share a thread, all goes in one write. Each is forced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 
+from mailbox.models import Account
 from outbox import api, claims, delivery, smtp_one_trip
 from outbox.models import OutboxMessage
 from tests.outbox.one_trip import (

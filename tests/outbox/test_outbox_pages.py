@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AccountGrant, AuditEntry
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox import tasks_storage
 from outbox.models import OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.views import finding

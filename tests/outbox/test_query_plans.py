@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from mailbox.models import Account
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import claims
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row

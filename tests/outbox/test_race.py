@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from mailbox.models import Account
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+from mailbox.models import Account
 from outbox import api, recovery
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
 from tests.servers.site import Cluster

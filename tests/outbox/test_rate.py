@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Account
 
 import pytest
 
+from mailbox.models import Account
 from outbox import api, delivery, rate
 from outbox.models import OutboxMessage, SendPace
 from tests.servers.smtp import SmtpServer

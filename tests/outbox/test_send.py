@@ -7,10 +7,10 @@ import email
 import email.policy
 import hashlib
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 
+from mailbox.models import Account
 from outbox import api, creation
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput

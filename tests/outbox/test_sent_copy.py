@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox import sync
-from mailbox.endpoints import keeps_sent_copy
-from mailbox.models import Account, AuditEntry, Folder, Message, Transport
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +13,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox import sync
+from mailbox.endpoints import keeps_sent_copy
+from mailbox.models import Account, AuditEntry, Folder, Message, Transport
 from outbox import api, delivery, sent_copy, sent_lookup, tasks_sent
 from outbox.models import OutboxMessage, SendingSwitch, SentCopy
 from outbox.sent_copy import wait_after

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AuditEntry, Lease
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox.models import Account, AuditEntry, Lease
 from outbox import api, clicks, compose, delivery, sent_lookup, tasks_sent
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
 from outbox.sent_lookup import LOOK_AFTER, next_look

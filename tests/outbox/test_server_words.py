@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, delivery
 from outbox.models import OutboxMessage
 from outbox.views.states import waits_for

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Account
 from typing import Any
 
 import pytest
@@ -27,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from mailbox.models import Account
 from outbox import claims, clicks, recipients, recovery, retry
 from outbox.claims import Claim, Ending
 from outbox.errors import OutboxError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account
 
 import pytest
 from django.db import transaction
@@ -13,6 +12,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 from pytest_django import Settings
 
+from mailbox.models import Account
 from outbox import api, claims, schedules, tasks
 from outbox.checks import message_id_domain
 from outbox.models import OutboxMessage

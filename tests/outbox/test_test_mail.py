@@ -7,7 +7,6 @@ import re
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from mailbox.models import Account, AccountGrant, AuditEntry, Folder
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account, AccountGrant, AuditEntry, Folder
 from outbox import delivery
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, letter, outbox_row, store, tasks_queued

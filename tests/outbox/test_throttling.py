@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from mailbox.models import Account
 
 import pytest
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, delivery, endings, retry
 from outbox.models import OutboxMessage
 from outbox.retry import Fault, Kind, Phase, Verdict

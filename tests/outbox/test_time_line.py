@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
-from mailbox.models import Account
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.models import Account
 from outbox import api, recovery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.views.time_line import steps_of

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.utils import parsedate_to_datetime
-from mailbox import rawstore
-from mailbox.models import Account, AuditEntry
 from typing import Any
 
 import pytest
@@ -18,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from mailbox import rawstore
+from mailbox.models import Account, AuditEntry
 from outbox import api, claims, delivery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.policy import AttachmentInput

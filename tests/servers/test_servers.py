@@ -6,10 +6,10 @@ import imaplib
 import smtplib
 import ssl
 from collections.abc import Callable
-from mailbox.models import Account
 
 import pytest
 
+from mailbox.models import Account
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer

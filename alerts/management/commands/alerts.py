@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-from mailbox import schedules
-from mailbox.logs import event
-from mailbox.stop_signals import StopSignals
-from mailbox.trouble import DATABASE_TROUBLE
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -14,6 +10,10 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from alerts import tasks
+from mailbox import schedules
+from mailbox.logs import event
+from mailbox.stop_signals import StopSignals
+from mailbox.trouble import DATABASE_TROUBLE
 
 logger = logging.getLogger(__name__)
 

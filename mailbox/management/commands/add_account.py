@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from argparse import ArgumentParser
-from mailbox.accounts import TransportFields, create_account
-from mailbox.commands import RefusingCommand
-from mailbox.endpoints import default_smtp_security
-from mailbox.models import Account
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
+
+from mailbox.accounts import TransportFields, create_account
+from mailbox.commands import RefusingCommand
+from mailbox.endpoints import default_smtp_security
+from mailbox.models import Account
 
 ONE_OF_BOTH = "Give exactly one of --password-env and --oauth-token-env."
 

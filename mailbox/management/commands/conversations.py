@@ -1,9 +1,10 @@
 """Link messages that were stored before there were conversations. New mail is linked as it is stored."""
 
-from mailbox import conversations
 from typing import Any
 
 from django.core.management.base import BaseCommand
+
+from mailbox import conversations
 
 SLICE = 5_000
 

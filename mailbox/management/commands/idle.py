@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from mailbox import tasks
-from mailbox.idle import Listener
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand
+
+from mailbox import tasks
+from mailbox.idle import Listener
 
 
 class Command(BaseCommand):

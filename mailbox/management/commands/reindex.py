@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from mailbox.models import Message
-from mailbox.search_index import empty_index, index_messages, sweep_words
-from mailbox.search_words import VERSION
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.db.models import Q
+
+from mailbox.models import Message
+from mailbox.search_index import empty_index, index_messages, sweep_words
+from mailbox.search_words import VERSION
 
 BATCH = 200  # messages a transaction: well below 250 ms each
 PROGRESS_SECONDS = 5.0

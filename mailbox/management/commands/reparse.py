@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from mailbox import reparse
-from mailbox.commands import RefusingCommand
-from mailbox.models import Account, Reparse
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils import timezone
+
+from mailbox import reparse
+from mailbox.commands import RefusingCommand
+from mailbox.models import Account, Reparse
 
 PROGRESS_SECONDS = 2.0
 

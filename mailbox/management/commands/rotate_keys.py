@@ -1,13 +1,14 @@
 """manage.py rotate_keys: encrypt every stored secret again with the first of PRX_EMAIL_ENCRYPTION_KEYS."""
 
 from collections.abc import Iterator
-from mailbox import credentials
-from mailbox.models import Transport
 from typing import Any
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Model
+
+from mailbox import credentials
+from mailbox.models import Transport
 
 SECRETS = ("encrypted_password", "encrypted_oauth_token")
 

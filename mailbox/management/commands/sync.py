@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+
 from mailbox.commands import RefusingCommand
 from mailbox.folders import canonical
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
-from typing import Any
-
-from django.conf import settings
 
 WAIT_SECONDS = 120.0  # for a worker that syncs the same account at this moment
 

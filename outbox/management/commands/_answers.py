@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from mailbox.commands import RefusingCommand
-from mailbox.models import Account
 from typing import Any
 
+from mailbox.commands import RefusingCommand
+from mailbox.models import Account
 from outbox.api import ApiResponse
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from mailbox import schedules
-from mailbox.stop_signals import StopSignals
 from typing import Any
 
 from django.db import connections
@@ -19,6 +17,8 @@ from django_q import cluster
 from django_q.management.commands.qcluster import Command as QClusterCommand
 from django_q.tasks import async_task
 
+from mailbox import schedules
+from mailbox.stop_signals import StopSignals
 from outbox import installation
 from prx_email_site.orphans import kill_forks_with_their_parent
 

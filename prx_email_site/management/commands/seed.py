@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from mailbox import storage_use
-from mailbox.models import Account
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from mailbox import storage_use
+from mailbox.models import Account
 from outbox.tasks_storage import count_storage
 from prx_email_site import seed_runs
 from prx_email_site.seed_outbox import Outgoing
