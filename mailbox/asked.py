@@ -56,9 +56,9 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
         run.commit(Gathered(failures={uid: BREAKS_CONNECTION}), run.stretch, begun=uid)
         _settle(run, uid, is_there=True)
         return True
-    metas = {meta.uid: meta for meta in run.mailbox.imap.fetch_meta([uid])}
+    metas = {meta.uid: meta for meta in run.session.imap.fetch_meta([uid])}
     meta = metas.get(uid)
-    run.mailbox.renew()
+    run.session.renew()
     with parsers.running():
         if meta is None or meta.size <= PIECES_FROM_BYTES or meta.size > limit:
             fetched = run.source(limit).bring([uid], metas)
@@ -79,7 +79,7 @@ def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
     fetched = Fetched([meta.uid], sizes={meta.uid: meta.size})
     file = _file(run, meta.uid)
     try:
-        message = LargeMessage(run.mailbox, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
+        message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
     except Gone:
         return fetched
     except ProviderError as error:
@@ -96,10 +96,10 @@ def _file(run: FolderRun, uid: int) -> PartialFile:
 
 
 def _settle(run: FolderRun, uid: int, *, is_there: bool) -> None:
-    now = run.mailbox.clock()
+    now = run.session.clock()
     where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid=uid)
     MessagePlace.objects.filter(where).update(fetch_requested_at=None)
-    if not is_there and not run.mailbox.imap.search_uids(uid, uid):
+    if not is_there and not run.session.imap.search_uids(uid, uid):
         Quarantine.objects.wanted().filter(where).update(resolved_at=now, fetch_requested_at=None)
         with transaction.atomic():
             places.drop(where, now)

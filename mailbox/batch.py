@@ -23,7 +23,7 @@ from mailbox.large import PIECES_FROM_BYTES
 from mailbox.logs import event
 from mailbox.models import Folder, Message, MessagePlace, SyncState
 from mailbox.reading import Reading
-from mailbox.session import Mailbox
+from mailbox.session import AccountSession
 from mailbox.signals import messages_stored
 from mailbox.store import Incoming
 from mailbox.trouble import DATABASE_TROUBLE
@@ -58,7 +58,7 @@ class Gathered:
 class FolderRun:
     """One folder being synced on an open connection. `stretch` is what is committed so far."""
 
-    mailbox: Mailbox
+    session: AccountSession
     folder: Folder
     state_pk: int
     uidvalidity: int
@@ -96,7 +96,7 @@ class FolderRun:
         return not ahead.waiting
 
     def source(self, limit: int | None) -> Source:
-        return Source(self.mailbox.imap, self.folder.account_id, connection.vendor, limit)
+        return Source(self.session.imap, self.folder.account_id, connection.vendor, limit)
 
     def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
         """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
@@ -112,7 +112,7 @@ class FolderRun:
                 self.commit(self.gathered(fetched), stretch, begun=first)
                 self._noted.remove(first)
 
-        with parsers.running(), self._forgiving(), FetchThread(self.mailbox) as thread:
+        with parsers.running(), self._forgiving(), FetchThread(self.session) as thread:
             parsers.prepare(len(ahead.waiting))
             while (first := ahead.first) is not None:
                 number = self._begin(first)
@@ -143,7 +143,7 @@ class FolderRun:
         """Note the batch, and keep the lease for it; returns which attempt it is."""
         is_alone = self._alone_left > 0
         with transaction.atomic():
-            self.mailbox.renew(BATCH_BYTES)
+            self.session.renew(BATCH_BYTES)
             number = self.attempts.begin(first, is_alone=is_alone)
         self._noted.append(first)
         if number >= ALONE_FROM:
@@ -182,13 +182,13 @@ class FolderRun:
         smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
         other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - any but a bad one
         if other is not None:
-            list(self.mailbox.imap.fetch_messages(self.mailbox.imap.fetch_meta([other])))
+            list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
 
     def gathered(self, fetched: Fetched) -> Gathered:
         """Wait for the parsers, and make the bytes durable."""
         gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
         while not fetched.read.wait(RENEW_SECONDS):
-            self.mailbox.renew()
+            self.session.renew()
         for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
             if isinstance(result, Reading):
                 gathered.incoming.append(Incoming(each, result))
@@ -196,7 +196,7 @@ class FolderRun:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
                 gathered.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
         raws = [each.fetched.raw for each in gathered.incoming]
-        rawstore.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.mailbox.clock())
+        rawstore.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.session.clock())
         return gathered
 
     def commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
@@ -219,10 +219,10 @@ class FolderRun:
         event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(gathered.incoming)))
 
     def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
-        now = self.mailbox.clock()
+        now = self.session.clock()
         decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
         with transaction.atomic():
-            self.mailbox.renew()
+            self.session.renew()
             if decision is None:
                 stored = self._write_singly(gathered, now)
             else:
@@ -276,7 +276,7 @@ class FolderRun:
             )
 
     def _fields(self, **more: object) -> dict[str, object]:
-        return {"account": self.mailbox.account.email, "folder": self.folder.name, **more}
+        return {"account": self.session.account.email, "folder": self.folder.name, **more}
 
 
 def _whole_at_once() -> int:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from mailbox.ahead import Fetched
-from mailbox.session import Mailbox
+from mailbox.session import AccountSession
 
 RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
 _counting = threading.Lock()
@@ -20,8 +20,8 @@ class FetchThread:
 
     count = 0  # of this process
 
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+    def __init__(self, session: AccountSession) -> None:
+        self._session = session
 
     def __enter__(self) -> Self:
         with _counting:
@@ -33,7 +33,7 @@ class FetchThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, Exception):
-            self._mailbox.imap.close(politely=False)  # the task's time-out: do not wait for the server any longer
+            self._session.imap.close(politely=False)  # the task's time-out: do not wait for the server any longer
         self._pool.shutdown()  # two must not speak on one connection
         with _counting:
             FetchThread.count -= 1
@@ -49,4 +49,4 @@ class FetchThread:
             except TimeoutError:
                 if coming.done():
                     raise
-                self._mailbox.renew()
+                self._session.renew()

@@ -63,14 +63,14 @@ def follow_flags(run: FolderRun, status: FolderStatus, known_modseq: int | None,
         return None
     if known_modseq and status.highestmodseq and not all_of_them:
         try:
-            changed = run.mailbox.imap.fetch_changed_marks(run.stretch.low, run.stretch.high, known_modseq)
+            changed = run.session.imap.fetch_changed_marks(run.stretch.low, run.stretch.high, known_modseq)
         except ProviderError:  # it states mod-sequences and refuses to be asked by them
             pass
         else:
             return _store(run, changed)
     uids = places.recent_uids(run.folder, run.uidvalidity, None if all_of_them else FLAG_WINDOW)
     for start in range(0, len(uids), CHUNK):
-        _store(run, run.mailbox.imap.fetch_marks(uids[start : start + CHUNK]))
+        _store(run, run.session.imap.fetch_marks(uids[start : start + CHUNK]))
     return None
 
 
@@ -80,8 +80,8 @@ def _store(run: FolderRun, marks: Mapping[int, Marks]) -> None:
         chunk = {uid: marks[uid] for uid in uids[start : start + CHUNK]}
         if changes := places.differing(run.folder, run.uidvalidity, chunk):
             with transaction.atomic():
-                run.mailbox.renew()
-                run.tally.updated += places.store_marks(changes, chunk, run.mailbox.clock())
+                run.session.renew()
+                run.tally.updated += places.store_marks(changes, chunk, run.session.clock())
 
 
 def follow_expunges(
@@ -123,8 +123,8 @@ def follow_expunges_meanwhile(run: FolderRun) -> None:
 def _search(run: FolderRun) -> tuple[list[int], bool]:
     """Every UID on the server, and whether that is all: a SEARCH that was cut short, or crossed by another client's
     change, proves of nothing that it is gone. Raises ProviderError when the folder was renumbered meanwhile."""
-    found = run.mailbox.imap.search_uids(1, MAX_UID)
-    status = run.mailbox.imap.examine(run.folder.name)
+    found = run.session.imap.search_uids(1, MAX_UID)
+    status = run.session.imap.examine(run.folder.name)
     if status.uidvalidity != run.uidvalidity:
         raise ProviderError("UIDVALIDITY changed while the folder was read; the next run goes on with the new one.")
     return found, len(found) == status.exists
@@ -133,7 +133,7 @@ def _search(run: FolderRun) -> tuple[list[int], bool]:
 def _with_those_it_left_out(run: FolderRun, found: list[int]) -> list[int]:
     """Some servers' EXISTS never equals their SEARCH. What SEARCH leaves out and we hold is asked for by its UID: only
     what FETCH does not know either is gone."""
-    return sorted({*found, *run.mailbox.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
+    return sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
 
 
 def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanished: int) -> bool:
@@ -166,8 +166,8 @@ def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
 def _drop(run: FolderRun, uids: Sequence[int]) -> None:
     where = Q(folder=run.folder, uidvalidity=run.uidvalidity, uid__in=uids)
     with transaction.atomic():
-        run.mailbox.renew()
-        now = run.mailbox.clock()
+        run.session.renew()
+        now = run.session.clock()
         run.tally.updated += places.drop(where, now)
         Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
 

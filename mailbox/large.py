@@ -15,7 +15,7 @@ from mailbox.errors import ProviderError
 from mailbox.imap import FetchedMessage, MessageMeta
 from mailbox.imap_pieces import fetch_piece
 from mailbox.partial import PartialFile
-from mailbox.session import Mailbox
+from mailbox.session import AccountSession
 
 PIECES_FROM_BYTES = 16 * 1024 * 1024  # smaller ones are fetched at once
 FIRST_PIECE = 1024 * 1024
@@ -37,7 +37,7 @@ class Gone(Exception):
 class LargeMessage:
     """One large message of an open folder. `limit`: bytes; more than that is refused, whatever the server stated."""
 
-    mailbox: Mailbox
+    session: AccountSession
     meta: MessageMeta
     file: PartialFile
     limit: int
@@ -50,9 +50,9 @@ class LargeMessage:
         """
         end, size, offset = time.monotonic() + seconds, FIRST_PIECE, self.file.length()
         while True:
-            self.mailbox.renew(size)
+            self.session.renew(size)
             began = time.monotonic()
-            piece = fetch_piece(self.mailbox.imap, self.meta.uid, offset, size)
+            piece = fetch_piece(self.session.imap, self.meta.uid, offset, size)
             if piece is None:
                 self.file.remove()
                 raise Gone

@@ -21,7 +21,7 @@ from mailbox.imap import FolderStatus, MessageMeta
 from mailbox.imap_fetch import Marks
 from mailbox.models import Folder, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.models.messages import MessagePlaceQuerySet
-from mailbox.session import Mailbox
+from mailbox.session import AccountSession
 
 MOST_IN_A_ROW = 5
 SURVEYED_AT_ONCE = 20_000  # dates and sizes asked for in one run, about 2 MB
@@ -43,9 +43,9 @@ STOPPED = (
 )
 
 
-def begin(mailbox: Mailbox, state: SyncState, status: FolderStatus) -> None:
+def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> None:
     """Note the new UIDVALIDITY and that the walk begins anew; raises FolderStopped when it is one too many."""
-    now, row = mailbox.clock(), SyncState.objects.filter(pk=state.pk)
+    now, row = session.clock(), SyncState.objects.filter(pk=state.pk)
     count = state.renumbered_count + 1
     former, has_places = state.uidvalidity, _ours(state.folder).exists()
     state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
@@ -58,7 +58,7 @@ def begin(mailbox: Mailbox, state: SyncState, status: FolderStatus) -> None:
         "former_places", "renumbered_count", "surveyed_uid", "stopped_at",
     )  # fmt: skip
     with transaction.atomic():
-        mailbox.renew()
+        session.renew()
         row.update(**{name: getattr(state, name) for name in names})
         _clear(state.folder)
     if state.stopped_at:
@@ -83,11 +83,11 @@ def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
     if begun >= plan.MAX_UID:
         return True
     walk = plan.Walk("up", begun + 1, plan.top(status, begun))
-    uids = list(islice(plan.uids_of(walk, run.mailbox.imap.search_uids), SURVEYED_AT_ONCE + 1))
+    uids = list(islice(plan.uids_of(walk, run.session.imap.search_uids), SURVEYED_AT_ONCE + 1))
     done, uids = len(uids) <= SURVEYED_AT_ONCE, uids[:SURVEYED_AT_ONCE]
     for start in range(0, len(uids), CHUNK):
         chunk = uids[start : start + CHUNK]
-        metas = run.mailbox.imap.fetch_meta(chunk)
+        metas = run.session.imap.fetch_meta(chunk)
         alike = {_pair(place) for place in _alike(run, metas)}
         rows = [_surveyed(run, meta) for meta in metas if (meta.internal_date, meta.size) in alike]
         _note(run, chunk[-1], rows)
@@ -98,7 +98,7 @@ def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
 
 def _note(run: FolderRun, surveyed_uid: int, rows: Sequence[SurveyedUid]) -> None:
     with transaction.atomic():
-        run.mailbox.renew()
+        run.session.renew()
         SurveyedUid.objects.bulk_create(rows, ignore_conflicts=True)
         SyncState.objects.filter(pk=run.state_pk).update(surveyed_uid=surveyed_uid)
 
@@ -139,7 +139,7 @@ class Keeper:
         for start in range(0, max(len(uids), 1), CHUNK):
             chunk = uids[start : start + CHUNK]
             is_last = last and start + CHUNK >= len(uids)
-            metas = {meta.uid: meta for meta in self.run.mailbox.imap.fetch_meta(chunk)} if chunk else {}
+            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta(chunk)} if chunk else {}
             self.again = self._surely_the_same(list(metas.values()))
             runs = [(same, list(group)) for same, group in groupby(chunk, key=self.again.__contains__)]
             for position, (same, group) in enumerate(runs):
@@ -169,7 +169,7 @@ class Keeper:
                 theirs[_pair(row)].setdefault(row.uid, "")
         wanted = {pair for pair in wanted if len(theirs[pair]) <= MOST_ALIKE}
         unknown = sorted(uid for pair in wanted for uid, digest in theirs[pair].items() if not digest)
-        answer = run.mailbox.imap.fetch_header_digests(unknown)
+        answer = run.session.imap.fetch_header_digests(unknown)
         for pair in wanted:
             theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
         same: dict[int, tuple[MessagePlace, Marks]] = {}
@@ -212,9 +212,9 @@ class Keeper:
             found.append(place)
         stretch = plan.advanced(run.stretch, walk, list(uids), last=last)
         with transaction.atomic():
-            run.mailbox.renew()
+            run.session.renew()
             MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)
-            places.aggregate({place.message_id for place in found}, run.mailbox.clock())
+            places.aggregate({place.message_id for place in found}, run.session.clock())
             run.move_cursor(stretch)
         run.stretch = stretch
         self.kept += len(found)
@@ -222,14 +222,14 @@ class Keeper:
 
 def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
     """The walk has reached the folder's end: what was not found again is no longer there."""
-    now = run.mailbox.clock()
+    now = run.session.clock()
     former = places.other_uidvalidity(run.folder, run.uidvalidity)
     while pks := list(MessagePlace.objects.present().filter(former).values_list("pk", flat=True)[:CHUNK]):
         with transaction.atomic():
-            run.mailbox.renew()
+            run.session.renew()
             places.drop(Q(pk__in=pks), now)
     with transaction.atomic():
-        run.mailbox.renew()
+        run.session.renew()
         Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
         _clear(run.folder)
         SyncState.objects.filter(pk=state.pk).update(

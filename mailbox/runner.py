@@ -21,7 +21,7 @@ from mailbox.folders import canonical, discover, listing_is_due
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun, SyncState
 from mailbox.report import Report
-from mailbox.session import BUSY, Backoff, Clock, Mailbox, connect
+from mailbox.session import BUSY, AccountSession, Backoff, Clock, connect
 from mailbox.sync import SyncOutcome
 from mailbox.turns import spread, take_turns
 
@@ -177,35 +177,35 @@ class _AccountTurn:
         ending = Ending(claim.account, claim.token)
         try:
             with connect(claim.account, self.clock) as imap:
-                mailbox = Mailbox(claim.account, imap, claim.token, self.clock, claim.held, owes_looks=True)
-                self._list_folders(mailbox)
-                self._sync_in_turn(mailbox, ending, deadline, alone=alone)
+                session = AccountSession(claim.account, imap, claim.token, self.clock, claim.held, owes_looks=True)
+                self._list_folders(session)
+                self._sync_in_turn(session, ending, deadline, alone=alone)
         finally:
             self.desks.mine.owe(ending)
 
-    def _sync_in_turn(self, mailbox: Mailbox, ending: Ending, deadline: float | None, *, alone: bool) -> None:
+    def _sync_in_turn(self, session: AccountSession, ending: Ending, deadline: float | None, *, alone: bool) -> None:
         began = time.monotonic()
         turn_ends = None if alone else began + TURN_SECONDS
         rounds = len(self.jobs)
         while self.jobs:
             job = self.jobs[0]
             self._write_so_far(ending, job)
-            go_on = self._going_on(mailbox.account, deadline, turn_ends)
+            go_on = self._going_on(session.account, deadline, turn_ends)
             outcome = sync.sync_folder(
-                mailbox, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
+                session, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
             )
             self.jobs.popleft()
-            self.report.add(mailbox.account, job.folder, outcome)
+            self.report.add(session.account, job.folder, outcome)
             if outcome.look is not None:
-                line = self.report.line_of(mailbox.account, job.folder)
+                line = self.report.line_of(session.account, job.folder)
                 ending.note(canonical(job.folder), outcome.look, line)
             if outcome.error_code in LEAVE_ACCOUNT:
-                return self._leave_rest(mailbox.account, outcome)
+                return self._leave_rest(session.account, outcome)
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not _past(deadline):
                 self.jobs.append(job)
             if time.monotonic() - began > NEWS_AFTER_SECONDS:
-                self._take_news(mailbox.account, job.max_messages)
+                self._take_news(session.account, job.max_messages)
             # Each job has its first round, however late it is: a folder at the end of the list is not starved.
             if rounds <= 0 and (_past(deadline) or _past(turn_ends)):
                 return None
@@ -240,16 +240,16 @@ class _AccountTurn:
         event(logger, "account_left", account=account.email, error_code=outcome.error_code)
         self._over()
 
-    def _list_folders(self, mailbox: Mailbox) -> None:
-        if not listing_is_due(mailbox.account, self.clock()):
+    def _list_folders(self, session: AccountSession) -> None:
+        if not listing_is_due(session.account, self.clock()):
             return
         try:
-            discover(mailbox.account, mailbox.imap, self.clock())
-            self._without_labels(mailbox.account)
+            discover(session.account, session.imap, self.clock())
+            self._without_labels(session.account)
         except MailError as error:
             event(
                 logger, "listing_failed", logging.WARNING,
-                account=mailbox.account.email, error_code=error.code, reply=provider_words(str(error)),
+                account=session.account.email, error_code=error.code, reply=provider_words(str(error)),
             )  # fmt: skip
 
     def _without_labels(self, account: Account) -> None:

@@ -54,7 +54,7 @@ class Backoff:
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class AccountSession:
     """A signed-in connection and the lease that makes it the account's only sync.
 
     `held`: states of folders that were read with the claim. `owes_looks`: whoever holds this writes down what
@@ -84,12 +84,12 @@ def holder() -> str:
 
 
 @contextmanager
-def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Iterator[Mailbox]:
+def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Iterator[AccountSession]:
     """Claim the account and sign in; raises Busy after `wait_seconds`, NetworkError, SignInRefused or Throttled."""
     token = _claim(account, clock, wait_seconds)
     try:
         with connect(account, clock) as imap:
-            yield Mailbox(account, imap, token, clock)
+            yield AccountSession(account, imap, token, clock)
     finally:
         Lease.release(account.pk, Lease.Purpose.SYNC, token)
 

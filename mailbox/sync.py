@@ -21,7 +21,7 @@ from mailbox.imap import FolderStatus, Known
 from mailbox.looks import Look
 from mailbox.models import Account, Folder, SyncState
 from mailbox.outcome import SyncOutcome, count_run, failed, record_failure
-from mailbox.session import Backoff, Clock, Mailbox, pause_account, signed_in
+from mailbox.session import AccountSession, Backoff, Clock, pause_account, signed_in
 
 MORE_WAITING = "More is waiting."
 LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment
@@ -47,8 +47,8 @@ def sync(
     clock = _clock(now)
     started = time.monotonic()
     try:
-        with signed_in(account, clock, wait_seconds=wait_seconds) as mailbox:
-            return sync_folder(mailbox, folder, cursor, max_messages)
+        with signed_in(account, clock, wait_seconds=wait_seconds) as session:
+            return sync_folder(session, folder, cursor, max_messages)
     except MailError as error:
         return failed(account, folder, error, clock(), Backoff.from_settings(), time.monotonic() - started)
 
@@ -62,8 +62,8 @@ def discover_folders(account_id: int, *, now: datetime | None = None) -> list[Fo
     account = Account.objects.with_transports().get(pk=account_id)
     clock = _clock(now)
     try:
-        with signed_in(account, clock, wait_seconds=LISTING_WAIT_SECONDS) as mailbox:
-            found = discover(account, mailbox.imap, clock())
+        with signed_in(account, clock, wait_seconds=LISTING_WAIT_SECONDS) as session:
+            found = discover(account, session.imap, clock())
     except Busy:
         Account.objects.filter(pk=account_id).update(folders_listed_at=None)
         raise
@@ -76,7 +76,7 @@ def _clock(now: datetime | None) -> Clock:
 
 
 def sync_folder(
-    mailbox: Mailbox,
+    session: AccountSession,
     name: str,
     cursor: int | None = None,
     max_messages: int = 100,
@@ -91,15 +91,15 @@ def sync_folder(
     started = time.monotonic()
     tally = batch.Tally()
     try:
-        opened = _opened(mailbox, name)
-        if cursor is None and (look := _look(mailbox, opened)):
-            return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if mailbox.owes_looks else None)
-        note, more = _run(mailbox, opened, cursor, Allowance(max_messages, go_on), tally)
+        opened = _opened(session, name)
+        if cursor is None and (look := _look(session, opened)):
+            return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)
+        note, more = _run(session, opened, cursor, Allowance(max_messages, go_on), tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
-            pause_account(mailbox.account, error, mailbox.clock(), wait)
-        return failed(mailbox.account, name, error, mailbox.clock(), wait, time.monotonic() - started, tally)
+            pause_account(session.account, error, session.clock(), wait)
+        return failed(session.account, name, error, session.clock(), wait, time.monotonic() - started, tally)
     outcome = SyncOutcome(
         ok=True,
         fetched=tally.fetched,
@@ -110,25 +110,25 @@ def sync_folder(
         more_waiting=more,
         note=note,
     )
-    count_run(mailbox.account, outcome, mailbox.clock())
+    count_run(session.account, outcome, session.clock())
     return outcome
 
 
-def _look(mailbox: Mailbox, opened: Opened) -> Look | None:
+def _look(session: AccountSession, opened: Opened) -> Look | None:
     """What to write down of a folder without news, which is done here unless the holder of the mailbox does it."""
-    held, status, now = opened.held, opened.status, mailbox.clock()
-    if held is None or not looks.nothing_new(mailbox.account, held, status, now):
+    held, status, now = opened.held, opened.status, session.clock()
+    if held is None or not looks.nothing_new(session.account, held, status, now):
         return None
     look = Look(opened.state.pk, opened.folder.pk, status, now)
-    if not mailbox.owes_looks:
+    if not session.owes_looks:
         with transaction.atomic():
-            mailbox.renew()
-            looks.write(mailbox.account.pk, [look])
+            session.renew()
+            looks.write(session.account.pk, [look])
     return look
 
 
 def _run(
-    mailbox: Mailbox, opened: Opened, cursor: int | None, allowance: Allowance, tally: batch.Tally
+    session: AccountSession, opened: Opened, cursor: int | None, allowance: Allowance, tally: batch.Tally
 ) -> tuple[str, bool]:
     """One job; returns a note for the report, and whether more waits."""
     folder, state, status = opened.folder, opened.state, opened.status
@@ -140,14 +140,14 @@ def _run(
         from_cursor=cursor,
     )
     if planned.restarted:
-        renumber.begin(mailbox, state, status)
+        renumber.begin(session, state, status)
     elif state.uidvalidity is None:
         # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
         state.highestmodseq = status.highestmodseq
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
-    run = batch.FolderRun(mailbox, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
+    run = batch.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
     more_asked = asked.fetch_asked(run)
     vanished = 0
     if status.changes is not None:
@@ -158,16 +158,16 @@ def _run(
     notes = [note] if note else []
     if more or cursor is not None:
         marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
-        _finalize(mailbox, state, status, more=more, followed=False, marks_followed=marks_followed)
+        _finalize(session, state, status, more=more, followed=False, marks_followed=marks_followed)
     else:
         if state.former_places or (state.renumbered_count and not planned.restarted):
             renumber.finish(run, state, changed_now=planned.restarted)
-        compare = follow.comparison_is_due(state, status, mailbox.clock())
+        compare = follow.comparison_is_due(state, status, session.clock())
         if status.changes is None or compare:
             follow.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
         in_line, mended = follow.follow_expunges(run, status, state, compare=compare, vanished=vanished)
         notes += [mended] if mended else []
-        _finalize(mailbox, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
+        _finalize(session, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
     more = more or more_asked
     return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
@@ -182,23 +182,23 @@ class Opened:
     held: Held | None
 
 
-def _opened(mailbox: Mailbox, name: str) -> Opened:
+def _opened(session: AccountSession, name: str) -> Opened:
     """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
-    held = mailbox.held.pop(canonical(name), None)
+    held = session.held.pop(canonical(name), None)
     if held is None or not held.is_fresh():
-        held = states_of(mailbox.account, [canonical(name)]).get(canonical(name))
+        held = states_of(session.account, [canonical(name)]).get(canonical(name))
     state = held.state if held else None
     if state is not None and state.stopped_at is not None:
         raise renumber.FolderStopped(renumber.STOPPED)
     try:
-        status = mailbox.imap.examine(name, _known(state))
+        status = session.imap.examine(name, _known(state))
     except ProviderError:
         if state is not None:  # deleted or renamed, perhaps: the next turn looks, rather than that of tomorrow
-            Account.objects.filter(pk=mailbox.account.pk).update(folders_listed_at=None)
+            Account.objects.filter(pk=session.account.pk).update(folders_listed_at=None)
         raise
     if state is None:
-        folder = folder_for(mailbox.account, name)
-        state, _ = SyncState.objects.get_or_create(account=mailbox.account, folder=folder)
+        folder = folder_for(session.account, name)
+        state, _ = SyncState.objects.get_or_create(account=session.account, folder=folder)
         state.folder = folder
     if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
@@ -237,11 +237,11 @@ def _walk(run: batch.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: r
     """Fetch on the walk as far as is allowed; return whether none is left on it."""
     limit = allowance.left
     if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
-        there = run.mailbox.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
+        there = run.session.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
         run.fetch(walk, list(there), last=True, known=there)
         allowance.left -= len(there)
         return True
-    found = plan.uids_of(walk, run.mailbox.imap.search_uids)
+    found = plan.uids_of(walk, run.session.imap.search_uids)
     if keeper is None:
         return run.fetch_on(walk, found, allowance)
     uids = list(islice(found, limit + 1))
@@ -252,7 +252,7 @@ def _walk(run: batch.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: r
 
 def _follow_meanwhile(run: batch.FolderRun, status: FolderStatus, state: SyncState) -> bool:
     """A long backfill is no reason to show mail that is gone, or unread what was read. Returns whether it was time."""
-    if run.stretch is None or not follow.is_due_meanwhile(state, run.mailbox.clock()):
+    if run.stretch is None or not follow.is_due_meanwhile(state, run.session.clock()):
         return False
     follow.follow_flags(run, status, state.highestmodseq, all_of_them=False)
     follow.follow_expunges_meanwhile(run)
@@ -260,7 +260,7 @@ def _follow_meanwhile(run: batch.FolderRun, status: FolderStatus, state: SyncSta
 
 
 def _finalize(
-    mailbox: Mailbox,
+    session: AccountSession,
     former: SyncState,
     status: FolderStatus,
     *,
@@ -272,7 +272,7 @@ def _finalize(
 ) -> None:
     """`followed`: all is as in `status`; `marks_followed`: at least the flags are. `in_line`: the UIDs are; else the
     next run compares again."""
-    now, marks_followed = mailbox.clock(), marks_followed or followed
+    now, marks_followed = session.clock(), marks_followed or followed
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
     # Not when another worker has met a new UIDVALIDITY meanwhile: what is known of the former one is of no use.
@@ -291,6 +291,6 @@ def _finalize(
         last_attempt_at=now,
         last_success_at=now,
     )
-    transport = mailbox.account.imap
+    transport = session.account.imap
     if transport.needs_sign_in_since or transport.failure_count or transport.last_reply or transport.next_allowed_at:
         transport.mark_signed_in()

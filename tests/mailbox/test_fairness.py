@@ -122,12 +122,12 @@ def test_news_of_push_during_a_long_turn_go_first(
     looked: list[str] = []
     sync_folder = sync.sync_folder
 
-    def watched(mailbox: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+    def watched(session: Any, name: str, *args: Any, **kwargs: Any) -> Any:
         looked.append(name)
         if name == "Lists" and len(looked) == 2:
             SyncState.objects.filter(account=account, folder__name="INBOX").update(news_at=timezone.now())
         return (
-            sync_folder(mailbox, "INBOX", *args, **kwargs)
+            sync_folder(session, "INBOX", *args, **kwargs)
             if name == "INBOX"
             else SyncOutcome(ok=True, more_waiting=len(looked) < 6)
         )

@@ -40,10 +40,10 @@ def test_a_bug_in_one_account_is_told_with_its_account_and_stops_no_other(
     fill(dovecot, good, 1)
     sync_folder = sync.sync_folder
 
-    def buggy(mailbox, *args, **kwargs):  # type: ignore[no-untyped-def]
-        if mailbox.account.pk == unlucky.pk:
+    def buggy(session, *args, **kwargs):  # type: ignore[no-untyped-def]
+        if session.account.pk == unlucky.pk:
             raise ZeroDivisionError
-        return sync_folder(mailbox, *args, **kwargs)
+        return sync_folder(session, *args, **kwargs)
 
     monkeypatch.setattr(sync, "sync_folder", buggy)
     with caplog.at_level(logging.ERROR, logger="mailbox.runner"):

@@ -19,7 +19,7 @@ from mailbox.imap_fetch import Changes, FetchedMessage, FolderStatus, Marks, Mes
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncState
 from mailbox.rawstore import digest_of
 from mailbox.reading import header_of
-from mailbox.session import Mailbox
+from mailbox.session import AccountSession
 from tests.mailbox.synced import mail
 from tests.rows import NOWHERE
 
@@ -184,7 +184,7 @@ def run(account: Account, server: FakeServer, max_messages: int) -> list[sync.Sy
     """One round over the account: what a worker does when its folders are due."""
     Lease.objects.filter(account=account).delete()  # a crashed worker's has lapsed
     token = Lease.acquire(account.pk, Lease.Purpose.SYNC, "test", seconds=60, now=timezone.now())
-    mailbox: Any = Mailbox(account, server, token or "", timezone.now)  # type: ignore[arg-type]
+    session: Any = AccountSession(account, server, token or "", timezone.now)  # type: ignore[arg-type]
     account.refresh_from_db()
     if account.folders_listed_at is None:
         try:
@@ -193,7 +193,7 @@ def run(account: Account, server: FakeServer, max_messages: int) -> list[sync.Sy
             return []
     Folder.objects.filter(account=account).update(sync_enabled=True)
     names = list(Folder.objects.chosen().filter(account=account).values_list("name", flat=True))
-    return [sync.sync_folder(mailbox, name, None, max_messages) for name in names]
+    return [sync.sync_folder(session, name, None, max_messages) for name in names]
 
 
 def nothing_is_skipped(account: Account, server: FakeServer) -> bool:

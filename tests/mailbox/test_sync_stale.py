@@ -56,9 +56,9 @@ def test_news_of_the_folder_that_was_open_are_not_taken_for_the_next_ones(
         return False
 
     server.faults["EXAMINE"] = with_news
-    with signed_in(account, timezone.now) as mailbox:
-        assert sync.sync_folder(mailbox, "INBOX").ok
-        assert sync.sync_folder(mailbox, "Other").ok
+    with signed_in(account, timezone.now) as session:
+        assert sync.sync_folder(session, "INBOX").ok
+        assert sync.sync_folder(session, "Other").ok
     assert not MessagePlace.objects.filter(flagged=True).exists()
     assert MessagePlace.objects.present().filter(folder__name="Other").count() == 3
 
