@@ -5,8 +5,8 @@ from __future__ import annotations
 from django.contrib import admin
 
 from alerts.models import AlertIncident, AlertNotice, AlertRule
-from mailbox.admin_lists import OfAccount
-from mailbox.admin_tables import ReadOnlyAdmin
+from mailbox.admin.large_lists import OfAccount
+from mailbox.admin.records import ReadOnlyAdmin
 
 
 class RuleAdmin(ReadOnlyAdmin):

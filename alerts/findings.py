@@ -10,7 +10,7 @@ from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
 from alerts.models import Kind
-from mailbox.health import Condition, chosen_folders, conditions
+from mailbox.accounts.health import Condition, chosen_folders, conditions
 from mailbox.models import Account, Quarantine, WorkerHeartbeat
 from outbox.models import DeliveryReport, OutboxMessage
 

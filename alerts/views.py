@@ -17,8 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from alerts import incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
-from mailbox.access import Role, has_role_everywhere
-from mailbox.views.asking import record
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.requests import record
 
 SHOWN = 20
 

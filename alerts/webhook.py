@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from django.conf import settings
 from django.utils.translation import gettext_noop
 
-from mailbox.outside import Address, Refused, Watch, is_public, resolve
+from mailbox.safe_http import Address, Refused, Watch, is_public, resolve
 
 SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
 IN_ALL = 30.0  # whatever the server does: one that drips a byte at a time is never silent

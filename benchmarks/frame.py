@@ -220,7 +220,7 @@ def keep(suite: str, figures: Sequence[Figure], options: Options) -> None:
 
 def goes_with_us() -> list[str]:
     """The beginning of a command that is ended when this process is."""
-    return [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
+    return [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
 
 
 def commit() -> str:

@@ -12,8 +12,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from mailbox.models import Account, WorkerHeartbeat
-from outbox import api, claims, delivery, tasks
+from outbox import api
+from outbox.delivery import claims
+from outbox.delivery import deliver as delivery_deliver
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+from outbox.tasks import delivery as delivery_tasks
 
 
 def queue_rows(account_ids: list[int], mails: list[tuple[str, str]], text: str) -> None:
@@ -21,7 +24,7 @@ def queue_rows(account_ids: list[int], mails: list[tuple[str, str]], text: str) 
     Account.objects.update(sending_paused_at=timezone.now())
     for start in range(0, len(mails), 100):
         # What is only prepared need not survive a power cut, nor wake workers: that takes many times as long.
-        with mock.patch("os.fsync"), mock.patch("outbox.tasks.queue_delivery"), transaction.atomic():
+        with mock.patch("os.fsync"), mock.patch("outbox.tasks.delivery.queue_delivery"), transaction.atomic():
             for number, (to, subject) in enumerate(mails[start : start + 100]):
                 answer = api.queue(account_ids[number % len(account_ids)], to, subject, text)
                 if not answer.ok:
@@ -42,7 +45,7 @@ def make_due() -> float:
     """The accounts may send, and the sweep finds what is due, as it does each half minute; the time when it did."""
     begin = time.monotonic()
     Account.objects.update(sending_paused_at=None)
-    tasks.sweep()
+    delivery_tasks.sweep()
     return begin
 
 
@@ -50,7 +53,7 @@ def deliver(account_id: int) -> float:
     """What a worker runs for an account, here and now until nothing is due; the time at which it began."""
     Account.objects.update(sending_paused_at=None)
     begin = time.monotonic()
-    while delivery.deliver_account(account_id).more_due:
+    while delivery_deliver.deliver_account(account_id).more_due:
         pass
     return begin
 

@@ -16,10 +16,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from mailbox.models import Message, MessagePlace
-from mailbox.search import search
-from mailbox.views.asking import Cursor
-from prx_email_site.seed_letters import word
-from prx_email_site.seeding import ticket
+from mailbox.search.results import search
+from mailbox.views.requests import Cursor
+from prx_email_site.seed.letters import word
+from prx_email_site.seed.mailboxes import ticket
 
 PAGE_ROWS = 50
 

@@ -8,11 +8,12 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from mailbox import rawstore, tasks
-from mailbox.accounts import TransportFields, create_account
+from mailbox.accounts.create import TransportFields, create_account
 from mailbox.models import Account, Folder, MessagePlace, SyncState, Transport, WorkerHeartbeat
-from mailbox.runner import SyncRunnerConfig, jobs_of, run_sync
-from mailbox.search import search
+from mailbox.scheduler.runner import SyncRunnerConfig, jobs_of, run_sync
+from mailbox.search.results import search
+from mailbox.storage import raw_store
+from mailbox.tasks import sync as sync_tasks
 
 LOOK_EVERY = 0.05
 READ_BACK = 500
@@ -48,7 +49,7 @@ def places(email: str) -> list[tuple[str, int, str]]:
     rows = MessagePlace.objects.present().filter(folder__account__email=email, is_complete=True)
     found = list(rows.values_list("folder__name", "uid", "raw_digest"))
     for _, _, digest in found[:: max(len(found) // READ_BACK, 1)]:
-        rawstore.open_raw(digest)  # raises when the bytes are not those
+        raw_store.open_raw(digest)  # raises when the bytes are not those
     return found
 
 
@@ -89,7 +90,7 @@ def click_and_wait(wanted: dict[str, int], seconds: float) -> float:
     left = {int(account_id): count for account_id, count in wanted.items()}
     begin = time.monotonic()
     for account_id in left:
-        tasks.queue_sync(account_id, None)
+        sync_tasks.queue_sync(account_id, None)
     while left:
         if time.monotonic() - begin > seconds:
             raise TimeoutError(f"After {seconds} s messages were missing of the accounts {list(left)}.")
@@ -111,7 +112,7 @@ def make_accounts(emails: list[str], **fields: object) -> list[int]:
 def tick() -> float:
     """Seconds of the scheduler's task when every account is due."""
     begin, now = time.monotonic(), timezone.now()
-    tasks.sync_tick()
+    sync_tasks.sync_tick()
     seconds = time.monotonic() - begin
     looked_at = SyncState.objects.filter(last_success_at__gte=now).count()
     if looked_at != (due := Folder.objects.due(now).count()):

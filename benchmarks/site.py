@@ -22,7 +22,7 @@ from benchmarks.frame import ROOT, Options
 from tests.servers.dovecot import Dovecot
 from tests.servers.postgres import Postgres
 
-GOES_WITH_US = [sys.executable, "-m", "prx_email_site.orphans"]
+GOES_WITH_US = [sys.executable, "-m", "prx_email_site.parent_death"]
 
 
 class Sites:

@@ -74,8 +74,9 @@ def add_accounts(dovecot: Dovecot) -> None:
     django.setup()
     from django.db import connection
 
-    from mailbox import sync, tasks
     from mailbox.models import Account, Transport
+    from mailbox.sync import folder_sync
+    from mailbox.tasks import sync as sync_tasks
 
     token = dovecot.token(BOB, expires_in=TOKEN_DAYS * 86_400)
     for email, name, secret in (
@@ -92,9 +93,9 @@ def add_accounts(dovecot: Dovecot) -> None:
         account = Account(email=email, display_name=name, imap=imap, smtp=smtp, ca_certificate=dovecot.ca_pem)
         account.full_clean()
         account.save()
-        sync.discover_folders(account.pk)
+        folder_sync.discover_folders(account.pk)
         account.folders.update(sync_enabled=True)
-        tasks.queue_sync(account.pk, None)
+        sync_tasks.queue_sync(account.pk, None)
     connection.close()
 
 

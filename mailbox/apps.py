@@ -7,10 +7,10 @@ class MailboxConfig(AppConfig):
     verbose_name = "Mailboxes"
 
     def ready(self) -> None:
-        from mailbox import access, schedules
+        from mailbox import permissions, schedules
 
         # After auth's own receiver, which makes the permissions: receivers run in the order of connection, and
         # django.contrib.auth stands above us in INSTALLED_APPS. With the last app, when all permissions are there.
         last = [config for config in apps.get_app_configs() if config.models_module][-1]
-        post_migrate.connect(access.make_groups, sender=last, dispatch_uid="mailbox.access.make_groups")
+        post_migrate.connect(permissions.make_groups, sender=last, dispatch_uid="mailbox.permissions.make_groups")
         post_migrate.connect(schedules.make_schedules, sender=self, dispatch_uid="mailbox.schedules.make_schedules")

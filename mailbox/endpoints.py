@@ -12,7 +12,7 @@ from functools import lru_cache
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.words import Words
+from mailbox.lazy_text import Words
 
 # Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
 _HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")

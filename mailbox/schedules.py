@@ -31,12 +31,12 @@ PLANNED = (
     # Two, half a minute apart: the dashboard calls workers dead that were silent for three of these.
     Planned("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
     Planned("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
-    Planned("mailbox: go on reading stored mail", "mailbox.tasks_stored.reparse_stalled", Schedule.MINUTES, 1),
+    Planned("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
     Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
     Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
-    Planned("mailbox: let go of pictures", "mailbox.tasks_pictures.tidy", Schedule.DAILY),
-    Planned("mailbox: count what is kept", "mailbox.tasks_pictures.count_storage", Schedule.HOURLY),
+    Planned("mailbox: let go of pictures", "mailbox.tasks.tidy", Schedule.DAILY),
+    Planned("mailbox: count what is kept", "mailbox.tasks.count_storage", Schedule.HOURLY),
 )
 
 

@@ -5,29 +5,29 @@ from django.urls import URLPattern, path
 from mailbox.views import (
     account_actions,
     account_edit,
-    account_find,
     accounts,
     activity,
     folders,
-    images,
     message,
     message_parts,
     message_print,
     messages,
     previews,
     quarantine,
+    remote_images,
     search,
-    stored_mail,
 )
+from mailbox.views import autoconfig as views_autoconfig
+from mailbox.views import reparse as views_reparse
 
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [
     path("messages/", messages.messages, name="messages"),
     path("messages/search/", search.search_messages, name="search"),
-    path("messages/senders/", images.trusted_senders, name="trusted_senders"),
+    path("messages/senders/", remote_images.trusted_senders, name="trusted_senders"),
     path("messages/<int:pk>/", message.message, name="message"),
     path("messages/<int:pk>/html/", message_parts.html, name="message_html"),
-    path("messages/<int:pk>/images/", images.message_images, name="message_images"),
+    path("messages/<int:pk>/images/", remote_images.message_images, name="message_images"),
     path("messages/<int:pk>/print/", message_print.message_print, name="message_print"),
     path("messages/<int:pk>/source.eml", message_parts.eml, name="message_eml"),
     path("messages/<int:pk>/fetch/", quarantine.fetch_message, name="message_fetch"),
@@ -43,8 +43,8 @@ urlpatterns: list[URLPattern] = [
     path("quarantine/<int:pk>/fetch/", quarantine.fetch_quarantined, name="quarantine_fetch"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/add/", account_edit.add, name="account_add"),
-    path("accounts/add/find/", account_find.find, name="account_find"),
-    path("accounts/add/find/<int:pk>/", account_find.found, name="account_found"),
+    path("accounts/add/find/", views_autoconfig.find, name="account_find"),
+    path("accounts/add/find/<int:pk>/", views_autoconfig.found, name="account_found"),
     path("accounts/<int:pk>/", accounts.account, name="account"),
     path("accounts/<int:pk>/runs/", accounts.runs, name="account_runs"),
     path("accounts/<int:pk>/edit/", account_edit.edit, name="account_edit"),
@@ -57,6 +57,6 @@ urlpatterns: list[URLPattern] = [
     path("accounts/<int:pk>/folders/", folders.folders, name="account_folders"),
     path("accounts/<int:pk>/folders/refresh/", folders.refresh_folders, name="account_folders_refresh"),
     path("accounts/<int:pk>/folders/listed/", folders.folders_listed, name="account_folders_listed"),
-    path("stored-mail/", stored_mail.stored_mail, name="stored_mail"),
+    path("stored-mail/", views_reparse.stored_mail, name="stored_mail"),
     path("activity/", activity.activity, name="activity"),
 ]

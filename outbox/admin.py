@@ -12,11 +12,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox import access
-from mailbox.access import Role
-from mailbox.admin_lists import OfAccount
-from mailbox.admin_tables import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
-from outbox import operations
+from mailbox import permissions
+from mailbox.admin.large_lists import OfAccount
+from mailbox.admin.records import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
+from mailbox.permissions import Role
+from outbox.actions import bulk as actions_bulk
 from outbox.forms import PolicyForm
 from outbox.models import (
     AddressCursor,
@@ -80,11 +80,11 @@ class OutboxAdmin(ReadOnlyAdmin):
         return format_html('<a href="{}">{}</a>', reverse("outbox:detail", args=[row.pk]), gettext("what may be done"))
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        return access.has_role_somewhere(request.user, Role.OPERATOR)
+        return permissions.has_role_somewhere(request.user, Role.OPERATOR)
 
     def _click(self, request: HttpRequest, rows: QuerySet[OutboxMessage], name: str) -> None:
         number, skipped = act_on(request, list(rows.values_list("pk", flat=True)), BULK[name])
-        said = operations.honest(name, number, skipped)
+        said = actions_bulk.honest(name, number, skipped)
         self.message_user(request, said, messages.WARNING if skipped else messages.SUCCESS)
 
     @admin.action(description=_("Retry"), permissions=["operate"])

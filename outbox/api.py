@@ -15,13 +15,17 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from mailbox.row_locks import in_words
-from outbox import clicks, creation, delivery, installation, tasks, timing
-from outbox.compose import Request
-from outbox.creation import Wanted
+from mailbox.db.lock_timeout import in_words
+from outbox import restore_guard
+from outbox.actions import rescheduling, transitions
+from outbox.compose import create as compose_create
+from outbox.compose.attachments import AttachmentInput
+from outbox.compose.build import Request
+from outbox.compose.create import Wanted
+from outbox.delivery import deliver
 from outbox.errors import Code, OutboxError
 from outbox.models import OutboxMessage
-from outbox.policy import AttachmentInput
+from outbox.tasks import delivery as delivery_tasks
 
 Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
@@ -149,9 +153,9 @@ def queue(
     )
 
     def write() -> ApiResponse:
-        row = OutboxMessage.objects.get(pk=creation.create(account_id, wanted, now=timezone.now()))
+        row = OutboxMessage.objects.get(pk=compose_create.create(account_id, wanted, now=timezone.now()))
         if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
-            tasks.queue_delivery(account_id)
+            delivery_tasks.queue_delivery(account_id)
         return ApiResponse(True, result_of(row))
 
     return _answered(write)
@@ -163,9 +167,9 @@ def retry_outbox(
     """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded."""
 
     def act() -> ApiResponse:
-        creation.check_drill(failure_mode, user)
-        installation.look(timezone.now())
-        clicks.ask_retry(
+        compose_create.check_drill(failure_mode, user)
+        restore_guard.look(timezone.now())
+        transitions.ask_retry(
             outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
         )
         return _deliver(outbox_id)
@@ -179,11 +183,11 @@ def request_retry(
     """The browser's retry: the same rules, the row is due at once, a worker delivers."""
 
     def act() -> ApiResponse:
-        creation.check_drill(failure_mode, user)
-        row = clicks.ask_retry(
+        compose_create.check_drill(failure_mode, user)
+        row = transitions.ask_retry(
             outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
         )
-        tasks.queue_delivery(row.account_id)
+        delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -193,8 +197,8 @@ def send_again(outbox_id: int, *, user: User | None) -> ApiResponse:
     """Send an uncertain mail once more, with the same Message-ID; a worker delivers."""
 
     def act() -> ApiResponse:
-        row = clicks.ask_again(outbox_id, user=user, now=timezone.now())
-        tasks.queue_delivery(row.account_id)
+        row = transitions.ask_again(outbox_id, user=user, now=timezone.now())
+        delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -204,7 +208,7 @@ def mark_as_sent(outbox_id: int, *, user: User | None) -> ApiResponse:
     """A person knows that an uncertain mail went out."""
 
     def act() -> ApiResponse:
-        clicks.mark_as_sent(outbox_id, user=user, now=timezone.now())
+        transitions.mark_as_sent(outbox_id, user=user, now=timezone.now())
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -214,7 +218,7 @@ def cancel(outbox_id: int, *, user: User | None) -> ApiResponse:
     """Cancel a pending or failed mail, for good."""
 
     def act() -> ApiResponse:
-        clicks.cancel(outbox_id, user=user, now=timezone.now())
+        transitions.cancel(outbox_id, user=user, now=timezone.now())
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -224,9 +228,9 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None) -
     """Another time for a mail that was not tried yet; None sends it now."""
 
     def act() -> ApiResponse:
-        row = timing.reschedule(outbox_id, send_at, user=user, now=timezone.now())
+        row = rescheduling.reschedule(outbox_id, send_at, user=user, now=timezone.now())
         if row.next_attempt_at <= timezone.now():
-            tasks.queue_delivery(row.account_id)
+            delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -236,7 +240,7 @@ def undo(outbox_id: int, *, user: User | None) -> ApiResponse:
     """Take back a mail within its undo window: it is cancelled, and nothing was sent."""
 
     def act() -> ApiResponse:
-        timing.undo(outbox_id, user=user, now=timezone.now())
+        rescheduling.undo(outbox_id, user=user, now=timezone.now())
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -264,15 +268,15 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
 
 
 def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:
-    pk = creation.create(account_id, wanted, now=timezone.now())
-    row = clicks.find_row(pk)
+    pk = compose_create.create(account_id, wanted, now=timezone.now())
+    row = transitions.find_row(pk)
     if row.status == Status.SENT:  # of an idempotency key that was used before
         return ApiResponse(True, result_of(row))
     if row.status == Status.PENDING and row.send_at and row.send_at > timezone.now():
         return ApiResponse(True, result_of(row))  # as queue() answers: nobody waits in the foreground for that
-    installation.look(timezone.now())
+    restore_guard.look(timezone.now())
     try:
-        clicks.check_sending(row.account)
+        transitions.check_sending(row.account)
     except OutboxError as error:
         return ApiResponse(False, result_of(row), ApiError(error.code.value, str(error)))
     return _deliver(pk)
@@ -282,13 +286,13 @@ def _deliver(pk: int) -> ApiResponse:
     if transaction.get_connection().in_atomic_block:
         # A claim that others cannot see is none, and a socket must not be used with a transaction open.
         raise RuntimeError("Deliver outside of transactions: use queue() or request_retry() here.")
-    delivery.deliver_one(pk)
+    deliver.deliver_one(pk)
     return _standing(pk, attempted=True)
 
 
 def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
     """The row as it stands. After a foreground attempt, anything but `sent` is an error with its words."""
-    row = clicks.find_row(pk)
+    row = transitions.find_row(pk)
     if not attempted or row.status == Status.SENT:
         return ApiResponse(True, result_of(row))
     code = row.error_code if row.status == Status.FAILED and row.error_code else Code.PROVIDER.value

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outbox.endings import Work
-from outbox.smtp_mail import Beside, Delivery, Mail
-from outbox.steps import Steps
-from outbox.watch import AttemptWatch
+from outbox.delivery.attempt_watch import AttemptWatch
+from outbox.delivery.outcomes import Work
+from outbox.eventloop.coroutines import Steps
+from outbox.smtp.mail_transaction import Beside, Delivery, Mail
 
 if TYPE_CHECKING:
-    from outbox.sender import Sender
+    from outbox.delivery.sender import Sender
 
 
 class Turn(Beside):

@@ -17,15 +17,16 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account
-from outbox import addresses, policy
-from outbox.carried import Carried
+from outbox.actions.rescheduling import checked_send_at
+from outbox.compose import addresses
+from outbox.compose import attachments as compose_attachments
+from outbox.compose.attachments import AttachmentInput
+from outbox.compose.carried_attachments import Carried
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
-from outbox.policy import AttachmentInput
-from outbox.timing import checked_send_at
 
 _SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
-NO_STORE = policy.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
+NO_STORE = compose_attachments.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
 _UNIT = {"k": 1024, "m": 1024**2, "g": 1024**3, "b": 1, "": 1}
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")  # RFC 6838, 4.2
 
@@ -225,9 +226,9 @@ def _sender(account: Account) -> str:
 def read_upload(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:
     """Raises OutboxError. The size is checked before the bytes are read into memory."""
     if (file.size or 0) > current.max_size_bytes:
-        raise ValidationFailed(policy.TOO_LARGE)
+        raise ValidationFailed(compose_attachments.TOO_LARGE)
     given = AttachmentInput(filename=file.name or "", content_type=file.content_type or "", content=file.read())
-    policy.read_attachment(given, current, NO_STORE)
+    compose_attachments.read_attachment(given, current, NO_STORE)
     return given
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from django.utils import timezone
 
-TAKING_UP = ("outbox: take up what is done to many", "outbox.tasks_bulk.sweep")
-COUNTING = ("outbox: count what is kept", "outbox.tasks_storage.count_storage")
+TAKING_UP = ("outbox: take up what is done to many", "outbox.tasks.sweep_operations")
+COUNTING = ("outbox: count what is kept", "outbox.tasks.count_storage")
 SWEEPS = {  # name -> what, and at which second
     "outbox: sweep on the minute": ("outbox.tasks.sweep", 0),
     "outbox: sweep on the half minute": ("outbox.tasks.sweep", 30),
-    "outbox: look afterwards on the minute": ("outbox.tasks_sent.sweep_afterwards", 10),
-    "outbox: look afterwards on the half minute": ("outbox.tasks_sent.sweep_afterwards", 40),
+    "outbox: look afterwards on the minute": ("outbox.tasks.sweep_afterwards", 10),
+    "outbox: look afterwards on the half minute": ("outbox.tasks.sweep_afterwards", 40),
 }
 
 

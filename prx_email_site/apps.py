@@ -8,13 +8,13 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from mailbox import signals
-        from prx_email_site import receivers
+        from prx_email_site import signal_receivers
 
-        uid = "prx_email_site.receivers"
-        signals.credentials_changed.connect(receivers.credentials_changed, dispatch_uid=uid)
-        signals.messages_stored.connect(receivers.messages_stored, dispatch_uid=uid)
-        signals.connection_test_asked.connect(receivers.connection_test_asked, dispatch_uid=uid)
-        signals.conversation_asked.connect(receivers.conversation_asked, dispatch_uid=uid)
+        uid = "prx_email_site.signal_receivers"
+        signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)
+        signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)
+        signals.connection_test_asked.connect(signal_receivers.connection_test_asked, dispatch_uid=uid)
+        signals.conversation_asked.connect(signal_receivers.conversation_asked, dispatch_uid=uid)
 
 
 class AdminConfig(DjangoAdminConfig):

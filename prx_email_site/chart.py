@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.lazy_text import Words
 from mailbox.models import Counter
-from mailbox.words import Words
 
 WIDTH, HALF = 720, 70  # units of the drawing; received stands on the middle line, sent and failed hang from it
 _TITLES = {

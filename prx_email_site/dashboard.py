@@ -15,14 +15,14 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
-from mailbox.access import Role, accounts_for, has_role_everywhere
 from mailbox.models import Counter, PushHeartbeat, Quarantine, SyncRunFolder, WorkerHeartbeat
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.accounts import AccountRow, is_partial, rows_of
-from mailbox.views.asking import of_accounts, signed_in_user
+from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from prx_email_site import chart, needs
-from prx_email_site.context import counted, earliest, facts
+from prx_email_site import attention, chart
+from prx_email_site.context_processors import counted, earliest, facts
 
 # What an open row may be: its status and its hold.
 OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
@@ -67,16 +67,16 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "period": period,
         "periods": chart.PERIODS,
         "needs": [
-            *needs.of_workers(
+            *attention.of_workers(
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
-            *needs.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
-            *needs.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
-            *needs.sign_ins(rows),
-            *needs.of_outbox(outbox, held),
-            *needs.of_bounces(known["bounced"], known["bounced_since"]),
-            *needs.of_accounts(rows, workers_alive=bool(alive)),
-            *needs.of_quarantine(known["quarantined"], known["quarantined_since"]),
+            *attention.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
+            *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
+            *attention.sign_ins(rows),
+            *attention.of_outbox(outbox, held),
+            *attention.of_bounces(known["bounced"], known["bounced_since"]),
+            *attention.of_accounts(rows, workers_alive=bool(alive)),
+            *attention.of_quarantine(known["quarantined"], known["quarantined_since"]),
         ],
         "tones": _tally(rows),
         "lag": _lag(rows),

@@ -94,7 +94,7 @@ class Child:
     _ended_at: float | None = None
 
     def start(self) -> None:
-        wrapped = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid()), *self.command]
+        wrapped = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid()), *self.command]
         self.process = subprocess.Popen(  # noqa: S603 - our own command lines
             wrapped, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )

@@ -9,9 +9,9 @@ from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
-from mailbox.access import language_of, time_zone_of
-from mailbox.row_locks import is_locked_by_another
-from prx_email_site import errors
+from mailbox.db.lock_timeout import is_locked_by_another
+from mailbox.permissions import language_of, time_zone_of
+from prx_email_site import error_pages
 
 # No inline script or style, nothing from elsewhere.
 POLICY = "; ".join(
@@ -71,7 +71,7 @@ class BusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return errors.busy(request) if is_locked_by_another(exception) else None
+        return error_pages.busy(request) if is_locked_by_another(exception) else None
 
 
 class LanguageMiddleware:

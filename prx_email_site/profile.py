@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from mailbox.models import AuditEntry, UserPreference
-from mailbox.views.asking import signed_in_user
+from mailbox.views.requests import signed_in_user
 
 # Of the tz database, but no place's time: files of the system, and other spellings of an offset.
 _NO_PLACE = ("Etc/", "SystemV/", "posix/", "right/")

@@ -99,7 +99,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "prx_email_site.context.chrome",
+                "prx_email_site.context_processors.chrome",
             ],
         },
     }
@@ -107,7 +107,7 @@ TEMPLATES = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
-CSRF_FAILURE_VIEW = "prx_email_site.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "prx_email_site.error_pages.csrf_failure"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -158,7 +158,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     # Raw messages by digest. Several hosts need one raw store: name another storage class here.
     "raw": {
-        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.rawstore.DurableFileSystemStorage"),
+        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.storage.raw_store.DurableFileSystemStorage"),
         "OPTIONS": {"location": str(DATA_DIR / "raw")},
     },
 }

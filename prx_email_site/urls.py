@@ -4,29 +4,29 @@ from django.contrib import admin
 from django.contrib.auth import views as auth
 from django.urls import include, path
 
-from outbox.views import account_delete, connection, test_mail
-from prx_email_site import dashboard, keyboard, probes, profile, sign_in
+from outbox.views import account_delete, connection_check, trial_mail
+from prx_email_site import dashboard, health_checks, keyboard, password_view, profile
 
-handler400 = "prx_email_site.errors.bad_request"
-handler403 = "prx_email_site.errors.forbidden"
-handler404 = "prx_email_site.errors.not_found"
+handler400 = "prx_email_site.error_pages.bad_request"
+handler403 = "prx_email_site.error_pages.forbidden"
+handler404 = "prx_email_site.error_pages.not_found"
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    path("password/", password_view.ChangePassword.as_view(), name="password_change"),
     path("profile/", profile.profile, name="profile"),
     path("keyboard/", keyboard.keyboard, name="keyboard"),
-    path("health/live/", probes.live, name="health_live"),
-    path("health/ready/", probes.ready, name="health_ready"),
-    path("health/workers/", probes.workers, name="health_workers"),
+    path("health/live/", health_checks.live, name="health_live"),
+    path("health/ready/", health_checks.ready, name="health_ready"),
+    path("health/workers/", health_checks.workers, name="health_workers"),
     path("admin/", admin.site.urls),
-    path("accounts/<int:pk>/test/", connection.start, name="connection_test_start"),
+    path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),
-    path("accounts/tests/<int:pk>/", connection.show, name="connection_test"),
-    path("accounts/<int:pk>/test-mail/", test_mail.test_mail, name="test_mail"),
-    path("accounts/test-mails/<int:pk>/", test_mail.followed, name="test_mail_sent"),
+    path("accounts/tests/<int:pk>/", connection_check.show, name="connection_test"),
+    path("accounts/<int:pk>/test-mail/", trial_mail.test_mail, name="test_mail"),
+    path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),

@@ -14,8 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from mailbox import conversations, mime, rawstore
+from mailbox.messages import conversations
+from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
+from mailbox.storage import raw_store
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
 # No server is asked by a page: an address nobody listens on will do.
@@ -52,8 +54,8 @@ def folder_of(account: Account, name: str = "INBOX") -> Folder:
 
 def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime | None = None, **fields: Any) -> Message:
     """The rows that sync makes of a message, in one place."""
-    parsed, at = mime.parse(raw), at or timezone.now()
-    digest = rawstore.save_batch([raw])[0]
+    parsed, at = mime_message.parse(raw), at or timezone.now()
+    digest = raw_store.save_batch([raw])[0]
     same = Message.objects.filter(account=account, message_id=parsed.message_id)
     columns: tuple[str, ...] = (
         "message_id",
@@ -97,14 +99,14 @@ def outbox_row(account: Account, subject: str = "Invoice", raw: bytes | None = N
         "to": "Ann <ann@example.com>",
         "body_text": "Dear Ann",
         "mail_from": account.email,
-        "mime_digest": rawstore.save_batch([frozen])[0],
+        "mime_digest": raw_store.save_batch([frozen])[0],
         "mime_size": len(frozen),
     }
     if fields.get("status") == "sending":
         defaults |= {"claim_token": "t", "lease_expires_at": timezone.now() + timedelta(minutes=5)}
     row = OutboxMessage.objects.create(account=account, subject=subject, **(defaults | fields))
     OutboxRecipient.objects.create(outbox=row, kind="to", address="ann@example.com")
-    for each in mime.parse(frozen).attachments:
+    for each in mime_message.parse(frozen).attachments:
         values = {name: getattr(each, name) for name in ("position", "filename", "content_type", "size", "digest")}
         OutboxAttachment.objects.create(outbox=row, account=account, created_at=row.created_at, **values)
     return row

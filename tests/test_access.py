@@ -11,11 +11,11 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from mailbox import access
+from mailbox import permissions as mailbox_permissions
 from mailbox.models import Account, AccountGrant, AuditEntry, ConnectionTest
-from mailbox.views.rights import Rights
+from mailbox.views.account_permissions import Rights
 from outbox.models import SendingSwitch
-from prx_email_site.context import _chrome
+from prx_email_site.context_processors import _chrome
 from tests.rows import NOWHERE, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -190,7 +190,7 @@ def test_the_groups_are_made_once_and_again_without_change() -> None:
         return {group.name: {each.codename for each in group.permissions.all()} for group in groups}
 
     before = permissions()
-    access.make_groups()
+    mailbox_permissions.make_groups()
     assert permissions() == before
     assert before["viewer"] == {"view_account"}
     assert before["operator"] == {"view_account", "operate_account"}
@@ -200,4 +200,4 @@ def test_the_groups_are_made_once_and_again_without_change() -> None:
 def test_an_inactive_user_may_nothing(account: Account, make_user: Callable[..., User]) -> None:
     user = make_user("administrator")
     user.is_active = False
-    assert not access.accounts_for(user).exists()
+    assert not mailbox_permissions.accounts_for(user).exists()

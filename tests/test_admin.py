@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_q.models import Failure, OrmQ, Schedule, Success, Task
 
-from mailbox import admin_lists
+from mailbox.admin import large_lists
 from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine, Transport
 from outbox.admin import HIDDEN
 from outbox.models import OutboxMessage
@@ -293,7 +293,7 @@ def test_the_rows_that_belong_to_a_send_are_read_under_it(superuser: Client, acc
 def test_a_long_list_is_not_counted_whole_and_says_so(
     superuser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_lists, "COUNTED_AT_MOST", 3)
+    monkeypatch.setattr(large_lists, "COUNTED_AT_MOST", 3)
     for number in range(5):
         AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{number}")
     response = superuser.get(reverse("admin:mailbox_auditentry_changelist"))
@@ -306,7 +306,7 @@ def test_a_long_list_is_not_counted_whole_and_says_so(
 def test_a_filter_offers_the_values_of_the_newest_rows(
     superuser: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin_lists, "LOOKED_AT", 2)
+    monkeypatch.setattr(large_lists, "LOOKED_AT", 2)
     for verb in ("cancel", "retry", "send"):
         AuditEntry.objects.create(account=account, verb=verb)
     page = superuser.get(reverse("admin:mailbox_auditentry_changelist")).content.decode()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbox import advice
+from mailbox.accounts import troubleshooting
 from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.pages]
 
 def test_each_advice_about_a_failed_connection_is_in_the_catalogue() -> None:
     texts = {text for _context, text, _plural in pseudo_locale.entries(CATALOGUE)}
-    assert [sentence for _pattern, sentence in advice._RULES if sentence not in texts] == []
+    assert [sentence for _pattern, sentence in troubleshooting._RULES if sentence not in texts] == []
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule
-from mailbox import settings_lookup
+from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
     Account,
     AccountGrant,
@@ -140,7 +140,7 @@ def person(request: pytest.FixtureRequest, accounts: list[Account], make_user: C
 
 def known_lookup(person: User) -> int:
     """A look-up of a provider's own domain is done at once."""
-    return settings_lookup.ask(person.pk, "ann@gmail.com", now=timezone.now())[0].pk
+    return autoconfig_lookup.ask(person.pk, "ann@gmail.com", now=timezone.now())[0].pk
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.views.defaults import server_error
 
 from mailbox.models import Account
-from prx_email_site import errors
+from prx_email_site import error_pages
 from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -104,7 +104,7 @@ def test_a_form_without_its_token_is_refused_in_our_words(make_user: Callable[..
     [(BadRequest("Give a number."), True), (SuspiciousOperation("internals"), False)],
 )
 def test_a_bad_request_shows_only_words_meant_for_a_person(rf: RequestFactory, error: Exception, shown: bool) -> None:
-    response = errors.bad_request(rf.get("/"), error)
+    response = error_pages.bad_request(rf.get("/"), error)
     assert response.status_code == 400
     assert (str(error) in response.content.decode()) is shown
 

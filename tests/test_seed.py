@@ -12,11 +12,11 @@ from django.db import connection
 from django.test import Client
 
 from mailbox.models import Account, Message, MessagePlace, MessageSearch
-from mailbox.search import search
-from mailbox.search_index import index_text, sort_key
+from mailbox.search.index import index_text, sort_key
+from mailbox.search.results import search
 from outbox.models import OutboxMessage
-from prx_email_site.seed_letters import letters
-from prx_email_site.seeding import ticket
+from prx_email_site.seed.letters import letters
+from prx_email_site.seed.mailboxes import ticket
 
 pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
 

@@ -1,6 +1,6 @@
 """The commands that stay end by signals, however many and whenever they come.
 
-The kernel sends several when a parent with threads is killed (`prx_email_site.orphans`), people press Ctrl-C twice.
+The kernel sends several when a parent with threads is killed (`parent_death`), and people press Ctrl-C twice.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.words import Words
+from mailbox.lazy_text import Words
 
 # What the address calls a kind of file, its label, and how its types begin. The first kind that fits is a file's own.
 KINDS: dict[str, tuple[Words, tuple[str, ...]]] = {

@@ -9,14 +9,14 @@ from django.db import models
 from django.db.models import F
 from django.utils import timezone
 
-from mailbox import mime
+from mailbox.mime import message as mime_message
 from mailbox.models.accounts import Account
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from mailbox.models.sync import Folder
 
 
 def present_parser() -> int:
-    return mime.PARSER_VERSION
+    return mime_message.PARSER_VERSION
 
 
 class RawMessage(models.Model):

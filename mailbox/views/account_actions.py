@@ -10,11 +10,12 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from mailbox import renumber, tasks
-from mailbox.access import Role, get_account
 from mailbox.models import Account
+from mailbox.permissions import Role, get_account
+from mailbox.sync import uidvalidity
+from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_edit import queue_first_look
-from mailbox.views.asking import back_to, record
+from mailbox.views.requests import back_to, record
 
 
 def _back(request: HttpRequest, account: Account) -> HttpResponse:
@@ -25,7 +26,7 @@ def _back(request: HttpRequest, account: Account) -> HttpResponse:
 def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
     """Queue a sync of the account's folders, whatever their backoff says."""
     account = get_account(request.user, pk, Role.OPERATOR)
-    tasks.queue_sync(account.pk, request.user.pk)
+    sync_tasks.queue_sync(account.pk, request.user.pk)
     record(request, "sync_now", f"account:{pk}", account)
     messages.success(
         request,
@@ -38,9 +39,9 @@ def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
 def go_on(request: HttpRequest, pk: int) -> HttpResponse:
     """Fetch folders again that were stopped because the server renumbered them again and again."""
     account = get_account(request.user, pk, Role.OPERATOR)
-    if renumber.let_go_on(account.pk):
+    if uidvalidity.let_go_on(account.pk):
         record(request, "go_on", f"account:{pk}", account)
-        tasks.queue_sync(account.pk, request.user.pk)
+        sync_tasks.queue_sync(account.pk, request.user.pk)
     messages.success(
         request,
         gettext("The stopped folders of %(account)s are fetched again; what is here is kept.")

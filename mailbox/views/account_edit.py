@@ -9,17 +9,18 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox import settings_lookup, tasks
-from mailbox.access import Role, get_account
-from mailbox.discovered import Discovery
+from mailbox.accounts.forms import AccountForm
+from mailbox.accounts.sign_in_form import SignInForm
+from mailbox.autoconfig import lookup as autoconfig_lookup
+from mailbox.autoconfig.servers import Discovery
 from mailbox.endpoints import PRESETS, Preset
-from mailbox.forms import AccountForm
-from mailbox.forms_sign_in import SignInForm
 from mailbox.models import Account, ConnectionTest
+from mailbox.permissions import Role, get_account
 from mailbox.signals import connection_test_asked
-from mailbox.views.account_find import lookup_of, require_administrator, start_page
-from mailbox.views.asking import record, signed_in_user
-from mailbox.views.found_words import initial_of, preset_of, told
+from mailbox.tasks import sync as sync_tasks
+from mailbox.views.autoconfig import lookup_of, require_administrator, start_page
+from mailbox.views.autoconfig_wording import initial_of, preset_of, told
+from mailbox.views.requests import record, signed_in_user
 
 
 def _preset(request: HttpRequest) -> Preset | None:
@@ -33,7 +34,7 @@ def add(request: HttpRequest) -> HttpResponse:
     preset, lookup = _preset(request), lookup_of(request)
     if request.method != "POST" and lookup is None and "preset" not in request.GET:
         return start_page(request)
-    found = settings_lookup.found_by(lookup) if lookup else None
+    found = autoconfig_lookup.found_by(lookup) if lookup else None
     initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
     if request.method == "POST" and _saved(form):
@@ -86,9 +87,9 @@ def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
 
 
 def queue_first_look(request: HttpRequest, account: Account) -> None:
-    tasks.queue_folder_listing(account.pk)
+    sync_tasks.queue_folder_listing(account.pk)
     if account.sync_enabled:
-        tasks.queue_sync(account.pk, request.user.pk)
+        sync_tasks.queue_sync(account.pk, request.user.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -15,13 +15,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
-from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
-from mailbox.health import Condition, chosen_folders, conditions, oldest_success, push_words
+from mailbox.accounts.health import Condition, chosen_folders, conditions, oldest_success, push_words
 from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
+from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.views.account_permissions import Rights
 from mailbox.views.activity import told
-from mailbox.views.asking import Refused, cut, limit_of, signed_in_user
 from mailbox.views.backfill import show_progress
-from mailbox.views.rights import Rights
+from mailbox.views.requests import Refused, cut, limit_of, signed_in_user
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from mailbox.access import Role, accounts_for, has_role_everywhere
 from mailbox.models import Account, AuditEntry
-from mailbox.views.asking import Refused, cut, limit_of, next_page, number_of, signed_in_user
-from mailbox.views.newest import newest_of_accounts
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from mailbox.views.latest_per_account import newest_of_accounts
+from mailbox.views.requests import Refused, cut, limit_of, next_page, number_of, signed_in_user
 
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
 SAID = {

@@ -1,4 +1,4 @@
-"""How far the folders of an account are, for its page: numbers from the database, words from mailbox.progress."""
+"""How far the folders of an account are, for its page: numbers from the database, words from backfill_progress."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime
 
 from django.db.models import Count, Q
 
-from mailbox.health import state_of
+from mailbox.accounts.health import state_of
 from mailbox.models import Folder, MessagePlace, SyncRunFolder
-from mailbox.progress import RECENT, Fetched, Progress, progress, rate_of, together
+from mailbox.sync.backfill_progress import RECENT, Fetched, Progress, progress, rate_of, together
 
 
 def show_progress(folders: Sequence[Folder], now: datetime) -> Progress | None:

@@ -11,8 +11,8 @@ from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from mailbox import conversations
-from mailbox.conversations import Piece
+from mailbox.messages import conversations
+from mailbox.messages.conversations import Piece
 from mailbox.models import Message
 from mailbox.signals import conversation_asked
 

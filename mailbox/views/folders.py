@@ -16,13 +16,13 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailbox import tasks
-from mailbox.access import Role, get_account
 from mailbox.models import Account, Folder
+from mailbox.permissions import Role, get_account
+from mailbox.tasks import sync as sync_tasks
+from mailbox.views.account_permissions import Rights
 from mailbox.views.accounts import is_partial
-from mailbox.views.asking import record
-from mailbox.views.rights import Rights
-from mailbox.views.setup import is_being_set_up
+from mailbox.views.onboarding import is_being_set_up
+from mailbox.views.requests import record
 
 MAX_DEPTH = 5  # deeper ones stand where the fifth level does
 USES = {
@@ -119,7 +119,7 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
             named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
             record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
     if on and account.sync_enabled:
-        tasks.queue_sync(account.pk, request.user.pk)
+        sync_tasks.queue_sync(account.pk, request.user.pk)
     count = sum(str(row.pk) in wanted for row in offered)
     if count:
         messages.success(
@@ -137,7 +137,7 @@ def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask a worker to list the folders anew."""
     account = get_account(request.user, pk, Role.OPERATOR)
     now = timezone.now()
-    tasks.queue_folder_listing(account.pk)
+    sync_tasks.queue_folder_listing(account.pk)
     record(request, "list_folders", f"account:{pk}", account)
     url = reverse("mailbox:account_folders", args=[pk])
     return redirect(f"{url}?asked={now:%Y-%m-%dT%H:%M:%S.%fZ}")

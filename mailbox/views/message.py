@@ -10,14 +10,16 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from mailbox import labels, mime, rawstore
-from mailbox.access import Role, accounts_for, has_role_everywhere
+from mailbox import gmail_labels
+from mailbox.mime import message as mime_message
 from mailbox.models import Message
-from mailbox.views import defects, previews
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from mailbox.storage import raw_store
+from mailbox.views import parse_warnings, previews
 from mailbox.views.conversation import conversation_of
-from mailbox.views.events import events_of
-from mailbox.views.images import Images, images_of
-from mailbox.views.message_find import find_message
+from mailbox.views.invitations import events_of
+from mailbox.views.message_lookup import find_message
+from mailbox.views.remote_images import Images, images_of
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
@@ -45,12 +47,12 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "view": shown,
         "tabs": [Tab(str(label), f"?view={name}", name == shown) for name, label in VIEWS.items()],
         "places": places,
-        "labels": labels.shown(places),
+        "labels": gmail_labels.shown(places),
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
         "attachments": attachments[:ATTACHMENTS_SHOWN],
         "attachment_count": len(attachments),
         "events": events_of(row, attachments),
-        "defects": defects.sentences(row.parse_defects),
+        "defects": parse_warnings.sentences(row.parse_defects),
         "others": list(_others(row)),
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
         or accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
@@ -84,11 +86,11 @@ def _content(row: Message, shown: str) -> dict[str, Any]:
         cut = len(row.body_text) > TEXT_SHOWN_CHARACTERS
         return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}
     try:
-        raw = rawstore.map_raw(row.raw_digest)[0]
-    except rawstore.RawMissing as missing:
+        raw = raw_store.map_raw(row.raw_digest)[0]
+    except raw_store.RawMissing as missing:
         return {"missing": str(missing)}
     if shown == "headers":
-        headers = mime.header_lines(raw)
+        headers = mime_message.header_lines(raw)
         return {"headers": headers[:HEADERS_SHOWN], "header_count": len(headers)}
     source = raw[:SOURCE_SHOWN_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
     return {"source": source, "source_is_cut": len(raw) > SOURCE_SHOWN_BYTES, "source_size": len(raw)}

@@ -18,11 +18,14 @@ from django.utils.translation import gettext
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mailbox import mime, rawstore, remote_images, sanitize
-from mailbox.access import Role
+from mailbox.html import sanitizer
+from mailbox.mime import message as mime_message
 from mailbox.models import Attachment, Message
-from mailbox.views.asking import record
-from mailbox.views.message_find import find_message
+from mailbox.permissions import Role
+from mailbox.pictures import remote_images
+from mailbox.storage import raw_store
+from mailbox.views.message_lookup import find_message
+from mailbox.views.requests import record
 
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024
@@ -35,17 +38,21 @@ HARMLESS_TYPES = frozenset(
 def frame(html: str) -> HttpResponse:
     """A mail's HTML as the sandboxed frame asks for it."""
     response = HttpResponse(html, content_type="text/html; charset=utf-8")
-    response["Content-Security-Policy"] = sanitize.FRAME_CSP
+    response["Content-Security-Policy"] = sanitizer.FRAME_CSP
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "private, no-store"
     return response
 
 
-def download(content: bytes | mime.Content, filename: str, content_type: str) -> HttpResponseBase:
+def download(content: bytes | mime_message.Content, filename: str, content_type: str) -> HttpResponseBase:
     """Bytes as they are, to be saved and never shown (RFC 6266). Large ones go out piece by piece."""
     bare = content_type.partition(";")[0].strip().lower()
     kind = bare if bare in HARMLESS_TYPES else "application/octet-stream"
-    whole = mime.Content(len(content), _sliced(content)) if not isinstance(content, mime.Content) else content
+    whole = (
+        mime_message.Content(len(content), _sliced(content))
+        if not isinstance(content, mime_message.Content)
+        else content
+    )
     response: HttpResponseBase
     if whole.size <= STREAMED_FROM:
         response = HttpResponse(b"".join(whole.pieces), content_type=kind)
@@ -66,21 +73,21 @@ def _sliced(content: bytes) -> Iterator[bytes]:
 def raw_or_404(digest: str) -> bytes:
     """The stored mail; a large one as a mapped file, which takes no memory of this process."""
     try:
-        return rawstore.map_raw(digest)[0]
-    except rawstore.RawMissing as missing:
+        return raw_store.map_raw(digest)[0]
+    except raw_store.RawMissing as missing:
         raise Http404(str(missing)) from missing
 
 
-def shown_html(request: HttpRequest, row: Message) -> sanitize.SafeHtml:
+def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
     """The mail's HTML made safe, with its own images in it, and the remote ones that were asked for and fetched."""
     inline: dict[str, tuple[str, bytes]] = {}
     if "cid:" in row.body_html.lower():
         try:
-            inline = mime.inline_images(rawstore.map_raw(row.raw_digest)[0], largest=sanitize.MAX_IMAGE_BYTES)
-        except rawstore.RawMissing:
+            inline = mime_message.inline_images(raw_store.map_raw(row.raw_digest)[0], largest=sanitizer.MAX_IMAGE_BYTES)
+        except raw_store.RawMissing:
             inline = {}  # the text is still worth showing; the page's other tabs say what is missing
     wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)
-    return sanitize.safe_html(row.body_html, inline, remote_images.fetched(row) if wanted else {})
+    return sanitizer.safe_html(row.body_html, inline, remote_images.fetched(row) if wanted else {})
 
 
 @require_safe
@@ -117,7 +124,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Ro
 def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
     found = find_attachment(request, pk, position)
     try:
-        content = mime.attachment_content(raw_or_404(found.message.raw_digest), found.position)
+        content = mime_message.attachment_content(raw_or_404(found.message.raw_digest), found.position)
     except IndexError as error:
         raise Http404("The stored message does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)

@@ -6,10 +6,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
-from mailbox import sanitize
+from mailbox.html import sanitizer
 from mailbox.models import Message
 from mailbox.views.message import TEXT_SHOWN_CHARACTERS
-from mailbox.views.message_find import find_message
+from mailbox.views.message_lookup import find_message
 from mailbox.views.message_parts import frame, shown_html
 
 
@@ -20,7 +20,7 @@ def message_print(request: HttpRequest, pk: int) -> HttpResponse:
     if row.body_html and request.GET.get("view") != "text":
         document = shown_html(request, row).html
     else:
-        document = sanitize.text_to_html(row.body_text[:TEXT_SHOWN_CHARACTERS])
+        document = sanitizer.text_to_html(row.body_text[:TEXT_SHOWN_CHARACTERS])
     return frame(_headed(document, row))
 
 

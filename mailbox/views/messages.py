@@ -13,11 +13,11 @@ from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
-from mailbox import conversations
-from mailbox.access import accounts_for
+from mailbox.messages import conversations
 from mailbox.models import Account, Folder, Message, MessagePlace
-from mailbox.views.asking import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
-from mailbox.views.newest import newest_of_accounts, of_some
+from mailbox.permissions import accounts_for
+from mailbox.views.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.requests import Cursor, Refused, cut, limit_of, next_page, number_of, of_accounts
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
 WALKED = 10_000

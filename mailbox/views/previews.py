@@ -13,9 +13,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from mailbox import previews, rawstore, tasks_pictures
 from mailbox.models import Preview
-from mailbox.previews import File
+from mailbox.pictures import previews
+from mailbox.pictures.previews import File
+from mailbox.storage import raw_store
+from mailbox.tasks import pictures as pictures_tasks
 from mailbox.views.message_parts import find_attachment
 
 
@@ -45,7 +47,7 @@ def _row(file: File, source: str) -> Preview | None:
     row = Preview.objects.filter(pk=file.digest).first()
     if row is None or row.state == Preview.State.WAITING:
         if previews.ask(file, source, now=now):
-            tasks_pictures.queue_preview(file.digest)
+            pictures_tasks.queue_preview(file.digest)
         row = Preview.objects.filter(pk=file.digest).first()
     return row
 
@@ -70,7 +72,7 @@ def picture(request: HttpRequest, file: File) -> HttpResponse:
         return redirect(static("img/no-preview.svg"))
     try:
         content = previews.picture(row, small=request.GET.get("size") == "small")
-    except rawstore.RawMissing:
+    except raw_store.RawMissing:
         row.delete()  # made again when somebody looks
         return redirect(static("img/no-preview.svg"))
     response = HttpResponse(content, content_type="image/webp")

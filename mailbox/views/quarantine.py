@@ -11,10 +11,11 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
-from mailbox import tasks
-from mailbox.access import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.models import MessagePlace, Quarantine
-from mailbox.views.asking import (
+from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.tasks import sync as sync_tasks
+from mailbox.views.message_lookup import find_message
+from mailbox.views.requests import (
     cut,
     limit_of,
     next_page,
@@ -23,7 +24,6 @@ from mailbox.views.asking import (
     record,
     signed_in_user,
 )
-from mailbox.views.message_find import find_message
 
 
 @require_safe
@@ -50,7 +50,7 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, row.account_id, Role.OPERATOR)
     Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
     record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
-    tasks.queue_sync(account.pk, signed_in_user(request).pk)
+    sync_tasks.queue_sync(account.pk, signed_in_user(request).pk)
     notices.success(
         request,
         gettext("UID %(uid)s of %(folder)s is fetched again with the sync that starts now.")
@@ -76,7 +76,7 @@ def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
         )
     elif places.update(fetch_requested_at=timezone.now()):
         record(request, "fetch_now", f"message:{row.pk}", row.account)
-        tasks.queue_sync(row.account_id, signed_in_user(request).pk)
+        sync_tasks.queue_sync(row.account_id, signed_in_user(request).pk)
         notices.success(
             request, gettext("The whole message is fetched with the sync that starts now. Reload in a moment.")
         )

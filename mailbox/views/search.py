@@ -9,13 +9,13 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from mailbox.access import accounts_for
 from mailbox.models import Message
-from mailbox.search import search
-from mailbox.search_marks import excerpt, highlight
-from mailbox.search_query import SearchQuery, parse
-from mailbox.views.asking import Cursor, limit_of, next_page
+from mailbox.permissions import accounts_for
+from mailbox.search.highlight import excerpt, highlight
+from mailbox.search.query import SearchQuery, parse
+from mailbox.search.results import search
 from mailbox.views.messages import mark_claims
+from mailbox.views.requests import Cursor, limit_of, next_page
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox.access import Role, get_account
 from mailbox.models import Account, Lease, Message
-from mailbox.views.asking import record
+from mailbox.permissions import Role, get_account
+from mailbox.views.requests import record
 from outbox.models import OutboxMessage
 
 # Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.

@@ -14,12 +14,14 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
-from mailbox.access import Role
-from mailbox.views.asking import MAX_LIMIT, back_to, signed_in_user
-from outbox import api, clicks, operations
+from mailbox.permissions import Role
+from mailbox.views.requests import MAX_LIMIT, back_to, signed_in_user
+from outbox import api
+from outbox.actions import bulk as actions_bulk
+from outbox.actions import transitions
 from outbox.models import OutboxMessage
-from outbox.views.finding import find_row, operated_accounts, seen_by
-from outbox.views.states import sentence_of
+from outbox.views.selection import find_row, operated_accounts, seen_by
+from outbox.views.status import sentence_of
 from prx_email_site.templatetags.prx import spoken
 
 Act = Callable[[int, User], api.ApiResponse]
@@ -49,7 +51,7 @@ def _click(request: HttpRequest, pk: int, act: Act, done: str | Callable[[Outbox
     row = find_row(request, pk, Role.OPERATOR)
     response = act(row.pk, signed_in_user(request))
     if response.ok:
-        said = done if isinstance(done, str) else done(clicks.find_row(row.pk))
+        said = done if isinstance(done, str) else done(transitions.find_row(row.pk))
         notices.success(request, f"“{row.subject[:80]}”: {said}")
     else:
         notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
@@ -59,8 +61,8 @@ def _click(request: HttpRequest, pk: int, act: Act, done: str | Callable[[Outbox
 def refusal(response: api.ApiResponse, row: OutboxMessage | None = None) -> str:
     """The refusal as a sentence for a page. Its first words are for scripts."""
     said = response.error.message if response.error else gettext("It was refused without a reason.")
-    if not said.startswith(clicks.NOT_DUE):
-        plain = said.removeprefix(clicks.NOT_RETRYABLE)
+    if not said.startswith(transitions.NOT_DUE):
+        plain = said.removeprefix(transitions.NOT_RETRYABLE)
         return plain[:1].upper() + plain[1:]
     left = (row.next_attempt_at - timezone.now()).total_seconds() if row else 0
     if left <= 0:
@@ -112,7 +114,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
         notices.warning(request, said % {"number": MAX_LIMIT})
         return redirect(back)
     number, skipped = act_on(request, chosen, act)
-    (notices.warning if skipped else notices.success)(request, operations.honest(verb, number, skipped))
+    (notices.warning if skipped else notices.success)(request, actions_bulk.honest(verb, number, skipped))
     return redirect(back)
 
 
@@ -126,10 +128,10 @@ def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Coun
         if row is None:
             skipped[gettext_noop("there is no such mail")] += 1
         elif row.account_id not in operated:
-            skipped[operations.NOT_YOURS] += 1
+            skipped[actions_bulk.NOT_YOURS] += 1
         elif row.hold == OutboxMessage.Hold.UNCERTAIN:
             # A bulk click must never send twice what may have gone out: only a look at each row decides.
-            skipped[operations.DECISION] += 1
+            skipped[actions_bulk.DECISION] += 1
         else:
             response = act(pk, user)
             if response.ok:
@@ -141,6 +143,6 @@ def act_on(request: HttpRequest, chosen: list[int], act: Act) -> tuple[int, Coun
 
 def _in_bulk(response: api.ApiResponse) -> str:
     """One reason for all rows that share it: the time left differs by row, the reason does not."""
-    if response.error and response.error.message.startswith(clicks.NOT_DUE):
-        return operations.NOT_DUE
+    if response.error and response.error.message.startswith(transitions.NOT_DUE):
+        return actions_bulk.NOT_DUE
     return refusal(response).rstrip(".")

@@ -13,16 +13,16 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mailbox.access import Role, has_role_everywhere
 from mailbox.models import Account, StorageUse
 from mailbox.models.file_kinds import KINDS
+from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views import previews
-from mailbox.views.asking import limit_of, next_page, of_accounts, record, signed_in_user
-from mailbox.views.newest import of_some
+from mailbox.views.latest_per_account import of_some
+from mailbox.views.requests import limit_of, next_page, of_accounts, record, signed_in_user
 from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
-from outbox.views.attachment_finding import DIRECTIONS, SIZES, Filters, Mark, find
-from outbox.views.finding import find_row, operated_accounts, visible_accounts
+from outbox.views.attachment_selection import DIRECTIONS, SIZES, Filters, Mark, find
+from outbox.views.selection import find_row, operated_accounts, visible_accounts
 
 
 @require_safe

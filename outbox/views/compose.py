@@ -20,18 +20,19 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from mailbox.access import Role, accounts_for
 from mailbox.models import Account, Message
-from mailbox.views.asking import number_of, record, signed_in_user
-from mailbox.views.message_find import find_message
-from outbox import answers, api, drafts
-from outbox.carried import Carried, of_draft, of_received, of_written
+from mailbox.permissions import Role, accounts_for
+from mailbox.views.message_lookup import find_message
+from mailbox.views.requests import number_of, record, signed_in_user
+from outbox import api
+from outbox.compose import drafts, replies
+from outbox.compose.attachments import AttachmentInput
+from outbox.compose.carried_attachments import Carried, of_draft, of_received, of_written
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
-from outbox.policy import AttachmentInput
 from outbox.views.drafts import find_draft, forget_sent, save_typed
-from outbox.views.finding import find_row
+from outbox.views.selection import find_row
 
 TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
 
@@ -176,16 +177,16 @@ def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) ->
         return {"account": given if given and accounts.filter(pk=given).exists() else None}
     message, letter = start.message, _letter(start.message)
     if start.way == "forward":
-        shown = {"subject": answers.forward_subject(message.subject), "body_text": answers.forwarded(letter)}
+        shown = {"subject": replies.forward_subject(message.subject), "body_text": replies.forwarded(letter)}
         return shown | {"account": message.account_id}
     answer = {
         "account": message.account_id,
         "to": message.reply_to or message.sender,
-        "subject": answers.reply_subject(message.subject),
-        "body_text": answers.quoted(letter),
+        "subject": replies.reply_subject(message.subject),
+        "body_text": replies.quoted(letter),
     }
     if start.way == "reply_all":
-        everyone = answers.reply_to_all(letter, [message.account.email])
+        everyone = replies.reply_to_all(letter, [message.account.email])
         answer |= {"to": everyone.to, "cc": everyone.cc, "left_out": everyone.left_out}
     return answer
 
@@ -204,8 +205,8 @@ def _as_left(draft: Draft) -> dict[str, Any]:
     return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
 
 
-def _letter(message: Message) -> answers.Letter:
-    return answers.Letter(
+def _letter(message: Message) -> replies.Letter:
+    return replies.Letter(
         subject=message.subject,
         sender=message.sender,
         reply_to=message.reply_to,

@@ -9,7 +9,7 @@ from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from mailbox.conversations import Piece
+from mailbox.messages.conversations import Piece
 from outbox.models import OutboxMessage
 
 SHOWN = 50

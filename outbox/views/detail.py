@@ -15,12 +15,14 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
-from mailbox import mime, sanitize
-from mailbox.access import Role, accounts_for
+from mailbox.html import sanitizer
+from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry
+from mailbox.permissions import Role, accounts_for
 from mailbox.views.activity import told
-from mailbox.views.asking import signed_in_user
 from mailbox.views.message_parts import download, frame, raw_or_404
+from mailbox.views.requests import signed_in_user
+from outbox.bounces.dsn_report import status_words
 from outbox.models import (
     DeliveryAttempt,
     DeliveryReport,
@@ -29,10 +31,9 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
-from outbox.reports import status_words
-from outbox.views.finding import find_row
-from outbox.views.states import may_have_gone_out, sentence_of, shown
-from outbox.views.time_line import Step, steps_of
+from outbox.views.attempt_timeline import Step, steps_of
+from outbox.views.selection import find_row
+from outbox.views.status import may_have_gone_out, sentence_of, shown
 
 HISTORY_SHOWN = 50
 REPORTS_SHOWN = 50
@@ -183,7 +184,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
 @xframe_options_sameorigin
 def html(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk)
-    return frame(sanitize.safe_html(row.body_html, {}).html)
+    return frame(sanitizer.safe_html(row.body_html, {}).html)
 
 
 @require_safe
@@ -202,7 +203,7 @@ def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase
     if found is None:
         raise Http404("No such attachment.")
     try:
-        content = mime.attachment_content(raw_or_404(row.mime_digest), position)
+        content = mime_message.attachment_content(raw_or_404(row.mime_digest), position)
     except IndexError as error:
         raise Http404("The frozen mail does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)

@@ -12,13 +12,13 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailbox.access import Role, accounts_for, has_role_somewhere
-from mailbox.views.asking import signed_in_user
-from outbox import drafts, policy
+from mailbox.permissions import Role, accounts_for, has_role_somewhere
+from mailbox.views.requests import signed_in_user
+from outbox.compose import attachments, drafts
+from outbox.compose.attachments import AttachmentContent
 from outbox.errors import OutboxError
 from outbox.forms import NO_STORE, read_upload
 from outbox.models import AttachmentPolicy, Draft
-from outbox.policy import AttachmentContent
 
 
 def _number(text: str) -> int:
@@ -73,7 +73,7 @@ def _files(request: HttpRequest) -> list[AttachmentContent]:
     current, read = AttachmentPolicy.current(), []
     for file in request.FILES.getlist("attachments"):
         try:
-            read.append(policy.read_attachment(read_upload(file, current), current, NO_STORE))
+            read.append(attachments.read_attachment(read_upload(file, current), current, NO_STORE))
         except OutboxError as refused:
             raise type(refused)(
                 gettext("%(name)s: %(reason)s. Nothing was saved; leave this file out.")

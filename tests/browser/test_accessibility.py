@@ -16,8 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
-from mailbox import settings_lookup
-from mailbox.discovered import Discovery, Flaw, Outcome, Source, Step, to_json
+from mailbox.autoconfig import lookup as autoconfig_lookup
+from mailbox.autoconfig.servers import Discovery, Flaw, Outcome, Source, Step, to_json
 from mailbox.models import AccountGrant, SettingsLookup
 from outbox.models import OutboxMessage
 from tests.conftest import missing
@@ -98,7 +98,7 @@ def look_at(reader: Page, site: str, addresses: list[str], axe: str, schemes: Sc
 def look_ups() -> list[str]:
     """A look-up of the reader's own that runs, one that was given up, and what was found."""
     reader = User.objects.get(groups__name="administrator")
-    found = settings_lookup.ask(reader.pk, "ann@outlook.com", now=timezone.now())[0]
+    found = autoconfig_lookup.ask(reader.pk, "ann@outlook.com", now=timezone.now())[0]
     nothing = SettingsLookup.objects.create(
         asked_by=reader, email="ann@example.com", finished_at=timezone.now(), found=to_json(NOTHING)
     )

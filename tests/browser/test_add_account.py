@@ -8,11 +8,11 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Browser, Page, expect
 
-from mailbox import settings_lookup
+from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import Account, SettingsLookup
 from outbox.models import OutboxMessage
-from tests.mailbox.one_domain import DOMAIN, Domain, domain
-from tests.mailbox.test_discovered import config, server_xml
+from tests.mailbox.autoconfig.one_domain import DOMAIN, Domain, domain
+from tests.mailbox.autoconfig.test_servers_found import config, server_xml
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -117,7 +117,7 @@ def test_from_an_address_to_the_first_mail(
 def look_up_here(domain: Domain) -> None:
     """What the worker does, with the domain's own network, in which `localhost` may be named as a server."""
     domain.hosts.add("localhost")
-    settings_lookup.run(SettingsLookup.objects.latest("pk").pk, domain.reach())
+    autoconfig_lookup.run(SettingsLookup.objects.latest("pk").pk, domain.reach())
 
 
 def test_a_providers_address_fills_the_form_without_asking_anybody(page: Page, live_site: str) -> None:

@@ -10,10 +10,10 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import Page
 
-from mailbox import sanitize
+from mailbox.html import sanitizer
+from mailbox.html.sanitizer import SafeHtml
 from mailbox.models import Account, Message
-from mailbox.sanitize import SafeHtml
-from tests.mailbox.hostile_html import HOSTILE
+from tests.mailbox.html.hostile_html import HOSTILE
 from tests.rows import NOWHERE, letter, letter_with, store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
@@ -162,7 +162,7 @@ def test_the_sandbox_holds_even_if_the_sanitiser_let_everything_through(
     foreign_requests: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sanitize, "safe_html", lambda html, *_args, **_more: SafeHtml(html, 0))
+    monkeypatch.setattr(sanitizer, "safe_html", lambda html, *_args, **_more: SafeHtml(html, 0))
     last = stored(account, aimed(outside))
     title = read_all(signed_in_page, live_site, last)
     assert "taken" not in title

@@ -15,7 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
 from alerts.models import AlertRule
-from mailbox.discovered import Discovery, Flaw, Outcome, Server, Source, Step, to_json
+from mailbox.autoconfig.servers import Discovery, Flaw, Outcome, Server, Source, Step, to_json
 from mailbox.models import (
     Account,
     Attachment,

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
-from mailbox import previews, remote_images
 from mailbox.models import Account
-from tests.mailbox.test_image_fetch import ImageServer, inside, picture
+from mailbox.pictures import previews, remote_images
+from tests.mailbox.pictures.test_image_download import ImageServer, inside, picture
 from tests.rows import NOWHERE, letter, letter_with, store
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]

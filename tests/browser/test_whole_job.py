@@ -9,9 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from mailbox import rawstore
 from mailbox.models import Account
-from outbox import compose
+from mailbox.storage import raw_store
+from outbox.compose import build as compose_build
 from outbox.models import DeliveryAttempt, OutboxMessage
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
@@ -104,7 +104,7 @@ def answer(page: Page, text: str) -> None:
 
 def frozen_as_sent(row: OutboxMessage) -> bytes:
     attempt = DeliveryAttempt.objects.filter(outbox=row).latest("number")
-    return compose.stamped(rawstore.open_raw(row.mime_digest), attempt.message_id, attempt.prx_attempt)
+    return compose_build.stamped(raw_store.open_raw(row.mime_digest), attempt.message_id, attempt.prx_attempt)
 
 
 def test_an_operator_does_the_whole_job(
@@ -158,7 +158,7 @@ def test_an_operator_does_the_whole_job(
     assert mails[0].submitted == frozen_as_sent(first)
     assert mails[1].submitted == frozen_as_sent(second)
     assert b"In-Reply-To: <june@example.org>" in mails[0].raw
-    assert first.attachment_rows.get().digest == rawstore.digest_of(PDF)
+    assert first.attachment_rows.get().digest == raw_store.digest_of(PDF)
     # The server's side is as it was: read-only means read-only.
     assert dovecot.messages(mail_user) == before
     assert not any(dovecot.flags(mail_user).values())

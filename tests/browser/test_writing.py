@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 
 from mailbox.models import Account
-from outbox import known_addresses, operations
+from outbox.actions import bulk as actions_bulk
+from outbox.compose import address_book
 from outbox.models import Draft, Operation, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store
 
@@ -103,7 +104,7 @@ def test_a_dropped_file_is_looked_at_before_it_travels_and_goes_out_once(
 
 def test_an_address_is_completed_with_the_keyboard(signed_in_page: Page, live_site: str, account: Account) -> None:
     store(account, letter(From="Zoe Miller <zoe@example.com>"))
-    known_addresses.gather(timezone.now() + timedelta(hours=1))
+    address_book.gather(timezone.now() + timedelta(hours=1))
     page = signed_in_page
     page.goto(f"{live_site}{reverse('outbox:compose')}")
     field = page.locator("[name=to]")
@@ -192,7 +193,7 @@ def _all_that_match(page: Page, live_site: str, account: Account) -> None:
     expect(page.locator("main")).to_contain_text("1 because it may have gone out already")
     page.click("main form[data-once] button")
     page.wait_for_url(re.compile("/outbox/operations/"))
-    operations.run(Operation.objects.get().pk)
+    actions_bulk.run(Operation.objects.get().pk)
     page.reload()
     expect(page.locator("#operation")).to_contain_text("3 retried, 1 skipped: 1 because")
     assert OutboxMessage.objects.filter(hold="permanent").count() == 1

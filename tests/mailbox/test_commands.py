@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mailbox.models import Account, Folder
-from tests.mailbox.synced import fill, on_server, stored
+from tests.mailbox.sync.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from mailbox.models import Account
-from outbox import delivery
+from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 
@@ -74,7 +74,7 @@ def test_a_send_for_later_answers_at_once_and_goes_out_at_its_time(
     assert (answer["data"]["status"], answer["data"]["next_attempt_at"]) == ("pending", at.isoformat())
     assert run(*mail(account, "--at", written, "--idempotency-key", "k")) == (status, answer)
     assert server.mails() == [] and OutboxMessage.objects.get().attempts.count() == 0
-    delivery.deliver_account(account.pk, clock=lambda: at)
+    deliver.deliver_account(account.pk, clock=lambda: at)
     assert OutboxMessage.objects.get().status == "sent" and len(server.mails()) == 1
 
 

@@ -15,9 +15,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from mailbox.models import Account, AccountGrant, AuditEntry
-from outbox import tasks_storage
 from outbox.models import OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
-from outbox.views import finding
+from outbox.tasks import storage as storage_tasks
+from outbox.views import selection
 from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of
 
 pytestmark = pytest.mark.django_db
@@ -155,7 +155,7 @@ def test_the_list_costs_the_same_queries_however_many_rows_it_has(operator: Clie
 def test_a_count_that_grows_without_end_is_cut(
     viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
     for _number in range(3):
         outbox_row(account, status="sent")
     tabs = viewer.get(reverse("outbox:list")).context["tabs"]
@@ -170,12 +170,12 @@ def count_of(client: Client, label: str, **query: Any) -> str:
 def test_what_is_over_shows_the_number_that_the_clock_counted(
     viewer: Client, account: Account, other_account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
     for _number in range(3):
         outbox_row(account, status="sent")
         outbox_row(other_account, status="sent")
     outbox_row(account, status="cancelled")
-    tasks_storage.count_storage()
+    storage_tasks.count_storage()
     assert count_of(viewer, "Sent") == "6"
     assert count_of(viewer, "Sent", account=account.pk) == "3"
     assert "Counted at" in viewer.get(reverse("outbox:list")).content.decode()
@@ -188,10 +188,10 @@ def test_what_is_over_shows_the_number_that_the_clock_counted(
 
 def test_a_count_of_the_clock_is_right_again_after_each_count(viewer: Client, account: Account) -> None:
     rows = [outbox_row(account, status="sent") for _number in range(3)]
-    tasks_storage.count_storage()
+    storage_tasks.count_storage()
     OutboxCount.objects.update(number=77)
     rows[0].delete()
-    tasks_storage.count_storage()
+    storage_tasks.count_storage()
     assert list(OutboxCount.objects.values_list("status", "number")) == [("sent", 2)]
 
 
@@ -199,13 +199,13 @@ def test_counts_of_accounts_one_may_not_see_are_not_in_it(
     client: Client, make_user: Callable[..., User], account: Account, other_account: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(finding, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
     in_every_state(other_account)
     for _number in range(3):
         outbox_row(account, status="sent")
         outbox_row(other_account, status="sent")
     outbox_row(account, status="pending")
-    tasks_storage.count_storage()
+    storage_tasks.count_storage()
     user = make_user("")
     AccountGrant.objects.create(user=user, account=account, role="viewer")
     client.force_login(user)
@@ -223,7 +223,7 @@ def test_a_text_is_looked_for_stretch_by_stretch(
     wanted = [outbox_row(account, f"Invoice {number}", status="sent").pk for number in range(2)]
     for _number in range(5):
         outbox_row(account, "Other", status="sent")
-    monkeypatch.setattr(finding, "LOOKED_AT", 3)
+    monkeypatch.setattr(selection, "LOOKED_AT", 3)
     first = viewer.get(reverse("outbox:list"), {"q": "invoice"})
     assert first.context["rows"] == []
     assert "Look further back" in first.content.decode()

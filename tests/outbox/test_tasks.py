@@ -13,9 +13,11 @@ from django_q.models import OrmQ, Schedule
 from pytest_django import Settings
 
 from mailbox.models import Account
-from outbox import api, claims, schedules, tasks
+from outbox import api, schedules
 from outbox.checks import message_id_domain
+from outbox.delivery import claims
 from outbox.models import OutboxMessage
+from outbox.tasks import delivery as delivery_tasks
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
@@ -62,7 +64,7 @@ def test_the_sweep_recovers_and_queues_each_account_once(make_account: Accounts)
     row = OutboxMessage.objects.first()
     assert row and claims.claim_row(row.pk, "dead/1", lease_seconds=1, now=timezone.now() - timedelta(seconds=5))
 
-    assert tasks.sweep() == {"given_back": 1, "uncertain": 0, "queued": 1}
+    assert delivery_tasks.sweep() == {"given_back": 1, "uncertain": 0, "queued": 1}
     assert OrmQ.objects.count() == 1
 
 
@@ -74,7 +76,10 @@ def test_the_schedules_are_two_half_a_minute_apart_however_often_they_are_made()
 
     names = list(Schedule.objects.filter(name__startswith="outbox: ").values_list("name", flat=True))
     assert len(names) == len(set(names))
-    for function, seconds in (("outbox.tasks.sweep", [0, 30]), ("outbox.tasks_sent.sweep_afterwards", [10, 40])):
+    for function, seconds in (
+        ("outbox.tasks.sweep", [0, 30]),
+        ("outbox.tasks.sweep_afterwards", [10, 40]),
+    ):
         mine = Schedule.objects.filter(func=function)
         assert sorted(schedule.next_run.second for schedule in mine) == seconds
 

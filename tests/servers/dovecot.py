@@ -77,7 +77,7 @@ class Dovecot:
                 [
                     sys.executable,
                     "-m",
-                    "prx_email_site.orphans",
+                    "prx_email_site.parent_death",
                     str(os.getpid()),
                     self.binary,
                     "-F",

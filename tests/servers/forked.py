@@ -16,7 +16,7 @@ import time
 import traceback
 from typing import Any
 
-from prx_email_site.orphans import kill_forks_with_their_parent
+from prx_email_site.parent_death import kill_forks_with_their_parent
 from tests.servers.site import ROOT, environment
 
 LOOK_SECONDS = 0.005
@@ -55,7 +55,7 @@ _template: subprocess.Popen[str] | None = None
 def _ask(**asked: object) -> Any:
     global _template
     if _template is None:
-        command = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
+        command = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
         command += [sys.executable, "-m", "tests.servers.forked"]
         pipe = subprocess.PIPE
         _template = subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=pipe, stdout=pipe, text=True)
@@ -99,7 +99,7 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    import outbox.tasks  # noqa: F401
+    import outbox.tasks.delivery  # noqa: F401
 
     kill_forks_with_their_parent()
     _answers()

@@ -33,7 +33,7 @@ class Cluster:
 
     def __init__(self, log: Path, *, command: Sequence[str] = ("manage.py", "qcluster"), **more: str) -> None:
         self.log_path = log
-        goes_with_us = [sys.executable, "-m", "prx_email_site.orphans", str(os.getpid())]
+        goes_with_us = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*goes_with_us, sys.executable, *command],

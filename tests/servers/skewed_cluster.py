@@ -28,11 +28,11 @@ def main(name: str, skew: float, lease: float) -> None:
     socket.gethostname = lambda: name
     django.setup()
 
-    from outbox import courier
-    from outbox.smtp_conversation import Patience
-    from outbox.times import Times
+    from outbox.delivery import worker as delivery_worker
+    from outbox.delivery.timeouts import Times
+    from outbox.smtp.connection import Patience
 
-    courier.MOST_ROUNDS = 2
+    delivery_worker.MOST_ROUNDS = 2
     times = Times(Patience(10, 60, 60, 120), claim_lease=lease, data_lease=lease, finalize=30)
     Times.from_settings = classmethod(lambda cls: times)  # type: ignore[method-assign, assignment]
     execute_from_command_line(["manage.py", "qcluster"])

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from alerts import tasks
 from mailbox import schedules
+from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.logs import event
-from mailbox.stop_signals import StopSignals
-from mailbox.trouble import DATABASE_TROUBLE
+from mailbox.management.stop_signals import StopSignals
 
 logger = logging.getLogger(__name__)
 

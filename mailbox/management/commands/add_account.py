@@ -11,9 +11,9 @@ from typing import Any
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 
-from mailbox.accounts import TransportFields, create_account
-from mailbox.commands import RefusingCommand
+from mailbox.accounts.create import TransportFields, create_account
 from mailbox.endpoints import default_smtp_security
+from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
 
 ONE_OF_BOTH = "Give exactly one of --password-env and --oauth-token-env."

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from mailbox import conversations
+from mailbox.messages import conversations
 
 SLICE = 5_000
 

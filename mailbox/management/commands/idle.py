@@ -10,15 +10,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from mailbox import tasks
-from mailbox.idle import Listener
+from mailbox.push.listener import Listener
+from mailbox.tasks import sync as sync_tasks
 
 
 class Command(BaseCommand):
     help = "Listen for new mail (IMAP IDLE) until SIGTERM. One process does it; another waits until it is gone."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        listener = Listener(tasks.queue_pushed_sync)
+        listener = Listener(sync_tasks.queue_pushed_sync)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             listener.stop()

@@ -11,8 +11,8 @@ from django.db import transaction
 from django.db.models import Q
 
 from mailbox.models import Message
-from mailbox.search_index import empty_index, index_messages, sweep_words
-from mailbox.search_words import VERSION
+from mailbox.search.index import empty_index, index_messages, sweep_words
+from mailbox.search.tokenizer import VERSION
 
 BATCH = 200  # messages a transaction: well below 250 ms each
 PROGRESS_SECONDS = 5.0

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from mailbox import reparse
-from mailbox.commands import RefusingCommand
+from mailbox.management.base import RefusingCommand
+from mailbox.messages import reparse
 from mailbox.models import Account, Reparse
 
 PROGRESS_SECONDS = 2.0

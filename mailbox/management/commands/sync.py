@@ -9,10 +9,10 @@ from typing import Any
 
 from django.conf import settings
 
-from mailbox.commands import RefusingCommand
-from mailbox.folders import canonical
+from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
-from mailbox.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
+from mailbox.sync.folders import canonical
 
 WAIT_SECONDS = 120.0  # for a worker that syncs the same account at this moment
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from mailbox.commands import RefusingCommand
+from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
 from outbox.api import ApiResponse
 

@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from outbox import api
+from outbox.compose.attachments import AttachmentInput
 from outbox.management.commands._answers import AnsweringCommand
-from outbox.policy import AttachmentInput
 
 
 class Command(AnsweringCommand):

@@ -18,9 +18,9 @@ from django_q.management.commands.qcluster import Command as QClusterCommand
 from django_q.tasks import async_task
 
 from mailbox import schedules
-from mailbox.stop_signals import StopSignals
-from outbox import installation
-from prx_email_site.orphans import kill_forks_with_their_parent
+from mailbox.management.stop_signals import StopSignals
+from outbox import restore_guard
+from prx_email_site.parent_death import kill_forks_with_their_parent
 
 LOOK_SECONDS = 0.5  # between two looks whether the workers ended by themselves
 # A worker's thread whose socket or disk is ready waits so long for one that computes. Python's own 5 ms are longer
@@ -47,7 +47,7 @@ class Cluster(cluster.Cluster):  # type: ignore[misc]
 class Command(QClusterCommand):  # type: ignore[misc]
     def handle(self, *args: Any, **options: Any) -> None:
         # Before the first task: a restored database brings its queue of tasks with it.
-        installation.check(timezone.now())
+        restore_guard.check(timezone.now())
         schedules.pull_back(timezone.now())
         # The dashboard hears of these workers at once, not at the next turn of the clock.
         async_task("mailbox.tasks.beat")

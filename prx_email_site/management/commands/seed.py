@@ -10,13 +10,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox import storage_use
 from mailbox.models import Account
-from outbox.tasks_storage import count_storage
-from prx_email_site import seed_runs
-from prx_email_site.seed_outbox import Outgoing
-from prx_email_site.seed_tables import in_bulk
-from prx_email_site.seeding import LETTERS, Mails, Place, Pool, make_accounts, newest_moment
+from mailbox.storage import usage as storage_usage
+from outbox.tasks.storage import count_storage
+from prx_email_site.seed import runs as seed_runs
+from prx_email_site.seed.mailboxes import LETTERS, Mails, Place, Pool, make_accounts, newest_moment
+from prx_email_site.seed.outbox import Outgoing
+from prx_email_site.seed.tables import in_bulk
 
 SLICE = 20_000  # rows a transaction
 MOST = 100_000_000
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             for name, kind in (("messages", Mails), ("outbox", Outgoing)):
                 self._write(kind(pool, places, now, wanted[name]), wanted[name], name, begin)
             _write_reports(places, now, wanted)
-        storage_use.count(timezone.now())  # as the clock would, within the hour
+        storage_usage.count(timezone.now())  # as the clock would, within the hour
         count_storage()
         self.stdout.write(f"Done in {time.monotonic() - begin:.0f} s.")
 

@@ -1,0 +1,292 @@
+"""How an account does, in words: the state first, then the server's own words, then what to do.
+
+Decides from rows that are there already; runs no query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Prefetch
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
+from mailbox.errors import OverQuota
+from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
+from mailbox.models.sync import FolderQuerySet
+
+# A synced folder is looked at each minute; three rounds of backoff fit in here.
+BEHIND_AFTER = timedelta(minutes=15)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing to say of an account. `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
+
+    tone: str  # "fine", "waiting", "needs", "broken"
+    label: str
+    sentence: str
+    reply: str = ""
+    advice: str = ""
+    remedy: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    kind: str = ""  # what other code knows it by: "sync_fails", "behind", "folder_stopped", "over_quota"
+
+
+def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
+    """For prefetch_related: the synced folders with their state, as `account.chosen_folders`."""
+    rows = Folder.objects.chosen().select_related("sync_state")
+    return Prefetch("folders", queryset=rows, to_attr="chosen_folders")
+
+
+def state_of(folder: Folder) -> SyncState | None:
+    """The sync state of a folder that was selected with it."""
+    return getattr(folder, "sync_state", None)
+
+
+def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
+    """Everything to say, the most urgent first; never empty."""
+    found = [
+        *_sign_in(
+            account.imap,
+            gettext("%(host)s refused the user name or the secret. No mail is fetched until you sign in again."),
+        ),
+        *_sign_in(
+            account.smtp,
+            gettext(
+                "%(host)s refused the user name or the secret. Mail to send waits in the outbox until you sign in "
+                "again."
+            ),
+        ),
+        *_stopped(folders),
+        *_failing_folders(account, folders),
+        *_unavailable(account.imap, now),
+        *_unavailable(account.smtp, now),
+        *_behind(account, folders, now),
+        *_switches(account),
+    ]
+    order = ("broken", "needs", "waiting", "fine")
+    return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders)]
+
+
+def oldest_success(folders: Sequence[Folder]) -> datetime | None:
+    """When the folder that lags most was last in step; None when one never was, or none is synced."""
+    moments = [state.last_success_at if (state := state_of(folder)) else None for folder in folders]
+    if not moments or None in moments:
+        return None
+    return min(moment for moment in moments if moment is not None)
+
+
+PUSH_WORDS = {
+    "connected": _("connected: new mail is here within a second or two"),
+    "connecting": _("connecting"),
+    "waiting": _("the connection failed; it is tried again by itself, and mail is looked for each minute"),
+    "not offered": _("the server does not offer it; mail is looked for each minute"),
+    "refused": _("waits for a new sign-in"),
+}
+
+
+def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat | None, now: datetime) -> str:
+    """What the idle process says of the account's connection, or why there is none."""
+    if not account.push_enabled:
+        return gettext("off: mail is looked for each minute")
+    if not account.sync_enabled:
+        return gettext("off, as fetching is off")
+    if not any(folder.name == "INBOX" for folder in folders):
+        return gettext("off, as INBOX is not synced")
+    if account.imap.needs_sign_in_since:
+        return str(PUSH_WORDS["refused"])
+    if row is None or not row.is_alive(now):
+        return gettext("no process listens at this moment; mail is looked for each minute")
+    return str(PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"]))
+
+
+def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
+    if transport.needs_sign_in_since is None:
+        return []
+    return [
+        Condition(
+            "needs",
+            gettext("%(server)s needs sign-in") % {"server": transport.get_kind_display()},
+            consequence % {"host": transport.host},
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply or "refused the sign-in"),
+            remedy=f"sign_in_{transport.kind}",
+            since=transport.needs_sign_in_since,
+        )
+    ]
+
+
+def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
+    if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
+        return []
+    if transport.last_reply.startswith(OverQuota.WORDS):
+        return [
+            Condition(
+                "needs",
+                gettext("over its quota"),
+                gettext("%(host)s says that the account's limit is reached. It is left alone for an hour at a time.")
+                % {"host": transport.host},
+                reply=transport.last_reply,
+                advice=gettext("Make room in the mailbox, or ask the provider for more; then test the connection."),
+                kind="over_quota",
+                remedy="test",
+                until=transport.next_allowed_at,
+            )
+        ]
+    return [
+        Condition(
+            "waiting",
+            gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
+            gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
+            % {"host": transport.host},
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply) if transport.last_reply else "",
+            remedy="edit" if is_about_settings(transport.last_reply) else "test",
+            until=transport.next_allowed_at,
+        )
+    ]
+
+
+def _names(folders: Sequence[Folder]) -> str:
+    """The first by its name, and how many more there are."""
+    if len(folders) == 1:
+        return folders[0].name
+    more = len(folders) - 1
+    return ngettext("%(name)s and %(number)s more", "%(name)s and %(number)s more", more) % {
+        "name": folders[0].name,
+        "number": more,
+    }
+
+
+def _stopped(folders: Sequence[Folder]) -> list[Condition]:
+    """Folders that nothing is fetched from until a person says so."""
+    stopped = [(folder, state) for folder in folders if (state := state_of(folder)) and state.stopped_at]
+    if not stopped:
+        return []
+    names = _names([folder for folder, _state in stopped])
+    return [
+        Condition(
+            "needs",
+            gettext("folder stopped"),
+            gettext(
+                "The server renumbered %(names)s again and again (UIDVALIDITY), so nothing is fetched "
+                "from there. What is here stays."
+            )
+            % {"names": names},
+            advice=gettext("Ask the server's operator why UIDVALIDITY changes; go on when it has come to rest."),
+            kind="folder_stopped",
+            remedy="go_on",
+            since=stopped[0][1].stopped_at,
+        )
+    ]
+
+
+def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condition]:
+    if not account.sync_enabled or account.imap.needs_sign_in_since:
+        return []
+    failing = [
+        (folder, state)
+        for folder in folders
+        if (state := state_of(folder)) and state.failure_count and state.last_error and not state.stopped_at
+    ]
+    if not failing:
+        return []
+    folder, state = max(failing, key=lambda pair: pair[1].failure_count)
+    names = _names([folder, *(each for each, _state in failing if each is not folder)])
+    return [
+        Condition(
+            "broken" if state.failure_count > 2 else "waiting",
+            gettext("sync fails"),
+            ngettext(
+                "The last try to fetch %(names)s failed.",
+                "The last %(number)s tries to fetch %(names)s failed.",
+                state.failure_count,
+            )
+            % {"number": state.failure_count, "names": names},
+            reply=state.last_error,
+            advice=what_to_do(state.last_error),
+            remedy="edit" if is_about_settings(state.last_error) else "sync",
+            since=state.last_success_at,
+            until=state.next_allowed_at,
+            kind="sync_fails",
+        )
+    ]
+
+
+def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
+    if not account.sync_enabled or account.imap.needs_sign_in_since:
+        return []
+    if not folders:
+        label = gettext("no folder chosen") if account.folders_listed_at else gettext("first sync is waiting")
+        words = (
+            gettext("No folder is synced. Choose at least one.")
+            if account.folders_listed_at
+            else gettext("The workers have not looked at this account yet; they do within a minute.")
+        )
+        remedy = "folders" if account.folders_listed_at else "sync"
+        return [Condition("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
+    late = [folder for folder in folders if _is_behind(account, folder, now)]
+    if not late:
+        return []
+    names = _names(late)
+    return [
+        Condition(
+            "needs",
+            gettext("behind"),
+            gettext("%(names)s was not fetched for more than %(minutes)s minutes.")
+            % {"names": names, "minutes": BEHIND_AFTER // timedelta(minutes=1)},
+            kind="behind",
+            remedy="sync",
+            since=oldest_success(late),
+        )
+    ]
+
+
+def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
+    state = state_of(folder)
+    if state and (state.failure_count or state.stopped_at):
+        return False  # said already, with its reason
+    last = state.last_success_at if state else None
+    return (last or max(account.created_at, folder.created_at)) < now - BEHIND_AFTER
+
+
+def _switches(account: Account) -> list[Condition]:
+    found = []
+    if account.sending_paused_at:
+        words = gettext("New mail is accepted and waits in the outbox until sending is resumed.")
+        found.append(
+            Condition("needs", gettext("sending paused"), words, remedy="resume", since=account.sending_paused_at)
+        )
+    if not account.sync_enabled:
+        found.append(
+            Condition(
+                "waiting",
+                gettext("fetching is off"),
+                gettext("No mail is fetched until it is switched on."),
+                remedy="fetch_on",
+            )
+        )
+    if not account.send_enabled:
+        words = gettext("This account may not send; switch it on in its settings.")
+        found.append(Condition("waiting", gettext("sending is off"), words, remedy="edit"))
+    return found
+
+
+def _all_well(folders: Sequence[Folder]) -> Condition:
+    states = [state for folder in folders if (state := state_of(folder))]
+    if not any(state.last_success_at for state in states):
+        words = gettext("The workers have not looked at this account yet; they do within a minute.")
+        return Condition("waiting", gettext("first sync is waiting"), words, remedy="sync")
+    if any(state.more_waiting for state in states):
+        return Condition(
+            "fine",
+            gettext("fetching"),
+            gettext("Older mail is being fetched, batch by batch."),
+            since=oldest_success(folders),
+        )
+    return Condition("fine", gettext("fine"), gettext("Mail is fetched as it comes."), since=oldest_success(folders))

@@ -1,0 +1,204 @@
+"""An e-mail address -> the servers of its domain: asked of the domain itself, in the order of `Source`.
+
+Whoever holds the domain is a stranger, so everything has a bound: https only, public addresses only, sizes, deadlines
+of each question and of the whole. Nobody is signed in to, and no secret is known here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from mailbox import safe_http
+from mailbox.autoconfig import mozilla_xml
+from mailbox.autoconfig.dns import Dns, DnsFailed
+from mailbox.autoconfig.probe import Candidate, probe
+from mailbox.autoconfig.servers import (
+    Discovery,
+    Flaw,
+    Outcome,
+    Server,
+    Source,
+    Step,
+    domain_of,
+    of_preset,
+    preset_of_domain,
+    preset_of_receiver,
+    take_preset,
+)
+from mailbox.safe_http import Network, Refused
+
+MAX_DOCUMENT = 100_000
+HTTP_SECONDS = 6.0
+ALL_SECONDS = 40.0
+MAX_FLAWED = 4  # of one kind in one place: each may be a name that takes long to be not found
+WANTED = safe_http.Wanted(
+    accept="text/xml, application/xml",
+    user_agent="PRX-Email autoconfig",
+    max_bytes=MAX_DOCUMENT,
+    schemes=("https",),
+    noun="document",
+)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How the outside is reached. Tests name their own network, resolver and ports."""
+
+    network: Network = field(default_factory=lambda: Network(seconds=HTTP_SECONDS))
+    dns: Dns = field(default_factory=Dns)
+    port_of: Callable[[int], int] = lambda port: port
+    clock: Callable[[], float] = time.monotonic
+    seconds: float = ALL_SECONDS
+
+
+def discover(email: str, reach: Reach | None = None) -> Discovery:
+    """Look until both servers are found, every source was asked, or the time is over. Raises nothing expected."""
+    reach = reach or Reach()
+    domain = domain_of(email)
+    if domain is None:
+        return Discovery(steps=[Step(Source.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
+    if preset := preset_of_domain(domain):
+        return of_preset(preset, email, Source.PRESET, domain)
+    found, ends_at = Discovery(), reach.clock() + reach.seconds
+    for source, look in _SOURCES:
+        if found.is_complete:
+            break
+        if reach.clock() >= ends_at:
+            found.steps.append(Step(source, domain, Outcome.SKIPPED))
+            continue
+        look(found, email, domain, reach)
+    return found
+
+
+# --- Mozilla autoconfig -----------------------------------------------------------------------------------------
+def _by_autoconfig(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+    for address in (
+        f"https://autoconfig.{domain}/mail/config-v1.1.xml?{urlencode({'emailaddress': email})}",
+        f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
+    ):
+        where = address.partition("?")[0].removeprefix("https://")
+        try:
+            servers = mozilla_xml.read(safe_http.get(address, WANTED, reach.network), email)
+        except (Refused, mozilla_xml.NotUnderstood) as error:
+            found.steps.append(Step(Source.AUTOCONFIG, where, Outcome.FAILED, str(error)))
+            continue
+        take(found, Source.AUTOCONFIG, where, servers, reach)
+        if found.is_complete:
+            return
+
+
+# --- SRV --------------------------------------------------------------------------------------------------------
+# RFC 8314 prefers implicit TLS. _imap names servers that begin in clear: only to say so when there is no other.
+_SERVICES = (
+    ("imap", "_imaps._tcp", "tls"),
+    ("imap", "_imap._tcp", "starttls"),
+    ("smtp", "_submissions._tcp", "tls"),
+    ("smtp", "_submission._tcp", "starttls"),
+)
+
+
+def _by_srv(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+    named: set[str] = set()
+    for kind, service, security in _SERVICES:
+        if not found.lacks(kind) or (service == "_imap._tcp" and "imap" in named):
+            continue
+        name = f"{service}.{domain}"
+        try:
+            targets = reach.dns.srv(name)
+        except DnsFailed as error:
+            found.steps.append(Step(Source.SRV, name, Outcome.FAILED, str(error), kind=kind))
+            continue
+        named |= {kind} if targets else set()
+        servers = [Server(kind, each.host, each.port, security, email) for each in targets]
+        take(found, Source.SRV, name, servers, reach)
+
+
+# --- MX ---------------------------------------------------------------------------------------------------------
+def _by_mx(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+    try:
+        receivers = reach.dns.mx(domain)
+    except DnsFailed as error:
+        found.steps.append(Step(Source.MX, domain, Outcome.FAILED, str(error)))
+        return
+    for host in receivers:
+        if preset := preset_of_receiver(host):
+            take_preset(found, preset, email, Source.MX, host)
+            return
+    found.steps.append(Step(Source.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
+
+
+# --- Usual names ------------------------------------------------------------------------------------------------
+def _candidates(domain: str) -> Iterator[Candidate]:
+    for name in ("imap", "mail"):
+        yield Candidate("imap", f"{name}.{domain}", 993, "tls")
+    for name in ("smtp", "mail"):
+        yield Candidate("smtp", f"{name}.{domain}", 465, "tls")
+        yield Candidate("smtp", f"{name}.{domain}", 587, "starttls")
+
+
+def _by_guess(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+    """All at once, as most names are not there and each wait would add up; the order decides among those that are."""
+    candidates = [each for each in _candidates(domain) if found.lacks(each.kind)]
+    with ThreadPoolExecutor(len(candidates)) as pool:
+        results = list(pool.map(lambda each: _answers(each, reach), candidates))
+    for candidate, refusal in zip(candidates, results, strict=True):
+        where = f"{candidate.host}:{candidate.port}"
+        if refusal:
+            found.steps.append(Step(Source.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
+        elif found.lacks(candidate.kind):
+            server = Server(candidate.kind, candidate.host, candidate.port, candidate.security, email)
+            found.keep(server, Source.GUESS)
+            found.steps.append(Step(Source.GUESS, where, Outcome.FOUND, kind=candidate.kind))
+
+
+def _answers(candidate: Candidate, reach: Reach) -> str:
+    """ "" when it is there, else why not."""
+    try:
+        probe(candidate, reach.network, reach.port_of)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+# --- What is taken ----------------------------------------------------------------------------------------------
+def take(found: Discovery, source: Source, where: str, servers: Sequence[Server], reach: Reach) -> None:
+    """Keep the first server of each kind that our rules take; say of the others why not."""
+    if not servers:
+        found.steps.append(Step(source, where, Outcome.NOTHING))
+    for kind in ("imap", "smtp"):
+        flawed: list[tuple[Server, Flaw]] = []
+        for server in [each for each in servers if each.kind == kind and found.lacks(kind)]:
+            if len(flawed) == MAX_FLAWED:
+                break
+            flaw = server.flaw() or _flaw_of_host(server, reach.network)
+            if flaw is None:
+                found.keep(server, source)
+                named = f"{server.host}:{server.port}"
+                found.steps.append(Step(source, where, Outcome.FOUND, named, kind=kind))
+                break
+            flawed.append((server, flaw))
+        if found.lacks(kind):
+            for server, flaw in flawed:
+                named = f"{server.host[:253]}:{server.port}"
+                found.steps.append(Step(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
+
+
+def _flaw_of_host(server: Server, network: Network) -> Flaw | None:
+    """A stranger's document must not lead an administrator, and then our workers, into the network we stand in."""
+    try:
+        safe_http.chosen(server.host, server.port, network)
+    except Refused:
+        return Flaw.NOT_PUBLIC
+    return None
+
+
+_SOURCES: tuple[tuple[Source, Callable[[Discovery, str, str, Reach], None]], ...] = (
+    (Source.AUTOCONFIG, _by_autoconfig),
+    (Source.SRV, _by_srv),
+    (Source.MX, _by_mx),
+    (Source.GUESS, _by_guess),
+)

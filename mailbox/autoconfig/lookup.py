@@ -1,0 +1,87 @@
+"""Look-ups of mail settings: asked for by a person, so often at most; done once by a worker; forgotten after a day."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from mailbox.autoconfig.servers import Discovery, Source, domain_of, from_json, of_preset, preset_of_domain, to_json
+from mailbox.models import SettingsLookup
+from mailbox.safe_http import Network, is_public
+
+if TYPE_CHECKING:
+    from mailbox.autoconfig.discover import Reach
+
+logger = logging.getLogger(__name__)
+MOST, WITHIN = 20, timedelta(minutes=10)  # of one person
+SAME_WITHIN = timedelta(minutes=1)
+KEPT = timedelta(days=1)
+
+
+class TooMany(Exception):
+    """This person has asked for as many as one may."""
+
+
+def ask(user_id: int, email: str, *, now: datetime) -> tuple[SettingsLookup, bool]:
+    """Write down what is wanted; and whether a worker must be told. Raises TooMany.
+
+    A second click finds the row of the first. A provider's own domain needs nobody to be asked.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user_id)  # two requests at once would each count one too few
+        asked = SettingsLookup.objects.filter(asked_by=user_id)
+        running = asked.filter(email=email, finished_at=None, asked_at__gt=now - SAME_WITHIN).first()
+        if running is not None:
+            return running, False
+        if asked.filter(asked_at__gt=now - WITHIN).count() >= MOST:
+            raise TooMany
+        row = SettingsLookup(asked_by_id=user_id, email=email, asked_at=now)
+        if known := _known(email):
+            row.started_at = row.finished_at = now
+            row.found = to_json(known)
+        row.save()
+    return row, row.finished_at is None
+
+
+def _known(email: str) -> Discovery | None:
+    domain = domain_of(email)
+    preset = preset_of_domain(domain) if domain else None
+    return of_preset(preset, email, Source.PRESET, domain) if preset and domain else None
+
+
+def reach() -> Reach:
+    """The outside as these settings let it be reached."""
+    from mailbox.autoconfig.discover import HTTP_SECONDS, Reach
+
+    allowed = (lambda _address: True) if settings.LOOKUP_ALLOW_PRIVATE else is_public
+    return Reach(network=Network(is_allowed=allowed, seconds=HTTP_SECONDS))
+
+
+def run(pk: int, through: Reach | None = None) -> None:
+    """Do a look-up once and keep what came out. No transaction is open across a socket."""
+    row = SettingsLookup.objects.filter(pk=pk, started_at=None)
+    email = row.values_list("email", flat=True).first()
+    if email is None or not row.update(started_at=timezone.now()):
+        return  # forgotten, or the task came twice
+    try:
+        from mailbox.autoconfig import discover  # here: 7 MB of DNS that no other process needs
+
+        found = discover.discover(email, through or reach())
+    except Exception:
+        logger.exception("settings_lookup_failed")  # the page must not wait for ever
+        found = Discovery()
+    SettingsLookup.objects.filter(pk=pk).update(finished_at=timezone.now(), found=to_json(found))
+
+
+def found_by(row: SettingsLookup) -> Discovery:
+    return from_json(row.found)
+
+
+def forget_old(now: datetime) -> int:
+    return SettingsLookup.objects.filter(asked_at__lt=now - KEPT).delete()[0]

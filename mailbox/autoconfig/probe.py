@@ -1,0 +1,117 @@
+"""Whether a mail server answers under a usual name: TLS with a certificate that is verified, and its greeting.
+
+No user name, no secret, no question beyond what TLS needs (EHLO and STARTTLS on a submission port, RFC 3207). The host
+is judged and connected to as resolved, as in outside.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailbox import safe_http
+from mailbox.safe_http import Network, Refused, Watch
+
+SECONDS = 5.0  # for one server, whatever it does
+MAX_BYTES = 16_384
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A server that may be there; `security` is "tls" or "starttls"."""
+
+    kind: str
+    host: str
+    port: int
+    security: str
+
+
+class _Line:
+    """Reads lines from a connection; a server that sends without end is refused."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection, self.unread, self.left = connection, b"", MAX_BYTES
+
+    def read(self) -> str:
+        while b"\n" not in self.unread:
+            received = self.connection.recv(4096)
+            self.left -= len(received)
+            if not received or self.left < 0:
+                raise Refused("The server closed the connection." if not received else "The server sends without end.")
+            self.unread += received
+        line, _, self.unread = self.unread.partition(b"\n")
+        return line.decode("ascii", "replace").strip()
+
+    def reply(self, code: str) -> list[str]:
+        """The lines of an SMTP reply; raises Refused when it has another code."""
+        lines = [self.read()]
+        while lines[-1][3:4] == "-":
+            lines.append(self.read())
+        if not all(line.startswith(code) for line in lines):
+            raise Refused(f"The server answered “{lines[-1][:200]}”.")
+        return [line[4:] for line in lines]
+
+
+def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int], seconds: float = SECONDS) -> None:
+    """Return when the server is there and its certificate is good for this name; raises Refused with a sentence."""
+    target = safe_http.chosen(candidate.host, port_of(candidate.port), network)
+    watch, connection = Watch(seconds), None
+    try:
+        connection = socket.create_connection(target, timeout=seconds)
+        watch.guard(connection)
+        if candidate.security == "starttls":
+            _until_starttls(connection)
+        connection = network.context().wrap_socket(connection, server_hostname=candidate.host)
+        watch.guard(connection)
+        if candidate.security == "tls":
+            _greeting(candidate.kind, _Line(connection))
+        if watch.is_over:
+            raise TimeoutError
+        _leave(candidate.kind, connection)
+    except (OSError, ValueError, Refused) as error:
+        raise Refused(_words(error, watch)) from error
+    finally:
+        watch.stop()
+        if connection is not None:
+            connection.close()
+
+
+def _greeting(kind: str, line: _Line) -> None:
+    if kind == "smtp":
+        line.reply("220")
+        return
+    words = line.read()
+    if not words.upper().startswith("* OK"):  # RFC 9051, 7.1
+        raise Refused(f"The server answered “{words[:200]}”.")
+
+
+def _until_starttls(connection: socket.socket) -> None:
+    line = _Line(connection)
+    line.reply("220")
+    connection.sendall(b"EHLO [127.0.0.1]\r\n")
+    if not any(each.upper().strip() == "STARTTLS" for each in line.reply("250")):
+        raise Refused("The server does not offer STARTTLS.")
+    connection.sendall(b"STARTTLS\r\n")
+    line.reply("220")
+    if line.unread:  # in clear behind the 220: somebody else's (CVE-2011-0411)
+        raise Refused("The server sent more than its answer to STARTTLS.")
+
+
+def _leave(kind: str, connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.sendall(b"QUIT\r\n" if kind == "smtp" else b"a LOGOUT\r\n")
+
+
+def _words(error: Exception, watch: Watch) -> str:
+    if watch.is_over or isinstance(error, TimeoutError):
+        return "The server did not answer in time."
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"The server's certificate cannot be trusted: {error.verify_message}."
+    if isinstance(error, ssl.SSLError):
+        return "The server speaks no TLS there."
+    return "Nothing answers there."

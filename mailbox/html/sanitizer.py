@@ -1,0 +1,293 @@
+"""Untrusted HTML -> a document that loads nothing, runs nothing and looks like the mail. Pure.
+
+Three fences stand behind each other: Ammonia (nh3) lets only known tags and attributes through, the filters here let
+only known values through, and FRAME_CSP with its sandbox holds whatever both let slip.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+import nh3
+from django.utils.translation import gettext
+
+from mailbox.html.css import safe_style
+from mailbox.html.limits import bounded, escaped
+
+FRAME_CSP = (
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+)
+
+MAX_HTML = 2_000_000  # characters; the rest is cut with a note
+MAX_TAGS = 25_000  # likewise: markup this dense takes a second
+MAX_IMAGE_BYTES = 5_000_000
+MAX_IMAGES_BYTES = 10_000_000  # of all images of a mail together
+
+_BLOCKS = """
+    address article aside blockquote br center caption col colgroup dd details div dl dt figcaption figure footer h1 h2
+    h3 h4 h5 h6 header hr li main nav ol p pre section summary table tbody td tfoot th thead tr ul wbr
+"""
+_INLINES = """
+    a abbr acronym b bdi bdo big cite code del dfn em font i img ins kbd mark q s samp small span strike strong sub sup
+    time tt u var
+"""
+_UNSHOWN = """
+    applet audio canvas embed frame frameset iframe math noembed noframes noscript object option script select style svg
+    template textarea title video xml xmp
+"""
+TAGS = frozenset((_BLOCKS + _INLINES).split())
+UNSHOWN = frozenset(_UNSHOWN.split())  # these go with all they hold; other unknown tags go and their text stays
+_COMMON = {"align", "bgcolor", "dir", "height", "lang", "style", "title", "valign", "width"}
+_ATTRIBUTES = {
+    "*": _COMMON,
+    "a": {"href"},
+    "col": {"span"},
+    "colgroup": {"span"},
+    "font": {"color", "face", "size"},
+    "hr": {"color", "noshade", "size"},
+    "img": {"alt", "border", "hspace", "src", "vspace"},
+    "li": {"type", "value"},
+    "ol": {"reversed", "start", "type"},
+    "table": {"border", "cellpadding", "cellspacing", "frame", "rules", "summary"},
+    "td": {"abbr", "colspan", "headers", "nowrap", "rowspan", "scope"},
+    "th": {"abbr", "colspan", "headers", "nowrap", "rowspan", "scope"},
+    "ul": {"type"},
+}
+_PROSE = {"alt", "title", "summary", "abbr", "face", "href", "src", "style"}
+_PLAIN_VALUE = re.compile(r"[\w #%.,*+-]{0,100}")  # what bgcolor, width, align and their like may say
+
+# Shown in place of a remote image; the comment in the GIF keeps it apart from a mail's own spacer.
+PLACEHOLDER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH+B2Jsb2NrZWQAIfkEAQAAAAAsAAAAAAEAAQAAAgFEADs="
+_RASTER_SIGNATURES = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+}
+_DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
+_STRIPPED_FROM_URLS = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_LINK = re.compile(r"(?:https?://[^/\s]|mailto:[^\s])", re.I)
+_REMOTE = re.compile(r"https?:[/\\]|[/\\]{2}", re.I)
+
+_STYLE = f"""
+html {{ background: #fff; color: #1c1e21; color-scheme: light; }}
+body {{ margin: 16px; font: 14px/1.45 system-ui, sans-serif; overflow-wrap: anywhere; }}
+img {{ max-width: 100%; }} img:not([height]) {{ height: auto; }}
+table {{ max-width: 100%; }} td, th {{ overflow-wrap: break-word; }}
+pre {{ white-space: pre-wrap; }}
+blockquote {{ margin: 4px 0 4px 4px; padding-left: 10px; border-left: 3px solid #c9ced6; color: #4a5160; }}
+a {{ color: #0b57d0; }}
+.note {{ margin-top: 16px; padding: 8px 12px; border: 1px solid #c9ced6; color: #4a5160; }}
+img[src="{PLACEHOLDER}"] {{ min-width: 16px; min-height: 16px; border: 1px dashed #9aa3b2; background: #f1f3f6; }}
+img[src="{PLACEHOLDER}"][width="1"], img[src="{PLACEHOLDER}"][height="1"],
+img[src="{PLACEHOLDER}"][width="0"], img[src="{PLACEHOLDER}"][height="0"] {{ display: none; }}
+"""
+
+
+@dataclass(frozen=True)
+class SafeHtml:
+    """A complete HTML document for a URL of its own, and how many remote images it does not show.
+
+    `remote_addresses` are those of all remote images, shown or not, each once and absolute.
+    """
+
+    html: str
+    blocked_images: int
+    remote_addresses: tuple[str, ...] = ()
+
+
+def safe_html(
+    html: str, inline: Mapping[str, tuple[str, bytes]], remote: Mapping[str, tuple[str, bytes]] | None = None
+) -> SafeHtml:
+    """The mail's HTML made harmless, as a standalone document to be served with FRAME_CSP.
+
+    `inline` is mime.inline_images(); its raster images take the place of their cid: addresses, and those of `remote`
+    (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
+    """
+    html, note = _cut(html)
+    background = _body_background(html)
+    attributes = _AttributeFilter(inline, remote or {})
+    body = nh3.clean(
+        bounded(html, TAGS | {"body"}, UNSHOWN),
+        tags=set(TAGS),
+        clean_content_tags=set(UNSHOWN),
+        attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+        attribute_filter=attributes,
+        strip_comments=True,
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        url_schemes={"http", "https", "mailto", "cid", "data"},
+        url_relative="pass_through",  # the filter sees them, and lets none through
+    )
+    return SafeHtml(
+        html=_document(body + note, background),
+        blocked_images=attributes.blocked_images,
+        remote_addresses=tuple(attributes.remote_addresses),
+    )
+
+
+def _cut_note() -> str:
+    said = gettext("This message is very long: the rest of it is not shown here. Its source has all of it.")
+    return f'<p class="note">{escaped(said)}</p>'
+
+
+def _cut(html: str) -> tuple[str, str]:
+    """As much of the markup as can be made safe within a second, and the note to set below it."""
+    shown = html[:MAX_HTML]
+    if shown.count("<") > MAX_TAGS:
+        shown = "<".join(shown.split("<", MAX_TAGS)[:-1])
+    return shown, _cut_note() if len(shown) < len(html) else ""
+
+
+def text_to_html(text: str) -> str:
+    """Plain text as a standalone document for the same frame: escaped, addresses linked, quotes in blockquotes."""
+    shown = text[:MAX_HTML]
+    pieces: list[str] = []
+    depth = 0
+    for line in shown.splitlines():
+        marks = re.match(r"(?:> ?)*", line)
+        quoted = min(marks[0].count(">"), 20) if marks else 0
+        content = line[marks.end() :] if marks and quoted else line
+        if quoted != depth:
+            pieces.append("<blockquote>" * (quoted - depth) if quoted > depth else "</blockquote>" * (depth - quoted))
+            depth = quoted
+        pieces.append(_linked(content) + "\n")
+    pieces.append("</blockquote>" * depth)
+    if len(text) > MAX_HTML:
+        pieces.append(_cut_note())
+    return _document(f'<div style="white-space: pre-wrap">{"".join(pieces)}</div>', "")
+
+
+_ADDRESS_IN_TEXT = re.compile(
+    r"\b(?P<url>https?://[^\s<>\"'`\u3000-\u303f\uff00-\uff65]{1,2000})"
+    r"|(?<![\w.+-])(?P<mail>[\w.+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8})\b"
+)
+
+
+def _linked(line: str) -> str:
+    pieces: list[str] = []
+    end = 0
+    for found in _ADDRESS_IN_TEXT.finditer(line):
+        shown = found[0]
+        if found["url"]:
+            shown = shown.rstrip(".,;:!?*_")
+            while shown.endswith(")") and shown.count(")") > shown.count("("):
+                shown = shown[:-1].rstrip(".,;:!?")
+        target = shown if found["url"] else f"mailto:{shown}"
+        pieces.append(escaped(line[end : found.start()]))
+        pieces.append(
+            f'<a href="{escaped(target)}" target="_blank" rel="noopener noreferrer nofollow">{escaped(shown)}</a>'
+        )
+        end = found.start() + len(shown)
+    pieces.append(escaped(line[end:]))
+    return "".join(pieces)
+
+
+def _document(body: str, background: str) -> str:
+    style = f' style="{escaped(background)}"' if background else ""
+    title = escaped(gettext("Message"))
+    return (
+        '<!doctype html>\n<html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta name="referrer" content="no-referrer"><title>{title}</title><style>{_STYLE}</style></head>\n'
+        f"<body{style}>{body}</body></html>\n"
+    )
+
+
+_BODY_TAG = re.compile(r"<body\b([^>]{0,2000})>", re.I)
+_BODY_VALUE = re.compile(r"""\b(bgcolor|style)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+
+
+def _body_background(html: str) -> str:
+    """The page colour of a mail, which Ammonia drops with the body tag: white text on it would be lost."""
+    tag = _BODY_TAG.search(html)
+    if tag is None:
+        return ""
+    style = ""
+    for name, double, single, bare in _BODY_VALUE.findall(tag[1]):
+        value = double or single or bare
+        style += f"; background-color: {value}" if name.lower() == "bgcolor" else f"; {value}"
+    kept = safe_style(style).split("; ")
+    return "; ".join(part for part in kept if part.startswith(("background", "color:", "font", "direction", "text-")))
+
+
+@dataclass
+class _AttributeFilter:
+    """Called by Ammonia for each attribute that it lets through; None drops it."""
+
+    inline: Mapping[str, tuple[str, bytes]]
+    remote: Mapping[str, tuple[str, bytes]]
+    blocked_images: int = 0
+    remote_addresses: dict[str, None] = field(default_factory=dict)
+    image_bytes: int = 0
+    _shown: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, tag: str, name: str, value: str) -> str | None:
+        if name == "style":
+            return safe_style(value) or None
+        if name == "href":
+            return _safe_link(value)
+        if name == "src":
+            if tag != "img":  # Ammonia asks about elements too that it drops afterwards
+                return None
+            return self._source(_STRIPPED_FROM_URLS.sub("", value) if len(value) < 10_000 else value.strip())
+        if tag == "a" and name in ("target", "rel"):
+            return value
+        return value if name in _PROSE or _PLAIN_VALUE.fullmatch(value) else None
+
+    def _source(self, address: str) -> str | None:
+        if address[:4].lower() == "cid:":
+            return self._once(unquote(address[4:]), self.inline)
+        if address[:5].lower() == "data:":
+            return self._data_image(address)
+        if not _REMOTE.match(address):
+            return None
+        absolute = (f"https:{address}" if address[0] in "/\\" else address).replace("\\", "/")
+        self.remote_addresses[absolute] = None
+        shown = self._once(absolute, self.remote)
+        if shown is None:
+            self.blocked_images += 1
+        return shown or PLACEHOLDER
+
+    def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
+        """The image of this content id or address as data:, encoded once however often it is shown."""
+        if name in self._shown:
+            return self._shown[name]
+        content_type, octets = images.get(name, ("", b""))
+        shown = self._as_data(content_type, octets)
+        if shown is not None:
+            self._shown[name] = shown
+        return shown
+
+    def _data_image(self, address: str) -> str | None:
+        stated = _DATA_IMAGE.fullmatch(address)
+        if stated is None or len(address) > MAX_IMAGE_BYTES * 2:
+            return None
+        try:
+            octets = binascii.a2b_base64(unquote(stated[2]))
+        except (binascii.Error, ValueError):
+            return None
+        return self._as_data(stated[1].lower(), octets)
+
+    def _as_data(self, content_type: str, octets: bytes) -> str | None:
+        """The image as a data: address when it is what it says and the mail's share of memory is not used up."""
+        content_type = "image/jpeg" if content_type in ("image/jpg", "image/pjpeg") else content_type
+        if not octets.startswith(_RASTER_SIGNATURES.get(content_type, ())):
+            return None
+        if len(octets) > MAX_IMAGE_BYTES or self.image_bytes + len(octets) > MAX_IMAGES_BYTES:
+            return None
+        self.image_bytes += len(octets)
+        return f"data:{content_type};base64,{base64.b64encode(octets).decode('ascii')}"
+
+
+def _safe_link(address: str) -> str | None:
+    """A web or mail address, without the spaces and control characters that browsers skip when they read it."""
+    plain = _STRIPPED_FROM_URLS.sub("", address[:4096])
+    if plain.startswith("//"):
+        plain = f"https:{plain}"
+    return plain if _LINK.match(plain) else None

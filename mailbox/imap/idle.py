@@ -1,0 +1,190 @@
+"""IMAP IDLE (RFC 2177) on the INBOX: a connection that says at once when something changes.
+
+The waiting is ours, not imapclient's: its idle_check answers nothing on end of file, so a dead connection looks like
+a quiet one. Nothing is read of what changed: a sync finds that out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import select
+import socket
+import ssl
+import time
+from typing import Any
+
+from mailbox.endpoints import Endpoint
+from mailbox.errors import MailError, NetworkError, ProviderError
+from mailbox.imap.fetch import FolderStatus, text
+from mailbox.imap.responses import refused, server_words, unreachable
+from mailbox.imap.session import ImapSession
+
+# RFC 3501, 7.3.1, 7.4.1 and 7.4.2; VANISHED is RFC 7162's word for EXPUNGE. RECENT comes with an EXISTS.
+_NEWS = re.compile(rb"\* (?:\d+ (?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)
+_GOODBYE = re.compile(rb"\* BYE\b ?(.*)", re.I)
+_MOST_WAITING = 64 * 1024  # bytes without a line's end
+# A peer whose machine is gone never says so: the kernel asks after a minute of silence, and gives up a minute later.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
+RHYTHM_MISSED = 2.5  # Dovecot says "Still here" each two minutes; after so many of these without it, it is asked
+SHORTEST_RHYTHM = 30.0
+
+
+class IdleNotOffered(ProviderError):
+    """The server has no IDLE: the account is polled, as ever."""
+
+
+class IdleSession:
+    """A signed-in connection with INBOX open read-only. One thread uses it; any other may `interrupt` it."""
+
+    def __init__(self, session: ImapSession, endpoint: Endpoint, status: FolderStatus, command_timeout: float) -> None:
+        self._beneath: Any = session._client._imap
+        self._socket: Any = self._beneath.sock
+        self._endpoint, self._timeout = endpoint, command_timeout
+        self.status = status
+        self._bytes = self._left_over()
+        self._tag: bytes | None = None  # of the IDLE under way
+        self._commands = 0
+        self._changed = False
+        self._heard_at, self._rhythm = time.monotonic(), 0.0
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+
+    @classmethod
+    def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> IdleSession:
+        """Sign in and open INBOX; raises what ImapSession.open does, ProviderError, and IdleNotOffered."""
+        session = ImapSession.open(endpoint, connect_timeout=connect_timeout, command_timeout=command_timeout)
+        try:
+            with session._errors():
+                is_offered = session._client.has_capability("IDLE")
+            if not is_offered:
+                raise IdleNotOffered("The server does not offer IDLE.")
+            status = session.examine("INBOX")
+            _keep_alive(session._client._imap.sock)
+            return cls(session, endpoint, status, command_timeout)
+        except BaseException as error:
+            session.close(politely=isinstance(error, MailError) and not isinstance(error, NetworkError))
+            raise
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as something changed in INBOX, False when `seconds` went by or the server fell silent.
+
+        Raises NetworkError when the connection has ended, and what a server's BYE means.
+        """
+        if self._tag is None:
+            self._begin()
+        end = time.monotonic() + seconds
+        while True:
+            while b"\n" in self._bytes:
+                self._next_line()
+            if self._changed:
+                self._changed = False
+                return True
+            silent_until = self._heard_at + RHYTHM_MISSED * max(self._rhythm, SHORTEST_RHYTHM)
+            left = min(end, silent_until if self._rhythm else end) - time.monotonic()
+            if left <= 0:
+                return False
+            self._receive(left)
+
+    def renew(self) -> None:
+        """End the IDLE and begin another: servers end one after 29 minutes, and a dead peer does not answer.
+
+        What changed in between is told by the next wait(). Raises NetworkError when no answer comes in time.
+        """
+        tag, self._tag = self._tag, None
+        if tag is not None:
+            self._send(b"DONE\r\n")
+            end = time.monotonic() + self._timeout
+            while not self._line(end).startswith(tag + b" "):
+                pass
+        self._begin()
+
+    def interrupt(self) -> None:
+        """End the connection from another thread: a wait there ends with a NetworkError."""
+        # SSLSocket's own shutdown() would take the TLS object away from under the other thread.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def _begin(self) -> None:
+        self._commands += 1
+        tag = b"I%d" % self._commands
+        self._send(tag + b" IDLE\r\n")
+        end = time.monotonic() + self._timeout
+        while not (line := self._line(end)).startswith(b"+"):
+            if line.startswith(tag + b" "):
+                raise refused(text(line.partition(b" ")[2]), signing_in=False)
+        self._tag = tag
+
+    def _line(self, end: float) -> bytes:
+        """The next line, within the command's time, which chatter does not prolong; raises NetworkError."""
+        while True:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise unreachable(TimeoutError("no answer to IDLE"), self._endpoint, connecting=False)
+            if b"\n" in self._bytes:
+                break
+            self._receive(left)
+        return self._next_line()
+
+    def _next_line(self) -> bytes:
+        """One that has arrived, with what it says of the mailbox and of the connection noted; raises on BYE."""
+        line, _, self._bytes = self._bytes.partition(b"\n")
+        self._changed = self._changed or bool(_NEWS.match(line))
+        if goodbye := _GOODBYE.match(line):
+            raise self._ended(text(goodbye[1]).strip())
+        now = time.monotonic()
+        if line[:4].upper() == b"* OK":
+            self._rhythm = max(self._rhythm, now - self._heard_at)
+        self._heard_at = now
+        return line.rstrip(b"\r")
+
+    def _receive(self, seconds: float) -> None:
+        """Take what has arrived, or wait for it. A readable socket may hold no byte of IMAP: TLS 1.3 sends tickets."""
+        try:
+            if not self._socket.pending() and not self._poll.poll(seconds * 1000):
+                return
+            self._socket.settimeout(0)
+            arrived = self._socket.recv(16 * 1024)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+            return
+        except (OSError, ValueError) as error:
+            raise unreachable(error, self._endpoint, connecting=False) from None
+        if not arrived:
+            raise self._ended("the end of the connection")
+        self._bytes += arrived
+        if len(self._bytes) > _MOST_WAITING and b"\n" not in self._bytes:
+            raise NetworkError(f"{self._endpoint.host} sends a line without end.")
+
+    def _send(self, command: bytes) -> None:
+        try:
+            self._socket.settimeout(self._timeout)
+            self._socket.sendall(command)
+        except (OSError, ValueError) as error:
+            raise unreachable(error, self._endpoint, connecting=False) from None
+
+    def _ended(self, words: str) -> MailError:
+        meaning = refused(server_words(Exception(words), self._endpoint), signing_in=False)
+        if type(meaning) is not ProviderError:
+            return meaning
+        where = f"{self._endpoint.host}:{self._endpoint.port}"
+        return NetworkError(f"{where} ended the connection: {words}", reply=words)
+
+    def _left_over(self) -> bytes:
+        """What has arrived behind the last answer, and lies in imaplib's buffer, which is not read any more."""
+        self._beneath.wire.begin(None)
+        self._socket.settimeout(0)
+        try:
+            return bytes(self._beneath.file.peek())
+        except (OSError, ValueError):  # nothing there; an end is met by the first wait
+            return b""
+
+
+def _keep_alive(connected: Any) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,0 +1,101 @@
+"""EXAMINE, and what changed since we last looked: CONDSTORE and QRESYNC (RFC 7162).
+
+imapclient cannot say either and drops VANISHED, so both go through the imaplib object beneath it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mailbox.imap.fetch import Changes, FolderStatus, marks_of, rows, text
+
+_VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
+_MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What we hold of a folder: UIDs low..high as they were at this mod-sequence."""
+
+    uidvalidity: int
+    modseq: int
+    low: int
+    high: int
+
+
+def enable_qresync(client: Any) -> str | None:
+    """Say ENABLE (RFC 5161) with the next command, so that EXAMINE goes in the same round trip; returns its tag."""
+    if not (client.has_capability("QRESYNC") and client.has_capability("ENABLE")):
+        return None
+    with client._imap.holding():
+        tag: str = client._imap._command("ENABLE", "QRESYNC")
+    return tag
+
+
+def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> dict[bytes, Any]:
+    """EXAMINE with a parameter such as "(CONDSTORE)". `enabling`: the tag of an ENABLE that is still to be answered.
+
+    Raises what imaplib and imapclient raise; afterwards no folder is open.
+    """
+    beneath = client._imap
+    beneath.untagged_responses = {}
+    beneath.is_readonly = True
+    tag = beneath._command("EXAMINE", client._normalise_folder(folder), *([parameter] if parameter else []))
+    if enabling is not None:
+        beneath._get_tagged_response(enabling)  # a refusal is no harm: EXAMINE says so again where it matters
+    status, lines = beneath._command_complete("EXAMINE", tag)
+    if status != "OK":
+        beneath.state = "AUTH"
+        client._checkok("examine", status, lines)
+    beneath.state = "SELECTED"
+    answer = dict(client._process_select_response(beneath.untagged_responses))
+    beneath.untagged_responses = {}
+    return answer
+
+
+def parameter_for(client: Any, known: Known | None, *, with_qresync: bool) -> str:
+    """What to add to EXAMINE; "" for a server that knows no mod-sequences."""
+    if with_qresync and known is not None:
+        return f"(QRESYNC ({known.uidvalidity} {known.modseq} {known.low}:{known.high}))"
+    # Dovecot states HIGHESTMODSEQ only when CONDSTORE is said (RFC 7162, 3.1.8).
+    return "(CONDSTORE)" if client.has_capability("CONDSTORE") else ""
+
+
+def status_of(answer: dict[bytes, Any], known: Known | None) -> FolderStatus:
+    """`known` when changes since then were asked for by QRESYNC. A changed UIDVALIDITY makes them meaningless."""
+    uidvalidity = answer[b"UIDVALIDITY"]
+    changes = None
+    if known is not None and known.uidvalidity == uidvalidity and answer.get(b"HIGHESTMODSEQ"):
+        changes = Changes(_changed(answer, known), _vanished(answer))
+    found = _MAILBOX_ID.match((answer.get(b"MAILBOXID") or [b""])[0] or b"")
+    return FolderStatus(
+        uidvalidity=uidvalidity,
+        uidnext=answer.get(b"UIDNEXT"),
+        exists=answer.get(b"EXISTS", 0),
+        highestmodseq=answer.get(b"HIGHESTMODSEQ"),
+        mailbox_id=text(found[1]) if found else "",
+        changes=changes,
+    )
+
+
+def _changed(answer: dict[bytes, Any], known: Known) -> dict[int, Any]:
+    found = rows(answer.get(b"FETCH") or [])
+    return {
+        uid: marks
+        for uid, row in found.items()
+        if known.low <= uid <= known.high and (marks := marks_of(row)) is not None
+    }
+
+
+def _vanished(answer: dict[bytes, Any]) -> tuple[tuple[int, int], ...]:
+    """Ranges of UIDs, as they came: a range may span all there can be, so none is written out."""
+    ranges = []
+    for line in answer.get(b"VANISHED") or []:
+        found = _VANISHED.match(line) if isinstance(line, bytes) else None
+        for part in found[1].split(b",") if found else ():
+            ends = [int(end) for end in part.split(b":") if end]
+            if ends:
+                ranges.append((min(ends), max(ends)))
+    return tuple(ranges)

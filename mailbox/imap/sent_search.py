@@ -1,0 +1,66 @@
+"""Finding a mail of ours on the server after it was sent: which folders hold sent mail, and whether this one does.
+
+What it takes to say "this is the one" is in `matches`: a Message-ID alone can be written by anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.errors import MessageError
+from email.parser import BytesHeaderParser
+
+from mailbox.imap.session import ImapSession, ListedFolder
+
+# Where a server states no special use (RFC 6154): the names that mail programs make, by their last part.
+COMMON_NAMES = ("sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente", "envoyés")
+LOOKED_AT = 20  # mails that claim the one Message-ID; more of them is nothing a mail program does
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The two headers in which one attempt differs from every other."""
+
+    message_id: str
+    prx_attempt: str
+
+
+def sent_folder(listed: Sequence[ListedFolder]) -> str | None:
+    """The folder for sent mail: the one marked \\Sent, else the first of a common name; None when there is none."""
+    usable = [each for each in listed if each.selectable]
+    if marked := [each.name for each in usable if each.special_use == "\\Sent"]:
+        return marked[0]
+    by_rank = sorted((rank, each.name) for each in usable if (rank := _rank(each)) is not None)
+    return by_rank[0][1] if by_rank else None
+
+
+def _rank(each: ListedFolder) -> int | None:
+    last = each.name.rpartition(each.delimiter)[2] if each.delimiter else each.name
+    name = last.strip().lower()
+    return COMMON_NAMES.index(name) if name in COMMON_NAMES else None
+
+
+def folders_to_look_in(listed: Sequence[ListedFolder]) -> list[str]:
+    """Sent first, then All Mail (\\All), where the server has them."""
+    found = [sent_folder(listed)]
+    found += [each.name for each in listed if each.selectable and each.special_use == "\\All"]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def find(session: ImapSession, folder: str, stamp: Stamp) -> bool:
+    """Whether the folder holds the mail of this very attempt; the folder is opened read-only. Raises MailError."""
+    uids = session.find_message_id(folder, stamp.message_id)[-LOOKED_AT:]
+    return any(matches(session.fetch_header(meta).raw, stamp) for meta in session.fetch_meta(uids))
+
+
+def matches(header: bytes, stamp: Stamp) -> bool:
+    """Message-ID and X-PRX-Attempt are both there and both the attempt's. A SEARCH also finds parts of a word."""
+    try:
+        fields = BytesHeaderParser().parsebytes(header)
+    except (MessageError, ValueError):
+        return False
+    return _value(fields["Message-ID"]) == stamp.message_id and _value(fields["X-PRX-Attempt"]) == stamp.prx_attempt
+
+
+def _value(field: object) -> str:
+    return str(field or "").strip()

@@ -1,0 +1,316 @@
+"""One IMAP connection: TLS from the first byte, read-only but for append(). The only user of imapclient and imaplib.
+
+Every socket error and every refusal leaves here as a MailError, without credentials in its text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import imaplib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from imapclient.exceptions import IMAPClientError
+from imapclient.imapclient import SocketTimeout
+
+from mailbox.endpoints import Endpoint, tls_context
+from mailbox.errors import MailError, NetworkError, ProviderError
+from mailbox.imap import capabilities, listing
+from mailbox.imap import fetch as imap_fetch
+from mailbox.imap import select as imap_select
+from mailbox.imap.authenticate import sign_in
+from mailbox.imap.exceptions import failures
+from mailbox.imap.fetch import FetchedMessage, FolderStatus, ListedFolder, Marks, MessageMeta, marks_of
+from mailbox.imap.listing import FolderIdentity
+from mailbox.imap.select import Known
+from mailbox.imap.transport import Client
+
+# Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
+TRUNCATED_SEARCH = 1000
+MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
+META_CHUNK = 500  # UIDs in one command: keeps its line below the 8,000 octets of RFC 7162, 4
+BODY_CHUNK_BYTES = 8 * 1024 * 1024
+HEADER_LIMIT = 1024 * 1024
+COMPARED_HEADER = 64 * 1024
+HEADER_CHUNK = 100  # headers in one command
+META_ITEMS = "UID FLAGS INTERNALDATE RFC822.SIZE"
+__all__ = ["FetchedMessage", "FolderIdentity", "FolderStatus", "ImapSession", "Known", "ListedFolder", "MessageMeta"]
+
+
+class ImapSession:
+    """A signed-in connection. Use it as a context manager; leaving it signs out."""
+
+    def __init__(self, client: Any, endpoint: Endpoint, greeting: str) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._is_enabled = self._has_qresync = False
+        self.greeting = greeting  # the server's words after sign-in
+
+    @classmethod
+    def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> ImapSession:
+        """Connect and sign in (RFC 3501 LOGIN, or XOAUTH2); raises NetworkError, SignInRefused or Throttled.
+
+        The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
+        """
+        with failures(endpoint, connecting=True):
+            client = Client(
+                endpoint.host,
+                port=endpoint.port,
+                ssl=True,
+                ssl_context=tls_context(endpoint),
+                timeout=SocketTimeout(connect_timeout, command_timeout),
+            )
+        client.normalise_times = False  # else INTERNALDATE comes naive, in this machine's zone
+        client._imap.debug = 0  # 5 by default: formats every line, the password's among them
+        try:
+            with failures(endpoint, signing_in=True):
+                greeting = sign_in(client, endpoint)
+        except MailError:
+            _close(client)
+            raise
+        return cls(client, endpoint, greeting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(politely=not isinstance(error, NetworkError))
+
+    def close(self, *, politely: bool = True) -> None:
+        """Sign out, unless the connection is known to be broken, and let go of the socket. Never raises.
+
+        What the server says to LOGOUT is not waited for: it is a round trip that tells nothing.
+        """
+        if politely:
+            with contextlib.suppress(OSError, imaplib.IMAP4.error, IMAPClientError):
+                self._client._imap._command("LOGOUT")
+        _close(self._client)
+
+    def list_folders(self) -> list[ListedFolder]:
+        """All folders, with their special use where the server states it (RFC 6154), and whether subscribed to."""
+        with self._errors():
+            self._speak_utf8_if_it_must_be()
+            return listing.list_folders(self._client)
+
+    def identity_of(self, folder: str) -> FolderIdentity:
+        """By what the folder is known again under another name; raises ProviderError when there is none of the name."""
+        with self._errors():
+            return listing.identity_of(self._client, folder)
+
+    @property
+    def has_gmail_labels(self) -> bool:
+        """Gmail's extensions: folders are labels, and every message lies in All Mail, Junk or Trash."""
+        with self._errors():
+            return bool(self._client.has_capability("X-GM-EXT-1"))
+
+    def examine(self, folder: str, known: Known | None = None) -> FolderStatus:
+        """Open the folder read-only (EXAMINE), so that nothing we do can change it.
+
+        `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).
+        """
+        with self._errors():
+            answer, asked = self._examined_by_guess(folder, known)
+            if not answer.get(b"UIDVALIDITY"):
+                raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
+            return imap_select.status_of(answer, asked)
+
+    def _examined_by_guess(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
+        server most likely wants it, and once more if that was wrong."""
+        client = self._client
+        if not capabilities.ask(client, self._endpoint):
+            return self._examined(folder, known)
+        had_condstore = client.has_capability("CONDSTORE")
+        try:
+            answer, asked = self._examined(folder, known)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if isinstance(error, imaplib.IMAP4.abort) or not capabilities.was_wrong(client):
+                raise
+            self._is_enabled = self._has_qresync = False
+            return self._examined(folder, known)
+        capabilities.learn(client, self._endpoint, answer)
+        says_modseq = b"HIGHESTMODSEQ" in answer or b"NOMODSEQ" in answer
+        if client.has_capability("CONDSTORE") and not had_condstore and not says_modseq:
+            return self._examined(folder, known)
+        return answer, asked
+
+    def _examined(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """The answer to EXAMINE, and since when it tells changes."""
+        enabling = self._enabling()
+        if known is not None and self._has_qresync:
+            answer = self._asked_for_changes(folder, known, enabling)
+            if answer is not None:
+                return answer, known
+            enabling = None
+        return imap_select.examine(self._client, folder, self._parameter(None), enabling), None
+
+    def _enabling(self) -> str | None:
+        self._speak_utf8_if_it_must_be()
+        if self._is_enabled or self._client._imap.state != "AUTH":
+            return None
+        self._is_enabled = True
+        tag = imap_select.enable_qresync(self._client)
+        self._has_qresync = tag is not None
+        return tag
+
+    def _asked_for_changes(self, folder: str, known: Known, enabling: str | None) -> dict[bytes, Any] | None:
+        try:
+            return imap_select.examine(self._client, folder, self._parameter(known), enabling)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if isinstance(error, imaplib.IMAP4.abort):
+                raise
+        self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
+        return None
+
+    def _parameter(self, known: Known | None) -> str:
+        return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)
+
+    def _speak_utf8_if_it_must_be(self) -> None:
+        """A server with UTF8=ONLY takes no modified UTF-7 and nothing else before ENABLE (RFC 6855, 6)."""
+        client = self._client
+        if client.folder_encode and client.has_capability("UTF8=ONLY") and client._imap.state == "AUTH":
+            client._imap._simple_command("ENABLE", "UTF8=ACCEPT")
+            client.folder_encode, client._imap._encoding = False, "utf-8"
+
+    def search_uids(self, low: int, high: int) -> list[int]:
+        """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
+        if low > high:
+            return []
+        with self._errors():
+            found = self._client.search(["UID", f"{low}:{high}"])
+        # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
+        uids = sorted({uid for uid in map(int, found) if low <= uid <= high})
+        if len(found) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
+            middle = (low + min(high, max(uids[-1], low + 1))) // 2
+            return self.search_uids(low, middle) + self.search_uids(middle + 1, high)
+        return uids
+
+    def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
+        """Flags, date and size of these messages, in the order of `uids`, without those that are gone or undated."""
+        metas: list[MessageMeta] = []
+        for chunk in _chunks(uids):
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items(META_ITEMS)))
+            found = [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
+            metas += [meta for meta in found if meta is not None]
+        return metas
+
+    def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
+        """What there is from low to high, by UID, ascending, without a SEARCH before; None for an undated message."""
+        answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
+        return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
+
+    def fetch_marks(self, uids: Sequence[int]) -> dict[int, Marks]:
+        """The flags and labels of these messages; those gone, or whose flags the server left out, are not in it."""
+        marks = {}
+        for chunk in _chunks(uids):
+            wanted = set(chunk)
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
+            marks.update({uid: found for uid, row in answer.items() if uid in wanted and (found := marks_of(row))})
+        return marks
+
+    def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
+        """Those of these UIDs that the folder has."""
+        found: set[int] = set()
+        for chunk in _chunks(uids):
+            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
+            found.update(answer.keys() & set(chunk))
+        return found
+
+    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
+        """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
+        asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")
+        answer = imap_fetch.rows(asked)
+        return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := marks_of(row))}
+
+    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[Marks, str]]:
+        """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
+
+        Those that are gone are not in it.
+        """
+        found: dict[int, tuple[Marks, str]] = {}
+        items = self._items(f"UID FLAGS BODY.PEEK[HEADER]<0.{COMPARED_HEADER}>")
+        for start in range(0, len(uids), HEADER_CHUNK):
+            chunk = uids[start : start + HEADER_CHUNK]
+            answer = imap_fetch.pair_headers(self._fetch(imap_fetch.uid_set(chunk), items))
+            for uid in set(chunk).intersection(answer):
+                marks, header = answer[uid]
+                found[uid] = (marks, hashlib.sha256(header).hexdigest())
+        return found
+
+    def _items(self, items: str) -> str:
+        return f"({items} X-GM-LABELS)" if self.has_gmail_labels else f"({items})"
+
+    def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
+        """The whole messages (BODY.PEEK[]), at most 8 MB or one message a command; those that are gone are left out."""
+        for chunk in imap_fetch.by_bytes(metas, BODY_CHUNK_BYTES):
+            bodies = self._fetch_bodies([meta.uid for meta in chunk], sum(meta.size for meta in chunk))
+            for meta in chunk:
+                raw = bodies.pop(meta.uid, None)
+                if raw is not None:
+                    yield FetchedMessage(meta, raw, is_complete=True)
+
+    def _fetch_bodies(self, uids: Sequence[int], expected_bytes: int) -> dict[int, bytes]:
+        bodies = imap_fetch.pair_bodies(self._fetch(imap_fetch.uid_set(uids), "(UID BODY.PEEK[])", expected_bytes))
+        odd = [uid for uid in uids if uid not in bodies]  # a body as a quoted string, or a message that is gone
+        if odd:
+            with self._errors(), self._expecting(expected_bytes):
+                answer = self._client.fetch(odd, ["BODY.PEEK[]"])
+            bodies.update({uid: row[b"BODY[]"] for uid, row in answer.items() if row.get(b"BODY[]") is not None})
+        return bodies
+
+    def _fetch(self, uid_set: str, items: str, expected_bytes: int = 0, modifier: str = "") -> list[Any]:
+        """UID FETCH by the imaplib object beneath: imapclient's parser takes four times the CPU for the same bytes."""
+        beneath = self._client._imap
+        with self._errors(), self._expecting(expected_bytes):
+            tag = beneath._command("UID", "FETCH", uid_set, items, *([modifier] if modifier else []))
+            status, answer = beneath._command_complete("UID", tag)
+            self._client._checkok("fetch", status, answer)
+            _, answer = beneath._untagged_response(status, answer, "FETCH")
+        return list(answer)
+
+    @contextlib.contextmanager
+    def _expecting(self, expected_bytes: int) -> Iterator[None]:
+        self._client._imap.expected_bytes = expected_bytes
+        try:
+            yield
+        finally:
+            self._client._imap.expected_bytes = 0
+
+    def fetch_header(self, meta: MessageMeta) -> FetchedMessage:
+        """Only the header (at most 1 MB of it) of a message; raises ProviderError when the server gives none."""
+        with self._errors():
+            answer = self._client.fetch([meta.uid], [f"BODY.PEEK[HEADER]<0.{HEADER_LIMIT}>"])
+        row = answer.get(meta.uid, {})
+        raw = next((value for key, value in row.items() if key.startswith(b"BODY[HEADER]") and value is not None), None)
+        if raw is None:
+            raise ProviderError("The server did not give the header of the message.")
+        return FetchedMessage(meta, raw[:HEADER_LIMIT], is_complete=False)
+
+    def append(self, folder: str, raw: bytes, flags: Sequence[str], when: datetime) -> None:
+        """Put a message into a folder: the copy in Sent, the only thing we write on a server."""
+        with self._errors():
+            self._client.append(folder, raw, flags, when.astimezone(UTC))
+
+    def find_message_id(self, folder: str, message_id: str) -> list[int]:
+        """The UIDs in the folder whose Message-ID header contains this; the folder is opened read-only."""
+        self.examine(folder)
+        with self._errors():
+            return sorted(int(uid) for uid in self._client.search(["HEADER", "Message-ID", message_id]))
+
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return failures(self._endpoint)
+
+
+def _close(client: Any) -> None:
+    with contextlib.suppress(OSError, imaplib.IMAP4.error, IMAPClientError):
+        client.shutdown()
+
+
+def _chunks(uids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(uids), META_CHUNK):
+        yield uids[start : start + META_CHUNK]

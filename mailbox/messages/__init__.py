@@ -1,0 +1,4 @@
+"""Rows of what was read: one message for each mail of an account, one place for each folder and UID.
+
+Way in: `store.store_batch`; `reparse` reads stored mail again; `purge` removes expunged mail after the grace period.
+"""

@@ -1,0 +1,120 @@
+"""Where messages lie, and what follows for the message itself: read everywhere, flagged somewhere, gone, since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Q
+
+from mailbox.imap.fetch import Marks
+from mailbox.models import Attachment, Folder, Message, MessagePlace
+from mailbox.search.index import index_messages
+
+SYSTEM_FLAGS = {"\\Seen": "seen", "\\Answered": "answered", "\\Flagged": "flagged", "\\Draft": "draft"}
+SYSTEM_FLAGS["\\Deleted"] = "deleted"
+IGNORED_FLAGS = ("\\recent",)  # says which session saw it first, nothing of the message
+FLAG_FIELDS = [*SYSTEM_FLAGS.values(), "keywords", "labels"]
+
+
+def flag_fields(flags: Sequence[str]) -> dict[str, Any]:
+    """The columns of MessagePlace for these IMAP flags; flags are compared without regard to case (RFC 9051, 2.3.2)."""
+    fields, keywords = _flag_fields(tuple(flags))
+    return fields | {"keywords": list(keywords)}
+
+
+@lru_cache(1000)  # a mailbox has few combinations of them
+def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    given = {flag.lower(): flag for flag in flags if flag.lower() not in IGNORED_FLAGS}
+    fields: dict[str, Any] = {name: given.pop(flag.lower(), None) is not None for flag, name in SYSTEM_FLAGS.items()}
+    return fields, tuple(sorted(given.values()))
+
+
+def mark_fields(marks: Marks) -> dict[str, Any]:
+    """The columns of MessagePlace for these flags and, where the server has them, labels."""
+    fields = flag_fields(marks.flags)
+    return fields if marks.labels is None else fields | {"labels": list(marks.labels)}
+
+
+def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:
+    """Places from before a change of UIDVALIDITY. Two ranges, not !=: both use the index."""
+    return Q(folder=folder, uidvalidity__lt=uidvalidity) | Q(folder=folder, uidvalidity__gt=uidvalidity)
+
+
+def aggregate(pks: Iterable[int], now: datetime) -> None:
+    """Bring the messages in line with the places they still lie in."""
+    lying: dict[int, list[dict[str, Any]]] = {pk: [] for pk in pks}
+    columns = ("message_id", "seen", "flagged", "answered", "received_at")
+    for place in MessagePlace.objects.present().filter(message_id__in=lying).values(*columns):
+        lying[place["message_id"]].append(place)
+    changed: list[Message] = []
+    moved: list[int] = []
+    columns = ("seen", "flagged", "answered", "received_at", "gone_at")
+    for message in Message.objects.filter(pk__in=lying).only(*columns):
+        fields = _of_places(lying[message.pk]) or {"gone_at": message.gone_at or now}
+        if any(getattr(message, name) != value for name, value in fields.items()):
+            if fields.get("received_at", message.received_at) != message.received_at:
+                moved.append(message.pk)
+            for name, value in fields.items():
+                setattr(message, name, value)
+            message.updated_at = now
+            changed.append(message)
+    Message.objects.bulk_update(changed, [*columns, "updated_at"], batch_size=100)
+    # The search index and the list of attachments stand in the order of received_at.
+    index_messages(list(Message.objects.filter(pk__in=moved)))
+    for message in changed:
+        if message.pk in moved:
+            Attachment.objects.filter(message=message).update(received_at=message.received_at)
+
+
+def _of_places(places: list[dict[str, Any]]) -> dict[str, Any]:
+    if not places:
+        return {}
+    return {
+        "seen": all(place["seen"] for place in places),
+        "flagged": any(place["flagged"] for place in places),
+        "answered": any(place["answered"] for place in places),
+        "received_at": min(place["received_at"] for place in places),
+        "gone_at": None,
+    }
+
+
+def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int]:
+    """The highest UIDs stored of the folder, all without a count, ascending."""
+    rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity).order_by("-uid")
+    return sorted(rows.values_list("uid", flat=True)[:count])
+
+
+def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, Marks]) -> list[MessagePlace]:
+    """The places of whose flags or labels the server says otherwise."""
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(marks))
+    return [
+        place
+        for place in rows
+        if any(getattr(place, name) != value for name, value in mark_fields(marks[place.uid]).items())
+    ]
+
+
+def store_marks(changes: Sequence[MessagePlace], marks: Mapping[int, Marks], now: datetime) -> int:
+    """Write flags and labels of these places and return how many changed. Call it in a transaction."""
+    for place in changes:
+        for name, value in mark_fields(marks[place.uid]).items():
+            setattr(place, name, value)
+    MessagePlace.objects.bulk_update(changes, FLAG_FIELDS, batch_size=100)
+    aggregate({place.message_id for place in changes}, now)
+    return len(changes)
+
+
+def drop(places: Q, now: datetime) -> int:
+    """Mark these places as gone, and the messages that lie nowhere any more. Call it in a transaction."""
+    rows = MessagePlace.objects.present().filter(places)
+    pks = set(rows.values_list("message_id", flat=True))
+    if not pks:
+        return 0
+    gone = rows.update(gone_at=now)
+    ordered = sorted(pks)
+    for start in range(0, len(ordered), 500):
+        aggregate(ordered[start : start + 500], now)
+    return gone

@@ -1,0 +1,76 @@
+"""Whether two mails with one Message-ID are one mail. Pure.
+
+A forged Message-ID must not hide an older mail, so two mails are one only when From, Subject, Date and body agree. A
+mailing list's copy is the one exception that is common and harmless: the list puts its [tag] before the subject and its
+footer below the body.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailbox.mime.message import ParsedMessage
+
+_TAG = re.compile(r"^((?:(?:re|fwd?|aw|wg|sv):\s*)*)\[[^\]]{1,80}\]\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a mail this mail. `body_*` are compared only when both are complete."""
+
+    sender: str
+    subject: str
+    date: datetime | None
+    body_text: str
+    body_html: str
+    attachments: tuple[str, ...]  # digests
+    is_complete: bool
+    from_list: bool
+
+    @classmethod
+    def of(cls, parsed: ParsedMessage, *, is_complete: bool) -> Identity:
+        return cls(
+            sender=_folded(parsed.sender_address or parsed.sender),
+            subject=_spaced(parsed.subject),
+            date=parsed.date,
+            body_text=_spaced(parsed.body_text),
+            body_html=_spaced(parsed.body_html),
+            attachments=tuple(sorted(attachment.digest for attachment in parsed.attachments)),
+            is_complete=is_complete,
+            from_list=bool(parsed.list_id),
+        )
+
+
+def same_mail(one: Identity, other: Identity) -> bool:
+    """True when both are copies of one mail."""
+    if (one.sender, one.date) != (other.sender, other.date):
+        return False
+    if one.from_list != other.from_list:
+        original, copy = (other, one) if one.from_list else (one, other)
+        return _same_but_for_the_list(original, copy)
+    if one.subject != other.subject:
+        return False
+    if not (one.is_complete and other.is_complete):
+        return True
+    return (one.body_text, one.body_html, one.attachments) == (other.body_text, other.body_html, other.attachments)
+
+
+def _same_but_for_the_list(original: Identity, copy: Identity) -> bool:
+    if original.subject not in (copy.subject, _TAG.sub(r"\1", copy.subject)):
+        return False
+    if not (original.is_complete and copy.is_complete):
+        return True
+    if not set(original.attachments) <= set(copy.attachments):
+        return False
+    html = original.body_html.lower().removesuffix("</html>").strip().removesuffix("</body>").strip()
+    return copy.body_text.startswith(original.body_text) and copy.body_html.lower().startswith(html)
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _folded(text: str) -> str:
+    return _spaced(text).casefold()

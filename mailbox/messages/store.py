@@ -1,0 +1,255 @@
+"""A batch of fetched mails becomes rows: messages, places, attachments, quarantine. Decided first, written after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from django.db.models import F, Q
+
+from mailbox.db import bulk_insert
+from mailbox.imap.fetch import FetchedMessage
+from mailbox.messages import conversations, places
+from mailbox.messages.same_message import Identity, same_mail
+from mailbox.mime import message as mime_message
+from mailbox.mime.message import ParsedMessage
+from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
+from mailbox.parsing.parse_job import Reading
+from mailbox.search.index import index_messages
+from mailbox.storage import raw_store
+
+HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
+PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "snippet")
+_parsed_fields = attrgetter(*PARSED_FIELDS)
+# Of the mails that claim one Message-ID, the first: each has to be read again. A sender who gives all of his mails the
+# same would have each batch read all before it. What is not compared is a row of its own, as what differs is.
+MOST_COMPARED = 50
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A mail fetched, read and durable in the raw store under its digest."""
+
+    fetched: FetchedMessage
+    reading: Reading
+
+    @property
+    def uid(self) -> int:
+        return self.fetched.meta.uid
+
+    @property
+    def parsed(self) -> ParsedMessage:
+        return self.reading.parsed
+
+    @property
+    def digest(self) -> str:
+        return self.reading.digest
+
+
+@dataclass
+class Decision:
+    """Which mail becomes which row."""
+
+    pairs: list[tuple[Incoming, Message]] = field(default_factory=list)
+    new: list[Message] = field(default_factory=list)
+    completed: dict[int, tuple[Incoming, Message]] = field(default_factory=dict)  # too large before, whole now
+    again: list[Message] = field(default_factory=list)  # rows with a place besides the one that made them
+    places: dict[int, MessagePlace] = field(default_factory=dict)
+    index_texts: dict[int, str] = field(default_factory=dict)  # by id() of the message: new ones have no pk yet
+
+    @property
+    def written(self) -> list[Message]:
+        """The rows that are made or filled."""
+        return [*self.new, *(message for _, message in self.completed.values())]
+
+
+@dataclass(frozen=True)
+class Stored:
+    pks: list[int]
+    updated: int  # of them, rows that were there before
+
+
+def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> Decision:
+    """Find each mail's row by (account, Message-ID, variant), or make one for it. Writes nothing."""
+    decision = Decision()
+    there = bulk_insert.known(
+        MessagePlace, "uid", [each.uid for each in incoming], folder_id=folder.pk, uidvalidity=uidvalidity
+    )
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=there)
+    decision.places = {place.uid: place for place in rows.select_related("message")}
+    keys = {each.uid: _message_id(each, decision.places.get(each.uid)) for each in incoming}
+    claimants: dict[str, list[Message]] = {}
+    claimed = bulk_insert.known(Message, "message_id", set(keys.values()), account_id=folder.account_id)
+    known = Message.objects.filter(account_id=folder.account_id, message_id__in=claimed)
+    for message in known.defer("body_text", "body_html").order_by("variant"):
+        claimants.setdefault(message.message_id, []).append(message)
+    identities: dict[int, Identity] = {}
+    for each in incoming:
+        claiming = claimants.setdefault(keys[each.uid], [])
+        found = _same(each, claiming, identities)
+        if found is None:
+            found = _new_row(folder, each, keys[each.uid], variant=max((m.variant + 1 for m in claiming), default=0))
+            claiming.append(found)
+            decision.new.append(found)
+            decision.index_texts[id(found)] = each.reading.index_text
+        else:
+            decision.again.append(found)
+            if each.fetched.is_complete and not found.is_complete:
+                _fill(found, each)
+                decision.completed[id(found)] = (each, found)
+                decision.index_texts[id(found)] = each.reading.index_text
+        decision.pairs.append((each, found))
+    return decision
+
+
+def _message_id(each: Incoming, place: MessagePlace | None) -> str:
+    """A too large mail without Message-ID is known by the digest of its header; it keeps that name when it is whole."""
+    if place is not None and not place.message.is_complete:
+        return place.message.message_id
+    return each.parsed.message_id
+
+
+def _same(each: Incoming, claiming: list[Message], identities: dict[int, Identity]) -> Message | None:
+    for message in claiming:
+        if message.raw_digest == each.digest:
+            return message
+    if not claiming:
+        return None
+    ours = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
+    for message in claiming[:MOST_COMPARED]:
+        if id(message) not in identities:
+            identities[id(message)] = _stored_identity(message)
+        if same_mail(ours, identities[id(message)]):
+            return message
+    return None
+
+
+def _stored_identity(message: Message) -> Identity:
+    """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
+    try:
+        parsed = mime_message.parse(raw_store.map_raw(message.raw_digest)[0])
+    except raw_store.RawMissing:
+        return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
+    return Identity.of(parsed, is_complete=message.is_complete)
+
+
+def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:
+    message = bulk_insert.blank(Message)
+    message.account_id, message.message_id, message.variant = folder.account_id, message_id, variant
+    _fill(message, each)
+    flags = places.flag_fields(each.fetched.meta.flags)
+    message.seen, message.flagged, message.answered = flags["seen"], flags["flagged"], flags["answered"]
+    message.received_at = each.fetched.meta.internal_date
+    return message
+
+
+def _fill(message: Message, each: Incoming) -> None:
+    vars(message).update(zip(PARSED_FIELDS, _parsed_fields(each.parsed), strict=True))
+    message.attachments = [dict(vars(attachment)) for attachment in each.parsed.attachments]
+    message.has_attachments = any(not attachment.is_inline for attachment in each.parsed.attachments)
+    message.parse_defects = list(each.parsed.defects)
+    message.size = each.fetched.meta.size or len(each.fetched.raw)
+    message.raw_digest = each.digest
+    message.is_complete = each.fetched.is_complete
+
+
+def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> Stored:
+    """Write what was decided. Call it in a transaction; a database's refusal of any row comes through."""
+    for each, message in decision.completed.values():
+        if message.pk is not None:
+            Attachment.objects.filter(message=message).delete()
+            message.save()
+            bulk_insert.insert(_attachments(each, message))
+    bulk_insert.insert(decision.new)
+    made = {id(message) for message in decision.new}
+    rows: list[Attachment] = []
+    for each, message in decision.pairs:
+        if id(message) in made and each.digest == message.raw_digest:
+            made.discard(id(message))
+            rows += _attachments(each, message)
+    bulk_insert.insert(rows)
+    index_messages(decision.written, decision.index_texts)
+    conversations.link(decision.new)
+    _write_places(folder, uidvalidity, decision)
+    _relink(folder, uidvalidity, decision, now)
+    stored = [each.uid for each, _ in decision.pairs]
+    settled = bulk_insert.known(Quarantine, "uid", stored, folder_id=folder.pk, uidvalidity=uidvalidity)
+    Quarantine.objects.open().filter(folder=folder, uidvalidity=uidvalidity, uid__in=settled).update(
+        resolved_at=now, fetch_requested_at=None
+    )
+    pks = list(dict.fromkeys(message.pk for _, message in decision.pairs))
+    return Stored(pks, updated=len(pks) - len(decision.new))
+
+
+def _attachments(each: Incoming, message: Message) -> list[Attachment]:
+    own = {"message_id": message.pk, "account_id": message.account_id, "received_at": message.received_at}
+    return [Attachment(**own, **vars(attachment)) for attachment in each.parsed.attachments]
+
+
+def _write_places(folder: Folder, uidvalidity: int, decision: Decision) -> None:
+    new = []
+    for each, message in decision.pairs:
+        place = decision.places.get(each.uid)
+        fields = _place_fields(each, message)
+        if place is None:
+            place = bulk_insert.blank(MessagePlace)
+            place.folder_id, place.uidvalidity, place.uid = folder.pk, uidvalidity, each.uid
+            vars(place).update(fields)
+            new.append(place)
+            continue
+        if place.message_id != message.pk:
+            decision.again.append(place.message)
+        for name, value in fields.items():
+            setattr(place, name, value)
+        place.save()
+    bulk_insert.insert(new)
+
+
+def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
+    meta = each.fetched.meta
+    return {
+        "message_id": message.pk,
+        "size": meta.size or len(each.fetched.raw),
+        "received_at": meta.internal_date,
+        "raw_digest": each.digest,
+        "header_digest": each.reading.header_digest,
+        "is_complete": each.fetched.is_complete,
+        "fetch_requested_at": None,
+        "gone_at": None,
+        **places.mark_fields(meta.marks),
+    }
+
+
+def _relink(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -> None:
+    """A mail found again under another UIDVALIDITY has left its places under the former one."""
+    again = {message.pk for message in decision.again}
+    if again:
+        former = MessagePlace.objects.present().filter(places.other_uidvalidity(folder, uidvalidity))
+        former.filter(message_id__in=again).update(gone_at=now)
+        places.aggregate(again, now)
+
+
+def quarantine(folder: Folder, uidvalidity: int, uid: int, size: int | None, error: str, now: datetime) -> None:
+    """Put a mail aside with what went wrong, or count one more failure. Call it in a transaction."""
+    place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
+    again = Quarantine.objects.filter(place).update(
+        attempts=F("attempts") + 1,
+        last_failed_at=now,
+        error=error,
+        fetch_requested_at=None,
+        resolved_at=None,
+    )
+    if not again:
+        Quarantine.objects.create(
+            account_id=folder.account_id,
+            folder=folder,
+            uidvalidity=uidvalidity,
+            uid=uid,
+            size=size,
+            error=error,
+            first_failed_at=now,
+            last_failed_at=now,
+        )

@@ -1,0 +1,237 @@
+"""Raw message -> ParsedMessage. Pure.
+
+mail-parser reads the addresses and the Date (`mime_fields`). The parts come from `mime_tree`: mail-parser's own
+attachments are decoded lossily, are named at random and leave out message/rfc822.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailbox.mime import attachment_digest, charsets, filenames, html_text
+from mailbox.mime import tree as mime_tree
+from mailbox.mime.body_parts import content_id_of, disposition, layout_of, stated_filename
+from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
+from mailbox.mime.tree import Part
+from mailbox.mime.winmail import opened
+
+PARSER_VERSION = 3  # raise it when the same bytes would give other rows: a sweep may then parse again
+
+MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
+MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
+SNIPPET_CHARACTERS = 120
+_IMAGE_MARKS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838 section 4.2
+
+
+@dataclass(frozen=True)
+class ParsedAttachment:
+    """A part that is not the shown body. `size` and `digest` (SHA-256, hex) are of its decoded bytes."""
+
+    position: int  # what attachment_bytes takes
+    filename: str
+    content_type: str
+    size: int
+    content_id: str  # without angle brackets, "" when there is none
+    is_inline: bool  # shown in the HTML body by its content id
+    digest: str
+
+
+@dataclass(frozen=True)
+class ParsedMessage:
+    """What the tables keep of a message; text that any database can hold, "" where the header is absent."""
+
+    message_id: str
+    subject: str
+    sender: str
+    sender_address: str
+    recipients: str
+    cc: str
+    bcc: str
+    reply_to: str
+    in_reply_to: str
+    references_header: str
+    date: datetime | None
+    body_text: str
+    body_html: str
+    snippet: str
+    attachments: tuple[ParsedAttachment, ...]
+    defects: tuple[str, ...]
+    list_id: str
+
+
+def parse(raw: bytes) -> ParsedMessage:
+    """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
+    root = mime_tree.read_tree(raw)
+    layout = opened(layout_of(root))
+    defects = [*mime_tree.defects(root), *layout.defects]
+    body_text = _body(layout.text, defects)
+    body_html = _body(layout.html, defects)
+    if layout.is_broken:
+        body_text = body_text or _body(mime_tree.raw_section(raw, b"plain"), defects)
+        body_html = body_html or _body(mime_tree.raw_section(raw, b"html"), defects)
+    attachments = tuple(_described(part, position, defects) for position, part in enumerate(layout.attachments))
+    fields = Fields(root, defects)
+    sender, sender_address = fields.sender()
+    return ParsedMessage(
+        message_id=_message_id(fields, raw),
+        subject=fields.line("subject")[:MAX_LINE_CHARACTERS],
+        sender=sender,
+        sender_address=sender_address,
+        recipients=fields.shown("to"),
+        cc=fields.shown("cc"),
+        bcc=fields.shown("bcc"),
+        reply_to=fields.shown("reply-to"),
+        in_reply_to=fields.line("in-reply-to"),
+        references_header=" ".join(fields.line("references").split()),
+        date=fields.date(),
+        body_text=body_text,
+        body_html=body_html,
+        snippet=_snippet(body_text, body_html),
+        attachments=attachments,
+        defects=tuple(dict.fromkeys(defects)),
+        list_id=fields.line("list-id")[:MAX_LINE_CHARACTERS],
+    )
+
+
+def attachment_bytes(raw: bytes, position: int) -> bytes:
+    """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError."""
+    return _attachment(raw, position).octets()[0]
+
+
+def _attachment(raw: bytes, position: int) -> Part:
+    attachments = opened(layout_of(mime_tree.read_tree(raw))).attachments
+    if not 0 <= position < len(attachments):
+        raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
+    return attachments[position]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The decoded bytes of an attachment, `size` in all. A large one comes piece by piece and is never held whole."""
+
+    size: int
+    pieces: Iterable[bytes | memoryview]
+
+
+def attachment_content(raw: bytes, position: int) -> Content:
+    """As attachment_bytes(), for whoever passes them on; `raw` may be a mapped file. Raises IndexError."""
+    part = _attachment(raw, position)
+    measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
+    if measured is None:
+        octets = part.octets()[0]
+        return Content(len(octets), [octets])
+    return Content(measured.size, attachment_digest.pieces(part.transfer_encoding, part.encoded))
+
+
+def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
+    """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins.
+
+    `largest`: bytes; what is surely larger is left out, undecoded.
+    """
+    images: dict[str, tuple[str, bytes]] = {}
+    for part in opened(layout_of(mime_tree.read_tree(raw))).attachments:
+        content_id = content_id_of(part)
+        if largest is not None and len(part.encoded) > 3 * largest:  # no encoding takes more than three for one
+            continue
+        if content_id and content_id not in images and (image := _image_type(part)):
+            images[content_id] = (image, part.octets()[0])
+    return images
+
+
+def header_lines(raw: bytes) -> list[tuple[str, str]]:
+    """Every header field in its order, unfolded, encoded words decoded, for the reader's eye."""
+    fields = mime_tree.read_headers(raw).fields
+    return [
+        (name, charsets.unfold(charsets.decode_words(charsets.header_text(value[: mime_tree.MAX_HEADER]))))
+        for name, value in fields
+    ]
+
+
+# --- attachments
+
+
+def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachment:
+    measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
+    if measured is None:
+        octets, is_sound = part.octets()
+        if not is_sound:
+            defects.append("TransferEncodingDefect")
+        measured = attachment_digest.Measure(len(octets), hashlib.sha256(octets).hexdigest(), octets[:65_536])
+    content_type = part.content_type if _TYPE.fullmatch(part.content_type) else "application/octet-stream"
+    content_id = content_id_of(part)
+    return ParsedAttachment(
+        position=position,
+        filename=_filename(part, measured.head, position),
+        content_type=content_type,
+        size=measured.size,
+        content_id=content_id,
+        is_inline=bool(content_id) and bool(_image_type(part)) and disposition(part) != "attachment",
+        digest=measured.digest,
+    )
+
+
+def _image_type(part: Part) -> str:
+    """The type of an image, "" of what is none. Some senders call the images of their HTML just bytes."""
+    if part.content_type.startswith("image/"):
+        return part.content_type if _TYPE.fullmatch(part.content_type) else ""
+    if part.content_type != "application/octet-stream" or not content_id_of(part):
+        return ""
+    head = part.octets()[0][:8]
+    return next((image for mark, image in _IMAGE_MARKS.items() if head.startswith(mark)), "")
+
+
+def _filename(part: Part, head: bytes, position: int) -> str:
+    stated = stated_filename(part)
+    if not stated and part.content_type in ("message/rfc822", "message/global"):
+        return filenames.message_filename(Fields(mime_tree.read_headers(head), []).line("subject"), position)
+    return filenames.safe_filename(stated, part.content_type, position)
+
+
+# --- bodies
+
+
+def _body(part: Part | None, defects: list[str]) -> str:
+    """A text part's text: transfer encoding, charset, flowed lines undone; line ends are \\n."""
+    if part is None:
+        return ""
+    octets, is_sound = part.octets()
+    if not is_sound:
+        defects.append("TransferEncodingDefect")
+    is_html = part.content_type == "text/html"
+    label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
+    is_cut = len(octets) > MAX_BODY_CHARACTERS * 4
+    text, is_true = charsets.decode_text(octets[: MAX_BODY_CHARACTERS * 4], label)
+    if not is_true:
+        defects.append("CharsetDefect")
+    text = text.removeprefix("\ufeff")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if is_cut or len(text) > MAX_BODY_CHARACTERS:
+        defects.append("BodyCut")
+        text = text[:MAX_BODY_CHARACTERS]
+    if not is_html and part.parameter("content-type", "format").lower() == "flowed":
+        text = charsets.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
+    return charsets.storable(text)
+
+
+def _snippet(body_text: str, body_html: str) -> str:
+    for share in (2, 40):  # nearly always the first is enough
+        collapsed = " ".join(body_text[: SNIPPET_CHARACTERS * share].split())
+        if len(collapsed) > SNIPPET_CHARACTERS:
+            break
+    return collapsed[:SNIPPET_CHARACTERS] if collapsed else html_text.html_words(body_html, SNIPPET_CHARACTERS)
+
+
+# --- header
+
+
+def _message_id(fields: Fields, raw: bytes) -> str:
+    stated = fields.undecoded_line("message-id")
+    if not stated or len(stated.encode()) > MAX_MESSAGE_ID_BYTES:
+        return hashlib.sha256(raw).hexdigest()
+    return stated

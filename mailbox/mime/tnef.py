@@ -1,0 +1,226 @@
+"""What Outlook wraps into a winmail.dat: files and bodies in Microsoft's TNEF format. Pure.
+
+[MS-OXTNEF] is the format, [MS-OXCMSG] section 2.2.2 has the numbers of properties. Raises nothing for any bytes, and
+reads each a bounded number of times; the one library that reads TNEF copies the rest of a file for each attribute.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from mimetypes import MimeTypes
+
+from mailbox.mime import charsets
+
+TYPES = ("application/ms-tnef", "application/vnd.ms-tnef")
+MAX_FILES = 500
+_MAX_ATTRIBUTES = 20_000
+_MAX_PROPERTIES = 20_000  # of the whole file
+_MAX_DEPTH = 3  # of messages attached to messages
+
+_SIGNATURE = b"\x78\x9f\x3e\x22"
+_ATTRIBUTE = struct.Struct("<BHHI")  # level, name, type, length; a checksum of two bytes stands behind the content
+_OF_ATTACHMENT = 2
+# Attributes ([MS-OXTNEF] section 2.1.3.2)
+_SUBJECT, _BODY, _DATA, _TITLE = 0x8004, 0x800C, 0x800F, 0x8010
+_TRANSPORT_NAME, _NEW_ATTACHMENT, _PROPERTIES, _ATTACHMENT, _CODE_PAGE = 0x9001, 0x9002, 0x9003, 0x9005, 0x9007
+# Properties
+_PR_SUBJECT, _PR_BODY, _PR_HTML, _PR_CODE_PAGE, _PR_NAME = 0x0037, 0x1000, 0x1013, 0x3FDE, 0x3001
+_PR_DATA, _PR_SHORT_NAME, _PR_LONG_NAME, _PR_MIME_TAG, _PR_CONTENT_ID = 0x3701, 0x3704, 0x3707, 0x370E, 0x3712
+# Sizes of property types, a short one padded to four bytes ([MS-OXTNEF] section 2.1.3.4)
+_FIXED = {2: 4, 3: 4, 4: 4, 5: 8, 6: 8, 7: 8, 0xA: 4, 0xB: 4, 0x14: 8, 0x40: 8, 0x48: 16}
+_OBJECT, _UNICODE, _VARIABLE = 0x0D, 0x1F, (0x0D, 0x1E, 0x1F, 0x102)
+_ATTACHED_MESSAGE = bytes.fromhex("0703020000000000c000000000000046")  # IID_IMessage
+
+_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
+
+
+@dataclass(frozen=True)
+class TnefFile:
+    """One file in it."""
+
+    filename: str = ""
+    content_type: str = ""
+    content_id: str = ""
+    octets: bytes = b""
+    inside: tuple[TnefFile, ...] = ()  # what it is to be listed as instead: the pieces of an attached message
+
+
+@dataclass
+class Tnef:
+    """What a winmail.dat holds. Not sound: cut off or damaged, or more than is read."""
+
+    files: list[TnefFile] = field(default_factory=list)
+    subject: str = ""
+    body_text: str = ""
+    body_html: str = ""
+    is_sound: bool = True
+
+
+def read(octets: bytes) -> Tnef:
+    """The files and bodies of a winmail.dat, those of messages attached in it included."""
+    reader = _Reader(octets)
+    found = Tnef()
+    reader.message(found, 0, len(octets), 0)
+    listed = [piece for file in found.files for piece in file.inside or (file,)]
+    found.files = [_typed(each) for each in listed[:MAX_FILES]]
+    return found
+
+
+def _typed(file: TnefFile) -> TnefFile:
+    stated = file.content_type or _KNOWN_TYPES.guess_type(file.filename[-200:], strict=True)[0]
+    return replace(file, content_type=(stated or "application/octet-stream").lower())
+
+
+class _Broken(Exception):
+    """Nothing behind this can be read."""
+
+
+class _Reader:
+    def __init__(self, octets: bytes) -> None:
+        self.octets = octets
+        self.code_page = ""
+        self.attributes_left = _MAX_ATTRIBUTES
+        self.properties_left = _MAX_PROPERTIES
+
+    def message(self, found: Tnef, start: int, end: int, depth: int) -> None:
+        """Read attribute after attribute into `found`; what was read stays there when the rest is broken."""
+        try:
+            for level, name, first, last in self._attributes(start, end):
+                if level != _OF_ATTACHMENT:
+                    self._of_message(found, name, first, last)
+                    continue
+                if name == _NEW_ATTACHMENT or not found.files:
+                    if len(found.files) >= MAX_FILES:
+                        raise _Broken
+                    found.files.append(TnefFile())
+                found.files[-1] = self._of_attachment(found.files[-1], name, first, last, depth)
+        except (struct.error, _Broken):
+            found.is_sound = False
+
+    def _attributes(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Level, name, and where the content lies."""
+        if self.octets[start : start + len(_SIGNATURE)] != _SIGNATURE:
+            raise _Broken
+        position = start + len(_SIGNATURE) + 2  # a key of two bytes
+        while position + _ATTRIBUTE.size <= end:
+            level, name, _type, length = _ATTRIBUTE.unpack_from(self.octets, position)
+            first = position + _ATTRIBUTE.size
+            self.attributes_left -= 1
+            if first + length > end or self.attributes_left < 0:
+                raise _Broken
+            yield level, name, first, first + length
+            position = first + length + 2
+
+    def _of_message(self, found: Tnef, name: int, start: int, end: int) -> None:
+        if name == _CODE_PAGE and end - start >= 4:
+            number = struct.unpack_from("<I", self.octets, start)[0]
+            self.code_page = _label(number)
+        elif name == _SUBJECT:
+            found.subject = self._text(start, end)
+        elif name == _BODY:
+            found.body_text = found.body_text or self._text(start, end)
+        elif name == _PROPERTIES:
+            html, html_page = b"", self.code_page
+            for number, kind, first, last in self._properties(start, end):
+                if number == _PR_BODY:
+                    found.body_text = self._string(kind, first, last) or found.body_text
+                elif number == _PR_SUBJECT:
+                    found.subject = self._string(kind, first, last) or found.subject
+                elif number == _PR_HTML:
+                    html = self.octets[first:last]
+                elif number == _PR_CODE_PAGE:
+                    html_page = _label(struct.unpack_from("<I", self.octets, first)[0])
+            if html:
+                found.body_html = charsets.decode_text(html.rstrip(b"\0"), html_page)[0]
+
+    def _of_attachment(self, file: TnefFile, name: int, start: int, end: int, depth: int) -> TnefFile:
+        if name == _DATA:
+            return replace(file, octets=self.octets[start:end])
+        if name in (_TITLE, _TRANSPORT_NAME):
+            return replace(file, filename=file.filename or self._text(start, end))
+        if name == _ATTACHMENT:
+            for number, kind, first, last in self._properties(start, end):
+                file = self._with_property(file, number, kind, first, last, depth)
+        return file
+
+    def _with_property(self, file: TnefFile, number: int, kind: int, first: int, last: int, depth: int) -> TnefFile:
+        if number == _PR_LONG_NAME:
+            return replace(file, filename=self._string(kind, first, last) or file.filename)
+        if number in (_PR_SHORT_NAME, _PR_NAME):
+            return replace(file, filename=file.filename or self._string(kind, first, last))
+        if number == _PR_MIME_TAG:
+            return replace(file, content_type=self._string(kind, first, last))
+        if number == _PR_CONTENT_ID:
+            return replace(file, content_id=self._string(kind, first, last).strip("<> "))
+        if number == _PR_DATA:
+            interface = self.octets[first : first + 16] if kind == _OBJECT else b""
+            file = replace(file, octets=self.octets[first + len(interface) : last])
+            if interface == _ATTACHED_MESSAGE and depth < _MAX_DEPTH:
+                file = replace(file, inside=self._attached_message(file, first + 16, last, depth))
+        return file
+
+    def _attached_message(self, file: TnefFile, start: int, end: int, depth: int) -> tuple[TnefFile, ...]:
+        """A message attached to this one: its text as a file under its subject, and its files."""
+        inner = Tnef()
+        self.message(inner, start, end, depth + 1)
+        text, extension, content_type = inner.body_text, ".txt", "text/plain"
+        if inner.body_html:
+            text, extension, content_type = inner.body_html, ".html", "text/html"
+        name = f"{inner.subject or file.filename or 'message'}{extension}"
+        body = [TnefFile(name, content_type, octets=text.encode("utf-8", "replace"))] if text else []
+        return (*body, *(piece for each in inner.files for piece in each.inside or (each,)))
+
+    def _properties(self, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+        """Number, type, and where the (first) value lies."""
+        count = struct.unpack_from("<I", self.octets, start)[0]
+        position = start + 4
+        for _ in range(count):
+            self.properties_left -= 1
+            if position >= end or self.properties_left < 0:
+                raise _Broken
+            kind, number = struct.unpack_from("<HH", self.octets, position)
+            position += 4
+            if number >= 0x8000:  # a named one: who named it, and a number or a text for a name
+                is_text, length = struct.unpack_from("<II", self.octets, position + 16)
+                position += 24 + (_padded(length) if is_text else 0)
+            base = kind & 0xFFF
+            values = 1
+            if kind & 0x1000 or base in _VARIABLE:
+                values = struct.unpack_from("<I", self.octets, position)[0]
+                position += 4
+            for value in range(values):
+                first, last, position = self._value(base, position, end)
+                if value == 0:
+                    yield number, base, first, last
+
+    def _value(self, base: int, position: int, end: int) -> tuple[int, int, int]:
+        """Where a value begins and ends, and where the next one begins."""
+        self.properties_left -= 1
+        size = _FIXED.get(base)
+        if size is None and base in _VARIABLE:
+            size = struct.unpack_from("<I", self.octets, position)[0]
+            position += 4
+        if size is None or position + size > end or self.properties_left < 0:
+            raise _Broken
+        return position, position + size, position + _padded(size)
+
+    def _string(self, kind: int, start: int, end: int) -> str:
+        if kind == _UNICODE:
+            return self.octets[start:end].decode("utf-16-le", "replace").partition("\0")[0]
+        return self._text(start, end)
+
+    def _text(self, start: int, end: int) -> str:
+        return charsets.decode_text(self.octets[start:end].partition(b"\0")[0], self.code_page)[0]
+
+
+def _padded(length: int) -> int:
+    return length + -length % 4
+
+
+def _label(code_page: int) -> str:
+    """A Windows code page as a charset."""
+    return {65001: "utf-8", 20127: "us-ascii", 28591: "iso-8859-1", 50220: "iso-2022-jp"}.get(
+        code_page, f"cp{code_page}"
+    )

@@ -1,0 +1,80 @@
+"""All that a raw mail says by itself: its fields, its digests, its words for the index. Pure, and without Django.
+
+It runs in a parser's process (parser_child), or, for a few small mails, in the worker itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from mailbox.mime import message as mime_message
+from mailbox.mime.message import ParsedAttachment, ParsedMessage
+from mailbox.search import index_terms
+
+_MESSAGE_FIELDS = [field.name for field in fields(ParsedMessage) if field.name != "attachments"]
+_of_message = attrgetter(*_MESSAGE_FIELDS)
+_of_attachment = attrgetter(*(field.name for field in fields(ParsedAttachment)))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not.
+
+    `path`: the file that `raw` is mapped from, where it is one; a parser's process reads that instead of a copy.
+    """
+
+    raw: bytes
+    size: int
+    account_id: int
+    vendor: str  # of the database: "sqlite" or "postgresql"
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    parsed: ParsedMessage
+    digest: str  # SHA-256 of the raw bytes, hex
+    header_digest: str
+    index_text: str
+
+    def packed(self) -> tuple[Any, ...]:
+        """As plain tuples: pickled and read again in a third of the time that the dataclasses take."""
+        attachments = [_of_attachment(attachment) for attachment in self.parsed.attachments]
+        return (_of_message(self.parsed), attachments, self.digest, self.header_digest, self.index_text)
+
+    @classmethod
+    def unpacked(cls, packed: tuple[Any, ...]) -> Reading:
+        message, attachments, digest, header_digest, index_text = packed
+        named = dict(zip(_MESSAGE_FIELDS, message, strict=True))
+        parsed = ParsedMessage(**named, attachments=tuple(ParsedAttachment(*each) for each in attachments))
+        return cls(parsed, digest, header_digest, index_text)
+
+
+def read(order: Order) -> Reading:
+    """What mime.parse() raises, which is a bug of it, comes through."""
+    raw = order.raw
+    parsed = mime_message.parse(raw)
+    found = index_terms.words_of(
+        parsed,
+        account_id=order.account_id,
+        size=order.size or len(raw),
+        has_attachments=any(not attachment.is_inline for attachment in parsed.attachments),
+        filenames=[attachment.filename for attachment in parsed.attachments],
+    )
+    return Reading(
+        parsed=parsed,
+        digest=hashlib.sha256(raw).hexdigest(),
+        header_digest=hashlib.sha256(header_of(raw)).hexdigest(),
+        index_text=index_terms.text_for(order.vendor, found),
+    )
+
+
+def header_of(raw: bytes) -> bytes:
+    """The header with the empty line that ends it: what BODY[HEADER] answers (RFC 3501, 6.4.5)."""
+    end = raw.find(b"\r\n\r\n")
+    end = end + 4 if end >= 0 else len(raw)
+    bare = raw.find(b"\n\n", 0, end)  # not behind the first: line ends are many, so looking for two takes its time
+    return raw[: bare + 2] if bare >= 0 else raw[:end]

@@ -1,0 +1,123 @@
+"""One parser's process, as its thread in the worker sees it: orders in, readings out, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pickle
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+from django.conf import settings
+
+from mailbox.errors import StorageError
+from mailbox.parsing.parse_job import Order, Reading
+from mailbox.parsing.worker import LENGTH
+
+CPU_SECONDS = 20.0  # for one mail, and more for a large one: see parser_child
+SPACE_BYTES = 512 * 1024 * 1024  # likewise, of address space, the interpreter's own among it
+SILENCE_SECONDS = 900.0  # a parser ends by its own clock of CPU time long before, unless it is stopped
+LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: the next is read by a fresh one
+PIPE_BYTES = 1024 * 1024
+READ_BYTES = 64 * 1024
+ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # no keys, no addresses of databases
+Result = Reading | str
+
+
+class ParserLost(Exception):
+    """The parser has died, of the first mail it has not answered."""
+
+
+class ParserPipe:
+    """A child that begins with the first order; after end(), or its death, the next order begins another."""
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._come = bytearray()
+
+    def start(self) -> None:
+        """Begin the child before there is an order; raises StorageError."""
+        if self._child is None:
+            self._start()
+
+    def read(self, orders: Sequence[Order]) -> Iterator[Result]:
+        """Yield a result for each. Raises ParserLost, and StorageError when no parser can be started."""
+        child = self._child or self._start()
+        try:
+            self._send(child, orders)
+            for _ in orders:
+                yield self._receive(child)
+        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            self.end()
+            raise ParserLost from error
+        if any(len(order.raw) > LARGE for order in orders):
+            self.end()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            # From the project's own folder: `mailbox` is a module of the standard library too.
+            child = self._child = subprocess.Popen(  # noqa: S603 - our own words
+                [sys.executable, "-m", "mailbox.parsing.worker", str(os.getpid()), str(CPU_SECONDS), str(SPACE_BYTES)],
+                cwd=settings.BASE_DIR,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                bufsize=0,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                # A Ctrl-C for the worker ends the worker, which ends this. No session of its own: the kernel would
+                # schedule that as another user's, whatever the worker's niceness.
+                process_group=0,
+            )
+            assert child.stdin
+            with contextlib.suppress(OSError):  # a user's limit of pipe memory; a larger one means fewer switches
+                fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            self._receive(child)
+        except (OSError, EOFError) as error:
+            self.end()
+            raise StorageError(f"The parser could not be started: {type(error).__name__} {error}") from error
+        return child
+
+    @staticmethod
+    def _send(child: subprocess.Popen[bytes], orders: Sequence[Order]) -> None:
+        assert child.stdin
+        wanted = [(len(order.raw), order.size, order.account_id, order.vendor, order.path) for order in orders]
+        words = pickle.dumps(wanted, pickle.HIGHEST_PROTOCOL)
+        for piece in (LENGTH.pack(len(words)) + words, *(order.raw for order in orders if not order.path)):
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(child.stdin.fileno(), left) :]
+
+    def _receive(self, child: subprocess.Popen[bytes]) -> Result:
+        (length,) = LENGTH.unpack(self._take(child, LENGTH.size))
+        answer = pickle.loads(self._take(child, length))  # noqa: S301 - our own child's
+        return answer if isinstance(answer, str) else Reading.unpacked(answer)
+
+    def _take(self, child: subprocess.Popen[bytes], count: int) -> bytes:
+        assert child.stdout
+        answer = select.poll()
+        answer.register(child.stdout, select.POLLIN)
+        while len(self._come) < count:
+            if not answer.poll(SILENCE_SECONDS * 1000):
+                raise EOFError
+            piece = os.read(child.stdout.fileno(), READ_BYTES)
+            if not piece:
+                raise EOFError
+            self._come += piece
+        taken = bytes(self._come[:count])
+        del self._come[:count]
+        return taken
+
+    def end(self) -> None:
+        """Never raises, and leaves no child behind."""
+        child, self._child = self._child, None
+        self._come.clear()
+        if child is None:
+            return
+        child.kill()
+        for pipe in (child.stdin, child.stdout):
+            with contextlib.suppress(OSError):
+                if pipe:
+                    pipe.close()
+        child.wait()

@@ -1,0 +1,154 @@
+"""The words under which a mail is found, as each database takes them. Pure, and without Django: parsers make them.
+
+A word found in one field stands in the index a second time with the field's mark before it, and facts that seldom
+change (account, size, has an attachment) are words too. So the index alone answers most of a search. The marks are
+private-use characters, which no word of a mail ever holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mailbox.mime.html_text import html_words
+from mailbox.search.tokenizer import MAX_WORD, words
+
+FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
+_FACT = "\ue000"
+EVERY_MESSAGE = f"{_FACT}all"
+HAS_ATTACHMENT = f"{_FACT}attachment"
+_BARRIER = "\ue005"  # between fields: no phrase reaches over it
+
+# PostgreSQL clamps positions in a tsvector at 16,383 and refuses one above 1 MB; SQLite gets the same words.
+MAX_POSITIONS = 16_000
+MAX_BYTES = 400_000
+_FIELD_LIMITS = {"subject": 300, "from": 100, "to": 2_000, "filename": 300}
+_LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
+_HTML_CHARACTERS = 200_000
+
+
+def account_mark(account_id: int) -> str:
+    return f"{_FACT}a{account_id}"
+
+
+def _octave_mark(octave: int) -> str:
+    return f"{_FACT}s{octave}"
+
+
+def _quarter_mark(size: int) -> str:
+    """Each power of two in four parts, so that few of the mails with a mark lie on the wrong side of a bound."""
+    size = min(size, 2**_LARGEST_OCTAVE - 1)
+    octave = size.bit_length()
+    quarter = size >> (octave - 3) & 3 if octave >= 3 else 0
+    return f"{_FACT}s{octave}q{quarter}"
+
+
+def marks_of_size(size: int) -> list[str]:
+    """The marks of a message of this size."""
+    return [_octave_mark(min(size.bit_length(), _LARGEST_OCTAVE)), _quarter_mark(size)]
+
+
+def size_marks(larger: int) -> list[str]:
+    """The marks of which each message above this size has one; a few below it have one too."""
+    octave = min((larger + 1).bit_length(), _LARGEST_OCTAVE)
+    first = int(_quarter_mark(larger + 1)[-1])
+    quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(first, 4)]
+    return quarters + [_octave_mark(each) for each in range(octave + 1, _LARGEST_OCTAVE + 1)]
+
+
+def size_marks_up_to(size: int) -> list[str]:
+    """The marks of which each message of at most this size has one; a few above it have one too."""
+    octave = min(size.bit_length(), _LARGEST_OCTAVE)
+    last = int(_quarter_mark(size)[-1])
+    quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(last + 1)]
+    return [_octave_mark(each) for each in range(octave)] + quarters
+
+
+class Mail(Protocol):
+    """What is indexed of a mail: a stored message has it, and one that has just been parsed."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def sender(self) -> str: ...
+    @property
+    def sender_address(self) -> str: ...
+    @property
+    def recipients(self) -> str: ...
+    @property
+    def cc(self) -> str: ...
+    @property
+    def bcc(self) -> str: ...
+    @property
+    def body_text(self) -> str: ...
+    @property
+    def body_html(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class IndexedWords:
+    facts: tuple[str, ...]
+    placed: tuple[str, ...]  # in order, barriers between the fields
+
+
+def words_of(
+    mail: Mail, *, account_id: int, size: int, has_attachments: bool, filenames: Sequence[str]
+) -> IndexedWords:
+    """All words under which a mail is found. `size`: bytes, as the server states it."""
+    facts = [EVERY_MESSAGE, account_mark(account_id)]
+    facts += marks_of_size(max(size, 0))
+    if has_attachments:
+        facts.append(HAS_ATTACHMENT)
+    placed: list[str] = []
+    for field, text in _field_texts(mail, filenames).items():
+        found = words(text, _FIELD_LIMITS[field])
+        mark = FIELD_MARKS[field]
+        placed += [*found, _BARRIER, *(mark + word for word in found), _BARRIER]
+    body = mail.body_text if mail.body_text.strip() else html_words(mail.body_html, _HTML_CHARACTERS)
+    placed += words(body[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
+    # UTF-8 has at most 4 bytes a character.
+    if len(placed) * (MAX_WORD + 1) * 4 > MAX_BYTES and sum(map(len, placed)) * 4 > MAX_BYTES:
+        placed = list(_within_bytes(placed))
+    return IndexedWords(tuple(facts), tuple(placed))
+
+
+def _field_texts(mail: Mail, filenames: Sequence[str]) -> dict[str, str]:
+    return {
+        "subject": mail.subject,
+        "from": f"{mail.sender} {mail.sender_address}"
+        if mail.sender_address not in mail.sender.lower()
+        else mail.sender,
+        "to": "\n".join((mail.recipients, mail.cc, mail.bcc)),
+        "filename": "\n".join(name for name in filenames if name),
+    }
+
+
+def _within_bytes(placed: Iterable[str]) -> Iterator[str]:
+    total = 0
+    for word in placed:
+        total += len(word.encode())
+        if total > MAX_BYTES:
+            return
+        yield word
+
+
+def text_for(vendor: str, each: IndexedWords) -> str:
+    """The words as this database ("sqlite" or "postgresql") takes them."""
+    return fts5_text(each) if vendor == "sqlite" else tsvector_text(each)
+
+
+def fts5_text(each: IndexedWords) -> str:
+    return " ".join((*each.facts, _BARRIER, *each.placed))
+
+
+def tsvector_text(each: IndexedWords) -> str:
+    """The words in PostgreSQL's input syntax for a tsvector, with their positions."""
+    positions: dict[str, list[str]] = {}
+    for position, word in enumerate(each.placed, start=1):
+        if word != _BARRIER:
+            positions.setdefault(word, []).append(str(position))
+    parts = [f"'{fact}'" for fact in each.facts]
+    # PostgreSQL keeps at most 255 positions of a word.
+    parts += [f"'{word}':{','.join(where[:255])}" for word, where in positions.items()]
+    return " ".join(parts)

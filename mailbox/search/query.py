@@ -1,0 +1,251 @@
+"""What a person typed into the search box, understood: 'from:ann has:attachment "annual report" -draft'. Pure.
+
+Nothing typed is an error of the program: what cannot be understood becomes a sentence in `SearchQuery.problems`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from django.utils.translation import gettext
+
+from mailbox.search.tokenizer import Phrase, phrase
+
+MAX_LENGTH = 500  # characters
+MAX_TERMS = 20
+MAX_WORDS = 100  # in all terms together: a long Chinese sentence is one phrase of many pairs
+SMALLEST_PREFIX = 3  # letters before a star; fewer would read a large part of the index
+FIRST_YEAR, LAST_YEAR = 1900, 2199
+
+# A minus, an operator, then a quoted or a plain value. An open quote runs to the end.
+_TERM = re.compile(r'(-)?(?:([A-Za-z]+):)?(?:"([^"]*)(?:"|\Z)|(\S*))')
+_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "：": ":"})  # noqa: RUF001
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmg]?)i?b?", re.I)
+_DATE = re.compile(r"(\d{4})(?:[-/.](\d{1,2})(?:[-/.](\d{1,2}))?)?")
+_UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
+
+
+@dataclass(frozen=True)
+class Term:
+    """Words to be found in one field ("from", "to", "subject", "filename") or, with "", anywhere in the mail."""
+
+    field: str
+    phrase: Phrase
+    is_negated: bool = False
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of an account or a folder as typed."""
+
+    text: str
+    is_negated: bool = False
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """All conditions hold together; None and () mean "no matter"."""
+
+    text: str = ""
+    terms: tuple[Term, ...] = ()
+    accounts: tuple[Name, ...] = ()
+    folders: tuple[Name, ...] = ()
+    has_attachment: bool | None = None
+    is_unread: bool | None = None
+    is_flagged: bool | None = None
+    from_day: date | None = None  # this day or later
+    before_day: date | None = None  # before this day begins
+    larger: int | None = None  # bytes, exclusive
+    at_most: int | None = None  # bytes, inclusive: what -larger: means
+    contradicts: bool = False  # such as is:unread -is:unread: finds nothing
+    problems: tuple[str, ...] = ()  # sentences that say what to change; when there are any, nothing is searched
+
+    @property
+    def is_empty(self) -> bool:
+        return self == SearchQuery(text=self.text)
+
+
+class _Misunderstood(Exception):
+    """str() is the sentence to show."""
+
+
+def parse(text: str) -> SearchQuery:
+    """Understand what was typed. Never raises, for any text."""
+    query = SearchQuery(text=text)
+    if len(text) > MAX_LENGTH:
+        return replace(
+            query,
+            problems=(
+                gettext("A search has at most %(most)s characters; this one has %(number)s.")
+                % {"most": MAX_LENGTH, "number": len(text)},
+            ),
+        )
+    problems: list[str] = []
+    terms = [found.groups() for found in _TERM.finditer(text.translate(_QUOTES)) if found[0]]
+    for minus, name, quoted, plain in terms:
+        try:
+            query = _with_term(query, bool(minus), (name or "").lower(), name or "", quoted, plain or "")
+        except _Misunderstood as sentence:
+            problems.append(str(sentence))
+    if len(query.terms) > MAX_TERMS or sum(len(term.phrase.words) for term in query.terms) > MAX_WORDS:
+        problems.append(
+            gettext("A search has at most %(number)s words or phrases; take some away.") % {"number": MAX_TERMS}
+        )
+    if not problems and text.strip() and query.is_empty:
+        problems.append(
+            gettext("There is no word to look for in “%(text)s”; give one with letters or digits.")
+            % {"text": text.strip()[:60]}
+        )
+    return replace(query, problems=tuple(dict.fromkeys(problems)))
+
+
+def _with_term(
+    query: SearchQuery, is_negated: bool, operator: str, name: str, quoted: str | None, plain: str
+) -> SearchQuery:
+    value = plain if quoted is None else quoted
+    if operator not in OPERATORS:
+        whole = f"{name}:{value}" if name else value
+        return _with_words(query, "", whole, is_negated, quoted is not None)
+    if not value.strip():
+        raise _Misunderstood(
+            gettext("Write a value right after “%(operator)s:”, as in %(example)s.")
+            % {"operator": operator, "example": EXAMPLES[operator]}
+        )
+    return OPERATORS[operator](query, operator, value.strip(), is_negated)
+
+
+def _with_words(query: SearchQuery, field: str, value: str, is_negated: bool, is_quoted: bool = True) -> SearchQuery:
+    is_prefix = value.endswith("*")
+    wanted = phrase(value, is_prefix=is_prefix)
+    if not wanted.words:
+        if field:
+            raise _Misunderstood(
+                gettext("There is no letter or digit in “%(field)s:%(value)s”; write %(example)s.")
+                % {"field": field, "value": value[:40], "example": EXAMPLES[field]}
+            )
+        return query
+    last = wanted.words[-1]
+    if is_prefix and wanted.is_prefix and last.isascii() and len(last) < SMALLEST_PREFIX:
+        raise _Misunderstood(
+            gettext("Give at least %(number)s letters before the star in “%(value)s”.")
+            % {"number": SMALLEST_PREFIX, "value": value[:40]}
+        )
+    return replace(query, terms=(*query.terms, Term(field, wanted, is_negated)))
+
+
+def _field(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    return _with_words(query, operator, value, is_negated)
+
+
+def _account(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    return replace(query, accounts=(*query.accounts, Name(value, is_negated)))
+
+
+def _folder(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    return replace(query, folders=(*query.folders, Name(value, is_negated)))
+
+
+def _has(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    if value.lower() not in ("attachment", "attachments"):
+        raise _Misunderstood(gettext("“has:” knows has:attachment only, not “%(value)s”.") % {"value": value[:40]})
+    return _with_switch(query, "has_attachment", not is_negated)
+
+
+_STATES = {
+    "unread": ("is_unread", True),
+    "read": ("is_unread", False),
+    "flagged": ("is_flagged", True),
+    "unflagged": ("is_flagged", False),
+}
+
+
+def _is(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    if value.lower() not in _STATES:
+        raise _Misunderstood(
+            gettext("“is:” knows is:unread, is:read and is:flagged, not “%(value)s”.") % {"value": value[:40]}
+        )
+    switch, wanted = _STATES[value.lower()]
+    return _with_switch(query, switch, wanted != is_negated)
+
+
+def _with_switch(query: SearchQuery, switch: str, wanted: bool) -> SearchQuery:
+    known = getattr(query, switch)
+    changes: dict[str, bool] = {switch: wanted, "contradicts": query.contradicts or known not in (None, wanted)}
+    return replace(query, **changes)  # type: ignore[arg-type]
+
+
+def _day(operator: str, value: str) -> date:
+    found = _DATE.fullmatch(value) if value.isascii() else None
+    try:
+        day = date(int(found[1]), int(found[2] or 1), int(found[3] or 1)) if found else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise _Misunderstood(
+            gettext("“%(operator)s:%(value)s” is no day; write %(example)s (year-month-day).")
+            % {"operator": operator, "value": value[:40], "example": EXAMPLES[operator]}
+        )
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise _Misunderstood(
+            gettext("The year in “%(operator)s:%(value)s” must be from %(first)s to %(last)s.")
+            % {"operator": operator, "value": value, "first": FIRST_YEAR, "last": LAST_YEAR}
+        )
+    return day
+
+
+def _before(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    day = _day(operator, value)
+    if is_negated:
+        return replace(query, from_day=max(day, query.from_day or day))
+    return replace(query, before_day=min(day, query.before_day or day))
+
+
+def _after(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    day = _day(operator, value)
+    if is_negated:
+        return replace(query, before_day=min(day, query.before_day or day))
+    return replace(query, from_day=max(day, query.from_day or day))
+
+
+def _larger(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
+    found = _SIZE.fullmatch(value) if value.isascii() else None
+    if found is None:
+        raise _Misunderstood(
+            gettext("“larger:%(value)s” is no size; write larger:500k, larger:10M or a number of bytes.")
+            % {"value": value[:40]}
+        )
+    size = min(int(float(found[1]) * _UNITS[found[2].lower()]), 2**53)
+    if is_negated:
+        return replace(query, at_most=size if query.at_most is None else min(size, query.at_most))
+    return replace(query, larger=max(size, query.larger or 0))
+
+
+OPERATORS: dict[str, Callable[[SearchQuery, str, str, bool], SearchQuery]] = {
+    "from": _field,
+    "to": _field,
+    "subject": _field,
+    "filename": _field,
+    "account": _account,
+    "in": _folder,
+    "has": _has,
+    "is": _is,
+    "before": _before,
+    "after": _after,
+    "larger": _larger,
+}
+EXAMPLES = {
+    "from": "from:ann",
+    "to": "to:sales@example.com",
+    "subject": 'subject:"annual report"',
+    "filename": "filename:invoice.pdf",
+    "account": "account:support",
+    "in": "in:inbox",
+    "has": "has:attachment",
+    "is": "is:unread",
+    "before": "before:2026-03-31",
+    "after": "after:2026-03-01",
+    "larger": "larger:10M",
+}

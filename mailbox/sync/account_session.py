@@ -1,0 +1,138 @@
+"""An account's one sync at a time: the lease, the connection under it, and what a sign-in says about the transport."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from mailbox.credentials import DecryptionFailed
+from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
+from mailbox.imap.session import ImapSession
+from mailbox.jitter import jittered
+from mailbox.logs import event, provider_words
+from mailbox.models import Account, Lease
+from mailbox.sync.state_rows import Held
+
+logger = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+# Renewed with each batch. Safe however long a batch takes: rows are committed only while the lease is still ours.
+LEASE_COMMANDS = 5  # command time-outs
+SLOWEST_BYTES_PER_SECOND = 50_000
+WAIT_STEP_SECONDS = 0.1
+QUOTA_PAUSE_SECONDS = 3600.0
+BUSY = "Another worker is syncing this account at this moment; try again when it is done."
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """base * 2^failures seconds, at most `maximum`."""
+
+    base: float
+    maximum: float
+
+    @classmethod
+    def from_settings(cls) -> Backoff:
+        return cls(settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS)
+
+    def seconds(self, failures: int, stated: float | None = None) -> float:
+        """How long to wait after this many failures before this one; never less than the server asked for."""
+        grown: float = self.base * 2 ** min(failures, 30)
+        return max(min(grown, self.maximum), stated or 0)
+
+    def wait(self, failures: int, stated: float | None = None) -> float:
+        """The same less some chance, so that accounts that failed together do not come back together."""
+        return jittered(self.seconds(failures), at_least=stated or 0)
+
+
+@dataclass(frozen=True)
+class AccountSession:
+    """A signed-in connection and the lease that makes it the account's only sync.
+
+    `held`: states of folders that were read with the claim. `owes_looks`: whoever holds this writes down what
+    sync_folder() says of folders without news.
+    """
+
+    account: Account
+    imap: ImapSession
+    token: str
+    clock: Clock
+    held: dict[str, Held] = field(default_factory=dict)
+    owes_looks: bool = False
+
+    def renew(self, upcoming_bytes: int = 0) -> None:
+        """Keep the lease for one more batch; raises Busy when another has taken it."""
+        seconds = lease_seconds() + upcoming_bytes / SLOWEST_BYTES_PER_SECOND
+        if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=seconds, now=self.clock()):
+            raise Busy("Another worker took over the sync of this account.")
+
+
+def lease_seconds() -> float:
+    return float(LEASE_COMMANDS * settings.COMMAND_TIMEOUT_SECONDS)
+
+
+def holder() -> str:
+    return f"{platform.node()}/{os.getpid()}/{threading.get_ident()}"
+
+
+@contextmanager
+def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Iterator[AccountSession]:
+    """Claim the account and sign in; raises Busy after `wait_seconds`, NetworkError, SignInRefused or Throttled."""
+    token = _claim(account, clock, wait_seconds)
+    try:
+        with connect(account, clock) as imap:
+            yield AccountSession(account, imap, token, clock)
+    finally:
+        Lease.release(account.pk, Lease.Purpose.SYNC, token)
+
+
+def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        token = Lease.acquire(account.pk, Lease.Purpose.SYNC, holder(), seconds=lease_seconds(), now=clock())
+        if token:
+            return token
+        if time.monotonic() >= deadline:
+            raise Busy(BUSY)
+        time.sleep(WAIT_STEP_SECONDS)
+
+
+def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> ImapSession:
+    """Connect and sign in; what stands in the way is written on the transport. Raises MailErrors."""
+    transport = account.imap
+    try:
+        try:
+            endpoint = account.imap_endpoint()
+        except DecryptionFailed as error:
+            raise SignInRefused(str(error)) from error
+        return ImapSession.open(
+            endpoint,
+            connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
+            command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
+        )
+    except MailError as error:
+        event(
+            logger, "sign_in_failed", logging.WARNING,
+            account=account.email, error_code=error.code, reply=provider_words(str(error)),
+        )  # fmt: skip
+        if isinstance(error, SignInRefused):
+            transport.mark_needs_sign_in(str(error), clock())
+        elif isinstance(error, NetworkError | Throttled | OverQuota):
+            pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
+        raise
+
+
+def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:
+    """Leave the server alone for as long as it asks, and longer after more failures. A quota is not lifted soon."""
+    wait = backoff.wait(failures, error.wait_seconds)
+    if isinstance(error, OverQuota):
+        wait = max(wait, QUOTA_PAUSE_SECONDS)
+    account.imap.mark_unavailable(str(error), now + timedelta(seconds=wait))

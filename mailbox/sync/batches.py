@@ -1,0 +1,291 @@
+"""Batches of one folder's run: fetch, parse, make durable, and commit rows and cursor together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.errors import Busy, MailError, StorageError
+from mailbox.imap.session import MessageMeta
+from mailbox.logs import event
+from mailbox.messages import store
+from mailbox.messages.store import Incoming
+from mailbox.models import Folder, Message, MessagePlace, SyncState
+from mailbox.parsing import pool as parsing_pool
+from mailbox.parsing.parse_job import Reading
+from mailbox.signals import messages_stored
+from mailbox.storage import raw_store
+from mailbox.sync import plan
+from mailbox.sync.account_session import AccountSession
+from mailbox.sync.large_messages import PIECES_FROM_BYTES
+from mailbox.sync.poison import ALONE_FROM, LAST, PROVEN, Attempts
+from mailbox.sync.prefetch import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
+from mailbox.sync.prefetch_thread import RENEW_SECONDS, FetchThread
+
+logger = logging.getLogger(__name__)
+AHEAD = 1  # batches being read while one is fetched and one is written
+BREAKS_CONNECTION = (
+    "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
+)
+
+
+@dataclass
+class Tally:
+    """What a run has done so far, however it ends."""
+
+    fetched: int = 0
+    updated: int = 0
+    quarantined: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Gathered:
+    """What came of one batch before anything is written: mails to store, and UIDs with the reason why not."""
+
+    incoming: list[Incoming] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class FolderRun:
+    """One folder being synced on an open connection. `stretch` is what is committed so far."""
+
+    session: AccountSession
+    folder: Folder
+    state_pk: int
+    uidvalidity: int
+    stretch: plan.Stretch | None
+    tally: Tally
+    attempts: Attempts
+    has_put_off: bool = False  # large messages: their headers are here, see asked.fetch_asked
+    _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
+    _alone_left: int = 0  # so many more are fetched one by one: what broke is among them
+
+    def fetch(
+        self,
+        walk: plan.Walk,
+        uids: Sequence[int],
+        *,
+        last: bool,
+        known: Mapping[int, MessageMeta | None] | None = None,
+    ) -> None:
+        """Fetch and store these UIDs, in the walk's order, a batch at a time; each batch moves the cursor.
+
+        `known`: what the server has said of them already.
+        """
+        ahead = Ahead(
+            self.source(_whole_at_once()),
+            iter(uids),
+            Allowance(len(uids)),
+            dict(known or {}),
+        )
+        self._fetch_all(walk, ahead, last=last)
+
+    def fetch_on(self, walk: plan.Walk, uids: Iterator[int], allowance: Allowance) -> bool:
+        """Likewise, as far as is allowed; returns whether none is left on the walk."""
+        ahead = Ahead(self.source(_whole_at_once()), uids, allowance)
+        self._fetch_all(walk, ahead, last=True)
+        return not ahead.waiting
+
+    def source(self, limit: int | None) -> Source:
+        return Source(self.session.imap, self.folder.account_id, connection.vendor, limit)
+
+    def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
+        """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
+        ahead.look()
+        if not ahead.waiting and last:
+            self.commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+        read: deque[tuple[int, Fetched]] = deque()
+
+        def settle(keep: int) -> None:
+            while len(read) > keep:
+                first, fetched = read.popleft()
+                stretch = plan.advanced(self.stretch, walk, fetched.uids, last=last and fetched.is_last)
+                self.commit(self.gathered(fetched), stretch, begun=first)
+                self._noted.remove(first)
+
+        with parsing_pool.running(), self._forgiving(), FetchThread(self.session) as thread:
+            parsing_pool.prepare(len(ahead.waiting))
+            while (first := ahead.first) is not None:
+                number = self._begin(first)
+                if number > 1:  # it has failed before: nothing else is under way while it is tried
+                    settle(0)
+                    fetched = self._try_again(ahead, first, number, thread)
+                else:
+                    if FetchThread.count > 1:  # others fill the time, and all have to fit in memory
+                        settle(0)
+                    coming = thread.begin(ahead.bring)
+                    settle(AHEAD)
+                    try:
+                        fetched = thread.wait(coming)
+                    except (StorageError, Busy):
+                        raise
+                    except MailError:
+                        settle(0)  # what came before is sound
+                        raise
+                read.append((first, fetched))
+                if number > 1 or ahead.error is not None:
+                    settle(0)
+                if ahead.error is not None:
+                    raise ahead.error
+                ahead.allowance.renew()
+            settle(0)
+
+    def _begin(self, first: int) -> int:
+        """Note the batch, and keep the lease for it; returns which attempt it is."""
+        is_alone = self._alone_left > 0
+        with transaction.atomic():
+            self.session.renew(BATCH_BYTES)
+            number = self.attempts.begin(first, is_alone=is_alone)
+        self._noted.append(first)
+        if number >= ALONE_FROM:
+            self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
+        return number
+
+    def _try_again(self, ahead: Ahead, first: int, number: int, thread: FetchThread) -> Fetched:
+        if number > PROVEN:
+            self._alone_left = 0  # found
+            return ahead.skip(BREAKS_CONNECTION)
+        if number > LAST:
+            self._fetch_another(first, list(ahead.waiting)[1:])
+            self.attempts.suspect(first)
+        if number >= ALONE_FROM:
+            return thread.wait(thread.begin(lambda: ahead.bring(count=1, asked=1)))
+        return thread.wait(thread.begin(lambda: ahead.bring(asked=BATCH_COUNT)))
+
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """When our own disk fails, or another worker comes, that is no fault of the messages under way."""
+        self._noted.clear()
+        try:
+            try:
+                yield
+            except DATABASE_TROUBLE as error:
+                raise StorageError(f"The database did not take the messages: {error}") from error
+        except (StorageError, Busy):
+            with contextlib.suppress(DatabaseError):
+                for uid in self._noted:
+                    self.attempts.end(uid)
+            raise
+
+    def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
+        """See that another message can be fetched: else the server is at fault, not this one. Raises MailError."""
+        known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
+        smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
+        other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - any but a bad one
+        if other is not None:
+            list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
+
+    def gathered(self, fetched: Fetched) -> Gathered:
+        """Wait for the parsers, and make the bytes durable."""
+        gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
+        while not fetched.read.wait(RENEW_SECONDS):
+            self.session.renew()
+        for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
+            if isinstance(result, Reading):
+                gathered.incoming.append(Incoming(each, result))
+            else:
+                event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
+                gathered.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
+        raws = [each.fetched.raw for each in gathered.incoming]
+        raw_store.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.session.clock())
+        return gathered
+
+    def commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
+        """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
+        try:
+            try:
+                stored = self._write(gathered, stretch, begun, one_by_one=False)
+            except (MailError, *DATABASE_TROUBLE):
+                raise
+            except Exception:
+                logger.exception("batch_refused", extra={"fields": self._fields()})
+                stored = self._write(gathered, stretch, begun, one_by_one=True)
+        except DATABASE_TROUBLE as error:
+            raise StorageError(f"The database did not take the messages: {error}") from error
+        self.stretch = stretch
+        self.tally.fetched += len(gathered.incoming) - sum(each.uid in gathered.failures for each in gathered.incoming)
+        self.tally.updated += stored
+        self.tally.quarantined += len(gathered.failures)
+        self.tally.bytes += sum(len(each.fetched.raw) for each in gathered.incoming)
+        event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(gathered.incoming)))
+
+    def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
+        now = self.session.clock()
+        decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
+        with transaction.atomic():
+            self.session.renew()
+            if decision is None:
+                stored = self._write_singly(gathered, now)
+            else:
+                stored = [store.write(self.folder, self.uidvalidity, decision, now)]
+            self._ask_for_large(gathered, now)
+            for uid, reason in gathered.failures.items():
+                store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)
+            self.move_cursor(stretch)
+            if begun is not None:
+                self.attempts.end(begun)
+            self._announce([pk for each in stored for pk in each.pks])
+        return sum(each.updated for each in stored)
+
+    def _ask_for_large(self, gathered: Gathered, now: datetime) -> None:
+        """They come after all others, in pieces; what is above the limit only when a person asks for it."""
+        limit = settings.MAX_MESSAGE_BYTES
+        put_off = [
+            each.uid for each in gathered.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
+        ]
+        if put_off:
+            self.has_put_off = True
+            place = MessagePlace.objects.filter(folder=self.folder, uidvalidity=self.uidvalidity, uid__in=put_off)
+            place.filter(is_complete=False).update(fetch_requested_at=now)
+
+    def _write_singly(self, gathered: Gathered, now: datetime) -> list[store.Stored]:
+        stored = []
+        for each in gathered.incoming:
+            try:
+                with transaction.atomic():
+                    decision = store.decide(self.folder, self.uidvalidity, [each])
+                    stored.append(store.write(self.folder, self.uidvalidity, decision, now))
+            except DATABASE_TROUBLE:
+                raise
+            except Exception as error:
+                logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})
+                gathered.failures[each.uid] = f"It could not be stored: {_words(error)}"
+        return stored
+
+    def move_cursor(self, stretch: plan.Stretch | None) -> None:
+        """Write how far it is stored; call it in the transaction that stores it."""
+        if stretch is not None and stretch != self.stretch:
+            SyncState.objects.filter(pk=self.state_pk).update(
+                uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low
+            )
+
+    def _announce(self, pks: Iterable[int]) -> None:
+        account_id, stored = self.folder.account_id, list(pks)
+        if stored:
+            transaction.on_commit(
+                lambda: messages_stored.send_robust(sender=Message, account_id=account_id, pks=stored) and None
+            )
+
+    def _fields(self, **more: object) -> dict[str, object]:
+        return {"account": self.session.account.email, "folder": self.folder.name, **more}
+
+
+def _whole_at_once() -> int:
+    """Bytes; a larger message comes as its header first."""
+    return min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500].replace("\0", "\ufffd")

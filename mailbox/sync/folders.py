@@ -1,0 +1,196 @@
+"""The folders of an account: found by LIST, kept as rows; which are synced is a person's choice.
+
+A folder that was renamed keeps its row and all that hangs on it; one that was deleted keeps them hidden for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from mailbox.errors import ProviderError
+from mailbox.imap.session import ImapSession, ListedFolder
+from mailbox.imap.special_use import with_common_uses
+from mailbox.messages import places
+from mailbox.models import Account, Folder, MessagePlace, SyncState
+
+LISTING_EVERY = timedelta(days=1)
+MAX_NAME = 500  # characters, as the column
+CHUNK = 500  # places in one transaction
+SAMPLED = 25  # UIDs that are compared before a folder is taken for a renamed one
+# What holds every message of a Gmail account once; everything else it lists is a label on those.
+GMAIL_FOLDERS = ("\\All", "\\Junk", "\\Trash")
+NAMED = ("delimiter", "special_use", "selectable", "is_subscribed", "is_label", "gone_at")
+
+
+def canonical(name: str) -> str:
+    """INBOX in any case is the one INBOX (RFC 3501, 5.1); every other name is taken as it is."""
+    return "INBOX" if name.upper() == "INBOX" else name
+
+
+def listing_is_due(account: Account, now: datetime) -> bool:
+    return account.folders_listed_at is None or account.folders_listed_at <= now - LISTING_EVERY
+
+
+def folder_for(account: Account, name: str) -> Folder:
+    """The row of a folder that the server has just opened; a new one is synced only when it is INBOX."""
+    name = canonical(name)
+    folder, _ = Folder.objects.get_or_create(account=account, name=name, defaults={"sync_enabled": name == "INBOX"})
+    return folder
+
+
+def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]:
+    """Bring the rows in line with LIST: new ones appear (INBOX chosen), renamed ones follow, vanished ones get gone_at.
+
+    A LIST that names nothing proves nothing. Raises MailError.
+    """
+    found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
+    listed = {canonical(each.name): each for each in with_common_uses(found)}
+    labels = _labels(imap, listed.values())
+    known = {folder.name: folder for folder in Folder.objects.filter(account=account).select_related("sync_state")}
+    missing = [
+        folder for name, folder in known.items() if name not in listed and name != "INBOX" and not folder.gone_at
+    ]
+    fresh = [name for name in listed if name not in known or known[name].gone_at is not None]
+    for folder, name in _renamed(imap, missing, [name for name in fresh if listed[name].selectable]):
+        _rename(folder, name, known)
+        missing.remove(folder)
+    with transaction.atomic():
+        is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
+        new = [_row(account, each, name, labels, is_first) for name, each in listed.items() if name not in known]
+        Folder.objects.bulk_create(new, ignore_conflicts=True)
+        for name, each in listed.items():
+            if name in known:
+                _bring_in_line(known[name], each, name in labels)
+        if labels and is_first:  # chosen before it was known that All Mail holds its mail as well
+            Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
+        Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
+    account.folders_listed_at = now
+    for folder in missing if listed else ():
+        if _is_gone(imap, folder.name):
+            _hide(folder, now)
+    return list(Folder.objects.filter(account=account, gone_at=None))
+
+
+def _labels(imap: ImapSession, folders: Collection[ListedFolder]) -> set[str]:
+    """The names that are labels only: on Gmail all but three, unless its settings keep All Mail from IMAP."""
+    if not imap.has_gmail_labels or not any(each.special_use == "\\All" for each in folders):
+        return set()
+    return {canonical(each.name) for each in folders if each.special_use not in GMAIL_FOLDERS}
+
+
+def _row(account: Account, each: ListedFolder, name: str, labels: set[str], is_first: bool) -> Folder:
+    is_chosen = is_first and each.special_use in GMAIL_FOLDERS if labels else name == "INBOX"
+    return Folder(
+        account=account,
+        name=name,
+        delimiter=each.delimiter[:4],
+        special_use=each.special_use,
+        selectable=each.selectable,
+        is_subscribed=each.is_subscribed,
+        is_label=name in labels,
+        sync_enabled=is_chosen,
+    )
+
+
+def _bring_in_line(folder: Folder, each: ListedFolder, is_label: bool) -> None:
+    wanted = (each.delimiter[:4], each.special_use, each.selectable, each.is_subscribed, is_label, None)
+    if wanted == tuple(getattr(folder, name) for name in NAMED):
+        return
+    came_back = folder.gone_at
+    for name, value in zip(NAMED, wanted, strict=True):
+        setattr(folder, name, value)
+    folder.save(update_fields=NAMED)
+    if came_back is not None:
+        _show_again(folder, came_back)
+
+
+def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str]) -> list[tuple[Folder, str]]:
+    """Which of the names that are new stand for folders that are missing; only what is sure."""
+    missing = [folder for folder in missing if _state(folder) is not None]
+    if not missing or not fresh:
+        return []
+    pairs = []
+    for name in fresh:
+        try:
+            identity = imap.identity_of(name)
+        except ProviderError:
+            continue
+        same_id = [folder for folder in missing if identity.mailbox_id and folder.mailbox_id == identity.mailbox_id]
+        fitting = [
+            folder
+            for folder in missing
+            if (state := _state(folder))
+            and not (identity.mailbox_id and folder.mailbox_id)
+            and state.uidvalidity == identity.uidvalidity
+            and (identity.uidnext or 0) > state.cursor
+        ]
+        pairs += [(folder, name) for folder in same_id or fitting]
+    # With one UIDVALIDITY for several folders, or several candidates, nothing is sure.
+    sole = [
+        (folder, name)
+        for folder, name in pairs
+        if sum(other is folder for other, _ in pairs) == 1 and sum(other == name for _, other in pairs) == 1
+    ]
+    return [(folder, name) for folder, name in sole if _holds_the_same(imap, folder, name)]
+
+
+def _state(folder: Folder) -> SyncState | None:
+    state = getattr(folder, "sync_state", None)
+    return state if state is not None and state.uidvalidity else None
+
+
+def _holds_the_same(imap: ImapSession, folder: Folder, name: str) -> bool:
+    """Whether what we know of the folder is there under the new name: UIDs with their INTERNALDATE and size."""
+    state = _state(folder)
+    if state is None or imap.examine(name).uidvalidity != state.uidvalidity:
+        return False
+    rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=state.uidvalidity).order_by("uid")
+    ends = [*rows[:SAMPLED], *rows.reverse()[:SAMPLED]]
+    ours = {place.uid: (place.received_at, place.size) for place in ends}
+    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in imap.fetch_meta(sorted(ours))}
+    return bool(theirs) and all(ours[uid] == seen for uid, seen in theirs.items())
+
+
+def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
+    """Give the row its new name; a row of that name is one of a folder that is gone, and takes the old one."""
+    former, folder.name = folder.name, name
+    with transaction.atomic():
+        if (other := known.get(name)) is not None:
+            Folder.objects.filter(pk=other.pk).update(name=f"{name[:400]} (gone {other.pk})")
+        Folder.objects.filter(pk=folder.pk).update(name=name)
+    known.pop(former)
+    known[name] = folder
+
+
+def _is_gone(imap: ImapSession, name: str) -> bool:
+    """LIST does not name it and STATUS refuses it: a LIST that was cut short has not made it vanish. Nor has a server
+    that refuses every STATUS: it must answer for INBOX, which is always there (RFC 3501, 5.1)."""
+    try:
+        imap.identity_of(name)
+    except ProviderError:
+        imap.identity_of("INBOX")  # raises, and nothing is concluded
+        return True
+    return False
+
+
+def _hide(folder: Folder, now: datetime) -> None:
+    """The folder is gone from the server: its messages are hidden, unless they lie elsewhere, and kept for a while."""
+    rows = MessagePlace.objects.present().filter(folder=folder)
+    while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+        with transaction.atomic():
+            places.drop(Q(pk__in=pks), now)
+    Folder.objects.filter(pk=folder.pk).update(gone_at=now)  # last: what was cut short is done again
+
+
+def _show_again(folder: Folder, gone_at: datetime) -> None:
+    """It is back: what was hidden with it is shown, and the next sync compares all of it with the server."""
+    rows = MessagePlace.objects.filter(folder=folder, gone_at=gone_at)
+    while found := list(rows.order_by("pk").values_list("pk", "message_id")[:CHUNK]):
+        with transaction.atomic():
+            MessagePlace.objects.filter(pk__in=[pk for pk, _ in found]).update(gone_at=None)
+            places.aggregate({message for _, message in found}, gone_at)
+    SyncState.objects.filter(folder=folder).update(exists=None, compared_at=None)

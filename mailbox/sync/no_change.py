@@ -1,0 +1,83 @@
+"""A look at a folder in which nothing is new, the most frequent thing that happens here: how it is known by EXAMINE
+alone, and what it writes, which is as few statements as there can be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from mailbox.imap.session import FolderStatus
+from mailbox.models import Account, Counter, SyncState, Transport
+from mailbox.sync import plan
+from mailbox.sync.flags_and_expunges import comparison_is_due
+from mailbox.sync.state_rows import Held
+
+
+@dataclass(frozen=True)
+class Look:
+    """Nothing was new in this folder at this time."""
+
+    state_pk: int
+    folder_pk: int
+    status: FolderStatus
+    at: datetime
+
+
+def nothing_new(account: Account, held: Held, status: FolderStatus, now: datetime) -> bool:
+    """Whether a whole run would find nothing to do: the server says what it said when we were done, nobody asks for
+    more, and neither a comparison nor anything left of a changed UIDVALIDITY is due. In doubt, no."""
+    state = held.state
+    if held.has_asked or _is_unsettled(state) or not _is_in_order(account.imap):
+        return False
+    if state.compared_at is None or comparison_is_due(state, status, now):
+        return False
+    if status.mailbox_id and status.mailbox_id != state.folder.mailbox_id:
+        return False
+    known = (state.uidvalidity, state.uidnext, state.exists)
+    if status.uidnext is None or known != (status.uidvalidity, status.uidnext, status.exists):
+        return False
+    return _has_no_changes(state, status) and _has_no_walks(state, status)
+
+
+def _is_unsettled(state: SyncState) -> bool:
+    left = state.former_places or state.renumbered_count or state.surveyed_uid is not None
+    return bool(left or state.stopped_at or state.news_at or state.more_waiting)
+
+
+def _is_in_order(transport: Transport) -> bool:
+    wrong = transport.needs_sign_in_since or transport.failure_count or transport.last_reply
+    return not (wrong or transport.next_allowed_at)
+
+
+def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
+    if status.changes is not None:
+        return not (status.changes.marks or status.changes.vanished)
+    # Without QRESYNC the same mod-sequence says it; without CONDSTORE only an empty folder has no flags to ask for.
+    same = state.highestmodseq is not None and state.highestmodseq == status.highestmodseq
+    return same or status.exists == 0
+
+
+def _has_no_walks(state: SyncState, status: FolderStatus) -> bool:
+    planned = plan.plan(
+        uidvalidity=state.uidvalidity, cursor=state.cursor, backfill_cursor=state.backfill_cursor, status=status
+    )
+    return not planned.walks and not planned.restarted
+
+
+def write(account_pk: int, looks: list[Look]) -> None:
+    """Write them down, in the transaction that is open and has seen that the account's lease is ours."""
+    instant = connection.ops.adapt_datetimefield_value
+    with connection.cursor() as cursor:
+        for look in looks:
+            at = instant(look.at)
+            cursor.execute(
+                """UPDATE "sync_state" SET "highestmodseq" = %s, "followed_at" = %s, "last_attempt_at" = %s,
+                "last_success_at" = %s, "next_allowed_at" = NULL, "failure_count" = 0, "last_error_code" = '',
+                "last_error" = '' WHERE "id" = %s AND "uidvalidity" = %s AND "uidnext" = %s""",
+                [look.status.highestmodseq, at, at, at, look.state_pk, look.status.uidvalidity, look.status.uidnext],
+            )
+    if looks:
+        counted = {Counter.Name.SYNC_ATTEMPTS: len(looks), Counter.Name.SYNC_SUCCESSES: len(looks)}
+        Counter.add_all(account_pk, counted, looks[-1].at)

@@ -1,0 +1,258 @@
+"""UIDVALIDITY changed: every UID known means nothing any more (RFC 3501, 2.3.1.1). The folder is walked anew.
+
+What is surely the same is not downloaded again: a message whose INTERNALDATE, size and digest of the header occur once
+among ours and once on the server. First the server's dates and sizes are surveyed, which tells what occurs once; then
+the walk goes as it always does, and keeps a message instead of fetching it where that is sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+
+from django.db import transaction
+from django.db.models import Count, Q
+
+from mailbox.errors import ProviderError
+from mailbox.imap.fetch import Marks
+from mailbox.imap.session import FolderStatus, MessageMeta
+from mailbox.messages import places
+from mailbox.models import Folder, MessagePlace, Quarantine, SurveyedUid, SyncState
+from mailbox.models.messages import MessagePlaceQuerySet
+from mailbox.sync import plan
+from mailbox.sync.account_session import AccountSession
+from mailbox.sync.batches import FolderRun
+
+MOST_IN_A_ROW = 5
+SURVEYED_AT_ONCE = 20_000  # dates and sizes asked for in one run, about 2 MB
+CHUNK = 500
+MOVED = ["uid", "uidvalidity", "gone_at", *places.FLAG_FIELDS]
+MOST_ALIKE = 20  # of one date and size; more are fetched rather than compared
+Pair = tuple[object, int]  # INTERNALDATE, size
+
+
+class FolderStopped(ProviderError):
+    """The folder was renumbered again and again: nothing is fetched until a person says so."""
+
+    code = "stopped"
+
+
+STOPPED = (
+    f"The server changed the folder's UIDVALIDITY {MOST_IN_A_ROW} times in a row, so each time all of it has to be "
+    "compared or fetched again. Fetching is stopped until somebody lets it go on; no mail is lost."
+)
+
+
+def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> None:
+    """Note the new UIDVALIDITY and that the walk begins anew; raises FolderStopped when it is one too many."""
+    now, row = session.clock(), SyncState.objects.filter(pk=state.pk)
+    count = state.renumbered_count + 1
+    former, has_places = state.uidvalidity, _ours(state.folder).exists()
+    state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
+    state.highestmodseq, state.exists, state.uidnext = status.highestmodseq, None, None
+    state.former_uidvalidity, state.former_places, state.renumbered_count = former, True, count
+    state.surveyed_uid = 0 if has_places else None
+    state.stopped_at = now if count >= MOST_IN_A_ROW else None
+    names = (
+        "uidvalidity", "cursor", "backfill_cursor", "begun", "highestmodseq", "exists", "uidnext", "former_uidvalidity",
+        "former_places", "renumbered_count", "surveyed_uid", "stopped_at",
+    )  # fmt: skip
+    with transaction.atomic():
+        session.renew()
+        row.update(**{name: getattr(state, name) for name in names})
+        _clear(state.folder)
+    if state.stopped_at:
+        raise FolderStopped(STOPPED)
+
+
+def _clear(folder: Folder) -> None:
+    SurveyedUid.objects.filter(folder=folder).delete()
+
+
+def _ours(folder: Folder) -> MessagePlaceQuerySet:
+    return MessagePlace.objects.present().filter(folder=folder)
+
+
+def is_under_way(state: SyncState) -> bool:
+    return state.surveyed_uid is not None
+
+
+def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
+    """Look at dates and sizes of the new UIDs, a bounded number a run; returns whether all are looked at."""
+    begun = state.surveyed_uid or 0
+    if begun >= plan.MAX_UID:
+        return True
+    walk = plan.Walk("up", begun + 1, plan.top(status, begun))
+    uids = list(islice(plan.uids_of(walk, run.session.imap.search_uids), SURVEYED_AT_ONCE + 1))
+    done, uids = len(uids) <= SURVEYED_AT_ONCE, uids[:SURVEYED_AT_ONCE]
+    for start in range(0, len(uids), CHUNK):
+        chunk = uids[start : start + CHUNK]
+        metas = run.session.imap.fetch_meta(chunk)
+        alike = {_pair(place) for place in _alike(run, metas)}
+        rows = [_surveyed(run, meta) for meta in metas if (meta.internal_date, meta.size) in alike]
+        _note(run, chunk[-1], rows)
+    if done:
+        _note(run, plan.MAX_UID, [])
+    return done
+
+
+def _note(run: FolderRun, surveyed_uid: int, rows: Sequence[SurveyedUid]) -> None:
+    with transaction.atomic():
+        run.session.renew()
+        SurveyedUid.objects.bulk_create(rows, ignore_conflicts=True)
+        SyncState.objects.filter(pk=run.state_pk).update(surveyed_uid=surveyed_uid)
+
+
+def _surveyed(run: FolderRun, meta: MessageMeta) -> SurveyedUid:
+    return SurveyedUid(
+        folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=meta.internal_date, size=meta.size
+    )
+
+
+def _pair(row: MessagePlace | SurveyedUid) -> Pair:
+    return row.received_at, row.size
+
+
+def _alike(run: FolderRun, metas: Iterable[MessageMeta]) -> list[MessagePlace]:
+    """Our places with a date and size of these: those already found again, and those still to be."""
+    pairs = {(meta.internal_date, meta.size) for meta in metas}
+    rows = _ours(run.folder).filter(received_at__in={date for date, _ in pairs}).order_by("pk")
+    return [place for place in rows if _pair(place) in pairs]
+
+
+def expected(run: FolderRun) -> int:
+    """About how many will be kept: those whose date and size occur once on the server and among ours as well."""
+    rows = SurveyedUid.objects.filter(folder=run.folder).values("received_at", "size").order_by()
+    return rows.annotate(number=Count("pk")).filter(number=1).count()
+
+
+@dataclass
+class Keeper:
+    """Walks a renumbered folder: keeps what is surely the same, and has the rest fetched. `kept` counts."""
+
+    run: FolderRun
+    kept: int = 0
+    again: dict[int, tuple[MessagePlace, Marks]] = field(default_factory=dict)
+
+    def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
+        """As FolderRun.fetch. What is kept moves the cursor in the transaction that keeps it."""
+        for start in range(0, max(len(uids), 1), CHUNK):
+            chunk = uids[start : start + CHUNK]
+            is_last = last and start + CHUNK >= len(uids)
+            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta(chunk)} if chunk else {}
+            self.again = self._surely_the_same(list(metas.values()))
+            runs = [(same, list(group)) for same, group in groupby(chunk, key=self.again.__contains__)]
+            for position, (same, group) in enumerate(runs):
+                ends = is_last and position == len(runs) - 1
+                if same:
+                    self._keep(walk, group, last=ends)
+                else:
+                    self.run.fetch(walk, group, last=ends, known={uid: metas.get(uid) for uid in group})
+            if not chunk:
+                self.run.fetch(walk, [], last=is_last)
+
+    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, Marks]]:
+        run = self.run
+        ours: dict[Pair, list[MessagePlace]] = {}
+        theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header, "" while it is not known
+        for place in _alike(run, metas):
+            if self._is_found_again(place):
+                theirs.setdefault(_pair(place), {})[place.uid] = place.header_digest
+            else:
+                ours.setdefault(_pair(place), []).append(place)
+        for meta in metas:
+            theirs.setdefault((meta.internal_date, meta.size), {}).setdefault(meta.uid, "")
+        wanted = {pair for pair, rows in ours.items() if len(rows) <= MOST_ALIKE}
+        surveyed = SurveyedUid.objects.filter(folder=run.folder, received_at__in={date for date, _ in wanted})
+        for row in surveyed:
+            if _pair(row) in wanted:
+                theirs[_pair(row)].setdefault(row.uid, "")
+        wanted = {pair for pair in wanted if len(theirs[pair]) <= MOST_ALIKE}
+        unknown = sorted(uid for pair in wanted for uid, digest in theirs[pair].items() if not digest)
+        answer = run.session.imap.fetch_header_digests(unknown)
+        for pair in wanted:
+            theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
+        same: dict[int, tuple[MessagePlace, Marks]] = {}
+        for meta in metas:
+            pair = (meta.internal_date, meta.size)
+            digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
+            candidates = [place for place in ours.get(pair, ()) if place.header_digest == digest]
+            if digest and len(candidates) == 1 and list(theirs[pair].values()).count(digest) == 1:
+                same[meta.uid] = (candidates[0], answer[meta.uid][0])
+        return self._without_taken(same)
+
+    def _is_found_again(self, place: MessagePlace) -> bool:
+        stretch = self.run.stretch
+        return (
+            place.uidvalidity == self.run.uidvalidity
+            and stretch is not None
+            and stretch.low <= place.uid <= stretch.high
+        )
+
+    def _without_taken(self, same: dict[int, tuple[MessagePlace, Marks]]) -> dict[int, tuple[MessagePlace, Marks]]:
+        """The server may come back to a UIDVALIDITY it had: a row of that time may stand where ours should go, or be
+        about to be taken for another message."""
+        rows = MessagePlace.objects.filter(folder=self.run.folder, uidvalidity=self.run.uidvalidity, uid__in=list(same))
+        taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
+        return {
+            uid: (place, marks)
+            for uid, (place, marks) in same.items()
+            if uid not in taken and (place.uidvalidity != self.run.uidvalidity or place.uid == uid)
+        }
+
+    def _keep(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
+        run = self.run
+        found = []
+        for uid in uids:
+            place, marks = self.again[uid]
+            # Gone: the same mail was fetched just now at another UID, which ended all its former places.
+            place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
+            for name, value in places.mark_fields(marks).items():
+                setattr(place, name, value)
+            found.append(place)
+        stretch = plan.advanced(run.stretch, walk, list(uids), last=last)
+        with transaction.atomic():
+            run.session.renew()
+            MessagePlace.objects.bulk_update(found, MOVED, batch_size=100)
+            places.aggregate({place.message_id for place in found}, run.session.clock())
+            run.move_cursor(stretch)
+        run.stretch = stretch
+        self.kept += len(found)
+
+
+def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
+    """The walk has reached the folder's end: what was not found again is no longer there."""
+    now = run.session.clock()
+    former = places.other_uidvalidity(run.folder, run.uidvalidity)
+    while pks := list(MessagePlace.objects.present().filter(former).values_list("pk", flat=True)[:CHUNK]):
+        with transaction.atomic():
+            run.session.renew()
+            places.drop(Q(pk__in=pks), now)
+    with transaction.atomic():
+        run.session.renew()
+        Quarantine.objects.open().filter(former).update(resolved_at=now, fetch_requested_at=None)
+        _clear(run.folder)
+        SyncState.objects.filter(pk=state.pk).update(
+            former_places=False,
+            former_uidvalidity=None,
+            surveyed_uid=None,
+            renumbered_count=state.renumbered_count if changed_now else 0,
+        )
+
+
+def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
+    """The one entry of the report. `is_whole`: the walk has ended, so that the numbers are final."""
+    about = "" if is_whole else "about "
+    fetched = "fetched" if is_whole else "to fetch"
+    return (
+        f"UIDVALIDITY changed from {state.former_uidvalidity} to {state.uidvalidity}: "
+        f"{about}{kept} kept, {about}{max(exists - kept, 0)} {fetched}."
+    )
+
+
+def let_go_on(account_id: int) -> int:
+    """A person says that the account's stopped folders are to be fetched again; returns how many there were."""
+    stopped = SyncState.objects.filter(account_id=account_id, stopped_at__isnull=False)
+    fresh = {"stopped_at": None, "renumbered_count": 0, "failure_count": 0, "next_allowed_at": None}
+    return stopped.update(**fresh, last_error="", last_error_code="")

@@ -1,0 +1,37 @@
+"""django-q2's entry points of the mailbox: ids only, and each may run twice or be killed at any instruction.
+
+Queues and Schedule rows store a task as a dotted path. That path is `mailbox.tasks.NAME` for all of them, wherever
+the function lies, so a function may move between these modules while tasks wait.
+"""
+
+from mailbox.tasks.autoconfig import look_up
+from mailbox.tasks.pictures import count_storage, fetch_images, make_preview, tidy
+from mailbox.tasks.reparse import reparse_slice, reparse_stalled
+from mailbox.tasks.sync import (
+    beat,
+    list_folders,
+    prune,
+    remove_expunged,
+    sweep_raw,
+    sync_account,
+    sync_pushed,
+    sync_tick,
+)
+
+__all__ = [
+    "beat",
+    "count_storage",
+    "fetch_images",
+    "list_folders",
+    "look_up",
+    "make_preview",
+    "prune",
+    "remove_expunged",
+    "reparse_slice",
+    "reparse_stalled",
+    "sweep_raw",
+    "sync_account",
+    "sync_pushed",
+    "sync_tick",
+    "tidy",
+]

@@ -1,0 +1,44 @@
+"""django-q2's entry points for pictures and for what is kept where. Each may run twice, or be killed any time."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from mailbox.messages import conversations
+from mailbox.pictures import previews, remote_images
+from mailbox.storage import usage as storage_usage
+
+LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage.py conversations` links all at once
+
+
+def queue_image_fetch(message_id: int) -> None:
+    """Fetch the remote images that were asked for, once the present transaction has committed."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.fetch_images", message_id, group="pictures"))
+
+
+def queue_preview(digest: str) -> None:
+    """Make the picture that was asked for, once the present transaction has committed."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.make_preview", digest, group="pictures"))
+
+
+def fetch_images(message_id: int) -> None:
+    remote_images.fetch_images(message_id)
+
+
+def make_preview(digest: str) -> None:
+    previews.make(digest)
+
+
+def count_storage() -> None:
+    """Hourly: how much is kept of each account's received mail, and on disk."""
+    storage_usage.count(timezone.now())
+
+
+def tidy() -> None:
+    """Daily: let go of pictures that nobody looked at lately; link what was stored without its conversation."""
+    now = timezone.now()
+    remote_images.forget_old(now)
+    previews.forget_old(now)
+    conversations.link_missing(LINKED_A_DAY)

@@ -1,0 +1,134 @@
+"""django-q2's entry points of the mailbox, ids only. Every one may run twice, or be killed at any instruction."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.models import Failure
+from django_q.tasks import async_task
+
+from mailbox.autoconfig import lookup as autoconfig_lookup
+from mailbox.db import sqlite_statistics
+from mailbox.errors import MailError
+from mailbox.logs import event, provider_words
+from mailbox.messages import purge
+from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
+from mailbox.scheduler import runner
+from mailbox.search.index import sweep_words
+from mailbox.storage import partial_files, raw_store
+from mailbox.sync import folder_sync
+
+logger = logging.getLogger(__name__)
+REPORTS_KEPT = timedelta(days=14)
+FAILURES_KEPT = timedelta(days=14)
+HEARTBEATS_KEPT = timedelta(days=1)
+COUNTERS_KEPT = timedelta(days=400)
+CLICK_BUDGET_SECONDS = 120  # a person waits for it; what is left comes with the next ticks
+CLICK_WAIT_SECONDS = 60
+PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
+
+
+def queue_sync(account_id: int, user_id: int | None) -> None:
+    """Sync the chosen folders of an account, as a person asked, once the present transaction has committed."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.sync_account", account_id, user_id, group="sync"))
+
+
+def queue_pushed_sync(account_id: int) -> None:
+    """Sync the account's INBOX, of which its server said that something changed."""
+    async_task("mailbox.tasks.sync_pushed", account_id, group="sync")
+
+
+def queue_folder_listing(account_id: int) -> None:
+    """Ask for the account's folders, once the present transaction has committed: a worker may be faster than it."""
+    transaction.on_commit(lambda: async_task("mailbox.tasks.list_folders", account_id, group="sync"))
+
+
+def sync_tick(is_continuation: bool = False) -> None:
+    """Each minute: sync what is due, until nothing is left or the time is over.
+
+    When time ran out, one continuation fills the gap until the next tick. It queues none itself, so that ticks never
+    pile up however much mail waits.
+    """
+    jobs = runner.due_jobs(timezone.now())
+    if not jobs:
+        return
+    budget = max(60 - settings.SYNC_TICK_SECONDS, 1) if is_continuation else settings.SYNC_TICK_SECONDS
+    run = runner.run_sync(jobs, runner.SyncRunnerConfig.from_settings(time_budget_seconds=budget))
+    if run.attempted == 0:
+        run.delete()  # every account was busy elsewhere: no report of nothing
+    elif not is_continuation and run.folders.filter(ok=True, folder__sync_state__more_waiting=True).exists():
+        async_task("mailbox.tasks.sync_tick", True, group="sync")
+
+
+def sync_account(account_id: int, user_id: int | None) -> None:
+    config = runner.SyncRunnerConfig.from_settings(
+        time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS
+    )
+    runner.run_sync(runner.jobs_of(account_id), config, trigger=SyncRun.Trigger.CLICK, requested_by=user_id)
+
+
+def sync_pushed(account_id: int) -> None:
+    """Look at INBOX at once. A sync of the account that runs at this moment does it instead: see SyncState.news_at."""
+    chosen = runner.jobs_of(account_id)
+    jobs = [job for job in chosen if job.folder == "INBOX"] or chosen  # on Gmail, All Mail holds the inbox
+    config = runner.SyncRunnerConfig.from_settings(
+        time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
+    )
+    if jobs and Account.objects.syncing().filter(pk=account_id).exists():
+        run = runner.run_sync(jobs, config, trigger=SyncRun.Trigger.PUSH)
+        if run.attempted == 0:
+            run.delete()
+
+
+def list_folders(account_id: int) -> None:
+    """Ask the server for the account's folders. A refusal is on the transport, where the page shows it."""
+    try:
+        folder_sync.discover_folders(account_id)
+    except Account.DoesNotExist:
+        return
+    except MailError as error:
+        event(logger, "listing_failed", logging.WARNING, account=account_id, reply=provider_words(str(error)))
+
+
+def beat() -> None:
+    """Say that this cluster's workers take tasks. A worker's parent is its cluster."""
+    now = timezone.now()
+    WorkerHeartbeat.objects.update_or_create(
+        host=platform.node() or "localhost",
+        cluster_pid=os.getppid(),
+        defaults={"seen_at": now},
+        create_defaults={"seen_at": now, "started_at": now},
+    )
+
+
+def sweep_raw() -> None:
+    """Daily: remove raw messages that no row refers to, and large ones half fetched that nobody went on with."""
+    event(logger, "raw_store_swept", removed=raw_store.sweep(timezone.now()))
+    event(logger, "partial_files_swept", removed=partial_files.sweep())
+
+
+def remove_expunged() -> None:
+    """Daily: remove messages that have been gone from the server for longer than the grace period."""
+    event(logger, "expunged_removed", removed=purge.remove_expunged(timezone.now()))
+
+
+def prune() -> None:
+    """Daily: remove old reports, look-ups, heartbeats, counters, and django-q2's failures, which it never removes.
+
+    And from the search index the words of messages that were deleted with their account. And what
+    somebody's ANALYZE told SQLite's planner (see planner).
+    """
+    sweep_words(50_000)
+    now = timezone.now()
+    autoconfig_lookup.forget_old(now)
+    SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
+    WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
+    Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
+    Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()
+    sqlite_statistics.forget_statistics()

@@ -1,0 +1,38 @@
+"""Which of many accounts a user may operate or administer, in one query at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AnonymousUser, User
+
+from mailbox.models import AccountGrant
+from mailbox.permissions import ROLES, Role, has_role_everywhere
+
+
+@dataclass(frozen=True)
+class Rights:
+    """None means every account."""
+
+    operated: frozenset[int] | None
+    administered: frozenset[int] | None
+
+    @classmethod
+    def of(cls, user: User | AnonymousUser) -> Rights:
+        if has_role_everywhere(user, Role.ADMINISTRATOR):
+            return cls(None, None)
+        grants = AccountGrant.objects.filter(user=user.pk) if user.is_active else AccountGrant.objects.none()
+        granted = list(grants.values_list("account_id", "role"))
+
+        def having(role: Role) -> frozenset[int]:
+            enough = {each.value for each in ROLES[ROLES.index(role) :]}
+            return frozenset(account for account, its in granted if its in enough)
+
+        operates_all = has_role_everywhere(user, Role.OPERATOR)
+        return cls(None if operates_all else having(Role.OPERATOR), having(Role.ADMINISTRATOR))
+
+    def may_operate(self, account_id: int) -> bool:
+        return self.operated is None or account_id in self.operated
+
+    def may_administer(self, account_id: int) -> bool:
+        return self.administered is None or account_id in self.administered

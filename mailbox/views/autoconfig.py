@@ -1,0 +1,104 @@
+"""Adding an account from its address: a worker looks the settings up, and the form shows them to be confirmed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django import forms
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.autoconfig import lookup as autoconfig_lookup
+from mailbox.autoconfig.lookup import MOST, TooMany
+from mailbox.endpoints import PRESETS
+from mailbox.models import SettingsLookup
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.tasks import autoconfig as autoconfig_tasks
+from mailbox.views.accounts import is_partial
+from mailbox.views.requests import number_of, signed_in_user
+
+# The whole look-up and the wait for a free worker; after this the page says so and stops asking.
+PATIENCE = timedelta(minutes=2)
+
+
+class FindForm(forms.Form):
+    """The address, and nothing else: no secret is needed to look settings up."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("E-mail address"),
+        max_length=254,
+        error_messages={
+            "required": gettext_lazy("Give the e-mail address."),
+            "invalid": gettext_lazy("An e-mail address looks like ann@example.com."),
+        },
+        widget=forms.EmailInput(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+
+
+def require_administrator(request: HttpRequest) -> None:
+    if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
+        raise PermissionDenied(_("Adding an account needs the role administrator for all accounts."))
+
+
+def start_page(request: HttpRequest, form: FindForm | None = None) -> HttpResponse:
+    """The first step: an address, or a provider chosen by hand."""
+    context = {"form": form or FindForm(), "presets": PRESETS}
+    return render(request, "mailbox/accounts/start.html", context)
+
+
+@require_POST
+def find(request: HttpRequest) -> HttpResponse:
+    """Ask for a look-up; a worker does it."""
+    require_administrator(request)
+    form = FindForm(request.POST)
+    if not form.is_valid():
+        return start_page(request, form)
+    try:
+        row, is_new = autoconfig_lookup.ask(
+            signed_in_user(request).pk, form.cleaned_data["email"].strip(), now=timezone.now()
+        )
+    except TooMany:
+        words = _("You have looked up %(count)s addresses within ten minutes. Wait a little, or choose the provider.")
+        form.add_error("email", words % {"count": MOST})
+        return start_page(request, form)
+    if is_new:
+        autoconfig_tasks.queue_lookup(row.pk)
+    return redirect("mailbox:account_found", row.pk)
+
+
+def own_lookup(request: HttpRequest, pk: int) -> SettingsLookup:
+    """A look-up of this very person; Http404 for anybody else's."""
+    row = SettingsLookup.objects.filter(pk=pk, asked_by=signed_in_user(request).pk).first()
+    if row is None:
+        raise Http404("No such look-up.")
+    return row
+
+
+def lookup_of(request: HttpRequest) -> SettingsLookup | None:
+    """The finished look-up that the form's address names, if any."""
+    pk = number_of(request, "lookup")
+    if pk is None:
+        return None
+    row = own_lookup(request, pk)
+    return row if row.finished_at else None
+
+
+@require_safe
+def found(request: HttpRequest, pk: int) -> HttpResponse:
+    """Waits for the look-up and leads on to the form, which says what was found. Polled; without scripts, reloaded."""
+    row = own_lookup(request, pk)
+    require_administrator(request)
+    form_url = f"{reverse('mailbox:account_add')}?lookup={pk}"
+    if row.finished_at:
+        return HttpResponse(headers={"HX-Redirect": form_url}) if is_partial(request) else redirect(form_url)
+    context = {"lookup": row, "given_up": timezone.now() - row.asked_at > PATIENCE}
+    if not is_partial(request):
+        return render(request, "mailbox/accounts/find.html", context)
+    # 286: htmx puts this in and stops asking.
+    return render(request, "mailbox/accounts/_find.html", context, status=286 if context["given_up"] else 200)

@@ -1,0 +1,23 @@
+"""The invitations of a message, as its page tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mailbox.mime import icalendar
+from mailbox.mime import message as mime_message
+from mailbox.mime.icalendar import Event
+from mailbox.models import Attachment, Message
+from mailbox.storage import raw_store
+
+
+def events_of(row: Message, attachments: Sequence[Attachment]) -> list[Event]:
+    """What its first calendar part says; the raw bytes are opened only for that."""
+    for each in attachments:
+        if each.content_type in icalendar.TYPES and each.size <= icalendar.MAX_BYTES:
+            try:
+                raw = raw_store.map_raw(row.raw_digest)[0]
+                return icalendar.read(mime_message.attachment_bytes(raw, each.position))
+            except (raw_store.RawMissing, IndexError):
+                return []
+    return []

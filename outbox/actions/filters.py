@@ -1,0 +1,153 @@
+"""Which outbox rows are meant, as the address of the list says it: for its page, and for workers that act on all."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from django.db.models import Q, Subquery
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from outbox.bounces.matching import bounced
+from outbox.errors import Code
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
+from outbox.models.messages import DomainOf, OutboxQuerySet
+
+TEXT_LIMIT = 200
+STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good", "sent", "cancelled")
+MARKS = {"bounced": _("Bounced"), "unseen": _("Bounced, not seen"), "scheduled": _("Scheduled"), "drill": _("Drills")}
+ERRORS = {
+    Code.NETWORK.value: _("Network"),
+    Code.PROVIDER.value: _("Server's answer"),
+    Code.VALIDATION.value: _("The mail itself"),
+    Code.FEATURE_DISABLED.value: _("Switched off"),
+    Code.STORAGE.value: _("Storage here"),
+}
+AGES = {
+    "under-1h": (_("Under an hour old"), timedelta(hours=1)),
+    "under-1d": (_("Under a day old"), timedelta(days=1)),
+    "under-7d": (_("Under a week old"), timedelta(days=7)),
+    "over-1h": (_("Over an hour old"), timedelta(hours=1)),
+    "over-1d": (_("Over a day old"), timedelta(days=1)),
+    "over-7d": (_("Over a week old"), timedelta(days=7)),
+}
+_CODE = re.compile(r"[45](\d\d|xx)", re.IGNORECASE | re.ASCII)
+KEY_SLACK = 1_000  # two rows written at one time may have their keys the other way round
+
+
+class NoSuchFilter(Exception):
+    """The address asks for what cannot be; str() is a sentence for the page."""
+
+
+def _of_age(rows: OutboxQuerySet, edge: datetime, *, is_under: bool) -> OutboxQuerySet:
+    """Rows written before or after a moment. Lists go by the primary key, so its bound, which is nearly as old, is said
+    too: else either all newer rows are walked over, or all of a state are counted by their times."""
+    by_time = OutboxMessage.objects.order_by("created_at" if is_under else "-created_at").values("pk")
+    if is_under:
+        first = Subquery(by_time.filter(created_at__gt=edge)[:1]) - KEY_SLACK
+        return rows.filter(created_at__gt=edge, pk__gte=first)
+    last = Subquery(by_time.filter(created_at__lt=edge)[:1]) + KEY_SLACK
+    return rows.filter(created_at__lt=edge, pk__lte=last)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
+
+    state: str = ""
+    account: int | None = None
+    reason: str = ""
+    text: str = ""
+    mark: str = ""
+    error: str = ""  # an errors.Code
+    code: str = ""  # "550", or "5xx" for all of its class
+    domain: str = ""
+    age: str = ""  # a key of AGES
+
+    @classmethod
+    def of(cls, given: dict[str, str]) -> Filters:
+        """From the parameters of an address; raises NoSuchFilter. The account's number is checked by the caller."""
+        known = {"state": STATES, "reason": OutboxMessage.Hold.values, "mark": MARKS, "error": ERRORS, "age": AGES}
+        for name, values in known.items():
+            value = given.get(name, "")
+            if value and value not in values:
+                raise NoSuchFilter(
+                    gettext("The outbox knows no “%(value)s” in “%(name)s”. Choose one from its list.")
+                    % {"name": name, "value": value[:40]}
+                )
+        code = given.get("code", "").strip().lower()
+        if code and not _CODE.fullmatch(code):
+            raise NoSuchFilter(
+                gettext("“%(code)s” is no code of a refusal. Write it as in 550, or 5xx for all of them.")
+                % {"code": code[:40]}
+            )
+        account = given.get("account", "")
+        return cls(
+            **{name: given.get(name, "") for name in known},
+            account=int(account) if account else None,
+            text=given.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT],
+            code=code,
+            domain=given.get("domain", "").replace("\0", "").strip().lower().lstrip("@")[:TEXT_LIMIT],
+        )
+
+    def pairs(self) -> dict[str, str]:
+        """The parameters of the address, without those that ask for nothing."""
+        names = {"state": "state", "account": "account", "reason": "reason", "q": "text", "mark": "mark"}
+        names |= {"error": "error", "code": "code", "domain": "domain", "age": "age"}
+        return {name: str(getattr(self, field)) for name, field in names.items() if getattr(self, field)}
+
+    def query(self, **changes: object) -> str:
+        """The address's query for these filters, with changes."""
+        return urlencode(replace(self, **changes).pairs())  # type: ignore[arg-type]
+
+    @property
+    def narrows(self) -> bool:
+        return bool(replace(self, state="").pairs())
+
+    def narrow(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
+        """All filters but the state, which the tabs are. Ages are counted back from `now`."""
+        if self.account:
+            rows = rows.filter(account=self.account)
+        if self.reason:
+            rows = rows.filter(status="failed", hold=self.reason)  # only these have one; outbox_tab knows them as such
+        if self.error:
+            rows = rows.filter(error_code__gt="", error_code=self.error)  # the first is the condition of its index
+        if self.code:
+            low, high = (
+                (int(f"{self.code[0]}00"), int(f"{self.code[0]}99")) if "x" in self.code else (int(self.code),) * 2
+            )
+            # Said by its index of refusals: among a million rows that were accepted, few were ever refused.
+            said = Q(reply_code__gte=300, reply_code__range=(low, high))
+            attempts, recipients = DeliveryAttempt.objects.filter(said), OutboxRecipient.objects.filter(said)
+            # A union, not an OR: PostgreSQL would look at every row for that.
+            rows = rows.filter(pk__in=attempts.order_by().values("outbox").union(recipients.values("outbox")))
+        if self.domain:
+            there = OutboxRecipient.objects.annotate(domain=DomainOf("address")).filter(domain=self.domain)
+            rows = rows.filter(pk__in=there.values("outbox"))
+        if self.age:
+            rows = _of_age(rows, now - AGES[self.age][1], is_under=self.age.startswith("under"))
+        return self._with_text(self._with_mark(rows, now))
+
+    def _with_mark(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
+        if self.mark == "bounced":
+            return rows.filter(bounced())
+        if self.mark == "unseen":
+            return rows.filter(pk__in=DeliveryReport.objects.unacknowledged().values("outbox"))
+        if self.mark == "drill":
+            attempts = DeliveryAttempt.objects.filter(failure_mode__gt="").order_by().values("outbox")
+            return rows.filter(pk__in=attempts.union(OutboxMessage.objects.filter(failure_mode__gt="").values("pk")))
+        if self.mark == "scheduled":
+            return rows.queued().filter(send_at__gt=now)
+        return rows
+
+    def _with_text(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        if not self.text:
+            return rows
+        words = [Q(**{f"{name}__icontains": self.text}) for name in ("subject", "to", "cc", "bcc")]
+        return rows.filter(words[0] | words[1] | words[2] | words[3])
+
+    def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        return getattr(rows, self.state)() if self.state else rows

@@ -1,0 +1,61 @@
+"""When a mail goes out: not before a time somebody chose, and not before its writer can no longer think again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from outbox.actions.transitions import CHANGED_MEANWHILE, find_row, record
+from outbox.compose.date_header import redated
+from outbox.errors import ValidationFailed
+from outbox.models import OutboxMessage
+
+Status = OutboxMessage.Status
+FARTHEST = timedelta(days=366)
+
+
+def checked_send_at(send_at: datetime | None, now: datetime) -> datetime | None:
+    """The time, None when it is now or past; raises ValidationFailed for what nobody can mean."""
+    if send_at is None:
+        return None
+    if timezone.is_naive(send_at):
+        raise ValidationFailed(gettext("Give the time to send at with its time zone."))
+    if send_at > now + FARTHEST:
+        raise ValidationFailed(gettext("The time to send at is more than a year away: choose an earlier one."))
+    return send_at if send_at > now else None
+
+
+def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Another time for a mail that nobody tried to send yet, None for now; raises OutboxError."""
+    row, send_at = find_row(outbox_id), checked_send_at(send_at, now)
+    if row.status != Status.PENDING or row.attempts.exists():
+        raise ValidationFailed(gettext("Only a mail that was not tried yet has a time to change."))
+    digest = redated(row, send_at or now)
+    with transaction.atomic():
+        due = max(send_at or now, row.undo_until or now)
+        same = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, mime_digest=row.mime_digest)
+        if same.update(send_at=send_at or now, next_attempt_at=due, mime_digest=digest, updated_at=now) != 1:
+            raise ValidationFailed(CHANGED_MEANWHILE)
+        record(row, "reschedule", user, now, f"to {send_at:%Y-%m-%d %H:%M %Z}" if send_at else "to now")
+    row.refresh_from_db()
+    return row
+
+
+def undo(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Take back a mail that was just written and not tried yet; raises ValidationFailed when it is too late."""
+    row = find_row(outbox_id)
+    with transaction.atomic():
+        held_back = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, undo_until__gt=now, hold="")
+        if held_back.update(status=Status.CANCELLED, updated_at=now) != 1:
+            row.refresh_from_db()
+            if row.status == Status.PENDING:
+                raise ValidationFailed(gettext("It is too late to undo: the time to undo is over."))
+            words = gettext("It is too late to undo: the mail is %(state)s.")
+            raise ValidationFailed(words % {"state": row.get_status_display()})
+        record(row, "undo", user, now)
+    row.refresh_from_db()
+    return row

@@ -1,0 +1,214 @@
+"""What a person may do to a row: retry, send now, send again, mark as sent, cancel. Each is one conditional UPDATE.
+
+Nothing here delivers; whoever calls queues a task or delivers in the foreground afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Account, AuditEntry, Transport
+from outbox.compose.date_header import redated
+from outbox.errors import FeatureDisabled, ValidationFailed
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.retry.policy import is_transient_code
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+# What scripts look for at the beginning of a refusal; pages say the rest, in the reader's language.
+NOT_RETRYABLE, NOT_DUE = "not retryable: ", "retry_not_due"
+CANNOT_TAKE_BACK = _(
+    "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
+)
+CHANGED_MEANWHILE = _("The row changed at this very moment: reload and look again.")
+
+
+def find_row(outbox_id: int) -> OutboxMessage:
+    """The row; raises ValidationFailed when there is none."""
+    row = OutboxMessage.objects.select_related("account__smtp").filter(pk=outbox_id).first()
+    if row is None:
+        raise ValidationFailed(gettext("There is no outbox row %(number)s.") % {"number": outbox_id})
+    return row
+
+
+def check_sending(account: Account) -> None:
+    """Raise FeatureDisabled when this account, or everything, may not send at present."""
+    if not account.send_enabled:
+        raise FeatureDisabled(
+            gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
+            % {"account": account.email}
+        )
+    if SendingSwitch.current().paused_at:
+        raise FeatureDisabled(
+            gettext("All sending is paused; the mail waits in the outbox until an administrator resumes it.")
+        )
+    if account.sending_paused_at:
+        raise FeatureDisabled(
+            gettext("Sending is paused for %(account)s; the mail waits in the outbox until it is resumed.")
+            % {"account": account.email}
+        )
+
+
+def check_retry(row: OutboxMessage, now: datetime, *, now_anyway: bool) -> None:
+    """Raise ValidationFailed when the rules refuse a retry of this row."""
+    if row.status not in OutboxMessage.CLAIMABLE:
+        raise ValidationFailed(NOT_RETRYABLE + gettext("the mail is %(state)s.") % {"state": row.get_status_display()})
+    if row.hold == Hold.UNCERTAIN:
+        raise ValidationFailed(
+            NOT_RETRYABLE + gettext("the mail may have gone out. Choose: mark it as sent, or send it again.")
+        )
+    if row.hold == Hold.SIGN_IN or row.account.smtp.needs_sign_in_since:
+        raise ValidationFailed(
+            NOT_RETRYABLE
+            + gettext(
+                "the server refused the sign-in of %(account)s. "
+                "Enter its SMTP credentials again first; the mail then goes out by itself."
+            )
+            % {"account": row.account.email}
+        )
+    if row.next_attempt_at > now and not now_anyway:
+        left = math.ceil((row.next_attempt_at - now).total_seconds())
+        raise ValidationFailed(f"{NOT_DUE}: {_duration(left)} left until the next attempt; send now anyway?")
+
+
+def _duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes} min {rest} s ({seconds} s)" if minutes else f"{seconds} s"
+
+
+def ask_retry(
+    outbox_id: int, *, user: User | None, now: datetime, now_anyway: bool = False, failure_mode: str = ""
+) -> OutboxMessage:
+    """Make the row due now, its hold lifted, and record who asked; raises OutboxError when the rules refuse."""
+    row = find_row(outbox_id)
+    check_retry(row, now, now_anyway=now_anyway)
+    check_sending(row.account)
+    verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
+    digest = row.mime_digest
+    if row.send_at and row.send_at > now and not row.attempts.exists():
+        digest = redated(row, now)  # written down before the row that refers to it
+    _make_due(_as_seen(row), row, verb, user, now, failure_mode, digest)
+    return row
+
+
+def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
+    row = find_row(outbox_id)
+    if row.hold != Hold.UNCERTAIN:
+        raise ValidationFailed(gettext("Only a mail whose outcome is unknown is sent again; this one can be retried."))
+    check_sending(row.account)
+    _make_due(_as_seen(row), row, "send_again", user, now)
+    return row
+
+
+def _as_seen(row: OutboxMessage) -> OutboxQuerySet:
+    """The row, if it is still as the rules saw it."""
+    return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold)
+
+
+def _make_due(
+    seen: OutboxQuerySet,
+    row: OutboxMessage,
+    verb: str,
+    user: User | None,
+    now: datetime,
+    failure_mode: str = "",
+    mime_digest: str = "",
+) -> None:
+    with transaction.atomic():
+        due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
+        # A mail written long before its time is as old as its time: it must not be given up at the first failure.
+        due |= {"send_at": now if row.send_at else None, "undo_until": None}
+        due |= {"mime_digest": mime_digest or row.mime_digest}
+        if seen.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
+            raise ValidationFailed(CHANGED_MEANWHILE)
+        if row.hold == Hold.PERMANENT:
+            # A person says that what was refused for good may be tried again.
+            refused = OutboxRecipient.objects.filter(outbox=row, status=OutboxRecipient.Status.REFUSED)
+            refused.update(status=OutboxRecipient.Status.WAITING)
+        # A click does not wait for a server that is being left alone.
+        Transport.objects.filter(pk=row.account.smtp_id).update(next_allowed_at=None)
+        record(row, verb, user, now)
+
+
+def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """Cancel for good what is not being sent; raises ValidationFailed."""
+    row = find_row(outbox_id)
+    with transaction.atomic():
+        free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE).exclude(hold=Hold.UNCERTAIN)
+        if free.update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
+            row.refresh_from_db()
+            if row.hold == Hold.UNCERTAIN:
+                raise ValidationFailed(CANNOT_TAKE_BACK)
+            raise ValidationFailed(
+                gettext("It is too late to cancel: the mail is %(state)s.") % {"state": row.get_status_display()}
+            )
+        record(row, "cancel", user, now)
+    return row
+
+
+def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+    """A person knows that an uncertain mail went out; raises ValidationFailed.
+
+    Recipients that the server had refused before DATA still lack it: the row then goes on with those.
+    """
+    row = find_row(outbox_id)
+    if row.status != Status.FAILED or row.hold != Hold.UNCERTAIN:
+        raise ValidationFailed(gettext("Only a mail whose outcome is unknown can be marked as sent."))
+    attempt = row.attempts.order_by("-number").first()
+    with transaction.atomic():
+        if not _settle_as_sent(_as_seen(row), row, attempt, now):
+            raise ValidationFailed(CHANGED_MEANWHILE)
+        record(row, "mark_as_sent", user, now)
+    return row
+
+
+def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bool:
+    """The mail of this attempt lies in the account's Sent folder, so it went out; False when the question is no longer
+    open: a person chose meanwhile, or the attempt itself had an answer."""
+    row = find_row(attempt.outbox_id)
+    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), number__gt=attempt.number)
+    seen = OutboxMessage.objects.filter(~Exists(later), pk=row.pk, status=Status.FAILED, hold=Hold.UNCERTAIN)
+    with transaction.atomic():
+        if not _settle_as_sent(seen, row, attempt, now):
+            return False
+        record(row, "found_in_sent", None, now, folder)
+    return True
+
+
+def _settle_as_sent(seen: OutboxQuerySet, row: OutboxMessage, attempt: DeliveryAttempt | None, now: datetime) -> bool:
+    """Within a transaction. Recipients that the server had refused before DATA still lack the mail: then the row goes
+    on with those. False when the row is no longer as `seen`."""
+    # The row before its recipients, in finalize's order: the other way round the two would block each other.
+    if seen.update(updated_at=now) != 1:
+        return False
+    waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
+    waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
+    codes = list(row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", flat=True))
+    changes: dict[str, Any] = {
+        "data_at": None,
+        "updated_at": now,
+        "provider_message_id": attempt.message_id if attempt else None,
+    }
+    if not codes:
+        changes |= {"status": Status.SENT, "hold": "", "sent_at": now, "error": "", "error_code": ""}
+    elif any(code is None or is_transient_code(code) for code in codes):
+        changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
+    else:
+        changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}
+    OutboxMessage.objects.filter(pk=row.pk).update(**changes)
+    return True
+
+
+def record(row: OutboxMessage, verb: str, user: User | None, now: datetime, detail: str = "") -> None:
+    AuditEntry.objects.create(
+        at=now, user=user, account_id=row.account_id, verb=verb, target=f"outbox:{row.pk}", detail=detail[:500]
+    )

@@ -1,0 +1,271 @@
+"""A request, or an answer to a received message -> the mail as it will go out: frozen MIME and envelope.
+
+Frozen means 7-bit safe and without Message-ID: a retry sends the same bytes, attachments included. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from django.utils.translation import gettext, ngettext
+
+from outbox.compose import addresses
+from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks
+from outbox.compose.attachments import AttachmentContent
+from outbox.errors import ValidationFailed
+
+MAX_SUBJECT = 900  # characters; more is no subject, and some servers refuse such a header
+MAX_BODY_BYTES = 10 * 1024 * 1024
+MAX_REFERENCES_BYTES = 1800
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]+>")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_REPLY_PREFIX = re.compile(r"^(re\s*(\[\d+\])?\s*:\s*)+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person or a program asks to send, as given."""
+
+    to: str | Sequence[str]
+    subject: str
+    body_text: str
+    cc: str | Sequence[str] = ()
+    bcc: str | Sequence[str] = ()
+    body_html: str = ""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """What an answer needs of the message it answers: header values."""
+
+    message_id: str
+    subject: str
+    sender: str
+    sender_address: str
+    reply_to: str
+    references_header: str
+    in_reply_to: str
+
+
+@dataclass(frozen=True)
+class Threading:
+    """Values of In-Reply-To and References, "" when there are none."""
+
+    in_reply_to: str = ""
+    references: str = ""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A mail ready for the outbox. `recipients` are (kind, addr-spec), each address once."""
+
+    mime: bytes
+    mail_from: str
+    recipients: tuple[tuple[str, str], ...]
+    to: str
+    cc: str
+    bcc: str
+    subject: str
+    body_text: str
+    body_html: str
+    threading: Threading
+    needs_smtputf8: bool
+
+
+def freeze(
+    request: Request,
+    sender: Address,
+    attachments: Sequence[AttachmentContent],
+    *,
+    now: datetime,
+    threading: Threading | None = None,
+) -> Frozen:
+    """Check the request and build its mail; raises ValidationFailed with what to do."""
+    threading = threading or Threading()
+    to = addresses.parse(gettext("To"), request.to)
+    cc, bcc = addresses.parse(gettext("Cc"), request.cc), addresses.parse(gettext("Bcc"), request.bcc)
+    if not to:
+        raise ValidationFailed(gettext("Give at least one recipient in To."))
+    recipients = _envelope(to, cc, bcc)
+    subject = checked_subject(request.subject)
+    text, html = (
+        _checked_body(gettext("The text"), request.body_text),
+        _checked_body(gettext("The HTML"), request.body_html),
+    )
+    if not text.strip():
+        raise ValidationFailed(gettext("Write a text: the body is empty."))
+    header = _header(sender, to, cc, subject, threading, now)
+    # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
+    everyone = [sender, *to, *cc, *bcc]
+    return Frozen(
+        mime=header + _body(text, html, attachments),
+        mail_from=sender.spec,
+        recipients=recipients,
+        to=addresses.text_of(to),
+        cc=addresses.text_of(cc),
+        bcc=addresses.text_of(bcc),
+        subject=subject,
+        body_text=text,
+        body_html=html,
+        threading=threading,
+        needs_smtputf8=any(address.needs_smtputf8 for address in everyone),
+    )
+
+
+def _envelope(to: Sequence[Address], cc: Sequence[Address], bcc: Sequence[Address]) -> tuple[tuple[str, str], ...]:
+    kinds: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    for kind, group in (("to", to), ("cc", cc), ("bcc", bcc)):
+        for address in group:
+            # Domains know no case, local parts may (RFC 5321 2.4): one mailbox gets one copy, none is left out.
+            local, _, domain = address.spec.rpartition("@")
+            if (local, domain.lower()) not in seen:
+                seen.add((local, domain.lower()))
+                kinds[address.spec] = kind
+    if len(kinds) > MAX_RECIPIENTS:
+        raise ValidationFailed(
+            ngettext(
+                "A mail goes to at most %(most)s recipient, this one has %(number)s: send it in parts.",
+                "A mail goes to at most %(most)s recipients, this one has %(number)s: send it in parts.",
+                MAX_RECIPIENTS,
+            )
+            % {"most": MAX_RECIPIENTS, "number": len(kinds)}
+        )
+    return tuple((kind, spec) for spec, kind in kinds.items())
+
+
+def checked_subject(subject: str) -> str:
+    """The subject without outer blanks; raises ValidationFailed."""
+    if not isinstance(subject, str) or not subject.strip():
+        raise ValidationFailed(gettext("Write a subject: it is empty."))
+    refuse_breaks(gettext("The subject"), subject)
+    if len(subject) > MAX_SUBJECT:
+        raise ValidationFailed(
+            ngettext(
+                "The subject is longer than %(number)s character: shorten it.",
+                "The subject is longer than %(number)s characters: shorten it.",
+                MAX_SUBJECT,
+            )
+            % {"number": MAX_SUBJECT}
+        )
+    return subject.strip()
+
+
+def _checked_body(name: str, text: str) -> str:
+    if not isinstance(text, str):
+        raise ValidationFailed(gettext("%(field)s of the mail must be text.") % {"field": name})
+    if "\x00" in text:
+        raise ValidationFailed(
+            gettext("%(field)s holds a NUL character, which no mail can carry: remove it.") % {"field": name}
+        )
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise ValidationFailed(
+            gettext("%(field)s holds half of a character (a lone surrogate): type it again.") % {"field": name}
+        ) from None
+    if size > MAX_BODY_BYTES:
+        raise ValidationFailed(gettext("%(field)s is larger than 10 MiB: attach it as a file.") % {"field": name})
+    return text
+
+
+def _header(
+    sender: Address, to: Sequence[Address], cc: Sequence[Address], subject: str, threading: Threading, now: datetime
+) -> bytes:
+    lines = [
+        f"Date: {format_datetime(now)}\r\n".encode("ascii"),
+        addresses.address_header("From", [sender]),
+        addresses.address_header("To", to),
+        addresses.address_header("Cc", cc) if cc else b"",
+        addresses.unstructured_header("Subject", subject),
+        f"In-Reply-To: {threading.in_reply_to}\r\n".encode("ascii") if threading.in_reply_to else b"",
+        _references_line(threading.references),
+    ]
+    return b"".join(lines)
+
+
+def _references_line(references: str) -> bytes:
+    if not references:
+        return b""
+    return ("References: " + "\r\n ".join(references.split()) + "\r\n").encode("ascii")
+
+
+def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> bytes:
+    """MIME-Version, Content-* and body, 7-bit, lines of at most 78 bytes, CRLF."""
+    part = EmailMessage(policy=SMTP)
+    part.set_content(text, cte=_encoding(text))
+    if html.strip():
+        part.add_alternative(html, subtype="html", cte=_encoding(html))
+    for attachment in attachments:
+        maintype, _, subtype = attachment.content_type.partition("/")
+        if maintype in (
+            "message",
+            "multipart",
+        ):  # these may not be base64 (RFC 2046), and bytes must arrive as they are
+            maintype, subtype = "application", "octet-stream"
+        part.add_attachment(attachment.content, maintype, subtype, filename=attachment.filename)
+    # as_bytes leaves bare LF where a payload was set with it; mail has CRLF only.
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
+
+
+def _encoding(text: str) -> str:
+    """Never 7bit: quoted-printable also keeps trailing blanks, "From " and lone dots through any relay."""
+    ascii_share = sum(character < "\x80" for character in text[:4096]) / max(1, len(text[:4096]))
+    return "quoted-printable" if ascii_share > 0.8 else "base64"
+
+
+def reply_recipients(parent: Parent) -> str:
+    """Whom an answer goes to: Reply-To first, else the sender; raises ValidationFailed when there is neither."""
+    for text in (parent.reply_to, parent.sender, parent.sender_address):
+        try:
+            found = addresses.parse("To", " ".join(text.split()))
+        except ValidationFailed:
+            continue
+        if found:
+            return addresses.text_of(found)
+    raise ValidationFailed(gettext("The message has no sender to answer to: write a new mail instead."))
+
+
+def reply_subject(subject: str) -> str:
+    """`Re: ` exactly once, whatever the parent has."""
+    plain = _REPLY_PREFIX.sub("", " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", subject).split()))
+    return f"Re: {plain or '(no subject)'}"[:MAX_SUBJECT]
+
+
+def reply_threading(parent: Parent) -> Threading:
+    """RFC 5322 3.6.4: the parent's References, or else its one In-Reply-To, and then its Message-ID."""
+    message_id = _header_message_id(parent.message_id)
+    earlier = _MESSAGE_ID.findall(parent.references_header)
+    if not earlier:
+        earlier = found if len(found := _MESSAGE_ID.findall(parent.in_reply_to)) == 1 else []
+    if not message_id:  # a SHA-256 stands for an absent header: nothing that others could follow
+        return Threading()
+    return Threading(message_id, _bounded([each for each in earlier if each != message_id] + [message_id]))
+
+
+def _header_message_id(message_id: str) -> str:
+    if found := _MESSAGE_ID.search(message_id):
+        return found[0]
+    bare = message_id.strip()
+    if "@" in bare and not _DIGEST.fullmatch(bare) and _MESSAGE_ID.fullmatch(f"<{bare}>"):
+        return f"<{bare}>"
+    return ""
+
+
+def _bounded(ids: list[str]) -> str:
+    """The first (the thread's root) and as many of the last as fit."""
+    ids = [each for each in ids if len(each) <= 996]
+    while len(" ".join(ids)) > MAX_REFERENCES_BYTES and len(ids) > 2:
+        del ids[1]
+    return " ".join(ids if len(" ".join(ids)) <= MAX_REFERENCES_BYTES else ids[-1:])
+
+
+def stamped(mime: bytes, message_id: str, prx_attempt: str) -> bytes:
+    """The mail of one attempt: the frozen bytes under the two headers in which attempts differ."""
+    return f"Message-ID: {message_id}\r\nX-PRX-Attempt: {prx_attempt}\r\n".encode("ascii") + mime

@@ -1,0 +1,103 @@
+"""Files that a new mail takes over from one that is here: of a mail written again, or of a received one passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.utils.translation import gettext
+
+from mailbox.mime import message as mime_message
+from mailbox.models import Message
+from mailbox.storage import raw_store
+from outbox.compose import attachments
+from outbox.compose.attachments import AttachmentInput
+from outbox.compose.create import attachment_bytes
+from outbox.errors import ValidationFailed
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage
+
+WHOLE_TYPE = "message/rfc822"
+_SHOWN = attachments.MAX_ATTACHMENTS
+
+
+@dataclass(frozen=True)
+class Carried:
+    """`key` is its value in the form, `refusal` why the policy keeps it here, or ""; `read` raises ValidationFailed."""
+
+    key: str
+    filename: str
+    size: int
+    read: Callable[[], AttachmentInput]
+    refusal: str = ""
+    is_chosen: bool = True
+
+
+def of_written(source: OutboxMessage) -> list[Carried]:
+    return [
+        Carried(
+            str(file.position),
+            file.filename,
+            file.size,
+            _reader(file.filename, file.content_type, lambda file=file: attachment_bytes(file)),  # type: ignore[misc]
+        )
+        for file in source.attachment_rows.order_by("position")
+    ]
+
+
+def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
+    """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
+    raw = source.raw_digest
+    there = source.attachment_rows.filter(removed_at=None, is_inline=False).order_by("position")
+    rows = there.values_list("position", "filename", "content_type", "size")[:_SHOWN]
+    files = [
+        Carried(
+            str(position),
+            filename,
+            size,
+            _reader(filename, kind, lambda at=position: mime_message.attachment_bytes(raw_store.map_raw(raw)[0], at)),  # type: ignore[misc]
+            _refusal(kind, size, current),
+        )
+        for position, filename, kind, size in rows
+    ]
+    name = (
+        f"{''.join(char for char in source.subject if char.isalnum() or char in ' -_').strip()[:80] or 'message'}.eml"
+    )
+    whole = _reader(name, WHOLE_TYPE, lambda: raw_store.open_raw(raw))
+    refusal = _refusal(WHOLE_TYPE, source.size, current)
+    return files if refusal else [*files, Carried("whole", name, source.size, whole, is_chosen=False)]
+
+
+def of_draft(draft: Draft, current: AttachmentPolicy) -> list[Carried]:
+    """The policy may have changed since they were attached: what it now refuses says so."""
+    return [
+        Carried(
+            file.form_key,
+            file.filename,
+            file.size,
+            _reader(file.filename, file.content_type, lambda at=file.raw_digest: raw_store.open_raw(at)),  # type: ignore[misc]
+            _refusal(file.content_type, file.size, current),
+        )
+        for file in draft.files.all()
+    ]
+
+
+def _refusal(content_type: str, size: int, current: AttachmentPolicy) -> str:
+    if size > current.max_size_bytes:
+        return attachments.TOO_LARGE
+    try:
+        attachments.checked_type(content_type, current)
+    except ValidationFailed as refused:
+        return gettext(str(refused))
+    return ""
+
+
+def _reader(filename: str, content_type: str, content: Callable[[], bytes]) -> Callable[[], AttachmentInput]:
+    def read() -> AttachmentInput:
+        try:
+            return AttachmentInput(filename=filename, content_type=content_type, content=content())
+        except (raw_store.RawMissing, IndexError) as error:
+            raise ValidationFailed(
+                gettext("%(filename)s is no longer stored here: attach it again.") % {"filename": filename}
+            ) from error
+
+    return read

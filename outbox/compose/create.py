@@ -1,0 +1,259 @@
+"""A request -> one row of the outbox with its frozen mail. Whoever delivers it comes later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils.translation import gettext
+
+from mailbox.errors import StorageError
+from mailbox.mime import message as mime_message
+from mailbox.models import Account, AuditEntry, Message
+from mailbox.storage import raw_store
+from outbox.actions import rescheduling
+from outbox.compose import build as compose_build
+from outbox.compose.addresses import Address, checked_spec
+from outbox.compose.attachments import AttachmentContent, AttachmentInput, Store, read_attachments
+from outbox.compose.build import Frozen, Parent, Request, Threading
+from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
+from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
+
+FAILURE_MODES = ("network", "provider")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything one call of send, reply or queue asks for."""
+
+    request: Request
+    attachments: Sequence[AttachmentInput] = ()
+    failure_mode: str | None = None
+    idempotency_key: str | None = None
+    in_reply_to_message_id: str | None = None
+    parent_pk: int | None = None
+    user: User | None = None
+    send_at: datetime | None = None
+    undo_seconds: int = 0  # held back so long
+
+
+def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
+    """Write the row down, once per idempotency key, and return its pk; raises OutboxError."""
+    account = checked_account(account_id)
+    check_drill(wanted.failure_mode, wanted.user)
+    key = _checked_key(wanted.idempotency_key)
+    files = read_attachments(wanted.attachments, AttachmentPolicy.current(), _store())
+    asked = request_digest(wanted, files) if key else None
+    if key and (known := _row_of_key(account, key, asked)):
+        return known
+    times = _times(wanted, now)
+    parent = _find_parent(account, wanted)
+    request, threading = _answering(wanted.request, parent)
+    sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
+    frozen = compose_build.freeze(request, sender, files, now=times.send_at or now, threading=threading)
+    try:
+        digest = raw_store.save_batch([frozen.mime], now=now)[0]  # durable before the row that refers to it
+        return _insert(account, wanted, Made(frozen, digest, parent, files, times, asked), now)
+    except IntegrityError:
+        if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
+            return known
+        raise
+    except (StorageError, DatabaseError) as error:
+        raise StorageFailed(
+            gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
+        ) from error
+
+
+def checked_account(account_id: int) -> Account:
+    """The account, if it may send; raises ValidationFailed or FeatureDisabled."""
+    account = Account.objects.with_transports().filter(pk=account_id).first()
+    if account is None:
+        raise ValidationFailed(
+            gettext("There is no account %(number)s: add it first, or give another.") % {"number": account_id}
+        )
+    if not account.send_enabled:
+        raise FeatureDisabled(
+            gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
+            % {"account": account.email}
+        )
+    return account
+
+
+def check_drill(failure_mode: str | None, user: User | None) -> None:
+    """Raise ValidationFailed unless this drill exists and this user (None: the command line) may ask for it."""
+    if not failure_mode:
+        return
+    if failure_mode not in FAILURE_MODES:
+        raise ValidationFailed(
+            gettext("failure_mode is network or provider, not %(failure_mode)s.") % {"failure_mode": repr(failure_mode)}
+        )
+    if user is not None and not user.is_staff:
+        raise ValidationFailed(gettext("Only staff may ask for a drill: leave failure_mode out."))
+
+
+def _checked_key(key: str | None) -> str | None:
+    if key is not None and (not 0 < len(key) <= 200 or "\x00" in key):
+        raise ValidationFailed(gettext("An idempotency key has 1 to 200 characters."))
+    return key
+
+
+def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
+    """The row that was made under this key; raises ValidationFailed when that was another mail."""
+    rows = OutboxMessage.objects.filter(account=account, idempotency_key=key)
+    known = rows.values_list("pk", "request_digest").first()
+    if known is None:
+        return None
+    if known[1] and known[1] != asked:
+        raise ValidationFailed(
+            gettext(
+                "The idempotency key was used before, for another mail (outbox %(number)s): a new mail needs a new key."
+            )
+            % {"number": known[0]}
+        )
+    return known[0]
+
+
+def request_digest(wanted: Wanted, files: Sequence[AttachmentContent]) -> str:
+    """What was asked for, as a SHA-256: the same call has the same, wherever its attachments were taken from."""
+    request, send_at = wanted.request, wanted.send_at
+    words: list[object] = [_listed(request.to), _listed(request.cc), _listed(request.bcc)]
+    words += [request.subject, request.body_text, request.body_html, wanted.in_reply_to_message_id, wanted.parent_pk]
+    words.append(send_at.isoformat() if send_at else None)
+    words.append([(each.filename, each.content_type, raw_store.digest_of(each.content)) for each in files])
+    return raw_store.digest_of(json.dumps(words, default=str).encode("utf-8"))
+
+
+def _listed(given: str | Sequence[str]) -> list[str]:
+    return [given] if isinstance(given, str) else list(given)
+
+
+@dataclass(frozen=True)
+class Times:
+    """When a new row may go out, and why not at once."""
+
+    next_attempt_at: datetime
+    send_at: datetime | None
+    undo_until: datetime | None
+
+
+def _times(wanted: Wanted, now: datetime) -> Times:
+    send_at = rescheduling.checked_send_at(wanted.send_at, now)
+    undo_until = now + timedelta(seconds=wanted.undo_seconds) if wanted.undo_seconds > 0 else None
+    return Times(max(send_at or now, undo_until or now), send_at, undo_until)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything of a new row that is known before it is written."""
+
+    frozen: Frozen
+    digest: str
+    parent: Message | None
+    files: Sequence[AttachmentContent]
+    times: Times
+    asked: str | None
+
+
+def _store() -> Store:
+    return Store(settings.ATTACHMENT_STORE_ENABLED, settings.ATTACHMENT_STORE_DIR)
+
+
+def _find_parent(account: Account, wanted: Wanted) -> Message | None:
+    message_id = wanted.in_reply_to_message_id
+    if wanted.parent_pk is not None:
+        found = Message.objects.filter(account=account, pk=wanted.parent_pk).first()
+    elif message_id is None:
+        return None
+    elif not message_id.strip() or "\x00" in message_id:
+        raise ValidationFailed(gettext("Give the Message-ID of the message to answer."))
+    else:
+        found = Message.objects.with_message_id(account.pk, message_id).first()
+    if found is None:
+        raise ValidationFailed(
+            gettext("%(account)s has no message %(message)s: sync, then try again.")
+            % {"account": account.email, "message": message_id or wanted.parent_pk}
+        )
+    return found
+
+
+def _answering(request: Request, message: Message | None) -> tuple[Request, Threading]:
+    """Fill in what an answer takes from its parent, where the request leaves it open."""
+    if message is None:
+        return request, Threading()
+    parent = Parent(
+        message_id=message.message_id,
+        subject=message.subject,
+        sender=message.sender,
+        sender_address=message.sender_address,
+        reply_to=message.reply_to,
+        references_header=message.references_header,
+        in_reply_to=message.in_reply_to,
+    )
+    to = request.to or compose_build.reply_recipients(parent)
+    return replace(request, to=to, subject=request.subject or compose_build.reply_subject(parent.subject)), (
+        compose_build.reply_threading(parent)
+    )
+
+
+@transaction.atomic
+def _insert(account: Account, wanted: Wanted, made: Made, now: datetime) -> int:
+    frozen = made.frozen
+    row = OutboxMessage.objects.create(
+        account=account,
+        to=frozen.to,
+        cc=frozen.cc,
+        bcc=frozen.bcc,
+        subject=frozen.subject,
+        body_text=frozen.body_text,
+        body_html=frozen.body_html,
+        in_reply_to=frozen.threading.in_reply_to,
+        references_header=frozen.threading.references,
+        parent=made.parent,
+        mail_from=frozen.mail_from,
+        mime_digest=made.digest,
+        mime_size=len(frozen.mime),
+        needs_smtputf8=frozen.needs_smtputf8,
+        next_attempt_at=made.times.next_attempt_at,
+        send_at=made.times.send_at,
+        undo_until=made.times.undo_until,
+        requested_by=wanted.user,
+        failure_mode=wanted.failure_mode or "",
+        idempotency_key=wanted.idempotency_key,
+        request_digest=made.asked,
+        created_by=wanted.user,
+    )
+    OutboxRecipient.objects.bulk_create(
+        [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
+    )
+    OutboxAttachment.objects.bulk_create(_attachment_rows(row, made.files))
+    if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
+        SentCopy.objects.create(outbox=row, next_try_at=now)
+    verb = "reply" if made.parent else "send"
+    AuditEntry.objects.create(at=now, user=wanted.user, account=account, verb=verb, target=f"outbox:{row.pk}")
+    return row.pk
+
+
+def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> list[OutboxAttachment]:
+    return [
+        OutboxAttachment(
+            outbox=row,
+            account_id=row.account_id,
+            created_at=row.created_at,
+            position=position,
+            filename=file.filename,
+            content_type=file.content_type,
+            size=len(file.content),
+            digest=raw_store.digest_of(file.content),
+        )
+        for position, file in enumerate(files)
+    ]
+
+
+def attachment_bytes(attachment: OutboxAttachment) -> bytes:
+    """The bytes of an outgoing attachment, cut from the frozen mail; raises rawstore.RawMissing or IndexError."""
+    return mime_message.attachment_bytes(raw_store.map_raw(attachment.outbox.mime_digest)[0], attachment.position)

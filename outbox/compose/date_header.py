@@ -1,0 +1,33 @@
+"""Another Date for a frozen mail that nobody tried to send yet: one that is days off is what spam filters look for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import format_datetime
+
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from mailbox.errors import StorageError
+from mailbox.storage import raw_store
+from outbox.errors import StorageFailed
+from outbox.models import OutboxMessage
+
+_DATE = b"Date: "  # compose writes it first
+
+
+def redated(row: OutboxMessage, when: datetime) -> str:
+    """The digest of the mail with this Date, stored; only for a row without attempts, as a retry sends the same mail.
+
+    Raises StorageFailed.
+    """
+    try:
+        raw = raw_store.open_raw(row.mime_digest)
+        if not raw.startswith(_DATE):
+            return row.mime_digest
+        new = _DATE + format_datetime(when).encode("ascii") + b"\r\n" + raw.partition(b"\r\n")[2]
+        return raw_store.save_batch([new], now=timezone.now())[0]
+    except (raw_store.RawMissing, StorageError) as error:
+        raise StorageFailed(
+            gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}
+        ) from error

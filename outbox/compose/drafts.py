@@ -1,0 +1,133 @@
+"""Drafts keep themselves: each save is conditional on the version it began from, so no tab overwrites another."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, QuerySet, Sum
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Account
+from mailbox.storage import raw_store
+from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
+from outbox.errors import ValidationFailed
+from outbox.models import Draft, DraftFile
+
+FIELDS = ("to", "cc", "bcc", "subject", "body_text")
+_LONGEST = {"to": 20_000, "cc": 20_000, "bcc": 20_000, "subject": 2_000, "body_text": 2_000_000}
+MAX_DRAFTS = 500  # of one person
+MAX_BYTES = 200 * 1024 * 1024  # of the files of one person's drafts
+CHANGED_ELSEWHERE = _(
+    "This draft was changed in another tab or on another device, so this page does not overwrite it. Open the other "
+    "version from the list of drafts, or go on here and save this as a draft of its own."
+)
+
+
+class Conflict(Exception):
+    """Somebody saved a newer version; str() is the sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Typed:
+    """What stands in the form, valid or not."""
+
+    texts: dict[str, str]
+    account: Account | None = None
+    send_at: str = ""
+    start: str = ""
+    kept: list[str] | None = None
+    files: Sequence[AttachmentContent] = field(default=())
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(text.strip() for text in self.texts.values()) and not self.files
+
+    def values(self) -> dict[str, Any]:
+        texts = {name: self.texts.get(name, "").replace("\0", "")[: _LONGEST[name]] for name in FIELDS}
+        return {
+            **texts,
+            "account": self.account,
+            "send_at": self.send_at[:40],
+            "start": self.start[:40],
+            "kept": self.kept,
+        }
+
+
+def of_user(user: User) -> QuerySet[Draft]:
+    return Draft.objects.filter(user=user)
+
+
+def save(user: User, typed: Typed, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
+    """Write it down: a new draft without `pk`. Raises Conflict, and ValidationFailed when there are too many."""
+    digests = raw_store.save_batch([file.content for file in typed.files]) if typed.files else []  # before their rows
+    with transaction.atomic():
+        draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
+        _attach(draft, typed.files, digests)
+    return draft
+
+
+def _changed(user: User, typed: Typed, pk: int, version: int) -> Draft:
+    mine = of_user(user).filter(pk=pk, version=version)
+    if mine.update(**typed.values(), version=F("version") + 1, updated_at=timezone.now()) != 1:
+        raise Conflict(CHANGED_ELSEWHERE)
+    return of_user(user).get(pk=pk)
+
+
+def _made(user: User, typed: Typed, key: uuid.UUID, version: int) -> Draft:
+    # Two first saves of one page, of a click and the clock, are one draft: the later one goes on from the first.
+    draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=typed.values())
+    if of_user(user).count() > MAX_DRAFTS:
+        raise ValidationFailed(
+            ngettext(
+                "You have %(number)s draft: send or discard some first.",
+                "You have %(number)s drafts: send or discard some first.",
+                MAX_DRAFTS,
+            )
+            % {"number": MAX_DRAFTS}
+        )
+    return draft if is_new else _changed(user, typed, draft.pk, version)
+
+
+def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[str]) -> None:
+    if not files:
+        return
+    rows = [
+        DraftFile(
+            draft=draft,
+            filename=file.filename,
+            content_type=file.content_type,
+            size=len(file.content),
+            raw_digest=digest,
+        )
+        for file, digest in zip(files, digests, strict=True)
+    ]
+    DraftFile.objects.bulk_create(rows)
+    used = DraftFile.objects.filter(draft__user=draft.user).aggregate(all=Sum("size"))["all"] or 0
+    if used > MAX_BYTES:
+        raise ValidationFailed(
+            gettext("The files of your drafts are more than 200 MB together: send or discard some first.")
+        )
+    if draft.files.count() > MAX_ATTACHMENTS:
+        raise ValidationFailed(
+            ngettext(
+                "A mail has at most %(number)s attachment.",
+                "A mail has at most %(number)s attachments.",
+                MAX_ATTACHMENTS,
+            )
+            % {"number": MAX_ATTACHMENTS}
+        )
+    if draft.kept is not None:  # what is attached just now is meant to go out
+        draft.kept = [*draft.kept, *(file.form_key for file in rows)]
+        Draft.objects.filter(pk=draft.pk).update(kept=draft.kept)
+
+
+def discard(user: User, pk: int) -> bool:
+    """Its files' bytes are swept with the rest of what nobody refers to."""
+    return of_user(user).filter(pk=pk).delete()[0] > 0

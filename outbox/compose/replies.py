@@ -1,0 +1,119 @@
+"""What a reply, a reply to all and a forwarded mail begin with. Pure; a person changes it before it goes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import getaddresses
+
+from outbox.compose.addresses import MAX_RECIPIENTS, Address, checked_spec, refuse_breaks, text_of
+from outbox.errors import ValidationFailed
+
+QUOTED_CHARACTERS = 20_000
+FORWARDED_CHARACTERS = 200_000
+SHOWN_CHARACTERS = 1_000  # of a header line in a forwarded mail
+_MAX_HEADER = 60_000  # characters of an address header that are looked at
+_REPLY = re.compile(r"^(re\s*(\[\d+\])?\s*:\s*)", re.IGNORECASE)
+_FORWARD = re.compile(r"^((fwd?|wg|tr|rv)\s*(\[\d+\])?\s*:\s*)+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is answered or passed on: header values as shown, and the text."""
+
+    subject: str
+    sender: str
+    reply_to: str
+    recipients: str
+    cc: str
+    text: str
+    at: datetime  # in the reader's time zone
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """Recipients of a reply to all, as header text. `left_out`: how many found no room in one mail."""
+
+    to: str
+    cc: str
+    left_out: int = 0
+
+
+def reply_to_all(letter: Letter, own: Collection[str]) -> Everyone:
+    """RFC 5322, 3.6.3: To whom an answer goes, and with them everybody else who got the mail, each once and never us.
+
+    An answer to a mail of our own goes to those it went to. What is no address is left out: a person still reads it.
+    """
+    mine = {_same(address) for address in own}
+    to = [each for each in _addresses(letter.reply_to) or _addresses(letter.sender) if _same(each.spec) not in mine]
+    others = [*_addresses(letter.recipients), *_addresses(letter.cc)]
+    if not to:
+        to = [each for each in _addresses(letter.recipients) if _same(each.spec) not in mine]
+        others = _addresses(letter.cc)
+    to = _once(to, set())
+    cc = _once(others, mine | {_same(each.spec) for each in to})
+    room = max(0, MAX_RECIPIENTS - len(to))
+    left_out = max(0, len(to) - MAX_RECIPIENTS) + max(0, len(cc) - room)
+    return Everyone(text_of(to[:MAX_RECIPIENTS]), text_of(cc[:room]), left_out)
+
+
+def _same(spec: str) -> str:
+    """For leaving out doubles and ourselves: no provider makes two mailboxes of a difference in case."""
+    return spec.strip().lower()
+
+
+def _once(addresses: Iterable[Address], but: Collection[str]) -> list[Address]:
+    seen, kept = set(but), list[Address]()
+    for each in addresses:
+        if _same(each.spec) not in seen:
+            seen.add(_same(each.spec))
+            kept.append(each)
+    return kept
+
+
+def _addresses(text: str) -> list[Address]:
+    found: list[Address] = []
+    for name, spec in getaddresses([" ".join(text[:_MAX_HEADER].split())]):
+        try:
+            refuse_breaks("The name", name)
+            found.append(Address(name, checked_spec("The address", spec)))
+        except ValidationFailed:
+            continue
+    return found
+
+
+def reply_subject(subject: str) -> str:
+    """With one `Re: `, however it is spelled there already."""
+    return subject if _REPLY.match(subject) else f"Re: {subject}".rstrip()
+
+
+def forward_subject(subject: str) -> str:
+    """With one `Fwd: `, in whatever language it was forwarded before."""
+    return f"Fwd: {_FORWARD.sub('', subject)}".rstrip()
+
+
+def quoted(letter: Letter) -> str:
+    """The text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
+    lines = letter.text[:QUOTED_CHARACTERS].rstrip().splitlines()
+    marked = "\n".join(f">{line}" if line.startswith(">") else f"> {line}" for line in lines)
+    return f"\n\nOn {letter.at:%Y-%m-%d at %H:%M}, {_line(letter.sender) or 'someone'} wrote:\n{marked}\n"
+
+
+def forwarded(letter: Letter) -> str:
+    """The text below its header lines, not marked, as mail programs do."""
+    lines = [
+        ("From", letter.sender),
+        ("Date", f"{letter.at:%Y-%m-%d %H:%M %Z}"),
+        ("Subject", letter.subject),
+        ("To", letter.recipients),
+        ("Cc", letter.cc),
+    ]
+    head = "\n".join(f"{name}: {_line(value)}" for name, value in lines if value)
+    return f"\n\n---------- Forwarded message ----------\n{head}\n\n{letter.text[:FORWARDED_CHARACTERS].rstrip()}\n"
+
+
+def _line(value: str) -> str:
+    line = " ".join(value.split())
+    return line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]} …"

@@ -1,0 +1,115 @@
+""" "Test connection": sign in on both transports, each for itself, and keep the servers' own words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.utils import timezone
+
+from mailbox.accounts.troubleshooting import Code
+from mailbox.credentials import DecryptionFailed
+from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
+from mailbox.imap.session import ImapSession
+from mailbox.models import Account, ConnectionTest, Lease, Transport
+from outbox.delivery import recovery
+from outbox.delivery.timeouts import Times
+from outbox.retry import policy as retry_policy
+from outbox.retry.policy import Fault, Kind, Verdict
+from outbox.sent_folder.session import lease_seconds
+from outbox.smtp.connection import SmtpFailure
+from outbox.smtp.session import SmtpSession
+
+logger = logging.getLogger(__name__)
+WAIT_SECONDS = 20.0
+
+
+def run(test_id: int) -> int | None:
+    """Run a ConnectionTest once and store its outcome; returns the account's pk when SMTP signed in, else None."""
+    claimed = ConnectionTest.objects.filter(pk=test_id, started_at=None).update(started_at=timezone.now())
+    if not claimed:  # deleted, or the task came twice
+        return None
+    test = ConnectionTest.objects.select_related("account__imap", "account__smtp").get(pk=test_id)
+    account = test.account
+    test.imap_ok, test.imap_reply, test.imap_code = _tried(account.imap, lambda: _imap_words(account))
+    # The page shows this side while the other is tried.
+    test.save(update_fields=["imap_ok", "imap_reply", "imap_code"])
+    test.smtp_ok, test.smtp_reply, test.smtp_code = _tried(account.smtp, lambda: _smtp_words(account))
+    test.finished_at = timezone.now()
+    test.save(update_fields=["smtp_ok", "smtp_reply", "smtp_code", "finished_at"])
+    if test.smtp_ok:
+        recovery.lift_sign_in_holds(account.pk, timezone.now())
+    return account.pk if test.smtp_ok else None
+
+
+def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str, str]:
+    """(ok, words, kind of failure or ""); what the server said of the credentials is remembered on the transport."""
+    try:
+        words = sign_in()
+    except DecryptionFailed as error:
+        transport.mark_needs_sign_in(str(error), timezone.now())
+        return False, str(error), Code.KEY
+    except SignInRefused as error:
+        transport.mark_needs_sign_in(error.reply or str(error), timezone.now())
+        return False, str(error), Code.SIGN_IN
+    except MailError as error:
+        codes = {"network": Code.NETWORK, "throttled": Code.THROTTLED}
+        return False, str(error), codes.get(error.code, Code.PROVIDER)
+    except SmtpFailure as failure:
+        code = _code_of(failure.fault)
+        if code == Code.SIGN_IN:
+            transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
+        return False, failure.fault.reply, code
+    except Exception as error:
+        # The other side is tried all the same, and the page must not wait for ever.
+        logger.exception("connection_test_failed")
+        return False, f"Unexpected {type(error).__name__}: see the workers' log.", Code.UNEXPECTED
+    transport.mark_signed_in()
+    return True, words, ""
+
+
+def _code_of(fault: Fault) -> Code:
+    if fault.kind is not Kind.REPLY:  # what we found ourselves is about TLS and hosts, as the network's words are
+        return Code.NETWORK
+    verdict = retry_policy.classify(fault)
+    if verdict in (Verdict.TRANSIENT, Verdict.THROTTLED):
+        return Code.THROTTLED
+    return Code.SIGN_IN if verdict is Verdict.SIGN_IN else Code.PROVIDER
+
+
+def _imap_words(account: Account) -> str:
+    endpoint = account.imap_endpoint()
+    with (
+        _third_connection(account),
+        ImapSession.open(
+            endpoint,
+            connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
+            command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
+        ) as session,
+    ):
+        return without_secrets(session.greeting, endpoint.secrets())
+
+
+@contextmanager
+def _third_connection(account: Account) -> Iterator[None]:
+    """The one that is for short work, beside the sync's and the push's: providers count an account's connections."""
+    deadline, seconds = time.monotonic() + WAIT_SECONDS, lease_seconds()
+    purpose, holder = Lease.Purpose.SENT, f"{platform.node()}/{os.getpid()}"
+    while (token := Lease.acquire(account.pk, purpose, holder, seconds=seconds, now=timezone.now())) is None:
+        if time.monotonic() > deadline:
+            raise Busy("Another worker is signed in to this account for short work; try again in a minute.")
+        time.sleep(0.2)
+    try:
+        yield
+    finally:
+        Lease.release(account.pk, purpose, token)
+
+
+def _smtp_words(account: Account) -> str:
+    with SmtpSession.open(account.smtp_endpoint(), patience=Times.from_settings().patience) as session:
+        return session.greeting

@@ -1,0 +1,311 @@
+"""The outbox's state machine in the database: claim, data, finalize, release; see recovery for what lapses.
+
+Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
+PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may
+share one: the outcome of a mail, "data" of the next and the claim of the one after it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+
+from mailbox.models import Counter
+from outbox.delivery import claims_sql
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+from outbox.models.messages import OutboxQuerySet
+from outbox.retry.policy import Settlement, Tried, Verdict
+from outbox.smtp.replies import Reply
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+UNCLAIMED = {"claim_token": "", "claimed_by": "", "lease_expires_at": None}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row that is ours until its lease ends, and the attempt we make of it."""
+
+    outbox_id: int
+    account_id: int
+    token: str
+    attempt_id: int
+    number: int  # of the attempt, 1 for the first
+    requested_by_id: int | None
+    message_id: str
+    prx_attempt: str
+    failure_mode: str
+    tried: Tried
+    mail_from: str
+    mime_digest: str
+    needs_smtputf8: bool
+    claimed_at: datetime
+    lease_seconds: float
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended: what becomes of the row, and what the attempt's own row keeps."""
+
+    settlement: Settlement
+    reply: str = ""
+    reply_code: int | None = None
+    phase: str = "claim"
+    transcript: Sequence[Mapping[str, str]] = ()
+    accepted: Sequence[str] = ()
+    refused: Mapping[str, Reply] = field(default_factory=dict)
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
+    """Claim the account's row that has been due for longest, or None. Holds are left alone."""
+    found = claim_some(account_id, worker, most=1, lease_seconds=lease_seconds, now=now)
+    return found[0] if found else None
+
+
+def claim_some(account_id: int, worker: str, *, most: int, lease_seconds: float, now: datetime) -> list[Claim]:
+    """Claim of the account's rows those that have been due for longest, in that order."""
+    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
+    with claims_sql.in_transaction():
+        return _begin_attempts(
+            claims_sql.claim_next(account_id, most, token, worker, lease, now), worker, lease_seconds, now
+        )
+
+
+def claim_row(pk: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
+    """Claim this row if it is due and free, and write down the attempt with the claim; None when another has it."""
+    token, lease = secrets.token_hex(8) + "-", now + timedelta(seconds=lease_seconds)
+    with claims_sql.in_transaction():
+        found = _begin_attempts(claims_sql.claim_row(pk, token, worker, lease, now), worker, lease_seconds, now)
+    return found[0] if found else None
+
+
+def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds: float, now: datetime) -> list[Claim]:
+    if not found:
+        return []
+    stamp = secrets.token_hex(4)  # shared, so that what is claimed together stands together in the index
+    begun = [_attempt_of(row, worker, stamp, now) for row in found]
+    pks = claims_sql.insert(DeliveryAttempt, "outbox_id", begun)
+    asked = [attempt["outbox_id"] for attempt in begun if attempt["requested_by_id"] or attempt["failure_mode"]]
+    if asked:  # for this one attempt only
+        OutboxMessage.objects.filter(pk__in=asked).update(requested_by=None, failure_mode="")
+    return [_claim_of(row, attempt, pks[row[0]], lease_seconds, now) for row, attempt in zip(found, begun, strict=True)]
+
+
+def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
+    pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, last = row
+    return {
+        "outbox_id": pk,
+        "number": (last or 0) + 1,
+        "claim_token": token,
+        "worker": worker,
+        "requested_by_id": requested_by_id,
+        "failure_mode": failure_mode,
+        "message_id": f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
+        "prx_attempt": stamp + secrets.token_hex(12),
+        "transcript": claims_sql.room_for_transcript(),
+        "started_at": claims_sql.instant(now),
+    }
+
+
+def _claim_of(
+    row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int, lease_seconds: float, now: datetime
+) -> Claim:
+    pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, token, *_ = row
+    return Claim(
+        outbox_id=pk,
+        account_id=account_id,
+        token=token,
+        attempt_id=attempt_id,
+        number=attempt["number"],
+        requested_by_id=requested_by_id,
+        message_id=attempt["message_id"],
+        prx_attempt=attempt["prx_attempt"],
+        failure_mode=failure_mode,
+        tried=Tried(retries, claims_sql.as_datetime(since)),
+        mail_from=mail_from,
+        mime_digest=digest,
+        needs_smtputf8=bool(needs_smtputf8),
+        claimed_at=now,
+        lease_seconds=lease_seconds,
+    )
+
+
+def _ours(claim: Claim) -> OutboxQuerySet:
+    return OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.SENDING, claim_token=claim.token)
+
+
+def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
+    """Before "data": push the lease's end and write how far the attempt is; False when the claim is no longer ours."""
+    with transaction.atomic():
+        if _ours(claim).update(lease_expires_at=now + timedelta(seconds=lease_seconds), updated_at=now) != 1:
+            return False
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase)
+    return True
+
+
+def commit_data(
+    claim: Claim,
+    refused: Mapping[str, Reply],
+    transcript: list[dict[str, str]],
+    *,
+    lease_seconds: float,
+    now: datetime,
+    no_longer_refused: Sequence[str] = (),
+) -> bool:
+    """Write down that DATA is about to be sent. False: the claim is lost, and DATA must not be sent.
+
+    `no_longer_refused`: taken by the server now, after an earlier refusal. Should the outcome stay unknown, "Mark as
+    sent" must count them among those who have the mail.
+    """
+    at, lease = claims_sql.instant(now), claims_sql.instant(now + timedelta(seconds=lease_seconds))
+    with claims_sql.in_transaction():
+        if claims_sql.changed(claims_sql.DATA, [at, lease, at, claim.outbox_id, claim.token]) != 1:
+            return False
+        claims_sql.changed(claims_sql.DATA_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
+        _write_refused(claim.outbox_id, refused)
+        if no_longer_refused:
+            OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=no_longer_refused).update(
+                status=OutboxRecipient.Status.WAITING, reply_code=None, reply=""
+            )
+    return True
+
+
+def withdraw_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
+    """Undo commit_data: it is known that the server has nothing of the mail. False when the claim is lost."""
+    lease = claims_sql.instant(now + timedelta(seconds=lease_seconds))
+    with claims_sql.in_transaction():
+        if claims_sql.changed(claims_sql.NO_DATA, [lease, claims_sql.instant(now), claim.outbox_id, claim.token]) != 1:
+            return False
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
+    return True
+
+
+def _write_refused(pk: int, refused: Mapping[str, Reply]) -> None:
+    for address, reply in refused.items():
+        OutboxRecipient.objects.filter(outbox_id=pk, address=address).update(
+            status=OutboxRecipient.Status.REFUSED, reply_code=reply.code, reply=reply.text
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The values of the statements that write an outcome: made before the transaction, which is the shorter for it."""
+
+    row: tuple[Any, ...]
+    attempt: tuple[Any, ...]
+    accepted: tuple[str, tuple[Any, ...]] | None  # a statement and its values
+    counted: tuple[tuple[Any, ...], ...]
+
+
+def prepare(claim: Claim, ending: Ending, now: datetime) -> Prepared:
+    settled, at = ending.settlement, claims_sql.instant(now)
+    is_sent = settled.status == Status.SENT
+    error = "" if is_sent else ending.reply
+    values = (
+        settled.status,
+        settled.hold,
+        settled.retries,
+        claims_sql.instant(settled.next_attempt_at),
+        settled.error_code,
+    )
+    sent = (error, at, at if is_sent else None, claim.message_id if is_sent else None)
+    transcript = json.dumps(list(ending.transcript))
+    attempt = (settled.verdict.value, ending.phase, ending.reply_code, ending.reply, transcript, at, claim.attempt_id)
+    accepted = None
+    if ending.accepted:
+        taken = (ending.reply_code, ending.reply, at, claim.outbox_id, *ending.accepted)
+        accepted = (claims_sql.accepted(len(ending.accepted)), taken)
+    return Prepared(
+        (*values, *sent, settled.hold == Hold.UNCERTAIN, claim.outbox_id, claim.token),
+        attempt,
+        accepted,
+        tuple(_counted(claim, settled, now)),
+    )
+
+
+def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple[Any, ...]]:
+    is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
+    names = [Counter.Name.RETRIES] if claim.number > 1 else []
+    names += [Counter.Name.SENDS] if is_accepted else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
+    hour = claims_sql.instant(now.replace(minute=0, second=0, microsecond=0))
+    return ((claim.account_id, name.value, hour) for name in names)
+
+
+def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared | None = None) -> bool:
+    """Write the outcome, on condition that the claim is still ours, or that the row waits uncertain for our answer.
+
+    False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
+    """
+    ready = prepared or prepare(claim, ending, now)
+    with claims_sql.in_transaction():
+        written = claims_sql.changed(claims_sql.FINALIZE, ready.row) == 1 or _finalize_uncertain(claim, ending, now)
+        claims_sql.changed(claims_sql.FINISH_ATTEMPT, ready.attempt)
+        if written:
+            _write_refused(claim.outbox_id, ending.refused)
+            if ready.accepted:
+                claims_sql.changed(*ready.accepted)
+            for counted in ready.counted:
+                if not claims_sql.changed(claims_sql.COUNT_MORE, counted):
+                    claims_sql.changed(claims_sql.COUNT, counted)
+    return written
+
+
+def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
+    settled = ending.settlement
+    changes = {
+        "status": settled.status,
+        "hold": settled.hold,
+        "retries": settled.retries,
+        "next_attempt_at": settled.next_attempt_at,
+        "error_code": settled.error_code,
+        "error": "" if settled.status == Status.SENT else ending.reply,
+        "updated_at": now,
+    }
+    if settled.status == Status.SENT:
+        changes |= {"sent_at": now, "provider_message_id": claim.message_id}
+    if settled.hold != Hold.UNCERTAIN:
+        changes |= {"data_at": None}
+    return bool(_our_uncertain(claim).update(**changes))
+
+
+def _our_uncertain(claim: Claim) -> OutboxQuerySet:
+    """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
+    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), pk__gt=claim.attempt_id)
+    uncertain = OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN)
+    return uncertain.filter(~Exists(later))
+
+
+def release(claim: Claim, reply: str, *, now: datetime) -> bool:
+    """Give the row back as it was: nothing was sent, and it is no fault of the mail or the server."""
+    with transaction.atomic():
+        freed = _ours(claim).update(status=F("former_status"), data_at=None, updated_at=now, **UNCLAIMED)
+        DeliveryAttempt.objects.filter(pk=claim.attempt_id, outcome="").update(
+            outcome=Verdict.ABANDONED, reply=reply, finished_at=now
+        )
+    return freed == 1
+
+
+def unclaim(begun: Sequence[Claim], *, now: datetime) -> int:
+    """Undo claims of which nothing was begun, as if they had not been made; returns how many were still ours."""
+    freed = 0
+    with transaction.atomic():
+        for claim in begun:
+            asked = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
+            if _ours(claim).update(status=F("former_status"), updated_at=now, **asked, **UNCLAIMED):
+                DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
+                freed += 1
+    return freed

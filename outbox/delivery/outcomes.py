@@ -1,0 +1,209 @@
+"""What the server's answers make of a row: pure decisions between the session and the database, `now` handed in."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from django.conf import settings
+
+from mailbox import logs
+from mailbox.storage import raw_store
+from outbox.compose import build as compose_build
+from outbox.delivery import claims, recipients
+from outbox.delivery.attempt_watch import AttemptWatch
+from outbox.delivery.claims import Claim, Ending
+from outbox.errors import Code
+from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.retry import policy as retry_policy
+from outbox.retry.policy import Fault, Kind, Limits, Phase, Settlement, Verdict
+from outbox.smtp.mail_transaction import Delivery, Envelope, Mail
+from outbox.smtp.replies import Reply
+
+logger = logging.getLogger(__name__)
+AWAY_WORDS = (
+    "Nothing was sent. If this worker has a data folder of its own (PRX_EMAIL_DATA_DIR), give it the one of the site "
+    "and of the other workers, or name a store they share (PRX_EMAIL_RAW_STORAGE)."
+)
+DRILL_WORDS = {
+    "network": "drill: the network was made to fail on purpose; nothing was sent.",
+    "provider": "451 4.3.0 drill: the provider was made to refuse on purpose; nothing was sent.",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One claimed row with all that its attempt needs, read before the session is asked for anything.
+
+    `fault`: nothing is to be sent, for this reason (with the code it stands for).
+    """
+
+    claim: Claim
+    recipients: recipients.Recipients
+    mail: Mail
+    fault: Fault | None = None
+    code: Code | None = None
+    looks: int = 0  # for a stored mail that cannot be read, this one among them
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a failed attempt ends, and until when its queue would have to wait if it is to be left alone."""
+
+    ending: Ending
+    until: datetime
+
+
+class Owed:
+    """An outcome that is known and not written down yet. It is worked out when it is first asked for: the next mail is
+    on its way before that."""
+
+    def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime) -> None:
+        self.claim, self._end, self.now = claim, end, now
+
+    @cached_property
+    def ending(self) -> Ending:
+        return self._end()
+
+    @cached_property
+    def prepared(self) -> claims.Prepared:
+        return claims.prepare(self.claim, self.ending, self.now)
+
+    @property
+    def is_sent(self) -> bool:
+        return self.ending.settlement.status == OutboxMessage.Status.SENT
+
+
+def limits() -> Limits:
+    return Limits(settings.OUTBOX_BASE_BACKOFF_SECONDS, timedelta(days=settings.OUTBOX_GIVE_UP_DAYS))
+
+
+def prepare(claim: Claim) -> Work:
+    """Read what the attempt of a claimed row needs. Raises database errors."""
+    lacking = recipients.lacking(claim.outbox_id)
+    envelope = Envelope(claim.mail_from, lacking.to_try, claim.needs_smtputf8, claim.prx_attempt)
+    if claim.failure_mode:
+        kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
+        code = 451 if kind is Kind.REPLY else None
+        fault = Fault(Phase.CONNECT, kind, DRILL_WORDS[claim.failure_mode], code)
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault)
+    if not lacking.to_try:
+        return Work(claim, lacking, Mail(envelope, b""))
+    try:
+        content = compose_build.stamped(raw_store.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
+    except raw_store.RawOutOfReach as error:
+        fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
+        looks = _looks_before(claim.outbox_id) + 1
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE, looks=looks)
+    except raw_store.RawMissing as error:
+        fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
+    may_go_unasked = len(lacking.to_try) == 1 and not lacking.refused_before
+    return Work(claim, lacking, Mail(envelope, content, may_go_unasked))
+
+
+def _looks_before(outbox_id: int) -> int:
+    """Attempts that ended at reading the mail: whatever else it was tried for is not counted."""
+    ended = DeliveryAttempt.objects.filter(outbox_id=outbox_id, phase=Phase.CLAIM.value)
+    return ended.filter(outcome__in=(Verdict.TRANSIENT, Verdict.PERMANENT)).count()
+
+
+def asked_to_wait(delivery: Delivery) -> Fault | None:
+    """Every recipient was refused, each with words that are about us and not about them.
+
+    One who was refused for himself is an answer of his own, which has to be kept; and a limit that let the server judge
+    him does not keep the rest of the queue from being tried. The longest wait counts, and a sign-in before any wait.
+    """
+    if delivery.final is not None or not delivery.refused:
+        return None
+    faults = [Fault(Phase.RCPT, Kind.REPLY, str(reply), reply.code) for reply in delivery.refused.values()]
+    verdicts = [retry_policy.classify(fault) for fault in faults]
+    if not set(verdicts) <= {Verdict.SIGN_IN, Verdict.THROTTLED}:
+        return None
+    if Verdict.SIGN_IN in verdicts:
+        return faults[verdicts.index(Verdict.SIGN_IN)]
+    return max(
+        faults, key=lambda fault: retry_policy.unavailable_seconds(Verdict.THROTTLED, 1, fault.reply, 1, fault.code)
+    )
+
+
+def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime) -> Ending:
+    """The server answered for each recipient, and for the mail if one of them was accepted."""
+    lacking = {**work.recipients.refused_for_good, **delivery.refused}
+    codes = [reply.code for reply in lacking.values()]
+    settled = retry_policy.settle_accepted(work.claim.tried, codes, limits=limits(), now=now)
+    if delivery.final is None and settled.verdict is Verdict.PARTIAL:
+        verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
+        settled = Settlement(
+            settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, verdict
+        )
+    words = "\n".join(f"{address}: {reply}" for address, reply in lacking.items())
+    return Ending(
+        settled,
+        reply=words or str(delivery.final or ""),
+        reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
+        phase=(Phase.ACCEPTED if delivery.final else watch.phase).value,
+        transcript=watch.transcript,
+        accepted=delivery.accepted if delivery.final else (),
+        refused=delivery.refused,
+    )
+
+
+def of_fault(
+    work: Work,
+    fault: Fault,
+    watch: AttemptWatch,
+    *,
+    failures: int,
+    now: datetime,
+    refused: dict[str, Reply] | None = None,
+) -> Failure:
+    """The attempt failed; `failures`: how often in a row the server has now."""
+    verdict, error_code = retry_policy.classify(fault), (work.code or retry_policy.error_code(fault)).value
+    wait = retry_policy.unavailable_seconds(
+        verdict, failures, fault.reply, settings.OUTBOX_BASE_BACKOFF_SECONDS, fault.code
+    )
+    until = now + timedelta(seconds=wait)
+    if verdict is Verdict.THROTTLED:
+        settled = retry_policy.settle_throttled(work.claim.tried, error_code, until, limits=limits(), now=now)
+    elif fault.kind is Kind.AWAY:
+        settled = retry_policy.settle_away(work.claim.tried, work.looks, error_code, limits=limits(), now=now)
+    else:
+        settled = retry_policy.settle_failure(work.claim.tried, verdict, error_code, limits=limits(), now=now)
+        # The row that found the server away asks again at its own time, and the rest of the queue after it.
+        until = min(until, settled.next_attempt_at) if not settled.hold else until
+    phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA
+    ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
+    return Failure(ending, until)
+
+
+def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
+    """Our own failure, after which only the server knows the outcome if DATA was begun."""
+    verdict = Verdict.UNCERTAIN if watch.data_committed else Verdict.TRANSIENT
+    settled = retry_policy.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=now)
+    return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
+
+
+def log(owed: Owed, written: bool) -> None:
+    """One line an attempt, without addresses or secrets."""
+    claim, ending, settled = owed.claim, owed.ending, owed.ending.settlement
+    level = logging.INFO if owed.is_sent else logging.WARNING
+    if not logger.isEnabledFor(level):
+        return
+    logs.event(
+        logger,
+        "send_attempt",
+        level,
+        account=claim.account_id,
+        outbox_id=claim.outbox_id,
+        message_id=claim.message_id,
+        outcome=settled.verdict.value,
+        hold=settled.hold,
+        phase=ending.phase,
+        error_code=settled.error_code,
+        reply=logs.provider_words(ending.reply),
+        written=written,
+    )

@@ -1,0 +1,53 @@
+"""An account's rate limit as its one sender keeps it: read once, written with each "data", waited for in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from mailbox.models import Account
+from outbox.delivery import claims_sql
+from outbox.eventloop.coroutines import Rest, Steps
+from outbox.models import SendPace
+from outbox.retry import rate_limit
+
+LONGEST_WAIT_SECONDS = 15.0  # on an open session; a longer one is left to the sweep
+SLICE_SECONDS = 1.0
+_PACE = """INSERT INTO "send_paces" ("account_id", "next_at") VALUES (%s, %s)
+ON CONFLICT ("account_id") DO UPDATE SET "next_at" = excluded."next_at\""""
+
+
+class Pace:
+    """`is_waiting`: a mail waits for its time; nobody else waits for it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account_id, self._per_minute = account.pk, account.messages_per_minute
+        self._next_at: datetime | None = None
+        self.is_waiting = False
+        if self._per_minute:
+            self._next_at = SendPace.objects.filter(pk=account.pk).values_list("next_at", flat=True).first()
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self._per_minute)
+
+    def wait_seconds(self, now: datetime) -> float:
+        return rate_limit.wait_seconds(self._next_at, self._per_minute, now)
+
+    def is_open(self, now: datetime) -> bool:
+        return self.wait_seconds(now) <= 0
+
+    def count(self, now: datetime) -> None:
+        """One mail goes out now; within the transaction of its "data"."""
+        if self._per_minute:
+            self._next_at = rate_limit.following_at(now, self._per_minute)
+            claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])
+
+    def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> Steps[None]:
+        """Wait for the next mail's time if that is soon."""
+        self.is_waiting = True
+        try:
+            while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and may_wait():
+                yield Rest(min(left, SLICE_SECONDS))
+        finally:
+            self.is_waiting = False

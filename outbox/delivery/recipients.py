@@ -1,0 +1,29 @@
+"""Whom the next attempt of a row is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from outbox.delivery import claims_sql
+from outbox.retry.policy import is_transient_code
+from outbox.smtp.replies import Reply
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Whom the next attempt is for, and who was refused for good by an earlier one. Read before the session begins:
+    between the server's answer and its finalize nothing is asked of the database that might fail."""
+
+    to_try: Sequence[str]
+    refused_before: frozenset[str]  # of those to try: refused for the time being
+    refused_for_good: Mapping[str, Reply]
+
+
+def lacking(pk: int) -> Recipients:
+    """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
+    found = claims_sql.rows(claims_sql.LACKING, [pk])
+    refused = {address: Reply(code or 450, words) for address, status, code, words in found if status == "refused"}
+    for_good = {address: reply for address, reply in refused.items() if not is_transient_code(reply.code)}
+    to_try = [address for address, *_ in found if address not in for_good]
+    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)

@@ -1,0 +1,128 @@
+"""What becomes of rows whose worker, server or sign-in failed them: lapsed claims, queues that wait, holds that end."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+
+from mailbox import logs
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.models import Account
+from outbox.delivery.claims import UNCLAIMED
+from outbox.eventloop.coroutines import Ask, Rest, Steps
+from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
+
+logger = logging.getLogger(__name__)
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+RECOVER_AT_ONCE = 500
+
+
+def recover(now: datetime) -> tuple[int, int]:
+    """Settle the rows whose lease ran out: back to their former state before "data", uncertain after it.
+
+    Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
+    """
+    lapsed = OutboxMessage.objects.sending().filter(lease_expires_at__lte=now).order_by("lease_expires_at")
+    found = list(lapsed.values_list("next_attempt_at", "pk", "claim_token", "data_at")[:RECOVER_AT_ONCE])
+    ahead, outcomes = set[str](), []
+    for _due, pk, token, data_at in sorted(found):  # in the order in which a worker takes them
+        # Of those claimed by one statement only the first can have been begun, or read for what comes after "data".
+        batch = token.rpartition("-")[0]
+        outcomes.append(_recover_row(pk, token, now, is_untried=bool(batch) and batch in ahead))
+        ahead |= {batch} if data_at is None else set()
+    return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
+
+
+def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Verdict | None:
+    """`is_untried`: claimed ahead by a worker that did not come to it; then it stands where it stood, as if it had not
+    been claimed: it must not wait longer for a row before it that takes its worker down."""
+    lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
+    words = "The worker stopped after DATA was begun and before the server's answer was written down."
+    with transaction.atomic():
+        # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.
+        if not lapsed.select_for_update(skip_locked=True).values_list("pk"):
+            return None
+        back: dict[str, Any] = {"status": F("former_status"), "updated_at": now, **UNCLAIMED}
+        if not is_untried:
+            # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
+            back["next_attempt_at"] = now + _wait_after_lapses(pk)
+        verdict = Verdict.ABANDONED if lapsed.filter(data_at=None).update(**back) else None
+        asked = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "error": words, "next_attempt_at": now}
+        if not verdict and lapsed.filter(data_at__isnull=False).update(**asked, updated_at=now, **UNCLAIMED):
+            verdict = Verdict.UNCERTAIN
+        attempt = DeliveryAttempt.objects.filter(claim_token=token, outcome="")
+        if verdict is Verdict.ABANDONED and is_untried:
+            _unclaim(pk, attempt)
+        elif verdict:
+            attempt.update(outcome=verdict, finished_at=now)
+    if verdict:
+        logs.event(logger, "claim_lapsed", logging.WARNING, outbox_id=pk, outcome=verdict.value)
+    return verdict
+
+
+def _unclaim(pk: int, attempt: QuerySet[DeliveryAttempt]) -> None:
+    asked = attempt.values("requested_by_id", "failure_mode").first()
+    if asked:
+        OutboxMessage.objects.filter(pk=pk).update(**asked)
+        attempt.delete()
+
+
+def _wait_after_lapses(pk: int) -> timedelta:
+    outcomes = DeliveryAttempt.objects.filter(outbox_id=pk).order_by("-number").values_list("outcome", flat=True)
+    before = itertools.takewhile(lambda outcome: outcome == Verdict.ABANDONED, outcomes[1 : MAX_EXPONENT + 4])
+    return timedelta(seconds=lapse_seconds(1 + len(list(before)), settings.OUTBOX_BASE_BACKOFF_SECONDS))
+
+
+def postpone_queue(account_id: int, until: datetime, now: datetime) -> int:
+    """The server is to be left alone until then: what would be due earlier waits as long, and no retry is counted."""
+    waiting = OutboxMessage.objects.waiting().filter(account_id=account_id, next_attempt_at__lt=until)
+    return waiting.update(next_attempt_at=until, updated_at=now)
+
+
+def lift_sign_in_holds(account_id: int, now: datetime) -> int:
+    """The credentials work again, or are new: what waited for them is due at once."""
+    held = OutboxMessage.objects.filter(account_id=account_id, status=Status.FAILED, hold=Hold.SIGN_IN)
+    return held.update(hold="", next_attempt_at=now, updated_at=now)
+
+
+def lift_outdated_sign_in_holds(now: datetime) -> int:
+    """Lift what waits for a sign-in that is in order: the attempt was refused with credentials that were changed while
+    it ran, or they were accepted again from elsewhere. Nobody else would come back to such a row."""
+    accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
+    held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
+    return held.update(hold="", next_attempt_at=now, updated_at=now)
+
+
+def waits(seconds: float, most_tries: float, *, beside: Callable[[], object]) -> Callable[[int], Steps[bool]]:
+    """For `persistently`: longer and longer ones, for at most `seconds` and so many tries; `beside` is done in each."""
+    give_up = time.monotonic() + seconds
+
+    def wait(tries: int) -> Steps[bool]:
+        yield Rest(min(2.0, 0.05 * 2 ** min(tries, 6)))
+        beside()
+        return tries < most_tries and time.monotonic() < give_up
+
+    return wait
+
+
+def persistently(step: Ask, wait: Callable[[int], Steps[bool]]) -> Steps[Any]:
+    """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
+    tries = 0
+    while True:
+        try:
+            return (yield step)
+        except DATABASE_TROUBLE as error:
+            tries += 1
+            logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
+            connection.close()  # it may be the connection that is broken
+            if not (yield from wait(tries)):
+                raise

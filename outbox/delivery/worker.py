@@ -1,0 +1,165 @@
+"""Many accounts at once, in one thread of a process, so that what they write shares its commits: see carousel.
+
+A courier looks for accounts with due rows by itself, serves them in turns, and ends when there is nothing due. A
+session whose server keeps it waiting counts no longer: it goes on in the background, beyond the task that began it, and
+the worker is free for others. How many couriers there are at once is said by CourierSlot.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.utils import timezone
+
+from mailbox import logs
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.models import Lease
+from outbox.delivery import deliver
+from outbox.delivery.attempt_watch import Clock
+from outbox.delivery.claims import worker_name
+from outbox.delivery.deliver import Report
+from outbox.delivery.sender import Sender
+from outbox.eventloop.coroutines import Steps
+from outbox.eventloop.loop import Carousel
+from outbox.models import CourierSlot, DeliveryCall
+
+logger = logging.getLogger(__name__)
+ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
+LOOK_SECONDS = 0.05
+BUSY_LOOK_SECONDS = 0.25  # while rounds go on, beside which looking for more takes the interpreter from them
+# One carousel carries this many at first: for fewer, a second process costs more than it gives, as each commits for
+# itself. What more is due waits a moment for another courier, which is called.
+ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
+REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
+SLOT_SECONDS = 15.0
+MOST_ROUNDS = 64  # of a process, those in the background among them
+
+
+@dataclass(eq=False)
+class Round:
+    """One account's turn."""
+
+    account_id: int
+    report: Report = field(default_factory=Report)
+    sender: Sender | None = None
+    begun_at: float = field(default_factory=time.monotonic)
+
+    def see(self, sender: Sender) -> None:
+        self.sender = sender
+
+    @property
+    def is_active(self) -> bool:
+        return self.sender is None or not self.sender.is_stalled
+
+
+class Courier:
+    """The deliveries of this process: `run` is called by one thread at a time, the rounds outlive it."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock = timezone.now,
+        after: Callable[[int], object] = lambda account_id: None,
+        call: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`after` is told of each account that was served, `call` asks for another courier."""
+        self._clock, self._after, self._call = clock, after, call
+        self._started_at = 0.0
+        self._rounds: dict[int, Round] = {}
+        self._served_at: dict[int, float] = {}  # when an account's last round began
+        self._rest_until: dict[int, float] = {}
+        self._changed = threading.Condition()
+        self._carousel = Carousel("deliver")
+
+    def run(self, budget: float) -> Report:
+        """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row."""
+        total, until = Report(), time.monotonic() + budget
+        while True:
+            DeliveryCall.answer()
+            token = CourierSlot.acquire(
+                settings.OUTBOX_COURIERS, worker_name(), seconds=SLOT_SECONDS, now=self._clock()
+            )
+            if token is None:  # others deliver, and look once more after they have given their slot back
+                return total
+            try:
+                self._serve(token, until, total)
+            finally:
+                CourierSlot.release(token)
+            if not self._startable(resting=True):
+                return total
+            if time.monotonic() >= until:
+                total.more_due = True
+                return total
+            time.sleep(LOOK_SECONDS)
+
+    def _serve(self, token: str, until: float, total: Report) -> None:
+        renewed, looked, has_changed = time.monotonic(), 0.0, True
+        while True:
+            now, started = time.monotonic(), 0
+            if now < until and (has_changed or not self._active() or now - looked >= BUSY_LOOK_SECONDS):
+                looked, started = now, self._start(until, total)
+            with self._changed:
+                if not started and not self._active():
+                    return
+                has_changed = self._changed.wait(LOOK_SECONDS)
+            if time.monotonic() - renewed > SLOT_SECONDS / 3:
+                renewed = time.monotonic()
+                CourierSlot.renew(token, seconds=SLOT_SECONDS, now=self._clock())
+
+    def _active(self) -> int:
+        return sum(each.is_active for each in self._rounds.copy().values())
+
+    def _startable(self, *, resting: bool = False) -> list[int]:
+        """Accounts with due rows that nobody serves, those that were served longest ago first; `resting`: also those
+        of which nothing could be attempted a moment ago."""
+        now, instant = time.monotonic(), self._clock()
+        due = set(deliver.accounts_with_due_rows(instant)) - self._rounds.keys()
+        if due:
+            taken = Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=instant)
+            due -= set(taken.values_list("account_id", flat=True))
+        if not resting:
+            due = {pk for pk in due if self._rest_until.get(pk, 0.0) <= now}
+        return sorted(due, key=lambda pk: self._served_at.get(pk, 0.0))
+
+    def _start(self, until: float, total: Report) -> int:
+        with self._changed:
+            active = self._active()
+            free = min(settings.OUTBOX_SESSIONS - active, MOST_ROUNDS - len(self._rounds))
+        if settings.OUTBOX_COURIERS > 1:
+            is_soon = active and time.monotonic() - self._started_at < CALL_SECONDS
+            free = 0 if is_soon else min(free, ROUNDS_AT_ONCE)
+        waiting = self._startable() if free > 0 else []
+        for account_id in waiting[:free]:
+            begun = Round(account_id)
+            with self._changed:
+                self._rounds[account_id] = begun
+                self._served_at[account_id] = self._started_at = begun.begun_at
+            self._carousel.put(self._go(begun, until, total))
+        if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
+            self._call()
+        return len(waiting[:free])
+
+    def _go(self, begun: Round, until: float, total: Report) -> Steps[None]:
+        seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
+        try:
+            rows = deliver.deliveries(begun.account_id, seconds, clock=self._clock, seen=begun.see)
+            begun.report = yield from rows
+            if begun.report.attempted:
+                self._after(begun.account_id)
+        except DATABASE_TROUBLE as error:
+            logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
+        except Exception:  # its rows are settled; it must not stop the other accounts
+            logger.exception("A round of account %s failed", begun.account_id)
+        finally:
+            with self._changed:
+                del self._rounds[begun.account_id]
+                if not begun.report.attempted:
+                    self._rest_until[begun.account_id] = time.monotonic() + REST_SECONDS
+                total.attempted += begun.report.attempted
+                total.sent += begun.report.sent
+                self._changed.notify_all()

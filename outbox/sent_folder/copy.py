@@ -1,0 +1,214 @@
+"""The copy in Sent: appended over IMAP once a mail has gone out, where the provider does not do it itself.
+
+The only thing that is written on an IMAP server. A copy that cannot be made never changes how the mail stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext
+
+from mailbox import logs
+from mailbox.errors import Busy, MailError, SignInRefused
+from mailbox.imap import sent_search
+from mailbox.imap.sent_search import Stamp
+from mailbox.models import Account
+from mailbox.storage import raw_store
+from outbox.actions.transitions import record
+from outbox.compose import addresses
+from outbox.compose import build as compose_build
+from outbox.errors import OutboxError, ValidationFailed
+from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch, SentCopy
+from outbox.sent_folder.session import Clock, SentSession, lease_seconds, signed_in
+
+logger = logging.getLogger(__name__)
+State = SentCopy.State
+BUDGET_SECONDS = 60.0
+BASE_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+MOST_TRIES = 10
+AT_ONCE = timedelta(minutes=5)  # a copy that is made later than this after its mail may be there already
+NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try again."
+
+
+@dataclass
+class Report:
+    made: int = 0
+    failed: int = 0
+    more_due: bool = False
+
+
+def wait_after(tries: int) -> timedelta | None:
+    """How long until the next try after this many; None: only a person tries again."""
+    return min(BASE_WAIT * 2 ** (tries - 1), LONGEST_WAIT) if 0 < tries < MOST_TRIES else None
+
+
+def accounts_due(now: datetime) -> list[int]:
+    """Accounts for which a copy can be made now: their IMAP server takes the sign-in and is not to be left alone."""
+    free = Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now)
+    accounts = Account.objects.filter(free, imap__needs_sign_in_since=None)
+    due = SentCopy.objects.none() if _is_paused() else SentCopy.objects.due(now).filter(outbox__account__in=accounts)
+    return list(due.order_by("outbox__account_id").values_list("outbox__account_id", flat=True).distinct())
+
+
+def _is_paused() -> bool:
+    """After a restore or in a clone nothing is written anywhere until a person says that this one goes on."""
+    return SendingSwitch.objects.filter(paused_at__isnull=False).exists()
+
+
+def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> Report:
+    """Make what is due of an account, on one connection; what fails waits for its next time. Raises no MailError."""
+    report, until = Report(), time.monotonic() + budget
+    account = Account.objects.with_transports().filter(pk=account_id).first()
+    if account is None or _is_paused() or _unwanted(account, clock()) or not _due(account_id, clock()):
+        return report
+    with contextlib.suppress(Busy):  # it makes what we would have made
+        try:
+            with signed_in(account, clock) as ours:
+                folder = sent_search.sent_folder(ours.imap.list_folders())
+                while pks := _due(account_id, clock()):
+                    if time.monotonic() >= until:
+                        report.more_due = True
+                        break
+                    _make(pks[0], ours, folder, report)
+        except SignInRefused:
+            pass  # marked on the transport; the copies wait for new credentials
+        except Busy:
+            raise
+        except MailError as error:
+            _postpone_all(account_id, str(error), clock())
+    return report
+
+
+def _due(account_id: int, now: datetime) -> list[int]:
+    due = SentCopy.objects.due(now).filter(outbox__account_id=account_id)
+    return list(due.order_by("next_try_at", "pk").values_list("pk", flat=True)[:1])
+
+
+def _unwanted(account: Account, now: datetime) -> bool:
+    """The account's setting may have changed since the mail was written."""
+    if account.wants_sent_copy():
+        return False
+    SentCopy.objects.filter(outbox__account=account, state=State.WAITING).update(state=State.UNWANTED, finished_at=now)
+    return True
+
+
+def _postpone_all(account_id: int, words: str, now: datetime) -> None:
+    """The server was not reached: no copy was tried, and no try is counted."""
+    SentCopy.objects.filter(pk__in=_all_due(account_id, now), state=State.WAITING).update(
+        error=words, next_try_at=now + BASE_WAIT
+    )
+
+
+def _all_due(account_id: int, now: datetime) -> list[int]:
+    due = SentCopy.objects.due(now).filter(outbox__account_id=account_id)
+    return list(due.values_list("pk", flat=True)[:1000])
+
+
+def _make(pk: int, ours: SentSession, folder: str | None, report: Report) -> None:
+    now, token = ours.clock(), secrets.token_hex(16)
+    free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+    claimed = SentCopy.objects.filter(free, pk=pk, state=State.WAITING, next_try_at__lte=now)
+    lease = now + timedelta(seconds=lease_seconds())
+    # Counted with the claim: whoever comes after a worker that was killed looks for its copy first.
+    if claimed.update(claim_token=token, lease_expires_at=lease, tries=F("tries") + 1) != 1:
+        return
+    copy = SentCopy.objects.select_related("outbox").get(pk=pk)
+    try:
+        if folder is None:
+            _end(copy, token, State.FAILED, "", NO_FOLDER, now)
+        else:
+            _append(copy, token, ours, folder)
+            _end(copy, token, State.DONE, folder, "", ours.clock())
+            report.made += 1
+            return
+    except (raw_store.RawMissing, OutboxError) as error:
+        _end(copy, token, State.FAILED, "", str(error), now)
+    except MailError as error:
+        _fail(copy, token, str(error), ours.clock())
+        report.failed += 1
+        if not isinstance(error, Busy) and error.code == "network":
+            raise
+        return
+    report.failed += 1
+
+
+def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
+    attempt, row = _attempt_of(copy.outbox), copy.outbox
+    stamp = Stamp(attempt.message_id, attempt.prx_attempt)
+    # An earlier try got so far, or the look-up found it there, or a restored database does not know of its copy.
+    is_late = ours.clock() - (attempt.finished_at or attempt.started_at) > AT_ONCE
+    may_be_there = copy.tries > 1 or is_late or attempt.outcome == DeliveryAttempt.Outcome.UNCERTAIN
+    if may_be_there and sent_search.find(ours.imap, folder, stamp):
+        return
+    raw = content(row, attempt)
+    ours.renew(len(raw))
+    lease = ours.clock() + timedelta(seconds=lease_seconds(len(raw)))
+    if SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(lease_expires_at=lease) != 1:
+        raise Busy("Another worker makes this copy.")
+    ours.imap.append(folder, raw, ("\\Seen",), attempt.finished_at or attempt.started_at)
+
+
+def _attempt_of(row: OutboxMessage) -> DeliveryAttempt:
+    """The attempt that the server took, else the last one whose mail a person, or the Sent folder, says went out.
+
+    Never one whose outcome is still a question: the look-up would take our own copy for the server's proof.
+    """
+    went_out = row.attempts.filter(data_at__isnull=False).order_by("-number")
+    if accepted := went_out.filter(outcome__in=("accepted", "partial")).first():
+        return accepted
+    said_to_be = list(went_out.filter(outcome="uncertain"))
+    row.refresh_from_db(fields=["status", "hold"])  # after the attempts: what became a question meanwhile is seen
+    decided = said_to_be[1:] if row.hold == OutboxMessage.Hold.UNCERTAIN else said_to_be
+    if not decided:
+        raise ValidationFailed("No attempt to send this mail came so far that there is anything to copy.")
+    return decided[0]
+
+
+def content(row: OutboxMessage, attempt: DeliveryAttempt) -> bytes:
+    """The mail as it went out, with its Bcc, which only the sender's own copy may tell."""
+    bcc = addresses.address_header("Bcc", addresses.parse("Bcc", row.bcc)) if row.bcc else b""
+    return compose_build.stamped(bcc + raw_store.open_raw(row.mime_digest), attempt.message_id, attempt.prx_attempt)
+
+
+def _end(copy: SentCopy, token: str, state: str, folder: str, words: str, now: datetime) -> None:
+    SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
+        state=state, folder=folder, error=words, finished_at=now, claim_token="", lease_expires_at=None
+    )
+    event = "sent_copy_made" if state == State.DONE else "sent_copy_failed"
+    logs.event(logger, event, outbox_id=copy.outbox_id, tries=copy.tries, error=logs.provider_words(words))
+
+
+def _fail(copy: SentCopy, token: str, words: str, now: datetime) -> None:
+    wait = wait_after(copy.tries)
+    if wait is None:
+        _end(copy, token, State.FAILED, "", words, now)
+        return
+    SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
+        error=words, next_try_at=now + wait, claim_token="", lease_expires_at=None
+    )
+
+
+def try_again(row: OutboxMessage, *, user: object, now: datetime) -> None:
+    """A person asks for a copy that failed; raises ValidationFailed when there is none to be made."""
+    failed = SentCopy.objects.filter(outbox=row, state__in=(State.FAILED, State.WAITING), lease_expires_at=None)
+    # One try is counted, so that the next one looks whether an earlier one got through.
+    if failed.update(state=State.WAITING, tries=1, next_try_at=now, error="", finished_at=None) != 1:
+        raise ValidationFailed(
+            gettext("There is no copy to be made: it is in Sent already, or a worker makes it right now.")
+        )
+    record(row, "copy_again", user, now)  # type: ignore[arg-type]
+
+
+def forget_cancelled(now: datetime) -> int:
+    """Copies of mail that never went out are no longer waited for."""
+    cancelled = SentCopy.objects.filter(state=State.WAITING, outbox__status="cancelled")
+    cancelled = cancelled.exclude(outbox__recipients__status="accepted")
+    return cancelled.update(state=State.UNWANTED, finished_at=now)

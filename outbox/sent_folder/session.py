@@ -1,0 +1,65 @@
+"""A connection for the work in an account's Sent folder: one an account at a time, beside its sync and its push.
+
+Providers close the door on accounts with too many connections: a sync has one, push one, and this is the third.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+
+from mailbox.errors import Busy, NetworkError, SignInRefused
+from mailbox.imap.session import ImapSession
+from mailbox.models import Account, Lease
+from mailbox.sync import account_session
+
+Clock = Callable[[], datetime]
+SLOWEST_BYTES_PER_SECOND = 50_000
+
+
+def lease_seconds(upcoming_bytes: int = 0) -> float:
+    """Above a handful of commands and this many bytes on a slow line."""
+    return 5.0 * settings.COMMAND_TIMEOUT_SECONDS + upcoming_bytes / SLOWEST_BYTES_PER_SECOND
+
+
+@dataclass(frozen=True)
+class SentSession:
+    imap: ImapSession
+    account_id: int
+    token: str
+    clock: Clock
+
+    def renew(self, upcoming_bytes: int = 0) -> None:
+        """Keep the lease for what comes next; raises Busy when it lapsed and another took it."""
+        seconds = lease_seconds(upcoming_bytes)
+        if not Lease.renew(self.account_id, Lease.Purpose.SENT, self.token, seconds=seconds, now=self.clock()):
+            raise Busy("Another worker took over the work in this account's Sent folder.")
+
+
+@contextmanager
+def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
+    """Raises Busy, or what a sign-in raises; a server that is to be left alone is not asked."""
+    check_askable(account, clock())
+    holder = f"{platform.node()}/{os.getpid()}"
+    token = Lease.acquire(account.pk, Lease.Purpose.SENT, holder, seconds=lease_seconds(), now=clock())
+    if token is None:
+        raise Busy("Another worker is at work in this account's Sent folder.")
+    try:
+        with account_session.connect(account, clock) as imap:
+            yield SentSession(imap, account.pk, token, clock)
+    finally:
+        Lease.release(account.pk, Lease.Purpose.SENT, token)
+
+
+def check_askable(account: Account, now: datetime) -> None:
+    """Raise SignInRefused or NetworkError where it is known that asking does not help yet."""
+    if account.imap.needs_sign_in_since:
+        raise SignInRefused(f"the IMAP server refused the sign-in of {account.email}; enter its credentials again.")
+    if account.imap.next_allowed_at and account.imap.next_allowed_at > now:
+        raise NetworkError(f"the IMAP server is left alone for a while: {account.imap.last_reply}")

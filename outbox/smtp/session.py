@@ -1,0 +1,135 @@
+"""SMTP submission, phase by phase: connect, tls, auth, mail, rcpt, data, accepted. No models, no queries.
+
+Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-MD5, and see smtp_conversation.
+"""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from types import TracebackType
+
+from mailbox.endpoints import Endpoint, tls_context, xoauth2
+from outbox.eventloop.coroutines import to_the_end
+from outbox.retry.policy import Kind, Phase
+from outbox.smtp.connection import Patience, Watch
+from outbox.smtp.pipelined import OneTripConversation
+from outbox.smtp.replies import Reply
+from outbox.smtp.transport import Wire
+
+
+class SmtpSession(OneTripConversation):
+    """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
+    smtp_mail and smtp_one_trip, in steps."""
+
+    greeting = ""  # the server's words at sign-in
+
+    @classmethod
+    def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
+        """Connect, begin TLS (always, and verified), sign in; raises SmtpFailure."""
+        session = cls(endpoint, patience, watch or Watch())
+        try:
+            session._begin()
+        except BaseException:
+            session.drop()
+            raise
+        return session
+
+    def __enter__(self) -> SmtpSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- Opening ------------------------------------------------------------------------------------------------
+    def _begin(self) -> None:
+        endpoint = self._endpoint
+        self._enter(Phase.CONNECT)
+        self._wire = self._guarded(lambda: Wire.connect(endpoint.host, endpoint.port, self._patience.connect))
+        if endpoint.security == "tls":
+            self._wrap()
+        self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
+        self._expect("", to_the_end(self._read()), 220)
+        self._ehlo()
+        if endpoint.security != "tls":
+            self._starttls()
+        self._enter(Phase.AUTH)
+        self._sign_in()
+
+    def _ask(self, line: str, shown: str | None = None) -> Reply:
+        return to_the_end(self._command(line, shown))
+
+    def _wrap(self) -> None:
+        self._enter(Phase.TLS)
+        wire = self._connected()
+        try:
+            context = tls_context(self._endpoint)
+        except (ssl.SSLError, ValueError) as error:
+            raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
+        self._guarded(lambda: wire.wrap(context, self._endpoint.host, self._patience.connect))
+
+    def _starttls(self) -> None:
+        if "starttls" not in self._extensions:
+            # Either a wrong port or someone in the middle who removed it: never go on in the clear.
+            raise self._failure(
+                Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
+            )
+        self._enter(Phase.TLS)
+        self._expect("STARTTLS", self._ask("STARTTLS"), 220)
+        if self._connected().has_unread():
+            # Bytes in the clear behind the 220 are somebody else's (CVE-2011-0411).
+            raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
+        self._wrap()
+        self._ehlo()
+
+    def _ehlo(self) -> None:
+        name = self._connected().local_literal()
+        reply = self._ask(f"EHLO {name}")
+        self._expect("EHLO", reply, 250)
+        self._extensions.clear()
+        for line in reply.text.splitlines()[1:]:
+            keyword, _, parameters = line.strip().partition(" ")
+            keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
+            known = self._extensions.get(keyword.lower(), "")
+            self._extensions[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
+
+    def _sign_in(self) -> None:
+        offered = set(self._extensions.get("auth", "").upper().split())
+        endpoint = self._endpoint
+        if endpoint.oauth_token is not None:
+            reply = self._xoauth2(endpoint.user, endpoint.oauth_token)
+        elif "PLAIN" in offered:
+            reply = self._ask(f"AUTH PLAIN {_b64(f'{chr(0)}{endpoint.user}{chr(0)}{endpoint.password}')}", "AUTH PLAIN")
+        elif "LOGIN" in offered:
+            reply = self._login(endpoint.user, endpoint.password or "")
+        else:
+            words = ", ".join(sorted(offered)) or "no sign-in at all"
+            raise self._failure(Kind.LOCAL, f"The server offers neither AUTH PLAIN nor LOGIN (it offers {words}).")
+        self._expect("AUTH", reply, 235)
+        self.greeting = str(reply)
+
+    def _login(self, user: str, password: str) -> Reply:
+        reply = self._ask("AUTH LOGIN")
+        for secret in (user, password):
+            if reply.code != 334:
+                break
+            reply = self._ask(_b64(secret), "(secret)")
+        return reply
+
+    def _xoauth2(self, user: str, token: str) -> Reply:
+        """A refusal comes as 334 with JSON in base64, and the 535 only after an empty answer; keep both words."""
+        reply = self._ask(f"AUTH XOAUTH2 {_b64(xoauth2(user, token))}", "AUTH XOAUTH2")
+        if reply.code != 334:
+            return reply
+        try:
+            details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
+        except ValueError:
+            details = reply.text
+        final = self._ask("", "(empty)")
+        return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
+
+
+def _b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")

@@ -1,0 +1,183 @@
+"""The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
+
+Once connected, the socket never blocks: who sends or reads yields what it waits for (see steps).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+from outbox.eventloop.coroutines import Ready, Steps
+from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
+
+TICK_SECONDS = 2.0
+AT_ONCE = 16 * 1024  # bytes: what one TLS record holds
+WANTS_READ = (ssl.SSLWantReadError, BlockingIOError)
+
+
+class Lost(Exception):
+    """The connection is of no more use. `is_garbage`: bytes came, but they were no reply."""
+
+    def __init__(self, words: str, *, is_garbage: bool = False) -> None:
+        super().__init__(words)
+        self.is_garbage = is_garbage
+
+
+class Wire:
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._unread = b""
+        self._has_asked = False  # nothing can have arrived before we look
+        sock.setblocking(False)
+
+    @classmethod
+    def connect(cls, host: str, port: int, seconds: float) -> Wire:
+        """Try each address of the host within the time for all; raises OSError."""
+        deadline = time.monotonic() + seconds
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for index, (*_, address) in enumerate(found):
+            left = max(0.1, deadline - time.monotonic()) / (len(found) - index)
+            try:
+                sock = socket.create_connection(address[:2], timeout=left)  # type: ignore[arg-type]
+            except OSError:
+                if index == len(found) - 1:
+                    raise
+            else:
+                # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                return cls(sock)
+        raise OSError(f"{host} has no address")
+
+    def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
+        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them). Blocks."""
+        self._socket.settimeout(seconds)
+        self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        self._socket.setblocking(False)
+        self._unread = b""
+
+    def local_literal(self) -> str:
+        """Our address as EHLO wants it of a client without a name (RFC 5321 4.1.3)."""
+        try:
+            address = str(self._socket.getsockname()[0])
+        except OSError:
+            address = "127.0.0.1"
+        return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+    def has_unread(self) -> bool:
+        return bool(self._unread)
+
+    def has_only(self, form: re.Pattern[bytes]) -> bool:
+        """Whether all that has arrived and was not read is of this form; so is nothing, if the form says so."""
+        return form.fullmatch(self._unread) is not None
+
+    def look(self) -> bool:
+        """Take what has arrived without waiting for anything, and tell whether something had; raises Lost or OSError
+        when the connection has ended."""
+        try:
+            self._take(self._socket.recv(AT_ONCE))
+        except (*WANTS_READ, ssl.SSLWantWriteError):
+            return False
+        return True
+
+    def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
+        """Send all; raises OSError, TimeoutError among them."""
+        deadline, left = time.monotonic() + seconds, memoryview(octets)
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+                continue
+            except ssl.SSLWantReadError:
+                to_write = False
+            except (ssl.SSLWantWriteError, BlockingIOError):
+                to_write = True
+            is_ready = yield Ready(self._socket.fileno(), deadline, to_write)
+            if not is_ready:
+                raise TimeoutError("The server does not take what is sent.")
+        self._has_asked = True
+
+    def read_reply(self, seconds: float, waiting: Callable[[], None]) -> Steps[Reply]:
+        """Read one reply, all of its lines, within the time for all of it; raises Lost or OSError."""
+        deadline, texts = time.monotonic() + seconds, list[str]()
+        total = 0
+        while True:
+            while b"\n" not in self._unread:
+                if len(self._unread) > MAX_REPLY_BYTES:
+                    raise Lost("The server's reply line does not end.", is_garbage=True)
+                yield from self._receive(deadline, waiting)
+            line, _, self._unread = self._unread.partition(b"\n")
+            line = line.removesuffix(b"\r")
+            total += len(line)
+            try:
+                code, more, text = parse_line(line)
+            except Garbage as garbage:
+                raise Lost(f"The server answered what is no SMTP reply: {garbage}", is_garbage=True) from None
+            texts.append(text)
+            if not more:
+                return joined(code, texts)
+            if total > MAX_REPLY_BYTES or len(texts) > MAX_REPLY_LINES:
+                raise Lost("The server's reply does not end.", is_garbage=True)
+
+    def has_line(self, deadline: float) -> Steps[bool]:
+        """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
+        while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
+            if time.monotonic() >= deadline:
+                return False
+            try:
+                is_there = yield from self._look(deadline)
+            except (Lost, OSError):
+                return True
+            if not is_there:
+                return False
+        return True
+
+    def _receive(self, deadline: float, waiting: Callable[[], None]) -> Steps[None]:
+        while True:
+            now = time.monotonic()
+            if now >= deadline:
+                raise Lost("The server did not answer in time.")
+            if (yield from self._look(min(deadline, now + TICK_SECONDS))):
+                return
+            waiting()
+
+    def _look(self, until: float) -> Steps[bool]:
+        """Take what has arrived, or arrives by then; False when nothing has."""
+        if self._has_asked and not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
+            self._has_asked = False
+            is_ready = yield Ready(self._socket.fileno(), until)
+            if not is_ready:
+                return False
+        while True:
+            try:
+                received = self._socket.recv(AT_ONCE)
+            except WANTS_READ:
+                is_ready = yield Ready(self._socket.fileno(), until)
+            except ssl.SSLWantWriteError:
+                is_ready = yield Ready(self._socket.fileno(), until, to_write=True)
+            else:
+                break
+            if not is_ready:
+                return False
+        self._take(received)
+        return True
+
+    def _take(self, received: bytes) -> None:
+        if not received:
+            half = self._unread[:200].decode("utf-8", "replace")
+            raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
+        self._unread += received
+
+    def last_words(self) -> Steps[Reply | None]:
+        """A whole reply that arrived before the connection broke, or None."""
+        try:
+            return (yield from self.read_reply(1, lambda: None))
+        except (Lost, OSError):
+            return None
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()

@@ -1,0 +1,24 @@
+"""django-q2's entry points of the outbox: ids only, and each may run twice or be killed at any instruction.
+
+Queues and Schedule rows store a task as a dotted path. That path is `outbox.tasks.NAME` for all of them, wherever
+the function lies, so a function may move between these modules while tasks wait.
+"""
+
+from outbox.tasks.bulk import run_operation, sweep_operations
+from outbox.tasks.delivery import deliver, deliver_account, run_connection_test, sweep
+from outbox.tasks.sent_folder import copy_to_sent, look_in_sent, read_reports, sweep_afterwards
+from outbox.tasks.storage import count_storage
+
+__all__ = [
+    "copy_to_sent",
+    "count_storage",
+    "deliver",
+    "deliver_account",
+    "look_in_sent",
+    "read_reports",
+    "run_connection_test",
+    "run_operation",
+    "sweep",
+    "sweep_afterwards",
+    "sweep_operations",
+]

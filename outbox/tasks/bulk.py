@@ -1,0 +1,39 @@
+"""django-q2's entry points for what is done to many rows. Ids only; each may run twice or be killed anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from outbox.actions import bulk as actions_bulk
+from outbox.compose import address_book
+from outbox.models import Operation
+from outbox.tasks import delivery as delivery_tasks
+
+
+def run_operation(operation_id: int) -> dict[str, int]:
+    """A slice of it; the rest is queued again."""
+    accounts = actions_bulk.run(operation_id)
+    for account_id in accounts:
+        delivery_tasks.queue_delivery(account_id)
+    if Operation.objects.unfinished().filter(pk=operation_id).exists():
+        queue_operation(operation_id)
+    return {"accounts": len(accounts)}
+
+
+def sweep_operations() -> dict[str, int]:
+    """Each minute: take up what a worker left behind, and gather the addresses of new mail."""
+    left = actions_bulk.stalled(timezone.now())
+    for operation_id in left:
+        queue_operation(operation_id)
+    return {"operations": len(left), "addresses": address_book.gather(timezone.now())}
+
+
+def queue_operation(operation_id: int) -> None:
+    """Have a worker go on with an operation, once the present transaction has committed."""
+    options: dict[str, Any] = {"task_name": f"run_operation {operation_id}", "timeout": settings.TASK_TIMEOUT_SECONDS}
+    transaction.on_commit(lambda: async_task("outbox.tasks.run_operation", operation_id, q_options=options))

@@ -1,0 +1,96 @@
+"""django-q2's entry points of the outbox, and the functions that queue them. Ids only.
+
+django-q2 is a clock and a process pool, never the truth: each task may run twice or be killed at any instruction, and
+what it forgets, sweep() finds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from mailbox.models import Account, Transport
+from outbox import connection_check, restore_guard
+from outbox.delivery import deliver as delivery_deliver
+from outbox.delivery import recovery
+from outbox.delivery import worker as delivery_worker
+from outbox.models import DeliveryCall, OutboxMessage
+from outbox.tasks import sent_folder as sent_folder_tasks
+
+CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
+
+
+_courier = delivery_worker.Courier(after=sent_folder_tasks.queue_after_delivery, call=lambda: _call_courier())
+
+
+def deliver() -> dict[str, int]:
+    """Deliver what is due of all accounts, within a budget; queue the rest."""
+    restore_guard.look(timezone.now())
+    report = _courier.run(delivery_deliver.BUDGET_SECONDS)
+    if report.more_due:
+        _call_courier()
+    return {"attempted": report.attempted, "sent": report.sent}
+
+
+def deliver_account(account_id: int) -> dict[str, int]:
+    """One account has due rows: whoever delivers finds them beside the others'."""
+    return deliver()
+
+
+def sweep() -> dict[str, int]:
+    """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
+    now = timezone.now()
+    restore_guard.check(now)
+    given_back, uncertain = recovery.recover(now)
+    recovery.lift_outdated_sign_in_holds(now)
+    account_ids = delivery_deliver.accounts_with_due_rows(now)
+    if account_ids:
+        _call_courier(forget_after=0)
+    return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}
+
+
+def run_connection_test(test_id: int) -> None:
+    """Log in on both transports of a ConnectionTest and keep the servers' words."""
+    account_id = connection_check.run(test_id)
+    if account_id is not None and OutboxMessage.objects.due(timezone.now()).filter(account_id=account_id).exists():
+        queue_delivery(account_id)
+
+
+def queue_delivery(account_id: int) -> None:
+    """Have a worker deliver what is due of the account, once the present transaction has committed."""
+    transaction.on_commit(_call_courier)
+
+
+def queue_connection_test(test_id: int) -> None:
+    """Have a worker run a ConnectionTest, once the present transaction has committed."""
+    _queue("run_connection_test", test_id)
+
+
+def queue_sign_in_recovered(account_id: int) -> None:
+    """The account's SMTP credentials changed: forget the refusal, lift the holds that waited for it, deliver."""
+    with transaction.atomic():
+        smtp = Account.objects.filter(pk=account_id).values("smtp_id")
+        parked = Q(needs_sign_in_since__isnull=False) | Q(next_allowed_at__isnull=False) | Q(failure_count__gt=0)
+        Transport.objects.filter(parked, pk__in=smtp).update(
+            needs_sign_in_since=None, next_allowed_at=None, failure_count=0
+        )
+        recovery.lift_sign_in_holds(account_id, timezone.now())
+        queue_delivery(account_id)
+
+
+def _call_courier(forget_after: float = CALL_SECONDS) -> None:
+    if DeliveryCall.make(timezone.now(), forget_after=forget_after):
+        _queue("deliver")
+
+
+def _queue(name: str, *ids: int) -> None:
+    options: dict[str, Any] = {
+        "task_name": f"{name} {' '.join(map(str, ids))}",
+        "timeout": settings.TASK_TIMEOUT_SECONDS,
+    }
+    transaction.on_commit(lambda: async_task(f"outbox.tasks.{name}", *ids, q_options=options))

@@ -1,0 +1,31 @@
+"""django-q2's entry point that counts what is kept of written mail."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Sum
+from django.utils import timezone
+
+from mailbox.models import Account, StorageUse
+from mailbox.storage.usage import put
+from outbox import tab_counts
+from outbox.models import OutboxAttachment, OutboxMessage
+
+
+def count_storage() -> None:
+    """Hourly: written mail and its attachments by account, and how much of it is sent or cancelled.
+
+    One pass over the outbox: it reads the table, which takes a second where a million rows are.
+    """
+    now = timezone.now()
+    by_status = list(
+        OutboxMessage.objects.order_by().values_list("account", "status").annotate(Count("pk"), Sum("mime_size"))
+    )
+    kept: dict[int | None, tuple[int, int]] = {}
+    for account, _status, items, size in by_status:
+        before = kept.get(account, (0, 0))
+        kept[account] = (before[0] + items, before[1] + size)
+    put(StorageUse.Kind.SENT, kept, now)
+    there = Account.objects.values_list("pk", flat=True)
+    tab_counts.put([(account, status, number) for account, status, number, _size in by_status], there, now)
+    files = OutboxAttachment.objects.order_by().values_list("account").annotate(Count("pk"), Sum("size"))
+    put(StorageUse.Kind.SENT_FILES, {account: (items, size) for account, items, size in files}, now)

@@ -1,0 +1,113 @@
+"""One action on all that match: what it would do, the confirmation, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.requests import signed_in_user
+from outbox.actions import bulk as actions_bulk
+from outbox.models import Operation
+from outbox.tasks import bulk as bulk_tasks
+from outbox.views.selection import chips, read_filters, visible_accounts
+from outbox.views.status import TAB_BY_NAME
+
+CONSEQUENCES = {
+    "retry": _("A worker tries each of them again now."),
+    "send_now": _("A worker sends each of them now, without waiting for its time."),
+    "cancel": _("They are cancelled for good and never sent."),
+    "mark_as_sent": _("They count as sent and are not tried again. Do this only when you know that they arrived."),
+}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def bulk_all(request: HttpRequest) -> HttpResponse:
+    """`?action=` and the filters of the list. A POST of the same address begins."""
+    filters, verb, user, now = (
+        read_filters(request),
+        request.GET.get("action", ""),
+        signed_in_user(request),
+        timezone.now(),
+    )
+    if verb not in Operation.Verb.values:
+        notices.warning(request, gettext("Choose what to do with all that match. Nothing was changed."))
+        return redirect(f"{reverse('outbox:list')}?{filters.query()}")
+    if request.method == "POST":
+        with transaction.atomic():
+            operation = actions_bulk.begin(filters, verb, user, _key(request), now)
+            bulk_tasks.queue_operation(operation.pk)
+        return redirect("outbox:operation", operation.pk)
+    found = actions_bulk.estimate(actions_bulk.meant(filters, user, now), verb, user, now)
+    context = {
+        "verb": verb,
+        "label": Operation.Verb(verb).label,
+        "consequence": CONSEQUENCES[verb],
+        "found": found,
+        "skipped": [(gettext(reason), number) for reason, number in found.skipped.most_common()],
+        "chips": chips(filters, visible_accounts(request)),
+        "tab": TAB_BY_NAME.get(filters.state),
+        "query": filters.query(),
+        "key": uuid.uuid4(),
+    }
+    return render(request, "outbox/bulk_all.html", context)
+
+
+def _key(request: HttpRequest) -> str:
+    try:
+        return str(uuid.UUID(request.POST.get("key", "")))
+    except ValueError:
+        return str(uuid.uuid4())
+
+
+@require_safe
+def operation(request: HttpRequest, pk: int) -> HttpResponse:
+    """Its page; with htmx the part that changes."""
+    template = "outbox/_operation.html" if request.headers.get("HX-Request") else "outbox/operation.html"
+    return render(request, template, _page(_find(request, pk)))
+
+
+@require_POST
+def stop_operation(request: HttpRequest, pk: int) -> HttpResponse:
+    found, user = _find(request, pk), signed_in_user(request)
+    if found.user_id != user.pk and not has_role_everywhere(user, Role.OPERATOR):
+        raise PermissionDenied(gettext("Whoever asked for it may stop it, and operators of all accounts."))
+    if actions_bulk.stop(found, user, timezone.now()):
+        notices.success(request, gettext("Stopped. What was done stays done."))
+    else:
+        notices.info(request, gettext("It was over already."))
+    return redirect("outbox:operation", pk)
+
+
+def _find(request: HttpRequest, pk: int) -> Operation:
+    """One's own; anybody's for whoever sees all accounts: its numbers and filters tell of every account."""
+    user = signed_in_user(request)
+    found = Operation.objects.select_related("user", "stopped_by").filter(pk=pk).first()
+    if found is None:
+        raise Http404("There is no such action.")
+    if found.user_id != user.pk and not has_role_everywhere(user, Role.VIEWER):
+        raise PermissionDenied(gettext("Whoever asked for it may look at it, and viewers of all accounts."))
+    return found
+
+
+def _page(found: Operation) -> dict[str, Any]:
+    left = actions_bulk.untouched(found)
+    return {
+        "operation": found,
+        "label": found.get_verb_display(),
+        "result": actions_bulk.result_of(found),
+        "skipped": [(gettext(reason), number) for reason, number in actions_bulk.by_number(found.skipped)],
+        "looked_at": found.total - left,
+        "polls": found.finished_at is None,
+    }

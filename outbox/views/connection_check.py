@@ -1,0 +1,74 @@
+"""“Test connection”: asked for here, run on a worker, polled by the page until both servers have answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.accounts.troubleshooting import Code, about
+from mailbox.models import ConnectionTest, Transport
+from mailbox.permissions import Role, accounts_for, get_account
+from mailbox.views.account_edit import ask_for_test
+from mailbox.views.accounts import is_partial
+from mailbox.views.onboarding import is_being_set_up
+
+# Both servers' time-outs together, and the wait for a free worker; after this the page says so and stops asking.
+PATIENCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One server's part of the test."""
+
+    transport: Transport
+    ok: bool | None
+    reply: str
+    advice: str
+    needs_secret: bool = False
+    needs_settings: bool = False
+
+
+@require_POST
+def start(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a test with the stored credentials."""
+    account = get_account(request.user, pk, Role.OPERATOR)
+    return redirect("connection_test", ask_for_test(request, account).pk)
+
+
+@require_safe
+def show(request: HttpRequest, pk: int) -> HttpResponse:
+    """What both servers said; a fragment while it runs."""
+    test = ConnectionTest.objects.select_related("account", "account__imap", "account__smtp").filter(pk=pk).first()
+    if test is None:
+        raise Http404("No such test.")
+    account = get_account(request.user, test.account_id)
+    waited = timezone.now() - test.requested_at
+    context = {
+        "test": test,
+        "account": account,
+        "sides": [
+            _side(account.imap, test.imap_ok, test.imap_reply, test.imap_code),
+            _side(account.smtp, test.smtp_ok, test.smtp_reply, test.smtp_code),
+        ],
+        "setting_up": is_being_set_up(account),
+        "given_up": test.finished_at is None and waited > PATIENCE,
+        "may_operate": accounts_for(request.user, Role.OPERATOR).filter(pk=account.pk).exists(),
+        "may_administer": accounts_for(request.user, Role.ADMINISTRATOR).filter(pk=account.pk).exists(),
+    }
+    if not is_partial(request):
+        return render(request, "mailbox/accounts/test.html", context)
+    # 286: htmx puts this in and stops asking.
+    over = test.finished_at is not None or context["given_up"]
+    return render(request, "mailbox/accounts/_test.html", context, status=286 if over else 200)
+
+
+def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
+    if ok is not False:
+        return Side(transport, ok, reply, "")
+    is_secret = code in (Code.SIGN_IN, Code.KEY)
+    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != Code.THROTTLED)

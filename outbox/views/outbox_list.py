@@ -1,0 +1,144 @@
+"""The outbox page: tabs by state, filters, rows; and what changed since, asked for every few seconds."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.requests import cut, limit_of, next_page, number_of
+from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
+from outbox.models import Operation, OutboxMessage, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.views.selection import (
+    OPEN_STATES,
+    CountedTab,
+    Stretch,
+    chips,
+    count_tabs,
+    listed,
+    narrowed,
+    operated_accounts,
+    read_filters,
+    seen_by,
+    visible_accounts,
+)
+from outbox.views.status import TAB_BY_NAME, Shown, shown
+
+POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
+NEW_AT_MOST = 99
+
+
+@require_safe
+def outbox(request: HttpRequest) -> HttpResponse:
+    limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
+    now, accounts = timezone.now(), visible_accounts(request)
+    newest = Stretch.newest(filters)
+    stretch = newest.further(before)
+    rows = stretch.narrow(narrowed(request, filters, accounts, now, filters.state)).order_by("-pk")
+    if before:
+        rows = rows.filter(pk__lt=before)
+    if filters.account is None and filters.state not in OPEN_STATES:
+        rows = newest_of_accounts(rows, of_some(request, accounts), limit + 1)
+    rows = listed(rows)
+    page, last = cut(_shown(request, rows[: limit + 1]), limit)
+    goes_on_at = last.row.pk if last else stretch.goes_on_at
+    tabs = count_tabs(request, filters, accounts, newest, now)
+    top = page[0].row.pk if page and not before else 0
+    context = {
+        "rows": page,
+        "tabs": tabs,
+        "tab": TAB_BY_NAME.get(filters.state),
+        "filters": filters,
+        "is_filtered": filters.narrows,
+        "chips": chips(filters, accounts),
+        "first_page_url": f"?{filters.query()}",
+        "next_url": next_page(request, goes_on_at) if goes_on_at else "",
+        "is_first_page": not before,
+        "accounts": accounts,
+        "reasons": OutboxMessage.Hold.choices,
+        "marks": MARKS.items(),
+        "errors": ERRORS.items(),
+        "ages": [(name, label) for name, (label, _age) in AGES.items()],
+        "verbs": _verbs(filters),
+        "poll": _poll(filters, page, tabs, top) if not before else "",
+        "here": request.get_full_path(),
+        "switch": SendingSwitch.objects.filter(pk=1).first(),
+        "may_tick": any(each.may_tick for each in page),
+        "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
+    }
+    return render(request, "outbox/list.html", context)
+
+
+def _verbs(filters: Filters) -> list[tuple[str, str]]:
+    """What may be asked for all that match: an outcome in question is decided, nothing else is."""
+    if filters.state in ("sent", "cancelled", "sending"):
+        return []
+    names = ["mark_as_sent"] if filters.state == "needs_decision" else ["send_now", "retry", "cancel"]
+    return [(name, str(Operation.Verb(name).label)) for name in names]
+
+
+def _shown(request: HttpRequest, rows: OutboxQuerySet) -> list[Shown]:
+    now, operated = timezone.now(), operated_accounts(request)
+    return [shown(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
+
+
+def _tabs_print(tabs: list[CountedTab]) -> str:
+    return f"{zlib.crc32('|'.join(tab.count for tab in tabs).encode()):08x}"
+
+
+def _poll(filters: Filters, rows: list[Shown], tabs: list[CountedTab], top: int) -> str:
+    """The address that asks what changed: it carries what the page shows already."""
+    known = ".".join(f"{each.row.pk}-{each.print}" for each in rows[:POLLED_AT_MOST])
+    query = filters.query()
+    return f"{reverse('outbox:changes')}?{query}{'&' if query else ''}rows={known}&tabs={_tabs_print(tabs)}&top={top}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the page shows: a row's key and the print of its state."""
+
+    pk: int
+    print: str
+
+    @classmethod
+    def read(cls, text: str) -> list[Known]:
+        found = []
+        for part in text.split(".")[:POLLED_AT_MOST]:
+            pk, _dash, print_ = part.partition("-")
+            if pk.isascii() and pk.isdigit() and len(pk) <= 18:
+                found.append(cls(int(pk), print_))
+        return found
+
+
+@require_safe
+def changes(request: HttpRequest) -> HttpResponse:
+    """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
+    filters, known = read_filters(request), Known.read(request.GET.get("rows", ""))
+    now = timezone.now()
+    accounts = visible_accounts(request)
+    now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])))
+    by_pk = {each.row.pk: each for each in now_shown}
+    rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
+    prints = {each.pk: each.print for each in known}
+    tabs = count_tabs(request, filters, accounts, Stretch.newest(filters), now)
+    top = number_of(request, "top") or 0
+    newer = narrowed(request, filters, accounts, now, filters.state).filter(pk__gt=top)
+    context: dict[str, Any] = {
+        "rows": [each for each in rows if each.print != prints[each.row.pk]],
+        "tabs": tabs,
+        "tabs_changed": _tabs_print(tabs) != request.GET.get("tabs", ""),
+        "new": newer.order_by()[: NEW_AT_MOST + 1].count(),
+        "first_page_url": f"{reverse('outbox:list')}?{filters.query()}",
+        "poll": _poll(filters, rows, tabs, top),
+        "here": f"{reverse('outbox:list')}?{filters.query()}",
+    }
+    return render(request, "outbox/_changes.html", context)

@@ -1,0 +1,216 @@
+"""Which outbox rows a person may see, filtered as the address says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db.models import Count, Exists, Max, OuterRef, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.http import Http404, HttpRequest
+from django.utils.formats import number_format
+from django.utils.translation import gettext
+
+from mailbox.models import Account
+from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.views.requests import Refused, number_of, of_accounts
+from outbox import tab_counts
+from outbox.actions.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.tab_counts import Counted
+from outbox.views.status import TABS, Tab
+
+# Sent mail grows without end: beyond this number its tab shows what the clock counted, and where filters narrow it
+# further, "10,000+".
+COUNTED_AT_MOST = 10_000
+OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good")
+LOOKED_AT = 100_000  # rows whose texts a page looks through: some 70 ms
+
+
+def read_filters(request: HttpRequest) -> Filters:
+    """Raises Refused for what no list of the page offers."""
+    number_of(request, "account")
+    try:
+        return Filters.of(request.GET.dict())
+    except NoSuchFilter as refused:
+        raise Refused(str(refused)) from refused
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One filter in words, and the address without it."""
+
+    label: str
+    query: str
+
+
+def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
+    email = next((account.email for account in accounts if account.pk == filters.account), gettext("an account"))
+    reason = dict(OutboxMessage.Hold.choices).get(filters.reason, "")
+    found = [
+        ("text", filters.text, f"“{filters.text}”"),
+        ("account", filters.account, email),
+        ("reason", filters.reason, gettext("because %(reason)s") % {"reason": reason}),
+        ("error", filters.error, gettext("Error: %(error)s") % {"error": ERRORS.get(filters.error, "")}),
+        ("code", filters.code, gettext("Code %(code)s") % {"code": filters.code}),
+        ("domain", filters.domain, gettext("To @%(domain)s") % {"domain": filters.domain}),
+        ("age", filters.age, str(AGES[filters.age][0]) if filters.age else ""),
+        ("mark", filters.mark, str(MARKS.get(filters.mark, ""))),
+    ]
+    empty: dict[str, object] = {"account": None}
+    return [Chip(label, filters.query(**{name: empty.get(name, "")})) for name, is_set, label in found if is_set]
+
+
+def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
+    return of_accounts(OutboxMessage.objects.all(), request, role)  # type: ignore[return-value]
+
+
+def narrowed(
+    request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime, state: str = ""
+) -> OutboxQuerySet:
+    """What the person may see of what the filters let through, in this state. `accounts`: those they may see."""
+    sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
+    wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
+    rows: OutboxQuerySet = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
+    if not sees_all and state in OPEN_STATES:
+        rows = rows.whose(wanted)
+    elif not sees_all:
+        rows = rows.filter(account=wanted.pop()) if len(wanted) == 1 else rows.filter(account__in=wanted)
+    return replace(filters, state=state).of_state(rows)
+
+
+def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
+    """For a list: with the account and the number of attempts, without bodies."""
+    last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
+    tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
+    newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
+    return (
+        rows.select_related("account__smtp")
+        .defer("body_text", "body_html")
+        .annotate(
+            tries=tries,
+            drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
+            bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
+        )
+    )
+
+
+def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
+    """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
+    found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
+    switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
+    row = found.annotate(all_paused=Exists(switch)).first()
+    if row is None:
+        raise Http404("No such mail in the outbox.")
+    if role != Role.VIEWER:
+        row.account = get_account(request.user, row.account_id, role)
+    return row
+
+
+def operated_accounts(request: HttpRequest) -> set[int]:
+    return set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
+
+
+def visible_accounts(request: HttpRequest) -> list[Account]:
+    return list(accounts_for(request.user).order_by("email"))
+
+
+@dataclass(frozen=True)
+class CountedTab:
+    tab: Tab | None  # None: all states
+    label: str
+    count: str
+    query: str
+    current: bool
+    counted_at: datetime | None = None  # None: at this moment
+
+
+def count_tabs(
+    request: HttpRequest, filters: Filters, accounts: list[Account], newest: Stretch, now: datetime
+) -> list[CountedTab]:
+    """The tabs with their counts: one query for the states that empty themselves, and for each of the two that grow
+    one that ends early, or none where the clock has counted many. `accounts`: those that the person may see."""
+    counts = _open_counts(request, filters, accounts, now)
+    counted = _counted(request, filters)
+    over = newest.narrow(narrowed(request, filters, accounts, now))
+    tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state)]
+    for tab in TABS:
+        text, at = number_format(counts[tab.name], force_grouping=True), None
+        if tab.is_final and (known := counted.get(tab.name)) and known.number > COUNTED_AT_MOST:
+            text, at = number_format(known.number, force_grouping=True), known.at
+        elif tab.is_final:
+            text = _cut_count(getattr(over, tab.name)(), is_all=newest.goes_on_at is None)
+        query, current = filters.query(state=tab.name), filters.state == tab.name
+        tabs.append(CountedTab(tab, str(tab.label), text, query, current, at))
+    return tabs
+
+
+def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime) -> dict[str, int]:
+    """How many rows are in each state that is not over; one query.
+
+    Of chosen accounts too, those of all are counted by account and the others left out: that reads what is not over,
+    where a condition on the account makes a planner read all that the account ever sent.
+    """
+    sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
+    rows = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
+    open_rows = rows.filter(status__in=["pending", "sending", "failed"]).order_by()
+    counts = {tab.name: 0 for tab in TABS}
+    if sees_all:
+        for status, hold, number in open_rows.values_list("status", "hold").annotate(Count("pk")):
+            counts[_tab_name(status, hold)] += number
+        return counts
+    wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
+    for status, hold, account, number in open_rows.values_list("status", "hold", "account").annotate(Count("pk")):
+        counts[_tab_name(status, hold)] += number if account in wanted else 0
+    return counts
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The rows that a page looks through, by their keys: all, or where the filters have no index (a text), LOOKED_AT
+    below a key. What has an index is found wherever it is."""
+
+    below: int | None = None
+
+    @classmethod
+    def newest(cls, filters: Filters) -> Stretch:
+        """One query, and none without a text."""
+        if not filters.text:
+            return cls()
+        return cls((OutboxMessage.objects.aggregate(newest=Max("pk"))["newest"] or 0) + 1)
+
+    def further(self, before: int | None) -> Stretch:
+        """The one that ends there; this one without a key."""
+        return self if self.below is None or not before else Stretch(before)
+
+    @property
+    def goes_on_at(self) -> int | None:
+        """Below this key nothing was looked at; None at the end."""
+        floor = 0 if self.below is None else self.below - LOOKED_AT
+        return floor if floor > 1 else None
+
+    def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        if self.below is None:
+            return rows
+        return rows.filter(pk__lt=self.below, pk__gte=self.goes_on_at or 0)
+
+
+def _counted(request: HttpRequest, filters: Filters) -> dict[str, Counted]:
+    """What the clock counted of the accounts that are listed; nothing where other filters narrow the list."""
+    if replace(filters, account=None).narrows:
+        return {}
+    rows = of_accounts(OutboxCount.objects.all(), request)
+    return tab_counts.read(rows.filter(account=filters.account) if filters.account else rows)
+
+
+def _tab_name(status: str, hold: str) -> str:
+    if status != "failed":
+        return {"pending": "queued", "sending": "sending"}[status]
+    return {"": "retrying", "uncertain": "needs_decision"}.get(hold, "failed_for_good")
+
+
+def _cut_count(rows: OutboxQuerySet, *, is_all: bool) -> str:
+    number = rows.order_by()[: COUNTED_AT_MOST + 1].count()
+    shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
+    return f"{shown}+" if number > COUNTED_AT_MOST or not is_all else shown

@@ -1,0 +1,45 @@
+"""Pause and resume all sending of the installation."""
+
+from __future__ import annotations
+
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.http import require_POST
+
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.requests import back_to, record, signed_in_user
+from outbox.models import SendingSwitch
+
+
+def _must_administer(request: HttpRequest) -> None:
+    if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
+        raise PermissionDenied(
+            gettext("Pausing and resuming all sending needs the role administrator for all accounts.")
+        )
+
+
+@require_POST
+def pause_sending(request: HttpRequest) -> HttpResponse:
+    _must_administer(request)
+    SendingSwitch.current()
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
+    off = SendingSwitch.objects.filter(pk=1, paused_at=None)
+    if off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
+        record(request, "pause_sending", "sending", detail=reason)
+        notices.success(request, gettext("All sending is paused. Mail is kept and goes out when you resume."))
+    return redirect(back_to(request, reverse("outbox:list")))
+
+
+@require_POST
+def resume_sending(request: HttpRequest) -> HttpResponse:
+    _must_administer(request)
+    on = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
+    if on.update(paused_at=None, paused_by=None, reason=""):
+        record(request, "resume_sending", "sending")
+        notices.success(request, gettext("Sending goes on. What waits goes out within a minute."))
+    return redirect(back_to(request, reverse("outbox:list")))

@@ -1,0 +1,220 @@
+"""What needs a person, the most urgent first, each with the one button that mends it."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.urls import reverse
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+
+from mailbox.accounts.health import Condition
+from mailbox.models import PushHeartbeat
+from mailbox.views.accounts import AccountRow
+from outbox.models import DeliveryAttempt, OutboxMessage
+
+CODES_FROM = 100  # the newest failures tell which codes are about; a count over all would grow with them
+SHOWN_OF_A_KIND = 6
+
+
+@dataclass(frozen=True)
+class Need:
+    """One line of "Needs you"."""
+
+    tone: str
+    sentence: str
+    action: str = ""
+    url: str = ""
+    post: bool = False
+    detail: str = ""
+    reply: str = ""
+    since: datetime | None = None
+    since_words: str = ""  # before the time; else "since"
+
+
+def _grouped(count: int) -> dict[str, str]:
+    return {"number": number_format(count, force_grouping=True)}
+
+
+def sign_ins(rows: list[AccountRow]) -> list[Need]:
+    """Servers that refused the credentials: first of all, as nothing comes or goes until a person helps."""
+    return _of_rows(rows, lambda condition: condition.remedy.startswith("sign_in"))
+
+
+def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
+    """Failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
+
+    def wanted(condition: Condition) -> bool:
+        return not condition.remedy.startswith("sign_in") and (workers_alive or condition.kind != "behind")
+
+    return _of_rows(rows, wanted)
+
+
+def _of_rows(rows: list[AccountRow], wanted: Callable[[Condition], bool]) -> list[Need]:
+    """What matters of these accounts, like with like, and no more of a kind than a person reads."""
+    by_kind: dict[str, list[Need]] = {}
+    for row in rows:
+        for condition in row.conditions:
+            if condition.tone in ("needs", "broken") and wanted(condition):
+                by_kind.setdefault(condition.label, []).append(_of_condition(row, condition))
+    found: list[Need] = []
+    for label, needs in by_kind.items():
+        found += needs[:SHOWN_OF_A_KIND]
+        if (rest := len(needs) - SHOWN_OF_A_KIND) > 0:
+            words = ngettext("%(number)s more account: %(label)s", "%(number)s more accounts: %(label)s", rest)
+            more = words % {"label": label, **_grouped(rest)}
+            found.append(Need(needs[0].tone, more, gettext("Look"), reverse("mailbox:accounts")))
+    return found
+
+
+def _of_condition(row: AccountRow, condition: Condition) -> Need:
+    account = row.account
+    action, url, post = gettext("Look"), reverse("mailbox:account", args=[account.pk]), False
+    if condition.remedy.startswith("sign_in_") and row.may_administer:
+        kind = condition.remedy.removeprefix("sign_in_")
+        action, url = gettext("Sign in again"), reverse("mailbox:account_sign_in", args=[account.pk, kind])
+    elif condition.remedy == "sync" and row.may_operate:
+        action, url, post = gettext("Sync now"), reverse("mailbox:account_sync", args=[account.pk]), True
+    elif condition.remedy == "go_on" and row.may_operate:
+        action, url, post = gettext("Go on fetching"), reverse("mailbox:account_go_on", args=[account.pk]), True
+    elif condition.remedy == "resume" and row.may_operate:
+        action, url, post = gettext("Resume sending"), reverse("mailbox:account_resume", args=[account.pk]), True
+    elif condition.remedy == "folders" and row.may_administer:
+        action, url = gettext("Choose folders"), reverse("mailbox:account_folders", args=[account.pk])
+    elif condition.remedy == "edit" and row.may_administer:
+        action, url = gettext("Edit account"), reverse("mailbox:account_edit", args=[account.pk])
+    return Need(
+        condition.tone,
+        f"{account.email}: {condition.label}",
+        action,
+        url,
+        post,
+        detail=condition.sentence,
+        reply=condition.reply,
+        since=condition.since,
+        since_words=gettext("last in step") if condition.kind in ("sync_fails", "behind") else "",
+    )
+
+
+def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime | None]]) -> list[Need]:
+    """Uncertain sends and failures for good. `held`: hold -> how many, and the oldest."""
+    found = []
+    tabs = reverse("outbox:list")
+    count, oldest = held.get("uncertain", (0, None))
+    if count:
+        words = ngettext(
+            "%(number)s send may or may not have gone out", "%(number)s sends may or may not have gone out", count
+        ) % _grouped(count)
+        detail = gettext("The connection or the worker was lost after the mail was handed over. Only you can decide.")
+        found.append(
+            Need("needs", words, gettext("Decide"), f"{tabs}?state=needs_decision", detail=detail, since=oldest)
+        )
+    codes = _codes(rows, [hold for hold in ("permanent", "gave_up") if hold in held])
+    for hold in ("permanent", "gave_up"):
+        count, oldest = held.get(hold, (0, None))
+        if count:
+            said = _ended(hold, count) % _grouped(count)
+            url = f"{tabs}?state=failed_for_good&reason={hold}"
+            found.append(Need("broken", said, gettext("Look"), url, detail=codes[hold], since=oldest))
+    return found
+
+
+def _ended(hold: str, count: int) -> str:
+    if hold == "permanent":
+        return ngettext("%(number)s send was refused for good", "%(number)s sends were refused for good", count)
+    return ngettext(
+        "%(number)s send was given up after days of trying",
+        "%(number)s sends were given up after days of trying",
+        count,
+    )
+
+
+def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
+    """Mail that a server had taken and somebody else sent back, until a person has seen it."""
+    if not count:
+        return []
+    words = ngettext("%(number)s mail bounced", "%(number)s mails bounced", count) % _grouped(count)
+    detail = gettext(
+        "It was accepted and then returned: somebody did not get it. Open it, and say that you have seen it."
+    )
+    url = f"{reverse('outbox:list')}?mark=unseen"
+    return [Need("broken", words, gettext("Look"), url, detail=detail, since=oldest)]
+
+
+def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
+    """For each hold the reply codes of its newest failures with how often each was said; one query for all."""
+    last_code = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number").values("reply_code")[:1]
+    parts = []
+    for hold in holds:
+        newest = rows.filter(status="failed", hold=hold).order_by("-pk").values("pk")[:CODES_FROM]
+        part = OutboxMessage.objects.filter(pk__in=newest).annotate(code=Subquery(last_code))
+        parts.append(
+            part.order_by().values("hold", "code").annotate(Count("pk")).values_list("hold", "code", "pk__count")
+        )
+    tallies: dict[str, Tally[int]] = {hold: Tally() for hold in holds}
+    for hold, code, count in parts[0].union(*parts[1:], all=True) if parts else ():
+        tallies[hold].update({code: count} if code else {})
+    return {
+        hold: ", ".join(
+            gettext("%(number)s with %(code)s") % {"code": code, "number": count}
+            for code, count in tally.most_common(6)
+        )
+        for hold, tally in tallies.items()
+    }
+
+
+def of_quarantine(count: int, oldest: datetime | None) -> list[Need]:
+    if not count:
+        return []
+    words = ngettext(
+        "%(number)s message could not be fetched or read", "%(number)s messages could not be fetched or read", count
+    ) % _grouped(count)
+    detail = gettext("The rest of the mail is not held up. Look at the errors and fetch them again.")
+    url = reverse("mailbox:quarantine")
+    return [Need("broken", words, gettext("Look"), url, detail=detail, since=oldest)]
+
+
+def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool) -> list[Need]:
+    if alive:
+        return []
+    words = gettext("No worker is running: nothing is fetched and nothing is sent")
+    detail = (
+        gettext("Start them: make run starts both, manage.py qcluster the workers alone.")
+        if may_administer
+        else gettext("Tell whoever runs this site.")
+    )
+    return [Need("broken", words, detail=detail, since=last_seen, since_words=gettext("last seen"))]
+
+
+def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_administer: bool) -> list[Need]:
+    """Only where a process is meant to listen, and there is an account to listen for."""
+    if not is_wanted or (row is not None and row.is_alive(now)):
+        return []
+    detail = (
+        gettext("Mail is still looked for each minute. make run starts it with the rest, manage.py idle alone.")
+        if may_administer
+        else gettext("Mail is still looked for each minute. Tell who runs this site.")
+    )
+    since = row.seen_at if row else None
+    return [
+        Need(
+            "needs",
+            gettext("Push is not running: new mail comes later"),
+            detail=detail,
+            since=since,
+            since_words=gettext("last seen"),
+        )
+    ]
+
+
+def of_switch(paused_at: datetime | None, reason: str, *, may_administer: bool) -> list[Need]:
+    if paused_at is None:
+        return []
+    kept = gettext("Mail is kept and goes out when sending is resumed.")
+    detail = f"{reason.rstrip('.')}. {kept}" if reason else kept
+    action, url = (gettext("Resume sending"), reverse("outbox:resume_sending")) if may_administer else ("", "")
+    return [Need("needs", gettext("All sending is paused"), action, url, post=True, detail=detail, since=paused_at)]

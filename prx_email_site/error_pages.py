@@ -1,0 +1,86 @@
+"""The pages shown instead of a page: what happened, what was kept, what to do."""
+
+from typing import Any
+
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.lazy_text import Words
+
+# Django's own limits, before any form sees what was sent.
+TOO_LARGE: dict[type, Words] = {
+    RequestDataTooBig: _("The form is too large: its text may be 10 MB at most. Shorten it, or attach it as a file."),
+    TooManyFieldsSent: _("The form has too many fields: tick fewer rows."),
+    TooManyFilesSent: _("These are too many files for one mail: send some in another, or zip them."),
+}
+
+
+def _page(request: HttpRequest, status: int, **context: Any) -> HttpResponse:
+    return render(request, "error.html", {"status": status, **context}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400. Only a BadRequest's words are meant for a person; other refusals (a wrong Host header) stay general."""
+    said = str(exception if isinstance(exception, BadRequest) else TOO_LARGE.get(type(exception), ""))
+    return _page(
+        request,
+        400,
+        title=gettext("This request cannot be answered"),
+        sentence=said or gettext("The address or the form holds something this site does not understand."),
+        advice=gettext("Go back, correct it and try again. Nothing was changed."),
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403: signed in, but the role is too low."""
+    return _page(
+        request,
+        403,
+        title=gettext("Your role does not allow this"),
+        sentence=str(exception)
+        if exception and str(exception)
+        else gettext("This page or button needs a higher role."),
+        advice=gettext("Nothing was changed. Ask an administrator for the role, or sign in as another user."),
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """404: not there, or of an account the user may not see; which of both is not said."""
+    return _page(
+        request,
+        404,
+        title=gettext("There is nothing here"),
+        sentence=gettext(
+            "The address is mistyped, what it names was removed, or it belongs to an account you may not see."
+        ),
+        advice=gettext("Start again from the dashboard."),
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403 of a form whose token is missing or old."""
+    return _page(
+        request,
+        403,
+        title=gettext("The form was too old"),
+        sentence=gettext(
+            "You signed in or out in another tab since this page was loaded, or the browser refuses cookies."
+        ),
+        advice=gettext("Nothing was changed. Go back, reload the page and send the form again."),
+    )
+
+
+def busy(request: HttpRequest) -> HttpResponse:
+    """503: what it would change is locked by another process, for longer than anybody waits."""
+    return _page(
+        request,
+        503,
+        title=gettext("This is busy"),
+        sentence=gettext(
+            "Another process is working on what this request would change, and has not let it go in time."
+        ),
+        advice=gettext("Nothing was changed. Go back and try again in a moment."),
+    )

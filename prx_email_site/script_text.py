@@ -1,0 +1,60 @@
+"""The few words that scripts and templates share: of times that tick, and of what a script tells by itself.
+
+Scripts get them as JSON in a data attribute ({% words %}), with {number} and the like as their places.
+"""
+
+from __future__ import annotations
+
+import json
+
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.lazy_text import Words
+
+# Lengths of time in their largest unit, as abbreviations that need no plural.
+UNITS: tuple[tuple[str, int, Words], ...] = (
+    ("days", 86400, _("{number} d")),
+    ("hours", 3600, _("{number} h")),
+    ("minutes", 60, _("{number} min")),
+    ("seconds", 1, _("{number} s")),
+)
+AGO, IN, JUST_NOW, DUE_NOW = _("{time} ago"), _("in {time}"), _("just now"), _("due now")
+
+SETS: dict[str, dict[str, Words]] = {
+    "page": {
+        **{name: form for name, _size, form in UNITS},
+        "ago": AGO,
+        "in": IN,
+        "justNow": JUST_NOW,
+        "dueNow": DUE_NOW,
+        "copied": _("Copied"),
+    },
+    "draft": {
+        "signedOut": _("Not kept: you are signed out. Sign in in another tab, then go on here."),
+        "noAnswer": _("Not kept: the site does not answer. It is tried again."),
+        "kept": _("Kept as a draft at {time}."),
+        "tooLarge": _("{name} is too large: {size} MB of at most {most} MB."),
+        "wrongType": _("{name} is of the type {type}, which the policy does not allow."),
+        "attaching": _("Attaching …"),
+        "attached": _("Attached"),
+        "knownAddresses": _("Known addresses"),
+    },
+    "ticked": {
+        # Translators: whatever the number is, so where it must agree say it as "ticked: {number}".
+        "ticked": _("{number} ticked"),
+    },
+    "sheet": {"close": _("Close")},
+}
+
+
+def spoken(seconds: float) -> str:
+    """A length of time in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
+    for _name, size, form in UNITS:
+        if seconds >= size:
+            return str(form).replace("{number}", str(int(seconds // size)))
+    return str(UNITS[-1][2]).replace("{number}", "0")
+
+
+def of_set(name: str) -> str:
+    """A set as JSON, in the language of the moment."""
+    return json.dumps({key: str(words) for key, words in SETS[name].items()}, ensure_ascii=False)

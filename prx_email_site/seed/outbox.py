@@ -1,0 +1,95 @@
+"""Outbox rows of a seeded database: nearly all sent long ago, a bounded number that waits for workers or a person."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from mailbox.models import AuditEntry
+from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
+from prx_email_site.seed.mailboxes import Place, Pool
+from prx_email_site.seed.tables import Rows, moment, next_pk
+
+OPEN_AT_MOST = 1_000  # what is not over does not grow with the years
+# Status, hold and error of the open rows, in turns.
+OPEN = (
+    ("pending", "", ""),
+    ("failed", "", "451 4.7.1 Try again later"),
+    ("failed", "uncertain", "The connection was lost after the mail was handed over."),
+    ("failed", "permanent", "550 5.1.1 No such user"),
+    ("failed", "gave_up", "452 4.2.2 Mailbox full"),
+)
+APART = timedelta(seconds=31)
+
+
+class Outgoing:
+    """Writes rows as sending leaves them: each with one recipient, its attachment if it has one and the entry of who
+    wrote it, and all but the pending and cancelled ones with an attempt."""
+
+    models_written = (OutboxMessage, OutboxRecipient, OutboxAttachment, DeliveryAttempt, AuditEntry)
+
+    def __init__(self, pool: Pool, places: list[Place], newest: datetime, count: int) -> None:
+        self.pool, self.places, self.count, self.newest = pool, places, count, newest
+        self.begin = newest - APART * count
+        self.open_each = max(count // min(max(count // 50, 1), OPEN_AT_MOST), 1)
+        self.first_pk = next_pk(OutboxMessage)
+        self.rows = Rows(
+            OutboxMessage,
+            [
+                "id",
+                "account_id",
+                "to",
+                "subject",
+                "body_text",
+                "mail_from",
+                "mime_digest",
+                "mime_size",
+                "status",
+                "hold",
+                "error",
+                "next_attempt_at",
+                "created_at",
+                "updated_at",
+                "sent_at",
+                "provider_message_id",
+            ],
+        )
+        names = ["outbox_id", "account_id", "created_at", "position", "filename", "content_type", "size", "digest"]
+        self.attachments = Rows(OutboxAttachment, names)
+        self.audit = Rows(AuditEntry, ["at", "account_id", "verb", "target"])
+        self.recipients = Rows(OutboxRecipient, ["outbox_id", "kind", "address", "status"])
+        names = ["outbox_id", "number", "claim_token", "worker", "message_id", "prx_attempt", "phase", "outcome"]
+        names += ["reply_code", "reply", "started_at", "finished_at"]
+        self.attempts = Rows(DeliveryAttempt, names)
+
+    def write(self, number: int) -> None:
+        place, pk = self.places[number % len(self.places)], self.first_pk + number
+        chosen = self.pool.chosen(number, len(self.places))
+        letter, at = self.pool.letters[chosen], moment(self.begin + APART * number)
+        status, hold, error = "sent", "", ""
+        if number % self.open_each == 0:
+            status, hold, error = OPEN[number // self.open_each % len(OPEN)]
+        elif number % 50 == 7:
+            status = "cancelled"
+        # Far ahead: a worker that is started on a seeded database sends nothing of it for a year.
+        later = moment(self.newest + timedelta(days=365))
+        is_sent = status == "sent"
+        self.rows.add(
+            pk, place.pk, letter.sender, letter.subject, letter.body_text, place.email, self.pool.digests[chosen],
+            len(letter.raw), status, hold, error, at if is_sent else later, at, at, at if is_sent else None,
+            f"<seed-{pk}@site.example>" if is_sent else None,
+        )  # fmt: skip
+        if file := letter.file:
+            self.attachments.add(pk, place.pk, at, 0, file.filename, file.content_type, len(file.content), file.digest)
+        self.audit.add(at, place.pk, "send", f"outbox:{pk}")
+        self.recipients.add(pk, "to", letter.sender_address, "accepted" if is_sent else "waiting")
+        if status in ("sent", "failed"):
+            outcome = "accepted" if is_sent else {"": "transient", "uncertain": "uncertain"}.get(hold, "permanent")
+            code = 250 if is_sent else int(error[:3]) if error[:3].isdigit() else None
+            self.attempts.add(
+                pk, 1, f"seed-{pk}", "seed/1", f"<seed-{pk}@site.example>", f"seed{pk}",
+                "accepted" if is_sent else "data", outcome, code, error or "250 2.0.0 Ok", at, at,
+            )  # fmt: skip
+
+    def flush(self) -> None:
+        for rows in (self.rows, self.recipients, self.attachments, self.attempts, self.audit):
+            rows.flush()

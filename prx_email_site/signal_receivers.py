@@ -1,0 +1,40 @@
+"""Where the two apps meet without knowing each other: what the mailbox announces, the outbox is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mailbox.messages.conversations import Piece
+
+
+def credentials_changed(account_id: int, **_: Any) -> None:
+    """Mail that waited for a sign-in goes out, and what is new is fetched at once."""
+    from mailbox.models import Account
+    from mailbox.tasks import sync as sync_tasks
+    from outbox.tasks import delivery as delivery_tasks
+
+    delivery_tasks.queue_sign_in_recovered(account_id)
+    if Account.objects.syncing().filter(pk=account_id).exists():
+        sync_tasks.queue_sync(account_id, None)
+
+
+def messages_stored(account_id: int, pks: list[int], **_: Any) -> None:
+    """Some may report on mail that went out."""
+    from outbox.tasks import sent_folder as sent_folder_tasks
+
+    sent_folder_tasks.queue_reports(pks)
+
+
+def connection_test_asked(test_id: int, **_: Any) -> None:
+    from outbox.tasks import delivery as delivery_tasks
+
+    delivery_tasks.queue_connection_test(test_id)
+
+
+def conversation_asked(account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any) -> list[Piece]:
+    """What was written here stands among what was received."""
+    from outbox.views.conversation import pieces
+
+    return pieces(account_id, pks, message_ids)

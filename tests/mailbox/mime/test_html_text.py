@@ -1,0 +1,117 @@
+"""The words of an HTML body: what a reader sees, and nothing that takes long."""
+
+from __future__ import annotations
+
+import time
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mailbox.mime.html_text import html_words
+
+
+class CarefulReader(HTMLParser):
+    """The standard library's reading of the same, tag by tag."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self.hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.hidden += tag in ("style", "script", "title")
+        self.pieces.append("" if tag in ("b", "a", "span") else " ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.hidden -= tag in ("style", "script", "title")
+        self.pieces.append("" if tag in ("b", "a", "span") else " ")
+
+    def handle_comment(self, data: str) -> None:
+        self.pieces.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self.hidden:
+            self.pieces.append(data)
+
+
+PIECES = st.sampled_from(
+    [
+        "<p>",
+        "</p>",
+        "<b>",
+        "</b>",
+        '<a href="x">',
+        "</a>",
+        "<br/>",
+        "<SPAN class=x>",
+        "</SPAN>",
+        "word",
+        "wörter",
+        " ",
+        "\n",
+        "&amp;",
+        "&lt;",
+        "&#233;",
+        "<style>p{}</style>",
+        "<script>if(a<b){}</script>",
+        "<title>t</title>",
+        "<!-- c -->",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_it_reads_what_the_careful_parser_reads(markup: str) -> None:
+    careful = CarefulReader()
+    careful.feed(markup)
+    careful.close()
+    assert html_words(markup, 10_000) == " ".join("".join(careful.pieces).split())
+
+
+@pytest.mark.parametrize(
+    ("markup", "words"),
+    [
+        ("a<b>b</b>c <p>d", "abc d"),
+        ("3 < 4 <p>x", "3 < 4 x"),
+        ("<p title='<!--'>shown", "shown"),
+        ("soft\u00adhyphen\u200b \u034f\u034f \u2060end", "softhyphen end"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+        ("<head><title>t</title></head><header>shown</header>", "shown"),
+        ("<STYLE>x</sTyLe >shown", "shown"),
+        ("<script>never closed", "never closed"),
+        ("before<!-- never closed", "before"),
+        ("before<p never closed", "before"),
+        ("<![CDATA[x]]><?xml y?>z", "z"),
+        ("a&nbsp;b\x00c", "a b\ufffdc"),
+    ],
+)
+def test_what_a_reader_sees(markup: str, words: str) -> None:
+    assert html_words(markup, 1000) == words
+
+
+def test_padding_does_not_use_up_what_is_looked_at() -> None:
+    assert html_words("<td>" + " \n" * 3000 + "</td><p>text", 120) == "text"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<script>" * 250_000,
+        "<!--" * 500_000,
+        "<" * 2_000_000,
+        "<a" * 1_000_000,
+        "<style></style" * 140_000,
+        "&" * 2_000_000,
+        "<p>&lt" * 300_000,
+        "<title>x</title >" * 110_000,
+        "\u200b<b>" * 500_000,
+    ],
+)
+@pytest.mark.parametrize("limit", [120, 200_000])
+def test_two_million_characters_of_anything_are_read_at_once(markup: str, limit: int) -> None:
+    started = time.process_time()
+    html_words(markup, limit)
+    assert time.process_time() - started < 2

@@ -1,0 +1,163 @@
+"""What is read from the header of a message, and which of its parts are the body."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import pytest
+
+from mailbox.mime import message as mime_message
+from tests.mailbox.mime.mime_messages import HEAD, field, multipart
+
+
+def test_the_message_id_is_kept_as_written_and_trimmed() -> None:
+    assert field("Message-ID", b"  <A.b@c.d> ").message_id == "<A.b@c.d>"
+    assert field("message-id", b"bare@id").message_id == "bare@id"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"Subject: x\r\n\r\n", b"Message-ID: \r\n\r\n", b"Message-ID: <" + b"x" * 998 + b">\r\n\r\n"]
+)
+def test_without_a_usable_message_id_the_digest_of_the_bytes_takes_its_place(raw: bytes) -> None:
+    assert mime_message.parse(raw).message_id == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("written", "shown", "address"),
+    [
+        (b"Ann <Ann@Example.COM>", "Ann <Ann@Example.COM>", "ann@example.com"),
+        (b"ann@example.com", "ann@example.com", "ann@example.com"),
+        (b'"Doe, John" <j@x.org>, second@x.org', '"Doe, John" <j@x.org>', "j@x.org"),
+        (b"=?utf-8?Q?J=C3=B6rg?= <j@x.org>", "Jörg <j@x.org>", "j@x.org"),
+        (b'"=?utf-8?B?5Lit5paH?=" <a@b.cn>', "中文 <a@b.cn>", "a@b.cn"),
+        (b"=?gb2312?B?1tDOxA==?= <q@q.cn>", "中文 <q@q.cn>", "q@q.cn"),
+        ("Jörg <j@x.org>".encode(), "Jörg <j@x.org>", "j@x.org"),
+        ("Jörg <j@x.org>".encode("latin-1"), "Jörg <j@x.org>", "j@x.org"),
+        (b"Ann ann@x.org", "Ann ann@x.org", "ann@x.org"),
+        (b"nobody in particular", "nobody in particular", ""),
+        (b"", "", ""),
+    ],
+)
+def test_the_sender_is_the_first_from_address(written: bytes, shown: str, address: str) -> None:
+    parsed = field("From", written)
+    assert (parsed.sender, parsed.sender_address) == (shown, address)
+
+
+def test_all_recipients_of_all_to_fields_are_kept() -> None:
+    parsed = mime_message.parse(
+        b"To: Bob <b@x.org>,\r\n c@x.org\r\nTo: d@x.org\r\nCc: e@x.org\r\nBcc: f@x.org\r\nReply-To: g@x.org\r\n\r\n"
+    )
+    assert parsed.recipients == "Bob <b@x.org>, c@x.org, d@x.org"
+    assert (parsed.cc, parsed.bcc, parsed.reply_to) == ("e@x.org", "f@x.org", "g@x.org")
+
+
+def test_a_group_without_addresses_is_shown_as_written() -> None:
+    assert field("To", b"undisclosed-recipients:;").recipients == "undisclosed-recipients:;"
+
+
+@pytest.mark.parametrize(
+    ("written", "subject"),
+    [
+        (b"=?utf-8?Q?caf=C3=A9?=", "café"),
+        (b"=?utf-8?B?5Lit5Q==?=\r\n =?utf-8?B?paE=?=", "中奡"),  # a character split over two words
+        (b"=?utf-8?Q?a?= =?utf-8?Q?b?= c", "ab c"),
+        (b"Re: =?iso-8859-1?Q?=93quoted=94?=", "Re: “quoted”"),
+        (b"=?ks_c_5601-1987?B?x9GxuQ==?=", "한국"),
+        (b"=?shift_jis?B?h0A=?=", "①"),  # only in Windows' larger set
+        (b"=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本"),
+        (b"=?utf-8?q?a b c?=", "a b c"),
+        (b"=?utf-8*en?Q?tagged?=", "tagged"),
+        (b"=?nonsense?Q?abc=E9?=", "abcé"),
+        (b"=?utf-8?Q?never closed", "=?utf-8?Q?never closed"),
+        (b"=?utf-8?B?abc?=", "i·"),
+        (b"=?utf-8?Q?one=0D=0ABcc:_x?=", "one Bcc: x"),
+        ("Привет".encode(), "Привет"),
+        ("Größe".encode("cp1252"), "Größe"),
+        (b"folded\r\n\t over lines", "folded over lines"),
+        (b"nul\x00 inside", "nul\ufffd inside"),
+    ],
+)
+def test_subjects_are_decoded(written: bytes, subject: str) -> None:
+    assert field("Subject", written).subject == subject
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [
+        (b"Fri, 20 Nov 2026 23:40:00 +0100", datetime(2026, 11, 20, 22, 40, tzinfo=UTC)),
+        (b"20 Nov 26 23:40 GMT", datetime(2026, 11, 20, 23, 40, tzinfo=UTC)),
+        (b"20 Nov 2026 23:40:00 EST", datetime(2026, 11, 21, 4, 40, tzinfo=UTC)),
+        (b"Fri, 20 Nov 2026 23:40:00", datetime(2026, 11, 20, 23, 40, tzinfo=UTC)),
+        (b"2026-11-20T23:40:00+01:00", datetime(2026, 11, 20, 22, 40, tzinfo=UTC)),
+        (b"yesterday", None),
+        (b"Thu, 1 Jan 99999 00:00:00 +0000", None),
+        (b"Fri, 31 Dec 9999 23:59:59 -1200", None),
+        (b"", None),
+    ],
+)
+def test_the_date_header_is_an_aware_date_or_none(written: bytes, date: datetime | None) -> None:
+    parsed = field("Date", written)
+    assert parsed.date == date
+    assert parsed.date is None or parsed.date.tzinfo is not None
+
+
+def test_header_lines_are_all_fields_in_order_as_text() -> None:
+    raw = b"Received: from a\r\n\tby b\r\nReceived: c\r\nSubject: =?utf-8?Q?=C3=A9?=\r\n\r\nbody"
+    assert mime_message.header_lines(raw) == [("Received", "from a by b"), ("Received", "c"), ("Subject", "é")]
+
+
+def test_the_bodies_are_the_first_text_and_the_first_html_that_are_not_attached() -> None:
+    raw = multipart(
+        b"Content-Type: text/plain\r\nContent-Disposition: attachment\r\n\r\nattached",
+        b"Content-Type: text/plain; name=notes.txt\r\n\r\nnamed",
+        b"Content-Type: text/plain\r\n\r\nthe text",
+        b"Content-Type: text/html\r\n\r\n<p>the html</p>",
+        b"Content-Type: text/plain\r\n\r\nfooter of a list",
+    )
+    parsed = mime_message.parse(raw)
+    assert (parsed.body_text, parsed.body_html) == ("the text", "<p>the html</p>")
+    assert [mime_message.attachment_bytes(raw, a.position) for a in parsed.attachments] == [
+        b"attached",
+        b"named",
+        b"footer of a list",
+    ]
+    assert [a.filename for a in parsed.attachments] == ["attachment-1.txt", "notes.txt", "attachment-3.txt"]
+
+
+def test_a_body_that_has_a_file_name_is_still_the_body_when_there_is_no_other() -> None:
+    parsed = mime_message.parse(
+        multipart(b"Content-Type: text/plain; name=mail.txt\r\n\r\nhello", b"Content-Type: image/png\r\n\r\nx")
+    )
+    assert parsed.body_text == "hello"
+    assert [a.content_type for a in parsed.attachments] == ["image/png"]
+
+
+def test_a_body_is_found_in_the_raw_text_when_the_boundary_is_wrong() -> None:
+    raw = HEAD + (
+        b"Content-Type: multipart/alternative; boundary=right\r\n\r\n"
+        b"--wrong\r\nContent-Type: text/plain\r\n\r\nthe text\r\n"
+        b"--wrong\r\nContent-Transfer-Encoding: quoted-printable\r\nContent-Type: text/html; charset=utf-8\r\n\r\n"
+        b"<b>caf=C3=A9</b>\r\n--wrong--\r\n"
+    )
+    parsed = mime_message.parse(raw)
+    assert (parsed.body_text.strip(), parsed.body_html.strip()) == ("the text", "<b>café</b>")
+
+
+@pytest.mark.parametrize(
+    ("body", "snippet"),
+    [
+        (b"\r\n\r\n  a \t b\r\n\r\nc", "a b c"),
+        (b"\r\n" + b"word " * 100, ("word " * 24)[:120]),
+        (
+            b"Content-Type: text/html\r\n\r\n<style>p{}</style><p>Hello <b>wor</b>ld</p><p>&amp; more",
+            "Hello world & more",
+        ),
+        (b"Content-Type: text/html\r\n\r\n<head><title>t</title></head><body><!-- c -->seen", "seen"),
+        (b"Content-Type: text/html\r\n\r\n<p>a &lt; b", "a < b"),
+        (b"Content-Type: text/html\r\n\r\n<!-- never closed", ""),
+        (b"\r\n", ""),
+    ],
+)
+def test_the_snippet_is_the_beginning_of_what_is_read(body: bytes, snippet: str) -> None:
+    assert mime_message.parse(HEAD + body).snippet == snippet

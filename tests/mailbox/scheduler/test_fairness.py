@@ -1,0 +1,141 @@
+"""One account with much mail waiting does not keep the others from theirs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from mailbox import jitter
+from mailbox.models import Account, Folder, Message, SyncRun, SyncState
+from mailbox.scheduler import report, runner
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, due_jobs, run_sync
+from mailbox.sync import folder_sync
+from mailbox.sync.outcome import SyncOutcome
+from tests.rows import letter
+from tests.servers.certificates import Certificates
+from tests.servers.imap_script import Mail, ScriptedImap
+
+WAITING = 5000
+
+
+@pytest.fixture
+def servers(certificates: Certificates) -> Iterator[Callable[[int], ScriptedImap]]:
+    started: list[ScriptedImap] = []
+
+    def start(count: int) -> ScriptedImap:
+        server = ScriptedImap(certificates).start()
+        raw = letter("No. 0", Message_ID="<0@example.com>")
+        for uid in range(1, count + 1):
+            number = str(uid).encode()
+            server.mails[uid] = Mail(raw.replace(b"No. 0", b"No. " + number).replace(b"<0@", b"<" + number + b"@"))
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def account_on(make_account: Callable[..., Account], certificates: Certificates) -> Callable[..., Account]:
+    def make(server: ScriptedImap, **fields: Any) -> Account:
+        where = {"imap_host": "localhost", "imap_port": server.port, "smtp_host": "localhost", "smtp_port": 1}
+        account = make_account(**where, ca_certificate=certificates.ca_pem, **fields)
+        Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
+        return account
+
+    return make
+
+
+def count(account: Account) -> int:
+    return Message.objects.filter(account=account).count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
+    servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where one is served at a time, and it stands first."""
+    monkeypatch.setattr(runner, "TURN_SECONDS", 0.5)
+    large, *small = [account_on(servers(number)) for number in (WAITING, 1, 2)]
+    at_first: list[int] = []
+    add = report.Report.add
+
+    def watched(self: Any, account: Account, name: str, outcome: Any) -> None:
+        add(self, account, name, outcome)
+        if account.pk == small[-1].pk:
+            at_first.append(count(large))
+
+    monkeypatch.setattr(report.Report, "add", watched)
+    config = SyncRunnerConfig(max_concurrency=1, time_budget_seconds=20)
+    run_sync([SyncJob(account.pk) for account in (large, *small)], config)
+    assert [count(account) for account in small] == [1, 2]
+    assert at_first[0] < WAITING
+    assert count(large) > at_first[0]  # and then it went on
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_folder_with_more_waiting_is_due_again_at_once_and_behind_those_who_wait_longer(
+    servers: Any, account_on: Any
+) -> None:
+    large, small = account_on(servers(300)), account_on(servers(1))
+    now = timezone.now()
+    run_sync([SyncJob(large.pk)], SyncRunnerConfig(time_budget_seconds=0), now=now)
+    state = SyncState.objects.get(account=large)
+    assert (state.more_waiting, state.next_allowed_at) == (True, None)
+    assert [job.account_id for job in due_jobs(now)] == [small.pk, large.pk]
+    run_sync([SyncJob(small.pk)], SyncRunnerConfig(time_budget_seconds=0), now=now + timedelta(seconds=1))
+    assert [job.account_id for job in due_jobs(now + timedelta(seconds=1))] == [large.pk, small.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_accounts_of_one_tick_do_not_begin_together(
+    servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailbox.jitter.AT_EASE", 0)
+    monkeypatch.setattr("mailbox.jitter.SECONDS_AN_ACCOUNT", 0.2)
+    server = servers(1)
+    # An account's place in a round is drawn from its number: any five may stand close together, these do not.
+    places = sorted(range(10_000, 10_200), key=lambda number: jitter.start_after(number, 1, 2.0, random.Random(1)))
+    accounts = [account_on(server, pk=number) for number in places[::49]]
+    run = run_sync(
+        [SyncJob(account.pk) for account in accounts],
+        SyncRunnerConfig(max_concurrency=5, time_budget_seconds=20),
+        trigger=SyncRun.Trigger.SCHEDULE,
+    )
+    assert run.succeeded == 5
+    ends = sorted(line.finished_at for line in run.folders.all())
+    assert ends[-1] - ends[0] > timedelta(seconds=0.2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_news_of_push_during_a_long_turn_go_first(
+    servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync that push queued finds the account busy and leaves it to the one that runs."""
+    monkeypatch.setattr(runner, "NEWS_AFTER_SECONDS", 0)
+    account = account_on(servers(3))
+    other = Folder.objects.create(account=account, name="Lists", sync_enabled=True)
+    looked: list[str] = []
+    sync_folder = folder_sync.sync_folder
+
+    def watched(session: Any, name: str, *args: Any, **kwargs: Any) -> Any:
+        looked.append(name)
+        if name == "Lists" and len(looked) == 2:
+            SyncState.objects.filter(account=account, folder__name="INBOX").update(news_at=timezone.now())
+        return (
+            sync_folder(session, "INBOX", *args, **kwargs)
+            if name == "INBOX"
+            else SyncOutcome(ok=True, more_waiting=len(looked) < 6)
+        )
+
+    monkeypatch.setattr(folder_sync, "sync_folder", watched)
+    run_sync([SyncJob(account.pk), SyncJob(account.pk, other.name)], SyncRunnerConfig(time_budget_seconds=10))
+    assert looked[:3] == ["INBOX", "Lists", "INBOX"]
+    assert looked.count("INBOX") == 2
+    assert SyncState.objects.get(account=account, folder__name="INBOX").news_at is None

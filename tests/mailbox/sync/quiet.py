@@ -1,0 +1,40 @@
+"""Accounts in step with their server, so that a look at them finds nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mailbox.imap.session import FolderStatus, ImapSession
+from mailbox.models import Account
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from tests.mailbox.sync.synced import fill
+from tests.servers.dovecot import Dovecot
+
+ONCE = SyncRunnerConfig(time_budget_seconds=0)
+MakeAccount = Callable[..., Account]
+
+
+@pytest.fixture
+def account(make_account: MakeAccount, dovecot: Dovecot) -> Account:
+    """In step with its server: the next look finds nothing."""
+    return in_step(make_account(), dovecot)
+
+
+def in_step(account: Account, dovecot: Dovecot) -> Account:
+    fill(dovecot, account, 2)
+    for _ in range(2):
+        assert run_sync([SyncJob(account.pk)], ONCE).succeeded == 1
+    return account
+
+
+def at_examine(act: Callable[[ImapSession], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do something each time when the server has answered, and nothing is written yet."""
+    examine = ImapSession.examine
+
+    def acting(session: ImapSession, *arguments: Any) -> FolderStatus:
+        status = examine(session, *arguments)
+        act(session)
+        return status
+
+    monkeypatch.setattr(ImapSession, "examine", acting)

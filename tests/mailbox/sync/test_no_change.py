@@ -1,0 +1,240 @@
+"""A look without news: when EXAMINE alone is believed, what it writes, and what it costs."""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from mailbox.imap.fetch import Changes, Marks
+from mailbox.imap.session import FolderStatus
+from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
+from mailbox.scheduler import group_commit, turn_commit
+from mailbox.scheduler.group_commit import Exchange, JointCommits
+from mailbox.scheduler.report import Report
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler.turn_commit import Desk
+from mailbox.sync import no_change, state_rows
+from mailbox.sync.flags_and_expunges import COMPARE_EVERY
+from mailbox.sync.state_rows import Held, account_by_pk, states_of
+from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step
+from tests.mailbox.sync.synced import fill, on_server, state_of, stored
+from tests.servers.dovecot import Dovecot
+
+__all__ = ["account"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+# --- When it is believed ----------------------------------------------------------------------------------------
+NOW = timezone.now()
+STATUS = FolderStatus(uidvalidity=1, uidnext=6, exists=5, highestmodseq=9)
+QRESYNC = replace(STATUS, highestmodseq=10, changes=Changes({}, ()))
+
+
+def held(**other: Any) -> Held:
+    given = {
+        "uidvalidity": 1, "cursor": 5, "backfill_cursor": 1, "uidnext": 6, "exists": 5, "highestmodseq": 9,
+        "compared_at": NOW - timedelta(hours=1), "former_places": False,
+    }  # fmt: skip
+    has_asked = other.pop("has_asked", False)
+    return Held(SyncState(folder=Folder(name="INBOX", mailbox_id="F1"), **(given | other)), has_asked)
+
+
+def an_account(**transport: Any) -> Account:
+    return Account(imap=Transport(**transport))
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (held(), STATUS),
+        (held(), replace(STATUS, mailbox_id="F1")),
+        (held(), QRESYNC),
+        (held(failure_count=3, last_error="x", next_allowed_at=NOW), STATUS),
+        (
+            held(cursor=0, backfill_cursor=None, uidnext=1, exists=0, highestmodseq=None),
+            FolderStatus(uidvalidity=1, uidnext=1, exists=0, highestmodseq=None),
+        ),
+    ],
+)
+def test_a_server_that_says_what_it_said_has_nothing_new(state: Held, status: FolderStatus) -> None:
+    assert no_change.nothing_new(an_account(), state, status, NOW)
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (held(), replace(STATUS, uidvalidity=2)),
+        (held(), replace(STATUS, uidnext=7)),
+        (held(), replace(STATUS, uidnext=7, exists=6)),
+        (held(), replace(STATUS, uidnext=None)),
+        (held(uidnext=None), replace(STATUS, uidnext=None)),
+        (held(), replace(STATUS, exists=4)),
+        (held(exists=None), STATUS),
+        (held(), replace(STATUS, highestmodseq=10)),
+        (held(), replace(STATUS, highestmodseq=8)),
+        (held(), replace(STATUS, highestmodseq=None)),
+        (held(highestmodseq=None), replace(STATUS, highestmodseq=None)),
+        (held(), replace(STATUS, mailbox_id="F2")),
+        (held(), replace(QRESYNC, highestmodseq=8)),
+        (held(), replace(QRESYNC, changes=Changes({3: Marks(("\\Seen",))}, ()))),
+        (held(), replace(QRESYNC, changes=Changes({}, ((3, 3),)))),
+        (held(cursor=4), STATUS),
+        (held(backfill_cursor=2), STATUS),
+        (held(backfill_cursor=None), STATUS),
+        (held(compared_at=None), STATUS),
+        (held(compared_at=NOW - COMPARE_EVERY), STATUS),
+        (held(more_waiting=True), STATUS),
+        (held(news_at=NOW), STATUS),
+        (held(stopped_at=NOW), STATUS),
+        (held(former_places=True), STATUS),
+        (held(renumbered_count=1), STATUS),
+        (held(surveyed_uid=7), STATUS),
+        (held(has_asked=True), STATUS),
+    ],
+)
+def test_in_doubt_the_whole_run_is_made(state: Held, status: FolderStatus) -> None:
+    assert not no_change.nothing_new(an_account(), state, status, NOW)
+
+
+@pytest.mark.parametrize(
+    "transport", [{"needs_sign_in_since": NOW}, {"failure_count": 1}, {"last_reply": "x"}, {"next_allowed_at": NOW}]
+)
+def test_what_a_run_would_clear_on_the_transport_needs_a_run(transport: Any) -> None:
+    assert not no_change.nothing_new(an_account(**transport), held(), STATUS, NOW)
+
+
+def test_what_is_read_by_hand_is_what_the_orm_reads(account: Account) -> None:
+    SyncState.objects.update(begun={"7": 2}, news_at=timezone.now(), renumbered_count=2)
+    read = account_by_pk(account.pk)
+    assert read is not None
+    by_orm = Account.objects.select_related("imap").get(pk=account.pk)
+    of_folder = SyncState.objects.select_related("folder").get(account=account)
+    by_hand = states_of(account, ["INBOX", "none"])["INBOX"].state
+    for ours, theirs in [
+        (read, by_orm), (read.imap, by_orm.imap), (by_hand, of_folder), (by_hand.folder, of_folder.folder),
+    ]:  # fmt: skip
+        for field in theirs._meta.concrete_fields:
+            value = getattr(theirs, field.attname)
+            assert (getattr(ours, field.attname), type(getattr(ours, field.attname))) == (value, type(value))
+    assert account_by_pk(0) is None
+
+
+# --- What it writes and costs -----------------------------------------------------------------------------------
+def test_a_tick_without_news_keeps_all_that_a_run_keeps(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(5)]
+    SyncState.objects.update(failure_count=2, last_error="x", last_error_code="network", last_success_at=None)
+    Counter.objects.all().delete()
+    began = timezone.now()
+    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=3))
+    assert (run.attempted, run.succeeded, run.failed) == (5, 5, 0)
+    lines = list(SyncRunFolder.objects.filter(run=run).select_related("folder"))
+    assert {line.account_id for line in lines} == {each.pk for each in accounts}
+    assert all(line.ok and line.folder and line.folder.account_id == line.account_id for line in lines)
+    assert all(line.seconds > 0 and line.finished_at >= began for line in lines)
+    for each in accounts:
+        state = state_of(each)
+        assert state.last_success_at and state.last_success_at >= began
+        assert (state.failure_count, state.last_error, state.last_error_code) == (0, "", "")
+        assert stored(each) == on_server(dovecot, each)
+    counted = dict(Counter.objects.filter(account=accounts[0]).values_list("name", "value"))
+    assert counted == {"sync_attempts": 1, "sync_successes": 1}
+    assert not Lease.objects.exists()
+
+
+def test_a_look_costs_few_statements_and_one_commit(account: Account) -> None:
+    """And a second account as many more, no more."""
+    with CaptureQueriesContext(connection) as queries:
+        run_sync([SyncJob(account.pk)], ONCE)
+    statements = [query["sql"] for query in queries]
+    of_report = [sql for sql in statements if '"sync_runs"' in sql]
+    in_turn = [sql for sql in statements if sql not in of_report and not sql.startswith(("BEGIN", "COMMIT"))]
+    assert len(in_turn) <= 8, in_turn
+    assert not any('"sync_run_folders"' in sql and not sql.startswith("INSERT") for sql in in_turn)
+
+
+def test_the_end_of_a_turn_and_the_next_claim_are_one_commit(make_account: MakeAccount, dovecot: Dovecot) -> None:
+    first, second = in_step(make_account(), dovecot), in_step(make_account(), dovecot)
+    committed: list[tuple[int, bool]] = []
+    claim = Desk.claim
+
+    def watched(self: Desk, account_id: int, *arguments: Any) -> Any:
+        owed = len(self._owed)
+        found = claim(self, account_id, *arguments)
+        committed.append((owed, Lease.objects.filter(account=first).exists()))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Desk, "claim", watched)
+        run = run_sync([SyncJob(first.pk), SyncJob(second.pk)], SyncRunnerConfig(max_concurrency=1))
+    assert committed == [(0, True), (1, False)]
+    assert (run.succeeded, Lease.objects.count()) == (2, 0)
+
+
+def test_news_after_a_quiet_look_are_fetched_as_ever(account: Account, dovecot: Dovecot) -> None:
+    run_sync([SyncJob(account.pk)], ONCE)
+    fill(dovecot, account, 2, first=3)
+    dovecot.store(account.email, "INBOX", "1", "\\Flagged")
+    assert run_sync([SyncJob(account.pk)], ONCE).folders.get().fetched == 2
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_a_long_turn_writes_meanwhile_what_it_found(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dovecot.create_folder(account.email, "Lists")
+    jobs = [SyncJob(account.pk), SyncJob(account.pk, "Lists")]
+    for _ in range(2):
+        run_sync(jobs, ONCE)
+    monkeypatch.setattr(group_commit, "LONGEST_SECONDS", -1)
+    began, seen = timezone.now(), []
+    at_examine(lambda _: seen.append(state_of(account).last_success_at), monkeypatch)  # INBOX's
+    Lease.objects.all().delete()
+    assert run_sync(jobs, ONCE).succeeded == 2
+    assert seen[0] < began <= seen[1]
+    assert not Lease.objects.exists()
+
+
+def test_what_several_threads_end_and_claim_at_once_is_one_commit_and_none_fails_for_another(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    broken = accounts[1]
+    desks = turn_commit.Desks(timezone.now, Report(SyncRun.objects.create()), lambda *crash: pytest.fail(str(crash)))
+    commits: JointCommits = desks._given[-1]
+    read, write, together = state_rows.account_by_pk, commits._commit, list[int]()
+
+    def fragile(pk: int) -> Account | None:
+        if pk == broken.pk:
+            raise ZeroDivisionError
+        return read(pk)
+
+    def watched(batch: Sequence[Exchange]) -> None:
+        together.append(len(batch))
+        write(batch)
+
+    def take(account: Account) -> bool:
+        try:
+            claim = desks.mine.claim(account.pk, ["INBOX"])
+        except ZeroDivisionError:
+            return False
+        finally:
+            connection.close()
+        return claim is not None and claim.token is not None
+
+    monkeypatch.setattr(state_rows, "account_by_pk", fragile)
+    monkeypatch.setattr(commits, "_commit", watched)
+    with ThreadPoolExecutor(3) as pool:
+        with commits._committing:  # somebody commits
+            taken = [pool.submit(take, each) for each in accounts]
+            while len(commits._gathered) < 3:
+                time.sleep(0.01)
+        assert [each.result() for each in taken] == [True, False, True]
+    assert together == [3]
+    assert set(Lease.objects.values_list("account_id", flat=True)) == {accounts[0].pk, accounts[2].pk}

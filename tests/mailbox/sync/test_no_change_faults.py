@@ -1,0 +1,232 @@
+"""A look without news, and a fault at any instant: what is left is right, and the next look goes on from it."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from mailbox.imap.session import ImapSession
+from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
+from mailbox.scheduler import runner, turn_commit
+from mailbox.scheduler.group_commit import Ending, JointCommits
+from mailbox.scheduler.report import Report
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.scheduler.turn_commit import Desk
+from mailbox.sync import folder_sync, no_change
+from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step
+from tests.mailbox.sync.synced import fill, on_server, state_of, stored
+from tests.servers.dovecot import Dovecot
+from tests.servers.site import ROOT, environment
+
+__all__ = ["account"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_a_lease_lost_in_between_leaves_the_folder_to_the_other(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state_of(account).last_success_at
+    at_examine(lambda _: Lease.objects.update(token="theirs"), monkeypatch)
+    run = run_sync([SyncJob(account.pk)], ONCE)
+    assert (run.attempted, run.folders.count()) == (0, 0)
+    assert state_of(account).last_success_at == before
+    assert Lease.objects.get().token == "theirs"
+
+
+def test_a_single_look_whose_lease_was_lost_says_busy(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = state_of(account).last_success_at
+    at_examine(lambda _: Lease.objects.update(token="theirs"), monkeypatch)
+    assert folder_sync.sync(account.pk).error_code == "busy"
+    assert state_of(account).last_success_at == before
+
+
+def test_one_account_that_cannot_be_written_is_told_and_fails_no_other(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    unlucky, write, began = accounts[1], no_change.write, timezone.now()
+
+    def buggy(account_pk: int, found: Any) -> None:
+        write(account_pk, found)
+        if account_pk == unlucky.pk:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(no_change, "write", buggy)
+    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    lines = {line.account_id: line for line in run.folders.all()}
+    assert (run.attempted, run.succeeded, lines[unlucky.pk].error_code) == (3, 2, "internal")
+    assert "ZeroDivisionError" in caplog.text
+    for each in accounts:
+        state = state_of(each)
+        assert state.last_success_at is not None
+        assert (state.last_success_at >= began, state.failure_count) == ((each != unlucky), int(each == unlucky))
+    assert not Lease.objects.exists()
+
+
+def test_a_database_that_is_away_when_a_turn_ends_is_waited_for(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's answer has come; then SQLite is locked by another, or PostgreSQL ends our connection."""
+    began, comes_back = timezone.now(), take_database_away
+    back: list[Callable[[], None]] = []
+    at_examine(lambda _: back.append(comes_back()), monkeypatch)
+    monkeypatch.setattr(turn_commit.time, "sleep", lambda _: back.pop()() if back else None)
+    run = run_sync([SyncJob(account.pk)], ONCE)
+    assert not back  # it was waited for
+    state = state_of(account)
+    assert state.last_success_at and state.last_success_at >= began
+    assert (run.succeeded, run.folders.count(), Lease.objects.count()) == (1, 1, 0)
+
+
+def take_database_away() -> Callable[[], None]:
+    """From this thread's connection, until what is returned is called."""
+    if connection.vendor == "sqlite":
+        other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        connection.connection.execute("PRAGMA busy_timeout = 20")
+        return other.close
+    connection.ensure_connection()
+    where = {key: value for key, value in connection.get_connection_params().items() if key in WHERE}
+    with psycopg.connect(**where, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    return lambda: None
+
+
+WHERE = ("dbname", "user", "password", "host", "port")
+
+
+def test_a_database_that_stays_away_is_given_up_and_the_lease_runs_out(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = SyncRun.objects.create()
+    mine = Desk(timezone.now, Report(run), lambda *crash: pytest.fail(str(crash)), JointCommits(timezone.now))
+    claim = mine.claim(account.pk, ["INBOX"])
+    assert claim and claim.token
+    monkeypatch.setattr(Ending, "write", away)
+    monkeypatch.setattr(turn_commit, "AGAIN_SECONDS", 0)
+    mine.owe(Ending(claim.account, claim.token))
+    mine.settle_all()
+    assert not mine._owed
+    assert Lease.objects.get().expires_at > timezone.now()
+
+
+def away(*_: Any, **__: Any) -> bool:
+    raise OperationalError("the database is away")
+
+
+def test_a_claim_whose_commit_was_not_heard_of_is_ours_all_the_same(account: Account) -> None:
+    now, purpose = timezone.now(), Lease.Purpose.SYNC
+
+    def take(token: str, at: datetime = now) -> str | None:
+        return Lease.acquire(account.pk, purpose, "here", seconds=60, now=at, token=token)
+
+    assert (take("one"), take("one"), take("two")) == ("one", "one", None)
+    assert take("two", now + timedelta(seconds=60)) == "two"
+    assert (Lease.release(account.pk, purpose, "one"), Lease.release(account.pk, purpose, "two")) == (False, True)
+
+
+WORKER = """
+import django, os, signal, sys
+django.setup()
+from mailbox.scheduler import turn_commit as desk
+from mailbox.sync import state_rows as held
+from mailbox.imap import session as imap
+from mailbox.sync import no_change as looks
+from mailbox.scheduler import runner
+from mailbox.scheduler import round_robin as turns
+from mailbox.scheduler.turn_commit import Desk
+from mailbox.imap.session import ImapSession
+calls = 0
+step = {step}
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def stop(*args, **kwargs):
+    global calls
+    calls += 1
+    {is_after} or calls < {call} or die()
+    answer = step(*args, **kwargs)
+    {is_after} and calls >= {call} and die()
+    return answer
+{step} = stop
+config = runner.SyncRunnerConfig(max_concurrency=1, time_budget_seconds=0)
+runner.run_sync([runner.SyncJob(int(pk)) for pk in sys.argv[1:]], config)
+"""
+STAGES = {
+    "when the account is claimed": ("Desk.claim", 1, True),
+    "when the server has answered": ("ImapSession.examine", 1, True),
+    "with the look half written": ("looks.write", 1, True),
+    "with the look written and the next account not claimed": ("held.account_by_pk", 2, False),
+    "before the commit of both": ("Desk._claim", 2, True),
+    "after the commit of both": ("Desk.claim", 2, True),
+    "before the last end is written": ("Desk.settle_all", 1, False),
+    "after the last end is written": ("Desk.settle_all", 1, True),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_worker_killed_at_any_instant_leaves_states_behind_and_leases_that_run_out(
+    make_account: MakeAccount, dovecot: Dovecot, stage: str
+) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(2)]
+    began = timezone.now()
+    step, call, is_after = STAGES[stage]
+    code = WORKER.format(step=step, call=call, is_after=is_after)
+    command = [sys.executable, "-c", code, *(str(each.pk) for each in accounts)]
+    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    for each in accounts:
+        has_lease = Lease.objects.filter(account=each).exists()
+        is_written = (state_of(each).last_success_at or began) > began
+        told = SyncRunFolder.objects.filter(account=each, run__finished_at=None).exists()
+        assert is_written == told  # a look and its line are there together or not at all
+        assert not (is_written and has_lease)
+    Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    fill(dovecot, accounts[0], 1, first=9)
+    assert run_sync([SyncJob(each.pk) for each in accounts], ONCE).succeeded == 2
+    for each in accounts:
+        assert stored(each) == on_server(dovecot, each)
+
+
+def test_a_turn_that_is_told_to_end_gives_its_lease_back(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task's time-out is a SystemExit in the middle of whatever is being done."""
+
+    def timed_out(_: ImapSession) -> None:
+        raise SystemExit
+
+    at_examine(timed_out, monkeypatch)
+    with pytest.raises(SystemExit):
+        run_sync([SyncJob(account.pk)], ONCE)
+    assert not Lease.objects.exists()
+
+
+def test_what_waits_for_its_time_keeps_no_lease_of_the_one_before(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where starts are spread a thread may wait between two turns: the end of the first is written before."""
+    first, second = (in_step(make_account(), dovecot) for _ in range(2))
+    take_turns, claim = runner.take_turns, Desk.claim
+    before: dict[int, tuple[int, bool]] = {}
+
+    def late(turns: Any, *arguments: Any, **options: Any) -> None:
+        turns[1].starts_at = time.monotonic() + 1.0
+        take_turns(turns, *arguments, **options)
+
+    def watched(self: Desk, account_id: int, *arguments: Any) -> Any:
+        before[account_id] = len(self._owed), Lease.objects.exists()
+        return claim(self, account_id, *arguments)
+
+    monkeypatch.setattr(runner, "take_turns", late)
+    monkeypatch.setattr(Desk, "claim", watched)
+    began = timezone.now()
+    run_sync([SyncJob(first.pk), SyncJob(second.pk)], SyncRunnerConfig(max_concurrency=2))
+    assert timezone.now() - began >= timedelta(seconds=1)
+    assert before[second.pk] == (0, False)

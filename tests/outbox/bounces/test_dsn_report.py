@@ -1,0 +1,169 @@
+"""Delivery reports as servers write them, read without trust."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from outbox.bounces import dsn_report
+from outbox.bounces.dsn_report import RecipientReport, status_words
+
+POSTFIX = b"""From: MAILER-DAEMON@mx.example.net (Mail Delivery System)\r
+To: ops@example.com\r
+Subject: Undelivered Mail Returned to Sender\r
+Auto-Submitted: auto-replied\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=delivery-status; boundary="r"\r
+\r
+--r\r
+Content-Type: text/plain\r
+\r
+I'm sorry.\r
+\r
+--r\r
+Content-Type: message/delivery-status\r
+\r
+Reporting-MTA: dns; mx.example.net\r
+X-Postfix-Queue-ID: 4F2A\r
+\r
+Final-Recipient: rfc822; gone@elsewhere.example\r
+Original-Recipient: rfc822;Gone@example.net\r
+Action: failed\r
+Status: 5.1.1\r
+Diagnostic-Code: smtp; 550 5.1.1 <gone@example.net>: User unknown\r
+    in virtual mailbox table\r
+\r
+Final-Recipient: rfc822; slow@example.net\r
+Action: delayed\r
+Status: 4.4.1\r
+\r
+--r\r
+Content-Type: text/rfc822-headers\r
+\r
+Message-ID: <outbox-7-0@example.com>\r
+X-PRX-Attempt: 5d1e\r
+Subject: Hello\r
+\r
+--r--\r
+"""
+QMAIL = b"""From: MAILER-DAEMON@mx.example.net\r
+To: ops@example.com\r
+Subject: failure notice\r
+\r
+Hi. This is the qmail-send program at mx.example.net.\r
+I'm afraid I wasn't able to deliver your message to the following addresses.\r
+\r
+<gone@example.net>:\r
+550 5.1.1 No such user here\r
+Giving up.\r
+\r
+--- Below this line is a copy of the message.\r
+\r
+Return-Path: <ops@example.com>\r
+Message-ID: <outbox-7-0@example.com>\r
+X-PRX-Attempt: 5d1e\r
+\r
+Hello\r
+"""
+
+
+def test_each_recipient_of_a_report_is_read_with_what_was_said_of_it() -> None:
+    report = dsn_report.read(POSTFIX)
+    assert report is not None
+    assert (report.message_id, report.prx_attempt, report.reporter) == (
+        "<outbox-7-0@example.com>",
+        "5d1e",
+        "mx.example.net",
+    )
+    words = "550 5.1.1 <gone@example.net>: User unknown in virtual mailbox table"
+    assert report.recipients == (
+        RecipientReport("Gone@example.net", "gone@elsewhere.example", "failed", "5.1.1", words),
+        RecipientReport("slow@example.net", "slow@example.net", "delayed", "4.4.1", ""),
+    )
+
+
+def test_a_mail_returned_whole_tells_as_much_as_its_header() -> None:
+    whole = POSTFIX.replace(b"text/rfc822-headers", b"message/rfc822").replace(
+        b"Subject: Hello\r\n\r\n", b"Subject: Hello\r\n\r\nHello\r\n"
+    )
+    report = dsn_report.read(whole)
+    assert report and (report.message_id, report.prx_attempt) == ("<outbox-7-0@example.com>", "5d1e")
+
+
+def test_a_report_in_utf_8_and_one_that_a_gateway_wrapped_are_read_alike() -> None:
+    international = POSTFIX.replace(b"message/delivery-status", b"message/global-delivery-status").replace(
+        b"rfc822; slow@", b"utf-8; slow@"
+    )
+    wrapped = (
+        b'Content-Type: multipart/mixed; boundary="w"\r\n\r\n--w\r\n'
+        + POSTFIX[POSTFIX.index(b"Content-Type: multipart") :]
+        + b"\r\n--w--\r\n"
+    )
+    for raw in (international, wrapped):
+        report = dsn_report.read(raw)
+        assert report and report.prx_attempt == "5d1e"
+        assert [each.address for each in report.recipients] == ["Gone@example.net", "slow@example.net"]
+
+
+def test_qmails_bounce_is_read() -> None:
+    report = dsn_report.read(QMAIL)
+    assert report and report.prx_attempt == "5d1e"
+    (found,) = report.recipients
+    assert (found.address, found.action, found.status_code) == ("gone@example.net", "failed", "5.1.1")
+    assert found.words == "550 5.1.1 No such user here Giving up."
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"From: ann@example.com\r\nAuto-Submitted: auto-replied\r\nSubject: Away\r\n\r\nI am away.\r\n",
+        POSTFIX.replace(b"delivery-status", b"disposition-notification"),
+        POSTFIX.replace(b"Action: failed", b"Action: eaten").replace(b"Action: delayed", b""),
+        QMAIL.replace(b"--- Below", b"Below"),
+        b"",
+        b"\x00\xff" * 100,
+    ],
+)
+def test_automatic_answers_receipts_and_rubbish_are_no_reports(raw: bytes) -> None:
+    assert dsn_report.read(raw) is None
+
+
+def test_hostile_reports_are_bounded() -> None:
+    block = b"Final-Recipient: rfc822; u@example.net\r\nAction: failed\r\nDiagnostic-Code: smtp; " + b"x" * 5000
+    flood = POSTFIX.replace(b"Final-Recipient: rfc822; slow@", (block + b"\r\n\r\n") * 300 + b"F: ")
+    report = dsn_report.read(flood)
+    assert report and len(report.recipients) <= dsn_report.MAX_RECIPIENTS
+    assert max(len(each.words) for each in report.recipients) <= dsn_report.MAX_WORDS
+    deep = b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\n" * 3000
+    assert dsn_report.read(deep) is None
+    nul = dsn_report.read(POSTFIX.replace(b"User unknown", b"User\x00unknown\xff"))
+    assert nul and "\x00" not in nul.recipients[0].words
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(POSTFIX)), st.binary(max_size=20)), max_size=6))
+def test_no_bytes_raise(changes: list[tuple[int, bytes]]) -> None:
+    for original in (POSTFIX, QMAIL):
+        raw = original
+        for at, put in changes:
+            raw = raw[:at] + put + raw[at + len(put) :]
+        report = dsn_report.read(raw)
+        assert report is None or all("\x00" not in each.address + each.words for each in report.recipients)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("5.1.1", "There is no such mailbox."),
+        ("5.2.2", "The mailbox is full."),
+        ("4.4.1", "The recipient's server does not answer."),
+        ("5.7.26", "Neither SPF nor DKIM proves who sent the mail."),
+        ("5.1.99", "Something is wrong with the address."),
+        ("5.9.9", ""),
+        ("2.1.5", ""),
+        ("", ""),
+    ],
+)
+def test_a_status_code_is_told_in_words(code: str, words: str) -> None:
+    assert status_words(code) == words

@@ -1,0 +1,107 @@
+"""A database that ends connections while mail goes out: in claims, in joint commits, in outcomes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import pytest
+from django.db import DatabaseError, connection, connections, transaction
+from django.utils import timezone
+
+from mailbox.models import Account
+from outbox import api
+from outbox.delivery import claims, deliver, recovery
+from outbox.models import OutboxMessage
+from tests.servers.smtp import SmtpServer
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="Only a server ends connections."),
+]
+END = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+
+@contextmanager
+def connections_ended(times: int) -> Iterator[list[int]]:
+    """End every other connection so many times, at any instant; how many there were each time."""
+    over, chance, ended = threading.Event(), random.Random(7), list[int]()
+
+    def run() -> None:
+        for _ in range(times):
+            if over.wait(chance.uniform(0.005, 0.06)):
+                break
+            with connection.cursor() as cursor:
+                cursor.execute(END)
+                ended.append(len(cursor.fetchall()))
+        connections.close_all()
+
+    ender = threading.Thread(target=run)
+    ender.start()
+    try:
+        yield ended
+    finally:
+        over.set()
+        ender.join()
+
+
+def test_connections_that_are_ended_at_any_instant_lose_nothing_and_double_nothing(
+    account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer]
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    account = account_on(server)
+    rows = [api.queue(account.pk, f"u{n}@example.test", "Hello", "A text.").data for n in range(60)]
+    with connections_ended(60) as ended:
+        for _ in range(60):
+            with suppress(DatabaseError):
+                deliver.deliver_account(account.pk)
+            connections.close_all()  # as after each task
+    later = timezone.now() + timedelta(hours=1)
+    recovery.recover(later)
+    deliver.deliver_account(account.pk, clock=lambda: later + timedelta(seconds=1))
+
+    copies = Counter(mail.raw.split(b"\r\n", 1)[0].decode() for mail in server.mails())
+    assert OutboxMessage.objects.count() == len(rows) and sum(ended) > 3
+    for row in OutboxMessage.objects.all():
+        taken = copies[f"Message-ID: <outbox-{row.pk}-0@prx-email.local>"]
+        if row.hold == "uncertain":  # the connection was ended again in each try to take "data" back
+            assert taken <= 1, row.pk
+        else:
+            assert (row.status, row.hold, row.retries, taken) == ("sent", "", 0, 1), row.pk
+
+
+@pytest.mark.parametrize("step", ["finalize", "commit_data", "extend"])
+def test_a_transaction_that_slept_too_long_for_the_server_is_made_again(
+    account_on: Callable[..., Account],
+    smtp_server: Callable[..., SmtpServer],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """A worker that was frozen in it: PostgreSQL ends what idles longer than idle_in_transaction_session_timeout."""
+    server = smtp_server("tls")
+    account = account_on(server)
+    api.queue(account.pk, "u@example.test", "Hello", "A text.")
+    slept = []
+    act = getattr(claims, step)
+
+    def sleep_in_it(*args: object, **options: object) -> object:
+        if slept:
+            return act(*args, **options)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '20ms'")
+            slept.append(time.sleep(0.2))
+            return act(*args, **options)
+
+    monkeypatch.setattr(claims, step, sleep_in_it)
+    deliver.deliver_account(account.pk)
+    later = timezone.now() + timedelta(minutes=1)
+    deliver.deliver_account(account.pk, clock=lambda: later)
+
+    sent = OutboxMessage.objects.get()
+    assert slept and (sent.status, sent.hold, sent.retries, len(server.mails())) == ("sent", "", 0, 1)

@@ -1,0 +1,366 @@
+"""The kill matrix: a real worker process ends by SIGKILL at every boundary of an attempt and inside each phase.
+
+Afterwards the leases lapse, a worker goes on, and what the server took is compared with what the rows say: nothing is
+lost, nothing went twice, and a person is asked exactly where "data" was committed and no outcome was: of one row at
+most.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from mailbox.models import Account, Lease
+from outbox import api
+from outbox.compose.attachments import AttachmentInput
+from outbox.delivery import deliver, recovery
+from outbox.models import DeliveryAttempt, OutboxMessage
+from tests.servers.forked import Forked
+from tests.servers.smtp import SmtpServer
+from tests.servers.smtp_faults import Hold, Raw
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Start = Callable[..., SmtpServer]
+Accounts = Callable[..., Account]
+
+# The process kills itself at its n-th passage of an instant of its own code: before a call, inside it, or after it.
+# A call that is steps is over when its last step is.
+WORKER = """
+import django, inspect, os, signal, sys
+django.setup()
+from outbox.delivery import claims
+from outbox.delivery import deliver as delivery
+from outbox.delivery import outcomes as endings
+from outbox.delivery import recipients
+from outbox.smtp import session as smtp
+from outbox.smtp import mail_transaction as smtp_mail
+from outbox.smtp import pipelined as smtp_one_trip
+from outbox.smtp import transport as smtp_wire
+from outbox.delivery import sender
+from outbox.eventloop import coroutines as steps
+from django.db import connection
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def at(owner, name, when, passage):
+    real, passed = getattr(owner, name), []
+    def passes(point):
+        if when == point and len(passed) == passage:
+            die()
+    def instead(*args, **kwargs):
+        passed.append(1)
+        passes("before")
+        answer = real(*args, **kwargs)
+        passes("after")
+        return answer
+    def instead_of_steps(*args, **kwargs):
+        passed.append(1)
+        passes("before")
+        answer = yield from real(*args, **kwargs)
+        passes("after")
+        return answer
+    setattr(owner, name, instead_of_steps if inspect.isgeneratorfunction(real) else instead)
+def mid_body(passage):
+    real, bodies = smtp_wire.Wire.send, []
+    def send(self, octets, seconds):
+        if isinstance(octets, memoryview) and b"Message-ID:" in bytes(octets[:40]):
+            bodies.append(1)
+            if len(bodies) == passage:
+                yield from real(self, octets[: len(octets) // 2], seconds)
+                die()
+        yield from real(self, octets, seconds)
+    smtp_wire.Wire.send = send
+def mid_write(passage, of_mail=True):
+    # Of a mail that was not asked for (what was goes in pieces), or of its MAIL and RCPT.
+    real, writes = smtp_wire.Wire.send, []
+    def send(self, octets, seconds):
+        is_mail = isinstance(octets, bytes) and b"Message-ID:" in octets
+        if is_mail or not of_mail and bytes(octets).startswith(b"MAIL"):
+            writes.append(1)
+            if len(writes) == passage:
+                yield from real(self, octets[: len(octets) // 2], seconds)
+                die()
+        yield from real(self, octets, seconds)
+    smtp_wire.Wire.send = send
+def in_finalize(passage):
+    # Inside the transaction that writes the outcome: after its UPDATE of the row, before its COMMIT.
+    seen = []
+    def wrapper(execute, sql, params, many, context):
+        answer = execute(sql, params, many, context)
+        if sql.startswith('UPDATE "outbox" ') and '"sent_at"' in sql:
+            seen.append(1)
+            if len(seen) == passage:
+                die()
+        return answer
+    connection.execute_wrappers.append(wrapper)
+smtp_mail.GRACE_SECONDS = {grace}
+steps.Alone.here = lambda self: {alone}
+{instant}
+delivery.deliver_account(int(sys.argv[1]))
+"""
+
+
+@dataclass(frozen=True)
+class Instant:
+    """Where the worker dies at its n-th passage. `unknown`: of which of the three rows only the server then knows the
+    outcome: 0 of none, None when it depends on who was faster. `together`: outcome and next "data" share a commit."""
+
+    name: str
+    code: str  # "" when the server holds the worker at a command and the test kills it
+    command: str = ""
+    unknown: Callable[[int, bool], int | None] = lambda n, together: 0
+    passages: tuple[int, ...] = (1, 2, 3)
+
+
+def the_one_before(n: int, together: bool) -> int:
+    """Row n-1 is with the server, or answered just now; in either case its outcome is not written."""
+    return n - 1
+
+
+def the_one_before_if_not_written(n: int, together: bool) -> int:
+    """Row n-1 is answered, and its outcome is written together with "data" of row n, or alone before that."""
+    return n - 1 if together else 0
+
+
+def its_own(n: int, together: bool) -> int:
+    return n
+
+
+def the_next(n: int, together: bool) -> int | None:
+    """The commit that writes row n's outcome holds "data" of the next, of which DATA is not sent."""
+    return (n + 1 if n < 3 else 0) if together else None
+
+
+def held(n: int, together: bool) -> int | None:
+    return n - 1 if together or n == 1 else None  # the outcome before is being written just now
+
+
+ONCE = pytest.mark.wire  # what differs is said to the server: one database is enough in CI
+INSTANTS = [
+    Instant("before the claim", "at(claims, 'claim_some', 'before', {n})", passages=(1, 2)),
+    Instant("in the claim", "at(claims, '_begin_attempts', 'after', {n})", passages=(1, 2)),
+    Instant("after the claim", "at(recipients, 'lacking', 'before', {n})", unknown=the_one_before),
+    Instant("while it reads the mail", "at(endings.rawstore, 'open_raw', 'after', {n})", unknown=the_one_before),
+    Instant("before it connects", "at(smtp_wire.Wire, 'connect', 'before', 1)", passages=(1,)),
+    Instant("in TLS", "", "CONNECT", passages=(1,)),
+    Instant("in EHLO", "", "EHLO", passages=(1,)),
+    Instant("in AUTH", "", "AUTH", passages=(1,)),
+    Instant("after AUTH", "at(smtp.SmtpSession, '_sign_in', 'after', 1)", passages=(1,)),
+    Instant(
+        "after the answer, MAIL and RCPT said ahead",
+        "at(smtp.SmtpSession, '_say_ahead', 'after', {n})",
+        unknown=its_own,
+    ),
+    Instant(
+        "after the answer, before MAIL",
+        "at(smtp.SmtpSession, '_send_envelope', 'before', {n})",
+        unknown=the_one_before,
+    ),
+    Instant(
+        "MAIL and RCPT are sent",
+        "at(smtp.SmtpSession, '_hear_group', 'before', {groups} * ({n} - 1) + 1)",
+        unknown=the_one_before,
+    ),
+    Instant("in MAIL", "", "MAIL", passages=(1,)),
+    Instant("in RCPT", "", "RCPT", unknown=held),
+    Instant("after RCPT", "at(sender.Sender, 'commit_data', 'before', {n})", unknown=the_one_before_if_not_written),
+    Instant(
+        'before "data" of the joint commit',
+        "at(claims, 'commit_data', 'before', {n})",
+        unknown=the_one_before_if_not_written,
+    ),
+    Instant(
+        'in the "data" commit',
+        "at(claims, '_write_refused', 'after', 2 * {n} - 1)",
+        unknown=the_one_before_if_not_written,
+    ),
+    Instant(
+        'after "data", before COMMIT', "at(claims, 'commit_data', 'after', {n})", unknown=the_one_before_if_not_written
+    ),
+    Instant('after the "data" commit', "at(sender.Sender, 'commit_data', 'after', {n})", unknown=its_own),
+    Instant("in DATA", "", "DATA", unknown=its_own, passages=(1,)),
+    Instant("in the middle of the body", "mid_body({n})", unknown=its_own),
+    Instant("after the final dot", "", ".", unknown=its_own),
+    Instant("after the answer", "at(smtp.SmtpSession, '_data', 'after', {n})", unknown=its_own),
+    Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
+    Instant("in finalize", "in_finalize({n})", unknown=its_own),
+    Instant("before the commit of finalize", "at(claims, 'finalize', 'after', {n})", unknown=its_own),
+    Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
+]
+# All mails are small and alone, so that the second and third go unasked: "data" of each is committed with the outcome
+# before it, while MAIL and RCPT are answered, or before they are said (in one write).
+UNASKED = [
+    Instant("MAIL and RCPT are said", "at(sender.Sender, 'commit_data', 'before', {n})", unknown=the_one_before),
+    Instant("before the joint commit", "at(claims, 'commit_data', 'before', {n})", unknown=the_one_before),
+    Instant('after "data", before COMMIT', "at(claims, 'commit_data', 'after', {n})", unknown=the_one_before),
+    Instant("before the mail is given", "at(sender.Sender, 'commit_data', 'after', {n})", unknown=its_own),
+    Instant("in the middle of the write", "mid_write({n} - 1)", unknown=its_own),
+    Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
+    Instant("in BDAT", "", ".", unknown=its_own),
+    Instant(
+        "the answers are read",
+        "at(smtp_one_trip.OneTripConversation, '_judge_all', 'before', {n} - 1)",
+        unknown=its_own,
+    ),
+    Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
+]
+SAID_BEFORE = [
+    Instant("in the middle of MAIL and RCPT", "mid_write({n}, of_mail=False)", unknown=the_one_before),
+    Instant("in RCPT", "", "RCPT", unknown=lambda n, together: None),  # "data" is being committed just now
+]
+IN_ONE_WRITE = [Instant("in RCPT", "", "RCPT", unknown=its_own)]
+# The second mail meets a server that ends the session at MAIL, and goes in a fresh one.
+FRESH = [
+    Instant("the server has ended the session", "at(claims, 'withdraw_data', 'before', 1)", unknown=its_own),
+    Instant("before the commit of that", "at(claims, 'withdraw_data', 'after', 1)", unknown=its_own),
+    Instant("before it connects again", "at(smtp_wire.Wire, 'connect', 'before', 2)"),
+    Instant('"data" again, before COMMIT', "at(claims, 'commit_data', 'after', 3)"),
+    Instant('after "data" again', "at(sender.Sender, 'commit_data', 'after', 3)", unknown=its_own),
+]
+SHORT = {
+    "in the claim",
+    "in TLS",
+    "in RCPT",
+    'after "data", before COMMIT',
+    "in the middle of the body",
+    "after the final dot",
+    "in finalize",
+    "after finalize",
+}
+
+
+def queued(account: Account, n: int, unasked: bool = False) -> int:
+    # A large mail goes by DATA also where CHUNKING is offered, and what looks like a command is never written unasked.
+    large = AttachmentInput("a.pdf", "application/pdf", content=bytes(range(256)) * 400)
+    file, text = (None, "A text.") if unasked else (large if n % 2 else None, "A text.\nMail from: nobody")
+    response = api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", text, file)
+    assert response.ok and response.data, response
+    return response.data.outbox_id
+
+
+def run_and_kill(
+    account_id: int, server: SmtpServer, instant: Instant, passage: int, together: bool, alone: bool
+) -> None:
+    groups = 1 if server.pipelining else 2  # MAIL and RCPT in one packet, or each for itself
+    hold = Hold()
+    if instant.command:
+        marker = f"u{passage - 1}@" if instant.command in ("RCPT", ".") else ""
+        command = "BDAT" if instant.command == "DATA" and server.chunking else instant.command
+        server.on(command, hold, containing=marker, times=1)
+    instant_code = instant.code.format(n=passage, groups=groups)
+    code = WORKER.format(instant=instant_code, grace=60 if together else 0, alone=alone)
+    worker = Forked(code, account_id)
+    if instant.command:
+        assert hold.reached.wait(60), instant
+        worker.kill()
+    assert worker.wait(60) == -signal.SIGKILL, instant
+    hold.release()
+
+
+def check(
+    account: Account, server: SmtpServer, instant: Instant, passage: int, rows: list[int], expected: int | None
+) -> None:
+    """The leases lapse, another worker goes on; then rows and sink are compared."""
+    begun = DeliveryAttempt.objects.filter(outbox__in=rows, data_at__isnull=False, outcome="")
+    unknown = list(begun.values_list("outbox_id", flat=True))
+    where = f"{instant.name}, killed at passage {passage}"
+    assert len(unknown) <= 1, where
+    assert expected is None or unknown == ([rows[expected - 1]] if expected else []), where
+    later = timezone.now() + timedelta(hours=1)
+    recovery.recover(later)
+    deliver.deliver_account(account.pk, clock=lambda: later + timedelta(seconds=1))
+    copies = server.copies()  # of the sink's files
+    assert sum(copies.values()) == len(server.mails())
+    for row in OutboxMessage.objects.filter(pk__in=rows):
+        sent = copies[f"<outbox-{row.pk}-0@prx-email.local>"]
+        where = f"{instant.name}, row {rows.index(row.pk) + 1}, killed at passage {passage}"
+        assert row.retries == 0, where
+        if row.pk in unknown:
+            assert (row.status, row.hold) == ("failed", "uncertain") and sent <= 1, where
+        else:
+            assert (row.status, row.hold, sent) == ("sent", "", 1), where
+        assert not row.attempts.filter(outcome="").exists(), where
+    # Where nothing was due any more, nobody took the account's lease over from the dead worker: it lapses as well.
+    Lease.objects.filter(account=account, purpose=Lease.Purpose.SEND).delete()
+
+
+def kill_and_compare(
+    account: Account,
+    server: SmtpServer,
+    instant: Instant,
+    passage: int,
+    *,
+    together: bool = True,
+    unasked: bool = False,
+    alone: bool = True,
+) -> None:
+    rows = [queued(account, n, unasked) for n in range(3)]
+    run_and_kill(account.pk, server, instant, passage, together, alone)
+    check(account, server, instant, passage, rows, instant.unknown(passage, together))
+
+
+@pytest.mark.parametrize("instant", [each for each in INSTANTS if each.name in SHORT], ids=lambda each: each.name)
+@pytest.mark.parametrize("chunking", [pytest.param(False, id="DATA", marks=ONCE), pytest.param(True, id="BDAT")])
+def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
+    account_on: Accounts, smtp_server: Start, instant: Instant, chunking: bool, tmp_path: Path
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=chunking, folder=tmp_path)
+    kill_and_compare(account_on(server), server, instant, min(2, instant.passages[-1]))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("instant", INSTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "offered",
+    [{"pipelining": True}, {"pipelining": False}, {"pipelining": True, "chunking": True}],
+    ids=["PIPELINING", "one by one", "CHUNKING"],
+)
+@pytest.mark.parametrize("together", [True, False], ids=["one commit", "two commits"])
+def test_killed_at_every_instant_several_times_nothing_is_lost_or_doubled(
+    account_on: Accounts,
+    smtp_server: Start,
+    instant: Instant,
+    offered: dict[str, bool],
+    together: bool,
+    tmp_path: Path,
+) -> None:
+    server = smtp_server("starttls" if offered["pipelining"] else "tls", **offered, folder=tmp_path)
+    account = account_on(server)
+    for passage in instant.passages:
+        kill_and_compare(account, server, instant, passage, together=together)
+        server.clear()
+
+
+WAYS = [
+    *[pytest.param(True, each, id=f"said before: {each.name}") for each in (*UNASKED, *SAID_BEFORE)],
+    *[pytest.param(False, each, id=f"in one write: {each.name}", marks=ONCE) for each in UNASKED],
+    *[pytest.param(False, each, id=f"in one write: {each.name}") for each in IN_ONE_WRITE],
+]
+
+
+@pytest.mark.parametrize(("alone", "instant"), WAYS)
+@pytest.mark.parametrize("passage", [2, pytest.param(3, marks=pytest.mark.long)])
+def test_killed_around_a_mail_that_goes_unasked_the_next_of_the_session_is_never_in_question_beside_it(
+    account_on: Accounts, smtp_server: Start, alone: bool, instant: Instant, passage: int, tmp_path: Path
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=True, folder=tmp_path)
+    kill_and_compare(account_on(server), server, instant, passage, unasked=True, alone=alone)
+
+
+@pytest.mark.parametrize("instant", FRESH, ids=lambda each: each.name)
+def test_killed_while_a_mail_moves_to_a_fresh_session_it_is_in_question_only_while_data_stands(
+    account_on: Accounts, smtp_server: Start, instant: Instant, tmp_path: Path
+) -> None:
+    server = smtp_server("tls", pipelining=True, chunking=True, folder=tmp_path)
+
+    def first_is_taken(mail: object) -> None:
+        server.deliver = None
+        server.on("MAIL", Raw(b"421 4.7.0 Enough for one session\r\n"), times=1)
+
+    server.deliver = first_is_taken
+    kill_and_compare(account_on(server), server, instant, 2, unasked=True)

@@ -1,0 +1,238 @@
+"""Many accounts at once: nobody waits for another's server, a thousand calls are one task, commits are shared."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection, connections
+from django.utils import timezone
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from mailbox.models import Account, Lease
+from outbox import api
+from outbox.delivery import worker as delivery_worker
+from outbox.eventloop import group_commit
+from outbox.models import CourierSlot, DeliveryCall, OutboxMessage
+from outbox.tasks import delivery as delivery_tasks
+from tests.servers.site import Cluster
+from tests.servers.smtp import SmtpServer
+from tests.servers.smtp_faults import Hold
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Start = Callable[..., SmtpServer]
+Accounts = Callable[..., Account]
+
+
+@pytest.fixture
+def holds() -> Iterator[list[Hold]]:
+    """Released at the end, whatever became of the test."""
+    made: list[Hold] = []
+    yield made
+    for hold in made:
+        hold.release()
+
+
+def stalling(account_on: Accounts, smtp_server: Start, holds: list[Hold], command: str = ".") -> Account:
+    server, hold = smtp_server("tls"), Hold()
+    server.on(command, hold)
+    holds.append(hold)
+    return account_on(server)
+
+
+def queue(account: Account, count: int = 1) -> None:
+    for n in range(count):
+        assert api.queue(account.pk, f"u{n}@example.test", f"Mail {n}", "A text.").ok
+
+
+def calls() -> int:
+    return [task.func() for task in OrmQ.objects.all()].count("outbox.tasks.deliver")
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    while not done() and time.monotonic() < until:
+        time.sleep(0.05)
+    return done()
+
+
+def test_servers_that_stall_at_the_final_dot_hold_up_nobody(
+    account_on: Accounts, smtp_server: Start, start_workers: Callable[..., Cluster], holds: list[Hold]
+) -> None:
+    """Four servers never answer, the workers are two: mail of others goes out, again and again, beside them."""
+    dead = [stalling(account_on, smtp_server, holds) for _ in range(4)]
+    server = smtp_server("tls")
+    well = [account_on(server) for _ in range(2)]
+    workers = start_workers(PRX_EMAIL_WORKERS="2")
+    for account in dead:
+        queue(account, 2)
+    assert all(hold.reached.wait(60) for hold in holds), workers.log()
+
+    for sent in (1, 2):
+        for account in well:
+            queue(account)
+        assert wait_until(lambda sent=sent: len(server.mails()) == 2 * sent, 30), workers.log()  # type: ignore[misc]
+        time.sleep(3)  # the stalled sessions have gone to the background, and their task has ended
+    # One row of each stalled account is with its server; the row after it is not kept waiting with it.
+    assert OutboxMessage.objects.sending().count() == 4 and OutboxMessage.objects.queued().count() == 4
+    for hold in holds:
+        hold.release()
+    assert wait_until(lambda: not OutboxMessage.objects.sending().exists(), 30)
+
+
+def test_more_stalling_accounts_than_sessions_hold_up_nobody(
+    account_on: Accounts, smtp_server: Start, settings: Settings, holds: list[Hold]
+) -> None:
+    settings.OUTBOX_SESSIONS = 1
+    dead = [stalling(account_on, smtp_server, holds, command) for command in ("EHLO", "RCPT", ".")]
+    server = smtp_server("tls")
+    for account in dead:
+        queue(account)
+    queue(account_on(server))
+
+    delivery_worker.Courier().run(60)
+
+    assert len(server.mails()) == 1
+    for hold in holds:
+        hold.release()
+    assert wait_until(lambda: OutboxMessage.objects.sent().count() == 4, 30)
+    wait_until(lambda: threading.active_count() == 1, 5)
+
+
+def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accounts, smtp_server: Start) -> None:
+    server = smtp_server("tls")
+    first, second = account_on(server), account_on(server)
+    queue(first)
+    server.deliver = lambda mail: queue(second) if len(server.mails()) == 1 else None
+
+    delivery_worker.Courier().run(30)
+
+    assert OutboxMessage.objects.sent().count() == 2 and not CourierSlot.objects.exists()
+
+
+def test_many_mails_call_one_courier(account_on: Accounts, smtp_server: Start) -> None:
+    account = account_on(smtp_server("tls"))
+    queue(account, 5)
+    assert calls() == 1
+
+    delivery_tasks.deliver()
+    assert OutboxMessage.objects.sent().count() == 5
+    queue(account)
+
+    assert calls() == 2
+
+
+def test_a_call_that_nobody_answers_is_made_again() -> None:
+    now = timezone.now()
+    assert DeliveryCall.make(now, forget_after=30) and not DeliveryCall.make(now, forget_after=30)
+    assert DeliveryCall.make(now + timedelta(seconds=30), forget_after=30)
+    DeliveryCall.answer()
+    assert DeliveryCall.make(now, forget_after=30)
+
+
+def test_a_second_courier_leaves_and_takes_over_when_the_first_died(
+    account_on: Accounts, smtp_server: Start, settings: Settings
+) -> None:
+    settings.OUTBOX_COURIERS = 1
+    queue(account_on(smtp_server("tls")))
+    now = timezone.now()
+    assert CourierSlot.acquire(1, "killed/1", seconds=delivery_worker.SLOT_SECONDS, now=now)
+
+    assert delivery_worker.Courier().run(30).attempted == 0
+    later = now + timedelta(seconds=delivery_worker.SLOT_SECONDS)
+    delivery_worker.Courier(clock=lambda: later).run(30)
+
+    assert OutboxMessage.objects.sent().count() == 1
+
+
+def test_an_account_that_another_process_serves_is_left_to_it(account_on: Accounts, smtp_server: Start) -> None:
+    server = smtp_server("tls")
+    account = account_on(server)
+    queue(account)
+    Lease.acquire(account.pk, "send", "elsewhere/1", seconds=60, now=timezone.now())
+
+    assert delivery_worker.Courier().run(30).attempted == 0
+    assert server.connections == 0
+
+
+# --- One transaction for the steps of several threads -----------------------------------------------------------
+def in_threads(acts: list[Callable[[], Any]]) -> list[Any]:
+    answers: list[Any] = [None] * len(acts)
+
+    def run(position: int) -> None:
+        try:
+            answers[position] = group_commit.run(acts[position])
+        except Exception as error:
+            answers[position] = error
+        connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(position,)) for position in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return answers
+
+
+def call_row(pk: int) -> Callable[[], int]:
+    def act() -> int:
+        DeliveryCall.objects.create(pk=pk)
+        return pk
+
+    return act
+
+
+def test_steps_that_gather_while_another_commits_are_written_together_and_each_gets_its_answer() -> None:
+    transactions: list[str | None] = []
+
+    def slow() -> str:
+        time.sleep(0.5)
+        return "first"
+
+    def seen(pk: int) -> Callable[[], int]:
+        def act() -> int:
+            transactions.append(threading.current_thread().name)
+            return call_row(pk)()
+
+        return act
+
+    first = threading.Thread(target=lambda: in_threads([slow]))
+    first.start()
+    time.sleep(0.2)
+    answers = in_threads([seen(pk) for pk in range(100, 106)])
+    first.join(30)
+
+    assert answers == list(range(100, 106)) and DeliveryCall.objects.filter(pk__gte=100).count() == 6
+    assert len(set(transactions)) == 1  # one thread wrote for all
+
+
+def test_a_step_that_fails_fails_nobody_else() -> None:
+    def bad() -> None:
+        raise OperationalError("this one only")
+
+    def slow() -> None:
+        time.sleep(0.5)
+
+    first = threading.Thread(target=lambda: in_threads([slow]))
+    first.start()
+    time.sleep(0.2)
+    answers = in_threads([call_row(200), bad, call_row(201)])
+    first.join(30)
+
+    assert answers[0] == 200 and answers[2] == 201 and isinstance(answers[1], OperationalError)
+    assert DeliveryCall.objects.filter(pk__gte=200).count() == 2
+
+
+def test_a_commit_that_fails_writes_nothing() -> None:
+    def half() -> None:
+        call_row(300)()
+        raise OperationalError("in the middle")
+
+    with pytest.raises(OperationalError):
+        group_commit.run(half)
+    assert not DeliveryCall.objects.filter(pk=300).exists() and not connection.in_atomic_block

@@ -1,0 +1,68 @@
+"""Couriers of one SQLite database take turns; a process that is stopped while it has its turn holds up nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+
+from outbox.eventloop import group_commit, sqlite_write_lock
+from outbox.models import DeliveryCall
+from tests.servers.site import ROOT, environment
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has many writers"),
+]
+HOLDER = """
+import django, sys, time
+django.setup()
+from outbox.eventloop import sqlite_write_lock as turns
+with turns.Courtesy():
+    print("mine", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def stopped() -> Iterator[subprocess.Popen[str]]:
+    """A real courier's process that was stopped (SIGSTOP) when it had just been given its turn."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "mine\n"
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.wait()
+    sqlite_write_lock._impatient_until = 0.0
+
+
+def seconds_of_a_commit(pk: int) -> float:
+    begin = time.monotonic()
+    group_commit.run(lambda: DeliveryCall.objects.create(pk=pk))
+    return time.monotonic() - begin
+
+
+def test_a_stopped_process_costs_the_others_one_short_wait(stopped: subprocess.Popen[str]) -> None:
+    assert sqlite_write_lock.MOST_SECONDS <= seconds_of_a_commit(400) < sqlite_write_lock.MOST_SECONDS + 2
+    assert max(seconds_of_a_commit(pk) for pk in range(401, 411)) < sqlite_write_lock.MOST_SECONDS / 2
+    assert DeliveryCall.objects.filter(pk__gte=400).count() == 11
+
+
+def test_when_it_goes_on_turns_are_taken_again(stopped: subprocess.Popen[str]) -> None:
+    seconds_of_a_commit(420)
+    stopped.kill()
+    stopped.wait()
+    assert seconds_of_a_commit(421) < sqlite_write_lock.MOST_SECONDS / 2
+
+    holder = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR)
+    with sqlite_write_lock.Courtesy(), pytest.raises(BlockingIOError):
+        sqlite_write_lock.fcntl.flock(holder, sqlite_write_lock.fcntl.LOCK_EX | sqlite_write_lock.fcntl.LOCK_NB)
+    os.close(holder)
