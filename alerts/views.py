@@ -18,7 +18,7 @@ from alerts import incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.requests import record
+from mailbox.views.audit import record
 
 SHOWN = 20
 

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 
 from mailbox.models import Message, MessagePlace
 from mailbox.search.results import search
-from mailbox.views.requests import Cursor
+from mailbox.views.pagination import Cursor
 from prx_email_site.seed.letters import word
 from prx_email_site.seed.mailboxes import ticket
 

@@ -17,11 +17,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account
-from outbox.actions.rescheduling import checked_send_at
 from outbox.compose import addresses
 from outbox.compose import attachments as compose_attachments
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.carried_attachments import Carried
+from outbox.compose.send_time import checked_send_at
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
 

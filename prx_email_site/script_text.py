@@ -9,15 +9,8 @@ import json
 
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.lazy_text import Words
+from mailbox.lazy_text import UNITS, Words
 
-# Lengths of time in their largest unit, as abbreviations that need no plural.
-UNITS: tuple[tuple[str, int, Words], ...] = (
-    ("days", 86400, _("{number} d")),
-    ("hours", 3600, _("{number} h")),
-    ("minutes", 60, _("{number} min")),
-    ("seconds", 1, _("{number} s")),
-)
 AGO, IN, JUST_NOW, DUE_NOW = _("{time} ago"), _("in {time}"), _("just now"), _("due now")
 
 SETS: dict[str, dict[str, Words]] = {
@@ -45,14 +38,6 @@ SETS: dict[str, dict[str, Words]] = {
     },
     "sheet": {"close": _("Close")},
 }
-
-
-def spoken(seconds: float) -> str:
-    """A length of time in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
-    for _name, size, form in UNITS:
-        if seconds >= size:
-            return str(form).replace("{number}", str(int(seconds // size)))
-    return str(UNITS[-1][2]).replace("{number}", "0")
 
 
 def of_set(name: str) -> str:

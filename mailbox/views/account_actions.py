@@ -15,7 +15,8 @@ from mailbox.permissions import Role, get_account
 from mailbox.sync import uidvalidity
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_edit import queue_first_look
-from mailbox.views.requests import back_to, record
+from mailbox.views.audit import record
+from mailbox.views.requests import back_to
 
 
 def _back(request: HttpRequest, account: Account) -> HttpResponse:

@@ -18,9 +18,10 @@ from mailbox.models import Account, ConnectionTest
 from mailbox.permissions import Role, get_account
 from mailbox.signals import connection_test_asked
 from mailbox.tasks import sync as sync_tasks
+from mailbox.views.audit import record
 from mailbox.views.autoconfig import lookup_of, require_administrator, start_page
 from mailbox.views.autoconfig_wording import initial_of, preset_of, told
-from mailbox.views.requests import record, signed_in_user
+from mailbox.views.requests import signed_in_user
 
 
 def _preset(request: HttpRequest) -> Preset | None:

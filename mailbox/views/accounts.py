@@ -21,7 +21,8 @@ from mailbox.permissions import Role, accounts_for, get_account, has_role_everyw
 from mailbox.views.account_permissions import Rights
 from mailbox.views.activity import told
 from mailbox.views.backfill import show_progress
-from mailbox.views.requests import Refused, cut, limit_of, signed_in_user
+from mailbox.views.pagination import cut, limit_of
+from mailbox.views.requests import Refused, signed_in_user
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from mailbox.permissions import Role, get_account
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_permissions import Rights
 from mailbox.views.accounts import is_partial
+from mailbox.views.audit import record
 from mailbox.views.onboarding import is_being_set_up
-from mailbox.views.requests import record
 
 MAX_DEPTH = 5  # deeper ones stand where the fifth level does
 USES = {

@@ -24,8 +24,8 @@ from mailbox.models import Attachment, Message
 from mailbox.permissions import Role
 from mailbox.pictures import remote_images
 from mailbox.storage import raw_store
+from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
-from mailbox.views.requests import record
 
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024

@@ -14,16 +14,10 @@ from django.views.decorators.http import require_POST, require_safe
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.tasks import sync as sync_tasks
+from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
-from mailbox.views.requests import (
-    cut,
-    limit_of,
-    next_page,
-    number_of,
-    of_accounts,
-    record,
-    signed_in_user,
-)
+from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
 
 @require_safe

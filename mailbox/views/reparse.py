@@ -17,7 +17,8 @@ from mailbox.models import Reparse
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.tasks import reparse as reparse_tasks
 from mailbox.views.accounts import is_partial
-from mailbox.views.requests import record, signed_in_user
+from mailbox.views.audit import record
+from mailbox.views.requests import signed_in_user
 
 ROUNDS_SHOWN = 10
 

@@ -15,7 +15,7 @@ from mailbox.search.highlight import excerpt, highlight
 from mailbox.search.query import SearchQuery, parse
 from mailbox.search.results import search
 from mailbox.views.messages import mark_claims
-from mailbox.views.requests import Cursor, limit_of, next_page
+from mailbox.views.pagination import Cursor, limit_of, next_page
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from django.db.models import Q, Subquery
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from outbox.bounces.matching import bounced
 from outbox.errors import Code
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
 from outbox.models.messages import DomainOf, OutboxQuerySet
@@ -133,7 +132,7 @@ class Filters:
 
     def _with_mark(self, rows: OutboxQuerySet, now: datetime) -> OutboxQuerySet:
         if self.mark == "bounced":
-            return rows.filter(bounced())
+            return rows.filter(DeliveryReport.objects.bounced_rows())
         if self.mark == "unseen":
             return rows.filter(pk__in=DeliveryReport.objects.unacknowledged().values("outbox"))
         if self.mark == "drill":

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext
 
 from outbox.actions.transitions import CHANGED_MEANWHILE, find_row, record
 from outbox.compose.date_header import redated
+from outbox.compose.send_time import checked_send_at
 from outbox.errors import ValidationFailed
 from outbox.models import OutboxMessage
 
 Status = OutboxMessage.Status
-FARTHEST = timedelta(days=366)
-
-
-def checked_send_at(send_at: datetime | None, now: datetime) -> datetime | None:
-    """The time, None when it is now or past; raises ValidationFailed for what nobody can mean."""
-    if send_at is None:
-        return None
-    if timezone.is_naive(send_at):
-        raise ValidationFailed(gettext("Give the time to send at with its time zone."))
-    if send_at > now + FARTHEST:
-        raise ValidationFailed(gettext("The time to send at is more than a year away: choose an earlier one."))
-    return send_at if send_at > now else None
 
 
 def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, now: datetime) -> OutboxMessage:

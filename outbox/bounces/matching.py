@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from mailbox import logs
@@ -140,8 +139,3 @@ def acknowledge(row: OutboxMessage, *, user: User, now: datetime | None = None) 
         if number:
             record(row, "acknowledge_bounce", user, now)
     return number
-
-
-def bounced() -> Q:
-    """Outbox rows some recipient of which does not get the mail, as a report says."""
-    return Q(pk__in=DeliveryReport.objects.bounces().values("outbox"))

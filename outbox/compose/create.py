@@ -16,11 +16,11 @@ from mailbox.errors import StorageError
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
-from outbox.actions import rescheduling
 from outbox.compose import build as compose_build
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, Store, read_attachments
 from outbox.compose.build import Frozen, Parent, Request, Threading
+from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
 from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
 
@@ -142,7 +142,7 @@ class Times:
 
 
 def _times(wanted: Wanted, now: datetime) -> Times:
-    send_at = rescheduling.checked_send_at(wanted.send_at, now)
+    send_at = checked_send_at(wanted.send_at, now)
     undo_until = now + timedelta(seconds=wanted.undo_seconds) if wanted.undo_seconds > 0 else None
     return Times(max(send_at or now, undo_until or now), send_at, undo_until)
 

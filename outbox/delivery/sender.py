@@ -18,9 +18,9 @@ from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
-from outbox.beside import Turn
 from outbox.delivery import claims, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
+from outbox.delivery.beside import Turn
 from outbox.delivery.claims import Claim, Ending
 from outbox.delivery.outcomes import Owed, Work
 from outbox.delivery.rate_limiter import Pace

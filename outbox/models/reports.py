@@ -16,6 +16,10 @@ class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
         """Reports that a recipient does not get the mail."""
         return self.filter(action=DeliveryReport.Action.FAILED)
 
+    def bounced_rows(self) -> Q:
+        """The condition of outbox rows some recipient of which does not get the mail."""
+        return Q(pk__in=self.bounces().values("outbox"))
+
     def unacknowledged(self) -> DeliveryReportQuerySet:
         """Bounces that nobody has taken note of yet."""
         return self.bounces().filter(acknowledged_at=None)

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from mailbox.models import Account, Lease, Message
 from mailbox.permissions import Role, get_account
-from mailbox.views.requests import record
+from mailbox.views.audit import record
 from outbox.models import OutboxMessage
 
 # Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.

@@ -14,15 +14,16 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
+from mailbox.lazy_text import spoken
 from mailbox.permissions import Role
-from mailbox.views.requests import MAX_LIMIT, back_to, signed_in_user
+from mailbox.views.pagination import MAX_LIMIT
+from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import transitions
 from outbox.models import OutboxMessage
 from outbox.views.selection import find_row, operated_accounts, seen_by
 from outbox.views.status import sentence_of
-from prx_email_site.templatetags.prx import spoken
 
 Act = Callable[[int, User], api.ApiResponse]
 

@@ -17,8 +17,10 @@ from mailbox.models import Account, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views import previews
+from mailbox.views.audit import record
 from mailbox.views.latest_per_account import of_some
-from mailbox.views.requests import limit_of, next_page, of_accounts, record, signed_in_user
+from mailbox.views.pagination import limit_of, next_page
+from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.views.attachment_selection import DIRECTIONS, SIZES, Filters, Mark, find

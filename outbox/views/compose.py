@@ -22,8 +22,9 @@ from django.views.decorators.http import require_http_methods
 
 from mailbox.models import Account, Message
 from mailbox.permissions import Role, accounts_for
+from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
-from mailbox.views.requests import number_of, record, signed_in_user
+from mailbox.views.requests import number_of, signed_in_user
 from outbox import api
 from outbox.compose import drafts, replies
 from outbox.compose.attachments import AttachmentInput

@@ -14,7 +14,8 @@ from django.views.decorators.http import require_safe
 
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
-from mailbox.views.requests import cut, limit_of, next_page, number_of
+from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.requests import number_of
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet

@@ -12,7 +12,8 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.requests import back_to, record, signed_in_user
+from mailbox.views.audit import record
+from mailbox.views.requests import back_to, signed_in_user
 from outbox.models import SendingSwitch
 
 

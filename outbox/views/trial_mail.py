@@ -20,7 +20,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailbox.models import Account, MessagePlace
 from mailbox.permissions import Role, accounts_for, get_account
 from mailbox.views.accounts import is_partial
-from mailbox.views.requests import record, signed_in_user
+from mailbox.views.audit import record
+from mailbox.views.requests import signed_in_user
 from outbox import api
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.views.selection import find_row

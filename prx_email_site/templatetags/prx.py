@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from heroicons.templatetags.heroicons import heroicon_mini
 
+from mailbox.lazy_text import spoken
 from prx_email_site.script_text import AGO, DUE_NOW, IN, JUST_NOW, of_set
-from prx_email_site.script_text import spoken as spoken  # for views, too
 
 register = template.Library()
 
