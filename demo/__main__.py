@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-from demo.samples import sample_messages
+from demo.sample_bob import messages_of_bob
+from demo.samples import messages_of_ann
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import ServerMissing
 from tests.servers.smtp import SinkMail, SmtpServer
@@ -28,7 +29,7 @@ ANN, BOB = "ann@demo.example", "bob@demo.example"
 TOKEN_DAYS = 30
 
 WELCOME = f"""
-The demo: two mailboxes on a Dovecot of its own. Nothing leaves this machine.
+The demo: two mailboxes on a Dovecot of its own. Nothing leaves this machine, and each start begins anew.
   Sign in as            {ADMIN} / {ADMIN_PASSWORD}
   Mailboxes             {ANN} (password) and {BOB} (OAuth token); they can write to each other
   See a send refused    write to anyone@refuse.example: the server says 550 and the mail waits for a decision
@@ -37,22 +38,19 @@ The demo: two mailboxes on a Dovecot of its own. Nothing leaves this machine.
 
 
 def fill(dovecot: Dovecot) -> None:
-    """Put the samples into both mailboxes, oldest first, as they would have arrived."""
+    """Put different mail into each of the two mailboxes, oldest first, as it would have arrived."""
     now = datetime.now(UTC)
-    samples = sorted(sample_messages(), key=lambda sample: -sample.days_ago)
-    for user in (ANN, BOB):
-        for folder in dict.fromkeys(sample.folder for sample in samples):
+    for user, messages in ((ANN, messages_of_ann(now)), (BOB, messages_of_bob(now))):
+        messages.sort(key=lambda message: -message.days_ago)
+        for folder in dict.fromkeys(message.folder for message in messages):
             if folder.upper() != "INBOX":
                 dovecot.create_folder(user, folder)
-            dovecot.append_many(
-                user,
-                folder,
-                [
-                    (each.raw, each.flags, now - timedelta(days=each.days_ago))
-                    for each in samples
-                    if each.folder == folder
-                ],
-            )
+            arrived = [
+                (each.raw, each.flags, now - timedelta(days=each.days_ago))
+                for each in messages
+                if each.folder == folder
+            ]
+            dovecot.append_many(user, folder, arrived)
 
 
 def script(sink: SmtpServer) -> None:
