@@ -2,27 +2,43 @@
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
 # make screenshots   every page of the demo into var/screenshots
 # make setup   only the virtual environment      make lint       ruff and mypy
+# make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
 # make messages  the texts of the sources into locale/     make languages  compile what was translated (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers
+.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers
 
 setup: .venv/installed
 
 .venv/bin/python:
 	@PYTHON="$(PYTHON)" sh scripts/make-venv
 
-.venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.venv/installed: requirements.lock | .venv/bin/python
+	$(INSTALL) -r requirements.lock
 	@touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+.venv/installed-dev: requirements-dev.lock .venv/installed
+	$(INSTALL) -r requirements-dev.lock
 	@touch $@
 
-run: .venv/installed
+# One version and its hashes for each package; nothing in them names a server that packages come from.
+COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: | .venv/bin/python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^pip-tools requirements-dev.txt)"
+	$(COMPILE) --output-file requirements.lock requirements.txt
+	$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+
+# The address is looked at first: installing takes a minute, and a port that is taken ends it all the same.
+address-is-free:
+	@$(PYTHON) -m prx_email_site.launch --check-address
+
+run: address-is-free .venv/installed
 	@exec $(BIN)/python -m prx_email_site.launch
 
 demo: .venv/installed-dev
