@@ -13,6 +13,20 @@ TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 FALSE_WORDS = frozenset({"0", "false", "no", "off", ""})
 
 
+# What is read apart from the settings: by the launcher, by `prepare`, by a test.
+READ_ELSEWHERE = frozenset(
+    {
+        "PRX_EMAIL_ADMIN_PASSWORD",
+        "PRX_EMAIL_ADMIN_USER",
+        "PRX_EMAIL_ALERTS_SECONDS",
+        "PRX_EMAIL_BIND",
+        "PRX_EMAIL_STOP_SECONDS",
+        "PRX_EMAIL_TEST_FOLDER",
+    }
+)
+_read: set[str] = set()
+
+
 class SettingError(Exception):
     """An environment variable has a value that cannot be used; the text says which and what to do."""
 
@@ -22,6 +36,7 @@ def text(name: str, default: str = "") -> str:
 
     Raises SettingError when both are set, or when the file cannot be read.
     """
+    _read.add(name)
     value, path = os.environ.get(name), os.environ.get(f"{name}_FILE")
     if value is not None and path:
         raise SettingError(f"{name} and {name}_FILE are both set; keep one of them.")
@@ -78,3 +93,15 @@ def kept_secret(path: Path, *, value: str | None = None) -> str:
             os.link(draft, path)
         draft.unlink()
     return path.read_text(encoding="ascii").strip()
+
+
+def known() -> list[str]:
+    """The variables that something reads."""
+    return sorted(_read | READ_ELSEWHERE)
+
+
+def unknown() -> list[str]:
+    """The variables of the environment that begin as ours do and that nothing reads: most are misspelt."""
+    names = known()
+    ours = (name for name in os.environ if name.startswith("PRX_EMAIL_"))
+    return sorted(name for name in ours if name not in names and name.removesuffix("_FILE") not in names)

@@ -204,6 +204,16 @@ class Launcher:
         return was_drained
 
 
+def check_address() -> int:
+    """Exit status 1, with the reason on stderr, when the address is not free. Runs before anything is installed."""
+    try:
+        Address.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND)).check_free()
+    except (CannotStart, env.SettingError) as reason:
+        print(reason, file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
 def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") -> int:
     """`before_start` runs when the database is ready; `welcome` is printed when the site answers."""
     try:
@@ -223,4 +233,4 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(check_address() if sys.argv[1:] == ["--check-address"] else main())

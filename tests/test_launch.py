@@ -227,6 +227,23 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(launch: Callable[..., Run]) 
     assert "PRX_EMAIL_BIND" in run.output()
 
 
+def test_make_run_looks_at_the_port_before_it_installs_and_says_so_once(tmp_path: Path) -> None:
+    """In a tree without .venv, as after a clone: nothing of it may be made."""
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "prx_email_site").mkdir()
+    for name in ("__init__.py", "environment.py", "launch.py"):
+        shutil.copy(ROOT / "prx_email_site" / name, tmp_path / "prx_email_site")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        command = ["make", "--silent", "run", f"PYTHON={sys.executable}"]
+        environment = {**os.environ, "PRX_EMAIL_BIND": bind}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert done.stderr.count(f"Cannot listen on {bind}") == 1
+    assert not (tmp_path / ".venv").exists()
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
