@@ -18,6 +18,7 @@ from mailbox.models import Account, Transport
 from tests import clean_tables, one_migration
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
+from tests.servers.oidc import OidcProvider
 from tests.servers.ports import ServerMissing
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -104,6 +105,25 @@ def _dovecot(server_folder: Path, _relay: SmtpServer) -> Iterator[Dovecot]:
 def dovecot(_dovecot: Dovecot) -> Dovecot:
     """One Dovecot a process: give each test its own user (`mail_user`)."""
     return _dovecot
+
+
+@pytest.fixture(scope="session")
+def _oidc(server_folder: Path, dovecot: Dovecot) -> Iterator[OidcProvider]:
+    try:
+        server = OidcProvider(dovecot.token_key_file, server_folder / "oidc.log").start()
+    except ServerMissing as reason:
+        missing(reason)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def oidc(_oidc: OidcProvider) -> OidcProvider:
+    """The identity provider whose tokens `dovecot` takes: willing, with nothing counted, at the start of each test."""
+    if not _oidc.is_running():
+        _oidc.start()
+    _oidc.control(reset=True)
+    return _oidc
 
 
 @pytest.fixture(autouse=True)

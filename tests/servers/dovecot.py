@@ -59,7 +59,8 @@ class Dovecot:
         if self.users.is_root:
             shutil.chown(self.folder / "mail", self.users.mail, self.users.mail_group)
         self._token_key = secrets.token_bytes(32)
-        (self.folder / "keys/default/HS256/default").write_text(base64.b64encode(self._token_key).decode())
+        self.token_key_file = self.folder / "keys/default/HS256/default"
+        self.token_key_file.write_text(base64.b64encode(self._token_key).decode())
 
     def _choose_ports(self) -> None:
         self.imap_port, self.submission_port, self.submissions_port = free_ports(3)
