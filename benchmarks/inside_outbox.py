@@ -76,7 +76,7 @@ def make_sent(count: int) -> None:
     """Of the two rows there are, make the first sent, with its attempt, and copy it so often; the second is due."""
     base = OutboxMessage.objects.order_by("pk")[0]
     now = timezone.now()
-    OutboxMessage.objects.filter(pk=base.pk).update(status="sent", sent_at=now)
+    OutboxMessage.objects.filter(pk=base.pk).update(status="sent", sent_at=now, last_attempt=1)
     DeliveryAttempt.objects.create(
         outbox=base, number=1, claim_token="bench", worker="bench", message_id="<bench>", prx_attempt="bench",
         phase="accepted", outcome="accepted", started_at=now, finished_at=now,

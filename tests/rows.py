@@ -122,7 +122,10 @@ def attempt(row: OutboxMessage, **fields: Any) -> DeliveryAttempt:
         "prx_attempt": "abc",
         "started_at": timezone.now(),
     }
-    return DeliveryAttempt.objects.create(outbox=row, **(defaults | fields))
+    made = DeliveryAttempt.objects.create(outbox=row, **(defaults | fields))
+    row.last_attempt = made.number
+    OutboxMessage.objects.filter(pk=row.pk).update(last_attempt=made.number)
+    return made
 
 
 def tasks_queued() -> list[str]:

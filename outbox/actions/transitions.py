@@ -11,7 +11,6 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -111,7 +110,7 @@ def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMess
 
 def _as_seen(row: OutboxMessage) -> OutboxQuerySet:
     """The row, if it is still as the rules saw it."""
-    return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold)
+    return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold, last_attempt=row.last_attempt)
 
 
 def _make_due(
@@ -175,8 +174,8 @@ def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bo
     """The mail of this attempt lies in the account's Sent folder, so it went out; False when the question is no longer
     open: a person chose meanwhile, or the attempt itself had an answer."""
     row = find_row(attempt.outbox_id)
-    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), number__gt=attempt.number)
-    seen = OutboxMessage.objects.filter(~Exists(later), pk=row.pk, status=Status.FAILED, hold=Hold.UNCERTAIN)
+    question = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "last_attempt": attempt.number}
+    seen = OutboxMessage.objects.filter(pk=row.pk, **question)
     with transaction.atomic():
         if not _settle_as_sent(seen, row, attempt, now):
             return False

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import F
 
 from mailbox.models import Counter
 from outbox.delivery import claims_sql
@@ -105,10 +105,10 @@ def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds
 
 
 def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
-    pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, last = row
+    pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, number = row
     return {
         "outbox_id": pk,
-        "number": (last or 0) + 1,
+        "number": number,
         "claim_token": token,
         "worker": worker,
         "requested_by_id": requested_by_id,
@@ -265,6 +265,10 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared 
 
 
 def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
+    """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
+    # Only who began DATA can have left one. Nobody but us writes our attempt's `data_at`, so no snapshot is too old.
+    if not DeliveryAttempt.objects.filter(pk=claim.attempt_id, data_at__isnull=False).exists():
+        return False
     settled = ending.settlement
     changes = {
         "status": settled.status,
@@ -279,14 +283,14 @@ def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
         changes |= {"sent_at": now, "provider_message_id": claim.message_id}
     if settled.hold != Hold.UNCERTAIN:
         changes |= {"data_at": None}
-    return bool(_our_uncertain(claim).update(**changes))
+    return bool(_our_question(claim).update(**changes))
 
 
-def _our_uncertain(claim: Claim) -> OutboxQuerySet:
-    """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
-    later = DeliveryAttempt.objects.filter(outbox_id=OuterRef("pk"), pk__gt=claim.attempt_id)
-    uncertain = OutboxMessage.objects.filter(pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN)
-    return uncertain.filter(~Exists(later))
+def _our_question(claim: Claim) -> OutboxQuerySet:
+    """The row while it waits uncertain for this attempt's outcome. Own columns only: see `last_attempt`."""
+    return OutboxMessage.objects.filter(
+        pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN, last_attempt=claim.number
+    )
 
 
 def release(claim: Claim, reply: str, *, now: datetime) -> bool:
@@ -304,8 +308,9 @@ def unclaim(begun: Sequence[Claim], *, now: datetime) -> int:
     freed = 0
     with transaction.atomic():
         for claim in begun:
-            asked = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
-            if _ours(claim).update(status=F("former_status"), updated_at=now, **asked, **UNCLAIMED):
+            asked: dict[str, Any] = {"requested_by_id": claim.requested_by_id, "failure_mode": claim.failure_mode}
+            asked |= {"status": F("former_status"), "last_attempt": F("last_attempt") - 1}
+            if _ours(claim).update(updated_at=now, **asked, **UNCLAIMED):
                 DeliveryAttempt.objects.filter(pk=claim.attempt_id).delete()
                 freed += 1
     return freed

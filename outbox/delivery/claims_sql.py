@@ -24,13 +24,13 @@ DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at"
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
 # A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
 NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
-"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at",
-(SELECT MAX("number") FROM "delivery_attempts" WHERE "outbox_id" = "outbox"."id")"""
+"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at", "last_attempt\""""
 
 _NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
 # On the right side of SET, "status" is the value before this UPDATE, on both databases.
 _CLAIM = f"""UPDATE "outbox" SET "status" = 'sending', "former_status" = "status", "claim_token" = %s || "id",
-"claimed_by" = %s, "lease_expires_at" = %s, "data_at" = NULL, "updated_at" = %s WHERE "id" IN {{which}} AND {DUE}
+"claimed_by" = %s, "lease_expires_at" = %s, "data_at" = NULL, "last_attempt" = "last_attempt" + 1,
+"updated_at" = %s WHERE "id" IN {{which}} AND {DUE}
 RETURNING {NEEDED}"""
 CLAIM_ONE = _CLAIM.format(which="(%s)")
 CLAIM_NEXT = _CLAIM.format(which=_NEXT)

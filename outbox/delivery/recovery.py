@@ -72,7 +72,7 @@ def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Ver
 def _unclaim(pk: int, attempt: QuerySet[DeliveryAttempt]) -> None:
     asked = attempt.values("requested_by_id", "failure_mode").first()
     if asked:
-        OutboxMessage.objects.filter(pk=pk).update(**asked)
+        OutboxMessage.objects.filter(pk=pk).update(**asked, last_attempt=F("last_attempt") - 1)
         attempt.delete()
 
 

@@ -119,6 +119,10 @@ class OutboxMessage(models.Model):
     former_status = models.CharField(max_length=9, blank=True)
     data_at = models.DateTimeField(null=True)
 
+    # The number of the newest attempt, 0 before the first. Whatever settles an attempt's outcome is conditional on it:
+    # PostgreSQL evaluates a sub-query over the attempts by the snapshot from before the wait for this row.
+    last_attempt = models.PositiveIntegerField(default=0, db_default=0)
+
     # What a click asked of the next attempt: who clicked, and the drill (staff only). The claim takes both over.
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
     failure_mode = models.CharField(max_length=10, blank=True)

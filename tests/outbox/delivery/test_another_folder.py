@@ -17,8 +17,9 @@ from mailbox.storage import raw_store
 from outbox import api, restore_guard
 from outbox.actions import transitions
 from outbox.delivery import deliver
-from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
+from outbox.models import OutboxMessage, SendingSwitch
 from outbox.retry import policy as retry_policy
+from tests.rows import attempt
 from tests.servers.site import ROOT, Cluster, environment
 from tests.servers.smtp import SmtpServer
 
@@ -117,10 +118,7 @@ def test_a_mail_that_was_tried_often_for_other_reasons_waits_for_its_file_all_th
     account = account_on(smtp_server("tls"))
     (pk,) = queued(account, 1)
     for number in range(1, retry_policy.MOST_LOOKS + 5):
-        DeliveryAttempt.objects.create(
-            outbox_id=pk, number=number, claim_token=f"t{number}", worker="w", message_id="<m>",
-            prx_attempt=f"p{number}", phase="connect", outcome="transient", started_at=timezone.now(),
-        )  # fmt: skip
+        attempt(OutboxMessage.objects.get(pk=pk), prx_attempt=f"p{number}", phase="connect", outcome="transient")
     Path(raw_store.raw_storage().path(RawMessage.objects.get().segment)).unlink()
     deliver.deliver_account(account.pk)
     row = OutboxMessage.objects.get()
