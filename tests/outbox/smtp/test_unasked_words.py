@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outbox import beside
-from outbox.delivery import deliver
+from outbox.delivery import beside, deliver
 from outbox.smtp.mail_transaction import Mail
 from tests.outbox.delivery.test_attack import in_thread
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
