@@ -47,7 +47,7 @@ def to_of(rule: AlertRule) -> str:
 
 
 def _stored_to(rule: AlertRule) -> str:
-    """As `to_of`, for the record of who did what: stored text is English (docs/architecture.md)."""
+    """As `to_of`, for the record of who did what: stored text is English (docs/pages.md)."""
     with override("en"):
         return to_of(rule)
 
