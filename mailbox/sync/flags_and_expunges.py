@@ -15,6 +15,7 @@ from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
+from mailbox.sync.reassigned_uids import modseq_fell, uidnext_fell
 
 FLAG_WINDOW = 500  # the newest messages, whose flags are asked for in each run where the server has no CONDSTORE
 COMPARE_EVERY = timedelta(hours=6)
@@ -27,7 +28,7 @@ MOST_MENDED = 1000  # messages fetched for one comparison; the next run goes on
 
 def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> bool:
     """Now and then; and at once when mod-sequences fell, as after a server's restore: what they say is not of ours."""
-    if state.highestmodseq and status.highestmodseq and status.highestmodseq < state.highestmodseq:
+    if modseq_fell(state, status):
         return True
     return state.compared_at is not None and state.compared_at <= now - COMPARE_EVERY
 
@@ -91,12 +92,13 @@ def follow_expunges(
 
     Call it when nothing is left to fetch, so that a mail moved here from another folder is known before its former
     place goes. UIDs are never used twice: when the folder holds as many as it held and arrived, less those that
-    QRESYNC said have `vanished`, nothing else is gone.
+    QRESYNC said have `vanished`, nothing else is gone. Where UIDNEXT fell, UIDs will be used twice: all are compared.
     """
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
         return True, ""
-    if not compare and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
+    counts = not compare and not uidnext_fell(former, status)
+    if counts and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
         return True, ""
     found, is_whole = _search(run)
     if not is_whole:

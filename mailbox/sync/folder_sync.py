@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 
 from django.db import transaction
 from django.utils import timezone
@@ -14,16 +13,15 @@ from django.utils import timezone
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.imap.session import FolderStatus, Known
 from mailbox.models import Account, Folder, SyncState
-from mailbox.sync import batches, flags_and_expunges, no_change, plan, requested, uidvalidity
+from mailbox.sync import batches, no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Backoff, Clock, pause_account, signed_in
 from mailbox.sync.folders import canonical, discover, folder_for
+from mailbox.sync.job import MORE_WAITING, run_job
 from mailbox.sync.no_change import Look
 from mailbox.sync.outcome import SyncOutcome, count_run, failed, record_failure
-from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import Allowance
 from mailbox.sync.state_rows import Held, states_of
 
-MORE_WAITING = "More is waiting."
 LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment
 __all__ = ["MORE_WAITING", "SyncOutcome", "discover_folders", "failed", "record_failure", "sync", "sync_folder"]
 
@@ -94,7 +92,7 @@ def sync_folder(
         opened = _opened(session, name)
         if cursor is None and (look := _look(session, opened)):
             return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)
-        note, more = _run(session, opened, cursor, Allowance(max_messages, go_on), tally)
+        note, more = run_job(session, opened.state, opened.status, cursor, Allowance(max_messages, go_on), tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
@@ -125,51 +123,6 @@ def _look(session: AccountSession, opened: Opened) -> Look | None:
             session.renew()
             no_change.write(session.account.pk, [look])
     return look
-
-
-def _run(
-    session: AccountSession, opened: Opened, cursor: int | None, allowance: Allowance, tally: batches.Tally
-) -> tuple[str, bool]:
-    """One job; returns a note for the report, and whether more waits."""
-    folder, state, status = opened.folder, opened.state, opened.status
-    planned = plan.plan(
-        uidvalidity=state.uidvalidity,
-        cursor=state.cursor,
-        backfill_cursor=state.backfill_cursor,
-        status=status,
-        from_cursor=cursor,
-    )
-    if planned.restarted:
-        uidvalidity.begin(session, state, status)
-    elif state.uidvalidity is None:
-        # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
-        state.highestmodseq = status.highestmodseq
-        new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
-        SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
-    attempts = Attempts(state.pk, dict(state.begun))
-    run = batches.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
-    more_asked = requested.fetch_asked(run)
-    vanished = 0
-    if status.changes is not None:
-        vanished = flags_and_expunges.apply_changes(run, status.changes, state.uidnext)
-    note, more = _walk_all(run, state, planned, status, allowance)
-    if run.has_put_off and not more_asked:
-        more_asked = requested.fetch_asked(run)
-    notes = [note] if note else []
-    if more or cursor is not None:
-        marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
-        _finalize(session, state, status, more=more, followed=False, marks_followed=marks_followed)
-    else:
-        if state.former_places or (state.renumbered_count and not planned.restarted):
-            uidvalidity.finish(run, state, changed_now=planned.restarted)
-        compare = flags_and_expunges.comparison_is_due(state, status, session.clock())
-        if status.changes is None or compare:
-            flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
-        in_line, mended = flags_and_expunges.follow_expunges(run, status, state, compare=compare, vanished=vanished)
-        notes += [mended] if mended else []
-        _finalize(session, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
-    more = more or more_asked
-    return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
 
 
 @dataclass(frozen=True)
@@ -211,86 +164,3 @@ def _known(state: SyncState | None) -> Known | None:
     if state is None or not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
         return None
     return Known(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))
-
-
-def _walk_all(
-    run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, allowance: Allowance
-) -> tuple[str, bool]:
-    """Walk as far as is allowed; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
-    keeper, tells = None, planned.restarted
-    if state.surveyed_uid is not None:
-        tells = state.surveyed_uid < plan.MAX_UID
-        if not uidvalidity.survey(run, state, status):
-            return "", True
-        keeper = uidvalidity.Keeper(run)
-    more = False
-    for walk in planned.walks:
-        done = _walk(run, walk, allowance, keeper)
-        more = more or not done
-    if not tells:
-        return "", more
-    kept = 0 if keeper is None else uidvalidity.expected(run) if more else keeper.kept
-    return uidvalidity.note(state, kept, status.exists, is_whole=not more), more
-
-
-def _walk(run: batches.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: uidvalidity.Keeper | None) -> bool:
-    """Fetch on the walk as far as is allowed; return whether none is left on it."""
-    limit = allowance.left
-    if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
-        there = run.session.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
-        run.fetch(walk, list(there), last=True, known=there)
-        allowance.left -= len(there)
-        return True
-    found = plan.uids_of(walk, run.session.imap.search_uids)
-    if keeper is None:
-        return run.fetch_on(walk, found, allowance)
-    uids = list(islice(found, limit + 1))
-    keeper.fetch(walk, uids[:limit], last=len(uids) <= limit)
-    allowance.left -= min(len(uids), limit)
-    return len(uids) <= limit
-
-
-def _follow_meanwhile(run: batches.FolderRun, status: FolderStatus, state: SyncState) -> bool:
-    """A long backfill is no reason to show mail that is gone, or unread what was read. Returns whether it was time."""
-    if run.stretch is None or not flags_and_expunges.is_due_meanwhile(state, run.session.clock()):
-        return False
-    flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=False)
-    flags_and_expunges.follow_expunges_meanwhile(run)
-    return True
-
-
-def _finalize(
-    session: AccountSession,
-    former: SyncState,
-    status: FolderStatus,
-    *,
-    more: bool,
-    followed: bool,
-    marks_followed: bool = False,
-    compared: bool = False,
-    in_line: bool = True,
-) -> None:
-    """`followed`: all is as in `status`; `marks_followed`: at least the flags are. `in_line`: the UIDs are; else the
-    next run compares again."""
-    now, marks_followed = session.clock(), marks_followed or followed
-    same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
-    done = followed and in_line
-    # Not when another worker has met a new UIDVALIDITY meanwhile: what is known of the former one is of no use.
-    SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(
-        uidnext=status.uidnext if followed or more else former.uidnext,
-        # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
-        highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,
-        followed_at=now if marks_followed or former.followed_at is None else former.followed_at,
-        exists=(status.exists if followed or more else former.exists) if in_line else None,
-        compared_at=now if compared or (done and former.compared_at is None) else former.compared_at,
-        more_waiting=more or (former.more_waiting and not followed),
-        next_allowed_at=None,
-        failure_count=0,
-        last_error_code="",
-        last_error="",
-        last_attempt_at=now,
-        last_success_at=now,
-    )
-    transport = session.account.imap
-    if transport.needs_sign_in_since or transport.failure_count or transport.last_reply or transport.next_allowed_at:
-        transport.mark_signed_in()

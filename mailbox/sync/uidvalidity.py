@@ -1,5 +1,8 @@
 """UIDVALIDITY changed: every UID known means nothing any more (RFC 3501, 2.3.1.1). The folder is walked anew.
 
+So it is where UIDs were given again under the same UIDVALIDITY (`reassigned_uids`): what is held is then put under a
+number that no server states, and is found again or not like everything of a former UIDVALIDITY.
+
 What is surely the same is not downloaded again: a message whose INTERNALDATE, size and digest of the header occur once
 among ours and once on the server. First the server's dates and sizes are surveyed, which tells what occurs once; then
 the walk goes as it always does, and keeps a message instead of fetching it where that is sure.
@@ -12,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, Min, Q
 
 from mailbox.errors import ProviderError
 from mailbox.imap.fetch import Marks
@@ -42,13 +45,18 @@ STOPPED = (
     f"The server changed the folder's UIDVALIDITY {MOST_IN_A_ROW} times in a row, so each time all of it has to be "
     "compared or fetched again. Fetching is stopped until somebody lets it go on; no mail is lost."
 )
+REASSIGNED = "The server gave UIDs to other messages without changing UIDVALIDITY, as after a restore."
 
 
 def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> None:
-    """Note the new UIDVALIDITY and that the walk begins anew; raises FolderStopped when it is one too many."""
+    """Note the new UIDVALIDITY and that the walk begins anew; raises FolderStopped when it is one too many.
+
+    With the UIDVALIDITY that is known already: its UIDs were given again.
+    """
     now, row = session.clock(), SyncState.objects.filter(pk=state.pk)
     count = state.renumbered_count + 1
-    former, has_places = state.uidvalidity, _ours(state.folder).exists()
+    has_places, is_reassigned = _ours(state.folder).exists(), state.uidvalidity == status.uidvalidity
+    former = _unused_uidvalidity(state.folder) if is_reassigned else state.uidvalidity
     state.uidvalidity, state.cursor, state.backfill_cursor, state.begun = status.uidvalidity, 0, None, {}
     state.highestmodseq, state.exists, state.uidnext = status.highestmodseq, None, None
     state.former_uidvalidity, state.former_places, state.renumbered_count = former, True, count
@@ -60,10 +68,22 @@ def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> No
     )  # fmt: skip
     with transaction.atomic():
         session.renew()
+        if is_reassigned:
+            for rows in (MessagePlace.objects, Quarantine.objects):
+                rows.filter(folder=state.folder, uidvalidity=status.uidvalidity).update(uidvalidity=former)
         row.update(**{name: getattr(state, name) for name in names})
         _clear(state.folder)
     if state.stopped_at:
         raise FolderStopped(STOPPED)
+
+
+def _unused_uidvalidity(folder: Folder) -> int:
+    """A number below zero, for what lay under UIDs that were given again; a server's is above (RFC 3501, 9)."""
+    lowest = [
+        rows.filter(folder=folder).aggregate(lowest=Min("uidvalidity"))["lowest"] or 0
+        for rows in (MessagePlace.objects, Quarantine.objects)
+    ]
+    return min(*lowest, 0) - 1
 
 
 def _clear(folder: Folder) -> None:
@@ -245,10 +265,11 @@ def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
     """The one entry of the report. `is_whole`: the walk has ended, so that the numbers are final."""
     about = "" if is_whole else "about "
     fetched = "fetched" if is_whole else "to fetch"
-    return (
-        f"UIDVALIDITY changed from {state.former_uidvalidity} to {state.uidvalidity}: "
-        f"{about}{kept} kept, {about}{max(exists - kept, 0)} {fetched}."
-    )
+    former = state.former_uidvalidity
+    happened = f"UIDVALIDITY changed from {former} to {state.uidvalidity}"
+    if former is not None and former < 0:
+        happened = REASSIGNED.rstrip(".")
+    return f"{happened}: {about}{kept} kept, {about}{max(exists - kept, 0)} {fetched}."
 
 
 def let_go_on(account_id: int) -> int:

@@ -1,0 +1,184 @@
+"""One job of a folder that is open: walk what is new and what is older, follow flags and expunges, finalize."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+from mailbox.imap.session import FolderStatus
+from mailbox.models import Folder, SyncState
+from mailbox.sync import batches, flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
+from mailbox.sync.account_session import AccountSession
+from mailbox.sync.poison import Attempts
+from mailbox.sync.prefetch import Allowance
+
+MORE_WAITING = "More is waiting."
+
+
+def run_job(
+    session: AccountSession,
+    state: SyncState,
+    status: FolderStatus,
+    cursor: int | None,
+    allowance: Allowance,
+    tally: batches.Tally,
+) -> tuple[str, bool]:
+    """Returns a note for the report, and whether more waits. Raises MailError.
+
+    `state`: with its folder, which `status` was just stated of. `cursor`: fetch only what lies above this UID.
+    """
+    folder: Folder = state.folder
+    planned = _planned(state, status, cursor)
+    if planned.restarted:
+        uidvalidity.begin(session, state, status)
+    elif state.uidvalidity is None:
+        # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
+        state.highestmodseq = status.highestmodseq
+        new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
+        SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
+    attempts = Attempts(state.pk, dict(state.begun))
+    run = batches.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
+    if not planned.restarted and reassigned_uids.compare_after_a_fall(run, state, status):
+        planned = _begun_anew(run, state, status, cursor)
+    more_asked = requested.fetch_asked(run)
+    vanished = 0
+    if status.changes is not None and not planned.restarted:
+        vanished = flags_and_expunges.apply_changes(run, status.changes, state.uidnext)
+    note, more = _walk_all(run, state, planned, status, allowance)
+    if run.has_put_off and not more_asked:
+        more_asked = requested.fetch_asked(run)
+    notes = [note] if note else []
+    if more or cursor is not None:
+        marks_followed = status.changes is not None or _follow_meanwhile(run, status, state)
+        _finalize(session, state, status, more=more, followed=False, marks_followed=marks_followed)
+    else:
+        if state.former_places or (state.renumbered_count and not planned.restarted):
+            uidvalidity.finish(run, state, changed_now=planned.restarted)
+        told, more = _compare_and_follow(run, state, status, vanished)
+        notes += [told] if told else []
+    more = more or more_asked
+    return " ".join([*notes, *([MORE_WAITING] if more else [])]), more
+
+
+def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan.SyncPlan:
+    return plan.plan(
+        uidvalidity=state.uidvalidity,
+        cursor=state.cursor,
+        backfill_cursor=state.backfill_cursor,
+        status=status,
+        from_cursor=cursor,
+    )
+
+
+def _begun_anew(
+    run: batches.FolderRun, state: SyncState, status: FolderStatus, cursor: int | None = None
+) -> plan.SyncPlan:
+    """UIDs were given again under the UIDVALIDITY that we know: the folder is walked as under a new one."""
+    uidvalidity.begin(run.session, state, status)
+    run.stretch, run.attempts = None, Attempts(state.pk, {})
+    return replace(_planned(state, status, cursor), restarted=True)
+
+
+def _compare_and_follow(
+    run: batches.FolderRun, state: SyncState, status: FolderStatus, vanished: int
+) -> tuple[str, bool]:
+    """All that was on the server is here: follow flags and expunges, and compare everything when that is due.
+
+    Returns a note, and whether more waits.
+    """
+    compare = flags_and_expunges.comparison_is_due(state, status, run.session.clock())
+    if compare:
+        found = reassigned_uids.compare(run)
+        if found.is_reassigned:
+            _begun_anew(run, state, status)
+            _finalize(run.session, state, status, more=True, followed=False)
+            return uidvalidity.REASSIGNED, True
+        reassigned_uids.fetch_changed(run, found.changed)
+    if status.changes is None or compare:
+        flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=compare)
+    in_line, mended = flags_and_expunges.follow_expunges(run, status, state, compare=compare, vanished=vanished)
+    _finalize(run.session, state, status, more=False, followed=True, compared=compare and in_line, in_line=in_line)
+    return mended, False
+
+
+def _walk_all(
+    run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, allowance: Allowance
+) -> tuple[str, bool]:
+    """Walk as far as is allowed; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
+    keeper, tells = None, planned.restarted
+    if state.surveyed_uid is not None:
+        tells = state.surveyed_uid < plan.MAX_UID
+        if not uidvalidity.survey(run, state, status):
+            return "", True
+        keeper = uidvalidity.Keeper(run)
+    more = False
+    for walk in planned.walks:
+        done = _walk(run, walk, allowance, keeper)
+        more = more or not done
+    if not tells:
+        return "", more
+    kept = 0 if keeper is None else uidvalidity.expected(run) if more else keeper.kept
+    return uidvalidity.note(state, kept, status.exists, is_whole=not more), more
+
+
+def _walk(run: batches.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: uidvalidity.Keeper | None) -> bool:
+    """Fetch on the walk as far as is allowed; return whether none is left on it."""
+    limit = allowance.left
+    if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
+        there = run.session.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
+        run.fetch(walk, list(there), last=True, known=there)
+        allowance.left -= len(there)
+        return True
+    found = plan.uids_of(walk, run.session.imap.search_uids)
+    if keeper is None:
+        return run.fetch_on(walk, found, allowance)
+    uids = list(islice(found, limit + 1))
+    keeper.fetch(walk, uids[:limit], last=len(uids) <= limit)
+    allowance.left -= min(len(uids), limit)
+    return len(uids) <= limit
+
+
+def _follow_meanwhile(run: batches.FolderRun, status: FolderStatus, state: SyncState) -> bool:
+    """A long backfill is no reason to show mail that is gone, or unread what was read. Returns whether it was time."""
+    if run.stretch is None or not flags_and_expunges.is_due_meanwhile(state, run.session.clock()):
+        return False
+    flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=False)
+    flags_and_expunges.follow_expunges_meanwhile(run)
+    return True
+
+
+def _finalize(
+    session: AccountSession,
+    former: SyncState,
+    status: FolderStatus,
+    *,
+    more: bool,
+    followed: bool,
+    marks_followed: bool = False,
+    compared: bool = False,
+    in_line: bool = True,
+) -> None:
+    """`followed`: all is as in `status`; `marks_followed`: at least the flags are. `in_line`: the UIDs are; else the
+    next run compares again."""
+    now, marks_followed = session.clock(), marks_followed or followed
+    same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
+    done = followed and in_line
+    # Not when another worker has met a new UIDVALIDITY meanwhile: what is known of the former one is of no use.
+    SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(
+        uidnext=status.uidnext if followed or more else former.uidnext,
+        # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
+        highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,
+        followed_at=now if marks_followed or former.followed_at is None else former.followed_at,
+        exists=(status.exists if followed or more else former.exists) if in_line else None,
+        compared_at=now if compared or (done and former.compared_at is None) else former.compared_at,
+        more_waiting=more or (former.more_waiting and not followed),
+        next_allowed_at=None,
+        failure_count=0,
+        last_error_code="",
+        last_error="",
+        last_attempt_at=now,
+        last_success_at=now,
+    )
+    transport = session.account.imap
+    if transport.needs_sign_in_since or transport.failure_count or transport.last_reply or transport.next_allowed_at:
+        transport.mark_signed_in()

@@ -1,0 +1,101 @@
+"""UIDs that the server gave to other messages without changing UIDVALIDITY, as after it was restored from a backup.
+
+RFC 3501, 2.3.1.1 forbids it, and it happens. A UID still stands for the message we hold when INTERNALDATE and
+RFC822.SIZE are what they were. Where they are not, the header decides: some servers only estimate sizes (Exchange).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from mailbox.imap.session import FolderStatus, MessageMeta
+from mailbox.models import MessagePlace, Quarantine, SyncState
+from mailbox.sync.batches import FolderRun
+from mailbox.sync.plan import MAX_UID, Walk
+
+CHUNK = 500  # UIDs in one question
+NEWEST = 500  # UIDs that are compared when UIDNEXT fell: what a restored server gives again are the highest it has
+MOST_REFETCHED = 1000  # messages in one run
+HEADERS = 100  # of messages whose size differs; beyond that the first ones speak for all
+
+
+@dataclass
+class Comparison:
+    """`is_reassigned`: some UID stands for another message now. `changed`: UIDs whose date or size alone differ."""
+
+    is_reassigned: bool = False
+    changed: list[int] = field(default_factory=list)
+
+
+def modseq_fell(state: SyncState, status: FolderStatus) -> bool:
+    return bool(state.highestmodseq and status.highestmodseq and status.highestmodseq < state.highestmodseq)
+
+
+def uidnext_fell(state: SyncState, status: FolderStatus) -> bool:
+    """Below what the server stated before, or to a UID that we hold: it is about to give UIDs a second time."""
+    if status.uidnext is None or state.backfill_cursor is None:
+        return False
+    return status.uidnext < max(state.uidnext or 0, state.cursor + 1)
+
+
+def compare_after_a_fall(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
+    """Whether UIDs were given again, as far as HIGHESTMODSEQ or UIDNEXT show that they may have been."""
+    if modseq_fell(state, status):
+        return compare(run).is_reassigned
+    if uidnext_fell(state, status):
+        return compare(run, below=status.uidnext or MAX_UID, newest=NEWEST).is_reassigned
+    return False
+
+
+def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = None) -> Comparison:
+    """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first."""
+    found = Comparison()
+    for places in _held(run, below, newest):
+        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta(sorted(places))}
+        differing = [uid for uid, place in places.items() if uid in metas and not _fits(place, metas[uid])]
+        if _has_other_headers(run, places, differing):
+            found.is_reassigned = True
+            return found
+        found.changed += differing
+    found.changed += _quarantined_otherwise(run)
+    return found
+
+
+def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, MessagePlace]]:
+    rows = MessagePlace.objects.present().filter(folder=run.folder, uidvalidity=run.uidvalidity)
+    columns = rows.only("uid", "received_at", "size", "header_digest").order_by("-uid")
+    left = newest
+    while left is None or left > 0:
+        chunk = {place.uid: place for place in columns.filter(uid__lt=below)[: min(CHUNK, left or CHUNK)]}
+        if not chunk:
+            return
+        yield chunk
+        below, left = min(chunk), None if left is None else left - len(chunk)
+
+
+def _fits(place: MessagePlace, meta: MessageMeta) -> bool:
+    """What the server leaves out is no difference."""
+    same_size = not meta.size or meta.size == place.size
+    return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
+
+
+def _has_other_headers(run: FolderRun, places: dict[int, MessagePlace], differing: Sequence[int]) -> bool:
+    asked = sorted(differing, reverse=True)[:HEADERS]
+    answer = run.session.imap.fetch_header_digests(asked)
+    return any(digest != places[uid].header_digest for uid, (_, digest) in answer.items())
+
+
+def _quarantined_otherwise(run: FolderRun) -> list[int]:
+    """Quarantined messages whose UID has another size now: it may be another message, which can be fetched."""
+    rows = Quarantine.objects.open().filter(folder=run.folder, uidvalidity=run.uidvalidity, size__gt=0)
+    sizes = dict(rows.values_list("uid", "size"))
+    metas = run.session.imap.fetch_meta(sorted(sizes))
+    return [meta.uid for meta in metas if meta.size and meta.size != sizes[meta.uid]]
+
+
+def fetch_changed(run: FolderRun, uids: Sequence[int]) -> None:
+    """Fetch again what has another date or size under the same header. No cursor moves."""
+    some = sorted(uids)[:MOST_REFETCHED]
+    if some:
+        run.fetch(Walk("up", some[0], some[-1]), some, last=False)
