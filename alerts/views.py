@@ -42,7 +42,8 @@ def to_of(rule: AlertRule) -> str:
     if rule.channel == Channel.WEBHOOK:
         return urlsplit(rule.url).hostname or "?"
     if rule.user:
-        return f"{rule.user.get_username()} ({rule.user.email or gettext('no mail address')})"
+        address = rule.user.email or gettext("no mail address")
+        return f"{rule.user.get_username()} ({address})"
     return rule.address
 
 
