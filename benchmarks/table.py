@@ -1,6 +1,5 @@
-"""python -m benchmarks.table [SECTION]: write the results of the last full runs into docs/benchmarks.md, so that nobody
-types a figure. The tables stand between two marker comments for each database; SECTION is where those of SQLite go
-instead, as when they were taken on another machine than the rest."""
+"""python -m benchmarks.table: write the results of the last full runs into benchmarks/results/, a file for each
+database, and those of SQLite, in short, into docs/benchmarks.md, so that nobody types a figure."""
 
 from __future__ import annotations
 
@@ -11,7 +10,11 @@ from pathlib import Path
 from benchmarks.frame import ROOT, Options, results_path
 
 PAGE = ROOT / "docs/benchmarks.md"
+FILES = ROOT / "benchmarks/results"
+DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 HEAD = "| figure | what | value | reach | | ours | peer | taken |\n|---|---|---|---|---|---|---|---|"
+SHORT_HEAD = "| figure | what | value | reach | | taken |\n|---|---|---|---|---|---|"
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def markdown(path: Path) -> str:
@@ -34,22 +37,27 @@ def markdown(path: Path) -> str:
     return "\n".join([*lines, "", *notes, "", f"Machine: {machine}."])
 
 
-def rewritten(page: str, tables: dict[str, str]) -> str:
-    """The page with each table between `<!-- results NAME -->` and `<!-- end of results NAME -->`."""
-    for name, table in tables.items():
-        begin, end = f"<!-- results {name} -->", f"<!-- end of results {name} -->"
-        if table and begin in page and end in page:
-            before, rest = page.split(begin, 1)
-            page = f"{before}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
-    return page
+def shortened(table: str) -> str:
+    """The table's rows without both sides' own numbers, notes and machine: what the page shows."""
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
+    return "\n".join([SHORT_HEAD, *(f"| {' | '.join([*cells[:5], cells[-1]])} |" for cells in rows)])
+
+
+def rewritten(page: str, table: str) -> str:
+    """The page with the table between its two marker comments."""
+    before, rest = page.split(BEGIN, 1)
+    return f"{before}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}"
 
 
 def main() -> None:
-    sections = {sys.argv[1]: "sqlite"} if len(sys.argv) > 1 else {"sqlite": "sqlite", "postgres": "postgres"}
-    tables = {section: markdown(results_path(Options(database=name))) for section, name in sections.items()}
+    tables = {name: markdown(results_path(Options(database=name))) for name in DATABASES}
     if not any(tables.values()):
         sys.exit("There are no results of full size yet: run `make bench` first.")
-    PAGE.write_text(rewritten(PAGE.read_text(), tables))
+    for name, table in tables.items():
+        if table:
+            (FILES / f"{name}.md").write_text(f"# {DATABASES[name]}\n\n{table}\n")
+    if tables["sqlite"]:
+        PAGE.write_text(rewritten(PAGE.read_text(), shortened(tables["sqlite"])))
 
 
 if __name__ == "__main__":

@@ -60,13 +60,15 @@ def test_the_page_gets_its_table_from_the_results_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(frame, "RESULTS_FOLDER", tmp_path)
     options = Options()
     frame.keep("sync", [Pair([1.0], [2.0]).fill(dataclasses.replace(FIGURE, notes="quiet"))], options)
-    page = "before\n<!-- results sqlite -->\nold\n<!-- end of results sqlite -->\nafter"
+    page = f"before\n{table.BEGIN}\nold\n{table.END}\nafter"
 
-    written = table.rewritten(page, {"sqlite": table.markdown(frame.results_path(options)), "postgres": ""})
+    whole = table.markdown(frame.results_path(options))
+    written = table.rewritten(page, table.shortened(whole))
 
-    assert "| sync/fast | how long it takes, against a snail | **0.5** | <= 1.5 | yes | 1 s | 2 s |" in written
+    assert "| sync/fast | how long it takes, against a snail | **0.5** | <= 1.5 | yes | 1 s | 2 s |" in whole
+    assert "- sync/fast: quiet" in whole and frame.results_path(Options(0.1)) != frame.results_path(options)
+    assert "| sync/fast | how long it takes, against a snail | **0.5** | <= 1.5 | yes | 20" in written
     assert written.startswith("before\n") and written.endswith("\nafter") and "old" not in written
-    assert "- sync/fast: quiet" in written and frame.results_path(Options(0.1)) != frame.results_path(options)
 
 
 def test_the_mails_are_the_same_on_every_run_and_of_the_size_they_should_be() -> None:
