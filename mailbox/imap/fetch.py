@@ -18,6 +18,7 @@ _LABELS = re.compile(rb'X-GM-LABELS \(((?:"(?:[^"\\]|\\.)*"|[^()"])*)\)', re.I)
 _LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _LITERAL = re.compile(rb"\{\d+\}$")
 MAX_LABEL = 1000  # bytes
+OTHER_LENGTH = "OtherLength"  # the defect of a message that is not as long as RFC822.SIZE states
 _MONTHS = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"]
 _BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
 _HEADER = re.compile(rb"BODY\[HEADER\](?:<0>)? \{\d+\}$", re.I)
@@ -78,7 +79,8 @@ class MessageMeta:
 class FetchedMessage:
     meta: MessageMeta
     raw: bytes
-    is_complete: bool
+    is_complete: bool  # False: only the header was fetched
+    defects: tuple[str, ...] = ()  # of fetching it, for Message.parse_defects
 
 
 class Sized(Protocol):

@@ -22,6 +22,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from mailbox.imap.fetch import OTHER_LENGTH
 from mailbox.logs import event
 from mailbox.messages import conversations
 from mailbox.messages.store import PARSED_FIELDS
@@ -142,7 +143,7 @@ def _fill(row: Message, parsed: mime_message.ParsedMessage) -> bool:
     values: dict[str, Any] = {name: getattr(parsed, name) for name in PARSED_FIELDS}
     values["attachments"] = listed
     values["has_attachments"] = any(not attachment.is_inline for attachment in parsed.attachments)
-    values["parse_defects"] = list(parsed.defects)
+    values["parse_defects"] = [*parsed.defects, *(each for each in row.parse_defects if each == OTHER_LENGTH)]
     is_changed = False
     for name, value in values.items():
         is_changed = is_changed or getattr(row, name) != value

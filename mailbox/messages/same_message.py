@@ -3,6 +3,10 @@
 A forged Message-ID must not hide an older mail, so two mails are one only when From, Subject, Date and body agree. A
 mailing list's copy is the one exception that is common and harmless: the list puts its [tag] before the subject and its
 footer below the body.
+
+Of a mail above the size limit only the header is here, so its body cannot be compared: a small mail with the same four
+fields, which anybody can write, must not take its row. It is the same only with an equal header and size, or when it is
+fetched from the place that the header came from.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ _TAG = re.compile(r"^((?:(?:re|fwd?|aw|wg|sv):\s*)*)\[[^\]]{1,80}\]\s*", re.IGNO
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a mail this mail. `body_*` are compared only when both are complete."""
+    """What makes a mail this mail. The bodies are compared when both are complete, else `header_digest` and `size`."""
 
     sender: str
     subject: str
@@ -28,9 +32,11 @@ class Identity:
     attachments: tuple[str, ...]  # digests
     is_complete: bool
     from_list: bool
+    header_digest: str = ""  # SHA-256 of the header, hex
+    size: int = 0  # RFC822.SIZE, bytes
 
     @classmethod
-    def of(cls, parsed: ParsedMessage, *, is_complete: bool) -> Identity:
+    def of(cls, parsed: ParsedMessage, *, is_complete: bool, header_digest: str, size: int) -> Identity:
         return cls(
             sender=_folded(parsed.sender_address or parsed.sender),
             subject=_spaced(parsed.subject),
@@ -40,28 +46,29 @@ class Identity:
             attachments=tuple(sorted(attachment.digest for attachment in parsed.attachments)),
             is_complete=is_complete,
             from_list=bool(parsed.list_id),
+            header_digest=header_digest,
+            size=size,
         )
 
 
-def same_mail(one: Identity, other: Identity) -> bool:
-    """True when both are copies of one mail."""
+def same_mail(one: Identity, other: Identity, *, is_same_place: bool = False) -> bool:
+    """True when both are copies of one mail. `is_same_place`: both came from one folder, UIDVALIDITY and UID."""
     if (one.sender, one.date) != (other.sender, other.date):
         return False
+    if not (one.is_complete and other.is_complete):
+        is_this_one = is_same_place or (one.header_digest, one.size) == (other.header_digest, other.size)
+        return is_this_one and one.subject == other.subject
     if one.from_list != other.from_list:
         original, copy = (other, one) if one.from_list else (one, other)
         return _same_but_for_the_list(original, copy)
     if one.subject != other.subject:
         return False
-    if not (one.is_complete and other.is_complete):
-        return True
     return (one.body_text, one.body_html, one.attachments) == (other.body_text, other.body_html, other.attachments)
 
 
 def _same_but_for_the_list(original: Identity, copy: Identity) -> bool:
     if original.subject not in (copy.subject, _TAG.sub(r"\1", copy.subject)):
         return False
-    if not (original.is_complete and copy.is_complete):
-        return True
     if not set(original.attachments) <= set(copy.attachments):
         return False
     html = original.body_html.lower().removesuffix("</html>").strip().removesuffix("</body>").strip()

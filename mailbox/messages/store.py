@@ -17,7 +17,7 @@ from mailbox.messages.same_message import Identity, same_mail
 from mailbox.mime import message as mime_message
 from mailbox.mime.message import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
-from mailbox.parsing.parse_job import Reading
+from mailbox.parsing.parse_job import Reading, header_of
 from mailbox.search.index import index_messages
 from mailbox.storage import raw_store
 
@@ -89,7 +89,7 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
     identities: dict[int, Identity] = {}
     for each in incoming:
         claiming = claimants.setdefault(keys[each.uid], [])
-        found = _same(each, claiming, identities)
+        found = _same(each, claiming, decision.places.get(each.uid), identities)
         if found is None:
             found = _new_row(folder, each, keys[each.uid], variant=max((m.variant + 1 for m in claiming), default=0))
             claiming.append(found)
@@ -106,34 +106,54 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
 
 
 def _message_id(each: Incoming, place: MessagePlace | None) -> str:
-    """A too large mail without Message-ID is known by the digest of its header; it keeps that name when it is whole."""
-    if place is not None and not place.message.is_complete:
+    """A too large mail without Message-ID is known by the digest of its header; it keeps that name when it is whole.
+
+    By the header it is known that it is this mail: the server may have given the UID to another.
+    """
+    if place is not None and not place.message.is_complete and place.header_digest == each.reading.header_digest:
         return place.message.message_id
     return each.parsed.message_id
 
 
-def _same(each: Incoming, claiming: list[Message], identities: dict[int, Identity]) -> Message | None:
+def _same(
+    each: Incoming, claiming: list[Message], place: MessagePlace | None, identities: dict[int, Identity]
+) -> Message | None:
+    """The row of this mail among those that claim its Message-ID. `place`: what lay under its UID before."""
     for message in claiming:
         if message.raw_digest == each.digest:
             return message
     if not claiming:
         return None
-    ours = Identity.of(each.parsed, is_complete=each.fetched.is_complete)
+    ours = _identity(each)
     for message in claiming[:MOST_COMPARED]:
         if id(message) not in identities:
             identities[id(message)] = _stored_identity(message)
-        if same_mail(ours, identities[id(message)]):
+        is_same_place = place is not None and place.message_id == message.pk and _is_what_lay_there(each, place)
+        if same_mail(ours, identities[id(message)], is_same_place=is_same_place):
             return message
     return None
+
+
+def _is_what_lay_there(each: Incoming, place: MessagePlace) -> bool:
+    """Not when the server has given the UID to another mail since."""
+    return place.header_digest == each.reading.header_digest or place.size == each.fetched.meta.size
+
+
+def _identity(each: Incoming) -> Identity:
+    size = each.fetched.meta.size or len(each.fetched.raw)
+    return Identity.of(
+        each.parsed, is_complete=each.fetched.is_complete, header_digest=each.reading.header_digest, size=size
+    )
 
 
 def _stored_identity(message: Message) -> Identity:
     """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
     try:
-        parsed = mime_message.parse(raw_store.map_raw(message.raw_digest)[0])
+        raw = raw_store.map_raw(message.raw_digest)[0]
     except raw_store.RawMissing:
         return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
-    return Identity.of(parsed, is_complete=message.is_complete)
+    parsed, header = mime_message.parse(raw), raw_store.digest_of(header_of(raw))
+    return Identity.of(parsed, is_complete=message.is_complete, header_digest=header, size=message.size)
 
 
 def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:
@@ -150,7 +170,7 @@ def _fill(message: Message, each: Incoming) -> None:
     vars(message).update(zip(PARSED_FIELDS, _parsed_fields(each.parsed), strict=True))
     message.attachments = [dict(vars(attachment)) for attachment in each.parsed.attachments]
     message.has_attachments = any(not attachment.is_inline for attachment in each.parsed.attachments)
-    message.parse_defects = list(each.parsed.defects)
+    message.parse_defects = [*each.parsed.defects, *each.fetched.defects]
     message.size = each.fetched.meta.size or len(each.fetched.raw)
     message.raw_digest = each.digest
     message.is_complete = each.fetched.is_complete

@@ -5,11 +5,13 @@ It is on this machine's own disk: where another machine goes on with the message
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -17,7 +19,7 @@ from django.conf import settings
 from mailbox.errors import StorageError
 
 KEPT_SECONDS = 7 * 86_400  # of one that nobody went on with
-_NAME = re.compile(r"\d+-\d+-\d+")
+_NAME = re.compile(r"\d+-\d+-\d+(-\d+-[\dTZ]+(\.first)?)?")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,11 @@ class PartialFile:
     path: Path
 
     @classmethod
-    def of(cls, folder_pk: int, uidvalidity: int, uid: int) -> PartialFile:
-        return cls(_folder() / f"{folder_pk}-{uidvalidity}-{uid}")
+    def of(cls, folder_pk: int, uidvalidity: int, uid: int, size: int, date: datetime | None) -> PartialFile:
+        """`size` and `date`: RFC822.SIZE and INTERNALDATE. A restored server gives the same UID to another message,
+        whose bytes must not be put behind these."""
+        stated = f"{date.astimezone(UTC):%Y%m%dT%H%M%SZ}" if date is not None else "0"
+        return cls(_folder() / f"{folder_pk}-{uidvalidity}-{uid}-{size}-{stated}")
 
     def length(self) -> int:
         try:
@@ -62,8 +67,29 @@ class PartialFile:
         with self.path.open("rb") as file:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
+    def digest(self) -> str:
+        """SHA-256 of what is here, in hex."""
+        if not self.length():
+            return hashlib.sha256().hexdigest()
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def first_try(self) -> PartialFile:
+        """What came of the message before it was begun anew."""
+        return PartialFile(self.path.with_name(f"{self.path.name}.first"))
+
+    def begin_anew(self) -> None:
+        """Put aside what has come. What was put aside before goes."""
+        if not self.path.exists():
+            self.put(0, b"")
+        self.path.replace(self.first_try().path)
+
+    def was_begun_anew(self) -> bool:
+        return self.first_try().path.exists()
+
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+        self.path.with_name(f"{self.path.name}.first").unlink(missing_ok=True)
 
 
 def _folder() -> Path:

@@ -70,7 +70,8 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
                 run.attempts.end(uid)
                 return False
         run.commit(run.gathered(fetched), run.stretch, begun=uid)
-    _file(run, uid).remove()
+    if meta is not None:
+        _file(run, meta).remove()
     _settle(run, uid, is_there=bool(fetched.messages or fetched.failures))
     return True
 
@@ -78,7 +79,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
 def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
     """A piece that has come is no sign of poison, however often the connection or the worker ends afterwards."""
     fetched = Fetched([meta.uid], sizes={meta.uid: meta.size})
-    file = _file(run, meta.uid)
+    file = _file(run, meta)
     try:
         message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
     except Gone:
@@ -92,8 +93,8 @@ def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
     return fetched
 
 
-def _file(run: FolderRun, uid: int) -> PartialFile:
-    return PartialFile.of(run.folder.pk, run.uidvalidity, uid)
+def _file(run: FolderRun, meta: MessageMeta) -> PartialFile:
+    return PartialFile.of(run.folder.pk, run.uidvalidity, meta.uid, meta.size, meta.internal_date)
 
 
 def _settle(run: FolderRun, uid: int, *, is_there: bool) -> None:

@@ -25,6 +25,9 @@ _SENTENCES = {
     "MultipartInvariantViolationDefect": _BOUNDARIES,
     "NestingTooDeep": gettext_noop("Its parts are nested too deep; what lies deeper is one attachment."),
     "NoBoundaryInMultipartDefect": _BOUNDARIES,
+    "OtherLength": gettext_noop(
+        "The server states another size for it than it gave, twice the same; its end may be missing."
+    ),
     "StartBoundaryNotFoundDefect": _BOUNDARIES,
     "TooManyHeaders": gettext_noop("Its header has more fields than are read; the source has all of them."),
     "TooManyParts": gettext_noop("It has more parts than are listed; the source has all of them."),

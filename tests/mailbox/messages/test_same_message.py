@@ -8,7 +8,9 @@ import pytest
 
 from mailbox.messages.same_message import Identity, same_mail
 
-MAIL = Identity("ann@example.com", "Plan", datetime(2024, 1, 1, tzinfo=UTC), "The plan.", "", (), True, False)
+MAIL = Identity(
+    "ann@example.com", "Plan", datetime(2024, 1, 1, tzinfo=UTC), "The plan.", "", (), True, False, "header", 100
+)
 LIST = replace(MAIL, from_list=True)
 
 
@@ -23,6 +25,8 @@ LIST = replace(MAIL, from_list=True)
         ({"body_html": "<p>Send money.</p>"}, False),
         ({"attachments": ("digest",)}, False),
         ({"body_text": "", "is_complete": False}, True),
+        ({"body_text": "", "is_complete": False, "size": 101}, False),
+        ({"body_text": "", "is_complete": False, "header_digest": "another"}, False),
         ({"subject": "Other", "is_complete": False}, False),
     ],
 )
@@ -47,3 +51,10 @@ def test_a_list_may_add_its_tag_and_footer_and_nothing_else(change: dict[str, An
 
 def test_two_copies_of_a_list_are_compared_strictly() -> None:
     assert not same_mail(LIST, replace(LIST, body_text="The plan. And money."))
+
+
+def test_what_lies_at_the_same_place_completes_the_header_that_came_before() -> None:
+    """The header that is longer than is asked for has another digest than the whole one."""
+    header = replace(MAIL, body_text="", is_complete=False, header_digest="cut")
+    assert same_mail(MAIL, header, is_same_place=True)
+    assert not same_mail(MAIL, replace(header, subject="Other"), is_same_place=True)

@@ -153,7 +153,7 @@ def test_one_that_is_gone_in_the_meantime_is_settled(account: Account, server: S
 # --- The file -----------------------------------------------------------------------------------------------------
 def test_what_nobody_went_on_with_is_swept(settings: Any, tmp_path: Path) -> None:
     settings.DATA_DIR = tmp_path
-    file = PartialFile.of(1, 2, 3)
+    file = PartialFile.of(1, 2, 3, 4, None)
     assert (file.length(), file.mapped()) == (0, b"")
     file.put(0, b"ab")
     file.put(2, b"cd")
