@@ -158,7 +158,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
     # Raw messages by digest. Several hosts need one raw store: name another storage class here.
     "raw": {
-        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.storage.raw_store.DurableFileSystemStorage"),
+        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.storage.backend.DurableFileSystemStorage"),
         "OPTIONS": {"location": str(DATA_DIR / "raw")},
     },
 }

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_noop
@@ -91,9 +92,12 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     except NoPreview as none:
         values: dict[str, Any] = {"state": Preview.State.NONE, "reason": str(none)[:200]}
     else:
-        stored = raw_store.save_batch([pictures.small + pictures.large])[0]
-        values = {"state": Preview.State.READY, "raw_digest": stored, "small_length": len(pictures.small)}
-    waiting.filter(claimed_at=now).update(**values)
+        drawn = raw_store.save_batch([pictures.small + pictures.large], prove=True)[0]
+        values = {"state": Preview.State.READY, "raw_digest": drawn, "small_length": len(pictures.small)}
+    with transaction.atomic():
+        if stored := values.get("raw_digest"):
+            raw_store.keep([stored], now)
+        waiting.filter(claimed_at=now).update(**values)
 
 
 def _content(row: Preview) -> bytes:

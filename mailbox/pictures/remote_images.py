@@ -69,13 +69,14 @@ def fetch_images(message_pk: int, *, network: Network = image_download.OUTSIDE, 
     if message is None:
         return 0
     rows, contents = _fetch_all(message, addresses_of(message)[:MAX_IMAGES], network)
-    digests = raw_store.save_batch(contents)
+    digests = raw_store.save_batch(contents, prove=True)
     waiting = iter(digests)
     for row in rows:
         row.raw_digest = "" if row.error else next(waiting)
     with transaction.atomic():
         if not ImageFetch.objects.filter(pk=message_pk, claimed_at=now).update(finished_at=timezone.now()):
             return 0  # asked again meanwhile, or the message is gone
+        raw_store.keep(digests, now)
         RemoteImage.objects.filter(message=message_pk).delete()
         RemoteImage.objects.bulk_create(rows)
     return len(contents)

@@ -1,12 +1,12 @@
 """Raw messages by SHA-256: a segment file a batch, made durable with one fsync, and an index row a message.
 
 The order is what keeps the promise "a committed row never lacks its bytes": bytes to disk, fsync, index rows, and only
-then may a caller commit rows that refer to them. What nobody refers to is swept after a day.
+then may a caller commit rows that refer to them, in a transaction that calls keep(). What nobody refers to is swept
+after a day; keep() sees to it that a process that slept for so long in between does not commit.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import mmap
 import os
@@ -18,20 +18,21 @@ from pathlib import Path
 from typing import cast
 
 from django.apps import apps
-from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage, Storage, storages
+from django.core.files.storage import Storage, storages
 from django.db import connection, transaction
+from django.db.models import DateTimeField, QuerySet, Value
+from django.db.models.functions import Greatest, Now
 from django.utils import timezone
 
 from mailbox.db import bulk_insert
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
+from mailbox.storage.backend import DurableFileSystemStorage, Segment
 
 GRACE = timedelta(hours=24)
 # A field of any model by one of these names refers to a raw message; the sweep asks them all.
 REFERENCE_FIELDS = ("raw_digest", "mime_digest")
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
-_PIECE = 1024 * 1024
 MAPPED_FROM = 16 * 1024 * 1024  # bytes; messages of this size come in pieces, and have a segment to themselves
 _CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
 
@@ -40,67 +41,15 @@ class RawMissing(Exception):
     """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
 
 
+class RawSwept(StorageError):
+    """What was stored has been removed before the rows that refer to it were committed: store it again."""
+
+    def __init__(self) -> None:
+        super().__init__("The raw messages were swept before their rows were written; they are stored again.")
+
+
 class RawOutOfReach(RawMissing):
     """Its file is not to be had here and now; another machine, or this one later, may well have it."""
-
-
-_lasting: set[Path] = set()  # folders whose names this process has seen to disk
-
-
-class DurableFileSystemStorage(FileSystemStorage):
-    """A folder whose files are on disk, not in a cache, when save() returns, and which only we may read."""
-
-    def __init__(self, location: str | Path | None = None) -> None:
-        super().__init__(location=location, file_permissions_mode=0o600, directory_permissions_mode=0o700)
-
-    def read_part(self, name: str, offset: int, length: int) -> bytes:
-        """Bytes of a file whose name we gave ourselves; raises OSError."""
-        descriptor = os.open(os.path.join(self.location, name), os.O_RDONLY)  # noqa: PTH118 - a tenth of Path's time
-        try:
-            return os.pread(descriptor, length, offset)
-        finally:
-            os.close(descriptor)
-
-    def _save(self, name: str, content: File[bytes]) -> str:
-        try:
-            saved: str = super()._save(name, content)  # type: ignore[misc]
-            path = Path(self.path(saved))
-            _sync(path)
-        except OSError:
-            with contextlib.suppress(OSError):  # half a file would keep a full disk full; names are never used twice
-                Path(self.path(name)).unlink()
-            raise
-        # A new file is found after a power cut only when its folder, and each new folder above, is on disk too.
-        _sync(path.parent)
-        for folder in (path.parent, *path.parent.parents):
-            if folder == Path(self.location) or folder in _lasting:
-                break
-            _sync(folder.parent)
-            _lasting.add(folder)
-        return saved
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-class _Segment(File):  # type: ignore[type-arg]  # not generic when it runs
-    """The batch as the storage reads it: message after message, never joined in memory."""
-
-    def __init__(self, raws: Iterable[bytes]) -> None:
-        super().__init__(None, name="segment")
-        self._raws = raws
-
-    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        for raw in self._raws:
-            if len(raw) <= _PIECE and isinstance(raw, bytes):
-                yield raw
-            else:  # a large one may be a mapped file, of which a slice is bytes
-                yield from (raw[start : start + _PIECE] for start in range(0, len(raw), _PIECE))
 
 
 @dataclass(frozen=True)
@@ -122,23 +71,80 @@ def digest_of(raw: bytes) -> str:
 
 
 def save_batch(
-    raws: Sequence[bytes], *, digests: Sequence[str] | None = None, now: datetime | None = None
+    raws: Sequence[bytes],
+    *,
+    digests: Sequence[str] | None = None,
+    now: datetime | None = None,
+    prove: bool = False,
 ) -> list[str]:
     """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
 
-    `digests`: these, where the caller knows them. Raises StorageError when the disk refuses.
+    `digests`: these, where the caller knows them. `prove`: what is stored already is read, and stored anew when it is
+    damaged; else it must only be long enough. Raises StorageError when the disk refuses.
     """
     now = now or timezone.now()
     digests = [digest_of(raw) for raw in raws] if digests is None else list(digests)
-    known = _renew(set(digests), now)
+    known = _renew(set(digests), now, prove)
     missing = {digest: raw for digest, raw in zip(digests, raws, strict=True) if digest not in known}
     if missing:
-        _index(_write_segment(missing, now), now)
+        _write(missing, now, prove)
     return digests
 
 
-def _renew(digests: set[str], now: datetime) -> set[str]:
-    """Say which of the digests are stored already.
+def _write(missing: dict[str, bytes], now: datetime, prove: bool) -> None:
+    """Twice, when the sweep took the new file before its index rows were there: this process slept for a day."""
+    for _ in range(2):
+        stored = _write_segment(missing, now)
+        _index(stored, now, prove)
+        if _length_of(stored[0].segment) is not None:
+            return
+    raise RawSwept
+
+
+def keep(digests: Iterable[str], now: datetime) -> None:
+    """Renew what was stored, in the transaction that commits rows that refer to it; raises RawSwept.
+
+    A process may sleep for longer than the sweep's grace between save_batch() and its commit, or its clock may jump:
+    then the sweep has removed the bytes. A row that is renewed here is locked, and the sweep leaves it. The database's
+    clock counts as well: a worker whose own clock is behind would renew nothing.
+    """
+    wanted = sorted(set(digests))
+    renewed = Greatest(Now(), Value(now, output_field=DateTimeField()))
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        if RawMessage.objects.filter(digest__in=chunk).update(stored_at=renewed) != len(chunk):
+            raise RawSwept
+
+
+def _length_of(segment: str) -> int | None:
+    """Bytes of the file; None when it is not there."""
+    try:
+        return int(raw_storage().size(segment))
+    except OSError:
+        return None
+
+
+def _is_sound(raw: StoredRaw, lengths: dict[str, int | None], prove: bool) -> bool:
+    """Whether the file is long enough for this message; with `prove`, whether its bytes are the message's.
+
+    `lengths`: of the files looked at already.
+    """
+    if raw.segment not in lengths:
+        lengths[raw.segment] = _length_of(raw.segment)
+    length = lengths[raw.segment]
+    if length is None or length < raw.offset + raw.length:
+        return False
+    if not prove:
+        return True
+    try:
+        _opened(raw.digest, raw.segment, raw.offset, raw.length)
+    except RawMissing:
+        return False
+    return True
+
+
+def _renew(digests: set[str], now: datetime, prove: bool) -> set[str]:
+    """Say which of the digests are stored already, whole.
 
     Renew first and look afterwards: a row that is renewed can no longer be swept between the two.
     """
@@ -147,19 +153,18 @@ def _renew(digests: set[str], now: datetime) -> set[str]:
         return set()
     rows = RawMessage.objects.filter(digest__in=there)
     rows.update(stored_at=now)
-    storage, segments_there, known = raw_storage(), {}, set()
-    for digest, segment in rows.values_list("digest", "segment"):
-        if segment not in segments_there:
-            segments_there[segment] = storage.exists(segment)
-        if segments_there[segment]:
-            known.add(digest)
-    return known
+    lengths: dict[str, int | None] = {}
+    return {raw.digest for raw in _stored(rows) if _is_sound(raw, lengths, prove)}
+
+
+def _stored(rows: QuerySet[RawMessage]) -> list[StoredRaw]:
+    return [StoredRaw(*row) for row in rows.values_list("digest", "segment", "offset", "length")]
 
 
 def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
     name = f"{now:%Y/%m/%d}/{now:%H%M%S}-{secrets.token_hex(8)}.seg"
     try:
-        saved = raw_storage().save(name, _Segment(missing.values()))
+        saved = raw_storage().save(name, Segment(missing.values()))
     except OSError as error:
         raise StorageError(f"The raw messages could not be written to disk: {error.strerror or error}") from error
     stored, offset = [], 0
@@ -169,8 +174,8 @@ def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
     return stored
 
 
-def _index(stored: list[StoredRaw], now: datetime) -> None:
-    """Two workers may store one digest at once: the row that is there wins, unless its file is lost."""
+def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> None:
+    """Two workers may store one digest at once: the row that is there wins, unless its bytes are lost."""
     rows = []
     for raw in stored:
         row = bulk_insert.blank(RawMessage)
@@ -180,12 +185,11 @@ def _index(stored: list[StoredRaw], now: datetime) -> None:
         if bulk_insert.insert_missing(rows) == len(rows):
             return
     by_digest = {raw.digest: raw for raw in stored}
-    storage = raw_storage()
-    segments = RawMessage.objects.filter(digest__in=by_digest).exclude(segment=stored[0].segment)
-    for digest, segment in segments.values_list("digest", "segment"):
-        if not storage.exists(segment):
-            ours = by_digest[digest]
-            RawMessage.objects.filter(digest=digest, segment=segment).update(
+    lengths: dict[str, int | None] = {}
+    for theirs in _stored(RawMessage.objects.filter(digest__in=by_digest).exclude(segment=stored[0].segment)):
+        if not _is_sound(theirs, lengths, prove):
+            ours = by_digest[theirs.digest]
+            RawMessage.objects.filter(digest=theirs.digest, segment=theirs.segment).update(
                 segment=ours.segment, offset=ours.offset, length=ours.length, stored_at=now
             )
 
@@ -201,6 +205,15 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
     except OSError as error:
         raise RawOutOfReach(f"The file {segment} of the raw store cannot be read: {error}") from error
     return _proven(raw, digest, segment, offset)
+
+
+def is_sound(digest: str) -> bool:
+    """Whether the bytes are here and undamaged; reads all of them."""
+    try:
+        map_raw(digest)
+    except RawMissing:
+        return False
+    return True
 
 
 def map_raw(digest: str) -> tuple[bytes, str]:

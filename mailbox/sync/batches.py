@@ -187,8 +187,8 @@ class FolderRun:
         if other is not None:
             list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
 
-    def gathered(self, fetched: Fetched) -> Gathered:
-        """Wait for the parsers, and make the bytes durable."""
+    def gathered(self, fetched: Fetched, *, prove: bool = False) -> Gathered:
+        """Wait for the parsers, and make the bytes durable. `prove`: what is stored already is read, and mended."""
         gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
         while not fetched.read.wait(RENEW_SECONDS):
             self.session.renew()
@@ -199,7 +199,8 @@ class FolderRun:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
                 gathered.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
         raws = [each.fetched.raw for each in gathered.incoming]
-        raw_store.save_batch(raws, digests=[each.digest for each in gathered.incoming], now=self.session.clock())
+        digests, now = [each.digest for each in gathered.incoming], self.session.clock()
+        raw_store.save_batch(raws, digests=digests, now=now, prove=prove)
         return gathered
 
     def commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
@@ -230,6 +231,7 @@ class FolderRun:
                 stored = self._write_singly(gathered, now)
             else:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
+            raw_store.keep([each.digest for each in gathered.incoming], now)
             self._ask_for_large(gathered, now)
             for uid, reason in gathered.failures.items():
                 store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)

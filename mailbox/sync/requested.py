@@ -69,7 +69,7 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
             except Unfinished:
                 run.attempts.end(uid)
                 return False
-        run.commit(run.gathered(fetched), run.stretch, begun=uid)
+        run.commit(run.gathered(fetched, prove=True), run.stretch, begun=uid)
     if meta is not None:
         _file(run, meta).remove()
     _settle(run, uid, is_there=bool(fetched.messages or fetched.failures))

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
@@ -55,9 +56,12 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
-    """Fetch the whole of a message of which only the headers are here, as it was over the size limit."""
+    """Fetch the whole of a message of which only the headers are here, as it was over the size limit, or whose stored
+    bytes cannot be read."""
     row = find_message(request, pk, Role.OPERATOR)
-    places = MessagePlace.objects.present().filter(message=row, is_complete=False)
+    places = MessagePlace.objects.present().filter(message=row)
+    if raw_store.is_sound(row.raw_digest):
+        places = places.filter(is_complete=False)
     if row.size > settings.FETCH_NOW_MAX_BYTES:
         most = filesizeformat(settings.FETCH_NOW_MAX_BYTES)
         notices.warning(

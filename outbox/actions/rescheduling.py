@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from outbox.actions.transitions import CHANGED_MEANWHILE, find_row, record
-from outbox.compose.date_header import redated
+from outbox.compose import date_header
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import ValidationFailed
 from outbox.models import OutboxMessage
@@ -22,8 +22,10 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, n
     row, send_at = find_row(outbox_id), checked_send_at(send_at, now)
     if row.status != Status.PENDING or row.attempts.exists():
         raise ValidationFailed(gettext("Only a mail that was not tried yet has a time to change."))
-    digest = redated(row, send_at or now)
+    digest = date_header.redated(row, send_at or now)
     with transaction.atomic():
+        if digest != row.mime_digest:
+            date_header.keep(digest, now)
         due = max(send_at or now, row.undo_until or now)
         same = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, mime_digest=row.mime_digest)
         if same.update(send_at=send_at or now, next_attempt_at=due, mime_digest=digest, updated_at=now) != 1:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, AuditEntry, Transport
-from outbox.compose.date_header import redated
+from outbox.compose import date_header
 from outbox.errors import FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
@@ -93,7 +93,7 @@ def ask_retry(
     verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
     digest = row.mime_digest
     if row.send_at and row.send_at > now and not row.attempts.exists():
-        digest = redated(row, now)  # written down before the row that refers to it
+        digest = date_header.redated(row, now)  # written down before the row that refers to it
     _make_due(_as_seen(row), row, verb, user, now, failure_mode, digest)
     return row
 
@@ -127,6 +127,8 @@ def _make_due(
         # A mail written long before its time is as old as its time: it must not be given up at the first failure.
         due |= {"send_at": now if row.send_at else None, "undo_until": None}
         due |= {"mime_digest": mime_digest or row.mime_digest}
+        if due["mime_digest"] != row.mime_digest:
+            date_header.keep(mime_digest, now)
         if seen.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
             raise ValidationFailed(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:

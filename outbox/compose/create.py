@@ -57,7 +57,7 @@ def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
     sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
     frozen = compose_build.freeze(request, sender, files, now=times.send_at or now, threading=threading)
     try:
-        digest = raw_store.save_batch([frozen.mime], now=now)[0]  # durable before the row that refers to it
+        digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
         return _insert(account, wanted, Made(frozen, digest, parent, files, times, asked), now)
     except IntegrityError:
         if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
@@ -203,6 +203,7 @@ def _answering(request: Request, message: Message | None) -> tuple[Request, Thre
 @transaction.atomic
 def _insert(account: Account, wanted: Wanted, made: Made, now: datetime) -> int:
     frozen = made.frozen
+    raw_store.keep([made.digest], now)
     row = OutboxMessage.objects.create(
         account=account,
         to=frozen.to,

@@ -16,6 +16,16 @@ from outbox.models import OutboxMessage
 _DATE = b"Date: "  # compose writes it first
 
 
+def keep(digest: str, now: datetime) -> None:
+    """As raw_store.keep(), in the transaction that refers to what redated() stored; raises StorageFailed."""
+    try:
+        raw_store.keep([digest], now)
+    except StorageError as error:
+        raise StorageFailed(
+            gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}
+        ) from error
+
+
 def redated(row: OutboxMessage, when: datetime) -> str:
     """The digest of the mail with this Date, stored; only for a row without attempts, as a retry sends the same mail.
 
@@ -26,7 +36,7 @@ def redated(row: OutboxMessage, when: datetime) -> str:
         if not raw.startswith(_DATE):
             return row.mime_digest
         new = _DATE + format_datetime(when).encode("ascii") + b"\r\n" + raw.partition(b"\r\n")[2]
-        return raw_store.save_batch([new], now=timezone.now())[0]
+        return raw_store.save_batch([new], now=timezone.now(), prove=True)[0]
     except (raw_store.RawMissing, StorageError) as error:
         raise StorageFailed(
             gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}

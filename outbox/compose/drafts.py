@@ -66,7 +66,8 @@ def of_user(user: User) -> QuerySet[Draft]:
 
 def save(user: User, typed: Typed, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
     """Write it down: a new draft without `pk`. Raises Conflict, and ValidationFailed when there are too many."""
-    digests = raw_store.save_batch([file.content for file in typed.files]) if typed.files else []  # before their rows
+    contents = [file.content for file in typed.files]
+    digests = raw_store.save_batch(contents, prove=True) if contents else []  # before their rows
     with transaction.atomic():
         draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
         _attach(draft, typed.files, digests)
@@ -108,6 +109,7 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
         )
         for file, digest in zip(files, digests, strict=True)
     ]
+    raw_store.keep(digests, timezone.now())
     DraftFile.objects.bulk_create(rows)
     used = DraftFile.objects.filter(draft__user=draft.user).aggregate(all=Sum("size"))["all"] or 0
     if used > MAX_BYTES:
