@@ -9,32 +9,22 @@ from datetime import datetime
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
+from alerts import installation
+from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
 from mailbox.accounts.health import Condition, chosen_folders, conditions
+from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, Quarantine, WorkerHeartbeat
 from outbox.models import DeliveryReport, OutboxMessage
 
-ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
 # What is made of one condition: its kind -> ours. Switches that a person set are no incident.
 _OF_CONDITION = {
     "folder_stopped": Kind.STOPPED,
     "sync_fails": Kind.BEHIND,
     "behind": Kind.BEHIND,
     "over_quota": Kind.BEHIND,
+    "sending_fails": Kind.SENDING,
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`newest` and `count` tell when there is more of it than was said."""
-
-    key: str
-    kind: Kind
-    account_id: int | None
-    sentence: str
-    path: str
-    count: int = 1
-    newest: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,8 +39,9 @@ def find(now: datetime) -> Findings:
     """Everything, at a cost that does not grow with what was sent or received."""
     if not WorkerHeartbeat.objects.alive(now).exists():
         # Without workers all folders fall behind: that is said once, and not as many incidents.
-        return Findings((*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail()), frozenset({Kind.BEHIND}))
-    return Findings((*_of_accounts(now, with_behind=True), *_of_mail()))
+        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail())
+        return Findings(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
+    return Findings((*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail()))
 
 
 def _workers(now: datetime) -> Iterator[Finding]:
@@ -64,10 +55,11 @@ def _workers(now: datetime) -> Iterator[Finding]:
 
 def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Finding]:
     accounts = Account.objects.select_related("imap", "smtp").prefetch_related(chosen_folders())
+    waiting = of_failing(accounts, now)
     for account in accounts:
         folders = account.chosen_folders  # type: ignore[attr-defined]
         seen: set[str] = set()
-        for condition in conditions(account, folders, now):
+        for condition in conditions(account, folders, now, waiting):
             finding = _of_condition(account, condition)
             if finding is None or finding.key in seen or (finding.kind == Kind.BEHIND and not with_behind):
                 continue
@@ -77,6 +69,9 @@ def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Finding]:
 
 def _of_condition(account: Account, condition: Condition) -> Finding | None:
     words = f"{account.email}: {condition.sentence}"[:500]
+    if condition.kind == "sending_fails":
+        since = f"{condition.since:%Y-%m-%d %H:%M} UTC" if condition.since else ""
+        words = f"Sending from {account.email} fails since {since}. {condition.sentence} {condition.reply}"[:500]
     if condition.remedy.startswith("sign_in_"):
         which = condition.remedy.removeprefix("sign_in_")
         path = reverse("mailbox:account_sign_in", args=[account.pk, which])

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from alerts.findings import Finding, Findings
+from alerts.finding import Finding
+from alerts.findings import Findings
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 
 # A minimum time before anybody is told: what mends itself within a try or two is no incident.
@@ -16,6 +17,9 @@ HOLD = {
     Kind.WORKERS: timedelta(0),  # their heartbeat has been missed for 90 s already
     Kind.BEHIND: timedelta(minutes=2),
     Kind.SIGN_IN: timedelta(minutes=1),
+    Kind.HOST: timedelta(minutes=2),  # a restart takes less
+    Kind.PUSH: timedelta(minutes=2),
+    Kind.PAUSED: timedelta(minutes=10),  # whoever paused it knows, and mostly resumes it soon
 }
 # It is over when it was gone for so long: what comes and goes is one incident, told once.
 CALM = timedelta(minutes=5)

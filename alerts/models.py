@@ -17,6 +17,13 @@ class Kind(models.TextChoices):
     """What needs a person. The order is that of the page."""
 
     WORKERS = "workers", _("No worker runs")
+    HOST = "host", _("A host's workers are gone")
+    SCHEDULES = "schedules", _("Nothing runs by the clock")
+    PUSH = "push", _("Push is not running")
+    DISK = "disk", _("A disk is nearly full")
+    PAUSED = "paused", _("All sending is paused")
+    SENDING = "sending", _("An SMTP server takes no mail")
+    LATE = "late", _("Mail that is due does not go out")
     SIGN_IN = "sign_in", _("A server refuses the sign-in")
     UNCERTAIN = "uncertain", _("A mail may or may not have gone out")
     FAILED = "failed", _("A mail failed for good")

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from alerts import webhook
-from alerts.findings import ALERT_KEY
+from alerts.finding import ALERT_KEY
 from alerts.models import AlertNotice, Channel, Kind
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event

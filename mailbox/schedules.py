@@ -61,6 +61,13 @@ def pull_back(now: datetime) -> int:
     return moved
 
 
+def overdue_since(now: datetime) -> datetime | None:
+    """The earliest time at which one of ours was to run and did not; None while all are on time."""
+    mine = Schedule.objects.filter(name__in=[each.name for each in PLANNED], next_run__lt=now)
+    first: datetime | None = mine.order_by("next_run").values_list("next_run", flat=True).first()
+    return first
+
+
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
     """Make the schedules, or bring them in line; runs after each migrate. Schedule.name is not unique: no doubles."""
     if not router.allow_migrate_model(using, Schedule):

@@ -8,6 +8,9 @@ messages_stored = Signal()
 credentials_changed = Signal()
 # Sent after the commit of a ConnectionTest that a worker is to run: test_id (int).
 connection_test_asked = Signal()
+# Asked, not told: how many mails of each of these accounts wait to be sent? account_ids (collection of int). A receiver
+# answers with a dict of those that have some.
+waiting_mail_asked = Signal()
 # Asked, not told: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of
 # str, without angle brackets: those of its mails and those they refer to). A receiver answers with a list of
 # mailbox.conversations.Piece.

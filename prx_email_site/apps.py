@@ -17,6 +17,7 @@ class SiteConfig(AppConfig):
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)
         signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)
         signals.connection_test_asked.connect(signal_receivers.connection_test_asked, dispatch_uid=uid)
+        signals.waiting_mail_asked.connect(signal_receivers.waiting_mail_asked, dispatch_uid=uid)
         signals.conversation_asked.connect(signal_receivers.conversation_asked, dispatch_uid=uid)
 
 

@@ -33,6 +33,15 @@ def connection_test_asked(test_id: int, **_: Any) -> None:
     delivery_tasks.queue_connection_test(test_id)
 
 
+def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]:
+    from django.db.models import Count
+
+    from outbox.models import OutboxMessage
+
+    waiting = OutboxMessage.objects.waiting().filter(account__in=account_ids).order_by()
+    return dict(waiting.values_list("account").annotate(Count("pk")))
+
+
 def conversation_asked(account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any) -> list[Piece]:
     """What was written here stands among what was received."""
     from outbox.views.conversation import pieces

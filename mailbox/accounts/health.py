@@ -5,11 +5,13 @@ Decides from rows that are there already; runs no query.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from django.db.models import Prefetch
+from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,6 +22,9 @@ from mailbox.models.sync import FolderQuerySet
 
 # A synced folder is looked at each minute; three rounds of backoff fit in here.
 BEHIND_AFTER = timedelta(minutes=15)
+# Of an SMTP server that does not take mail: one that is restarted is back before either.
+FAILURES_TOLERATED = 3
+FAILING_TOLERATED = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,18 @@ def state_of(folder: Folder) -> SyncState | None:
     return getattr(folder, "sync_state", None)
 
 
-def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
-    """Everything to say, the most urgent first; never empty."""
+def sending_fails(account: Account, now: datetime) -> bool:
+    """Whether its SMTP server has failed often or long enough that a person is to know, if mail waits for it."""
+    since = account.smtp.failing_since
+    if since is None or account.smtp.needs_sign_in_since:
+        return False
+    return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
+
+
+def conditions(
+    account: Account, folders: Sequence[Folder], now: datetime, waiting: Mapping[int, int] = MappingProxyType({})
+) -> list[Condition]:
+    """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`."""
     found = [
         *_sign_in(
             account.imap,
@@ -65,7 +80,7 @@ def conditions(account: Account, folders: Sequence[Folder], now: datetime) -> li
         *_stopped(folders),
         *_failing_folders(account, folders),
         *_unavailable(account.imap, now),
-        *_unavailable(account.smtp, now),
+        *(_sending_fails(account, now, waiting.get(account.pk, 0)) or _unavailable(account.smtp, now)),
         *_behind(account, folders, now),
         *_switches(account),
     ]
@@ -148,6 +163,31 @@ def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
             advice=what_to_do(transport.last_reply) if transport.last_reply else "",
             remedy="edit" if is_about_settings(transport.last_reply) else "test",
             until=transport.next_allowed_at,
+        )
+    ]
+
+
+def _sending_fails(account: Account, now: datetime, waiting: int) -> list[Condition]:
+    """Nothing fails while there is nothing to send."""
+    smtp = account.smtp
+    if not waiting or not sending_fails(account, now):
+        return []
+    words = ngettext(
+        "%(number)s mail waits: %(host)s does not take it. It is tried again by itself.",
+        "%(number)s mails wait: %(host)s does not take them. They are tried again by themselves.",
+        waiting,
+    )
+    return [
+        Condition(
+            "broken",
+            gettext("sending fails"),
+            words % {"number": number_format(waiting, force_grouping=True), "host": smtp.host},
+            reply=smtp.last_reply,
+            advice=what_to_do(smtp.last_reply) if smtp.last_reply else "",
+            remedy="edit" if is_about_settings(smtp.last_reply) else "test",
+            since=smtp.failing_since,
+            until=smtp.next_allowed_at if smtp.next_allowed_at and smtp.next_allowed_at > now else None,
+            kind="sending_fails",
         )
     ]
 

@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Coalesce, Lower
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -45,6 +46,8 @@ class Transport(models.Model):
     last_reply = models.TextField(blank=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
+    # The first of the failures since the server last took a mail; of an SMTP server only that ends them.
+    failing_since = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         db_table = "transports"
@@ -132,8 +135,8 @@ class Transport(models.Model):
         self._same_credentials().filter(needs_sign_in_since=None).update(needs_sign_in_since=now)
         self._same_credentials().update(last_reply=reply, failure_count=models.F("failure_count") + 1)
 
-    def mark_unavailable(self, reply: str, until: datetime) -> None:
-        """The server could not be reached or asked to wait: leave it alone until `until`.
+    def mark_unavailable(self, reply: str, until: datetime, now: datetime | None = None) -> None:
+        """The server could not be reached or asked to wait: leave it alone until `until`. `now`: by default, now.
 
         The words of a refused sign-in stay: they say what a person has to do, and no weather changes that.
         """
@@ -142,7 +145,12 @@ class Transport(models.Model):
             last_reply=models.Case(refused, default=models.Value(reply), output_field=models.TextField()),
             next_allowed_at=until,
             failure_count=models.F("failure_count") + 1,
+            failing_since=Coalesce(models.F("failing_since"), models.Value(now or timezone.now())),
         )
+
+    def mark_working(self) -> None:
+        """The server did what it is there for: it took a mail. A sign-in alone does not say that it would."""
+        Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None)
 
     def mark_signed_in(self) -> None:
         """A login with these credentials succeeded."""

@@ -72,6 +72,8 @@ class WorkerHeartbeat(models.Model):
     cluster_pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField(db_index=True)
+    # Of the disk with the data folder, as its user may use it.
+    disk_free_percent = models.PositiveSmallIntegerField(null=True)
 
     objects = WorkerHeartbeatQuerySet.as_manager()
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 from django.db import transaction
 from django.db.models import Count, Sum
@@ -35,3 +37,12 @@ def count(now: datetime) -> None:
     put(Kind.RECEIVED_FILES, {account: (items, size) for account, items, size in files}, now)
     disk = RawMessage.objects.aggregate(items=Count("pk"), size=Sum("length"))
     put(Kind.ON_DISK, {None: (disk["items"], disk["size"] or 0)}, now)
+
+
+def free_percent(folder: Path) -> int | None:
+    """How much of the folder's disk its user may still write, in percent, rounded down; None when that is unknown."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * 100 // disk.f_blocks if disk.f_blocks else None

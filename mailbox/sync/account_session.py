@@ -135,4 +135,4 @@ def pause_account(account: Account, error: MailError, now: datetime, backoff: Ba
     wait = backoff.wait(failures, error.wait_seconds)
     if isinstance(error, OverQuota):
         wait = max(wait, QUOTA_PAUSE_SECONDS)
-    account.imap.mark_unavailable(str(error), now + timedelta(seconds=wait))
+    account.imap.mark_unavailable(str(error), now + timedelta(seconds=wait), now)

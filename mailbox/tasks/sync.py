@@ -22,6 +22,7 @@ from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
 from mailbox.scheduler import runner
 from mailbox.search.index import sweep_words
 from mailbox.storage import partial_files, raw_store
+from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
 logger = logging.getLogger(__name__)
@@ -99,11 +100,12 @@ def list_folders(account_id: int) -> None:
 def beat() -> None:
     """Say that this cluster's workers take tasks. A worker's parent is its cluster."""
     now = timezone.now()
+    says = {"seen_at": now, "disk_free_percent": free_percent(settings.DATA_DIR)}
     WorkerHeartbeat.objects.update_or_create(
         host=platform.node() or "localhost",
         cluster_pid=os.getppid(),
-        defaults={"seen_at": now},
-        create_defaults={"seen_at": now, "started_at": now},
+        defaults=says,
+        create_defaults={**says, "started_at": now},
     )
 
 

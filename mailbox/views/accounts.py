@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from mailbox.accounts.health import Condition, chosen_folders, conditions, oldest_success, push_words
+from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.account_permissions import Rights
@@ -40,11 +41,11 @@ class AccountRow:
         return self.conditions[0]
 
 
-def row_of(account: Account, rights: Rights, now: datetime) -> AccountRow:
+def row_of(account: Account, rights: Rights, now: datetime, waiting: dict[int, int]) -> AccountRow:
     folders = account.chosen_folders  # type: ignore[attr-defined]
     return AccountRow(
         account=account,
-        conditions=conditions(account, folders, now),
+        conditions=conditions(account, folders, now, waiting),
         in_step_at=oldest_success(folders),
         may_operate=rights.may_operate(account.pk),
         may_administer=rights.may_administer(account.pk),
@@ -54,8 +55,9 @@ def row_of(account: Account, rights: Rights, now: datetime) -> AccountRow:
 def rows_of(request: HttpRequest, accounts: QuerySet[Account]) -> list[AccountRow]:
     """Rows at constant cost: accounts with transports, their folders with states, the user's rights."""
     rights, now = Rights.of(request.user), timezone.now()
-    selected = accounts.select_related("imap", "smtp").prefetch_related(chosen_folders())
-    return [row_of(account, rights, now) for account in selected]
+    selected = list(accounts.select_related("imap", "smtp").prefetch_related(chosen_folders()))
+    waiting = of_failing(selected, now)
+    return [row_of(account, rights, now, waiting) for account in selected]
 
 
 @require_safe
@@ -97,7 +99,7 @@ def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
     now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
     return {
-        "row": row_of(account, Rights.of(signed_in_user(request)), now),
+        "row": row_of(account, Rights.of(signed_in_user(request)), now, of_failing([account], now)),
         "account": account,
         "folders": folders,
         "backfill": show_progress(folders, now),

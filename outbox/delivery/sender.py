@@ -169,7 +169,7 @@ class Sender:
         if verdict is Verdict.SIGN_IN:
             self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
-            self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until))
+            self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
             self._give_back_following()  # its queue waits, and it with it
             self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until, now))
         return lambda: failure.ending
@@ -271,6 +271,9 @@ class Sender:
         for each, is_written in zip(owed, written, strict=True):
             self.sent += each.is_sent
             outcomes.log(each, is_written)
+        if any(each.is_sent for each in owed) and self._account.smtp.failing_since:
+            self._account.smtp.failing_since = None
+            self._account.smtp.mark_working()
 
     def _waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
         return recovery.waits(self._times.finalize, most_tries, beside=self._lease.keep)

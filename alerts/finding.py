@@ -1,0 +1,23 @@
+"""One thing that needs a person at this moment, as whoever looks for it says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alerts.models import Kind
+
+ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`key` tells incidents apart; `newest` and `count` tell when there is more of it than was said. `path` leads to
+    the page that mends it."""
+
+    key: str
+    kind: Kind
+    account_id: int | None
+    sentence: str
+    path: str
+    count: int = 1
+    newest: int = 0

@@ -1,0 +1,91 @@
+"""What needs a person and is about no account: hosts, the clock, push, disks, and mail that does not go out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Max, Min, Q
+from django.urls import reverse
+
+from alerts.finding import ALERT_KEY, Finding
+from alerts.models import Kind
+from mailbox import schedules
+from mailbox.models import Account, PushHeartbeat, WorkerHeartbeat
+from outbox.models import OutboxMessage, SendingSwitch
+
+LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
+SCHEDULE_LATE_AFTER = timedelta(minutes=5)
+DISK_FREE_PERCENT = 10
+# While no worker runs these say nothing: what they look at is written by workers.
+TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.LATE})
+
+
+def find(now: datetime) -> Iterator[Finding]:
+    yield from _hosts(now)
+    yield from _schedules(now)
+    yield from _push(now)
+    yield from _disks(now)
+    yield from _paused()
+    yield from _late(now)
+
+
+def _hosts(now: datetime) -> Iterator[Finding]:
+    """A host whose workers were there within a day and are not, while others are. One that is stopped in order takes
+    its heartbeats along."""
+    alive = set(WorkerHeartbeat.objects.alive(now).values_list("host", flat=True))
+    for host, seen in WorkerHeartbeat.objects.order_by().values_list("host").annotate(Max("seen_at")):
+        if host not in alive:
+            words = f"The workers of {host} were last seen {seen:%Y-%m-%d %H:%M} UTC; others work on."
+            yield _finding(f"host:{host}"[:100], Kind.HOST, words)
+
+
+def _schedules(now: datetime) -> Iterator[Finding]:
+    since = schedules.overdue_since(now)
+    if since and now - since >= SCHEDULE_LATE_AFTER:
+        words = (
+            f"Nothing runs by the clock since {since:%Y-%m-%d %H:%M} UTC: workers take tasks, but no schedule starts."
+        )
+        yield _finding("schedules", Kind.SCHEDULES, words)
+
+
+def _push(now: datetime) -> Iterator[Finding]:
+    wanted = Account.objects.syncing().filter(push_enabled=True, imap__needs_sign_in_since=None)
+    if not settings.PUSH_ENABLED or not wanted.exists():
+        return
+    row = PushHeartbeat.objects.filter(pk=1).first()
+    if row is None or not row.is_alive(now):
+        seen = f"was last seen {row.seen_at:%Y-%m-%d %H:%M} UTC" if row else "has not run yet"
+        yield _finding("push", Kind.PUSH, f"The push process {seen}: new mail comes with the next minute's round.")
+
+
+def _disks(now: datetime) -> Iterator[Finding]:
+    low = WorkerHeartbeat.objects.alive(now).filter(disk_free_percent__lt=DISK_FREE_PERCENT)
+    for host, free in low.order_by().values_list("host").annotate(Min("disk_free_percent")):
+        yield _finding(f"disk:{host}"[:100], Kind.DISK, f"The data folder's disk on {host} has {free} % free.")
+
+
+def _paused() -> Iterator[Finding]:
+    switch = SendingSwitch.objects.filter(paused_at__isnull=False).first()
+    if switch is not None and switch.paused_at is not None:
+        words = f"All sending is paused since {switch.paused_at:%Y-%m-%d %H:%M} UTC. {switch.reason}".strip()
+        yield _finding("paused", Kind.PAUSED, words)
+
+
+def _late(now: datetime) -> Iterator[Finding]:
+    """Mail that workers might send at once and do not. An account with a rate limit has mail that waits in order."""
+    if SendingSwitch.objects.filter(paused_at__isnull=False).exists():
+        return
+    is_free = Q(smtp__next_allowed_at=None) | Q(smtp__next_allowed_at__lte=now - LATE_AFTER)
+    free = Account.objects.sending().filter(is_free, messages_per_minute=None)
+    late = OutboxMessage.objects.due(now - LATE_AFTER).filter(account__in=free.values("pk"))
+    late = late.exclude(idempotency_key__startswith=ALERT_KEY)  # these are an incident of their own kind
+    oldest = late.aggregate(oldest=Min("next_attempt_at"))["oldest"]
+    if oldest is not None:
+        words = f"Mail that was due at {oldest:%Y-%m-%d %H:%M} UTC has not been tried: workers are busy or stuck."
+        yield _finding("late", Kind.LATE, words, f"{reverse('outbox:list')}?state=queued")
+
+
+def _finding(key: str, kind: Kind, sentence: str, path: str = "") -> Finding:
+    return Finding(key, kind, None, sentence[:500], path or reverse("dashboard"))
