@@ -12,7 +12,8 @@ from django.urls import reverse
 from alerts import installation
 from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
-from mailbox.accounts.health import Condition, chosen_folders, conditions
+from mailbox.accounts.condition import Condition
+from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, Quarantine, WorkerHeartbeat
 from outbox.models import DeliveryReport, OutboxMessage

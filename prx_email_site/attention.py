@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
-from mailbox.accounts.health import Condition
+from mailbox.accounts.condition import Condition
 from mailbox.models import PushHeartbeat
 from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage

@@ -6,40 +6,21 @@ Decides from rows that are there already; runs no query.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from django.db.models import Prefetch
-from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.accounts.condition import Condition
+from mailbox.accounts.transport_health import sending_failure, sign_in_refused, unavailable
 from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
-from mailbox.errors import OverQuota
-from mailbox.models import Account, Folder, PushHeartbeat, SyncState, Transport
+from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
 # A synced folder is looked at each minute; three rounds of backoff fit in here.
 BEHIND_AFTER = timedelta(minutes=15)
-# Of an SMTP server that does not take mail: one that is restarted is back before either.
-FAILURES_TOLERATED = 3
-FAILING_TOLERATED = timedelta(minutes=10)
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One thing to say of an account. `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
-
-    tone: str  # "fine", "waiting", "needs", "broken"
-    label: str
-    sentence: str
-    reply: str = ""
-    advice: str = ""
-    remedy: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    kind: str = ""  # what other code knows it by: "sync_fails", "behind", "folder_stopped", "over_quota"
 
 
 def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
@@ -53,24 +34,16 @@ def state_of(folder: Folder) -> SyncState | None:
     return getattr(folder, "sync_state", None)
 
 
-def sending_fails(account: Account, now: datetime) -> bool:
-    """Whether its SMTP server has failed often or long enough that a person is to know, if mail waits for it."""
-    since = account.smtp.failing_since
-    if since is None or account.smtp.needs_sign_in_since:
-        return False
-    return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
-
-
 def conditions(
     account: Account, folders: Sequence[Folder], now: datetime, waiting: Mapping[int, int] = MappingProxyType({})
 ) -> list[Condition]:
     """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`."""
     found = [
-        *_sign_in(
+        *sign_in_refused(
             account.imap,
             gettext("%(host)s refused the user name or the secret. No mail is fetched until you sign in again."),
         ),
-        *_sign_in(
+        *sign_in_refused(
             account.smtp,
             gettext(
                 "%(host)s refused the user name or the secret. Mail to send waits in the outbox until you sign in "
@@ -79,8 +52,8 @@ def conditions(
         ),
         *_stopped(folders),
         *_failing_folders(account, folders),
-        *_unavailable(account.imap, now),
-        *(_sending_fails(account, now, waiting.get(account.pk, 0)) or _unavailable(account.smtp, now)),
+        *unavailable(account.imap, now),
+        *(sending_failure(account, now, waiting.get(account.pk, 0)) or unavailable(account.smtp, now)),
         *_behind(account, folders, now),
         *_switches(account),
     ]
@@ -118,78 +91,6 @@ def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat |
     if row is None or not row.is_alive(now):
         return gettext("no process listens at this moment; mail is looked for each minute")
     return str(PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"]))
-
-
-def _sign_in(transport: Transport, consequence: str) -> list[Condition]:
-    if transport.needs_sign_in_since is None:
-        return []
-    return [
-        Condition(
-            "needs",
-            gettext("%(server)s needs sign-in") % {"server": transport.get_kind_display()},
-            consequence % {"host": transport.host},
-            reply=transport.last_reply,
-            advice=what_to_do(transport.last_reply or "refused the sign-in"),
-            remedy=f"sign_in_{transport.kind}",
-            since=transport.needs_sign_in_since,
-        )
-    ]
-
-
-def _unavailable(transport: Transport, now: datetime) -> list[Condition]:
-    if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
-        return []
-    if transport.last_reply.startswith(OverQuota.WORDS):
-        return [
-            Condition(
-                "needs",
-                gettext("over its quota"),
-                gettext("%(host)s says that the account's limit is reached. It is left alone for an hour at a time.")
-                % {"host": transport.host},
-                reply=transport.last_reply,
-                advice=gettext("Make room in the mailbox, or ask the provider for more; then test the connection."),
-                kind="over_quota",
-                remedy="test",
-                until=transport.next_allowed_at,
-            )
-        ]
-    return [
-        Condition(
-            "waiting",
-            gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
-            gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
-            % {"host": transport.host},
-            reply=transport.last_reply,
-            advice=what_to_do(transport.last_reply) if transport.last_reply else "",
-            remedy="edit" if is_about_settings(transport.last_reply) else "test",
-            until=transport.next_allowed_at,
-        )
-    ]
-
-
-def _sending_fails(account: Account, now: datetime, waiting: int) -> list[Condition]:
-    """Nothing fails while there is nothing to send."""
-    smtp = account.smtp
-    if not waiting or not sending_fails(account, now):
-        return []
-    words = ngettext(
-        "%(number)s mail waits: %(host)s does not take it. It is tried again by itself.",
-        "%(number)s mails wait: %(host)s does not take them. They are tried again by themselves.",
-        waiting,
-    )
-    return [
-        Condition(
-            "broken",
-            gettext("sending fails"),
-            words % {"number": number_format(waiting, force_grouping=True), "host": smtp.host},
-            reply=smtp.last_reply,
-            advice=what_to_do(smtp.last_reply) if smtp.last_reply else "",
-            remedy="edit" if is_about_settings(smtp.last_reply) else "test",
-            since=smtp.failing_since,
-            until=smtp.next_allowed_at if smtp.next_allowed_at and smtp.next_allowed_at > now else None,
-            kind="sending_fails",
-        )
-    ]
 
 
 def _names(folders: Sequence[Folder]) -> str:

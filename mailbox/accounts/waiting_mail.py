@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from mailbox.accounts.health import sending_fails
+from mailbox.accounts.transport_health import sending_fails
 from mailbox.models import Account
 from mailbox.signals import waiting_mail_asked
 

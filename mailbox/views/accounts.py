@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
-from mailbox.accounts.health import Condition, chosen_folders, conditions, oldest_success, push_words
+from mailbox.accounts.condition import Condition
+from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere

@@ -1,0 +1,100 @@
+"""How the servers of an account do: a refused sign-in, a server that is left alone, one that takes no mail.
+
+Decides from rows that are there already; runs no query.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+
+from mailbox.accounts.condition import Condition
+from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
+from mailbox.errors import OverQuota
+from mailbox.models import Account, Transport
+
+# Of an SMTP server that does not take mail: one that is restarted is back before either.
+FAILURES_TOLERATED = 3
+FAILING_TOLERATED = timedelta(minutes=10)
+
+
+def sign_in_refused(transport: Transport, consequence: str) -> list[Condition]:
+    if transport.needs_sign_in_since is None:
+        return []
+    return [
+        Condition(
+            "needs",
+            gettext("%(server)s needs sign-in") % {"server": transport.get_kind_display()},
+            consequence % {"host": transport.host},
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply or "refused the sign-in"),
+            remedy=f"sign_in_{transport.kind}",
+            since=transport.needs_sign_in_since,
+        )
+    ]
+
+
+def unavailable(transport: Transport, now: datetime) -> list[Condition]:
+    if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
+        return []
+    if transport.last_reply.startswith(OverQuota.WORDS):
+        return [
+            Condition(
+                "needs",
+                gettext("over its quota"),
+                gettext("%(host)s says that the account's limit is reached. It is left alone for an hour at a time.")
+                % {"host": transport.host},
+                reply=transport.last_reply,
+                advice=gettext("Make room in the mailbox, or ask the provider for more; then test the connection."),
+                kind="over_quota",
+                remedy="test",
+                until=transport.next_allowed_at,
+            )
+        ]
+    return [
+        Condition(
+            "waiting",
+            gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
+            gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
+            % {"host": transport.host},
+            reply=transport.last_reply,
+            advice=what_to_do(transport.last_reply) if transport.last_reply else "",
+            remedy="edit" if is_about_settings(transport.last_reply) else "test",
+            until=transport.next_allowed_at,
+        )
+    ]
+
+
+def sending_fails(account: Account, now: datetime) -> bool:
+    """Whether its SMTP server has failed often or long enough that a person is to know, if mail waits for it."""
+    since = account.smtp.failing_since
+    if since is None or account.smtp.needs_sign_in_since:
+        return False
+    return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
+
+
+def sending_failure(account: Account, now: datetime, waiting: int) -> list[Condition]:
+    """Nothing fails while there is nothing to send."""
+    smtp = account.smtp
+    if not waiting or not sending_fails(account, now):
+        return []
+    words = ngettext(
+        "%(number)s mail waits: %(host)s does not take it. It is tried again by itself.",
+        "%(number)s mails wait: %(host)s does not take them. They are tried again by themselves.",
+        waiting,
+    )
+    return [
+        Condition(
+            "broken",
+            gettext("sending fails"),
+            words % {"number": number_format(waiting, force_grouping=True), "host": smtp.host},
+            reply=smtp.last_reply,
+            advice=what_to_do(smtp.last_reply) if smtp.last_reply else "",
+            remedy="edit" if is_about_settings(smtp.last_reply) else "test",
+            since=smtp.failing_since,
+            until=smtp.next_allowed_at if smtp.next_allowed_at and smtp.next_allowed_at > now else None,
+            kind="sending_fails",
+        )
+    ]
