@@ -239,5 +239,6 @@ LOGGING = {
     "loggers": {
         "django_q": {"level": "WARNING"},
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
     },
 }

@@ -143,7 +143,7 @@ def _read_all(parser: ParserPipe, orders: list[Order]) -> list[Result]:
                 results.append(result)
         except ParserLost:
             suspect = orders[len(results)]
-            event(logger, "parser_lost", logging.WARNING, account_id=suspect.account_id, bytes=len(suspect.raw))
+            event(logger, "parser_lost", logging.WARNING, account=suspect.account_id, bytes=len(suspect.raw))
             results.append(_read_alone(parser, suspect))
     return results
 

@@ -238,7 +238,7 @@ class _AccountTurn:
 
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
         """The connection is gone: what is left of the account is due again by its own clock."""
-        event(logger, "account_left", account=account.email, error_code=outcome.error_code)
+        event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
         self._over()
 
     def _list_folders(self, session: AccountSession) -> None:
@@ -250,7 +250,7 @@ class _AccountTurn:
         except MailError as error:
             event(
                 logger, "listing_failed", logging.WARNING,
-                account=session.account.email, error_code=error.code, reply=provider_words(str(error)),
+                account=session.account.pk, error_code=error.code, reply=provider_words(str(error)),
             )  # fmt: skip
 
     def _without_labels(self, account: Account) -> None:

@@ -77,7 +77,7 @@ class Desk:
         code = "busy" if error is None else type(error).__name__
         event(
             logger, "turn_not_written", logging.WARNING,
-            account=ending.account.email, error_code=code, run_id=str(self._report.run.run_id),
+            account=ending.account.pk, error_code=code, run_id=str(self._report.run.run_id),
         )  # fmt: skip
 
     def _forget(self, ending: Ending) -> list[str]:

@@ -119,9 +119,10 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
             command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
         )
     except MailError as error:
+        name = "sign_in_failed" if isinstance(error, SignInRefused) else "connect_failed"
         event(
-            logger, "sign_in_failed", logging.WARNING,
-            account=account.email, error_code=error.code, reply=provider_words(str(error)),
+            logger, name, logging.WARNING,
+            account=account.pk, error_code=error.code, reply=provider_words(str(error)),
         )  # fmt: skip
         if isinstance(error, SignInRefused):
             transport.mark_needs_sign_in(str(error), clock())

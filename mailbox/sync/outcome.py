@@ -100,5 +100,5 @@ def record_failure(
     count_run(account, outcome, now)
     event(
         logger, "sync_failed", logging.WARNING,
-        account=account.email, folder=name, error_code=outcome.error_code, error=provider_words(outcome.error),
+        account=account.pk, folder=name, error_code=outcome.error_code, error=provider_words(outcome.error),
     )  # fmt: skip
