@@ -25,7 +25,7 @@ AT_ONCE = 50  # notices a run
 
 
 @dataclass(frozen=True)
-class Told:
+class DeliveryResult:
     """How one try ended."""
 
     is_sent: bool
@@ -44,7 +44,7 @@ def send_due(now: datetime, *, foreground: bool = False, network: webhook.Networ
     return tried
 
 
-def _keep(notice: AlertNotice, told: Told) -> None:
+def _keep(notice: AlertNotice, told: DeliveryResult) -> None:
     """The result, unless somebody else has ended it meanwhile."""
     now = timezone.now()
     row = AlertNotice.objects.filter(pk=notice.pk, state=AlertNotice.State.WAITING)
@@ -57,43 +57,43 @@ def _keep(notice: AlertNotice, told: Told) -> None:
     event(logger, "alert_told", notice=notice.pk, rule=notice.rule_id, sent=told.is_sent, tries=notice.tries)
 
 
-def _try(notice: AlertNotice, *, foreground: bool, network: webhook.Network) -> Told:
+def _try(notice: AlertNotice, *, foreground: bool, network: webhook.Network) -> DeliveryResult:
     if not notice.rule.is_on and notice.phase != AlertNotice.Phase.TEST:
-        return Told(False, gettext_noop("The alert was switched off."), may_try_again=False)
+        return DeliveryResult(False, gettext_noop("The alert was switched off."), may_try_again=False)
     if notice.rule.channel == Channel.MAIL:
         return _mail(notice, foreground=foreground)
     return _post(notice, network)
 
 
-def _mail(notice: AlertNotice, *, foreground: bool) -> Told:
+def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
     """The idempotency key makes one mail of any number of tries, whoever was killed at them."""
     rule, incident, to = notice.rule, notice.incident, notice.rule.mail_address
     if not to:
-        return Told(
+        return DeliveryResult(
             False, gettext_noop("The user has no mail address; enter one in the administration."), may_try_again=False
         )
     if rule.sender is None:
-        return Told(False, gettext_noop("No account is chosen to send alerts from."), may_try_again=False)
+        return DeliveryResult(False, gettext_noop("No account is chosen to send alerts from."), may_try_again=False)
     if incident and incident.key == f"{Kind.SIGN_IN}:smtp:{rule.sender_id}":
-        return Told(
+        return DeliveryResult(
             False, gettext_noop("The account that sends this alert is the one that cannot send."), may_try_again=False
         )
     write = api.send if foreground else api.queue
     key = f"{ALERT_KEY}{notice.pk}"
     answer = write(rule.sender.pk, to, subject_of(notice), text_of(notice), idempotency_key=key)
     if answer.data is not None:  # the outbox has it, and cares for it from now on
-        return Told(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
-    return Told(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
+        return DeliveryResult(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
+    return DeliveryResult(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
 
 
-def _post(notice: AlertNotice, network: webhook.Network) -> Told:
+def _post(notice: AlertNotice, network: webhook.Network) -> DeliveryResult:
     try:
         secret = notice.rule.secret
-        return Told(True, webhook.post(notice.rule.url, payload_of(notice), secret, str(notice.pk), network))
+        return DeliveryResult(True, webhook.post(notice.rule.url, payload_of(notice), secret, str(notice.pk), network))
     except webhook.WebhookFailed as error:
-        return Told(False, str(error), may_try_again=not error.is_final)
+        return DeliveryResult(False, str(error), may_try_again=not error.is_final)
     except DecryptionFailed as error:
-        return Told(False, str(error))
+        return DeliveryResult(False, str(error))
 
 
 def subject_of(notice: AlertNotice) -> str:

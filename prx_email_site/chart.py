@@ -49,7 +49,7 @@ def period_named(key: str) -> Period:
 
 
 @dataclass
-class Step:
+class ChartStep:
     """One stretch of time and what happened in it."""
 
     start: datetime
@@ -71,7 +71,7 @@ class Bar:
 @dataclass(frozen=True)
 class Chart:
     period: Period
-    steps: list[Step]
+    steps: list[ChartStep]
     bars: list[Bar]
     most: int
 
@@ -118,8 +118,8 @@ def _starts(period: Period, now: datetime) -> list[datetime]:
     return [timezone.make_aware(current - period.step * back) for back in reversed(range(period.steps))]
 
 
-def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) -> list[Step]:
-    steps = [Step(start) for start in starts]
+def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) -> list[ChartStep]:
+    steps = [ChartStep(start) for start in starts]
     for hour, name, total in rows:
         index = bisect_right(starts, hour) - 1
         if index >= 0:
@@ -128,7 +128,7 @@ def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) ->
     return steps
 
 
-def _bars(steps: list[Step], most: int, period: Period) -> list[Bar]:
+def _bars(steps: list[ChartStep], most: int, period: Period) -> list[Bar]:
     if not most:
         return []
     slot = WIDTH / len(steps)

@@ -19,10 +19,10 @@ from mailbox.autoconfig.probe import Candidate, probe
 from mailbox.autoconfig.servers import (
     Discovery,
     Flaw,
+    LookupStep,
     Outcome,
     Server,
     Source,
-    Step,
     domain_of,
     of_preset,
     preset_of_domain,
@@ -45,7 +45,7 @@ WANTED = safe_http.Wanted(
 
 
 @dataclass(frozen=True)
-class Reach:
+class NetworkAccess:
     """How the outside is reached. Tests name their own network, resolver and ports."""
 
     network: Network = field(default_factory=lambda: Network(seconds=HTTP_SECONDS))
@@ -55,12 +55,12 @@ class Reach:
     seconds: float = ALL_SECONDS
 
 
-def discover(email: str, reach: Reach | None = None) -> Discovery:
+def discover(email: str, reach: NetworkAccess | None = None) -> Discovery:
     """Look until both servers are found, every source was asked, or the time is over. Raises nothing expected."""
-    reach = reach or Reach()
+    reach = reach or NetworkAccess()
     domain = domain_of(email)
     if domain is None:
-        return Discovery(steps=[Step(Source.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
+        return Discovery(steps=[LookupStep(Source.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
     if preset := preset_of_domain(domain):
         return of_preset(preset, email, Source.PRESET, domain)
     found, ends_at = Discovery(), reach.clock() + reach.seconds
@@ -68,14 +68,14 @@ def discover(email: str, reach: Reach | None = None) -> Discovery:
         if found.is_complete:
             break
         if reach.clock() >= ends_at:
-            found.steps.append(Step(source, domain, Outcome.SKIPPED))
+            found.steps.append(LookupStep(source, domain, Outcome.SKIPPED))
             continue
         look(found, email, domain, reach)
     return found
 
 
 # --- Mozilla autoconfig -----------------------------------------------------------------------------------------
-def _by_autoconfig(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+def _by_autoconfig(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> None:
     for address in (
         f"https://autoconfig.{domain}/mail/config-v1.1.xml?{urlencode({'emailaddress': email})}",
         f"https://{domain}/.well-known/autoconfig/mail/config-v1.1.xml",
@@ -84,7 +84,7 @@ def _by_autoconfig(found: Discovery, email: str, domain: str, reach: Reach) -> N
         try:
             servers = mozilla_xml.read(safe_http.get(address, WANTED, reach.network), email)
         except (Refused, mozilla_xml.NotUnderstood) as error:
-            found.steps.append(Step(Source.AUTOCONFIG, where, Outcome.FAILED, str(error)))
+            found.steps.append(LookupStep(Source.AUTOCONFIG, where, Outcome.FAILED, str(error)))
             continue
         take(found, Source.AUTOCONFIG, where, servers, reach)
         if found.is_complete:
@@ -101,7 +101,7 @@ _SERVICES = (
 )
 
 
-def _by_srv(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+def _by_srv(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> None:
     named: set[str] = set()
     for kind, service, security in _SERVICES:
         if not found.lacks(kind) or (service == "_imap._tcp" and "imap" in named):
@@ -110,7 +110,7 @@ def _by_srv(found: Discovery, email: str, domain: str, reach: Reach) -> None:
         try:
             targets = reach.dns.srv(name)
         except DnsFailed as error:
-            found.steps.append(Step(Source.SRV, name, Outcome.FAILED, str(error), kind=kind))
+            found.steps.append(LookupStep(Source.SRV, name, Outcome.FAILED, str(error), kind=kind))
             continue
         named |= {kind} if targets else set()
         servers = [Server(kind, each.host, each.port, security, email) for each in targets]
@@ -118,17 +118,17 @@ def _by_srv(found: Discovery, email: str, domain: str, reach: Reach) -> None:
 
 
 # --- MX ---------------------------------------------------------------------------------------------------------
-def _by_mx(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+def _by_mx(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> None:
     try:
         receivers = reach.dns.mx(domain)
     except DnsFailed as error:
-        found.steps.append(Step(Source.MX, domain, Outcome.FAILED, str(error)))
+        found.steps.append(LookupStep(Source.MX, domain, Outcome.FAILED, str(error)))
         return
     for host in receivers:
         if preset := preset_of_receiver(host):
             take_preset(found, preset, email, Source.MX, host)
             return
-    found.steps.append(Step(Source.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
+    found.steps.append(LookupStep(Source.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
 
 
 # --- Usual names ------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def _candidates(domain: str) -> Iterator[Candidate]:
         yield Candidate("smtp", f"{name}.{domain}", 587, "starttls")
 
 
-def _by_guess(found: Discovery, email: str, domain: str, reach: Reach) -> None:
+def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> None:
     """All at once, as most names are not there and each wait would add up; the order decides among those that are."""
     candidates = [each for each in _candidates(domain) if found.lacks(each.kind)]
     with ThreadPoolExecutor(len(candidates)) as pool:
@@ -148,14 +148,14 @@ def _by_guess(found: Discovery, email: str, domain: str, reach: Reach) -> None:
     for candidate, refusal in zip(candidates, results, strict=True):
         where = f"{candidate.host}:{candidate.port}"
         if refusal:
-            found.steps.append(Step(Source.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
+            found.steps.append(LookupStep(Source.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
         elif found.lacks(candidate.kind):
             server = Server(candidate.kind, candidate.host, candidate.port, candidate.security, email)
             found.keep(server, Source.GUESS)
-            found.steps.append(Step(Source.GUESS, where, Outcome.FOUND, kind=candidate.kind))
+            found.steps.append(LookupStep(Source.GUESS, where, Outcome.FOUND, kind=candidate.kind))
 
 
-def _answers(candidate: Candidate, reach: Reach) -> str:
+def _answers(candidate: Candidate, reach: NetworkAccess) -> str:
     """ "" when it is there, else why not."""
     try:
         probe(candidate, reach.network, reach.port_of)
@@ -165,10 +165,10 @@ def _answers(candidate: Candidate, reach: Reach) -> str:
 
 
 # --- What is taken ----------------------------------------------------------------------------------------------
-def take(found: Discovery, source: Source, where: str, servers: Sequence[Server], reach: Reach) -> None:
+def take(found: Discovery, source: Source, where: str, servers: Sequence[Server], reach: NetworkAccess) -> None:
     """Keep the first server of each kind that our rules take; say of the others why not."""
     if not servers:
-        found.steps.append(Step(source, where, Outcome.NOTHING))
+        found.steps.append(LookupStep(source, where, Outcome.NOTHING))
     for kind in ("imap", "smtp"):
         flawed: list[tuple[Server, Flaw]] = []
         for server in [each for each in servers if each.kind == kind and found.lacks(kind)]:
@@ -178,13 +178,13 @@ def take(found: Discovery, source: Source, where: str, servers: Sequence[Server]
             if flaw is None:
                 found.keep(server, source)
                 named = f"{server.host}:{server.port}"
-                found.steps.append(Step(source, where, Outcome.FOUND, named, kind=kind))
+                found.steps.append(LookupStep(source, where, Outcome.FOUND, named, kind=kind))
                 break
             flawed.append((server, flaw))
         if found.lacks(kind):
             for server, flaw in flawed:
                 named = f"{server.host[:253]}:{server.port}"
-                found.steps.append(Step(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
+                found.steps.append(LookupStep(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
 
 
 def _flaw_of_host(server: Server, network: Network) -> Flaw | None:
@@ -196,7 +196,7 @@ def _flaw_of_host(server: Server, network: Network) -> Flaw | None:
     return None
 
 
-_SOURCES: tuple[tuple[Source, Callable[[Discovery, str, str, Reach], None]], ...] = (
+_SOURCES: tuple[tuple[Source, Callable[[Discovery, str, str, NetworkAccess], None]], ...] = (
     (Source.AUTOCONFIG, _by_autoconfig),
     (Source.SRV, _by_srv),
     (Source.MX, _by_mx),

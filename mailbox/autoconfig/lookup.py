@@ -16,7 +16,7 @@ from mailbox.models import SettingsLookup
 from mailbox.safe_http import Network, is_public
 
 if TYPE_CHECKING:
-    from mailbox.autoconfig.discover import Reach
+    from mailbox.autoconfig.discover import NetworkAccess
 
 logger = logging.getLogger(__name__)
 MOST, WITHIN = 20, timedelta(minutes=10)  # of one person
@@ -55,15 +55,15 @@ def _known(email: str) -> Discovery | None:
     return of_preset(preset, email, Source.PRESET, domain) if preset and domain else None
 
 
-def reach() -> Reach:
+def reach() -> NetworkAccess:
     """The outside as these settings let it be reached."""
-    from mailbox.autoconfig.discover import HTTP_SECONDS, Reach
+    from mailbox.autoconfig.discover import HTTP_SECONDS, NetworkAccess
 
     allowed = (lambda _address: True) if settings.LOOKUP_ALLOW_PRIVATE else is_public
-    return Reach(network=Network(is_allowed=allowed, seconds=HTTP_SECONDS))
+    return NetworkAccess(network=Network(is_allowed=allowed, seconds=HTTP_SECONDS))
 
 
-def run(pk: int, through: Reach | None = None) -> None:
+def run(pk: int, through: NetworkAccess | None = None) -> None:
     """Do a look-up once and keep what came out. No transaction is open across a socket."""
     row = SettingsLookup.objects.filter(pk=pk, started_at=None)
     email = row.values_list("email", flat=True).first()

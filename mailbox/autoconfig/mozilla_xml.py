@@ -22,7 +22,7 @@ class NotUnderstood(Exception):
 
 
 @dataclass
-class _Being:
+class _ServerElement:
     """A server while its elements are read."""
 
     kind: str
@@ -34,8 +34,8 @@ class _Reader:
     def __init__(self) -> None:
         self.path: list[str] = []
         self.text = ""
-        self.being: _Being | None = None
-        self.servers: list[_Being] = []
+        self.being: _ServerElement | None = None
+        self.servers: list[_ServerElement] = []
         self.is_config = False
 
     def doctype(self, *_: object) -> None:
@@ -50,7 +50,7 @@ class _Reader:
             self.is_config = True
         kind = _KINDS.get((name, attributes.get("type", "").lower()))
         if self.path[:2] == ["clientConfig", "emailProvider"] and len(self.path) == 3 and kind:
-            self.being = _Being(kind)
+            self.being = _ServerElement(kind)
 
     def characters(self, text: str) -> None:
         self.text += text
@@ -88,7 +88,7 @@ def read(document: bytes, email: str) -> list[Server]:
     return [_server(each, email) for each in reader.servers]
 
 
-def _server(being: _Being, email: str) -> Server:
+def _server(being: _ServerElement, email: str) -> Server:
     texts = being.texts
     port = texts.get("port", "")
     wants = being.authentication

@@ -29,7 +29,7 @@ class Candidate:
     security: str
 
 
-class _Line:
+class _LineReader:
     """Reads lines from a connection; a server that sends without end is refused."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -67,7 +67,7 @@ def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int],
         connection = network.context().wrap_socket(connection, server_hostname=candidate.host)
         watch.guard(connection)
         if candidate.security == "tls":
-            _greeting(candidate.kind, _Line(connection))
+            _greeting(candidate.kind, _LineReader(connection))
         if watch.is_over:
             raise TimeoutError
         _leave(candidate.kind, connection)
@@ -79,7 +79,7 @@ def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int],
             connection.close()
 
 
-def _greeting(kind: str, line: _Line) -> None:
+def _greeting(kind: str, line: _LineReader) -> None:
     if kind == "smtp":
         line.reply("220")
         return
@@ -89,7 +89,7 @@ def _greeting(kind: str, line: _Line) -> None:
 
 
 def _until_starttls(connection: socket.socket) -> None:
-    line = _Line(connection)
+    line = _LineReader(connection)
     line.reply("220")
     connection.sendall(b"EHLO [127.0.0.1]\r\n")
     if not any(each.upper().strip() == "STARTTLS" for each in line.reply("250")):

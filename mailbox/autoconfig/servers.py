@@ -61,7 +61,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Step:
+class LookupStep:
     """One place that was asked. `where` names it; `said` are words of servers, or ours where no server spoke."""
 
     source: Source
@@ -79,7 +79,7 @@ class Discovery:
     imap: Server | None = None
     smtp: Server | None = None
     sources: dict[str, Source] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LookupStep] = field(default_factory=list)
     preset: str = ""
 
     @property
@@ -89,7 +89,7 @@ class Discovery:
     def lacks(self, kind: str) -> bool:
         return (self.imap if kind == "imap" else self.smtp) is None
 
-    def step_of(self, kind: str) -> Step | None:
+    def step_of(self, kind: str) -> LookupStep | None:
         """Where the server that was taken comes from."""
         fits = (each for each in self.steps if each.outcome == Outcome.FOUND and each.kind in ("", kind))
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
@@ -121,7 +121,7 @@ def take_preset(found: Discovery, preset: Preset, email: str, source: Source, wh
         if found.lacks(server.kind):
             found.keep(server, source)
     found.preset = found.preset or preset.key
-    found.steps.append(Step(source, where, Outcome.FOUND, preset.name))
+    found.steps.append(LookupStep(source, where, Outcome.FOUND, preset.name))
 
 
 # A country's ending. Providers hold their name under these; what is not theirs is left out below.
@@ -224,5 +224,5 @@ def from_json(kept: dict[str, Any]) -> Discovery:
             found.keep(Server(**kept[kind]), Source(kept["sources"][kind]))
     for each in kept.get("steps", []):
         named = each | {"source": Source(each["source"]), "outcome": Outcome(each["outcome"])}
-        found.steps.append(Step(**named))
+        found.steps.append(LookupStep(**named))
     return found

@@ -34,7 +34,7 @@ TYPES = frozenset(
 )
 
 
-class File(Protocol):
+class PreviewSource(Protocol):
     """A row of attachments, received or written."""
 
     digest: str
@@ -44,7 +44,7 @@ class File(Protocol):
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PreviewImages:
     small: bytes
     large: bytes
 
@@ -57,16 +57,16 @@ def plain_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 
-def is_drawable(file: File) -> bool:
+def is_drawable(file: PreviewSource) -> bool:
     return plain_type(file.content_type) in TYPES and 0 < file.size <= MAX_BYTES
 
 
-def known(files: Iterable[File]) -> Mapping[str, Preview]:
+def known(files: Iterable[PreviewSource]) -> Mapping[str, Preview]:
     """What is known of the pictures of these files, by digest; one query."""
     return Preview.objects.in_bulk([file.digest for file in files if is_drawable(file)])
 
 
-def ask(file: File, source: str, *, now: datetime) -> bool:
+def ask(file: PreviewSource, source: str, *, now: datetime) -> bool:
     """Write down that the picture is wanted; say whether a worker must be told. `source` is the mail's raw digest.
 
     A picture that was asked for long ago and never made is asked for again, by one of all who ask at once.
@@ -110,7 +110,7 @@ def _content(row: Preview) -> bytes:
     return content
 
 
-def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> Pictures:
+def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> PreviewImages:
     """Draw it in a process of its own; raises NoPreview for whatever that process comes to."""
     try:
         # A list, no shell; the type is one of TYPES. No environment: the child is to know none of our secrets.
@@ -132,7 +132,7 @@ def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> Pict
     if done.returncode != 0 or len(done.stdout) > MAX_PICTURE_BYTES or len(done.stdout) < 8:
         raise NoPreview(gettext_noop("The file cannot be drawn: it used too much time or memory."))
     small = struct.unpack(">Q", done.stdout[:8])[0]
-    return Pictures(small=done.stdout[8 : 8 + small], large=done.stdout[8 + small :])
+    return PreviewImages(small=done.stdout[8 : 8 + small], large=done.stdout[8 + small :])
 
 
 def picture(row: Preview, *, small: bool) -> bytes:

@@ -26,7 +26,7 @@ from django.utils import timezone
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from mailbox.models import Account, PushHeartbeat, SyncState
-from mailbox.push.watcher import News, Refusal, Timing, Told, Watch
+from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0  # how soon a new, paused or changed account is noticed
@@ -46,7 +46,7 @@ MADE_OF = (
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AccountToWatch:
     """An account that wants push, and what its connection is made of: when that changes, another is made."""
 
     account_id: int
@@ -55,7 +55,7 @@ class Wanted:
     made_of: tuple[object, ...]  # ends with the secrets, as they are stored
 
 
-def wanted() -> list[Wanted]:
+def wanted() -> list[AccountToWatch]:
     """Accounts with push and a synced INBOX, but those whose sign-in was refused. One query."""
     rows = (
         Account.objects.syncing()
@@ -66,7 +66,7 @@ def wanted() -> list[Wanted]:
         .order_by("pk")
     )
     columns = ["pk", "uidnext", "imap__next_allowed_at", *MADE_OF]
-    return [Wanted(pk, uidnext, until, tuple(rest)) for pk, uidnext, until, *rest in rows.values_list(*columns)]
+    return [AccountToWatch(pk, uidnext, until, tuple(rest)) for pk, uidnext, until, *rest in rows.values_list(*columns)]
 
 
 class Listener:
@@ -77,14 +77,14 @@ class Listener:
         self._timing = timing or Timing(
             connect=settings.CONNECT_TIMEOUT_SECONDS, command=min(settings.COMMAND_TIMEOUT_SECONDS, 30)
         )
-        self._told: queue.SimpleQueue[Told | None] = queue.SimpleQueue()  # its put() may interrupt itself
+        self._told: queue.SimpleQueue[WatcherEvent | None] = queue.SimpleQueue()  # its put() may interrupt itself
         self._gate = threading.BoundedSemaphore(SIGN_INS_AT_ONCE)
         self._stopped = False
         self._token: str | None = None
-        self._watches: dict[int, tuple[Wanted, Watch]] = {}
+        self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
         self._news: dict[int, float] = {}  # account -> when a sync of it may be queued
         self._queued_at: dict[int, float] = {}
-        self._refusals: list[Refusal] = []
+        self._refusals: list[PushRefused] = []
         self._next_look = self._next_beat = 0.0
         self._states_told: dict[str, str] = {}
 
@@ -129,7 +129,7 @@ class Listener:
                 if isinstance(told, News):
                     again = self._queued_at.get(told.account_id, -AGAIN_SECONDS) + AGAIN_SECONDS
                     self._news.setdefault(told.account_id, max(time.monotonic(), again))
-                elif isinstance(told, Refusal):
+                elif isinstance(told, PushRefused):
                     self._refusals.append(told)
                 told = self._told.get_nowait()
 
@@ -147,7 +147,7 @@ class Listener:
         self._queued_at[account_id] = time.monotonic()
         del self._news[account_id]
 
-    def _mark_refused(self, refusal: Refusal) -> None:
+    def _mark_refused(self, refusal: PushRefused) -> None:
         pk = refusal.watch.account_id
         account = Account.objects.with_transports().filter(pk=pk).first()
         current = self._watches.get(pk)
@@ -162,7 +162,7 @@ class Listener:
             self._stop_all()
             return
         rows = {row.account_id: row for row in wanted()}
-        former: dict[int, Watch] = {}
+        former: dict[int, AccountWatcher] = {}
         for pk, (row, watch) in list(self._watches.items()):
             if pk not in rows or rows[pk].made_of != row.made_of:
                 watch.stop()
@@ -187,7 +187,7 @@ class Listener:
         self._states_told, self._next_beat = states, time.monotonic() + BEAT_SECONDS
         return True
 
-    def _start(self, row: Wanted, former: Watch | None) -> None:
+    def _start(self, row: AccountToWatch, former: AccountWatcher | None) -> None:
         account = Account.objects.with_transports().filter(pk=row.account_id).first()
         if account is None:
             return
@@ -196,14 +196,14 @@ class Listener:
         except DecryptionFailed as error:
             account.imap.mark_needs_sign_in(str(error), timezone.now())
             return
-        watch = Watch(
-            row.account_id, account.email, endpoint, self._told.put,
+        watch = AccountWatcher(
+            row.account_id, endpoint, self._told.put,
             gate=self._gate, timing=self._timing, uidnext=row.uidnext, former=former,
         )  # fmt: skip
         self._watches[row.account_id] = (row, watch)
         watch.start()
 
-    def _stop_all(self) -> list[Watch]:
+    def _stop_all(self) -> list[AccountWatcher]:
         watches = [watch for _, watch in self._watches.values()]
         for watch in watches:
             watch.stop()

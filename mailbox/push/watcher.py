@@ -51,32 +51,31 @@ class News:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class PushRefused:
     """The server refused the sign-in with these words, and the watch has ended."""
 
-    watch: Watch
+    watch: AccountWatcher
     words: str
 
 
-Told = News | Refusal
+WatcherEvent = News | PushRefused
 
 
-class Watch:
+class AccountWatcher:
     """`uidnext`: what the last sync knew, so that a connection does not ask for a sync that finds nothing."""
 
     def __init__(
         self,
         account_id: int,
-        email: str,
         endpoint: Endpoint,
-        tell: Callable[[Told], None],
+        tell: Callable[[WatcherEvent], None],
         *,
         gate: threading.Semaphore,
         timing: Timing,
         uidnext: int | None = None,
-        former: Watch | None = None,
+        former: AccountWatcher | None = None,
     ) -> None:
-        self.account_id, self.email = account_id, email
+        self.account_id = account_id
         self.state = State.CONNECTING
         self._endpoint, self._tell, self._gate, self._timing = endpoint, tell, gate, timing
         self._uidnext = uidnext
@@ -114,7 +113,7 @@ class Watch:
             except SignInRefused as error:
                 if not self._stopped.is_set():
                     self.state = State.REFUSED
-                    self._tell(Refusal(self, str(error)))
+                    self._tell(PushRefused(self, str(error)))
                 return
             except IdleNotOffered:
                 self.state = State.NOT_OFFERED
@@ -122,7 +121,7 @@ class Watch:
             except MailError as error:
                 failures = self._wait_after(error, failures, error.wait_seconds)
             except Exception as error:
-                logger.exception("idle_crashed", extra={"fields": {"account": self.email}})
+                logger.exception("idle_crashed", extra={"fields": {"account": self.account_id}})
                 failures = self._wait_after(error, failures)
 
     def _listen(self) -> None:
@@ -160,7 +159,7 @@ class Watch:
         seconds = jittered(min(timing.base_backoff * 2 ** min(failures, 20), timing.max_backoff), at_least=stated or 0)
         event(
             logger, "idle_ended",
-            account=self.email, error_code=getattr(error, "code", "internal"), reply=provider_words(str(error)),
+            account=self.account_id, error_code=getattr(error, "code", "internal"), reply=provider_words(str(error)),
             seconds=round(seconds),
         )  # fmt: skip
         self._stopped.wait(seconds)

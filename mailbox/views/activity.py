@@ -90,7 +90,7 @@ _PAGES = {
 
 
 @dataclass(frozen=True)
-class Told:
+class ActivityLine:
     """An audit entry in words, with the address of what it was done to."""
 
     entry: AuditEntry
@@ -99,10 +99,10 @@ class Told:
     thing: str  # the link's text, where it stands beside the words
 
 
-def told(entries: Iterable[AuditEntry]) -> list[Told]:
+def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
-    return [Told(each, _words(each), _url(each), _thing(each)) for each in entries]
+    return [ActivityLine(each, _words(each), _url(each), _thing(each)) for each in entries]
 
 
 def _words(entry: AuditEntry) -> str:

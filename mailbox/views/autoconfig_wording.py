@@ -8,7 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mailbox.autoconfig.servers import Discovery, Flaw, Outcome, Server, Source, Step
+from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source
 from mailbox.endpoints import PRESETS, Preset
 
 KINDS = {"imap": "IMAP", "smtp": "SMTP"}
@@ -70,7 +70,7 @@ class FoundServer:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SourceLine:
     tone: str
     badge: str
     words: str
@@ -78,13 +78,13 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundServers:
     """Everything the form says above itself."""
 
     email: str
     servers: tuple[FoundServer, ...]
     refusals: tuple[str, ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[SourceLine, ...]
     hint: str
     wants_token: bool
 
@@ -101,10 +101,10 @@ def preset_of(found: Discovery) -> Preset | None:
     return next((each for each in PRESETS if each.key == found.preset), None)
 
 
-def told(email: str, found: Discovery) -> Found:
+def told(email: str, found: Discovery) -> FoundServers:
     preset = preset_of(found)
     servers = [each for each in (found.imap, found.smtp) if each]
-    return Found(
+    return FoundServers(
         email=email,
         servers=tuple(_server(found, kind, email) for kind in KINDS),
         refusals=tuple(_refusal(each) for each in found.steps if each.outcome == Outcome.UNUSABLE),
@@ -124,19 +124,19 @@ def _server(found: Discovery, kind: str, email: str) -> FoundServer:
     return FoundServer(kind, server, words, foreign)
 
 
-def _refusal(step: Step) -> str:
+def _refusal(step: LookupStep) -> str:
     words = {"where": step.where, "said": step.said, "kind": KINDS.get(step.kind, "")}
     return str(_FLAWS[Flaw(step.flaw)]) % words
 
 
-def _asked(step: Step) -> Asked:
+def _asked(step: LookupStep) -> SourceLine:
     tone, badge = _BADGES[step.outcome]
     words = str(_LOOKED[step.source]) % {"where": step.where}
     said = _("it receives at %(hosts)s") % {"hosts": step.said} if _is_receiver(step) else step.said
-    return Asked(tone, str(badge), words, said)
+    return SourceLine(tone, str(badge), words, said)
 
 
-def _is_receiver(step: Step) -> bool:
+def _is_receiver(step: LookupStep) -> bool:
     return step.source == Source.MX and step.outcome == Outcome.NOTHING and bool(step.said)
 
 

@@ -19,7 +19,7 @@ from mailbox.views import parse_warnings, previews
 from mailbox.views.conversation import conversation_of
 from mailbox.views.invitations import events_of
 from mailbox.views.message_lookup import find_message
-from mailbox.views.remote_images import Images, images_of
+from mailbox.views.remote_images import RemoteImages, images_of
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
@@ -57,7 +57,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
         or accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
         "conversation": conversation_of(row),
-        "images": images_of(request, row) if shown == "html" else Images(0),
+        "images": images_of(request, row) if shown == "html" else RemoteImages(0),
         **_content(row, shown),
     }
     return render(request, "mailbox/messages/detail.html", context)

@@ -15,14 +15,14 @@ from django.views.decorators.http import require_safe
 
 from mailbox.models import Preview
 from mailbox.pictures import previews
-from mailbox.pictures.previews import File
+from mailbox.pictures.previews import PreviewSource
 from mailbox.storage import raw_store
 from mailbox.tasks import pictures as pictures_tasks
 from mailbox.views.message_parts import find_attachment
 
 
 @dataclass(frozen=True)
-class Place:
+class PreviewPlace:
     """Where an attachment's preview is looked at."""
 
     page: str
@@ -39,7 +39,7 @@ def mark(files: Iterable[Any]) -> None:
         row.preview_state = (known.state if known else "unknown") if previews.is_drawable(row) else ""
 
 
-def _row(file: File, source: str) -> Preview | None:
+def _row(file: PreviewSource, source: str) -> Preview | None:
     """The preview's row, asked for when it is missing or was forgotten by its worker."""
     if not previews.is_drawable(file):
         return None
@@ -52,7 +52,9 @@ def _row(file: File, source: str) -> Preview | None:
     return row
 
 
-def page(request: HttpRequest, file: File, source: str, place: Place, context: dict[str, Any]) -> HttpResponse:
+def page(
+    request: HttpRequest, file: PreviewSource, source: str, place: PreviewPlace, context: dict[str, Any]
+) -> HttpResponse:
     """The page of a preview, or the small fragment that lists poll until the picture is there."""
     row = _row(file, source)
     file.preview_state = row.state if row else ""  # type: ignore[attr-defined]
@@ -65,7 +67,7 @@ def page(request: HttpRequest, file: File, source: str, place: Place, context: d
     return render(request, "mailbox/messages/_preview.html" if is_fragment else "mailbox/messages/preview.html", shown)
 
 
-def picture(request: HttpRequest, file: File) -> HttpResponse:
+def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
     """The picture (WebP, drawn here), or the placeholder while there is none."""
     row = Preview.objects.filter(pk=file.digest, state=Preview.State.READY).first()
     if row is None:
@@ -82,9 +84,9 @@ def picture(request: HttpRequest, file: File) -> HttpResponse:
     return response
 
 
-def place_of(pk: int, position: int) -> Place:
+def place_of(pk: int, position: int) -> PreviewPlace:
     args = [pk, position]
-    return Place(reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args))
+    return PreviewPlace(reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args))
 
 
 @require_safe

@@ -23,7 +23,7 @@ TRUSTED_AT_MOST = 1_000  # of one person
 
 
 @dataclass(frozen=True)
-class Images:
+class RemoteImages:
     """What the message page says of remote images. `is_shown`: the frame shows what was fetched."""
 
     count: int
@@ -34,22 +34,22 @@ class Images:
     failures: tuple[tuple[int, str], ...] = ()
 
 
-def images_of(request: HttpRequest, message: Message) -> Images:
+def images_of(request: HttpRequest, message: Message) -> RemoteImages:
     """The state; for a trusted sender this also asks for what was not fetched yet."""
     addresses = remote_images.addresses_of(message)
     if not addresses:
-        return Images(0)
+        return RemoteImages(0)
     is_trusted = remote_images.is_trusted(request.user, message)
     fetch = ImageFetch.objects.filter(pk=message.pk).first()
     if is_trusted and (fetch is None or fetch.finished_at is None):
         _ask(request, message)
-        return Images(len(addresses), is_trusted, is_waiting=True)
+        return RemoteImages(len(addresses), is_trusted, is_waiting=True)
     if fetch is None or not (is_trusted or request.GET.get("images") == "1"):
-        return Images(len(addresses), is_trusted)
+        return RemoteImages(len(addresses), is_trusted)
     if fetch.finished_at is None:
-        return Images(len(addresses), is_trusted, is_waiting=True)
+        return RemoteImages(len(addresses), is_trusted, is_waiting=True)
     rows = list(RemoteImage.objects.filter(message=message).defer("address"))
-    return Images(
+    return RemoteImages(
         len(addresses),
         is_trusted,
         is_shown=True,

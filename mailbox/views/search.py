@@ -19,7 +19,7 @@ from mailbox.views.pagination import Cursor, limit_of, next_page
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownHit:
     """A row's lines with what the query found in <mark>, everything else escaped."""
 
     sender: SafeString
@@ -48,8 +48,8 @@ def search_messages(request: HttpRequest) -> HttpResponse:
     return render(request, "mailbox/messages/search.html", context)
 
 
-def _shown(row: Message, query: SearchQuery) -> Shown:
-    return Shown(
+def _shown(row: Message, query: SearchQuery) -> ShownHit:
+    return ShownHit(
         sender=highlight(row.sender, query, "from"),
         subject=highlight(row.subject, query, "subject"),
         excerpt=excerpt(row.body_start, query, otherwise=row.snippet),  # type: ignore[attr-defined]

@@ -74,7 +74,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttac
 @require_safe
 def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
     found = find_attachment(request, pk, position)
-    place = previews.Place(
+    place = previews.PreviewPlace(
         reverse("outbox:preview", args=[pk, position]), reverse("outbox:picture", args=[pk, position])
     )
     context = {

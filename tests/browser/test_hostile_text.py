@@ -15,7 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
 from alerts.models import AlertRule
-from mailbox.autoconfig.servers import Discovery, Flaw, Outcome, Server, Source, Step, to_json
+from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source, to_json
 from mailbox.models import (
     Account,
     Attachment,
@@ -136,9 +136,9 @@ def hostile_lookup(user: User) -> SettingsLookup:
     found = Discovery()
     found.keep(Server("imap", SHORT, 993, "tls", EVIL), Source.SRV)
     found.steps += [
-        Step(Source.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
-        Step(Source.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, Flaw.PLAIN, "smtp"),
-        Step(Source.MX, EVIL, Outcome.NOTHING, EVIL),
+        LookupStep(Source.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
+        LookupStep(Source.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, Flaw.PLAIN, "smtp"),
+        LookupStep(Source.MX, EVIL, Outcome.NOTHING, EVIL),
     ]
     return SettingsLookup.objects.create(asked_by=user, email=SHORT, finished_at=timezone.now(), found=to_json(found))
 

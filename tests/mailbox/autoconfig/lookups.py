@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, Outcome, Server, Source, Step, to_json
+from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, Server, Source, to_json
 from mailbox.models import SettingsLookup
 
 ADD, FIND = "/accounts/add/", "/accounts/add/find/"
@@ -47,8 +47,8 @@ def found_by_srv() -> Discovery:
     found.keep(Server("imap", "imap.example.com", 993, "tls", "ann"), Source.SRV)
     found.keep(Server("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), Source.SRV)
     found.steps += [
-        Step(Source.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
-        Step(Source.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),
-        Step(Source.SRV, "_submission._tcp.example.com", Outcome.FOUND, "mx.hoster.example:2587", kind="smtp"),
+        LookupStep(Source.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
+        LookupStep(Source.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),
+        LookupStep(Source.SRV, "_submission._tcp.example.com", Outcome.FOUND, "mx.hoster.example:2587", kind="smtp"),
     ]
     return found

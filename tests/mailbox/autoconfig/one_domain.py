@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mailbox import safe_http
-from mailbox.autoconfig.discover import Reach
+from mailbox.autoconfig.discover import NetworkAccess
 from mailbox.autoconfig.dns import Dns
 from mailbox.autoconfig.servers import Discovery, Source
 from mailbox.safe_http import Network, Refused
@@ -48,7 +48,7 @@ class Domain:
     def publishes(self, document: bytes, path: str = CONFIG, **headers: str) -> None:
         self.web.says(path, document, **headers)
 
-    def reach(self, **more: Any) -> Reach:
+    def reach(self, **more: Any) -> NetworkAccess:
         def resolve(host: str, port: int) -> list[safe_http.Address]:
             self.connected.append(f"{host}:{port}")
             if host not in self.hosts | self.private:
@@ -68,7 +68,7 @@ class Domain:
             "dns": Dns(self.dns.resolver(), 1.0),
             "port_of": lambda port: self.ports.get(port, closed),
         }
-        return Reach(**(options | more))
+        return NetworkAccess(**(options | more))
 
     def stop(self) -> None:
         self.web.stop()

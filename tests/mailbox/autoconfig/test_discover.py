@@ -80,7 +80,13 @@ def test_a_host_in_the_inner_network_that_is_published_is_not_taken(domain: Doma
 
 
 @pytest.mark.parametrize(
-    ("security", "flaw"), [("plain", Flaw.PLAIN), ("STARTTLS", Flaw.STARTTLS), ("", Flaw.PLAIN), ("SSL9", Flaw.PLAIN)]
+    ("security", "flaw"),
+    [
+        ("plain", Flaw.PLAIN),
+        ("STARTTLS", Flaw.STARTTLS),
+        ("", Flaw.PLAIN),
+        ("SSL9", Flaw.PLAIN),
+    ],
 )
 def test_imap_that_begins_in_clear_is_told_and_not_taken(domain: Domain, security: str, flaw: Flaw) -> None:
     domain.publishes(config(server_xml(host=f"imap.{DOMAIN}", port="143", security=security)))

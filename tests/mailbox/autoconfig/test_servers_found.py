@@ -12,10 +12,10 @@ from mailbox.autoconfig.mozilla_xml import NotUnderstood
 from mailbox.autoconfig.servers import (
     Discovery,
     Flaw,
+    LookupStep,
     Outcome,
     Server,
     Source,
-    Step,
     domain_of,
     from_json,
     of_preset,
@@ -106,13 +106,15 @@ def test_only_what_an_account_may_have_is_taken(server: Server, flaw: Flaw | Non
 
 def test_what_was_found_is_kept_and_read_again() -> None:
     found = of_preset(preset_of_domain("gmail.com"), EMAIL, Source.MX, "aspmx.l.google.com")  # type: ignore[arg-type]
-    found.steps.append(Step(Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "x:143", Flaw.STARTTLS, "imap"))
+    found.steps.append(
+        LookupStep(Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "x:143", Flaw.STARTTLS, "imap")
+    )
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
     assert from_json(to_json(Discovery())) == Discovery()
 
 
 def test_what_strangers_wrote_is_cut_and_holds_nothing_a_database_refuses() -> None:
-    found = Discovery(steps=[Step(Source.GUESS, "x", Outcome.NOTHING, "bad\x00\ud800" + "a" * 9000)])
+    found = Discovery(steps=[LookupStep(Source.GUESS, "x", Outcome.NOTHING, "bad\x00\ud800" + "a" * 9000)])
     said = to_json(found)["steps"][0]["said"]
     assert said.startswith("bad  aaa")
     assert len(said) == 400
