@@ -9,6 +9,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from alerts import findings, incidents, notices
+from mailbox import deletions
 
 KEPT = timedelta(days=90)
 
@@ -35,4 +36,4 @@ def queue_sending() -> None:
 
 def prune() -> None:
     """Daily: forget what was over long ago."""
-    incidents.forget(timezone.now() - KEPT)
+    deletions.if_two_looks_agree("alerts", lambda now: incidents.forget(now - KEPT))

@@ -14,9 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Attachment, Folder, Message, MessagePlace
+from mailbox.models import Account, Attachment, DeletionLook, Folder, Message, MessagePlace
 from mailbox.storage import raw_store
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
@@ -126,6 +127,13 @@ def attempt(row: OutboxMessage, **fields: Any) -> DeliveryAttempt:
     row.last_attempt = made.number
     OutboxMessage.objects.filter(pk=row.pk).update(last_attempt=made.number)
     return made
+
+
+def looked_yesterday() -> None:
+    """What is removed because of its age is removed at the second look: the first was a day ago."""
+    yesterday = timezone.now() - timedelta(days=1)
+    for name in deletions.BY_AGE:
+        DeletionLook.objects.update_or_create(name=name, defaults={"host_at": yesterday, "database_at": yesterday})
 
 
 def tasks_queued() -> list[str]:

@@ -17,10 +17,10 @@ APPS = ("mailbox", "outbox", "alerts", "prx_email_site")
 # (mailbox/errors.py) counts as one.
 FLOORS = [
     "mailbox.credentials mailbox.errors mailbox.lazy_text mailbox.logs mailbox.signals",
-    "mailbox.jitter mailbox.safe_http",
+    "mailbox.jitter mailbox.safe_http mailbox.clocks",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules",
     "mailbox.models mailbox.imap",
-    "mailbox.permissions mailbox.gmail_labels mailbox.db",
+    "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions",
     "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.push",
     "mailbox.parsing mailbox.pictures",
     "mailbox.messages",

@@ -9,6 +9,7 @@ from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.records import ReadOnlyAdmin, ValueFilter
 from mailbox.models import (
     ConversationLink,
+    DeletionLook,
     ImageFetch,
     MessageSearch,
     Preview,
@@ -128,6 +129,10 @@ class SurveyedAdmin(ReadOnlyAdmin):
     list_select_related = ("folder",)
 
 
+class DeletionLookAdmin(ReadOnlyAdmin):
+    list_display = ("name", "host_at", "database_at")
+
+
 class PushAdmin(ReadOnlyAdmin):
     list_display = ("host", "pid", "started_at", "seen_at")
     exclude = ("token",)
@@ -135,6 +140,7 @@ class PushAdmin(ReadOnlyAdmin):
 
 TABLES: dict[type[Model], type[ReadOnlyAdmin]] = {
     ConversationLink: ConversationLinkAdmin,
+    DeletionLook: DeletionLookAdmin,
     ImageFetch: ImageFetchAdmin,
     MessageSearch: SearchAdmin,
     Preview: PreviewAdmin,

@@ -7,7 +7,7 @@ from mailbox.models.conversations import ConversationLink
 from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
-from mailbox.models.operations import Counter, PushHeartbeat, StorageUse, WorkerHeartbeat
+from mailbox.models.operations import Counter, DeletionLook, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import UserPreference
 from mailbox.models.reparse import Reparse
@@ -22,6 +22,7 @@ __all__ = [
     "ConnectionTest",
     "ConversationLink",
     "Counter",
+    "DeletionLook",
     "Folder",
     "ImageFetch",
     "Lease",

@@ -10,11 +10,18 @@ from datetime import datetime, timedelta
 
 from django.db import connection, models
 
+from mailbox.clocks import SLACK
 from mailbox.models.accounts import Account
+
+LONGEST_SECONDS = 3600.0  # no lease is taken for longer: one that ends later was taken by a clock that was ahead
 
 
 class Lease(models.Model):
-    """The right to be the one sync, the one sender, or the one at work in Sent of an account, across all machines."""
+    """The right to be the one sync, the one sender, or the one at work in Sent of an account, across all machines.
+
+    A worker whose lease is taken because its clock is ahead commits nothing more: it renews the lease by its token in
+    each transaction.
+    """
 
     class Purpose(models.TextChoices):
         SYNC = "sync"
@@ -38,19 +45,22 @@ class Lease(models.Model):
     def acquire(
         cls, account_id: int, purpose: str, holder: str, *, seconds: float, now: datetime, token: str = ""
     ) -> str | None:
-        """Return a token when the lease was free or had lapsed, else None. One statement decides.
+        """Return a token when the lease was free, had lapsed, or ends later than any can, else None. One statement
+        decides.
 
         `token`: the one to take it with, for who tries again and cannot know whether the first try was committed.
         """
         token = token or secrets.token_hex(16)
-        at, until = map(connection.ops.adapt_datetimefield_value, (now, now + timedelta(seconds=seconds)))
+        ends = (now, _end(now, seconds), _end(now, LONGEST_SECONDS) + SLACK)
+        at, until, latest = map(connection.ops.adapt_datetimefield_value, ends)
         with connection.cursor() as cursor:
             cursor.execute(
                 """INSERT INTO "leases" ("account_id", "purpose", "token", "holder", "expires_at")
                 VALUES (%s, %s, %s, %s, %s) ON CONFLICT ("account_id", "purpose") DO UPDATE SET
                 "token" = EXCLUDED."token", "holder" = EXCLUDED."holder", "expires_at" = EXCLUDED."expires_at"
-                WHERE "leases"."expires_at" <= %s OR "leases"."token" = EXCLUDED."token\"""",
-                [account_id, str(purpose), token, holder, until, at],
+                WHERE "leases"."expires_at" <= %s OR "leases"."expires_at" > %s
+                OR "leases"."token" = EXCLUDED."token\"""",
+                [account_id, str(purpose), token, holder, until, at, latest],
             )
             return token if cursor.rowcount == 1 else None
 
@@ -58,7 +68,7 @@ class Lease(models.Model):
     def renew(cls, account_id: int, purpose: str, token: str, *, seconds: float, now: datetime) -> bool:
         """Push the end of a lease that is still ours; False when another took it."""
         ours = cls.objects.filter(account_id=account_id, purpose=purpose, token=token)
-        return ours.update(expires_at=now + timedelta(seconds=seconds)) == 1
+        return ours.update(expires_at=_end(now, seconds)) == 1
 
     @classmethod
     def release(cls, account_id: int, purpose: str, token: str) -> bool:
@@ -69,3 +79,7 @@ class Lease(models.Model):
                 [account_id, str(purpose), token],
             )
             return bool(cursor.rowcount == 1)
+
+
+def _end(now: datetime, seconds: float) -> datetime:
+    return now + timedelta(seconds=min(seconds, LONGEST_SECONDS))

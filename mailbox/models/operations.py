@@ -132,6 +132,20 @@ class PushHeartbeat(models.Model):
         return bool(self.token) and self.seen_at >= now - self.SILENT_AFTER
 
 
+class DeletionLook(models.Model):
+    """When it was last looked what may be removed because of its age, by both clocks (see mailbox.deletions)."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    host_at = models.DateTimeField()
+    database_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "deletion_looks"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class StorageUse(models.Model):
     """How much is kept, counted by the clock: summing a million rows is nothing a page should wait for."""
 

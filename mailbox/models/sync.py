@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.clocks import is_over
 from mailbox.models.accounts import Account
 
 
@@ -24,8 +25,8 @@ class FolderQuerySet(models.QuerySet["Folder"]):
             self.chosen()
             .filter(account__sync_enabled=True)
             .filter(Q(sync_state=None) | Q(sync_state__stopped_at=None))
-            .filter(Q(sync_state=None) | Q(sync_state__next_allowed_at=None) | Q(sync_state__next_allowed_at__lte=now))
-            .filter(Q(account__imap__next_allowed_at=None) | Q(account__imap__next_allowed_at__lte=now))
+            .filter(Q(sync_state=None) | is_over("sync_state__next_allowed_at", now))
+            .filter(is_over("account__imap__next_allowed_at", now))
         )
 
 

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from mailbox.clocks import is_over, is_waiting
 from mailbox.errors import Busy, MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun, SyncState
@@ -83,7 +84,7 @@ def due_jobs(now: datetime, max_messages: int | None = None) -> list[SyncJob]:
     )
     jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
     unknown = Account.objects.syncing().filter(folders=None, imap__needs_sign_in_since=None)
-    unknown = unknown.filter(Q(imap__next_allowed_at=None) | Q(imap__next_allowed_at__lte=now))
+    unknown = unknown.filter(is_over("imap__next_allowed_at", now))
     return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
 
 
@@ -133,7 +134,7 @@ def run_sync(
 
 def _outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
     waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
-        Q(sync_state__next_allowed_at__gt=now) | Q(account__imap__next_allowed_at__gt=now)
+        is_waiting("sync_state__next_allowed_at", now) | is_waiting("account__imap__next_allowed_at", now)
     )
     skipped = set(waiting.values_list("account_id", "name"))
     return [job for job in jobs if (job.account_id, canonical(job.folder)) not in skipped]

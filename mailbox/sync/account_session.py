@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from mailbox.clocks import LONGEST_WAIT
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
 from mailbox.imap.session import ImapSession
@@ -44,13 +45,13 @@ class Backoff:
         return cls(settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS)
 
     def seconds(self, failures: int, stated: float | None = None) -> float:
-        """How long to wait after this many failures before this one; never less than the server asked for."""
+        """How long to wait after this many failures before this one; what the server asked for, up to a day."""
         grown: float = self.base * 2 ** min(failures, 30)
-        return max(min(grown, self.maximum), stated or 0)
+        return min(max(min(grown, self.maximum), stated or 0), LONGEST_WAIT.total_seconds())
 
     def wait(self, failures: int, stated: float | None = None) -> float:
         """The same less some chance, so that accounts that failed together do not come back together."""
-        return jittered(self.seconds(failures), at_least=stated or 0)
+        return jittered(self.seconds(failures), at_least=min(stated or 0, LONGEST_WAIT.total_seconds()))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
+from mailbox.clocks import is_due
 from mailbox.errors import ProviderError
 from mailbox.imap.fetch import Changes, Marks
 from mailbox.imap.session import FolderStatus
@@ -30,12 +31,12 @@ def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> 
     """Now and then; and at once when mod-sequences fell, as after a server's restore: what they say is not of ours."""
     if modseq_fell(state, status):
         return True
-    return state.compared_at is not None and state.compared_at <= now - COMPARE_EVERY
+    return state.compared_at is not None and is_due(state.compared_at, COMPARE_EVERY, now)
 
 
 def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
     """Whether a run that does not reach the folder's end should look at what it holds already."""
-    return state.followed_at is None or state.followed_at <= now - FOLLOW_EVERY
+    return is_due(state.followed_at, FOLLOW_EVERY, now)
 
 
 def apply_changes(run: FolderRun, changes: Changes, former_uidnext: int | None) -> int:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
+from mailbox.clocks import is_due
 from mailbox.errors import ProviderError
 from mailbox.imap.session import ImapSession, ListedFolder
 from mailbox.imap.special_use import with_common_uses
@@ -32,7 +33,7 @@ def canonical(name: str) -> str:
 
 
 def listing_is_due(account: Account, now: datetime) -> bool:
-    return account.folders_listed_at is None or account.folders_listed_at <= now - LISTING_EVERY
+    return is_due(account.folders_listed_at, LISTING_EVERY, now)
 
 
 def folder_for(account: Account, name: str) -> Folder:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.pictures import previews, remote_images
 from mailbox.storage import usage as storage_usage
@@ -38,7 +41,10 @@ def count_storage() -> None:
 
 def tidy() -> None:
     """Daily: let go of pictures that nobody looked at lately; link what was stored without its conversation."""
-    now = timezone.now()
+    deletions.if_two_looks_agree("pictures", _forget_pictures)
+    conversations.link_missing(LINKED_A_DAY)
+
+
+def _forget_pictures(now: datetime) -> None:
     remote_images.forget_old(now)
     previews.forget_old(now)
-    conversations.link_missing(LINKED_A_DAY)

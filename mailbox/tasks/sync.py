@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_q.models import Failure
 from django_q.tasks import async_task
 
+from mailbox import deletions
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
@@ -111,13 +112,19 @@ def beat() -> None:
 
 def sweep_raw() -> None:
     """Daily: remove raw messages that no row refers to, and large ones half fetched that nobody went on with."""
-    event(logger, "raw_store_swept", removed=raw_store.sweep(timezone.now()))
+    deletions.if_two_looks_agree("raw store", _sweep_raw)
+
+
+def _sweep_raw(now: datetime) -> None:
+    event(logger, "raw_store_swept", removed=raw_store.sweep(now))
     event(logger, "partial_files_swept", removed=partial_files.sweep())
 
 
 def remove_expunged() -> None:
     """Daily: remove messages that have been gone from the server for longer than the grace period."""
-    event(logger, "expunged_removed", removed=purge.remove_expunged(timezone.now()))
+    deletions.if_two_looks_agree(
+        "expunged mail", lambda now: event(logger, "expunged_removed", removed=purge.remove_expunged(now))
+    )
 
 
 def prune() -> None:
@@ -127,10 +134,13 @@ def prune() -> None:
     somebody's ANALYZE told SQLite's planner (see planner).
     """
     sweep_words(50_000)
-    now = timezone.now()
+    deletions.if_two_looks_agree("reports", _prune)
+    sqlite_statistics.forget_statistics()
+
+
+def _prune(now: datetime) -> None:
     autoconfig_lookup.forget_old(now)
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
     Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()
-    sqlite_statistics.forget_statistics()

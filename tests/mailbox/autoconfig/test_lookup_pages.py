@@ -23,7 +23,7 @@ from mailbox.models import Account, SettingsLookup
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.autoconfig.lookups import ADD, FIND, HTMX, administrator, found_by_srv, lookup, person, shown
 from tests.mailbox.autoconfig.one_domain import BOTH, DOMAIN, EMAIL, Domain, domain
-from tests.rows import tasks_queued
+from tests.rows import looked_yesterday, tasks_queued
 
 __all__ = ["administrator", "domain", "person"]
 pytestmark = pytest.mark.django_db
@@ -194,6 +194,7 @@ def test_look_ups_are_forgotten_after_a_day(person: User) -> None:
         asked_by=person, email=EMAIL, asked_at=timezone.now() - timedelta(days=1, minutes=1)
     )
     young = SettingsLookup.objects.create(asked_by=person, email=f"b@{DOMAIN}")
+    looked_yesterday()
     sync_tasks.prune()
     assert list(SettingsLookup.objects.all()) == [young]
     assert old.pk

@@ -18,7 +18,7 @@ from mailbox.pictures import previews, remote_images
 from mailbox.storage import raw_store
 from mailbox.tasks import pictures as pictures_tasks
 from tests.mailbox.pictures.pictures import picture
-from tests.rows import NOWHERE, letter_with, outbox_row, store, tasks_queued
+from tests.rows import NOWHERE, letter_with, looked_yesterday, outbox_row, store, tasks_queued
 
 
 @pytest.fixture
@@ -190,6 +190,7 @@ def test_the_workers_tasks_make_pictures_and_let_go_of_old_ones(account: Account
     assert Preview.objects.get().state == "ready"
     assert ImageFetch.objects.get().finished_at is not None
     ConversationLink.objects.all().delete()
+    looked_yesterday()
     pictures_tasks.tidy()
     assert not Preview.objects.exists()
     assert not ImageFetch.objects.exists()

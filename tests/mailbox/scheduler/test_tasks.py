@@ -18,6 +18,7 @@ from mailbox import schedules
 from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.synced import fill, on_server, stored
+from tests.rows import looked_yesterday
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +135,7 @@ def test_what_is_old_is_pruned_and_what_is_young_stays(make_account: MakeAccount
         WorkerHeartbeat.objects.create(
             host="h", cluster_pid=days, started_at=now, seen_at=now - timedelta(days=days - 1)
         )
+    looked_yesterday()
     sync_tasks.prune()
     assert SyncRun.objects.count() == 1
     assert Task.objects.get().id == "task-1"

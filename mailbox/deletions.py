@@ -1,0 +1,64 @@
+"""Everything that is removed because of its age, in one place, and the two looks that each removal waits for.
+
+A clock that is a year ahead says of all mail that it has been gone for longer than the grace period. So nothing is
+removed at the first look: a second one, about a day later by this machine's clock and by the database's, must agree.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+from django.utils import timezone
+
+from mailbox.clocks import SLACK
+from mailbox.logs import event
+from mailbox.models import DeletionLook
+
+logger = logging.getLogger(__name__)
+SOONEST, LATEST = timedelta(hours=20), timedelta(hours=72)  # between the two looks: workers may stand still for a while
+
+# name -> what goes, after which time. docs/operations.md shows the same list.
+BY_AGE = {
+    "raw store": "raw bytes that no row refers to: 24 hours; parts of large messages: 7 days",
+    "expunged mail": "mail that is gone from the server: PRX_EMAIL_EXPUNGED_GRACE_DAYS",
+    "reports": "reports and failed tasks: 14 days; heartbeats and look-ups of servers: 1 day; counters: 400 days",
+    "pictures": "remote images: 7 days; previews: 30 days; both are made again",
+    "alerts": "alerts that are over, and test notices: 90 days",
+}
+
+
+def two_looks_agree(name: str, now: datetime | None = None) -> bool:
+    """Whether what is old by now may be removed; notes this look, for the one of tomorrow.
+
+    `name`: of BY_AGE. `now`: this machine's clock.
+    """
+    if name not in BY_AGE:
+        raise KeyError(name)
+    host, database = now or timezone.now(), database_now()
+    if abs(host - database) > SLACK:
+        event(logger, "clocks_differ", logging.WARNING, host=host.isoformat(), database=database.isoformat())
+        return False
+    last = DeletionLook.objects.filter(pk=name).first()
+    between = [] if last is None else [host - last.host_at, database - last.database_at]
+    if between and timedelta(0) <= min(between) and max(between) < SOONEST:
+        return False  # the look of today stands
+    DeletionLook.objects.update_or_create(name=name, defaults={"host_at": host, "database_at": database})
+    return bool(between) and min(between) >= SOONEST and max(between) <= LATEST
+
+
+def if_two_looks_agree(name: str, remove: Callable[[datetime], object]) -> None:
+    """Call `remove` with the time, when it is sure."""
+    now = timezone.now()
+    if two_looks_agree(name, now):
+        remove(now)
+
+
+def database_now() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT CURRENT_TIMESTAMP")
+        said = cursor.fetchone()[0]
+    when = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
