@@ -4,7 +4,10 @@
 import os
 import sys
 
+from prx_email_site import private_files
+
 if __name__ == "__main__":
+    private_files.make_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")
     from django.core.management import execute_from_command_line
 

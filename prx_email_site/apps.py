@@ -7,12 +7,13 @@ class SiteConfig(AppConfig):
     verbose_name = "PRX-Email Site"
 
     def ready(self) -> None:
-        from django.core.checks import register
+        from django.core.checks import Tags, register
 
         from mailbox import signals
         from prx_email_site import checks, signal_receivers
 
         register(checks.unknown_variables)
+        register(checks.data_folder_is_private, Tags.security)
         uid = "prx_email_site.signal_receivers"
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)
         signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)

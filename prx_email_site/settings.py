@@ -162,6 +162,7 @@ STORAGES = {
         "OPTIONS": {"location": str(DATA_DIR / "raw")},
     },
 }
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # else Django opens files to everybody
 # Uploads above this size go to a file; the largest form is an attachment within the policy and its fields.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024

@@ -11,6 +11,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from prx_email_site import environment as env
+from prx_email_site import private_files
 
 
 class Command(BaseCommand):
@@ -18,9 +19,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.close_the_data_folder()
         call_command("collectstatic", interactive=False, verbosity=0)
+        open_static_files_to_the_proxy()
         call_command("migrate", interactive=False, verbosity=0)
         self.make_first_administrator()
+
+    def close_the_data_folder(self) -> None:
+        """An older version, or a restore, may have left files that others on this machine can read."""
+        if left := private_files.close_to_others(settings.DATA_DIR):
+            self.stderr.write(
+                f"Others on this machine may read {left[0]} (one of {len(left)}), which belongs to another user. "
+                f"Give it to this one (chown), and take the others' rights (chmod go=)."
+            )
 
     def make_first_administrator(self) -> None:
         """From PRX_EMAIL_ADMIN_USER and PRX_EMAIL_ADMIN_PASSWORD, or named admin with a password printed once."""
@@ -47,3 +58,15 @@ class Command(BaseCommand):
         self.stdout.write(f"First administrator: {name}")
         if not given:
             self.stdout.write(f"Password (shown this once): {password}")
+
+
+def open_static_files_to_the_proxy() -> None:
+    """Outside of the data folder they are for a proxy, another user, to read; they are public anyway.
+
+    Within it, the site serves them itself.
+    """
+    root = settings.STATIC_ROOT
+    if root.is_relative_to(settings.DATA_DIR):
+        return
+    for path in (root, *root.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
