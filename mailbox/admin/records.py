@@ -134,7 +134,7 @@ class MessageAdmin(ReadOnlyAdmin):
         return str(message)[:120]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("body_text", "body_html")
+        return super().get_queryset(request).defer("body_text", "body_html", "attached_text")
 
 
 class PlaceAdmin(ReadOnlyAdmin):

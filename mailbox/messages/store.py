@@ -22,7 +22,7 @@ from mailbox.search.index import index_messages
 from mailbox.storage import raw_store
 
 HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
-PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "snippet")
+PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "attached_text", "snippet")
 _parsed_fields = attrgetter(*PARSED_FIELDS)
 # Of the mails that claim one Message-ID, the first: each has to be read again. A sender who gives all of his mails the
 # same would have each batch read all before it. What is not compared is a row of its own, as what differs is.
@@ -84,7 +84,7 @@ def decide(folder: Folder, uidvalidity: int, incoming: Sequence[Incoming]) -> De
     claimants: dict[str, list[Message]] = {}
     claimed = bulk_insert.known(Message, "message_id", set(keys.values()), account_id=folder.account_id)
     known = Message.objects.filter(account_id=folder.account_id, message_id__in=claimed)
-    for message in known.defer("body_text", "body_html").order_by("variant"):
+    for message in known.defer("body_text", "body_html", "attached_text").order_by("variant"):
         claimants.setdefault(message.message_id, []).append(message)
     identities: dict[int, Identity] = {}
     for each in incoming:

@@ -1,9 +1,14 @@
-"""Which part of a message is the shown body, and which are attachments. Pure."""
+"""Which parts of a message are its body, and which are attachments. Pure.
+
+The algorithm of RFC 8621 section 4.1.4 (`textBody`, `htmlBody`): parts are shown in their order, and an HTML part
+stands for a text only within one multipart/alternative (RFC 2046 sections 5.1.3 and 5.1.4).
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from mailbox.mime import charsets
 from mailbox.mime import tree as mime_tree
@@ -13,80 +18,177 @@ from mailbox.mime.tree import Part
 # thousands of parts with thousands of parameters each must not cost minutes.
 MAX_HEADERS = 4_000_000
 _SHORT_HEADER = 256
+MAX_BODY_PARTS = 200  # of each body; further ones are attachments
+
+_TEXTS = ("text/plain", "text/html")
+# Other ways to say the same, for programs that are no mail clients: neither body nor attachment.
+_UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html")
+# Texts that are files even where nothing says so.
+_TEXT_FILES = (
+    "text/calendar",
+    "text/csv",
+    "text/directory",
+    "text/rfc822-headers",
+    "text/vcard",
+    "text/x-patch",
+    "text/x-vcalendar",
+    "text/x-vcard",
+)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which part is what."""
+    """Which part is what.
 
-    text: Part | None
-    html: Part | None
+    `text` and `html` are what is shown in turn, to a reader of plain text and to one of HTML: each holds also what has
+    no other form, so a text part stands in `html` too, and a picture between two texts in both.
+    """
+
+    text: tuple[Part, ...]
+    html: tuple[Part, ...]
     attachments: tuple[Part, ...]
     is_broken: bool  # the structure hides sections that can only be found in the raw text
     defects: tuple[str, ...] = ()
 
 
 def layout_of(root: Part) -> Layout:
-    """The first text/plain and the first text/html that are no attachments are the body; the rest is attached."""
-    text: Part | None = None
-    html: Part | None = None
-    attached: list[Part] = []
-    is_broken = False
-    defects: list[str] = []
-    named_text: Part | None = None
-    spent = 0
-    for count, part in enumerate(mime_tree.leaves(root)):
-        if count >= mime_tree.MAX_PARTS:
-            defects.append("TooManyParts")
-            break
-        spent += sum(min(len(value), mime_tree.MAX_MIME_HEADER) for _name, value in part.fields)
-        if spent > MAX_HEADERS and part is not root:
-            part.longest_header = _SHORT_HEADER
-            defects.append("TooMuchHeader")
-        if part.is_opaque:
-            defects.append("NestingTooDeep")
-        if part.is_opaque or part.is_unreadable_multipart:
-            is_broken = True
-            if part is root:
+    """The body and the attachments of a message, each in the order in which they stand."""
+    reader = _Reader(root)
+    reader.parts([root], "mixed", in_alternative=False, into=(reader.text, reader.html))
+    text, html = _without_blanks(reader.text), _without_blanks(reader.html)
+    attachments = reader.attachments
+    if not any(part.content_type in _TEXTS for part in (*text, *html)):
+        # Some senders give even the body a file name, or a type of text that is none of the two.
+        found = next((part for part in attachments if _may_stand_for_body(part)), None)
+        if found is not None:
+            text, html = [found], [found]
+            attachments.remove(found)
+    return Layout(tuple(text), tuple(html), tuple(attachments), reader.is_broken, tuple(reader.defects))
+
+
+@dataclass
+class _Reader:
+    """Sorts the parts of one message."""
+
+    root: Part
+    text: list[Part] = field(default_factory=list)
+    html: list[Part] = field(default_factory=list)
+    attachments: list[Part] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    is_broken: bool = False
+    leaves: int = 0
+    spent: int = 0
+
+    def parts(
+        self,
+        parts: Sequence[Part],
+        subtype: str,
+        *,
+        in_alternative: bool,
+        into: tuple[list[Part] | None, list[Part] | None],
+    ) -> None:
+        """Sort these parts of one multipart. `into`: the text and the HTML body, None for one that has this already."""
+        text, html = into
+        text_before, html_before = len(text or ()), len(html or ())
+        first = _root_of_related(parts) if subtype == "related" else 0
+        for place, part in enumerate(parts):
+            if part.children is not None:
+                inner = part.content_type.partition("/")[2]
+                is_alternative = inner == "alternative"
+                self.parts(part.children, inner, in_alternative=in_alternative or is_alternative, into=(text, html))
                 continue
-        is_body = _may_be_body(part) or (part is root and part.content_type in ("text/plain", "text/html"))
-        if is_body and part.content_type == "text/plain" and text is None:
-            text = part
-        elif is_body and part.content_type == "text/html" and html is None:
-            html = part
-        elif not (is_body and _is_blank(part)):
-            attached.append(part)
-            if named_text is None and part.content_type == "text/plain" and disposition(part) != "attachment":
-                named_text = part
-    if text is None and html is None and named_text is not None:
-        # Some senders give even the body a file name.
-        text = named_text
-        attached.remove(named_text)
-    return Layout(text, html, tuple(attached), is_broken, tuple(defects))
+            if not self._may_look(part):
+                return
+            if subtype == "alternative" and part.content_type in _UNREAD_ALTERNATIVES:
+                continue
+            if not self._is_body(part, place - first, subtype):
+                self.attachments.append(part)
+            elif subtype == "alternative":
+                chosen = text if part.content_type == "text/plain" else html
+                if part.content_type not in _TEXTS or chosen is None:
+                    self.attachments.append(part)
+                else:
+                    chosen.append(part)
+            else:
+                if in_alternative and part.content_type in _TEXTS:
+                    # The RFC's own words lose a text behind an HTML part here: it has been given up in both.
+                    if part.content_type == "text/plain":
+                        html = html if text is None else None
+                    else:
+                        text = text if html is None else None
+                for body in (text, html):
+                    if body is not None:
+                        body.append(part)
+                if part.content_type not in _TEXTS:  # a picture is listed too, wherever it is shown
+                    self.attachments.append(part)
+        if subtype == "alternative" and text is not None and html is not None:
+            if len(text) == text_before:
+                text += html[html_before:]
+            elif len(html) == html_before:
+                html += text[text_before:]
+
+    def _may_look(self, part: Part) -> bool:
+        self.leaves += 1
+        if self.leaves > mime_tree.MAX_PARTS:
+            self.defects.append("TooManyParts")
+            return False
+        self.spent += sum(min(len(value), mime_tree.MAX_MIME_HEADER) for _name, value in part.fields)
+        if self.spent > MAX_HEADERS and part is not self.root:
+            part.longest_header = _SHORT_HEADER
+            self.defects.append("TooMuchHeader")
+        if part.is_opaque:
+            self.defects.append("NestingTooDeep")
+        if part.is_opaque or part.is_unreadable_multipart:
+            self.is_broken = True
+        return True
+
+    def _is_body(self, part: Part, place: int, subtype: str) -> bool:
+        if part is self.root and part.content_type in _TEXTS:
+            return True
+        is_image = part.content_type.startswith("image/")
+        if part.content_type not in _TEXTS and not is_image:
+            return False
+        if disposition(part) == "attachment" or len(self.text) + len(self.html) >= 2 * MAX_BODY_PARTS:
+            return False
+        return place == 0 or (subtype != "related" and (is_image or not stated_filename(part)))
+
+
+def _root_of_related(parts: Sequence[Part]) -> int:
+    """RFC 2387 section 3.2: the first part, unless it cannot be what is read and an HTML part or a multipart can."""
+    likely = (place for place, part in enumerate(parts) if part.content_type == "text/html" or part.says_multipart)
+    return 0 if not parts or parts[0].content_type in _TEXTS or parts[0].says_multipart else next(likely, 0)
+
+
+def _without_blanks(parts: list[Part]) -> list[Part]:
+    """Apple Mail closes with an empty part after each attachment: nothing that anyone wrote."""
+    return [part for part in parts if not _is_blank(part)] if len(parts) > 1 else parts
 
 
 def disposition(part: Part) -> str:
-    return part.get("content-disposition").split(";")[0].strip().lower()
+    """RFC 2183: "attachment", "inline" or another word, lower case; "" when none is stated."""
+    stated = part.get("content-disposition").split(";")[0].strip(' \t\r\n"').lower()
+    word = re.split(r"[\s,(]", stated, maxsplit=1)[0]
+    return "" if "=" in word else word
 
 
-def _may_be_body(part: Part) -> bool:
-    return (
-        part.content_type in ("text/plain", "text/html")
-        and disposition(part) != "attachment"
-        and not stated_filename(part)
-    )
+def _may_stand_for_body(part: Part) -> bool:
+    is_text = part.content_type.startswith("text/") and part.content_type not in _TEXT_FILES
+    return is_text and disposition(part) != "attachment"
 
 
 def _is_blank(part: Part) -> bool:
-    """Apple Mail closes with an empty HTML part after each attachment: nothing that anyone attached."""
+    if part.content_type not in _TEXTS or len(part.encoded) > 2000:
+        return False
     octets = part.octets()[0]
-    return len(octets) < 2000 and b"<img" not in octets.lower() and not re.sub(rb"<[^<>]*>|&nbsp;|\s", b"", octets)
+    return b"<img" not in octets.lower() and not re.sub(rb"<[^<>]*>|&nbsp;|\s", b"", octets)
 
 
 def stated_filename(part: Part) -> str:
+    """RFC 2183 section 2.3, and the older `name` of the type."""
     return part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
 
 
 def content_id_of(part: Part) -> str:
+    """RFC 2392: without its angle brackets, "" when there is none."""
     stated = charsets.unfold(part.get("content-id"))
     return stated.removeprefix("<").removesuffix(">").strip()[:998]

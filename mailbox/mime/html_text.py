@@ -13,6 +13,14 @@ _UNSHOWN = frozenset(
 )
 # No space stands between words on account of these.
 _INLINE = frozenset(("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark"))
+# These begin a line of their own.
+_BLOCKS = frozenset(
+    (
+        *("address", "article", "aside", "blockquote", "br", "center", "dd", "div", "dl", "dt", "figure", "footer"),
+        *("form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre"),
+        *("section", "table", "tbody", "tfoot", "thead", "tr", "ul"),
+    )
+)
 _MAX_TAGS = 20_000  # looked at before the words are together; real mails have some hundreds
 # A comment, a tag or a declaration; one that is never closed reaches to the end. Without overlap, so linear.
 _MARKUP = re.compile(r"<(?:!--(?s:.*?)(?:-->|\Z)|(/?)([a-zA-Z][a-zA-Z0-9]*+)[^>]*+(?:>|\Z)|[!?][^>]*+(?:>|\Z))")
@@ -30,6 +38,8 @@ class _Invisible(dict[int, str | None]):
 
 
 _INVISIBLE = _Invisible()
+_LINE_END = "\x1e"  # a control character that no text keeps: the line ends of markup are spaces
+_EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def html_words(markup: str, limit: int) -> str:
@@ -40,8 +50,17 @@ def html_words(markup: str, limit: int) -> str:
     return charsets.storable(" ".join(text.split())[:limit])
 
 
-def _pieces(markup: str, wanted: int) -> list[str]:
-    """The text between the tags, from the beginning until there is enough."""
+def html_lines(markup: str, limit: int) -> str:
+    """The first `limit` characters of an HTML body's text in the lines that its blocks make, without empty pairs."""
+    text = html.unescape("".join(_pieces(markup, limit * 8, lines=True)))
+    if not text.isascii():
+        text = text.translate(_INVISIBLE)
+    lines = (" ".join(line.split()) for line in text.split(_LINE_END))
+    return charsets.storable(_EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()[:limit])
+
+
+def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
+    """The text between the tags, from the beginning until there is enough; _LINE_END where `lines` are asked for."""
     pieces: list[str] = []
     unclosed: set[str] = set()
     position = 0
@@ -60,7 +79,7 @@ def _pieces(markup: str, wanted: int) -> list[str]:
         name = found[2].lower() if found[2] else ""
         if name in _INLINE:
             continue
-        pieces.append(" ")
+        pieces.append(_LINE_END if lines and name in _BLOCKS else " ")
         if name in _UNSHOWN and not found[1] and name not in unclosed:
             closing = _CLOSING[name].search(markup, start)
             if closing:

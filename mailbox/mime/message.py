@@ -1,6 +1,6 @@
 """Raw message -> ParsedMessage. Pure.
 
-mail-parser reads the addresses and the Date (`mime_fields`). The parts come from `mime_tree`: mail-parser's own
+mail-parser reads the addresses and the Date (`header_fields`). The parts come from `tree`: mail-parser's own
 attachments are decoded lossily, are named at random and leave out message/rfc822.
 """
 
@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, charsets, filenames, html_text
+from mailbox.mime import attachment_digest, body, charsets, filenames
 from mailbox.mime import tree as mime_tree
-from mailbox.mime.body_parts import content_id_of, disposition, layout_of, stated_filename
+from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
+from mailbox.mime.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
-from mailbox.mime.winmail import opened
 
-PARSER_VERSION = 3  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 4  # raise it when the same bytes would give other rows: a sweep may then parse again
 
 MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
-SNIPPET_CHARACTERS = 120
+SNIPPET_CHARACTERS = body.SNIPPET_CHARACTERS
+MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages that is searched
+_MAX_ATTACHED_MESSAGES = 20
+_MAX_ATTACHED_DEPTH = 3
+_MAX_ATTACHED_BYTES = 4_000_000
+MESSAGE_TYPES = ("message/rfc822", "message/global")  # RFC 2046 section 5.2.1, RFC 6532
 _IMAGE_MARKS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")  # RFC 6838 section 4.2
 
@@ -58,6 +63,7 @@ class ParsedMessage:
     date: datetime | None
     body_text: str
     body_html: str
+    attached_text: str  # of messages attached to it (message/rfc822): searched, not shown
     snippet: str
     attachments: tuple[ParsedAttachment, ...]
     defects: tuple[str, ...]
@@ -66,14 +72,14 @@ class ParsedMessage:
 
 def parse(raw: bytes) -> ParsedMessage:
     """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
+    return _parsed(raw, depth=0)
+
+
+def _parsed(raw: bytes, depth: int) -> ParsedMessage:
     root = mime_tree.read_tree(raw)
     layout = opened(layout_of(root))
-    defects = [*mime_tree.defects(root), *layout.defects]
-    body_text = _body(layout.text, defects)
-    body_html = _body(layout.html, defects)
-    if layout.is_broken:
-        body_text = body_text or _body(mime_tree.raw_section(raw, b"plain"), defects)
-        body_html = body_html or _body(mime_tree.raw_section(raw, b"html"), defects)
+    defects: list[str] = []
+    body_text, body_html = _bodies(raw, layout, defects)
     attachments = tuple(_described(part, position, defects) for position, part in enumerate(layout.attachments))
     fields = Fields(root, defects)
     sender, sender_address = fields.sender()
@@ -91,9 +97,10 @@ def parse(raw: bytes) -> ParsedMessage:
         date=fields.date(),
         body_text=body_text,
         body_html=body_html,
-        snippet=_snippet(body_text, body_html),
+        attached_text=_attached_text(layout, depth),
+        snippet=body.snippet(body_text, body_html),
         attachments=attachments,
-        defects=tuple(dict.fromkeys(defects)),
+        defects=tuple(dict.fromkeys((*mime_tree.defects(root), *layout.defects, *defects))),
         list_id=fields.line("list-id")[:MAX_LINE_CHARACTERS],
     )
 
@@ -134,13 +141,32 @@ def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str
     `largest`: bytes; what is surely larger is left out, undecoded.
     """
     images: dict[str, tuple[str, bytes]] = {}
-    for part in opened(layout_of(mime_tree.read_tree(raw))).attachments:
+    for _position, part in _images(raw, largest):
         content_id = content_id_of(part)
-        if largest is not None and len(part.encoded) > 3 * largest:  # no encoding takes more than three for one
-            continue
         if content_id and content_id not in images and (image := _image_type(part)):
             images[content_id] = (image, part.octets()[0])
     return images
+
+
+def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
+    """The images of a message by each name that an HTML body may have for them -> (content type, bytes).
+
+    Beside content ids their Content-Location (RFC 2557), their file name and body.picture_id().
+    """
+    images: dict[str, tuple[str, bytes]] = {}
+    for position, part in _images(raw, largest):
+        names = [charsets.unfold(part.get("content-location")), stated_filename(part), body.picture_id(position)]
+        if image := _image_type(part):
+            found = (image, part.octets()[0])
+            for name in filter(None, names):
+                images.setdefault(name, found)
+    return images | inline_images(raw, largest)
+
+
+def _images(raw: bytes, largest: int | None) -> Iterator[tuple[int, Part]]:
+    for position, part in enumerate(opened(layout_of(mime_tree.read_tree(raw))).attachments):
+        if largest is None or len(part.encoded) <= 3 * largest:  # no encoding takes more than three for one
+            yield position, part
 
 
 def header_lines(raw: bytes) -> list[tuple[str, str]]:
@@ -187,7 +213,7 @@ def _image_type(part: Part) -> str:
 
 def _filename(part: Part, head: bytes, position: int) -> str:
     stated = stated_filename(part)
-    if not stated and part.content_type in ("message/rfc822", "message/global"):
+    if not stated and part.content_type in MESSAGE_TYPES:
         return filenames.message_filename(Fields(mime_tree.read_headers(head), []).line("subject"), position)
     return filenames.safe_filename(stated, part.content_type, position)
 
@@ -195,10 +221,29 @@ def _filename(part: Part, head: bytes, position: int) -> str:
 # --- bodies
 
 
-def _body(part: Part | None, defects: list[str]) -> str:
+def _bodies(raw: bytes, layout: Layout, defects: list[str]) -> tuple[str, str]:
+    """The message as text and as HTML; "" for a form that it does not have."""
+    read: dict[int, str] = {}
+    for part in (*layout.text, *layout.html):
+        if id(part) not in read:
+            read[id(part)] = _text_of(part, defects) if part.content_type.startswith("text/") else ""
+    body_text = body.joined_text([(part, read[id(part)]) for part in layout.text])
+    body_html = body.joined_html([(part, read[id(part)]) for part in layout.html], layout.attachments)
+    if layout.is_broken:
+        body_text = body_text or _section(raw, b"plain", defects)
+        body_html = body_html or _section(raw, b"html", defects)
+    if max(len(body_text), len(body_html)) > MAX_BODY_CHARACTERS:
+        defects.append("BodyCut")
+    return body_text[:MAX_BODY_CHARACTERS], body_html[:MAX_BODY_CHARACTERS]
+
+
+def _section(raw: bytes, subtype: bytes, defects: list[str]) -> str:
+    part = mime_tree.raw_section(raw, subtype)
+    return _text_of(part, defects) if part else ""
+
+
+def _text_of(part: Part, defects: list[str]) -> str:
     """A text part's text: transfer encoding, charset, flowed lines undone; line ends are \\n."""
-    if part is None:
-        return ""
     octets, is_sound = part.octets()
     if not is_sound:
         defects.append("TransferEncodingDefect")
@@ -219,12 +264,20 @@ def _body(part: Part | None, defects: list[str]) -> str:
     return charsets.storable(text)
 
 
-def _snippet(body_text: str, body_html: str) -> str:
-    for share in (2, 40):  # nearly always the first is enough
-        collapsed = " ".join(body_text[: SNIPPET_CHARACTERS * share].split())
-        if len(collapsed) > SNIPPET_CHARACTERS:
+def _attached_text(layout: Layout, depth: int) -> str:
+    """What attached messages say: their subject, correspondents, file names and text, those within them included."""
+    if depth >= _MAX_ATTACHED_DEPTH:
+        return ""
+    found: list[str] = []
+    room = _MAX_ATTACHED_BYTES
+    for part in [each for each in layout.attachments if each.content_type in MESSAGE_TYPES][:_MAX_ATTACHED_MESSAGES]:
+        if len(part.encoded) > room:
             break
-    return collapsed[:SNIPPET_CHARACTERS] if collapsed else html_text.html_words(body_html, SNIPPET_CHARACTERS)
+        room -= len(part.encoded)
+        inner = _parsed(part.octets()[0], depth + 1)
+        names = " ".join(attachment.filename for attachment in inner.attachments[:100])
+        found += [inner.subject, inner.sender, inner.recipients, names, body.searched(inner)]
+    return "\n".join(filter(None, found))[:MAX_ATTACHED_CHARACTERS]
 
 
 # --- header

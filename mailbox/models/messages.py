@@ -14,6 +14,19 @@ from mailbox.models.accounts import Account
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
 from mailbox.models.sync import Folder
 
+# Columns of messages that no list shows: long ones, and those stored behind them, which a row is read over for.
+UNLISTED = (
+    "body_text",
+    "body_html",
+    "references_header",
+    "recipients",
+    "cc",
+    "bcc",
+    "parse_defects",
+    "parser_version",
+    "attached_text",
+)
+
 
 def present_parser() -> int:
     return mime_message.PARSER_VERSION
@@ -39,9 +52,7 @@ class RawMessage(models.Model):
 class MessageQuerySet(models.QuerySet["Message"]):
     def listed(self) -> MessageQuerySet:
         """Rows for a list: without the bodies, which are large."""
-        return self.defer(
-            "body_text", "body_html", "references_header", "recipients", "cc", "bcc", "parse_defects", "parser_version"
-        )
+        return self.defer(*UNLISTED)
 
     def visible(self) -> MessageQuerySet:
         """Messages that lie somewhere still: not expunged everywhere."""
@@ -91,6 +102,8 @@ class Message(models.Model):
     # mime.PARSER_VERSION that read it; None: one before versions were kept. Behind the bodies, as it came later: lists
     # must not ask for it, and what looks for old ones has an index.
     parser_version = models.PositiveSmallIntegerField(null=True, default=present_parser, editable=False)
+    # Of messages attached to it: searched, not shown.
+    attached_text = models.TextField(blank=True, default="", db_default="", editable=False)
 
     objects = MessageQuerySet.as_manager()
 

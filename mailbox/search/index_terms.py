@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mailbox.mime.html_text import html_words
+from mailbox.mime import body
 from mailbox.search.tokenizer import MAX_WORD, words
 
 FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
@@ -25,7 +25,6 @@ MAX_POSITIONS = 16_000
 MAX_BYTES = 400_000
 _FIELD_LIMITS = {"subject": 300, "from": 100, "to": 2_000, "filename": 300}
 _LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
-_HTML_CHARACTERS = 200_000
 
 
 def account_mark(account_id: int) -> str:
@@ -84,6 +83,8 @@ class Mail(Protocol):
     def body_text(self) -> str: ...
     @property
     def body_html(self) -> str: ...
+    @property
+    def attached_text(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ def words_of(
         found = words(text, _FIELD_LIMITS[field])
         mark = FIELD_MARKS[field]
         placed += [*found, _BARRIER, *(mark + word for word in found), _BARRIER]
-    body = mail.body_text if mail.body_text.strip() else html_words(mail.body_html, _HTML_CHARACTERS)
-    placed += words(body[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
+    placed += words(body.searched(mail)[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
     # UTF-8 has at most 4 bytes a character.
     if len(placed) * (MAX_WORD + 1) * 4 > MAX_BYTES and sum(map(len, placed)) * 4 > MAX_BYTES:
         placed = list(_within_bytes(placed))

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 from mailbox.messages import conversations
 from mailbox.messages.conversations import Piece
 from mailbox.models import Message
+from mailbox.models.messages import UNLISTED
 from mailbox.signals import conversation_asked
 
 SHOWN = 50
@@ -31,9 +32,7 @@ class Conversation:
 
 def conversation_of(message: Message) -> Conversation:
     """Two queries and what listeners need, however long it is."""
-    rows = conversations.members(message).defer(
-        "body_text", "body_html", "recipients", "cc", "bcc", "parse_defects", "parser_version"
-    )
+    rows = conversations.members(message).defer(*(name for name in UNLISTED if name != "references_header"))
     beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
     members: list[Any] = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
     is_cut = len(members) > SHOWN

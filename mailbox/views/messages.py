@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from mailbox.messages import conversations
 from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.models.messages import UNLISTED
 from mailbox.permissions import accounts_for
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import Cursor, cut, limit_of, next_page
@@ -165,21 +166,11 @@ def _rows_of_folder(
     places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
     if before:
         places = places.filter(before.older("received_at"))
-    heavy = (
-        "body_text",
-        "body_html",
-        "references_header",
-        "recipients",
-        "cc",
-        "bcc",
-        "parse_defects",
-        "parser_version",
-    )
     if grouped:
         keys, last = _heads(places, ("pk", "received_at", "message_id"), limit, folder=folder)
         heads = conversations.with_sizes(Message.objects.filter(pk__in=keys).listed())
         return list(heads.order_by("-received_at", "-pk")), last
-    places = places.select_related("message").defer(*(f"message__{name}" for name in heavy))
+    places = places.select_related("message").defer(*(f"message__{name}" for name in UNLISTED))
     page, oldest = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.
     rows = list({place.message_id: place.message for place in page}.values())

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Attachment
 from mailbox.models.file_kinds import KINDS, LARGE_FROM, KindOf
+from mailbox.models.messages import UNLISTED
 from mailbox.views.latest_per_account import newest_of_accounts
 from mailbox.views.pagination import cut
 from mailbox.views.requests import Refused, number_of
@@ -225,9 +226,8 @@ def _with_mail_there(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _with_message(rows: QuerySet[Any]) -> QuerySet[Any]:
-    heavy = ("body_text", "body_html", "references_header", "recipients", "cc", "bcc", "attachments", "parse_defects")
     rows = rows.select_related("message__account")
-    return rows.defer(*(f"message__{name}" for name in (*heavy, "parser_version")))
+    return rows.defer(*(f"message__{name}" for name in (*UNLISTED, "attachments")))
 
 
 def _sent() -> QuerySet[Any]:

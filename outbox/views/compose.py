@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
+from mailbox.mime import body as mime_body
 from mailbox.models import Account, Message
 from mailbox.permissions import Role, accounts_for
 from mailbox.views.audit import record
@@ -213,7 +214,7 @@ def _letter(message: Message) -> replies.Letter:
         reply_to=message.reply_to,
         recipients=message.recipients,
         cc=message.cc,
-        text=message.body_text or message.snippet,
+        text=mime_body.readable(message),
         at=timezone.localtime(message.date or message.received_at),
     )
 

@@ -1,4 +1,7 @@
-"""Attachments that hold attachments: the files of a winmail.dat stand beside it. Pure."""
+"""Parts that hold other parts: files of a winmail.dat, a signed S/MIME message, files written into a text. Pure.
+
+What is found stands behind the parts that the message itself has, so that their positions stay.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ _MAX_BYTES = 64_000_000  # a larger one stays closed: its files would all be in 
 
 
 def opened(layout: Layout) -> Layout:
-    """The layout with what its winmail.dat parts hold, last, so that the places of the others stay.
+    """The layout with what its containers hold."""
+    return _with_winmail(layout)
 
-    Their text is the body where the message has no other.
-    """
-    wrapped = [part for part in layout.attachments if _is_tnef(part)][:_MAX_OPENED]
+
+def _with_winmail(layout: Layout) -> Layout:
+    """MS-OXTNEF. Its text is the body where the message has no other."""
+    wrapped = [part for part in layout.attachments if part.content_type in tnef.TYPES][:_MAX_OPENED]
     if not wrapped:
         return layout
     text, html, defects = layout.text, layout.html, list(layout.defects)
@@ -33,13 +38,8 @@ def opened(layout: Layout) -> Layout:
         ]
         if not found.is_sound:
             defects.append("WinmailDefect")
-        if layout.text is None and layout.html is None:
-            if found.body_text and text is None:
-                text = Part.of(found.body_text.encode("utf-8", "replace"), "text/plain")
-            if found.body_html and html is None:
-                html = Part.of(found.body_html.encode("utf-8", "replace"), "text/html")
+        if not text and not html:
+            texts = [Part.of(found.body_text.encode("utf-8", "replace"), "text/plain")] if found.body_text else []
+            text = tuple(texts)
+            html = (Part.of(found.body_html.encode("utf-8", "replace"), "text/html"),) if found.body_html else text
     return replace(layout, text=text, html=html, attachments=(*layout.attachments, *files), defects=tuple(defects))
-
-
-def _is_tnef(part: Part) -> bool:
-    return part.content_type in tnef.TYPES
