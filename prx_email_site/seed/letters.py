@@ -89,6 +89,7 @@ class Letter:
     file: File | None = None
     cc: str = ""
     bcc: str = ""
+    attached_text: str = ""
 
     @cached_property
     def snippet(self) -> str:
