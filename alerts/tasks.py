@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from alerts import findings, incidents, notices
 from mailbox import deletions
+from mailbox.queueing import queue
 
 KEPT = timedelta(days=90)
 
@@ -31,7 +30,7 @@ def send_due() -> None:
 
 def queue_sending() -> None:
     """Have a worker tell what waits, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("alerts.tasks.send_due", group="alerts"))
+    queue("alerts.tasks.send_due", group="alerts")
 
 
 def prune() -> None:

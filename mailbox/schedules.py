@@ -40,6 +40,9 @@ PLANNED = (
 )
 
 
+# What a cluster does as soon as it starts, whatever its schedule says: the dashboard hears of these workers at once,
+# and what waited while nobody worked does not wait for the next minute.
+FIRST = ("mailbox.tasks.beat", "mailbox.tasks.sync_tick", "outbox.tasks.sweep")
 INTERVALS = {
     Schedule.MINUTES: timedelta(minutes=1),
     Schedule.HOURLY: timedelta(hours=1),
@@ -66,6 +69,12 @@ def overdue_since(now: datetime) -> datetime | None:
     mine = Schedule.objects.filter(name__in=[each.name for each in PLANNED], next_run__lt=now)
     first: datetime | None = mine.order_by("next_run").values_list("next_run", flat=True).first()
     return first
+
+
+def first_tasks(now: datetime) -> list[str]:
+    """Those of FIRST that are to be queued at a start: not what is due by its schedule, which is looked at next."""
+    due = set(Schedule.objects.filter(func__in=FIRST, next_run__lt=now).values_list("func", flat=True))
+    return [function for function in FIRST if function not in due or function == "mailbox.tasks.beat"]
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:

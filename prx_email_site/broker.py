@@ -10,6 +10,8 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 
+from prx_email_site.workers import pulse
+
 KEEP_SECONDS = 1.0
 
 
@@ -27,3 +29,7 @@ class Broker(ORM):  # type: ignore[misc]
             return OrmQ.objects.using(Conf.ORM)
         self._kept_until = now + KEEP_SECONDS
         return super().get_connection(list_key)
+
+    def dequeue(self) -> Any:
+        """What waits, as (id, signed task); first of all the pulse by which the cluster is watched."""
+        return pulse.due() or super().dequeue()

@@ -2,8 +2,8 @@
 
 Where systemd or a container runtime supervises, run the commands apart: see docs/operations.md.
 Ctrl-C or SIGTERM stops all and lets running requests and tasks finish, for PRX_EMAIL_STOP_SECONDS at most; a second
-one does not wait. When web server or workers end by themselves, the rest is stopped and the exit status is 1. Push and
-alerts are started again: mail comes without them, only later.
+one does not wait. When the web server ends by itself, the rest is stopped and the exit status is 1. Workers (which end
+when they hang: see `prx_email_site.workers`), push and alerts are started again.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def commands(address: Address) -> list[Child]:
     # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
     web += ["--workers", "2", "--threads", "8", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
-    children = [Child("web", web), Child("workers", [sys.executable, "manage.py", "qcluster"])]
+    children = [Child("web", web)]
+    children.append(Child("workers", [sys.executable, "manage.py", "qcluster"], starts_again=True))
     if env.boolean("PRX_EMAIL_PUSH", True):
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
     # Workers cannot tell that they are gone.

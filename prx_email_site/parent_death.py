@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 def die_with_parent(signal_number: int, parent: int) -> None:
@@ -30,6 +30,12 @@ def kill_forks_with_their_parent() -> None:
         parent = os.getpid()
 
     os.register_at_fork(before=remember, after_in_child=lambda: die_with_parent(signal.SIGKILL, parent))
+
+
+def adopt_orphans() -> None:
+    """From now on a process below this one whose parent dies becomes our child, so that we see when it has ended."""
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 if __name__ == "__main__":

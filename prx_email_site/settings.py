@@ -212,6 +212,8 @@ ATTACHMENT_STORE_DIR = Path(env.text("PRX_EMAIL_ATTACHMENT_STORE_DIR", str(DATA_
 # A task's time-out is above the longest thing a task may rightly wait for: the answer to the final dot. The retry
 # clock starts when a task is prefetched, so the queue is short and the clock several times the time-out.
 TASK_TIMEOUT_SECONDS = FINAL_DOT_TIMEOUT_SECONDS + 5 * COMMAND_TIMEOUT_SECONDS
+# A cluster that is silent for so long is ended, and started again by `make run` or systemd: see prx_email_site.workers.
+CLUSTER_SILENT_SECONDS = env.integer("PRX_EMAIL_CLUSTER_SILENT_SECONDS", 45, minimum=3)
 BROKER_URL = env.text("PRX_EMAIL_BROKER_URL")
 Q_CLUSTER = {
     "name": "prx-email",

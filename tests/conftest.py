@@ -199,6 +199,24 @@ def make_account(db: None, request: pytest.FixtureRequest) -> Callable[..., Acco
 
 
 @pytest.fixture
+def account_on(make_account: Callable[..., Account]) -> Callable[..., Account]:
+    """account_on(server, ...) -> an account whose SMTP transport is that server; its IMAP is nowhere."""
+
+    def make(server: SmtpServer, **overrides: Any) -> Account:
+        transport = {
+            "smtp_host": "localhost",
+            "smtp_port": server.port,
+            "smtp_security": "starttls" if server.security == "starttls" else "tls",
+            "ca_certificate": server.ca_pem,
+            "imap_host": "localhost",
+            "imap_port": 1,
+        }
+        return make_account(**(transport | overrides))
+
+    return make
+
+
+@pytest.fixture
 def make_user(db: None) -> Callable[..., User]:
     """Make a person with a role for all accounts ("viewer", "operator", "administrator"), or with none ("")."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,7 +12,6 @@ from django_q.brokers import get_broker
 
 from prx_email_site import broker
 from prx_email_site.broker import Broker
-from prx_email_site.management.commands import qcluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ONLY_SQLITE = pytest.mark.skipif(connection.vendor != "sqlite", reason="Django keeps PostgreSQL's")
@@ -71,18 +69,6 @@ def test_a_connection_that_was_lost_is_not_kept(no_sleep: None) -> None:
     else:
         connection.close()
     assert not ours.dequeue()
-
-
-def test_the_workers_threads_wait_less_for_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = sys.getswitchinterval()
-    monkeypatch.setattr(qcluster.Cluster, "__init__", lambda self: None)
-    monkeypatch.setattr(qcluster.Cluster, "start", lambda self: None)
-    monkeypatch.setattr(qcluster.Cluster, "stop", lambda self: None)
-    try:
-        qcluster.Cluster().run(once=True)
-        assert sys.getswitchinterval() == pytest.approx(qcluster.SWITCH_SECONDS)
-    finally:
-        sys.setswitchinterval(before)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ APPS = ("mailbox", "outbox", "alerts", "prx_email_site")
 FLOORS = [
     "mailbox.credentials mailbox.errors mailbox.lazy_text mailbox.logs mailbox.signals",
     "mailbox.jitter mailbox.safe_http mailbox.clocks",
-    "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules",
+    "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules mailbox.queueing",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions",
     "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.push",
@@ -63,7 +63,7 @@ PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "lazy_text", "logs", "mime", "models"),
-    *("permissions", "signals", "storage", "sync"),
+    *("permissions", "queueing", "signals", "storage", "sync"),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},
@@ -76,11 +76,13 @@ ONLY_USERS = {
         "outbox.tasks",
         "alerts.tasks",
         "alerts.schedules",
+        "mailbox.queueing",
         "mailbox.schedules",
         "outbox.schedules",
         "prx_email_site.settings",
         "prx_email_site.broker",
-        "prx_email_site.management.commands.qcluster",  # the same command, made to take its workers with it
+        "prx_email_site.management.commands.qcluster",
+        "prx_email_site.workers",  # watches its processes
         "prx_email_site.admin_site",  # takes django-q2's tables out of the admin
     },
 }

@@ -195,17 +195,31 @@ def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
     assert groups == [("administrator",)]
 
 
-def test_when_the_workers_die_the_web_server_is_stopped_and_the_status_says_so(
+def test_when_the_web_server_dies_the_rest_is_stopped_and_the_status_says_so(
     launch: Callable[..., Run], prepared: Path
 ) -> None:
     run = launch(prepared)
     run.wait_until_ready()
     wait_until(lambda: len(run.workers()) >= 5, seconds=30, what="the cluster's five processes")
     everything = run.descendants()
-    os.kill(run.workers()[0], signal.SIGKILL)
+    os.kill(next(pid for pid in everything if "gunicorn" in command_line(pid)), signal.SIGKILL)
     assert run.process.wait(40) == 1
-    assert "The workers process ended by itself" in run.output()
+    assert "The web process ended by itself" in run.output()
     assert [pid for pid in everything if is_alive(pid)] == []
+
+
+def test_workers_that_end_are_started_again_and_work(
+    launch: Callable[..., Run], prepared: Path, tmp_path: Path
+) -> None:
+    run = launch(prepared)
+    run.wait_until_ready()
+    wait_until(lambda: len(run.workers()) >= 6, seconds=30, what="the cluster's processes")
+    first = run.workers()
+    os.kill(first[0], signal.SIGKILL)
+    wait_until(lambda: set(run.workers()) - set(first), seconds=60, what="another process")
+    queue_a_task(tmp_path / "data")
+    wait_until(lambda: tasks_done(tmp_path / "data") == [(1,)], seconds=60, what="a worker to take the task")
+    assert run.process.poll() is None
 
 
 def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[..., Run], prepared: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.pictures import previews, remote_images
+from mailbox.queueing import queue
 from mailbox.storage import usage as storage_usage
 
 LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage.py conversations` links all at once
@@ -18,12 +17,12 @@ LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage
 
 def queue_image_fetch(message_id: int) -> None:
     """Fetch the remote images that were asked for, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.fetch_images", message_id, group="pictures"))
+    queue("mailbox.tasks.fetch_images", message_id, group="pictures")
 
 
 def queue_preview(digest: str) -> None:
     """Make the picture that was asked for, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.make_preview", digest, group="pictures"))
+    queue("mailbox.tasks.make_preview", digest, group="pictures")
 
 
 def fetch_images(message_id: int) -> None:

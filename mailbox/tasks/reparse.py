@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from mailbox.messages import reparse
 from mailbox.models import Reparse
+from mailbox.queueing import queue
 
 SLICE_SECONDS = 40  # of reading before the next task: far below every time-out, and no worker is held for long
 STALLED = timedelta(seconds=90)  # a batch takes seconds; whoever read it was killed
@@ -17,7 +16,7 @@ STALLED = timedelta(seconds=90)  # a batch takes seconds; whoever read it was ki
 
 def queue_reparse(round_id: int) -> None:
     """Read stored mail again, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.reparse_slice", round_id, group="reparse"))
+    queue("mailbox.tasks.reparse_slice", round_id, group="reparse")
 
 
 def reparse_slice(round_id: int) -> None:
@@ -27,7 +26,7 @@ def reparse_slice(round_id: int) -> None:
         return
     moved = list(reparse.go_on(round_, seconds=SLICE_SECONDS))
     if moved and moved[-1].finished_at is None:
-        async_task("mailbox.tasks.reparse_slice", round_id, group="reparse")
+        queue("mailbox.tasks.reparse_slice", round_id, group="reparse")
 
 
 def reparse_stalled() -> None:

@@ -8,10 +8,8 @@ import platform
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 from django_q.models import Failure
-from django_q.tasks import async_task
 
 from mailbox import deletions
 from mailbox.autoconfig import lookup as autoconfig_lookup
@@ -20,6 +18,7 @@ from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
 from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
+from mailbox.queueing import queue
 from mailbox.scheduler import runner
 from mailbox.search.index import sweep_words
 from mailbox.storage import partial_files, raw_store
@@ -38,17 +37,17 @@ PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
     """Sync the chosen folders of an account, as a person asked, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.sync_account", account_id, user_id, group="sync"))
+    queue("mailbox.tasks.sync_account", account_id, user_id, group="sync")
 
 
 def queue_pushed_sync(account_id: int) -> None:
     """Sync the account's INBOX, of which its server said that something changed."""
-    async_task("mailbox.tasks.sync_pushed", account_id, group="sync")
+    queue("mailbox.tasks.sync_pushed", account_id, group="sync")
 
 
 def queue_folder_listing(account_id: int) -> None:
     """Ask for the account's folders, once the present transaction has committed: a worker may be faster than it."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.list_folders", account_id, group="sync"))
+    queue("mailbox.tasks.list_folders", account_id, group="sync")
 
 
 def sync_tick(is_continuation: bool = False) -> None:
@@ -65,7 +64,7 @@ def sync_tick(is_continuation: bool = False) -> None:
     if run.attempted == 0:
         run.delete()  # every account was busy elsewhere: no report of nothing
     elif not is_continuation and run.folders.filter(ok=True, folder__sync_state__more_waiting=True).exists():
-        async_task("mailbox.tasks.sync_tick", True, group="sync")
+        queue("mailbox.tasks.sync_tick", True, group="sync")
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:

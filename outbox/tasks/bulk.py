@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
+from mailbox.queueing import queue
 from outbox.actions import bulk as actions_bulk
 from outbox.compose import address_book
 from outbox.models import Operation
@@ -35,5 +32,5 @@ def sweep_operations() -> dict[str, int]:
 
 def queue_operation(operation_id: int) -> None:
     """Have a worker go on with an operation, once the present transaction has committed."""
-    options: dict[str, Any] = {"task_name": f"run_operation {operation_id}", "timeout": settings.TASK_TIMEOUT_SECONDS}
-    transaction.on_commit(lambda: async_task("outbox.tasks.run_operation", operation_id, q_options=options))
+    name, timeout = f"run_operation {operation_id}", settings.TASK_TIMEOUT_SECONDS
+    queue("outbox.tasks.run_operation", operation_id, task_name=name, timeout=timeout)

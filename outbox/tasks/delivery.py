@@ -6,15 +6,13 @@ what it forgets, sweep() finds.
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from mailbox.models import Account, Transport
+from mailbox.queueing import queue
 from outbox import connection_check, restore_guard
 from outbox.delivery import deliver as delivery_deliver
 from outbox.delivery import recovery
@@ -89,8 +87,5 @@ def _call_courier(forget_after: float = CALL_SECONDS) -> None:
 
 
 def _queue(name: str, *ids: int) -> None:
-    options: dict[str, Any] = {
-        "task_name": f"{name} {' '.join(map(str, ids))}",
-        "timeout": settings.TASK_TIMEOUT_SECONDS,
-    }
-    transaction.on_commit(lambda: async_task(f"outbox.tasks.{name}", *ids, q_options=options))
+    task_name = f"{name} {' '.join(map(str, ids))}"
+    queue(f"outbox.tasks.{name}", *ids, task_name=task_name, timeout=settings.TASK_TIMEOUT_SECONDS)

@@ -6,13 +6,11 @@ Each may run twice or be killed at any instruction; what is forgotten, sweep_aft
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
+from mailbox.queueing import queue
 from outbox.bounces import matching as bounces_matching
 from outbox.sent_folder import copy as sent_folder_copy
 from outbox.sent_folder import lookup as sent_folder_lookup
@@ -82,8 +80,5 @@ def queue_reports(stored: list[int]) -> None:
 
 
 def _queue(function: str, *ids: int) -> None:
-    options: dict[str, Any] = {
-        "task_name": f"{function.rpartition('.')[2]} {' '.join(map(str, ids))}"[:100],
-        "timeout": settings.TASK_TIMEOUT_SECONDS,
-    }
-    transaction.on_commit(lambda: async_task(function, *ids, q_options=options))
+    task_name = f"{function.rpartition('.')[2]} {' '.join(map(str, ids))}"[:100]
+    queue(function, *ids, task_name=task_name, timeout=settings.TASK_TIMEOUT_SECONDS)

@@ -1,0 +1,67 @@
+"""Whether a cluster still works, decided from what is on its board. Pure but for the clock that is handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prx_email_site.workers import board as boards
+from prx_email_site.workers.board import Board, WorkerState
+from prx_email_site.workers.limits import Limits
+
+
+class Judge:
+    """Looks again and again; each look says why the cluster must end, or "".
+
+    `is_running` tells whether a pid is there and not stopped.
+    """
+
+    def __init__(self, board: Board, limits: Limits, is_running: Callable[[int], bool]) -> None:
+        self._board, self._limits, self._is_running = board, limits, is_running
+        self._looked_at = self._began = self._well_at = board.clock()
+        self._stop_since = 0.0
+
+    def look(self, *, is_stopping: bool) -> str:
+        now = self._board.clock()
+        if now - self._looked_at > self._limits.own_sleep:
+            self._began = self._well_at = now  # it is we who were away
+            self._stop_since = self._stop_since and now
+        self._looked_at = now
+        return self._look_at_stop(now) if is_stopping else self._look_at_work(now)
+
+    def _look_at_work(self, now: float) -> str:
+        if all(map(self._works, self._board.all_workers())):
+            self._well_at = now  # nobody is free to take anything
+        last = max(self._well_at, min(self._board.at(boards.PULSE_RETURNED), now))
+        if now - last > self._limits.silent:
+            return f"no task came through for {now - last:.0f} s although a worker is free"
+        heard = max(self._began, self._board.at(boards.SENTINEL))
+        if now - heard > self._limits.silent:
+            return f"the sentinel is silent for {now - heard:.0f} s"
+        return ""
+
+    def _look_at_stop(self, now: float) -> str:
+        """A drain lasts as long as some worker has a task, and a while for the rest."""
+        if not self._stop_since:
+            self._stop_since = self._well_at = now
+        if any(map(self._works, self._board.all_workers())):
+            self._well_at = now
+        if now - self._well_at > self._limits.silent:
+            return f"nothing was left to wait for since {now - self._well_at:.0f} s"
+        if now - self._stop_since > self._limits.stop:
+            return f"tasks went on for {now - self._stop_since:.0f} s after the stop was asked for"
+        return ""
+
+    def _works(self, worker: WorkerState) -> bool:
+        return bool(worker.pid and worker.busy_since) and self._is_running(worker.pid)
+
+
+class StoppedProcesses:
+    """Which processes were stopped by a signal at each look for long enough."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._since: dict[int, float] = {}
+
+    def look(self, stopped: set[int], now: float) -> list[int]:
+        self._since = {pid: self._since.get(pid, now) for pid in stopped}
+        return [pid for pid, since in self._since.items() if now - since > self._limits.stopped]

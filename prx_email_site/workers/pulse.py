@@ -1,0 +1,77 @@
+"""A task without content that goes the way of all tasks, within one cluster: pusher, worker, monitor.
+
+It never reaches the broker or the database, so it says nothing of those: only whether this cluster's own processes
+still hand tasks on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from django.utils import timezone
+from django_q.signals import post_execute, post_execute_in_worker, post_spawn, pre_execute
+from django_q.signing import SignedPackage
+
+from prx_email_site.workers import board as boards
+from prx_email_site.workers.board import Board
+from prx_email_site.workers.limits import Limits
+
+FUNCTION = "prx_email_site.workers.pulse.answer"
+
+# Of this process and its forks; None where no cluster of ours runs.
+_board: Board | None = None
+_limits = Limits()
+slot = -1  # of this process, when it is a worker: set before it is forked
+
+
+def answer() -> None:
+    """What the pulse's task does: nothing."""
+
+
+def connect(board: Board, limits: Limits) -> None:
+    """Have this process's forks write to the board. Called once, before they are forked."""
+    global _board, _limits
+    _board, _limits = board, limits
+    post_spawn.connect(_worker_started)
+    pre_execute.connect(_worker_begins)
+    post_execute_in_worker.connect(_worker_ended)
+    post_execute.connect(_monitor_saved)
+
+
+def due() -> list[tuple[None, str]]:
+    """The pulse as a broker hands out a task, or [] when it is not time for one. Runs in the pusher.
+
+    No second one before the first is back, or all places of the queue would fill with them while all workers are busy;
+    but one may be lost with the worker that had it.
+    """
+    if _board is None:
+        return []
+    sent, now = _board.at(boards.PULSE_SENT), _board.clock()
+    is_back = _board.at(boards.PULSE_RETURNED) >= sent
+    if now - sent < (_limits.pulse_every if is_back else _limits.pulse_lost_after):
+        return []
+    _board.note(boards.PULSE_SENT)
+    # save False: a success is not written to the database. There is no id to acknowledge.
+    task = {"id": "pulse", "name": "pulse", "func": FUNCTION, "args": (), "kwargs": {}, "save": False}
+    return [(None, SignedPackage.dumps(task | {"started": timezone.now()}))]
+
+
+def _worker_started(**_: Any) -> None:
+    if _board is not None and slot >= 0:
+        _board.worker_started(slot, os.getpid())
+
+
+def _worker_begins(**_: Any) -> None:
+    if _board is not None and slot >= 0:
+        _board.worker_busy(slot, is_busy=True)
+
+
+def _worker_ended(**_: Any) -> None:
+    if _board is not None and slot >= 0:
+        _board.worker_busy(slot, is_busy=False)
+
+
+def _monitor_saved(task: dict[str, Any], **_: Any) -> None:
+    if _board is not None and task["func"] == FUNCTION:
+        _board.note(boards.PULSE_RETURNED)
