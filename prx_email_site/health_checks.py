@@ -1,6 +1,13 @@
-"""What a watch outside asks, without a sign-in: one word and a status, nothing of the installation."""
+"""What a watch outside asks, without a sign-in: one word and a status, nothing of the installation.
+
+Each answers within three seconds, whatever the database does: it is asked by a thread of its own, one for all who ask.
+"""
 
 from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connection
@@ -9,6 +16,66 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from mailbox.models import WorkerHeartbeat
+
+ANSWER_SECONDS = 2.0
+
+
+class Check:
+    """One question to the database. While it waits for an answer, whoever asks too waits for the same one.
+
+    `ask` runs in a thread of its own, with a connection of its own.
+    """
+
+    def __init__(self, ask: Callable[[], bool], name: str) -> None:
+        self._ask, self._name = ask, name
+        self._lock = threading.Lock()
+        self._running: _Question | None = None
+
+    def answer(self) -> bool | None:
+        """What `ask` returned, or None when the database failed or is silent for ANSWER_SECONDS."""
+        with self._lock:
+            if self._running is None or self._running.is_over():
+                self._running = _Question(self._ask, self._name)
+            question = self._running
+        return question.wait()
+
+
+class _Question:
+    def __init__(self, ask: Callable[[], bool], name: str) -> None:
+        self._ask, self._began = ask, time.monotonic()
+        self._answer: bool | None = None
+        self._done = threading.Event()
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._ask()
+        except DatabaseError:
+            self._answer = None
+        finally:
+            self._done.set()
+            connection.close()
+
+    def is_over(self) -> bool:
+        return self._done.is_set()
+
+    def wait(self) -> bool | None:
+        left = self._began + ANSWER_SECONDS - time.monotonic()
+        return self._answer if self._done.wait(max(left, 0)) else None
+
+
+def _database_answers() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return True
+
+
+def _workers_are_alive() -> bool:
+    return WorkerHeartbeat.objects.alive(timezone.now()).exists()
+
+
+_database = Check(_database_answers, "health-ready")
+_workers = Check(_workers_are_alive, "health-workers")
 
 
 def _answer(words: str, status: int = 200) -> HttpResponse:
@@ -26,12 +93,7 @@ def live(request: HttpRequest) -> HttpResponse:
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
     """200 when the database answers too, 503 otherwise."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return _answer("database unavailable", 503)
-    return _answer("ok")
+    return _answer("ok") if _database.answer() else _answer("database unavailable", 503)
 
 
 @login_not_required
@@ -42,8 +104,7 @@ def workers(request: HttpRequest) -> HttpResponse:
     Apart from `ready`, by which a proxy decides where to send people: pages must be there when workers are gone, as
     they say so. When nobody works, nobody mails an alert either: this is for a watch from outside.
     """
-    try:
-        is_alive = WorkerHeartbeat.objects.alive(timezone.now()).exists()
-    except DatabaseError:
+    is_alive = _workers.answer()
+    if is_alive is None:
         return _answer("database unavailable", 503)
     return _answer("ok") if is_alive else _answer("no worker", 503)

@@ -141,7 +141,8 @@ def say(line: str) -> None:
 def commands(address: Address) -> list[Child]:
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
     # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
-    web += ["--workers", "2", "--threads", "8", "--worker-class", "gthread", "--graceful-timeout", "20"]
+    # More threads than pages are made at once: see prx_email_site/slots.py.
+    web += ["--workers", "2", "--threads", "24", "--worker-class", "gthread", "--graceful-timeout", "20"]
     web += ["--no-control-socket"]
     children = [Child("web", web)]
     children.append(Child("workers", [sys.executable, "manage.py", "qcluster"], starts_again=True))

@@ -127,6 +127,9 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"
 # the last commits, and an outbox must not). A connection keeps up to 16 MiB of pages (cache_size): as many as a batch
 # of mail changes, or they would be written before its commit and again by it.
 DATABASE_LOCK_SECONDS = env.integer("PRX_EMAIL_DATABASE_LOCK_SECONDS", 10)  # of PostgreSQL; 0: for ever
+DATABASE_ANSWER_SECONDS = env.integer("PRX_EMAIL_DATABASE_ANSWER_SECONDS", 5, minimum=2)
+# Of a page's statement, on PostgreSQL; a worker's may take as long as they take. 0: for ever.
+PAGE_STATEMENT_SECONDS = env.integer("PRX_EMAIL_PAGE_STATEMENT_SECONDS", 30)
 _default_database = f"sqlite:///{DATA_DIR / 'prx-email.sqlite3'}"
 DATABASES = {"default": dj_database_url.parse(env.text("DATABASE_URL") or _default_database)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
@@ -142,8 +145,19 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A process that sleeps within a transaction (SIGSTOP, a frozen machine) keeps its locks for as long: whoever wants
     # them gets an error instead of waiting for ever. Said with the connection, so that it costs no statement.
+    options = DATABASES["default"].setdefault("OPTIONS", {})
+    # A server behind a network that drops packets answers nothing: who asks it hears of that within these seconds.
+    # libpq's; what DATABASE_URL says of them goes first.
+    options = DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": DATABASE_ANSWER_SECONDS,
+        "keepalives": 1,
+        "keepalives_idle": DATABASE_ANSWER_SECONDS,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 1000 * (DATABASE_ANSWER_SECONDS + 6),  # milliseconds
+        **options,
+    }
     if DATABASE_LOCK_SECONDS:
-        options = DATABASES["default"].setdefault("OPTIONS", {})
         options["options"] = f"-c lock_timeout={DATABASE_LOCK_SECONDS}s {options.get('options', '')}".strip()
 
 # --- Files ----------------------------------------------------------------------------------------------------

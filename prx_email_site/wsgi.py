@@ -8,4 +8,9 @@ from prx_email_site import private_files
 
 private_files.make_new_files_private()
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")
-application = get_wsgi_application()
+_site = get_wsgi_application()
+
+from prx_email_site.slots import Slots, limit_statements  # noqa: E402 - settings first
+
+limit_statements()
+application = Slots(_site)

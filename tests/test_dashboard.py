@@ -246,43 +246,6 @@ def test_the_bars_are_drawn_with_a_table_beside_them(administrator: Client, acco
     assert "style=" not in page
 
 
-# --- health endpoints -----------------------------------------------------------------------------------------
-
-
-def test_health_answers_without_a_sign_in(client: Client) -> None:
-    assert client.get("/health/live/").content == b"ok\n"
-    assert client.get("/health/ready/").content == b"ok\n"
-
-
-def test_being_alive_asks_nothing_of_the_database(client: Client, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(0):
-        client.get("/health/live/")
-
-
-def test_not_ready_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real database that is away cannot be had inside a test's transaction: its cursor fails instead."""
-    from django.db import OperationalError, connection
-
-    def away() -> None:
-        raise OperationalError("no connection")
-
-    monkeypatch.setattr(connection, "cursor", away)
-    assert client.get("/health/ready/").status_code == 503
-
-
-def test_a_watch_outside_is_told_when_no_worker_takes_tasks(client: Client) -> None:
-    def answer() -> tuple[int, bytes]:
-        response = client.get("/health/workers/")
-        return response.status_code, response.content
-
-    assert answer() == (503, b"no worker\n")
-    workers_alive()
-    assert answer() == (200, b"ok\n")
-    WorkerHeartbeat.objects.update(seen_at=timezone.now() - timedelta(minutes=2))
-    assert answer() == (503, b"no worker\n")
-    assert client.get("/health/ready/").status_code == 200  # people are still sent to the pages, which say so
-
-
 # --- push -------------------------------------------------------------------------------------------------------------
 def test_a_push_process_that_is_gone_is_missed_where_an_account_wants_it(
     administrator: Client, account: Account, settings: Any

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
+from tests.servers.site import children_of
 
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 SETTINGS = {
@@ -83,6 +86,19 @@ class Postgres:
         )
         if made.returncode:
             raise RuntimeError(f"initdb: {made.stdout}{made.stderr}")
+
+    def freeze(self) -> None:
+        """Have it answer nothing, as behind a network that drops packets; connections are still taken by the kernel."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            for pid in [self._process.pid, *children_of(self._process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def stop(self) -> None:
         """Fast shutdown: clients are disconnected (SIGINT, see pg_ctl -m fast)."""

@@ -1,0 +1,56 @@
+"""How many pages are made at once, so that a thread is always left for a probe.
+
+Each process of gunicorn has more threads than slots. A database that does not answer holds every slot; what comes
+then waits a second for one and is told to come back, and `/health/` needs none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from django.conf import settings
+from django.db import connections
+
+SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS
+THREADS = 24
+WAIT_SECONDS = 1.0
+BUSY = b"The site is busy or its database does not answer. Nothing was changed: try again in a moment.\n"
+HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "5"), ("Cache-Control", "no-store")]
+Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+
+
+class Slots:
+    """WSGI middleware. 503 for what finds no slot within `wait` seconds."""
+
+    def __init__(self, application: Application, slots: int = SLOTS, wait: float = WAIT_SECONDS) -> None:
+        self._application, self._wait = application, wait
+        self._free = threading.BoundedSemaphore(slots)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith("/health/"):
+            return self._application(environ, start_response)
+        if not self._free.acquire(timeout=self._wait):
+            headers = [
+                ("Content-Type", "text/plain; charset=utf-8"),
+                ("Retry-After", "5"),
+                ("Cache-Control", "no-store"),
+            ]
+            start_response("503 Service Unavailable", headers)
+            return [BUSY]
+        try:
+            return self._application(environ, start_response)
+        finally:
+            self._free.release()
+
+
+def limit_statements() -> None:
+    """Have PostgreSQL end a page's statement after PAGE_STATEMENT_SECONDS. For this process, before it connects."""
+    database = connections.settings["default"]
+    if database["ENGINE"] != "django.db.backends.postgresql" or not settings.PAGE_STATEMENT_SECONDS:
+        return
+    options: dict[str, Any] = database["OPTIONS"]
+    given = options.get("options", "")
+    options["options"] = f"-c statement_timeout={settings.PAGE_STATEMENT_SECONDS}s {given}".strip()
