@@ -18,7 +18,7 @@ from mailbox import schedules
 from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.synced import fill, on_server, stored
-from tests.rows import looked_yesterday
+from tests.rows import looked_yesterday, tasks_queued
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +26,7 @@ MakeAccount = Callable[..., Account]
 
 
 def queued() -> list[tuple[str, tuple[Any, ...]]]:
+    tasks_queued()
     return [(row.func(), row.task["args"]) for row in OrmQ.objects.order_by("pk")]
 
 
