@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -90,13 +89,10 @@ def test_folders_are_listed_by_click_and_a_refusal_is_on_the_transport(
     assert refused.imap.needs_sign_in_since is not None
 
 
-def test_what_is_queued_holds_ids_and_names_what_exists(
-    django_capture_on_commit_callbacks: Callable[..., AbstractContextManager[Any]],
-) -> None:
-    with django_capture_on_commit_callbacks(execute=True):
-        sync_tasks.queue_sync(7, 8)
-        sync_tasks.queue_folder_listing(7)
-        assert not OrmQ.objects.exists()  # a worker would look for an account that is not committed yet
+def test_what_is_queued_holds_ids_and_names_what_exists() -> None:
+    sync_tasks.queue_sync(7, 8)
+    sync_tasks.queue_folder_listing(7)
+    assert not OrmQ.objects.exists()  # a worker would look for an account that is not committed yet
     assert queued() == [("mailbox.tasks.sync_account", (7, 8)), ("mailbox.tasks.list_folders", (7,))]
     assert all(callable(import_string(name)) for name, _ in queued())
 
