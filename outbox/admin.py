@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.core import signing
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -16,8 +21,9 @@ from mailbox import permissions
 from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.records import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
 from mailbox.permissions import Role
-from outbox.actions import bulk as actions_bulk
-from outbox.forms import PolicyForm
+from outbox.actions import results
+from outbox.actions.estimate import ASKED_AT_MOST_AGO
+from outbox.actions.transitions import Seen
 from outbox.models import (
     AddressCursor,
     AttachmentPolicy,
@@ -30,6 +36,7 @@ from outbox.models import (
     Installation,
     KnownAddress,
     Operation,
+    OperationRow,
     OutboxAttachment,
     OutboxCount,
     OutboxMessage,
@@ -40,10 +47,18 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
+from outbox.policy_form import PolicyForm
 from outbox.views.actions import BULK, act_on
 
 # What a claim and a frozen mail are made of is of no use to a person.
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
+
+
+_SHOWN_AT = "outbox.admin.shown_at"
+
+
+def _sealed_now() -> str:
+    return signing.dumps(timezone.now().isoformat(), salt=_SHOWN_AT)
 
 
 class RecipientInline(ReadOnlyInline):
@@ -61,6 +76,21 @@ class AttemptInline(ReadOnlyInline):
     fields = ("number", "started_at", "worker", "requested_by", "phase", "outcome", "reply")
 
 
+class ShownAtForm(ActionForm):
+    """The admin's form of actions, with the time at which its list was made: rows that changed since are left alone."""
+
+    shown_at = forms.CharField(widget=forms.HiddenInput, required=False, initial=_sealed_now)
+
+
+def shown_at(request: HttpRequest) -> Seen | None:
+    """None when the list was made more than a day ago, or its time is missing."""
+    try:
+        at = signing.loads(request.POST.get("shown_at", ""), salt=_SHOWN_AT, max_age=ASKED_AT_MOST_AGO)
+    except signing.BadSignature:
+        return None
+    return Seen(unchanged_since=datetime.fromisoformat(at))
+
+
 class OutboxAdmin(ReadOnlyAdmin):
     list_display = ("id", "status", "hold", "account", "to", "subject", "retries", "next_attempt_at", "created_at")
     list_filter = ("status", ("hold", ValueFilter), ("error_code", ValueFilter), OfAccount)
@@ -68,6 +98,7 @@ class OutboxAdmin(ReadOnlyAdmin):
     list_select_related = ("account",)
     inlines = (RecipientInline, AttachmentInline, AttemptInline)
     actions = ("retry", "send_now", "cancel")
+    action_form = ShownAtForm
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         return ["page", *(field.name for field in OutboxMessage._meta.fields if field.name not in HIDDEN)]
@@ -83,9 +114,14 @@ class OutboxAdmin(ReadOnlyAdmin):
         return permissions.has_role_somewhere(request.user, Role.OPERATOR)
 
     def _click(self, request: HttpRequest, rows: QuerySet[OutboxMessage], name: str) -> None:
-        number, skipped = act_on(request, list(rows.values_list("pk", flat=True)), BULK[name])
-        said = actions_bulk.honest(name, number, skipped)
-        self.message_user(request, said, messages.WARNING if skipped else messages.SUCCESS)
+        seen = shown_at(request)
+        if seen is None:
+            said = gettext("The page is too old to act on its rows. Nothing was changed: look again.")
+            self.message_user(request, said, messages.WARNING)
+            return
+        clicked = act_on(request, dict.fromkeys(rows.values_list("pk", flat=True), seen), BULK[name])
+        said = results.honest(name, len(clicked.done), clicked.skipped)
+        self.message_user(request, said, messages.WARNING if clicked.skipped else messages.SUCCESS)
 
     @admin.action(description=_("Retry"), permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
@@ -160,6 +196,11 @@ class CopyAdmin(ReadOnlyAdmin):
     search_fields = ("folder", "error", "outbox__subject")
     list_select_related = ("outbox",)
     exclude = ("claim_token",)
+
+
+class OperationRowAdmin(ReadOnlyAdmin):
+    list_display = ("operation", "outbox", "attempt")
+    list_select_related = ("operation", "outbox")
 
 
 class OperationAdmin(ReadOnlyAdmin):
@@ -248,6 +289,7 @@ admin.site.register(CourierSlot, SlotAdmin)
 admin.site.register(DeliveryCall, CallAdmin)
 admin.site.register(SendPace, PaceAdmin)
 admin.site.register(Operation, OperationAdmin)
+admin.site.register(OperationRow, OperationRowAdmin)
 admin.site.register(Draft, DraftAdmin)
 admin.site.register(DraftFile, DraftFileAdmin)
 admin.site.register(KnownAddress, KnownAddressAdmin)

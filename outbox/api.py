@@ -18,6 +18,7 @@ from django.utils.translation import gettext
 from mailbox.db.lock_timeout import in_words
 from outbox import restore_guard
 from outbox.actions import rescheduling, transitions
+from outbox.actions.transitions import AS_IT_IS, Seen
 from outbox.compose import create as compose_create
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
@@ -162,15 +163,23 @@ def queue(
 
 
 def retry_outbox(
-    outbox_id: int, failure_mode: str | None = None, *, user: User | None = None, now_anyway: bool = False
+    outbox_id: int,
+    failure_mode: str | None = None,
+    *,
+    user: User | None = None,
+    now_anyway: bool = False,
+    seen: Seen = AS_IT_IS,
 ) -> ApiResponse:
-    """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded."""
+    """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded.
+
+    `seen`, here and below: the state that a person answers about; refused when the row is another one by now.
+    """
 
     def act() -> ApiResponse:
         compose_create.check_drill(failure_mode, user)
         restore_guard.look(timezone.now())
         transitions.ask_retry(
-            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
+            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or "", seen=seen
         )
         return _deliver(outbox_id)
 
@@ -178,14 +187,19 @@ def retry_outbox(
 
 
 def request_retry(
-    outbox_id: int, failure_mode: str | None = None, *, user: User | None, now_anyway: bool = False
+    outbox_id: int,
+    failure_mode: str | None = None,
+    *,
+    user: User | None,
+    now_anyway: bool = False,
+    seen: Seen = AS_IT_IS,
 ) -> ApiResponse:
     """The browser's retry: the same rules, the row is due at once, a worker delivers."""
 
     def act() -> ApiResponse:
         compose_create.check_drill(failure_mode, user)
         row = transitions.ask_retry(
-            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or ""
+            outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or "", seen=seen
         )
         delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
@@ -193,32 +207,33 @@ def request_retry(
     return _answered(act, outbox_id)
 
 
-def send_again(outbox_id: int, *, user: User | None) -> ApiResponse:
-    """Send an uncertain mail once more, with the same Message-ID; a worker delivers."""
+def send_again(outbox_id: int, attempt: int, *, user: User | None) -> ApiResponse:
+    """Send an uncertain mail once more, with the same Message-ID; a worker delivers. `attempt`: the number of the
+    attempt whose outcome is the question that this answers."""
 
     def act() -> ApiResponse:
-        row = transitions.ask_again(outbox_id, user=user, now=timezone.now())
+        row = transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=Seen(attempt))
         delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
 
 
-def mark_as_sent(outbox_id: int, *, user: User | None) -> ApiResponse:
-    """A person knows that an uncertain mail went out."""
+def mark_as_sent(outbox_id: int, attempt: int, *, user: User | None) -> ApiResponse:
+    """A person knows that an uncertain mail went out, by the attempt of this number."""
 
     def act() -> ApiResponse:
-        transitions.mark_as_sent(outbox_id, user=user, now=timezone.now())
+        transitions.mark_as_sent(outbox_id, user=user, now=timezone.now(), seen=Seen(attempt))
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
 
 
-def cancel(outbox_id: int, *, user: User | None) -> ApiResponse:
+def cancel(outbox_id: int, *, user: User | None, seen: Seen = AS_IT_IS) -> ApiResponse:
     """Cancel a pending or failed mail, for good."""
 
     def act() -> ApiResponse:
-        transitions.cancel(outbox_id, user=user, now=timezone.now())
+        transitions.cancel(outbox_id, user=user, now=timezone.now(), seen=seen)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)

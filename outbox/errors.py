@@ -25,6 +25,10 @@ class ValidationFailed(OutboxError):
     """The request cannot be accepted as it is."""
 
 
+class ChangedMeanwhile(ValidationFailed):
+    """The row is no longer as the person saw it who answered for it; nothing was changed."""
+
+
 class FeatureDisabled(OutboxError):
     """Sending is switched off, or paused."""
 

@@ -136,6 +136,11 @@ def looked_yesterday() -> None:
         DeletionLook.objects.update_or_create(name=name, defaults={"host_at": yesterday, "database_at": yesterday})
 
 
+def newest_attempt(pk: int) -> int:
+    """Its number, as a page that is shown now would bear it."""
+    return OutboxMessage.objects.values_list("last_attempt", flat=True).get(pk=pk)
+
+
 def tasks_queued() -> list[str]:
     """The functions that workers are asked to run, sorted, with those that wait for the test's transaction."""
     waiting, connection.run_on_commit = connection.run_on_commit, []

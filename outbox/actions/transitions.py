@@ -6,6 +6,7 @@ Nothing here delivers; whoever calls queues a task or delivers in the foreground
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, AuditEntry, Transport
 from outbox.compose import date_header
-from outbox.errors import FeatureDisabled, ValidationFailed
+from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.retry.policy import is_transient_code
@@ -27,7 +28,32 @@ NOT_RETRYABLE, NOT_DUE = "not retryable: ", "retry_not_due"
 CANNOT_TAKE_BACK = _(
     "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
 )
-CHANGED_MEANWHILE = _("The row changed at this very moment: reload and look again.")
+CHANGED_MEANWHILE = _("It has changed since this page was shown. Look at it as it is now, then decide again.")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The state of a row that a person was shown when they answered: the answer holds for that state and no later one.
+
+    Both are conditions of the UPDATE. An old tab that still asks about attempt 1 must not answer for attempt 2.
+    """
+
+    attempt: int | None = None  # the number of the newest attempt on the page, 0 for none; None: not said
+    unchanged_since: datetime | None = None  # when the person was asked about all rows that match
+
+    def narrow(self, rows: OutboxQuerySet) -> OutboxQuerySet:
+        if self.attempt is not None:
+            rows = rows.filter(last_attempt=self.attempt)
+        return rows if self.unchanged_since is None else rows.filter(updated_at__lte=self.unchanged_since)
+
+    def check(self, row: OutboxMessage) -> None:
+        """Raise ChangedMeanwhile when the row as it was read is another one already; the UPDATE looks again."""
+        is_other = self.attempt is not None and row.last_attempt != self.attempt
+        if is_other or (self.unchanged_since is not None and row.updated_at > self.unchanged_since):
+            raise ChangedMeanwhile(CHANGED_MEANWHILE)
+
+
+AS_IT_IS = Seen()  # whoever asks has no page: a program, a command
 
 
 def find_row(outbox_id: int) -> OutboxMessage:
@@ -84,37 +110,45 @@ def _duration(seconds: int) -> str:
 
 
 def ask_retry(
-    outbox_id: int, *, user: User | None, now: datetime, now_anyway: bool = False, failure_mode: str = ""
+    outbox_id: int,
+    *,
+    user: User | None,
+    now: datetime,
+    now_anyway: bool = False,
+    failure_mode: str = "",
+    seen: Seen = AS_IT_IS,
 ) -> OutboxMessage:
     """Make the row due now, its hold lifted, and record who asked; raises OutboxError when the rules refuse."""
     row = find_row(outbox_id)
+    seen.check(row)
     check_retry(row, now, now_anyway=now_anyway)
     check_sending(row.account)
     verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
     digest = row.mime_digest
     if row.send_at and row.send_at > now and not row.attempts.exists():
         digest = date_header.redated(row, now)  # written down before the row that refers to it
-    _make_due(_as_seen(row), row, verb, user, now, failure_mode, digest)
+    _make_due(seen.narrow(_as_read(row)), row, verb, user, now, failure_mode, digest)
     return row
 
 
-def ask_again(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: Seen) -> OutboxMessage:
     """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
     row = find_row(outbox_id)
+    seen.check(row)
     if row.hold != Hold.UNCERTAIN:
         raise ValidationFailed(gettext("Only a mail whose outcome is unknown is sent again; this one can be retried."))
     check_sending(row.account)
-    _make_due(_as_seen(row), row, "send_again", user, now)
+    _make_due(seen.narrow(_as_read(row)), row, "send_again", user, now)
     return row
 
 
-def _as_seen(row: OutboxMessage) -> OutboxQuerySet:
+def _as_read(row: OutboxMessage) -> OutboxQuerySet:
     """The row, if it is still as the rules saw it."""
     return OutboxMessage.objects.filter(pk=row.pk, status=row.status, hold=row.hold, last_attempt=row.last_attempt)
 
 
 def _make_due(
-    seen: OutboxQuerySet,
+    unchanged: OutboxQuerySet,
     row: OutboxMessage,
     verb: str,
     user: User | None,
@@ -129,8 +163,8 @@ def _make_due(
         due |= {"mime_digest": mime_digest or row.mime_digest}
         if due["mime_digest"] != row.mime_digest:
             date_header.keep(mime_digest, now)
-        if seen.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
-            raise ValidationFailed(CHANGED_MEANWHILE)
+        if unchanged.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
+            raise ChangedMeanwhile(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:
             # A person says that what was refused for good may be tried again.
             refused = OutboxRecipient.objects.filter(outbox=row, status=OutboxRecipient.Status.REFUSED)
@@ -140,15 +174,17 @@ def _make_due(
         record(row, verb, user, now)
 
 
-def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: Seen = AS_IT_IS) -> OutboxMessage:
     """Cancel for good what is not being sent; raises ValidationFailed."""
     row = find_row(outbox_id)
     with transaction.atomic():
         free = OutboxMessage.objects.filter(pk=row.pk, status__in=OutboxMessage.CLAIMABLE).exclude(hold=Hold.UNCERTAIN)
-        if free.update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
+        if seen.narrow(free).update(status=Status.CANCELLED, hold="", updated_at=now) != 1:
             row.refresh_from_db()
             if row.hold == Hold.UNCERTAIN:
                 raise ValidationFailed(CANNOT_TAKE_BACK)
+            if row.status in OutboxMessage.CLAIMABLE:
+                raise ChangedMeanwhile(CHANGED_MEANWHILE)
             raise ValidationFailed(
                 gettext("It is too late to cancel: the mail is %(state)s.") % {"state": row.get_status_display()}
             )
@@ -156,7 +192,7 @@ def cancel(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage
     return row
 
 
-def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxMessage:
+def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime, seen: Seen) -> OutboxMessage:
     """A person knows that an uncertain mail went out; raises ValidationFailed.
 
     Recipients that the server had refused before DATA still lack it: the row then goes on with those.
@@ -164,10 +200,11 @@ def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime) -> OutboxM
     row = find_row(outbox_id)
     if row.status != Status.FAILED or row.hold != Hold.UNCERTAIN:
         raise ValidationFailed(gettext("Only a mail whose outcome is unknown can be marked as sent."))
+    seen.check(row)
     attempt = row.attempts.order_by("-number").first()
     with transaction.atomic():
-        if not _settle_as_sent(_as_seen(row), row, attempt, now):
-            raise ValidationFailed(CHANGED_MEANWHILE)
+        if not _settle_as_sent(seen.narrow(_as_read(row)), row, attempt, now):
+            raise ChangedMeanwhile(CHANGED_MEANWHILE)
         record(row, "mark_as_sent", user, now)
     return row
 
@@ -177,19 +214,21 @@ def found_in_sent(attempt: DeliveryAttempt, folder: str, *, now: datetime) -> bo
     open: a person chose meanwhile, or the attempt itself had an answer."""
     row = find_row(attempt.outbox_id)
     question = {"status": Status.FAILED, "hold": Hold.UNCERTAIN, "last_attempt": attempt.number}
-    seen = OutboxMessage.objects.filter(pk=row.pk, **question)
+    unanswered = OutboxMessage.objects.filter(pk=row.pk, **question)
     with transaction.atomic():
-        if not _settle_as_sent(seen, row, attempt, now):
+        if not _settle_as_sent(unanswered, row, attempt, now):
             return False
         record(row, "found_in_sent", None, now, folder)
     return True
 
 
-def _settle_as_sent(seen: OutboxQuerySet, row: OutboxMessage, attempt: DeliveryAttempt | None, now: datetime) -> bool:
+def _settle_as_sent(
+    unanswered: OutboxQuerySet, row: OutboxMessage, attempt: DeliveryAttempt | None, now: datetime
+) -> bool:
     """Within a transaction. Recipients that the server had refused before DATA still lack the mail: then the row goes
-    on with those. False when the row is no longer as `seen`."""
+    on with those. False when the row is no longer `unanswered`."""
     # The row before its recipients, in finalize's order: the other way round the two would block each other.
-    if seen.update(updated_at=now) != 1:
+    if unanswered.update(updated_at=now) != 1:
         return False
     waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
     waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)

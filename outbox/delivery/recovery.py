@@ -82,10 +82,10 @@ def _wait_after_lapses(pk: int) -> timedelta:
     return timedelta(seconds=lapse_seconds(1 + len(list(before)), settings.OUTBOX_BASE_BACKOFF_SECONDS))
 
 
-def postpone_queue(account_id: int, until: datetime, now: datetime) -> int:
+def postpone_queue(account_id: int, until: datetime) -> int:
     """The server is to be left alone until then: what would be due earlier waits as long, and no retry is counted."""
     waiting = OutboxMessage.objects.waiting().filter(account_id=account_id, next_attempt_at__lt=until)
-    return waiting.update(next_attempt_at=until, updated_at=now)
+    return waiting.update(next_attempt_at=until)  # updated_at stays: no answer of a person meets another state for it
 
 
 def lift_sign_in_holds(account_id: int, now: datetime) -> int:

@@ -171,7 +171,7 @@ class Sender:
         elif parks or verdict is Verdict.THROTTLED:
             self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
             self._give_back_following()  # its queue waits, and it with it
-            self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until, now))
+            self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
         return lambda: failure.ending
 
     def _park(self, write: Callable[[], object]) -> None:

@@ -3,7 +3,7 @@
 from outbox.models.attempts import DeliveryAttempt
 from outbox.models.drafts import AddressCursor, Draft, DraftFile, KnownAddress
 from outbox.models.messages import OutboxAttachment, OutboxCount, OutboxMessage, OutboxRecipient
-from outbox.models.operations import Operation
+from outbox.models.operations import Operation, OperationRow
 from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 from outbox.models.reports import DeliveryReport, ReportCursor
 from outbox.models.sent import SentCopy, SentLookup
@@ -21,6 +21,7 @@ __all__ = [
     "Installation",
     "KnownAddress",
     "Operation",
+    "OperationRow",
     "OutboxAttachment",
     "OutboxCount",
     "OutboxMessage",

@@ -33,6 +33,9 @@ class Operation(models.Model):
     after_pk = models.BigIntegerField(default=0)  # rows up to this one are dealt with
     total = models.PositiveBigIntegerField(default=0)  # that matched when it was asked for
     done = models.PositiveBigIntegerField(default=0)
+    # How many the page that asked said it would be done to; more are never done, whatever joined them since.
+    expected = models.PositiveBigIntegerField(default=0, db_default=0)
+    in_flight = models.JSONField(default=list, blank=True)  # keys of rows that were being sent then: not meant
     skipped = models.JSONField(default=dict, blank=True)  # reason -> how many
     moved_at = models.DateTimeField(default=timezone.now)
     stopped_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
@@ -50,3 +53,20 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_verb_display()}: {self.total} rows"
+
+
+class OperationRow(models.Model):
+    """A mail that an operation handed to the workers, and the attempt it asked for: its page follows what comes of it.
+
+    Goes with its operation or its mail, whichever goes first.
+    """
+
+    operation = models.ForeignKey(Operation, models.CASCADE, related_name="rows")
+    outbox = models.ForeignKey("outbox.OutboxMessage", models.CASCADE, related_name="+")
+    attempt = models.PositiveIntegerField()  # the number of the attempt that was asked for
+
+    class Meta:
+        db_table = "outbox_operation_rows"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of outbox {self.outbox_id}"

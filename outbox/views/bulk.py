@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages as notices
@@ -19,11 +19,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.requests import signed_in_user
 from outbox.actions import bulk as actions_bulk
+from outbox.actions import estimate, results
 from outbox.models import Operation
 from outbox.tasks import bulk as bulk_tasks
 from outbox.views.selection import chips, read_filters, visible_accounts
 from outbox.views.status import TAB_BY_NAME
 
+FOLLOWED_FOR = timedelta(minutes=15)  # longer waits are the outbox's to show
 CONSEQUENCES = {
     "retry": _("A worker tries each of them again now."),
     "send_now": _("A worker sends each of them now, without waiting for its time."),
@@ -34,7 +36,7 @@ CONSEQUENCES = {
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def bulk_all(request: HttpRequest) -> HttpResponse:
-    """`?action=` and the filters of the list. A POST of the same address begins."""
+    """`?action=` and the filters of the list. A POST of what the page asked begins; else the page asks (again)."""
     filters, verb, user, now = (
         read_filters(request),
         request.GET.get("action", ""),
@@ -45,11 +47,11 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
         notices.warning(request, gettext("Choose what to do with all that match. Nothing was changed."))
         return redirect(f"{reverse('outbox:list')}?{filters.query()}")
     if request.method == "POST":
-        with transaction.atomic():
-            operation = actions_bulk.begin(filters, verb, user, _key(request), now)
-            bulk_tasks.queue_operation(operation.pk)
-        return redirect("outbox:operation", operation.pk)
-    found = actions_bulk.estimate(actions_bulk.meant(filters, user, now), verb, user, now)
+        begun = _begin(request, filters.query(), verb)
+        if begun is not None:
+            return redirect("outbox:operation", begun.pk)
+        notices.warning(request, gettext("What matches has changed since the page asked. Look at the number again."))
+    asked, found = estimate.ask(filters, verb, user, now)
     context = {
         "verb": verb,
         "label": Operation.Verb(verb).label,
@@ -59,23 +61,28 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
         "chips": chips(filters, visible_accounts(request)),
         "tab": TAB_BY_NAME.get(filters.state),
         "query": filters.query(),
-        "key": uuid.uuid4(),
+        "asked": asked.sealed(),
     }
     return render(request, "outbox/bulk_all.html", context)
 
 
-def _key(request: HttpRequest) -> str:
-    try:
-        return str(uuid.UUID(request.POST.get("key", "")))
-    except ValueError:
-        return str(uuid.uuid4())
+def _begin(request: HttpRequest, query: str, verb: str) -> Operation | None:
+    """None when the form is of no page that asked this lately, or more is meant now than it said."""
+    asked = estimate.Asked.unsealed(request.POST.get("asked", ""))
+    if asked is None or (asked.query, asked.verb) != (query, verb):
+        return None
+    with transaction.atomic():
+        operation = actions_bulk.begin(asked, signed_in_user(request), timezone.now())
+        if operation is not None:
+            bulk_tasks.queue_operation(operation.pk)
+    return operation
 
 
 @require_safe
 def operation(request: HttpRequest, pk: int) -> HttpResponse:
     """Its page; with htmx the part that changes."""
     template = "outbox/_operation.html" if request.headers.get("HX-Request") else "outbox/operation.html"
-    return render(request, template, _page(_find(request, pk)))
+    return render(request, template, shown_operation(_find(request, pk)) | {"in_list": "in_list" in request.GET})
 
 
 @require_POST
@@ -101,13 +108,28 @@ def _find(request: HttpRequest, pk: int) -> Operation:
     return found
 
 
-def _page(found: Operation) -> dict[str, Any]:
-    left = actions_bulk.untouched(found)
+def shown_operation(found: Operation) -> dict[str, Any]:
+    outcomes = results.outcomes_of(found)
+    is_followed = outcomes is not None and outcomes.waiting and timezone.now() - found.moved_at < FOLLOWED_FOR
     return {
         "operation": found,
         "label": found.get_verb_display(),
-        "result": actions_bulk.result_of(found),
-        "skipped": [(gettext(reason), number) for reason, number in actions_bulk.by_number(found.skipped)],
-        "looked_at": found.total - left,
-        "polls": found.finished_at is None,
+        "result": results.result_of(found),
+        "outcomes": outcomes,
+        "skipped": [(gettext(reason), number) for reason, number in results.by_number(found.skipped)],
+        "looked_at": found.total - results.untouched(found),
+        **_badge(outcomes),
+        "runs": found.finished_at is None,
+        "polls": found.finished_at is None or is_followed,
     }
+
+
+def _badge(outcomes: results.Outcomes | None) -> dict[str, Any]:
+    """Of a finished operation. What was handed over is done when the workers are, and fine when they were."""
+    if outcomes is None:
+        return {"tone": "fine", "badge_label": gettext("Done"), "badge_icon": ""}
+    if outcomes.waiting:
+        return {"tone": "waiting", "badge_label": gettext("Handed to a worker"), "badge_icon": "arrow-path"}
+    if outcomes.failed or outcomes.uncertain:
+        return {"tone": "needs", "badge_label": gettext("Tried, not all sent"), "badge_icon": "exclamation-triangle"}
+    return {"tone": "fine", "badge_label": gettext("Done"), "badge_icon": ""}

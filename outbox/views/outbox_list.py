@@ -15,10 +15,11 @@ from django.views.decorators.http import require_safe
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import cut, limit_of, next_page
-from mailbox.views.requests import number_of
+from mailbox.views.requests import number_of, signed_in_user
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
+from outbox.views.bulk import shown_operation
 from outbox.views.selection import (
     OPEN_STATES,
     CountedTab,
@@ -76,7 +77,10 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "may_tick": any(each.may_tick for each in page),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
-    return render(request, "outbox/list.html", context)
+    if operation_id := number_of(request, "operation"):  # its part of the page, where it is one's own
+        mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
+        context |= shown_operation(mine) if mine else {}
+    return render(request, "outbox/list.html", context | {"in_list": True})
 
 
 def _verbs(filters: Filters) -> list[tuple[str, str]]:

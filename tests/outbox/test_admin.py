@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -25,6 +26,7 @@ from outbox.models import (
     Installation,
     KnownAddress,
     Operation,
+    OperationRow,
     OutboxCount,
     OutboxMessage,
     ReportCursor,
@@ -54,10 +56,11 @@ def row(account: Account) -> OutboxMessage:
     draft = Draft.objects.create(user=User.objects.create_user("writer"), account=account)
     DraftFile.objects.create(draft=draft, filename="a.pdf", content_type="application/pdf", size=4)
     KnownAddress.objects.create(account=account, address="a@example.com", last_at=now)
-    Operation.objects.create(verb="retry", upto_pk=0)
+    operation = Operation.objects.create(verb="retry", upto_pk=0)
     CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
     SendPace.objects.create(account=account, next_at=now)
     OutboxCount.objects.create(account=account, status="sent", number=3, counted_at=now)
+    OperationRow.objects.create(operation=operation, outbox=row, attempt=1)
     for singleton in (AddressCursor, ReportCursor, DeliveryCall):
         singleton.objects.get_or_create(pk=1)
     SendingSwitch.current()
@@ -75,7 +78,14 @@ def staff(client: Client, make_user: Callable[..., User]) -> Client:
 
 
 def act(client: Client, name: str, *rows: OutboxMessage) -> str:
-    fields = {"action": name, "_selected_action": [row.pk for row in rows]}
+    page = client.get(reverse(LIST))
+    return act_from(page.content.decode(), client, name, *rows)
+
+
+def act_from(page: str, client: Client, name: str, *rows: OutboxMessage) -> str:
+    """As from the list that was shown then."""
+    shown_at = re.search(r'name="shown_at" value="([^"]*)"', page)
+    fields = {"action": name, "_selected_action": [row.pk for row in rows], "shown_at": shown_at[1] if shown_at else ""}
     response = client.post(reverse(LIST), fields, follow=True)
     return " ".join(str(message) for message in response.context["messages"])
 
@@ -105,12 +115,21 @@ def test_the_actions_obey_the_rules_of_the_outbox(staff: Client, account: Accoun
     waiting = outbox_row(account, status="failed", next_attempt_at=later)
     uncertain = outbox_row(account, status="failed", hold="uncertain")
     said = act(staff, "retry", row, waiting, uncertain)
-    assert said.startswith("1 retried, 2 skipped")
-    assert act(staff, "send_now", waiting) == "1 sent now."
+    assert said.startswith("1 handed to a worker to be retried, 2 skipped")
+    assert act(staff, "send_now", waiting) == "1 handed to a worker to be sent now."
     assert act(staff, "cancel", row) == "1 cancelled."
     uncertain.refresh_from_db()
     row.refresh_from_db()
     assert (row.status, uncertain.hold) == ("cancelled", "uncertain")
+
+
+def test_the_actions_leave_alone_what_changed_since_the_list_was_shown(staff: Client, row: OutboxMessage) -> None:
+    page = staff.get(reverse(LIST)).content.decode()
+    OutboxMessage.objects.filter(pk=row.pk).update(hold="", updated_at=timezone.now())
+    assert act_from(page, staff, "cancel", row) == "0 cancelled, 1 skipped: 1 because: it changed meanwhile."
+    assert "too old" in act_from("", staff, "cancel", row)
+    row.refresh_from_db()
+    assert row.status == "failed"
 
 
 def test_staff_without_the_role_may_look_and_not_click(

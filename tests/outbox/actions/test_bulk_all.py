@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -16,6 +15,8 @@ from django.utils import timezone
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.actions import bulk as actions_bulk
+from outbox.actions import estimate
+from outbox.actions.estimate import Asked
 from outbox.actions.filters import Filters
 from outbox.models import Operation, OutboxMessage
 from outbox.tasks import bulk as bulk_tasks
@@ -47,8 +48,22 @@ def refused(account: Account, number: int, **fields: Any) -> list[OutboxMessage]
     ]
 
 
+def asked(user: User, verb: str = "retry", **filters: Any) -> Asked:
+    return estimate.ask(Filters(**filters), verb, user, timezone.now())[0]
+
+
+def sealed(client: Client, verb: str) -> str:
+    """What the form of the page that asks carries."""
+    page = client.get(reverse("outbox:bulk_all"), {"action": verb}).content.decode()
+    found = re.search(r'name="asked" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
 def begin(user: User, verb: str = "retry", **filters: Any) -> Operation:
-    return actions_bulk.begin(Filters(**filters), verb, user, str(uuid.uuid4()), timezone.now())
+    operation = actions_bulk.begin(asked(user, verb, **filters), user, timezone.now())
+    assert operation
+    return operation
 
 
 def words(html: str) -> str:
@@ -71,7 +86,7 @@ def test_the_page_counts_first_and_says_what_is_skipped_and_why(operator: Client
 def test_what_is_confirmed_is_done_by_a_worker_and_the_result_is_honest(operator: Client, account: Account) -> None:
     rows = refused(account, 3, error="550 no")
     waiting = outbox_row(account, status="failed", next_attempt_at=timezone.now() + LATER)
-    answer = operator.post(reverse("outbox:bulk_all") + "?action=retry", {"key": str(uuid.uuid4())})
+    answer = operator.post(reverse("outbox:bulk_all") + "?action=retry", {"asked": sealed(operator, "retry")})
     operation = Operation.objects.get()
     assert answer["Location"] == reverse("outbox:operation", args=[operation.pk])
     assert tasks_queued() == ["outbox.tasks.run_operation"]
@@ -79,7 +94,7 @@ def test_what_is_confirmed_is_done_by_a_worker_and_the_result_is_honest(operator
     assert {OutboxMessage.objects.get(pk=row.pk).hold for row in rows} == {""}
     assert OutboxMessage.objects.get(pk=waiting.pk).next_attempt_at == waiting.next_attempt_at
     page = words(operator.get(answer["Location"]).content.decode())
-    assert "3 retried, 1 skipped: 1 because: it is not due yet." in page
+    assert "3 handed to a worker to be retried, 1 skipped: 1 because: it is not due yet." in page
     verbs = list(AuditEntry.objects.order_by("pk").values_list("verb", flat=True))
     assert verbs == ["bulk_retry", "retry", "retry", "retry", "bulk_finished"]
 
@@ -90,7 +105,7 @@ def test_only_uncertain_rows_are_marked_as_sent(user: User, account: Account) ->
     operation = begin(user, "mark_as_sent")
     actions_bulk.run(operation.pk)
     operation.refresh_from_db()
-    assert (operation.done, operation.skipped) == (1, {actions_bulk.NO_QUESTION: 2})
+    assert (operation.done, operation.skipped) == (1, {estimate.NO_QUESTION: 2})
     assert OutboxMessage.objects.get(pk=uncertain.pk).status == "sent"
     assert {OutboxMessage.objects.get(pk=row.pk).status for row in others} == {"failed", "pending"}
 
@@ -147,7 +162,7 @@ def test_it_can_be_stopped_and_says_what_was_left(operator: Client, user: User, 
     operator.post(reverse("outbox:stop_operation", args=[operation.pk]))
     assert actions_bulk.run(operation.pk) == set()
     page = words(operator.get(reverse("outbox:operation", args=[operation.pk])).content.decode())
-    assert "1 retried. 3 were left as they are." in page
+    assert "1 handed to a worker to be retried. 3 were left as they are." in page
     assert OutboxMessage.objects.filter(hold="permanent").count() == 3
 
 
@@ -159,7 +174,7 @@ def test_a_right_that_is_withdrawn_half_way_counts_at_once(account: Account, mak
     AccountGrant.objects.filter(pk=grant.pk).update(role="viewer")
     actions_bulk.run(operation.pk)
     operation.refresh_from_db()
-    assert (operation.done, operation.skipped) == (0, {actions_bulk.NOT_YOURS: 2})
+    assert (operation.done, operation.skipped) == (0, {estimate.NOT_YOURS: 2})
 
 
 def test_rows_of_accounts_one_may_not_see_are_neither_counted_nor_touched(
@@ -179,9 +194,9 @@ def test_rows_of_accounts_one_may_not_see_are_neither_counted_nor_touched(
 
 def test_a_page_sent_twice_is_one_operation(operator: Client, account: Account) -> None:
     refused(account, 1)
-    key = str(uuid.uuid4())
+    form = {"asked": sealed(operator, "cancel")}
     for _ in range(2):
-        operator.post(reverse("outbox:bulk_all") + "?action=cancel", {"key": key})
+        operator.post(reverse("outbox:bulk_all") + "?action=cancel", form)
     assert Operation.objects.count() == 1
 
 

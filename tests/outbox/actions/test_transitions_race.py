@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,10 +16,12 @@ from django.utils import timezone
 from mailbox.models import Account, AuditEntry
 from outbox import api
 from outbox.actions import bulk as actions_bulk
+from outbox.actions import estimate
 from outbox.actions.filters import Filters
 from outbox.api import ApiResponse
 from outbox.delivery import claims, deliver, recovery
 from outbox.models import OutboxMessage, SendingSwitch
+from tests.rows import newest_attempt
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Fault, Hold, Reply
 
@@ -33,8 +34,8 @@ CLICKS: dict[str, Click] = {
     "undo": lambda pk: api.undo(pk, user=None),
     "retry": lambda pk: api.request_retry(pk, user=None),
     "send now anyway": lambda pk: api.request_retry(pk, user=None, now_anyway=True),
-    "send again": lambda pk: api.send_again(pk, user=None),
-    "mark as sent": lambda pk: api.mark_as_sent(pk, user=None),
+    "send again": lambda pk: api.send_again(pk, newest_attempt(pk), user=None),
+    "mark as sent": lambda pk: api.mark_as_sent(pk, newest_attempt(pk), user=None),
     "another time": lambda pk: api.reschedule(pk, timezone.now() + timedelta(days=1), user=None),
 }
 
@@ -148,7 +149,9 @@ def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
     rows = queued(account, 20)
     worker = at_work(account)
     assert hold.reached.wait(20)
-    operation = actions_bulk.begin(Filters(), "cancel", user, str(uuid.uuid4()), timezone.now())
+    asked = estimate.ask(Filters(), "cancel", user, timezone.now())[0]
+    operation = actions_bulk.begin(asked, user, timezone.now())
+    assert operation
     actions_bulk.run(operation.pk)
     hold.release()
     worker.join(60)
@@ -219,7 +222,7 @@ def test_an_attempt_that_wakes_up_after_a_person_has_marked_its_mail_as_sent_onl
     account = account_on(server)
     (row,) = queued(account)
     worker, later = at_work_beyond_its_lease(account, hold)
-    assert api.mark_as_sent(row.pk, user=None).ok
+    assert api.mark_as_sent(row.pk, newest_attempt(row.pk), user=None).ok
     hold.release()
     worker.join(20)
 
@@ -239,7 +242,7 @@ def test_an_attempt_that_wakes_up_after_send_again_makes_the_one_copy_that_was_c
     account = account_on(server)
     (row,) = queued(account)
     worker, later = at_work_beyond_its_lease(account, hold)
-    assert api.send_again(row.pk, user=None).ok
+    assert api.send_again(row.pk, newest_attempt(row.pk), user=None).ok
     deliver.deliver_account(account.pk, clock=lambda: later)  # another worker: the first one's lease is over
     assert len(server.mails()) == 1
     hold.release()

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 
 from mailbox.models import Account
 from outbox.actions import transitions
+from outbox.actions.transitions import AS_IT_IS
 from outbox.delivery import claims, recipients, recovery
 from outbox.delivery.claims import Claim, Ending
 from outbox.errors import OutboxError
@@ -165,11 +166,11 @@ class Outbox(RuleBasedStateMachine):
         self.click(transitions.ask_retry, n, now_anyway=True)
 
     def send_again(self, n: int) -> None:
-        if pk := self.click(transitions.ask_again, n):
+        if pk := self.click(transitions.ask_again, n, seen=AS_IT_IS):
             self.again[pk] += 1
 
     def mark_as_sent(self, n: int) -> None:
-        if pk := self.click(transitions.mark_as_sent, n):
+        if pk := self.click(transitions.mark_as_sent, n, seen=AS_IT_IS):
             self.marked.add(pk)
             if OutboxMessage.objects.get(pk=pk).status == "sent":
                 self.decided[pk] = "sent"

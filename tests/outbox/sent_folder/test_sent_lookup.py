@@ -129,7 +129,7 @@ def test_a_recipient_the_server_had_refused_is_tried_again_alone(account: Accoun
 def test_a_persons_choice_wins_over_what_is_found_at_that_moment(account: Account) -> None:
     for choose in (transitions.ask_again, transitions.mark_as_sent):
         tried = uncertain(account)
-        choose(tried.outbox_id, user=None, now=NOW)
+        choose(tried.outbox_id, user=None, now=NOW, seen=transitions.AS_IT_IS)
         before = state(tried)
         assert transitions.found_in_sent(tried, "Sent", now=NOW) is False
         assert state(tried) == before

@@ -1,0 +1,142 @@
+"""What an action on all that match would do: how many rows, why not the others, and as of when the person was asked."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth.models import User
+from django.core import signing
+from django.db.models import BooleanField, Case, Count, F, Value, When
+from django.utils.translation import gettext_noop
+
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from outbox.actions.filters import Filters
+from outbox.models import Operation, OutboxMessage
+from outbox.models.messages import OutboxQuerySet
+
+Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
+OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # what is sent or cancelled no action changes
+ASKED_AT_MOST_AGO = timedelta(days=1)  # an older page is shown anew
+_SALT = "outbox.bulk.asked"
+
+# Why a row was skipped: kept in English, which is also what the catalogue is asked by when it is shown.
+NOT_YOURS = gettext_noop("your role for the account is too low")
+DECISION = gettext_noop("it may have gone out already and needs a decision of its own")
+NO_QUESTION = gettext_noop("its outcome is no question")
+SIGN_IN = gettext_noop("the server refused the account's sign-in")
+NOT_DUE = gettext_noop("it is not due yet")
+ON_ITS_WAY = gettext_noop("it is being sent at this moment")
+CHANGED = gettext_noop("it changed meanwhile")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an action would do now: to how many rows, and why not to the others."""
+
+    will: int
+    skipped: Counter[str]
+
+    @property
+    def total(self) -> int:
+        return self.will + self.skipped.total()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page asked a person: for how many rows, as of when. Its form carries it, signed, and the answer holds
+    for these rows alone."""
+
+    verb: str
+    query: str  # the filters, as in the address of the list
+    key: str  # a UUID: the form sent twice is one operation
+    at: float  # seconds since 1970; rows that changed later are not meant
+    will: int  # the number on the page
+    total: int
+    # Rows being sent at `at`. The outcome of one may bear an earlier time and be committed later: nobody saw it.
+    in_flight: Sequence[int] = ()
+
+    @property
+    def asked_at(self) -> datetime:
+        return datetime.fromtimestamp(self.at, tz=UTC)
+
+    def sealed(self) -> str:
+        return signing.dumps(asdict(self), salt=_SALT, compress=True)
+
+    @classmethod
+    def unsealed(cls, text: str) -> Asked | None:
+        """None for what no page of the last day carried."""
+        try:
+            return cls(**signing.loads(text, salt=_SALT, max_age=ASKED_AT_MOST_AGO))
+        except signing.BadSignature:
+            return None
+
+
+def reason_to_skip(verb: str, status: str, hold: str, *, is_due: bool, needs_sign_in: bool, is_operated: bool) -> str:
+    """Why a row would be left alone, or ""; the click itself decides again when its turn comes."""
+    if not is_operated:
+        return NOT_YOURS
+    if status == Status.SENDING:
+        return ON_ITS_WAY
+    if verb == Verb.MARK:
+        return "" if hold == Hold.UNCERTAIN else NO_QUESTION
+    if hold == Hold.UNCERTAIN:  # a bulk click must never send twice what may have gone out
+        return DECISION
+    if verb == Verb.CANCEL:
+        return ""
+    if hold == Hold.SIGN_IN or needs_sign_in:
+        return SIGN_IN
+    return NOT_DUE if verb == Verb.RETRY and not is_due else ""
+
+
+def estimate(rows: OutboxQuerySet, verb: str, user: User, now: datetime) -> Estimate:
+    """`rows` are those the filter finds. One query, whatever their number."""
+    due = Case(When(next_attempt_at__lte=now, then=Value(True)), default=Value(False), output_field=BooleanField())
+    refused = F("account__smtp__needs_sign_in_since")
+    open_rows = rows.filter(status__in=OPEN).order_by().annotate(is_due=due, refused=refused)
+    groups = open_rows.values_list("status", "hold", "is_due", "refused", "account_id").annotate(Count("pk"))
+    operated = operated_by(user)
+    will, skipped = 0, Counter[str]()
+    for status, hold, is_due, refused_since, account_id, number in groups:
+        is_operated = operated is None or account_id in operated
+        reason = reason_to_skip(
+            verb, status, hold, is_due=is_due, needs_sign_in=bool(refused_since), is_operated=is_operated
+        )
+        if reason:
+            skipped[reason] += number
+        else:
+            will += number
+    return Estimate(will, skipped)
+
+
+def operated_by(user: User) -> set[int] | None:
+    """The accounts the user may operate; None for all of them."""
+    if has_role_everywhere(user, Role.OPERATOR):
+        return None
+    return set(accounts_for(user, Role.OPERATOR).values_list("pk", flat=True))
+
+
+def visible_to(user: User) -> OutboxQuerySet:
+    rows = OutboxMessage.objects.all()
+    return rows if has_role_everywhere(user, Role.VIEWER) else rows.filter(account__in=accounts_for(user))
+
+
+def meant(filters: Filters, user: User, now: datetime) -> OutboxQuerySet:
+    return filters.of_state(filters.narrow(visible_to(user), now))
+
+
+def ask(filters: Filters, verb: str, user: User, now: datetime) -> tuple[Asked, Estimate]:
+    """Count for the page that asks. Four queries, whatever the number of rows."""
+    in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
+    # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
+    moving = list(in_flight)
+    found = estimate(unchanged_since(meant(filters, user, now), now), verb, user, now)
+    asked = Asked(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
+    return asked, found
+
+
+def unchanged_since(rows: OutboxQuerySet, at: datetime) -> OutboxQuerySet:
+    return rows.filter(updated_at__lte=at)
