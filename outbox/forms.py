@@ -1,16 +1,17 @@
-"""What a person types: a mail to send, the attachment policy. Refusals are sentences at the field."""
+"""What a person types: a mail to send. Refusals are sentences at the field."""
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -19,32 +20,13 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.models import Account
 from outbox.compose import addresses
 from outbox.compose import attachments as compose_attachments
-from outbox.compose.attachments import AttachmentInput
+from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentInput
 from outbox.compose.carried_attachments import Carried
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
 
-_SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
 NO_STORE = compose_attachments.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
-_UNIT = {"k": 1024, "m": 1024**2, "g": 1024**3, "b": 1, "": 1}
-_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")  # RFC 6838, 4.2
-
-
-def read_size(text: str) -> int:
-    """ "25 MiB" or "500 kB" or "1000" -> bytes; k, M and G are 1024-fold. Raises ValueError."""
-    match = _SIZE.fullmatch(text)
-    if not match:
-        raise ValueError(text)
-    return int(float(match[1].replace(",", ".")) * _UNIT[(match[2] or "")[:1].lower()])
-
-
-def write_size(size: int) -> str:
-    """The largest unit that holds the size exactly: 26214400 -> "25 MiB"."""
-    for unit, factor in (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024)):
-        if size and size % factor == 0:
-            return f"{size // factor} {unit}"
-    return f"{size} bytes"
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
@@ -60,6 +42,31 @@ class SeveralFilesField(forms.FileField):
     def clean(self, value: Any, initial: Any = None) -> list[UploadedFile[bytes]]:
         files = value if isinstance(value, list | tuple) else [value] if value else []
         return [super(SeveralFilesField, self).clean(file, initial) for file in files]
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A file that somebody wanted to attach and the policy keeps here. The mail does not go until it is left out.
+
+    `value` is its value in the form: of an upload, whose bytes are gone, "name<tab>reason", else its offered key.
+    """
+
+    value: str
+    filename: str
+    reason: str
+
+    @classmethod
+    def of_upload(cls, filename: str, reason: str) -> RefusedFile:
+        return cls(f"{filename[:255]}\t{reason[:300]}", filename, reason)
+
+    @classmethod
+    def read(cls, value: str) -> RefusedFile:
+        name, _tab, reason = value[:600].replace("\0", "").partition("\t")
+        return cls(value, name, reason)
+
+    @property
+    def is_upload(self) -> bool:
+        return "\t" in self.value
 
 
 class ComposeForm(forms.Form):
@@ -150,8 +157,14 @@ class ComposeForm(forms.Form):
 
     def _offer(self, carried: Sequence[Carried]) -> None:
         """The files of a mail that is written again or passed on, as far as the policy lets them out."""
+        self.left_out: set[str] = set()
         self._carried = {file.key: file for file in carried if not file.refusal}
-        self.not_carried = [file for file in carried if file.refusal]
+        self.refused = [RefusedFile(file.key, file.filename, file.refusal) for file in carried if file.refusal]
+        if isinstance(self.data, QueryDict):
+            self.refused += [RefusedFile.read(value) for value in self.data.getlist("refused")[:MAX_ATTACHMENTS]]
+            self.left_out = set(self.data.getlist("without"))
+        elif not self.is_bound:
+            self.refused += [RefusedFile.read(value) for value in self.initial.get("refused", ())]
         if not self._carried:
             del self.fields["kept"]
             return
@@ -209,7 +222,11 @@ class ComposeForm(forms.Form):
             try:
                 read.append(read_upload(file, current))
             except OutboxError as error:
-                self.add_error("attachments", f"{file.name}: {gettext(str(error))}. {policy_words(current)}")
+                self.refused.append(RefusedFile.of_upload(file.name or "", gettext(str(error))))
+        for each in self.refused:
+            if each.value not in self.left_out:
+                words = gettext("%(name)s: %(reason)s. Leave it out, or attach another file instead.")
+                self.add_error("attachments", words % {"name": each.filename, "reason": each.reason.rstrip(".")})
         return read
 
     def clean_body_text(self) -> str:
@@ -238,53 +255,3 @@ def policy_words(current: AttachmentPolicy) -> str:
         "size": filesizeformat(current.max_size_bytes),
         "types": ", ".join(current.allowed_content_types),
     }
-
-
-class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    max_size = forms.CharField(
-        label=_("Largest attachment"),
-        max_length=40,
-        help_text=_("With its unit, as in 25 MiB or 500 KiB."),
-        error_messages={"required": _("Give the largest size, as in 25 MiB.")},
-    )
-    types = forms.CharField(
-        label=_("Allowed types"),
-        widget=forms.Textarea(attrs={"class": "code", "rows": 8, "spellcheck": "false"}),
-        help_text=_("One a line, as in application/pdf."),
-        error_messages={"required": _("Allow at least one type, each as in application/pdf.")},
-    )
-
-    class Meta:
-        model = AttachmentPolicy
-        fields: list[str] = []
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.initial.setdefault("max_size", write_size(self.instance.max_size_bytes))
-        self.initial.setdefault("types", "\n".join(self.instance.allowed_content_types))
-
-    def clean_max_size(self) -> int:
-        try:
-            size = read_size(self.cleaned_data["max_size"])
-        except ValueError as error:
-            raise forms.ValidationError(gettext("This is no size. Write it as in 25 MiB or 500 KiB.")) from error
-        if size <= 0:
-            raise forms.ValidationError(gettext("The maximum size must be greater than 0."))
-        if size > 2**40:
-            raise forms.ValidationError(gettext("No mail server takes more than a terabyte. Give a smaller size."))
-        return size
-
-    def clean_types(self) -> list[str]:
-        types = list(dict.fromkeys(re.split(r"[\s,;]+", self.cleaned_data["types"].strip().lower())))
-        for given in types:
-            if not _TYPE.fullmatch(given):
-                raise forms.ValidationError(
-                    gettext("“%(given)s” is no type. Write it as in application/pdf.") % {"given": given[:60]}
-                )
-        return types
-
-    def save(self, commit: bool = True) -> AttachmentPolicy:
-        self.instance.max_size_bytes = self.cleaned_data["max_size"]
-        self.instance.allowed_content_types = self.cleaned_data["types"]
-        saved: AttachmentPolicy = super().save(commit)
-        return saved

@@ -44,10 +44,11 @@ class Typed:
     start: str = ""
     kept: list[str] | None = None
     files: Sequence[AttachmentContent] = field(default=())
+    refused: list[str] = field(default_factory=list)  # as the form names them
 
     @property
     def is_empty(self) -> bool:
-        return not any(text.strip() for text in self.texts.values()) and not self.files
+        return not any(text.strip() for text in self.texts.values()) and not self.files and not self.refused
 
     def values(self) -> dict[str, Any]:
         texts = {name: self.texts.get(name, "").replace("\0", "")[: _LONGEST[name]] for name in FIELDS}
@@ -57,6 +58,7 @@ class Typed:
             "send_at": self.send_at[:40],
             "start": self.start[:40],
             "kept": self.kept,
+            "refused": self.refused,
         }
 
 

@@ -25,6 +25,7 @@ class Draft(models.Model):
     body_text = models.TextField(blank=True)
     send_at = models.CharField(max_length=40, blank=True)
     kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
+    refused = models.JSONField(default=list, blank=True)  # uploads the policy refused and nobody has left out yet
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)

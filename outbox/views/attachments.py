@@ -21,8 +21,8 @@ from mailbox.views.audit import record
 from mailbox.views.latest_per_account import of_some
 from mailbox.views.pagination import limit_of, next_page
 from mailbox.views.requests import of_accounts, signed_in_user
-from outbox.forms import PolicyForm
 from outbox.models import AttachmentPolicy, OutboxAttachment
+from outbox.policy_form import PolicyForm
 from outbox.views.attachment_selection import DIRECTIONS, SIZES, Filters, Mark, find
 from outbox.views.selection import find_row, operated_accounts, visible_accounts
 

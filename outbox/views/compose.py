@@ -11,18 +11,20 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
+from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from mailbox.mime import body as mime_body
 from mailbox.models import Account, Message
-from mailbox.permissions import Role, accounts_for
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
 from mailbox.views.requests import number_of, signed_in_user
@@ -100,15 +102,19 @@ class Start:
 def compose(request: HttpRequest) -> HttpResponse:
     start = Start.read(request)
     accounts, current = _senders(request, start.parent), AttachmentPolicy.current()
-    form = ComposeForm(
-        request.POST or None,
-        request.FILES or None,
-        accounts=accounts,
-        is_staff=signed_in_user(request).is_staff,
-        policy=current,
-        carried=start.carried(current),
-        initial=_initial(request, start, accounts),
-    )
+
+    def form_of(data: QueryDict | None, files: MultiValueDict[str, UploadedFile[bytes]] | None) -> ComposeForm:
+        return ComposeForm(
+            data,
+            files,
+            accounts=accounts,
+            is_staff=signed_in_user(request).is_staff,
+            policy=current,
+            carried=start.carried(current),
+            initial=_initial(request, start, accounts),
+        )
+
+    form = form_of(request.POST or None, request.FILES or None)
     if request.method == "POST" and request.POST.get("do") == "draft":
         return _kept_as_draft(request, form, start)
     if request.method == "POST" and form.is_valid():
@@ -120,13 +126,37 @@ def compose(request: HttpRequest) -> HttpResponse:
             forget_sent(request)
             return redirect("outbox:detail", response.data.outbox_id)
         form.add_error(None, response.error.message if response.error else gettext("The mail was not accepted."))
+    if request.FILES and not form.is_valid() and (draft := _with_uploads_kept(request, form, start)):
+        start, said = replace(start, draft=draft), form.non_field_errors()
+        form = form_of(_as_kept(request, draft), None)
+        for words in said:
+            form.add_error(None, words)
     return _page(request, form, start)
+
+
+def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: Start) -> Draft | None:
+    """A browser does not choose files again by itself: what was uploaded with a form that is refused becomes a
+    draft's, or the next press of Send would send the mail without it. None when that cannot be: the page says so."""
+    try:
+        return save_typed(request, start.name)
+    except (drafts.Conflict, OutboxError) as error:
+        form.add_error(None, str(error))
+        return None
+
+
+def _as_kept(request: HttpRequest, draft: Draft) -> QueryDict:
+    """The form's data when its uploads have become the draft's."""
+    data = request.POST.copy()
+    data["draft"], data["version"] = str(draft.pk), str(draft.version)
+    data.setlist("kept", draft.kept or [])
+    data.setlist("refused", draft.refused)
+    return data
 
 
 def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "") -> HttpResponse:
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
-    version = request.POST.get("version") if request.method == "POST" else None
+    version = form.data.get("version") if form.is_bound else None
     context = {
         "form": form,
         "title": gettext("Draft") if draft and not start.way else TITLES.get(start.way, gettext("Write a mail")),
@@ -134,13 +164,14 @@ def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: st
         "is_forward": start.way == "forward",
         "left_out": form.initial.get("left_out", 0),
         "can_send": bool(form.fields["account"].choices),  # type: ignore[attr-defined]
-        "files_lost": bool(request.FILES),
+        "files_lost": bool(form.files),
         "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
         "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),
         "draft": draft,
         "version": (version or draft.version) if draft else 1,
         "start": start.name,
         "conflict": conflict,
+        "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
 
@@ -202,7 +233,7 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
 
 
 def _as_left(draft: Draft) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at")}
+    shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at", "refused")}
     kept = {} if draft.kept is None else {"kept": draft.kept}
     return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
 

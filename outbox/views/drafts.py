@@ -15,9 +15,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mailbox.permissions import Role, accounts_for, has_role_somewhere
 from mailbox.views.requests import signed_in_user
 from outbox.compose import attachments, drafts
-from outbox.compose.attachments import AttachmentContent
+from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
 from outbox.errors import OutboxError
-from outbox.forms import NO_STORE, read_upload
+from outbox.forms import NO_STORE, RefusedFile, read_upload
 from outbox.models import AttachmentPolicy, Draft
 
 
@@ -58,28 +58,30 @@ def _key(request: HttpRequest) -> uuid.UUID:
 
 def _typed(request: HttpRequest, start: str) -> drafts.Typed:
     account_pk = _number(request.POST.get("account", ""))
+    files, refused = read_uploads(request)
     return drafts.Typed(
         texts={name: request.POST.get(name, "").replace("\r\n", "\n") for name in drafts.FIELDS},
         account=accounts_for(request.user, Role.OPERATOR).filter(pk=account_pk).first(),
         send_at=request.POST.get("send_at", ""),
         start=start,
         kept=[key[:40] for key in request.POST.getlist("kept")][:200],
-        files=_files(request),
+        files=files,
+        refused=[value[:600].replace("\0", "") for value in refused][:MAX_ATTACHMENTS],
     )
 
 
-def _files(request: HttpRequest) -> list[AttachmentContent]:
-    """What the policy lets through; raises ValidationFailed for the first that it does not."""
-    current, read = AttachmentPolicy.current(), []
+def read_uploads(request: HttpRequest) -> tuple[list[AttachmentContent], list[str]]:
+    """The uploads that the policy lets through, and what it refused, then or before, as the form names it."""
+    left_out = request.POST.getlist("without")
+    current, read = AttachmentPolicy.current(), list[AttachmentContent]()
+    refused = [value for value in request.POST.getlist("refused") if value not in left_out]
     for file in request.FILES.getlist("attachments"):
+        file.seek(0)
         try:
             read.append(attachments.read_attachment(read_upload(file, current), current, NO_STORE))
-        except OutboxError as refused:
-            raise type(refused)(
-                gettext("%(name)s: %(reason)s. Nothing was saved; leave this file out.")
-                % {"name": file.name, "reason": gettext(str(refused))}
-            ) from refused
-    return read
+        except OutboxError as error:
+            refused.append(RefusedFile.of_upload(file.name or "", gettext(str(error))).value)
+    return read, refused
 
 
 def forget_sent(request: HttpRequest) -> None:
@@ -103,7 +105,9 @@ def save(request: HttpRequest) -> HttpResponse:
     files = [
         {"key": file.form_key, "label": f"{file.filename} ({filesizeformat(file.size)})"} for file in draft.files.all()
     ]
-    return JsonResponse({"draft": draft.pk, "version": draft.version, "files": files})
+    kept_here = [RefusedFile.read(value) for value in draft.refused]
+    said = [{"value": each.value, "name": each.filename, "reason": each.reason} for each in kept_here]
+    return JsonResponse({"draft": draft.pk, "version": draft.version, "files": files, "refused": said})
 
 
 @require_safe

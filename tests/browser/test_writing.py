@@ -92,10 +92,14 @@ def test_a_dropped_file_is_looked_at_before_it_travels_and_goes_out_once(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     page.evaluate(DROP, ["bad.exe", "application/x-msdownload", 10])
-    expect(page.locator("[data-refused]")).to_contain_text("bad.exe is of the type application/x-msdownload")
+    expect(page.locator("[data-refused]")).to_contain_text("bad.exe: its type application/x-msdownload")
     assert not asked
     page.evaluate(DROP, ["a.pdf", "application/pdf", 1000])
     expect(page.locator("#attached")).to_contain_text("a.pdf")
+    page.click("#send")
+    expect(page.locator("input[name=without]:invalid")).to_be_visible()
+    assert not OutboxMessage.objects.exists()
+    page.check("input[name=without]")
     page.click("#send")
     page.wait_for_url(re.compile(r"/outbox/\d+/$"))
     assert [file.filename for file in OutboxMessage.objects.get().attachment_rows.all()] == ["a.pdf"]

@@ -10,7 +10,9 @@ document.addEventListener("DOMContentLoaded", () => {
   const field = (name) => form.elements.namedItem(name);
   const picker = form.querySelector('input[type="file"]');
   const texts = ["to", "cc", "bcc", "subject", "body_text", "send_at"];
-  const typed = () => JSON.stringify(texts.map((name) => field(name)?.value));
+  const boxesOf = (name) => [...form.querySelectorAll(`input[name="${name}"]`)];
+  const boxes = (name) => boxesOf(name).filter((box) => box.type === "hidden" || box.checked).map((box) => box.value);
+  const typed = () => JSON.stringify([texts.map((name) => field(name)?.value), boxes("refused"), boxes("without")]);
   let kept = typed();
   let timer = 0;
   let saving = null;
@@ -38,7 +40,11 @@ document.addEventListener("DOMContentLoaded", () => {
     history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
     const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
-    if (withFiles) show(answer.files);
+    if (withFiles) {
+      show(answer.files);
+      for (const file of answer.refused) refuse(file, file.reason, file.value);  // by the server, which decides
+      refused.hidden = !refused.querySelector("li");
+    }
     return true;
   }
 
@@ -72,23 +78,48 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function objection(file) {
     if (file.size > largest) {
-      return fill(words.tooLarge, { name: file.name, size: Math.ceil(file.size / 1048576), most: Math.floor(largest / 1048576) });
+      return fill(words.tooLarge, { size: Math.ceil(file.size / 1048576), most: Math.floor(largest / 1048576) });
     }
     if (file.type && !types.has(file.type.toLowerCase().split(";")[0])) {
-      return fill(words.wrongType, { name: file.name, type: file.type });
+      return fill(words.wrongType, { type: file.type });
     }
     return "";
   }
 
+  // A refused file stays in sight, and its box is required: the browser does not send the mail before it is ticked.
+  function refuse(file, reason, value = `${file.name.slice(0, 255)}\t${reason.slice(0, 300)}`) {
+    if (boxesOf("refused").some((box) => box.value === value)) return;
+    const item = document.createElement("li");
+    const kept = Object.assign(document.createElement("input"), { type: "hidden", name: "refused", value });
+    const name = document.createElement("strong");
+    name.dir = "auto";
+    name.textContent = file.name;
+    const label = document.createElement("label");
+    label.className = "check";
+    label.append(Object.assign(document.createElement("input"), { type: "checkbox", name: "without", value, required: true }), ` ${words.without}`);
+    item.append(kept, name, `: ${reason} `, label);
+    refused.querySelector("ul").append(item);
+  }
+
+  const stem = (name) => name.replace(/\.[^.]*$/, "").toLowerCase();
+
+  // Another file of the same name but its ending stands for the refused one.
+  function replaced(file) {
+    for (const item of refused.querySelectorAll("li")) {
+      if (stem(item.querySelector("strong").textContent) === stem(file.name)) item.remove();
+    }
+  }
+
   function take(files) {
-    const objections = [];
     const good = new DataTransfer();
     for (const file of files) {
       const objected = objection(file);
-      if (objected) objections.push(objected); else good.items.add(file);
+      if (objected) { refuse(file, objected); continue; }
+      replaced(file);
+      good.items.add(file);
     }
-    refused.textContent = objections.join(" ");
-    refused.hidden = !objections.length;
+    refused.hidden = !refused.querySelector("li");
+    if (!refused.hidden && !good.files.length) later();
     picker.files = good.files;
     if (good.files.length) { tell(words.attaching); save(true); }
   }

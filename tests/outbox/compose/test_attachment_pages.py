@@ -15,8 +15,8 @@ from django.utils import timezone
 from mailbox.messages import places
 from mailbox.models import Account, AccountGrant, AuditEntry, StorageUse
 from mailbox.tasks import pictures as pictures_tasks
-from outbox.forms import read_size, write_size
 from outbox.models import AttachmentPolicy, OutboxAttachment
+from outbox.policy_form import read_size, write_size
 from outbox.tasks import storage as storage_tasks
 from outbox.views import attachment_selection
 from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +18,7 @@ from django_q.models import OrmQ
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, AccountGrant, Message
 from mailbox.storage import raw_store
-from outbox.models import AttachmentPolicy, OutboxMessage, SendingSwitch
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, letter, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -135,8 +137,57 @@ def test_the_attachment_policy_is_told_before_and_after(
     file.seek(0)
     response = operator.post(COMPOSE, typed(account, attachments=[file]))
     assert sentence in " ".join(response.context["form"].errors["attachments"])
-    assert "Choose the attachments again" in response.content.decode()
     assert not OutboxMessage.objects.exists()
+
+
+def field_values(page: str, name: str) -> list[str]:
+    return [html.unescape(value) for value in re.findall(rf'name="{name}" value="([^"]*)"', page)]
+
+
+def test_a_mail_does_not_go_without_a_refused_file_before_somebody_leaves_it_out(
+    operator: Client, account: Account
+) -> None:
+    """Without a script: the browser forgets the files, so that the next press of Send would go without all of them."""
+    exe = pdf("run.exe", b"MZ", "application/x-msdownload")
+    page = operator.post(COMPOSE, typed(account, attachments=[pdf("good.pdf"), exe])).content.decode()
+    assert "run.exe" in page and "An administrator may allow more types" in page
+    draft = Draft.objects.get()
+    fields = typed(account, draft=draft.pk, version=draft.version, refused=field_values(page, "refused"))
+    fields["kept"] = [draft.files.get().form_key]
+    assert fields["refused"] and f'value="{fields["kept"][0]}"' in page
+    again = operator.post(COMPOSE, fields)
+    assert again.status_code == 200 and not OutboxMessage.objects.exists()
+    assert "run.exe" in again.content.decode()
+
+    assert operator.post(COMPOSE, {**fields, "without": fields["refused"]}).status_code == 302
+    row = OutboxMessage.objects.get()
+    assert [file.filename for file in row.attachment_rows.all()] == ["good.pdf"]
+
+
+def test_a_draft_remembers_the_file_that_the_policy_refused(operator: Client, account: Account) -> None:
+    exe = pdf("run.exe", b"MZ", "application/x-msdownload")
+    operator.post(COMPOSE, typed(account, do="draft", attachments=[exe]))
+    draft = Draft.objects.get()
+    page = operator.get(COMPOSE, {"draft": draft.pk}).content.decode()
+    assert "run.exe" in page and "required" in page.split("run.exe", 1)[1].split("</li>")[0]
+    fields = typed(account, draft=draft.pk, version=draft.version, refused=field_values(page, "refused"))
+    assert operator.post(f"{COMPOSE}?draft={draft.pk}", fields).status_code == 200
+    assert not OutboxMessage.objects.exists()
+
+
+def test_a_file_of_a_draft_that_the_policy_refuses_by_now_holds_the_mail_back(
+    operator: Client, account: Account
+) -> None:
+    operator.post(COMPOSE, typed(account, do="draft", attachments=[pdf("old.pdf")]))
+    draft = Draft.objects.get()
+    policy = AttachmentPolicy.current()
+    policy.allowed_content_types = ["image/png"]
+    policy.save()
+    fields = typed(account, draft=draft.pk, version=draft.version)
+    assert operator.post(f"{COMPOSE}?draft={draft.pk}", fields).status_code == 200
+    assert not OutboxMessage.objects.exists()
+    fields["without"] = [draft.files.get().form_key]
+    assert operator.post(f"{COMPOSE}?draft={draft.pk}", fields).status_code == 302
 
 
 def test_a_reply_is_prefilled_and_threaded(operator: Client, account: Account, parent: Message) -> None:

@@ -119,11 +119,13 @@ def test_a_file_that_is_no_longer_ticked_stays_out(operator: Client, account: Ac
     assert not OutboxMessage.objects.get().attachment_rows.exists()
 
 
-def test_what_the_policy_refuses_is_not_kept(operator: Client, account: Account) -> None:
-    answer = operator.post(SAVE, typed(account) | {"attachments": [pdf("a.exe", "application/x-msdownload")]})
-    assert answer.status_code == 422
-    assert "a.exe" in answer.json()["said"]
-    assert not Draft.objects.exists()
+def test_what_the_policy_refuses_is_not_kept_but_remembered(operator: Client, account: Account) -> None:
+    answer = operator.post(SAVE, typed(account) | {"attachments": [pdf("a.exe", "application/x-msdownload"), pdf()]})
+    (refused,) = answer.json()["refused"]
+    assert (refused["name"], refused["reason"]) == ("a.exe", "attachment content type is not allowed")
+    draft = Draft.objects.get()
+    assert draft.refused == [refused["value"]]
+    assert [file.filename for file in draft.files.all()] == ["a.pdf"]
 
 
 def test_sending_keeps_a_draft_that_another_tab_wrote_on(operator: Client, account: Account) -> None:

@@ -140,9 +140,11 @@ def test_a_forwarded_mail_carries_text_and_files_and_starts_a_new_thread(operato
     assert "See the files." in form.initial["body_text"]
     assert form.initial.get("to") is None
     assert [label for _, label in form.fields["kept"].choices] == ["one.pdf (6\xa0bytes)", "two.png (4\xa0bytes)"]
-    assert "setup.exe</span> stays here: attachment content type is not allowed." in response.content.decode()
+    assert "setup.exe</strong>: attachment content type is not allowed." in response.content.decode()
     positions = form.fields["kept"].initial
-    assert sent(operator, account, f"?forward={message.pk}", kept=positions).status_code == 302
+    assert sent(operator, account, f"?forward={message.pk}", kept=positions).status_code == 200
+    left_out = [file.value for file in form.refused]
+    assert sent(operator, account, f"?forward={message.pk}", kept=positions, without=left_out).status_code == 302
     row = OutboxMessage.objects.get()
     raw = raw_store.open_raw(row.mime_digest)
     assert [each.filename for each in mime_message.parse(raw).attachments] == ["one.pdf", "two.png"]
@@ -154,7 +156,7 @@ def test_a_forwarded_mail_carries_text_and_files_and_starts_a_new_thread(operato
 
 def test_only_the_files_that_are_chosen_go_along(operator: Client, account: Account) -> None:
     message = with_files(account)
-    sent(operator, account, f"?forward={message.pk}", kept=["2"])
+    sent(operator, account, f"?forward={message.pk}", kept=["2"], without=["1"])
     raw = raw_store.open_raw(OutboxMessage.objects.get().mime_digest)
     assert [each.filename for each in mime_message.parse(raw).attachments] == ["two.png"]
 
@@ -180,7 +182,7 @@ def test_the_mail_itself_is_offered_as_a_file_where_the_policy_lets_it_out(opera
     policy.save()
     form = operator.get(COMPOSE, {"forward": message.pk}).context["form"]
     assert "whole" not in form.fields["kept"].initial
-    sent(operator, account, f"?forward={message.pk}", kept=["whole"])
+    sent(operator, account, f"?forward={message.pk}", kept=["whole"], without=["1"])
     raw = raw_store.open_raw(OutboxMessage.objects.get().mime_digest)
     assert [each.filename for each in mime_message.parse(raw).attachments] == ["Papers.eml"]
     assert mime_message.attachment_bytes(raw, 0) == raw_store.open_raw(message.raw_digest)
