@@ -1,4 +1,4 @@
-"""What needs a person, the most urgent first, each with the one button that mends it."""
+"""What needs a person, the most urgent first, each with the one button that fixes it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
@@ -15,9 +16,8 @@ from django.utils.translation import gettext, ngettext
 from mailbox.accounts.condition import Condition
 from mailbox.models import PushHeartbeat
 from mailbox.views.accounts import AccountRow
-from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
-CODES_FROM = 100  # the newest failures tell which codes are about; a count over all would grow with them
 SHOWN_OF_A_KIND = 6
 
 
@@ -80,7 +80,7 @@ def _of_condition(row: AccountRow, condition: Condition) -> Need:
     elif condition.remedy == "sync" and row.may_operate:
         action, url, post = gettext("Sync now"), reverse("mailbox:account_sync", args=[account.pk]), True
     elif condition.remedy == "go_on" and row.may_operate:
-        action, url, post = gettext("Go on fetching"), reverse("mailbox:account_go_on", args=[account.pk]), True
+        action, url, post = gettext("Resume fetching"), reverse("mailbox:account_go_on", args=[account.pk]), True
     elif condition.remedy == "resume" and row.may_operate:
         action, url, post = gettext("Resume sending"), reverse("mailbox:account_resume", args=[account.pk]), True
     elif condition.remedy == "folders" and row.may_administer:
@@ -96,7 +96,7 @@ def _of_condition(row: AccountRow, condition: Condition) -> Need:
         detail=condition.sentence,
         reply=condition.reply,
         since=condition.since,
-        since_words=gettext("last in step") if condition.kind in ("sync_fails", "behind") else "",
+        since_words=gettext("last up to date") if condition.kind in ("sync_fails", "behind") else "",
     )
 
 
@@ -146,25 +146,30 @@ def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
 
 
 def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
-    """For each hold the reply codes of its newest failures with how often each was said; one query for all."""
-    last_code = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number").values("reply_code")[:1]
-    parts = []
-    for hold in holds:
-        newest = rows.filter(status="failed", hold=hold).order_by("-pk").values("pk")[:CODES_FROM]
-        part = OutboxMessage.objects.filter(pk__in=newest).annotate(code=Subquery(last_code))
-        parts.append(
-            part.order_by().values("hold", "code").annotate(Count("pk")).values_list("hold", "code", "pk__count")
-        )
+    """For each hold the codes by which its recipients lack the mail, each with how many; one query for all.
+
+    A recipient's own code; where the server refused the mail as a whole, the code of its last attempt. A 250 that the
+    other recipients got is no reason.
+    """
+    last = DeliveryAttempt.objects.filter(outbox=OuterRef("outbox"), number=OuterRef("outbox__last_attempt"))
+    lacking = OutboxRecipient.objects.exclude(status=OutboxRecipient.Status.ACCEPTED).order_by()
+    lacking = lacking.filter(outbox__in=rows.filter(status="failed", hold__in=holds))
+    codes = lacking.annotate(code=Coalesce("reply_code", Subquery(last.values("reply_code")[:1])))
     tallies: dict[str, Tally[int]] = {hold: Tally() for hold in holds}
-    for hold, code, count in parts[0].union(*parts[1:], all=True) if parts else ():
-        tallies[hold].update({code: count} if code else {})
-    return {
-        hold: ", ".join(
-            gettext("%(number)s with %(code)s") % {"code": code, "number": count}
-            for code, count in tally.most_common(6)
-        )
-        for hold, tally in tallies.items()
-    }
+    counted = codes.filter(code__gte=300).values_list("outbox__hold", "code").annotate(Count("pk"))
+    for hold, code, count in counted if holds else ():
+        tallies[hold][code] += count
+    return {hold: _tally_words(tally) for hold, tally in tallies.items()}
+
+
+def _tally_words(tally: Tally[int]) -> str:
+    if not tally:
+        return ""
+    said = ", ".join(
+        gettext("%(number)s with %(code)s") % {"code": code, "number": number_format(count, force_grouping=True)}
+        for code, count in sorted(tally.items(), key=lambda each: (-each[1], each[0]))
+    )
+    return gettext("Recipients refused: %(codes)s.") % {"codes": said}
 
 
 def of_quarantine(count: int, oldest: datetime | None) -> list[Need]:
@@ -197,7 +202,7 @@ def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_ad
     detail = (
         gettext("Mail is still looked for each minute. make run starts it with the rest, manage.py idle alone.")
         if may_administer
-        else gettext("Mail is still looked for each minute. Tell who runs this site.")
+        else gettext("Mail is still looked for each minute. Tell whoever runs this site.")
     )
     since = row.seen_at if row else None
     return [

@@ -12,11 +12,13 @@ from django.db.models import DateTimeField, Exists, Func, IntegerField, QuerySet
 from django.db.models.expressions import BaseExpression
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
+from mailbox.models import WorkerHeartbeat
 from mailbox.permissions import Role
 from outbox.models import OutboxMessage, SendingSwitch
 
@@ -37,6 +39,17 @@ class Paused:
 
     paused_at: datetime
     reason: str
+
+
+@dataclass(frozen=True)
+class WorkersGone:
+    """That no worker runs, and when one was last seen: what a page promises then waits."""
+
+    seen_at: datetime | None
+
+
+def is_alive(seen_at: datetime | None) -> bool:
+    return seen_at is not None and WorkerHeartbeat.is_recent(seen_at, timezone.now())
 
 
 SECTIONS = (
@@ -103,9 +116,10 @@ def _facts(user: User, more: Mapping[str, BaseExpression]) -> dict[str, Any]:
             operates=Exists(permissions.accounts_for(user, Role.OPERATOR)),
             paused_at=Subquery(switch.values("paused_at")),
             reason=Subquery(switch.values("reason")),
+            worker_seen_at=Subquery(WorkerHeartbeat.objects.order_by("-seen_at").values("seen_at")[:1]),
             **more,
         )
-        .values("decisions", "sign_ins", "operates", "paused_at", "reason", *more)
+        .values("decisions", "sign_ins", "operates", "paused_at", "reason", "worker_seen_at", *more)
         .get()
     )
     return dict(row)
@@ -122,6 +136,7 @@ def _chrome(request: HttpRequest) -> dict[str, Any]:
         "nav": _navigation(request.path, counts),
         "role": _role(user),
         "sending_paused": Paused(known["paused_at"], known["reason"]) if known["paused_at"] else None,
+        "workers_gone": None if is_alive(known["worker_seen_at"]) else WorkersGone(known["worker_seen_at"]),
         "may_administer": permissions.has_role_everywhere(user, Role.ADMINISTRATOR),
         # As has_role_somewhere says: the role for all accounts counts even before there is one.
         "may_operate": known["operates"] or permissions.has_role_everywhere(user, Role.OPERATOR),

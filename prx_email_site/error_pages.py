@@ -1,13 +1,23 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
+import re
+import sys
 from typing import Any
 
-from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import (
+    BadRequest,
+    RequestDataTooBig,
+    SuspiciousOperation,
+    TooManyFieldsSent,
+    TooManyFilesSent,
+)
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views import defaults
 
+from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.lazy_text import Words
 
 # Django's own limits, before any form sees what was sent.
@@ -82,5 +92,33 @@ def busy(request: HttpRequest) -> HttpResponse:
         sentence=gettext(
             "Another process is working on what this request would change, and has not let it go in time."
         ),
-        advice=gettext("Nothing was changed. Go back and try again in a moment."),
+        advice=gettext("Nothing was changed. Try again in a moment.")
+        if request.method == "POST"
+        else gettext("Nothing was changed. Reload the page in a moment."),
+        **_form_again(request),
     )
+
+
+_SECRET = re.compile(r"pass|secret|token|otp|code", re.IGNORECASE)
+
+
+def _form_again(request: HttpRequest) -> dict[str, Any]:
+    """The form that was sent, to be sent again as it was. A secret is never rendered into a page: it is asked for."""
+    if request.method != "POST":
+        return {}
+    try:
+        sent, has_files = list(request.POST.lists()), bool(request.FILES)
+    except SuspiciousOperation:
+        return {}
+    fields = [(name, value) for name, values in sent for value in values if name != "csrfmiddlewaretoken"]
+    kept = [(name, value) for name, value in fields if not _SECRET.search(name)]
+    secrets = [name for name, _value in fields if _SECRET.search(name)]
+    return {"again": request.get_full_path(), "kept": kept, "secrets": secrets, "has_files": has_files}
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 where it was a lock: a middleware's statement (the session's) is beyond BusyMiddleware."""
+    error = sys.exc_info()[1]
+    if error is not None and is_locked_by_another(error):
+        return busy(request)
+    return defaults.server_error(request)

@@ -21,13 +21,17 @@ SETS: dict[str, dict[str, Words]] = {
         "justNow": JUST_NOW,
         "dueNow": DUE_NOW,
         "copied": _("Copied"),
+        "stale": _(
+            "The site gave no answer to this page since {time}: what you see may be out of date. It is asked again."
+        ),
     },
     "draft": {
         "signedOut": _("Not kept: you are signed out. Sign in in another tab, then go on here."),
         "noAnswer": _("Not kept: the site does not answer. It is tried again."),
         "kept": _("Kept as a draft at {time}."),
-        "tooLarge": _("{name} is too large: {size} MB of at most {most} MB."),
-        "wrongType": _("{name} is of the type {type}, which the policy does not allow."),
+        "tooLarge": _("too large, {size} MB of at most {most} MB."),
+        "wrongType": _("its type {type} is not allowed."),
+        "without": _("Send without it"),
         "attaching": _("Attaching …"),
         "attached": _("Attached"),
         "knownAddresses": _("Known addresses"),

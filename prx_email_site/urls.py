@@ -10,6 +10,7 @@ from prx_email_site import dashboard, health_checks, keyboard, password_view, pr
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"
 handler404 = "prx_email_site.error_pages.not_found"
+handler500 = "prx_email_site.error_pages.server_error"
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from django.db import DatabaseError
 from django.utils.translation import gettext
 
@@ -9,7 +11,12 @@ LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
 
 
 def is_locked_by_another(error: BaseException) -> bool:
-    return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    cause = error.__cause__
+    if not isinstance(error, DatabaseError):
+        return False
+    if isinstance(cause, sqlite3.OperationalError):  # the busy timeout is over; extended codes keep it in the low byte
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
 
 
 def in_words(error: DatabaseError) -> str:

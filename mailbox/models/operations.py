@@ -59,10 +59,12 @@ class Counter(models.Model):
             )
 
 
+WORKER_SILENT_AFTER = timedelta(seconds=90)  # two ticks of the half-minute clock and some slack
+
+
 class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
     def alive(self, now: datetime) -> WorkerHeartbeatQuerySet:
-        """Seen within two ticks of the half-minute clock and some slack."""
-        return self.filter(seen_at__gte=now - timedelta(seconds=90))
+        return self.filter(seen_at__gte=now - WORKER_SILENT_AFTER)
 
 
 class WorkerHeartbeat(models.Model):
@@ -83,6 +85,10 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.host}/{self.cluster_pid}"
+
+    @staticmethod
+    def is_recent(seen_at: datetime, now: datetime) -> bool:
+        return seen_at >= now - WORKER_SILENT_AFTER
 
 
 class PushHeartbeat(models.Model):

@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Count, Exists, Max, OuterRef, Subquery, Value
+from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
+from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.translation import gettext
 
-from mailbox.models import Account
+from mailbox.models import Account, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.requests import Refused, number_of, of_accounts
 from outbox import tab_counts
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
-from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, SendingSwitch
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
 from outbox.tab_counts import Counted
 from outbox.views.status import TABS, Tab
@@ -92,15 +93,24 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
             tries=tries,
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
+            all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk")))
+            & ~Exists(_without_a_bounce()),
         )
     )
+
+
+def _without_a_bounce() -> QuerySet[OutboxRecipient]:
+    """Of the outer row the recipients that no report says to have bounced."""
+    of_this = OutboxRecipient.objects.filter(outbox=OuterRef("pk"))
+    return of_this.filter(~Exists(DeliveryReport.objects.bounces().filter(recipient=OuterRef("pk"))))
 
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
     """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
     found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
     switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
-    row = found.annotate(all_paused=Exists(switch)).first()
+    alive = WorkerHeartbeat.objects.alive(timezone.now())
+    row = found.annotate(all_paused=Exists(switch), works=Exists(alive)).first()
     if row is None:
         raise Http404("No such mail in the outbox.")
     if role != Role.VIEWER:

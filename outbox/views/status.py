@@ -129,16 +129,34 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         if is_scheduled(row, now):
             at_its_time = gettext("It goes out by itself at its time.")
             return f"{at_its_time} {waiting}".strip()
-        return waiting or gettext("It waits for a worker, which takes it within seconds.")
+        if waiting:
+            return waiting
+        if not getattr(row, "works", True):
+            return gettext("It waits for a worker, and no worker is running. It goes out once one is started.")
+        return gettext("It waits for a worker, which takes it within seconds.")
     if row.status == Status.SENDING:
         return gettext("A worker is handing it to the server at this moment.")
     if row.status == Status.SENT:
-        return gettext("The server has accepted it for every recipient.")
+        return _sent(row)
     if row.status == Status.CANCELLED:
         return _cancelled(row)
     if row.hold:
         return str(SENTENCES[Hold(row.hold)])
+    if not getattr(row, "works", True):
+        return gettext("The last attempt failed for now. It is tried again once a worker is running: now none is.")
     return gettext("The last attempt failed for now. It is tried again by itself.")
+
+
+def _sent(row: OutboxMessage) -> str:
+    """Who says so: the server, what lies in Sent, or a person."""
+    if getattr(row, "all_bounced", False):
+        return gettext("The server accepted it, and later it came back for every recipient: nobody has it.")
+    last = row.attempts.filter(number=row.last_attempt).select_related("sent_lookup").first()
+    if last is None or last.outcome in (DeliveryAttempt.Outcome.ACCEPTED, DeliveryAttempt.Outcome.PARTIAL):
+        return gettext("The server has accepted it for every recipient.")
+    if getattr(last, "sent_lookup", None) and last.sent_lookup.found_in:
+        return gettext("It went out: it was found in the account's Sent folder.")
+    return gettext("A person marked it as sent. The server's answer is not known.")
 
 
 def may_have_gone_out(row: OutboxMessage) -> bool:
@@ -216,12 +234,22 @@ class Shown:
     is_bounced: bool = False
     is_drill: bool = False
 
+    is_all_bounced: bool = False
+
+    @property
+    def tone(self) -> str:
+        return "broken" if self.is_all_bounced else self.tab.tone
+
     @property
     def badge_label(self) -> str:
+        if self.is_all_bounced:
+            return gettext("Bounced")
         return gettext("Scheduled") if self.is_scheduled else str(self.tab.label)
 
     @property
     def badge_icon(self) -> str:
+        if self.is_all_bounced:
+            return "arrow-uturn-left"
         return "calendar" if self.is_scheduled else self.tab.icon
 
     @property
@@ -250,7 +278,8 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
     is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
     buttons = [(choice.url_name, choice.kind) for choice in choices]
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
-    seen += f"|{is_bounced}|{is_drill}|{row.send_at}"
+    is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
+    seen += f"|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}"
     return Shown(
         row,
         tab,
@@ -263,4 +292,5 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
         may_be_undone(row, now),
         is_bounced,
         is_drill,
+        is_all_bounced,
     )

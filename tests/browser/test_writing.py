@@ -199,7 +199,7 @@ def _all_that_match(page: Page, live_site: str, account: Account) -> None:
     page.wait_for_url(re.compile("/outbox/operations/"))
     actions_bulk.run(Operation.objects.get().pk)
     page.reload()
-    expect(page.locator("#operation")).to_contain_text("3 retried, 1 skipped: 1 because")
+    expect(page.locator("#operation")).to_contain_text("3 handed to a worker to be retried, 1 skipped: 1 because")
     assert OutboxMessage.objects.filter(hold="permanent").count() == 1
 
 

@@ -82,6 +82,28 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (polled && (document.hidden || aimed || inUse(event.target))) event.preventDefault();
 });
 
+// A page that lives by asking says when it gets no answer: what it shows may be old.
+const isPoll = (event) => event.target?.getAttribute?.("hx-trigger")?.includes("every");
+let answeredAt = new Date();
+
+function stale(event) {
+  if (!isPoll(event) || document.getElementById("stale")) return;
+  const note = document.createElement("div");
+  note.id = "stale";
+  note.className = "banner";
+  note.setAttribute("role", "alert");
+  const time = answeredAt.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
+  note.textContent = fill(wordsOf(document.body).stale, { time });
+  document.getElementById("main").before(note);
+}
+
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) document.addEventListener(name, stale);
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!isPoll(event) || !event.detail.successful) return;
+  answeredAt = new Date();
+  document.getElementById("stale")?.remove();
+});
+
 document.addEventListener("DOMContentLoaded", tick);
 document.addEventListener("htmx:afterSwap", tick);
 setInterval(tick, 1000);

@@ -22,5 +22,11 @@ document.addEventListener("DOMContentLoaded", () => {
   document.addEventListener("change", (event) => {
     if (event.target.form?.id === "bulk" && event.target !== all) count();
   });
+  // A row's new state came in: its box stands for what is shown now.
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    const shown = event.detail.target?.dataset?.ticks ?? event.target?.dataset?.ticks;
+    const box = shown && document.querySelector(`input[name="pk"][data-row="${shown.split(".")[0]}"]`);
+    if (box) box.value = shown;
+  });
   count();
 });

@@ -1,0 +1,161 @@
+"""What a page says when nobody works, when a poll fails, and when the database is locked for long."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import OperationalError
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from mailbox.models import Account, WorkerHeartbeat
+from outbox.models import DeliveryReport, SentLookup
+from tests.rows import NOWHERE, attempt, outbox_row
+
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+GONE = 'id="no-worker"'
+
+
+def locked() -> OperationalError:
+    cause = sqlite3.OperationalError("database is locked")
+    cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    error = OperationalError("database is locked")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.fixture
+def operator(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("operator"))
+    return client
+
+
+def beat(seconds_ago: int) -> None:
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    WorkerHeartbeat.objects.create(host="h", cluster_pid=1, started_at=at, seen_at=at)
+
+
+def test_every_page_that_promises_says_that_nobody_works(
+    operator: Client, make_account: Callable[..., Account]
+) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+    row = outbox_row(account)
+    pages = [
+        reverse("outbox:detail", args=[row.pk]),
+        reverse("outbox:compose"),
+        reverse("outbox:bulk_all") + "?action=send_now",
+        reverse("mailbox:account", args=[account.pk]),
+        reverse("test_mail", args=[account.pk]),
+        reverse("mailbox:accounts"),
+    ]
+    for page in pages:
+        assert GONE in operator.get(page).content.decode(), page
+    beat(100)
+    said = operator.get(pages[0]).content.decode()
+    assert GONE in said and "last seen" in said
+    assert "within seconds" not in said
+    state = operator.get(reverse("outbox:state", args=[row.pk])).content.decode()
+    assert "no worker is running" in state
+    WorkerHeartbeat.objects.all().delete()
+    beat(5)
+    for page in pages:
+        assert GONE not in operator.get(page).content.decode(), page
+    assert "within seconds" in operator.get(pages[0]).content.decode()
+
+
+def test_a_database_that_is_locked_for_long_keeps_what_was_typed(
+    operator: Client, make_account: Callable[..., Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise locked()
+
+    monkeypatch.setattr("outbox.views.compose._queue", refuse)
+    typed = {"account": account.pk, "to": "ann@example.com", "subject": "Long", "body_text": "An hour's <work>"}
+    answer = operator.post(reverse("outbox:compose"), typed)
+    page = answer.content.decode()
+    assert answer.status_code == 503
+    assert "What you typed is kept" in page and 'value="An hour&#x27;s &lt;work&gt;"' in page
+    assert f'action="{reverse("outbox:compose")}"' in page
+
+
+def test_signing_in_while_the_database_is_locked_gives_the_busy_page_and_no_password(
+    client: Client, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is saved by a middleware, behind every view."""
+    user = make_user("operator")
+    user.set_password("a long pass phrase")
+    user.save()
+    client.raise_request_exception = False
+
+    def refuse(*args: object, **options: object) -> None:
+        raise locked()
+
+    monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.save", refuse)
+    answer = client.post(reverse("login"), {"username": user.get_username(), "password": "a long pass phrase"})
+    page = answer.content.decode()
+    assert answer.status_code == 503
+    assert f'name="username" value="{user.get_username()}"' in page
+    assert "a long pass phrase" not in page and 'type="password" name="password"' in page
+
+
+def test_the_dashboard_counts_the_codes_of_all_recipients_and_no_250(
+    operator: Client, make_account: Callable[..., Account]
+) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+    for number in range(130):
+        row = outbox_row(account, status="failed", hold="permanent")
+        row.recipients.update(status="refused", reply_code=550 if number else 554)
+        row.recipients.create(kind="to", address="taken@example.com", status="accepted", reply_code=250)
+        attempt(row, outcome="partial", reply_code=250)
+    whole = outbox_row(account, status="failed", hold="permanent")
+    attempt(whole, outcome="permanent", reply_code=552)
+    page = operator.get(reverse("dashboard")).content.decode()
+    assert "131 sends were refused for good" in page
+    assert "Recipients refused: 129 with 550, 1 with 552, 1 with 554." in page
+
+
+@pytest.mark.parametrize(
+    ("outcome", "found_in", "sentence"),
+    [
+        ("accepted", "", "The server has accepted it for every recipient."),
+        ("uncertain", "", "A person marked it as sent."),
+        ("permanent", "", "A person marked it as sent."),
+        ("uncertain", "Sent", "it was found in the account&#x27;s Sent folder."),
+    ],
+)
+def test_the_page_of_a_sent_mail_says_who_says_so(
+    operator: Client, make_account: Callable[..., Account], outcome: str, found_in: str, sentence: str
+) -> None:
+    row = outbox_row(make_account("ops@example.com", **NOWHERE), status="sent")
+    tried = attempt(row, outcome=outcome)
+    if found_in:
+        SentLookup.objects.create(attempt=tried, uncertain_at=timezone.now(), found_in=found_in)
+    assert sentence in operator.get(reverse("outbox:detail", args=[row.pk])).content.decode()
+
+
+def test_a_mail_that_came_back_for_everybody_is_no_green_sent(
+    operator: Client, make_account: Callable[..., Account]
+) -> None:
+    row = outbox_row(make_account("ops@example.com", **NOWHERE), status="sent")
+    other = row.recipients.create(kind="cc", address="bob@example.com", status="accepted")
+    row.recipients.update(status="accepted")
+    attempt(row, outcome="accepted")
+    report = {"action": "failed", "reported_at": timezone.now()}
+    first = row.recipients.exclude(pk=other.pk).get()
+    DeliveryReport.objects.create(outbox=row, recipient=first, address=first.address, **report)
+    for page in (reverse("outbox:detail", args=[row.pk]), reverse("outbox:list")):
+        assert re.search(r'badge tone-fine">.*? Sent<', operator.get(page).content.decode(), re.S), page
+    DeliveryReport.objects.create(outbox=row, recipient=other, address=other.address, **report)
+    detail = operator.get(reverse("outbox:detail", args=[row.pk])).content.decode()
+    assert "it came back for every recipient: nobody has it" in detail
+    assert "notice tone-broken send-notice" in detail
+    cell = operator.get(reverse("outbox:list")).content.decode().split(f'id="row-{row.pk}-state"')[1].split("</div>")[0]
+    assert "Bounced" in cell and "tone-fine" not in cell
