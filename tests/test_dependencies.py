@@ -37,7 +37,7 @@ FLOORS = [
     "outbox.delivery outbox.sent_folder outbox.bounces",
     "outbox.connection_check",
     "outbox.tasks",
-    "outbox.api outbox.forms",
+    "outbox.api outbox.forms outbox.policy_form",
     "outbox.apps outbox.views outbox.management",
     "outbox.admin outbox.urls",
     "alerts prx_email_site",
