@@ -17,6 +17,8 @@ from alerts.models import AlertNotice, Channel, Kind
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from outbox import api
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest
 
 logger = logging.getLogger(__name__)
 CLAIMED = timedelta(minutes=5)  # above every wait of a try; whoever died at it is followed after this
@@ -78,9 +80,10 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
         return DeliveryResult(
             False, gettext_noop("The account that sends this alert is the one that cannot send."), may_try_again=False
         )
-    write = api.send if foreground else api.queue
+    write = api.send_request if foreground else api.queue_request
     key = f"{ALERT_KEY}{notice.pk}"
-    answer = write(rule.sender.pk, to, subject_of(notice), text_of(notice), idempotency_key=key)
+    mail = Request(to, subject_of(notice), text_of(notice), auto_submitted=True)
+    answer = write(rule.sender.pk, SendRequest(mail, idempotency_key=key))
     if answer.data is not None:  # the outbox has it, and cares for it from now on
         return DeliveryResult(True, f"In the outbox of {rule.sender.email} as number {answer.data.outbox_id}.")
     return DeliveryResult(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))

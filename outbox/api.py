@@ -7,57 +7,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict, Unpack
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from mailbox.db.lock_timeout import in_words
 from outbox import restore_guard
 from outbox.actions import rescheduling, transitions
 from outbox.actions.transitions import AS_IT_IS, Seen
+from outbox.answers import ApiError, ApiResponse, SendResult, result_of, words_of
 from outbox.compose import create as compose_create
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
-from outbox.compose.create import Wanted
+from outbox.compose.create import SendRequest
 from outbox.delivery import deliver
 from outbox.errors import Code, OutboxError
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 
+__all__ = ["ApiError", "ApiResponse", "SendResult", "result_of"]
+
 Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
 
 
-@dataclass(frozen=True)
-class SendResult:
-    """The state of a row. `next_attempt_at` is None when nothing will be tried by itself."""
+class More(TypedDict, total=False):
+    """What send, reply and queue hand on to their SendRequest as it is given; see there."""
 
-    outbox_id: int
-    status: str
-    retries: int
-    provider_message_id: str | None
-    next_attempt_at: datetime | None
-
-
-@dataclass(frozen=True)
-class ApiError:
-    """`code` is one of errors.Code; `message` a sentence that says what to do, or the server's own words."""
-
-    code: str
-    message: str
+    idempotency_key: str | None
+    parent_pk: int | None
+    user: User | None
+    send_at: datetime | None
+    undo_seconds: int
 
 
-@dataclass(frozen=True)
-class ApiResponse:
-    """`data` is filled whenever there is a row, also when `ok` is False because the attempt failed."""
+def send_request(account_id: int, request: SendRequest) -> ApiResponse:
+    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one.
 
-    ok: bool
-    data: SendResult | None = None
-    error: ApiError | None = None
+    With a `send_at` (aware) to come it answers at once, `pending`, and the workers deliver it at that time.
+    """
+    return _answered(lambda: _create_and_deliver(account_id, request))
+
+
+def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
+    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's.
+
+    It does not go out before `send_at` (aware), nor while it may be undone.
+    """
+
+    def write() -> ApiResponse:
+        row = OutboxMessage.objects.get(pk=compose_create.create(account_id, request, now=timezone.now()))
+        if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
+            delivery_tasks.queue_delivery(account_id)
+        return ApiResponse(True, result_of(row))
+
+    return _answered(write)
 
 
 def send(
@@ -72,17 +79,11 @@ def send(
     bcc: Addresses = (),
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
-    idempotency_key: str | None = None,
-    user: User | None = None,
-    send_at: datetime | None = None,
+    **more: Unpack[More],
 ) -> ApiResponse:
-    """Write the mail down and deliver it now. A known idempotency key answers with its row and makes no second one.
-
-    With a `send_at` (aware) to come it answers at once, `pending`, and the workers deliver it at that time.
-    """
-    request = Request(to, subject, body_text, cc, bcc, body_html)
-    wanted = Wanted(request, _files(attachment, attachments), failure_mode, idempotency_key, user=user, send_at=send_at)
-    return _answered(lambda: _create_and_deliver(account_id, wanted))
+    """As send_request."""
+    mail = Request(to, subject, body_text, cc, bcc, body_html)
+    return send_request(account_id, SendRequest(mail, _files(attachment, attachments), failure_mode, **more))
 
 
 def reply(
@@ -98,24 +99,13 @@ def reply(
     bcc: Addresses = (),
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
-    idempotency_key: str | None = None,
-    user: User | None = None,
-    parent_pk: int | None = None,
-    send_at: datetime | None = None,
+    **more: Unpack[More],
 ) -> ApiResponse:
-    """Answer a message and deliver now, or at `send_at` as send() does. `parent_pk` tells two messages that claim one
-    Message-ID apart."""
-    wanted = Wanted(
-        Request(to, subject, body_text, cc, bcc, body_html),
-        _files(attachment, attachments),
-        failure_mode,
-        idempotency_key,
-        in_reply_to_message_id or "",
-        parent_pk,
-        user,
-        send_at,
-    )
-    return _answered(lambda: _create_and_deliver(account_id, wanted))
+    """Answer a message and deliver now, as send_request. `parent_pk` tells two messages that claim one Message-ID
+    apart."""
+    mail, files = Request(to, subject, body_text, cc, bcc, body_html), _files(attachment, attachments)
+    answered = in_reply_to_message_id or ""
+    return send_request(account_id, SendRequest(mail, files, failure_mode, in_reply_to_message_id=answered, **more))
 
 
 def queue(
@@ -130,36 +120,13 @@ def queue(
     bcc: Addresses = (),
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
-    idempotency_key: str | None = None,
-    user: User | None = None,
     in_reply_to_message_id: str | None = None,
-    parent_pk: int | None = None,
-    send_at: datetime | None = None,
-    undo_seconds: int = 0,
+    **more: Unpack[More],
 ) -> ApiResponse:
-    """Write the mail down, `pending`, for the workers. With a parent, an empty `to` or `subject` is an answer's.
-
-    It does not go out before `send_at` (aware), nor while it may be undone.
-    """
-    wanted = Wanted(
-        Request(to, subject, body_text, cc, bcc, body_html),
-        _files(attachment, attachments),
-        failure_mode,
-        idempotency_key,
-        in_reply_to_message_id,
-        parent_pk,
-        user,
-        send_at,
-        undo_seconds,
-    )
-
-    def write() -> ApiResponse:
-        row = OutboxMessage.objects.get(pk=compose_create.create(account_id, wanted, now=timezone.now()))
-        if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
-            delivery_tasks.queue_delivery(account_id)
-        return ApiResponse(True, result_of(row))
-
-    return _answered(write)
+    """As queue_request."""
+    mail, files = Request(to, subject, body_text, cc, bcc, body_html), _files(attachment, attachments)
+    parent = in_reply_to_message_id
+    return queue_request(account_id, SendRequest(mail, files, failure_mode, in_reply_to_message_id=parent, **more))
 
 
 def retry_outbox(
@@ -261,13 +228,6 @@ def undo(outbox_id: int, *, user: User | None) -> ApiResponse:
     return _answered(act, outbox_id)
 
 
-def result_of(row: OutboxMessage) -> SendResult:
-    by_itself = row.status in OutboxMessage.CLAIMABLE and not row.hold
-    return SendResult(
-        row.pk, row.status, row.retries, row.provider_message_id, row.next_attempt_at if by_itself else None
-    )
-
-
 def _files(attachment: AttachmentInput | None, attachments: Sequence[AttachmentInput]) -> list[AttachmentInput]:
     return [*([attachment] if attachment else []), *attachments]
 
@@ -282,8 +242,8 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
         return ApiResponse(False, None, ApiError(Code.STORAGE.value, in_words(error)))
 
 
-def _create_and_deliver(account_id: int, wanted: Wanted) -> ApiResponse:
-    pk = compose_create.create(account_id, wanted, now=timezone.now())
+def _create_and_deliver(account_id: int, request: SendRequest) -> ApiResponse:
+    pk = compose_create.create(account_id, request, now=timezone.now())
     row = transitions.find_row(pk)
     if row.status == Status.SENT:  # of an idempotency key that was used before
         return ApiResponse(True, result_of(row))
@@ -311,18 +271,4 @@ def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
     if not attempted or row.status == Status.SENT:
         return ApiResponse(True, result_of(row))
     code = row.error_code if row.status == Status.FAILED and row.error_code else Code.PROVIDER.value
-    return ApiResponse(False, result_of(row), ApiError(code, _words(row)))
-
-
-def _words(row: OutboxMessage) -> str:
-    if row.status == Status.FAILED:
-        return row.error or gettext("The attempt failed.")
-    if row.status == Status.CANCELLED:
-        return gettext("Not sent: the mail was cancelled.")
-    if row.status == Status.PENDING and row.account.smtp.needs_sign_in_since:
-        return gettext(
-            "The server refused the sign-in of %(account)s: enter its SMTP credentials again; the mail waits."
-        ) % {"account": row.account.email}
-    return gettext("Not sent yet: the mail is %(state)s, and the workers go on with it.") % {
-        "state": row.get_status_display()
-    }
+    return ApiResponse(False, result_of(row), ApiError(code, words_of(row)))

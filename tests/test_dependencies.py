@@ -37,6 +37,7 @@ FLOORS = [
     "outbox.delivery outbox.sent_folder outbox.bounces",
     "outbox.connection_check",
     "outbox.tasks",
+    "outbox.answers",
     "outbox.api outbox.forms outbox.policy_form",
     "outbox.apps outbox.views outbox.management",
     "outbox.admin outbox.urls",

@@ -125,9 +125,17 @@ def text_of(addresses: Sequence[Address]) -> str:
     return ", ".join(str(address) for address in addresses)
 
 
+_NAME_ON_A_LINE = 60  # characters of a display name; longer ones are folded as encoded words
+
+
+def _is_plain(value: str) -> bool:
+    """Whether it can stand as it is: what looks like an encoded word would be decoded by whoever reads it."""
+    return value.isascii() and "=?" not in value
+
+
 def unstructured_header(name: str, value: str) -> bytes:
     """A header line, folded, non-ASCII as RFC 2047 encoded words."""
-    charset = "us-ascii" if value.isascii() else "utf-8"
+    charset = "us-ascii" if _is_plain(value) else "utf-8"
     text = Header(value, charset, header_name=name, maxlinelen=76).encode(splitchars=" \t", linesep="\r\n")
     return f"{name}: {text}\r\n".encode("ascii")
 
@@ -140,7 +148,7 @@ def address_header(name: str, addresses: Sequence[Address]) -> bytes:
 def _encoded(address: Address) -> str:
     if not address.name:
         return address.spec
-    if address.name.isascii():
+    if _is_plain(address.name) and len(address.name) <= _NAME_ON_A_LINE:
         name = formataddr((address.name, "x@x"))[: -len(" <x@x>")]
     else:
         name = Header(address.name, "utf-8", maxlinelen=70).encode(linesep="\r\n")

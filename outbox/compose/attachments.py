@@ -24,6 +24,7 @@ TYPE_NOT_ALLOWED = gettext_noop("attachment content type is not allowed")
 NO_STORE = gettext_noop("attachment store not configured")
 ESCAPES = gettext_noop("attachment path escapes storage root")
 MAX_ATTACHMENTS = 50
+MAX_TYPE = 255  # characters: twice 127 and a slash (RFC 6838 4.2)
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+\-]+/[a-z0-9!#$&^_.+\-]+")
 
 
@@ -111,7 +112,7 @@ def checked_type(content_type: str, policy: Policy) -> str:
     """The type without parameters, lower case; raises ValidationFailed when it is not allowed."""
     bare = content_type.partition(";")[0].strip().lower()
     allowed = {each.strip().lower() for each in policy.allowed_content_types}
-    if not _CONTENT_TYPE.fullmatch(bare) or bare not in allowed:
+    if not _CONTENT_TYPE.fullmatch(bare) or len(bare) > MAX_TYPE or bare not in allowed:
         raise ValidationFailed(TYPE_NOT_ALLOWED)
     return bare
 

@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from django.utils.translation import gettext, ngettext
 
-from outbox.compose import addresses
+from outbox.compose import addresses, mime_parts
 from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks
 from outbox.compose.attachments import AttachmentContent
 from outbox.errors import ValidationFailed
@@ -23,6 +23,7 @@ from outbox.errors import ValidationFailed
 MAX_SUBJECT = 900  # characters; more is no subject, and some servers refuse such a header
 MAX_BODY_BYTES = 10 * 1024 * 1024
 MAX_REFERENCES_BYTES = 1800
+MAX_MESSAGE_ID = 996  # octets; a folded line holds one blank more, and at most 998 (RFC 5322 2.1.1)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+>")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _REPLY_PREFIX = re.compile(r"^(re\s*(\[\d+\])?\s*:\s*)+", re.IGNORECASE)
@@ -38,6 +39,7 @@ class Request:
     cc: str | Sequence[str] = ()
     bcc: str | Sequence[str] = ()
     body_html: str = ""
+    auto_submitted: bool = False  # no person wrote it: others do not answer it by themselves (RFC 3834)
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ def freeze(
     if not text.strip():
         raise ValidationFailed(gettext("Write a text: the body is empty."))
     header = _header(sender, to, cc, subject, threading, now)
+    header += b"Auto-Submitted: auto-generated\r\n" if request.auto_submitted else b""
     # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
     everyone = [sender, *to, *cc, *bcc]
     return Frozen(
@@ -184,16 +187,19 @@ def _header(
         addresses.address_header("To", to),
         addresses.address_header("Cc", cc) if cc else b"",
         addresses.unstructured_header("Subject", subject),
-        f"In-Reply-To: {threading.in_reply_to}\r\n".encode("ascii") if threading.in_reply_to else b"",
-        _references_line(threading.references),
+        _message_ids("In-Reply-To", threading.in_reply_to),
+        _message_ids("References", threading.references),
     ]
     return b"".join(lines)
 
 
-def _references_line(references: str) -> bytes:
-    if not references:
+def _message_ids(name: str, ids: str) -> bytes:
+    """An id a line, a long first one too: no line may pass 998 octets (RFC 5322 2.1.1)."""
+    if not ids:
         return b""
-    return ("References: " + "\r\n ".join(references.split()) + "\r\n").encode("ascii")
+    each = ids.split()
+    gap = " " if len(each[0]) <= 900 else "\r\n "
+    return (f"{name}:{gap}" + "\r\n ".join(each) + "\r\n").encode("ascii")
 
 
 def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> bytes:
@@ -202,16 +208,9 @@ def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> byt
     part.set_content(text, cte=_encoding(text))
     if html.strip():
         part.add_alternative(html, subtype="html", cte=_encoding(html))
-    for attachment in attachments:
-        maintype, _, subtype = attachment.content_type.partition("/")
-        if maintype in (
-            "message",
-            "multipart",
-        ):  # these may not be base64 (RFC 2046), and bytes must arrive as they are
-            maintype, subtype = "application", "octet-stream"
-        part.add_attachment(attachment.content, maintype, subtype, filename=attachment.filename)
     # as_bytes leaves bare LF where a payload was set with it; mail has CRLF only.
-    return re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
+    body = re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
+    return mime_parts.mixed(body, attachments) if attachments else body
 
 
 def _encoding(text: str) -> str:
@@ -244,7 +243,8 @@ def reply_threading(parent: Parent) -> Threading:
     earlier = _MESSAGE_ID.findall(parent.references_header)
     if not earlier:
         earlier = found if len(found := _MESSAGE_ID.findall(parent.in_reply_to)) == 1 else []
-    if not message_id:  # a SHA-256 stands for an absent header: nothing that others could follow
+    # A SHA-256 stands for an absent header: nothing that others could follow. Longer than a line it cannot be said.
+    if not message_id or len(message_id) > MAX_MESSAGE_ID:
         return Threading()
     return Threading(message_id, _bounded([each for each in earlier if each != message_id] + [message_id]))
 
@@ -260,7 +260,7 @@ def _header_message_id(message_id: str) -> str:
 
 def _bounded(ids: list[str]) -> str:
     """The first (the thread's root) and as many of the last as fit."""
-    ids = [each for each in ids if len(each) <= 996]
+    ids = [each for each in ids if len(each) <= MAX_MESSAGE_ID]
     while len(" ".join(ids)) > MAX_REFERENCES_BYTES and len(ids) > 2:
         del ids[1]
     return " ".join(ids if len(" ".join(ids)) <= MAX_REFERENCES_BYTES else ids[-1:])

@@ -28,10 +28,10 @@ FAILURE_MODES = ("network", "provider")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SendRequest:
     """Everything one call of send, reply or queue asks for."""
 
-    request: Request
+    mail: Request
     attachments: Sequence[AttachmentInput] = ()
     failure_mode: str | None = None
     idempotency_key: str | None = None
@@ -42,23 +42,23 @@ class Wanted:
     undo_seconds: int = 0  # held back so long
 
 
-def create(account_id: int, wanted: Wanted, *, now: datetime) -> int:
+def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     """Write the row down, once per idempotency key, and return its pk; raises OutboxError."""
     account = checked_account(account_id)
-    check_drill(wanted.failure_mode, wanted.user)
-    key = _checked_key(wanted.idempotency_key)
-    files = read_attachments(wanted.attachments, AttachmentPolicy.current(), _store())
-    asked = request_digest(wanted, files) if key else None
+    check_drill(request.failure_mode, request.user)
+    key = _checked_key(request.idempotency_key)
+    files = read_attachments(request.attachments, AttachmentPolicy.current(), _store())
+    asked = request_digest(request, files) if key else None
     if key and (known := _row_of_key(account, key, asked)):
         return known
-    times = _times(wanted, now)
-    parent = _find_parent(account, wanted)
-    request, threading = _answering(wanted.request, parent)
+    times = _times(request, now)
+    parent = _find_parent(account, request)
+    mail, threading = _answering(request.mail, parent)
     sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
-    frozen = compose_build.freeze(request, sender, files, now=times.send_at or now, threading=threading)
+    frozen = compose_build.freeze(mail, sender, files, now=times.send_at or now, threading=threading)
     try:
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
-        return _insert(account, wanted, Made(frozen, digest, parent, files, times, asked), now)
+        return _insert(account, request, NewRow(frozen, digest, parent, files, times, asked), now)
     except IntegrityError:
         if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
             return known
@@ -103,7 +103,7 @@ def _checked_key(key: str | None) -> str | None:
 
 
 def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
-    """The row that was made under this key; raises ValidationFailed when that was another mail."""
+    """The row that was new under this key; raises ValidationFailed when that was another mail."""
     rows = OutboxMessage.objects.filter(account=account, idempotency_key=key)
     known = rows.values_list("pk", "request_digest").first()
     if known is None:
@@ -118,11 +118,11 @@ def _row_of_key(account: Account, key: str, asked: str | None) -> int | None:
     return known[0]
 
 
-def request_digest(wanted: Wanted, files: Sequence[AttachmentContent]) -> str:
+def request_digest(request: SendRequest, files: Sequence[AttachmentContent]) -> str:
     """What was asked for, as a SHA-256: the same call has the same, wherever its attachments were taken from."""
-    request, send_at = wanted.request, wanted.send_at
-    words: list[object] = [_listed(request.to), _listed(request.cc), _listed(request.bcc)]
-    words += [request.subject, request.body_text, request.body_html, wanted.in_reply_to_message_id, wanted.parent_pk]
+    mail, send_at = request.mail, request.send_at
+    words: list[object] = [_listed(mail.to), _listed(mail.cc), _listed(mail.bcc)]
+    words += [mail.subject, mail.body_text, mail.body_html, request.in_reply_to_message_id, request.parent_pk]
     words.append(send_at.isoformat() if send_at else None)
     words.append([(each.filename, each.content_type, raw_store.digest_of(each.content)) for each in files])
     return raw_store.digest_of(json.dumps(words, default=str).encode("utf-8"))
@@ -133,7 +133,7 @@ def _listed(given: str | Sequence[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Times:
+class SendTimes:
     """When a new row may go out, and why not at once."""
 
     next_attempt_at: datetime
@@ -141,21 +141,21 @@ class Times:
     undo_until: datetime | None
 
 
-def _times(wanted: Wanted, now: datetime) -> Times:
-    send_at = checked_send_at(wanted.send_at, now)
-    undo_until = now + timedelta(seconds=wanted.undo_seconds) if wanted.undo_seconds > 0 else None
-    return Times(max(send_at or now, undo_until or now), send_at, undo_until)
+def _times(request: SendRequest, now: datetime) -> SendTimes:
+    send_at = checked_send_at(request.send_at, now)
+    undo_until = now + timedelta(seconds=request.undo_seconds) if request.undo_seconds > 0 else None
+    return SendTimes(max(send_at or now, undo_until or now), send_at, undo_until)
 
 
 @dataclass(frozen=True)
-class Made:
+class NewRow:
     """Everything of a new row that is known before it is written."""
 
     frozen: Frozen
     digest: str
     parent: Message | None
     files: Sequence[AttachmentContent]
-    times: Times
+    times: SendTimes
     asked: str | None
 
 
@@ -163,10 +163,10 @@ def _store() -> Store:
     return Store(settings.ATTACHMENT_STORE_ENABLED, settings.ATTACHMENT_STORE_DIR)
 
 
-def _find_parent(account: Account, wanted: Wanted) -> Message | None:
-    message_id = wanted.in_reply_to_message_id
-    if wanted.parent_pk is not None:
-        found = Message.objects.filter(account=account, pk=wanted.parent_pk).first()
+def _find_parent(account: Account, request: SendRequest) -> Message | None:
+    message_id = request.in_reply_to_message_id
+    if request.parent_pk is not None:
+        found = Message.objects.filter(account=account, pk=request.parent_pk).first()
     elif message_id is None:
         return None
     elif not message_id.strip() or "\x00" in message_id:
@@ -176,15 +176,15 @@ def _find_parent(account: Account, wanted: Wanted) -> Message | None:
     if found is None:
         raise ValidationFailed(
             gettext("%(account)s has no message %(message)s: sync, then try again.")
-            % {"account": account.email, "message": message_id or wanted.parent_pk}
+            % {"account": account.email, "message": message_id or request.parent_pk}
         )
     return found
 
 
-def _answering(request: Request, message: Message | None) -> tuple[Request, Threading]:
+def _answering(mail: Request, message: Message | None) -> tuple[Request, Threading]:
     """Fill in what an answer takes from its parent, where the request leaves it open."""
     if message is None:
-        return request, Threading()
+        return mail, Threading()
     parent = Parent(
         message_id=message.message_id,
         subject=message.subject,
@@ -194,16 +194,16 @@ def _answering(request: Request, message: Message | None) -> tuple[Request, Thre
         references_header=message.references_header,
         in_reply_to=message.in_reply_to,
     )
-    to = request.to or compose_build.reply_recipients(parent)
-    return replace(request, to=to, subject=request.subject or compose_build.reply_subject(parent.subject)), (
+    to = mail.to or compose_build.reply_recipients(parent)
+    return replace(mail, to=to, subject=mail.subject or compose_build.reply_subject(parent.subject)), (
         compose_build.reply_threading(parent)
     )
 
 
 @transaction.atomic
-def _insert(account: Account, wanted: Wanted, made: Made, now: datetime) -> int:
-    frozen = made.frozen
-    raw_store.keep([made.digest], now)
+def _insert(account: Account, request: SendRequest, new: NewRow, now: datetime) -> int:
+    frozen = new.frozen
+    raw_store.keep([new.digest], now)
     row = OutboxMessage.objects.create(
         account=account,
         to=frozen.to,
@@ -214,28 +214,28 @@ def _insert(account: Account, wanted: Wanted, made: Made, now: datetime) -> int:
         body_html=frozen.body_html,
         in_reply_to=frozen.threading.in_reply_to,
         references_header=frozen.threading.references,
-        parent=made.parent,
+        parent=new.parent,
         mail_from=frozen.mail_from,
-        mime_digest=made.digest,
+        mime_digest=new.digest,
         mime_size=len(frozen.mime),
         needs_smtputf8=frozen.needs_smtputf8,
-        next_attempt_at=made.times.next_attempt_at,
-        send_at=made.times.send_at,
-        undo_until=made.times.undo_until,
-        requested_by=wanted.user,
-        failure_mode=wanted.failure_mode or "",
-        idempotency_key=wanted.idempotency_key,
-        request_digest=made.asked,
-        created_by=wanted.user,
+        next_attempt_at=new.times.next_attempt_at,
+        send_at=new.times.send_at,
+        undo_until=new.times.undo_until,
+        requested_by=request.user,
+        failure_mode=request.failure_mode or "",
+        idempotency_key=request.idempotency_key,
+        request_digest=new.asked,
+        created_by=request.user,
     )
     OutboxRecipient.objects.bulk_create(
         [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
     )
-    OutboxAttachment.objects.bulk_create(_attachment_rows(row, made.files))
+    OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
     if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
         SentCopy.objects.create(outbox=row, next_try_at=now)
-    verb = "reply" if made.parent else "send"
-    AuditEntry.objects.create(at=now, user=wanted.user, account=account, verb=verb, target=f"outbox:{row.pk}")
+    verb = "reply" if new.parent else "send"
+    AuditEntry.objects.create(at=now, user=request.user, account=account, verb=verb, target=f"outbox:{row.pk}")
     return row.pk
 
 

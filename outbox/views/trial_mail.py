@@ -23,6 +23,8 @@ from mailbox.views.accounts import is_partial
 from mailbox.views.audit import record
 from mailbox.views.requests import signed_in_user
 from outbox import api
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.views.selection import find_row
 from outbox.views.status import sentence_of, shown
@@ -122,7 +124,8 @@ def _send(request: HttpRequest, account: Account, form: TestMailForm) -> OutboxM
         return row
     to, user = form.cleaned_data["to"] or account.email, signed_in_user(request)
     subject, text = _words(account, user.get_username())
-    answer = api.queue(account.pk, to, subject, text, idempotency_key=key, user=user)
+    mail = Request(to, subject, text, auto_submitted=True)
+    answer = api.queue_request(account.pk, SendRequest(mail, idempotency_key=key, user=user))
     if (row := rows.first()) is None:
         form.add_error("to", answer.error.message if answer.error else "")
     elif answer.ok and answer.data and answer.data.outbox_id == row.pk:  # the other press of two at once is not ours

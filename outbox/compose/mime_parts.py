@@ -1,0 +1,68 @@
+"""The parts of attachments, their headers written by ourselves: what stands in them is what we wrote and nothing else.
+
+A file name is a parameter by RFC 2231, percent-encoded but for letters, digits and a few marks. The standard library
+reads an encoded word (RFC 2047) inside a name that it is given, and what that holds, line breaks too, becomes header.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+
+from outbox.compose.attachments import AttachmentContent
+
+_PLAIN = re.compile(r"[A-Za-z0-9 _.,+@()\[\]-]{1,60}")  # as a quoted string
+_ATTRIBUTE_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{}~")  # RFC 5987
+_SEGMENT = 54  # characters of a continued parameter, so that its line stays below 78
+_CRLF = b"\r\n"
+
+
+def mixed(body: bytes, attachments: Sequence[AttachmentContent]) -> bytes:
+    """multipart/mixed of a body with its own MIME header and of attachments, with the MIME header for the whole."""
+    # "=_" stands in no quoted-printable and no base64 text (RFC 2045 6.7), so the boundary is in no part.
+    boundary = f"=_{secrets.token_hex(16)}"
+    start = f"--{boundary}\r\n".encode("ascii")
+    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode("ascii")
+    pieces = [head, start, body.replace(b"MIME-Version: 1.0\r\n", b"", 1)]
+    for attachment in attachments:
+        pieces += [_CRLF, start, part_header(attachment.filename, attachment.content_type), _CRLF]
+        pieces += [_lines(attachment.content)]
+    return b"".join([*pieces, f"\r\n--{boundary}--\r\n".encode("ascii")])
+
+
+def part_header(filename: str, content_type: str) -> bytes:
+    if content_type.partition("/")[0] in ("message", "multipart"):
+        content_type = "application/octet-stream"  # these may not be base64 (RFC 2046 5), and bytes arrive as they are
+    disposition = ";\r\n ".join(["attachment", *_parameter("filename", filename)])
+    text = (
+        f"Content-Type: {content_type}\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: {disposition}\r\n"
+    )
+    return text.encode("ascii")
+
+
+def _parameter(name: str, value: str) -> Iterator[str]:
+    """RFC 2231 3 and 4: one parameter, or its numbered pieces."""
+    if _PLAIN.fullmatch(value):
+        yield f'{name}="{value}"'
+        return
+    octets = [chr(octet) if chr(octet) in _ATTRIBUTE_CHARS else f"%{octet:02X}" for octet in value.encode()]
+    pieces, length = [""], 0
+    for octet in octets:
+        if length + len(octet) > _SEGMENT:
+            pieces.append("")
+            length = 0
+        pieces[-1] += octet
+        length += len(octet)
+    if len(pieces) == 1:
+        yield f"{name}*=utf-8''{pieces[0]}"
+        return
+    for number, piece in enumerate(pieces):
+        charset = "" if number else "utf-8''"
+        yield f"{name}*{number}*={charset}{piece}"
+
+
+def _lines(content: bytes) -> bytes:
+    encoded = base64.b64encode(content)
+    return _CRLF.join(encoded[at : at + 76] for at in range(0, len(encoded), 76))
