@@ -1,4 +1,4 @@
-"""One GET over HTTP(S) to an address that a stranger chose, and the judgement of hosts that goes with it.
+"""One request over HTTP(S) to an address that a stranger chose, and the judgement of hosts that goes with it.
 
 Whoever chose the address (a mail, a domain's owner, an administrator) may mean the network we stand in (SSRF), or us.
 So: http and https on their own ports, only addresses of the public Internet, resolved once and connected to as
@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
@@ -38,7 +38,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Refused(Exception):
-    """There is nothing to show; str() says why in a short sentence."""
+    """There is nothing to show; str() says why in a short sentence. `sent`: the server may have had the request."""
+
+    sent = False
 
 
 def is_public(address: Address) -> bool:
@@ -69,6 +71,7 @@ class Network:
     ports: Callable[[str], int] = PORTS.__getitem__
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
     seconds: float = SECONDS
+    any_port: bool = False  # whoever typed the address may name a port
 
 
 OUTSIDE = Network()
@@ -83,6 +86,18 @@ class Wanted:
     max_bytes: int
     schemes: Collection[str] = field(default_factory=lambda: tuple(PORTS))
     noun: str = "image"  # how a sentence names it
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said, whatever its status."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes = field(repr=False)
 
 
 def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
@@ -98,6 +113,14 @@ def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
     raise Refused(gettext_noop("The server redirects too often."))
 
 
+def exchange(address: str, wanted: Wanted, network: Network = OUTSIDE) -> Answer:
+    """The answer to one request, whatever its status; redirects are not followed. Raises Refused, bounded as get()."""
+    parts = _checked(address, network, wanted.schemes)
+    with _answer(parts, wanted, network, time.monotonic() + network.seconds) as (response, watch):
+        content = _content(response, watch, wanted)
+        return Answer(response.status, dict(response.headers.items()), content)
+
+
 def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitResult:
     if len(address) > MAX_ADDRESS:
         raise Refused(gettext_noop("The address is too long."))
@@ -110,7 +133,7 @@ def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitR
         if "http" in schemes:
             raise Refused(gettext_noop("Only http and https addresses are fetched."))
         raise Refused(gettext_noop("Only https addresses are fetched."))
-    if port not in (None, network.ports(parts.scheme)):
+    if port not in (None, network.ports(parts.scheme)) and not network.any_port:
         raise Refused(gettext_noop("Only the ports 80 and 443 are asked."))
     if parts.username is not None or parts.password is not None:
         raise Refused(gettext_noop("The address holds a user name."))
@@ -157,11 +180,11 @@ class Watch:
 def _answer(
     parts: SplitResult, wanted: Wanted, network: Network, ends_at: float
 ) -> Iterator[tuple[http.client.HTTPResponse, Watch]]:
-    target = chosen(parts.hostname or "", network.ports(parts.scheme), network)
+    target = chosen(parts.hostname or "", parts.port or network.ports(parts.scheme), network)
     left = ends_at - time.monotonic()
     if left <= 0:
         raise Refused(gettext_noop("The server took too long."))
-    watch, connection = Watch(left), None
+    watch, connection, is_sent = Watch(left), None, False
     try:
         plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
         connection = plain
@@ -169,9 +192,15 @@ def _answer(
         if parts.scheme == "https":
             connection = network.context().wrap_socket(plain, server_hostname=parts.hostname)
             watch.guard(connection)
+        is_sent = True
         yield _ask(connection, parts, wanted), watch
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Refused(_words(error, watch)) from error
+        refused = Refused(_words(error, watch))
+        refused.sent = is_sent
+        raise refused from error
+    except Refused as refused:
+        refused.sent = is_sent
+        raise
     finally:
         watch.stop()
         if connection is not None:
@@ -191,17 +220,21 @@ def _ask(connection: socket.socket, parts: SplitResult, wanted: Wanted) -> http.
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
         f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
     )
-    asked = http.client.HTTPConnection(f"[{host}]" if ":" in host else host)
+    # The Host field names the port where the address does (RFC 9110, 7.2).
+    asked = http.client.HTTPConnection(f"[{host}]" if ":" in host else host, parts.port or PORTS["http"])
     asked.sock = connection  # connected already: http.client resolves nothing
-    asked.request(
-        "GET", path, headers={"User-Agent": wanted.user_agent, "Accept": wanted.accept, "Accept-Encoding": "identity"}
-    )
+    headers = {"User-Agent": wanted.user_agent, "Accept": wanted.accept, "Accept-Encoding": "identity"}
+    asked.request(wanted.method, path, body=wanted.content, headers=headers | dict(wanted.headers))
     return asked.getresponse()
 
 
 def _body(response: http.client.HTTPResponse, watch: Watch, wanted: Wanted) -> bytes:
     if response.status != 200:
         raise Refused(f"The server answered {response.status}.")
+    return _content(response, watch, wanted)
+
+
+def _content(response: http.client.HTTPResponse, watch: Watch, wanted: Wanted) -> bytes:
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise Refused(gettext_noop("The server sent it compressed, which was not asked for."))
     content = bytearray()

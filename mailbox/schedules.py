@@ -36,6 +36,7 @@ PLANNED = (
     Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
     Planned("mailbox: let go of pictures", "mailbox.tasks.tidy", Schedule.DAILY),
+    Planned("mailbox: use refresh tokens in time", "mailbox.tasks.oauth_keep", Schedule.MINUTES, 5),
     Planned("mailbox: count what is kept", "mailbox.tasks.count_storage", Schedule.HOURLY),
 )
 

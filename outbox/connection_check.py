@@ -17,7 +17,9 @@ from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, ConnectionTest, Lease, Transport
+from mailbox.oauth import refresh
 from outbox.delivery import recovery
+from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
 from outbox.retry import policy as retry_policy
 from outbox.retry.policy import Fault, Kind, Verdict
@@ -83,6 +85,7 @@ def _code_of(fault: Fault) -> Code:
 
 
 def _imap_words(account: Account) -> str:
+    refresh.ensure_fresh(account, "imap")
     endpoint = account.imap_endpoint()
     with (
         _third_connection(account),
@@ -111,5 +114,5 @@ def _third_connection(account: Account) -> Iterator[None]:
 
 
 def _smtp_words(account: Account) -> str:
-    with SmtpSession.open(account.smtp_endpoint(), patience=Times.from_settings().patience) as session:
+    with SmtpSession.open(endpoint_of(account), patience=Times.from_settings().patience) as session:
         return session.greeting

@@ -214,6 +214,20 @@ WEBHOOK_ALLOW_HTTP = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_HTTP", False)
 WEBHOOK_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE", False)
 # The look-up of an address's mail settings asks public hosts only, unless this says otherwise.
 LOOKUP_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_LOOKUP_ALLOW_PRIVATE", False)
+# OAuth providers: https to the public Internet, unless these say otherwise (a company's own provider).
+OAUTH_ALLOW_HTTP = env.boolean("PRX_EMAIL_OAUTH_ALLOW_HTTP", False)
+OAUTH_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_OAUTH_ALLOW_PRIVATE", False)
+# provider -> (client id, client secret), where the environment says them; they go before what is stored.
+OAUTH_CLIENTS = {
+    provider: (
+        env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_ID"),
+        env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_SECRET"),
+    )
+    for provider in ("google", "microsoft", "yahoo")
+    if env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_ID")
+}
+# The dotted name of a class that renews access tokens by itself (docs/oauth.md); "": none.
+OAUTH_REFRESH_PROVIDER = env.text("PRX_EMAIL_OAUTH_REFRESH_PROVIDER")
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
 ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
     "PRX_EMAIL_ATTACHMENT_ALLOWED_CONTENT_TYPES",

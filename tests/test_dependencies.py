@@ -21,7 +21,9 @@ FLOORS = [
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules mailbox.queueing",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions",
-    "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.push",
+    "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig",
+    "mailbox.oauth",
+    "mailbox.push",
     "mailbox.parsing mailbox.pictures",
     "mailbox.messages",
     "mailbox.sync",
@@ -55,16 +57,23 @@ WITHOUT_MODELS = {
     "outbox.smtp",
 }
 WITHOUT_MODELS |= {"outbox.retry", "mailbox.sync.plan"}
+WITHOUT_MODELS |= {
+    "mailbox.oauth.providers",
+    "mailbox.oauth.protocol",
+    "mailbox.oauth.id_token",
+    "mailbox.oauth.client",
+}
 TALKS_TO_SERVERS = {"mailbox.imap", "mailbox.sync", "mailbox.scheduler", "mailbox.push", "mailbox.safe_http"}
 TALKS_TO_SERVERS |= {"mailbox.pictures.image_download", "mailbox.autoconfig.discover", "mailbox.autoconfig.probe"}
 TALKS_TO_SERVERS |= {"mailbox.autoconfig.dns", "outbox.smtp", "outbox.delivery", "alerts.webhook", "alerts.notices"}
+TALKS_TO_SERVERS |= {"mailbox.oauth.client", "mailbox.oauth.direct", "mailbox.oauth.refresh", "mailbox.oauth.exchange"}
 # What a page may know of those: they write rows or words, and ask no server.
 PAGES_MAY_KNOW = {"mailbox.sync.backfill_progress", "mailbox.sync.folders", "mailbox.sync.requested"}
 PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "lazy_text", "logs", "mime", "models"),
-    *("permissions", "queueing", "signals", "storage", "sync"),
+    *("oauth", "permissions", "queueing", "signals", "storage", "sync"),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

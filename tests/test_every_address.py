@@ -21,6 +21,8 @@ from mailbox.models import (
     AccountGrant,
     AuditEntry,
     ConnectionTest,
+    OAuthApp,
+    OAuthSignIn,
     Quarantine,
     SettingsLookup,
     WorkerHeartbeat,
@@ -87,6 +89,15 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_runs": of_account(VIEWER),
     "mailbox:account_edit": of_account(ADMINISTRATOR, ADMINISTRATOR),
     "mailbox:account_sign_in": of_account(ADMINISTRATOR, ADMINISTRATOR, args=("imap",)),
+    "mailbox:oauth_begin": of_account("", ADMINISTRATOR),
+    "mailbox:oauth_begin_new": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:oauth_callback": Expected(SIGNED_IN),
+    "mailbox:oauth_sign_in": Expected("own", "", ("sign_in",)),
+    "mailbox:providers": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "mailbox:provider_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:provider": Expected(EVERYWHERE, EVERYWHERE, ("provider",), ADMINISTRATOR),
+    "mailbox:provider_remove": Expected("", EVERYWHERE, ("provider",), ADMINISTRATOR),
+    "mailbox:provider_known": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR, args=("google",)),
     "mailbox:account_sync": of_account("", OPERATOR),
     "mailbox:account_pause": of_account("", OPERATOR),
     "mailbox:account_resume": of_account("", OPERATOR),
@@ -174,6 +185,10 @@ def rows(account: Account) -> dict[str, int]:
         "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
         "lookup": SettingsLookup.objects.create(
             asked_by=User.objects.get(username="its writer"), email="a@b.example"
+        ).pk,
+        "provider": (provider := OAuthApp.objects.create(kind="discovery", name="Example")).pk,
+        "sign_in": OAuthSignIn.objects.create(
+            app=provider, asked_by=User.objects.get(username="its writer"), email="a@b.example", state_digest="d"
         ).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,

@@ -8,13 +8,13 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 
 from mailbox.endpoints import secret_problem
-from mailbox.models import Account, Folder, Transport
+from mailbox.models import Account, Folder, OAuthGrant, Transport
 from mailbox.models.accounts import SentCopyChoice
 
 
 @dataclass(frozen=True)
 class TransportFields:
-    """What a person types for one server. Exactly one of `password` and `oauth_token` is to be set."""
+    """What a person types for one server. Exactly one of `password`, `oauth_token` and `grant` is to be set."""
 
     host: str
     port: int
@@ -22,6 +22,7 @@ class TransportFields:
     security: str = "tls"
     password: str | None = field(default=None, repr=False)
     oauth_token: str | None = field(default=None, repr=False)
+    grant: OAuthGrant | None = field(default=None, repr=False)
 
 
 def create_account(
@@ -67,7 +68,7 @@ def _transport(kind: str, fields: TransportFields) -> Transport:
     transport = Transport(
         kind=kind, host=fields.host.strip(), port=fields.port, security=fields.security, user=fields.user
     )
-    transport.password, transport.oauth_token = fields.password, fields.oauth_token
+    transport.password, transport.oauth_token, transport.grant = fields.password, fields.oauth_token, fields.grant
     return transport
 
 

@@ -23,7 +23,7 @@ from mailbox.signals import credentials_changed
 EXACTLY_ONE = _("Give exactly one of password and OAuth token.")
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user"]
-SECRETS = ["encrypted_password", "encrypted_oauth_token"]
+SECRETS = ["encrypted_password", "encrypted_oauth_token", "oauth_expires_at", "grant_id"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
 _ACCOUNT += ["messages_per_minute"]
 FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
@@ -44,9 +44,9 @@ def put_secret(transport: Transport, password: str, token: str) -> None:
     if problem := secret_problem(password or token):
         raise ValidationError(problem)
     if password:
-        transport.password, transport.oauth_token = password, None
+        transport.password, transport.oauth_token, transport.grant = password, None, None
     elif token:
-        transport.password, transport.oauth_token = None, token
+        transport.password, transport.oauth_token, transport.grant = None, token, None
 
 
 def forget_failures(transport: Transport) -> None:
@@ -211,8 +211,8 @@ class AccountForm(forms.Form):
         self._refuse_stored_elsewhere(kind, "imap" if same else kind, cleaned)
         if same:
             transport.user = self.imap.user
-            transport.encrypted_password = self.imap.encrypted_password
-            transport.encrypted_oauth_token = self.imap.encrypted_oauth_token
+            for name in SECRETS:
+                setattr(transport, name, getattr(self.imap, name))
         else:
             try:
                 put_secret(transport, cleaned.get(f"{kind}_password") or "", cleaned.get(f"{kind}_oauth_token") or "")

@@ -18,6 +18,7 @@ from mailbox import permissions
 from mailbox.accounts.forms import announce_change, forget_failures
 from mailbox.admin.forms import TransportForm
 from mailbox.admin.internals import TABLES as MORE
+from mailbox.admin.oauth import TABLES as OAUTH
 from mailbox.admin.records import ADMIN_OF, ModelAdmin, audit
 from mailbox.admin.users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
 from mailbox.models import Account, AccountGrant, Transport
@@ -181,4 +182,4 @@ admin.site.unregister(Group)
 admin.site.register(Group, PlainGroupAdmin)
 for table in apps.get_app_config("mailbox").get_models():
     if not admin.site.is_registered(table):
-        admin.site.register(table, (ADMIN_OF | MORE)[table])
+        admin.site.register(table, (ADMIN_OF | MORE | OAUTH)[table])

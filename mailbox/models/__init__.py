@@ -7,6 +7,7 @@ from mailbox.models.conversations import ConversationLink
 from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
+from mailbox.models.oauth import OAuthApp, OAuthGrant, OAuthSignIn, SeenCertificate
 from mailbox.models.operations import Counter, DeletionLook, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import UserPreference
@@ -29,12 +30,16 @@ __all__ = [
     "Message",
     "MessagePlace",
     "MessageSearch",
+    "OAuthApp",
+    "OAuthGrant",
+    "OAuthSignIn",
     "Preview",
     "PushHeartbeat",
     "Quarantine",
     "RawMessage",
     "RemoteImage",
     "Reparse",
+    "SeenCertificate",
     "SettingsLookup",
     "StorageUse",
     "SurveyedUid",

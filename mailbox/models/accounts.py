@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
 from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
+from mailbox.models.oauth import OAuthGrant
 
 
 class Transport(models.Model):
@@ -39,6 +40,9 @@ class Transport(models.Model):
     user = models.CharField(max_length=320)
     encrypted_password = models.TextField(null=True, editable=False)
     encrypted_oauth_token = models.TextField(null=True, editable=False)
+    oauth_expires_at = models.DateTimeField(null=True, editable=False)  # of that token, where somebody said it
+    # Instead of a token of its own: the account's grant, whose access token is kept good by refreshes.
+    grant = models.ForeignKey(OAuthGrant, models.PROTECT, null=True, related_name="transports", editable=False)
 
     # The server refused the credentials: set by whoever was refused, cleared when they change.
     needs_sign_in_since = models.DateTimeField(null=True, editable=False)
@@ -54,8 +58,9 @@ class Transport(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="transport_exactly_one_secret",
-                condition=Q(encrypted_password__isnull=False, encrypted_oauth_token__isnull=True)
-                | Q(encrypted_password__isnull=True, encrypted_oauth_token__isnull=False),
+                condition=Q(encrypted_password__isnull=False, encrypted_oauth_token__isnull=True, grant__isnull=True)
+                | Q(encrypted_password__isnull=True, encrypted_oauth_token__isnull=False, grant__isnull=True)
+                | Q(encrypted_password__isnull=True, encrypted_oauth_token__isnull=True, grant__isnull=False),
                 violation_error_message=_("Give exactly one of password and OAuth token."),
             ),
             models.CheckConstraint(
@@ -100,17 +105,17 @@ class Transport(models.Model):
 
     @property
     def oauth_token(self) -> str | None:
-        """The OAuth access token in clear; raises credentials.DecryptionFailed when no key opens it."""
-        return credentials.decrypt(self.encrypted_oauth_token)
+        """The OAuth access token in clear, its own or its grant's; raises credentials.DecryptionFailed."""
+        return self.grant.access_token if self.grant else credentials.decrypt(self.encrypted_oauth_token)
 
     @oauth_token.setter
     def oauth_token(self, value: str | None) -> None:
-        self.encrypted_oauth_token = credentials.encrypt(value)
+        self.encrypted_oauth_token, self.oauth_expires_at = credentials.encrypt(value), None
 
     @property
     def auth_method(self) -> str:
-        """ "oauth" or "password", without decrypting either."""
-        return "oauth" if self.encrypted_oauth_token is not None else "password"
+        """ "oauth" or "password", without decrypting either. A grant counts as the token."""
+        return "password" if self.encrypted_password is not None else "oauth"
 
     def clean(self) -> None:
         if problem := host_problem(self.host):
@@ -131,7 +136,12 @@ class Transport(models.Model):
         )
 
     def mark_needs_sign_in(self, reply: str, now: datetime) -> None:
-        """The server refused these very credentials. Conditional: they may have been changed in the meantime."""
+        """The server refused these very credentials. Conditional: they may have been changed in the meantime.
+
+        The access token of a grant may have ended before its time: it is refreshed once before a person is asked.
+        """
+        if self.grant is not None and self.grant.takes_refusal():
+            return
         self._same_credentials().filter(needs_sign_in_since=None).update(needs_sign_in_since=now)
         self._same_credentials().update(last_reply=reply, failure_count=models.F("failure_count") + 1)
 
@@ -161,12 +171,13 @@ class Transport(models.Model):
             pk=self.pk,
             encrypted_password=self.encrypted_password,
             encrypted_oauth_token=self.encrypted_oauth_token,
+            grant=self.grant_id,
         )
 
 
 class AccountQuerySet(models.QuerySet["Account"]):
     def with_transports(self) -> AccountQuerySet:
-        return self.select_related("imap", "smtp")
+        return self.select_related("imap__grant__app", "smtp__grant__app")
 
     def syncing(self) -> AccountQuerySet:
         """Accounts whose mail is fetched: switched on."""
@@ -274,4 +285,5 @@ class Account(models.Model):
             deleted = super().delete(*args, **kwargs)
             imap.delete()
             smtp.delete()
+            OAuthGrant.objects.filter(pk__in=[imap.grant_id, smtp.grant_id]).delete()
         return deleted

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
@@ -24,8 +25,11 @@ from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
 
 from mailbox.credentials import DecryptionFailed
+from mailbox.endpoints import Endpoint
+from mailbox.errors import SignInRefused
 from mailbox.logs import event
 from mailbox.models import Account, PushHeartbeat, SyncState
+from mailbox.oauth import refresh
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ MADE_OF = (
     "imap__user",
     "imap__encrypted_password",
     "imap__encrypted_oauth_token",
+    "imap__grant_id",
 )
 
 
@@ -151,7 +156,7 @@ class Listener:
         pk = refusal.watch.account_id
         account = Account.objects.with_transports().filter(pk=pk).first()
         current = self._watches.get(pk)
-        if account and current and current[1] is refusal.watch and _secrets(account) == current[0].made_of[-2:]:
+        if account and current and current[1] is refusal.watch and _secrets(account) == current[0].made_of[-3:]:
             account.imap.mark_needs_sign_in(refusal.words, timezone.now())
         if current and current[1] is refusal.watch:
             del self._watches[pk]
@@ -191,13 +196,8 @@ class Listener:
         account = Account.objects.with_transports().filter(pk=row.account_id).first()
         if account is None:
             return
-        try:
-            endpoint = account.imap_endpoint()
-        except DecryptionFailed as error:
-            account.imap.mark_needs_sign_in(str(error), timezone.now())
-            return
         watch = AccountWatcher(
-            row.account_id, endpoint, self._told.put,
+            row.account_id, partial(_endpoint_of, account), self._told.put,
             gate=self._gate, timing=self._timing, uidnext=row.uidnext, former=former,
         )  # fmt: skip
         self._watches[row.account_id] = (row, watch)
@@ -220,8 +220,19 @@ class Listener:
         connection.close()
 
 
-def _secrets(account: Account) -> tuple[str | None, str | None]:
-    return account.imap.encrypted_password, account.imap.encrypted_oauth_token
+def _secrets(account: Account) -> tuple[object, ...]:
+    return account.imap.encrypted_password, account.imap.encrypted_oauth_token, account.imap.grant_id
+
+
+def _endpoint_of(account: Account) -> Endpoint:
+    """Where a watch connects to, its access token refreshed when need be; runs on the watch's thread."""
+    try:
+        refresh.ensure_fresh(account, "imap")
+        return account.imap_endpoint()
+    except DecryptionFailed as error:
+        raise SignInRefused(str(error)) from error
+    finally:
+        connection.close()
 
 
 def _release_of_the_dead() -> None:

@@ -62,12 +62,14 @@ WatcherEvent = News | PushRefused
 
 
 class AccountWatcher:
-    """`uidnext`: what the last sync knew, so that a connection does not ask for a sync that finds nothing."""
+    """`endpoint` is asked at each connection, on the watcher's thread: an access token is good for an hour.
+
+    `uidnext`: what the last sync knew, so that a connection does not ask for a sync that finds nothing."""
 
     def __init__(
         self,
         account_id: int,
-        endpoint: Endpoint,
+        endpoint: Callable[[], Endpoint],
         tell: Callable[[WatcherEvent], None],
         *,
         gate: threading.Semaphore,
@@ -130,7 +132,7 @@ class AccountWatcher:
         with self._gate:  # not all accounts of a server sign in at once
             if self._stopped.is_set():
                 return
-            session = IdleSession.open(self._endpoint, connect_timeout=timing.connect, command_timeout=timing.command)
+            session = IdleSession.open(self._endpoint(), connect_timeout=timing.connect, command_timeout=timing.command)
         self._session, self._connected_at = session, time.monotonic()
         try:
             self.state = State.CONNECTED

@@ -21,6 +21,7 @@ from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
+from mailbox.oauth import refresh
 from mailbox.sync.state_rows import Held
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
     transport = account.imap
     try:
         try:
+            refresh.ensure_fresh(account, "imap", clock)
             endpoint = account.imap_endpoint()
         except DecryptionFailed as error:
             raise SignInRefused(str(error)) from error

@@ -5,6 +5,7 @@ the function lies, so a function may move between these modules while tasks wait
 """
 
 from mailbox.tasks.autoconfig import look_up
+from mailbox.tasks.oauth import oauth_discover, oauth_finish, oauth_keep
 from mailbox.tasks.pictures import count_storage, fetch_images, make_preview, tidy
 from mailbox.tasks.reparse import reparse_slice, reparse_stalled
 from mailbox.tasks.sync import (
@@ -25,6 +26,9 @@ __all__ = [
     "list_folders",
     "look_up",
     "make_preview",
+    "oauth_discover",
+    "oauth_finish",
+    "oauth_keep",
     "prune",
     "remove_expunged",
     "reparse_slice",

@@ -14,7 +14,8 @@ from mailbox.accounts.sign_in_form import SignInForm
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery
 from mailbox.endpoints import PRESETS, Preset
-from mailbox.models import Account, ConnectionTest
+from mailbox.models import Account, ConnectionTest, OAuthApp
+from mailbox.oauth import apps, sign_in
 from mailbox.permissions import Role, get_account
 from mailbox.signals import connection_test_asked
 from mailbox.tasks import sync as sync_tasks
@@ -49,8 +50,16 @@ def add(request: HttpRequest) -> HttpResponse:
         "lookup": lookup,
         "found": told(lookup.email, found) if lookup and found and not preset else None,
         "wants_ca": known is not None and known.key == "protonmail",
+        "oauth_app": _provider_of(lookup.email, found) if lookup and not preset and not form.is_bound else None,
     }
     return render(request, "mailbox/accounts/form.html", context)
+
+
+def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:
+    """The provider whose button is offered first: it opens this address, and its servers are known."""
+    hosts = [each.host for each in (found.imap, found.smtp) if each] if found else []
+    app = apps.app_for(email, *hosts)
+    return app if app and sign_in.servers_for(app, found) else None
 
 
 def _saved(form: AccountForm) -> bool:
@@ -123,4 +132,6 @@ def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
         )
         return redirect("connection_test", ask_for_test(request, account).pk)
     context = {"form": form, "account": account, "transport": pair[0], "other": pair[1]}
+    grant_app = account.imap.grant.app if account.imap.grant else None
+    context["oauth_app"] = grant_app or apps.app_for(account.email, account.imap.host, account.smtp.host)
     return render(request, "mailbox/accounts/sign_in.html", context)

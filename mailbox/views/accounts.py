@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
+from mailbox.accounts import sign_in_state
 from mailbox.accounts.condition import Condition
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.waiting_mail import of_failing
@@ -106,6 +107,7 @@ def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
         "backfill": show_progress(folders, now),
         "push": push_words(account, folders, PushHeartbeat.objects.filter(pk=1).first(), now),
         "runs": _runs(account)[:10],
+        "sign_ins": sign_in_state.states(account, now),
         "last_test": ConnectionTest.objects.filter(account=account).first(),
     }
 

@@ -25,6 +25,8 @@ SAID = {
     "edit_account": _("changed the account's settings"),
     "delete_account": _("deleted the account"),
     "sign_in_again": _("entered a new secret"),
+    "edit_provider": _("changed a sign-in provider"),
+    "delete_provider": _("removed a sign-in provider"),
     "choose_folders": _("chose the folders to sync"),
     "list_folders": _("refreshed the folder list"),
     "sync_now": _("asked for a sync"),

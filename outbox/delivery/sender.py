@@ -22,6 +22,7 @@ from outbox.delivery import claims, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
 from outbox.delivery.beside import Turn
 from outbox.delivery.claims import Claim, Ending
+from outbox.delivery.endpoint import open_session
 from outbox.delivery.outcomes import Owed, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
@@ -144,8 +145,7 @@ class Sender:
             self._session.watch_with(watch)
             return self._session
         yield from self.settle()  # opening takes its time, and the outcome before it is known
-        endpoint, patience = self._account.smtp_endpoint(), self._times.patience
-        self._session = yield Apart(lambda: SmtpSession.open(endpoint, patience=patience, watch=watch))
+        self._session = yield Apart(lambda: open_session(self._account, self._times.patience, watch))
         assert self._session is not None
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:

@@ -30,13 +30,10 @@ class Person:
         """Follow an authorization address to the end: the callback's address with `code` or `error`."""
         issuer = "{0.scheme}://{0.netloc}".format(urllib.parse.urlsplit(address))
         for _ in range(12):
+            if not address.startswith(issuer):
+                return address
             page, location = self._open(address)
-            if location and not location.startswith(issuer):
-                return location
-            if location:
-                address = location
-                continue
-            address = self._answer(address, page)
+            address = location or self._answer(address, page)
         raise RuntimeError("The provider leads nowhere.")
 
     def enter_code(self, address: str, user_code: str) -> None:

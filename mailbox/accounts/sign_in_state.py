@@ -1,0 +1,52 @@
+"""How each transport signs in, how long that holds and what happens next. Decides from rows that are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext
+
+from mailbox.models import Account, OAuthGrant, Transport
+
+
+@dataclass(frozen=True)
+class SignInState:
+    """Of one transport. `until`: when what is there now ends, None where nobody said."""
+
+    server: str
+    way: str
+    until: datetime | None
+    next: str
+    tone: str = "fine"
+
+
+def states(account: Account, now: datetime) -> list[SignInState]:
+    return [_of(transport, now) for transport in (account.imap, account.smtp)]
+
+
+def _of(transport: Transport, now: datetime) -> SignInState:
+    server, tone = transport.get_kind_display(), "needs" if transport.needs_sign_in_since else "fine"
+    if transport.grant is not None:
+        return _of_grant(server, transport.grant, now, tone)
+    if transport.auth_method == "password":
+        return SignInState(server, gettext("password"), None, gettext("It holds until it is changed there."), tone)
+    until = transport.oauth_expires_at
+    words = gettext("It is not renewed: enter another before it ends, or sign in at the provider.")
+    return SignInState(server, gettext("OAuth access token"), until, words, "needs" if until and until <= now else tone)
+
+
+def _of_grant(server: str, grant: OAuthGrant, now: datetime, tone: str) -> SignInState:
+    app = grant.app.name if grant.app else grant.get_flow_display()
+    way = gettext("OAuth grant by %(app)s") % {"app": app}
+    if grant.identity:
+        way = gettext("OAuth grant by %(app)s, signed in as %(identity)s") % {"app": app, "identity": grant.identity}
+    if grant.failure:
+        return SignInState(server, way, None, gettext("It has ended: sign in again."), "needs")
+    if not grant.can_refresh:
+        return SignInState(server, way, grant.expires_at, gettext("It is not renewed: sign in again before."), tone)
+    if grant.refresh_expires_at:
+        words = gettext("The access token is renewed by itself, and the grant with it each time.")
+        return SignInState(server, way, grant.refresh_expires_at, words, tone)
+    words = gettext("The access token is renewed by itself, until the provider or its owner ends the grant.")
+    return SignInState(server, way, None, words, tone)

@@ -1,0 +1,87 @@
+"""From the row of a provider to what the protocol needs: its endpoints, and the site's id and secret there."""
+
+from __future__ import annotations
+
+import json
+
+from django.utils.translation import gettext_noop
+
+from mailbox.errors import ProviderError, SignInRefused
+from mailbox.models import OAuthApp
+from mailbox.oauth import providers
+from mailbox.oauth.protocol import ClientId
+from mailbox.oauth.providers import KNOWN, Known, Provider
+
+
+def provider_of(app: OAuthApp) -> Provider:
+    """Raises ProviderError while the discovery document of another provider has not been read."""
+    if app.kind == OAuthApp.Kind.GOOGLE:
+        return providers.google()
+    if app.kind == OAuthApp.Kind.MICROSOFT:
+        return providers.microsoft(app.tenant)
+    if app.kind == OAuthApp.Kind.YAHOO:
+        return providers.yahoo()
+    if not app.document:
+        raise ProviderError(gettext_noop("The provider's discovery document has not been read yet."))
+    return providers.discovered(app.document, app.scopes, app.application_scopes)
+
+
+def client_of(app: OAuthApp) -> ClientId:
+    """Raises credentials.DecryptionFailed."""
+    if app.from_environment:
+        return ClientId(*app.from_environment)
+    return ClientId(app.client_id, app.client_secret or "")
+
+
+def service_account_of(app: OAuthApp) -> ClientId:
+    """Raises SignInRefused when there is no usable key file, credentials.DecryptionFailed."""
+    address, key = read_service_key(app.service_key or "")
+    if not key:
+        raise SignInRefused("No service account's key file is stored for this provider.")
+    return ClientId(address, private_key=key)
+
+
+def read_service_key(text: str) -> tuple[str, str]:
+    """(the service account's address, its private key in PEM) of a Google key file; ("", "") when it is none."""
+    try:
+        held = json.loads(text)
+        address, key = held["client_email"], held["private_key"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "", ""
+    is_key = isinstance(address, str) and isinstance(key, str) and "PRIVATE KEY" in key
+    return (address, key) if is_key else ("", "")
+
+
+def known(kind: str) -> Known | None:
+    return next((each for each in KNOWN if each.key == kind), None)
+
+
+def of_kind(kind: str) -> OAuthApp:
+    """The one row of a known provider, made when it is first needed."""
+    name = next(each.name for each in KNOWN if each.key == kind)
+    return OAuthApp.objects.get_or_create(kind=kind, defaults={"name": name})[0]
+
+
+def configured() -> list[OAuthApp]:
+    """The providers that persons can sign in by, known ones first."""
+    rows = list(OAuthApp.objects.order_by("pk"))
+    kinds = {row.kind for row in rows}
+    for each in KNOWN:
+        if each.key not in kinds and OAuthApp(kind=each.key).from_environment:
+            rows.append(of_kind(each.key))
+    order = [each.key for each in KNOWN]
+    ready = [row for row in rows if row.is_configured]
+    return sorted(ready, key=lambda row: order.index(row.kind) if row.kind in order else len(order))
+
+
+def app_for(email: str, *hosts: str) -> OAuthApp | None:
+    """The configured provider that opens this address: by the domain it was told, or by the servers' names."""
+    domain = email.rpartition("@")[2].lower()
+    asked = {host.strip().lower().rstrip(".") for host in hosts if host}
+    for app in configured():
+        its = known(app.kind)
+        if domain in app.domains.lower().split() or (its and asked & set(its.mail_hosts)):
+            return app
+        if not its and asked & {str(app.servers.get("imap_host", "")).lower(), str(app.servers.get("smtp_host", ""))}:
+            return app
+    return None

@@ -1,0 +1,34 @@
+"""Asking a provider for tokens without a person, by the way in which the grant came about."""
+
+from __future__ import annotations
+
+from mailbox.errors import SignInRefused
+from mailbox.models import OAuthGrant
+from mailbox.oauth import apps, client, external, protocol
+from mailbox.oauth.protocol import Tokens
+
+
+def ask(grant: OAuthGrant, email: str, user: str) -> Tokens:
+    """New tokens for the mailbox `user`. Raises MailErrors, and credentials.DecryptionFailed."""
+    if grant.flow == OAuthGrant.Flow.EXTERNAL:
+        return external.refresh(email, user)
+    if grant.app is None:
+        raise SignInRefused("The provider of this sign-in was removed.")
+    provider = apps.provider_of(grant.app)
+    if grant.flow == OAuthGrant.Flow.SERVICE_ACCOUNT:
+        account = apps.service_account_of(grant.app)
+        return client.ask_for_tokens(protocol.service_account_request(provider, account, user), [account.private_key])
+    known = apps.client_of(grant.app)
+    if grant.flow == OAuthGrant.Flow.APPLICATION:
+        return client.ask_for_tokens(protocol.client_credentials_request(provider, known), [known.client_secret])
+    refresh_token = grant.refresh_token or ""
+    secrets = [each for each in (refresh_token, known.client_secret) if each]
+    return client.ask_for_tokens(protocol.refresh_request(provider, known, refresh_token), secrets)
+
+
+def idle_seconds(grant: OAuthGrant) -> float | None:
+    """After how many seconds without use the provider ends a refresh token; None where it is not known to."""
+    app = grant.app
+    if app is None or grant.flow != OAuthGrant.Flow.PERSON or not (app.document or apps.known(app.kind)):
+        return None
+    return apps.provider_of(app).idle_seconds

@@ -1,0 +1,177 @@
+"""From an authorization code, or a device's, to an account that signs in by a grant. Runs on a worker or a command."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from mailbox.accounts.create import TransportFields, create_account
+from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures
+from mailbox.credentials import DecryptionFailed, decrypt
+from mailbox.endpoints import Endpoint
+from mailbox.errors import MailError, ProviderError
+from mailbox.imap.session import ImapSession
+from mailbox.models import Account, AuditEntry, OAuthApp, OAuthGrant, OAuthSignIn
+from mailbox.oauth import apps, client, id_token, protocol, refresh
+from mailbox.oauth.protocol import Tokens
+
+logger = logging.getLogger(__name__)
+Status = OAuthSignIn.Status
+NO_REFRESH_TOKEN = gettext_noop(
+    "The provider gave no refresh token, so the sign-in would end within the hour. Its registration must allow "
+    "offline access (for another provider: the scope offline_access)."
+)
+
+
+def finish(pk: int) -> int | None:
+    """Ask the provider for the tokens of a sign-in that came back, once; the account's pk when it is done."""
+    row = (
+        OAuthSignIn.objects.select_related("app", "account__imap__grant", "account__smtp__grant").filter(pk=pk).first()
+    )
+    if row is None or not row.move(Status.RETURNED, Status.ASKING, timezone.now(), encrypted_code=None):
+        return None  # forgotten, or the task came twice: a code is good once
+    try:
+        return _finish(row)
+    except (MailError, DecryptionFailed) as error:
+        words = str(error)
+    except ValidationError as error:
+        words = " ".join(error.messages)
+    except IntegrityError:
+        words = gettext_noop("An account with this address exists already.")
+    except Exception as error:
+        logger.exception("oauth_sign_in_failed")
+        words = f"Unexpected {type(error).__name__}: see the workers' log."
+    row.move(Status.ASKING, Status.FAILED, timezone.now(), error=words[:1000])
+    return None
+
+
+def _finish(row: OAuthSignIn) -> int:
+    provider, known = apps.provider_of(row.app), apps.client_of(row.app)
+    code, verifier = decrypt(row.encrypted_code) or "", decrypt(row.encrypted_verifier) or ""
+    request = protocol.code_request(provider, known, code=code, callback=row.callback, verifier=verifier)
+    tokens = client.ask_for_tokens(request, [each for each in (code, verifier, known.client_secret) if each])
+    identity = check(row.app, tokens, mailbox_of(row), nonce=row.nonce, is_shared=bool(row.settings.get("shared")))
+    with transaction.atomic():
+        grant = make_grant(row.app, tokens, identity, timezone.now())
+        if row.account is None:
+            account, verb = add_account(row.email, row.settings, grant), "add_account"
+        else:
+            account, verb = use_grant(row.account, grant), "sign_in_again"
+        AuditEntry.objects.create(
+            user_id=row.asked_by_id, account=account, verb=verb, target=f"account:{account.pk}", detail=row.app.name
+        )
+        row.move(Status.ASKING, Status.DONE, timezone.now(), account=account)
+    return account.pk
+
+
+def mailbox_of(row: OAuthSignIn) -> Endpoint:
+    """The mailbox that the tokens must open, without credentials."""
+    if row.account is not None:
+        return _bare(row.account)
+    chosen = row.settings
+    return Endpoint(
+        chosen["imap_host"],
+        int(chosen["imap_port"]),
+        "tls",
+        chosen.get("user") or row.email,
+        ca_certificate=chosen.get("ca_certificate", ""),
+    )
+
+
+def _bare(account: Account) -> Endpoint:
+    imap = account.imap
+    return Endpoint(imap.host, imap.port, imap.security, imap.user, ca_certificate=account.ca_certificate)
+
+
+def check(app: OAuthApp, tokens: Tokens, mailbox: Endpoint, *, nonce: str, is_shared: bool) -> str:
+    """Who signed in; raises a MailError unless the tokens last, open mail, and open this mailbox.
+
+    Whoever signed in as somebody else may do so only for a shared mailbox, and then the mail server has the last word:
+    it is signed in to. So it is where no ID token names anybody.
+    """
+    provider, known = apps.provider_of(app), apps.client_of(app)
+    if missing := protocol.missing_scopes(provider, tokens.scope):
+        raise ProviderError(f"The consent leaves out what the mailbox needs: {', '.join(missing)}. Agree to all of it.")
+    if not tokens.refresh_token:
+        raise ProviderError(NO_REFRESH_TOKEN)
+    names: list[str] = []
+    if tokens.id_token:
+        names = id_token.identities(
+            tokens.id_token, issuer=provider.issuer, client_id=known.client_id, nonce=nonce, now=time.time()
+        )
+    if mailbox.user.lower() in names:
+        return mailbox.user
+    if names and not is_shared:
+        raise ProviderError(
+            f"You signed in as {names[0]}, and the mailbox is {mailbox.user}. Sign in as {mailbox.user}, or say that "
+            "it is a shared mailbox."
+        )
+    try_login(mailbox, tokens.access_token)
+    return names[0] if names else mailbox.user
+
+
+def try_login(mailbox: Endpoint, access_token: str) -> None:
+    """Sign in to the mailbox with this token, and out again. Raises MailErrors."""
+    endpoint = Endpoint(
+        mailbox.host,
+        mailbox.port,
+        mailbox.security,
+        mailbox.user,
+        oauth_token=access_token,
+        ca_certificate=mailbox.ca_certificate,
+    )
+    timeouts: dict[str, Any] = {
+        "connect_timeout": settings.CONNECT_TIMEOUT_SECONDS,
+        "command_timeout": settings.COMMAND_TIMEOUT_SECONDS,
+    }
+    with ImapSession.open(endpoint, **timeouts):
+        pass
+
+
+def make_grant(
+    app: OAuthApp | None, tokens: Tokens, identity: str, now: datetime, flow: str = OAuthGrant.Flow.PERSON
+) -> OAuthGrant:
+    """Save a grant of these tokens."""
+    grant = OAuthGrant(app=app, flow=flow, identity=identity[:320], granted_at=now)
+    for name, value in refresh.columns(grant, tokens, now).items():
+        setattr(grant, name, value)
+    grant.save()
+    return grant
+
+
+def use_grant(account: Account, grant: OAuthGrant, kinds: tuple[str, ...] = ("imap", "smtp")) -> Account:
+    """Let the account's transports sign in by this grant from now on; the former one goes away. In a transaction."""
+    former = {getattr(account, kind).grant_id for kind in kinds} - {None, grant.pk}
+    for kind in kinds:
+        transport = getattr(account, kind)
+        transport.password, transport.oauth_token, transport.grant = None, None, grant
+        forget_failures(transport)
+        transport.save(update_fields=[*SECRETS, *FAILURES])
+    drop_unused(former)
+    announce_change(account.pk)
+    return account
+
+
+def drop_unused(pks: set[int]) -> None:
+    """Remove those of these grants that no transport signs in by."""
+    OAuthGrant.objects.filter(pk__in=pks, transports=None).delete()
+
+
+def add_account(email: str, chosen: dict[str, Any], grant: OAuthGrant) -> Account:
+    """A new account with these servers. Raises ValidationError. In a transaction."""
+    user = chosen.get("user") or email
+    imap = TransportFields(chosen["imap_host"], int(chosen["imap_port"]), user, grant=grant)
+    smtp = TransportFields(
+        chosen["smtp_host"], int(chosen["smtp_port"]), user, chosen.get("smtp_security") or "tls", grant=grant
+    )
+    account = create_account(email, imap, smtp, ca_certificate=chosen.get("ca_certificate", ""))
+    announce_change(account.pk)
+    return account

@@ -1,0 +1,58 @@
+"""Who signed in, by the ID token (OpenID Connect Core 2). Pure.
+
+It comes straight from the token endpoint over TLS, which vouches for it (3.1.3.7, 6): its signature is not checked,
+everything else is.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+from authlib.oidc.core import CodeIDToken
+from django.utils.translation import gettext_noop
+from joserfc.errors import JoseError
+
+from mailbox.errors import ProviderError
+
+LEEWAY_SECONDS = 120
+
+
+def identities(token: str, *, issuer: str, client_id: str, nonce: str, now: float) -> list[str]:
+    """The addresses that the token says the person has, in small letters; [] when it names none.
+
+    `now` in Unix seconds. Raises ProviderError when the token is not one for us and this sign-in.
+    """
+    claims = _claims(token)
+    if not _is_issuer(str(claims.get("iss", "")), issuer, str(claims.get("tid", ""))):
+        raise ProviderError(gettext_noop("The provider's ID token was issued by somebody else."))
+    options = {"aud": {"essential": True, "value": client_id}, "nonce": {"essential": bool(nonce), "value": nonce}}
+    try:
+        CodeIDToken(claims, {}, options, {"nonce": nonce, "client_id": client_id}).validate(int(now), LEEWAY_SECONDS)
+    except (JoseError, ValueError, TypeError) as error:
+        raise ProviderError(f"The provider's ID token does not fit: {error}") from error
+    given = [claims.get(name) for name in ("email", "upn", "preferred_username")]
+    if claims.get("email_verified") is False:
+        given[0] = None
+    return list(dict.fromkeys(each.strip().lower() for each in given if isinstance(each, str) and "@" in each))
+
+
+def _claims(token: str) -> dict[str, Any]:
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, ValueError, RecursionError) as error:
+        raise ProviderError(gettext_noop("The provider's ID token cannot be read.")) from error
+    if not isinstance(claims, dict):
+        raise ProviderError(gettext_noop("The provider's ID token cannot be read."))
+    return claims
+
+
+def _is_issuer(said: str, expected: str, tenant: str) -> bool:
+    """Microsoft's document of all tenants has a place for the tenant's id, and each token names its own."""
+    if "{tenantid}" in expected:
+        return bool(re.fullmatch(r"[0-9a-fA-F-]{36}", tenant)) and said == expected.replace("{tenantid}", tenant)
+    # Google has issued both forms (Google Identity, "OpenID Connect", validating an ID token).
+    return said == expected or (expected == "https://accounts.google.com" and said == "accounts.google.com")

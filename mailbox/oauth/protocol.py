@@ -1,0 +1,242 @@
+"""What is asked of a provider and what its answers mean. Pure: data in, data out; Authlib writes the requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from authlib.oauth2.auth import ClientAuth
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7523.assertion import sign_jwt_bearer_assertion
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+from django.utils.translation import gettext_noop
+
+from mailbox.errors import ProviderError, SignInRefused, Throttled, without_secrets
+from mailbox.oauth.providers import Provider
+
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+MAX_TOKEN = 16_000  # characters; Microsoft's have up to 5,000
+MAX_SECONDS = 400 * 86_400
+MAX_WAIT_SECONDS = 3_600.0
+
+# The grant is over (RFC 6749 5.2; OpenID Connect Core 3.1.2.6): nothing helps but a person.
+GRANT_IS_OVER = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
+# The provider does not know, or no longer takes, the site's own id and secret.
+APP_IS_REFUSED = frozenset({"invalid_client", "unauthorized_client"})
+ASKS_TO_WAIT = frozenset({"temporarily_unavailable", "server_error", "slow_down", "authorization_pending"})
+
+
+@dataclass(frozen=True)
+class ClientId:
+    """What the site is at a provider. `private_key` is a service account's (PEM), `client_id` then its address."""
+
+    client_id: str
+    client_secret: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a provider gave. Lifetimes in seconds from now; None where it did not say."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(default="", repr=False)
+    expires_in: float | None = None
+    refresh_expires_in: float | None = None
+    scope: str | None = None
+    id_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class DeviceCode:
+    """A device's authorization (RFC 8628, 3.2); lifetimes in seconds."""
+
+    device_code: str = field(repr=False)
+    user_code: str
+    verification_uri: str
+    expires_in: float
+    interval: float
+
+
+class GrantIsOver(SignInRefused):
+    """The provider ended the grant: the person must consent again."""
+
+
+class AppRefused(SignInRefused):
+    """The provider refuses the site's own client id or secret: an administrator must renew it."""
+
+    SENTENCE = gettext_noop("The provider refuses this site's own client id or secret")
+
+
+class StillPending(Throttled):
+    """The person has not typed the device's code yet."""
+
+
+Request = tuple[str, dict[str, str], str]  # address, headers, body
+
+
+def authorization_address(
+    provider: Provider, client_id: str, *, callback: str, state: str, nonce: str, verifier: str, login_hint: str
+) -> str:
+    """Where the browser is sent (RFC 6749 4.1.1, RFC 7636 4.3, OpenID Connect Core 3.1.2.1)."""
+    more: dict[str, Any] = {
+        **provider.authorization_fields,
+        "nonce": nonce,
+        "code_challenge": create_s256_code_challenge(verifier),
+        "code_challenge_method": "S256",
+        "login_hint": login_hint or None,
+    }
+    address: str = prepare_grant_uri(
+        provider.authorization_endpoint, client_id, "code", callback, provider.scopes, state, **more
+    )
+    return address
+
+
+def _request(provider: Provider, client: ClientId, grant_type: str, **fields: str) -> Request:
+    method = provider.auth_method if client.client_secret else "none"
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    body = prepare_token_request(grant_type, **fields)
+    address, headers, body = ClientAuth(client.client_id, client.client_secret, method).prepare(
+        "POST", provider.token_endpoint, headers, body
+    )
+    return address, headers, body
+
+
+def code_request(provider: Provider, client: ClientId, *, code: str, callback: str, verifier: str) -> Request:
+    return _request(provider, client, "authorization_code", code=code, redirect_uri=callback, code_verifier=verifier)
+
+
+def refresh_request(provider: Provider, client: ClientId, refresh_token: str) -> Request:
+    return _request(provider, client, "refresh_token", refresh_token=refresh_token)
+
+
+def client_credentials_request(provider: Provider, client: ClientId) -> Request:
+    return _request(provider, client, "client_credentials", scope=provider.application_scopes)
+
+
+def device_request(provider: Provider, client: ClientId) -> Request:
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    method = provider.auth_method if client.client_secret else "none"
+    body = prepare_token_request("", scope=provider.scopes).removeprefix("grant_type=&")
+    address, headers, body = ClientAuth(client.client_id, client.client_secret, method).prepare(
+        "POST", provider.device_authorization_endpoint, headers, body
+    )
+    return address, headers, body
+
+
+def device_token_request(provider: Provider, client: ClientId, device_code: str) -> Request:
+    return _request(provider, client, DEVICE_CODE, device_code=device_code)
+
+
+def service_account_request(provider: Provider, client: ClientId, mailbox: str) -> Request:
+    """A service account that acts for a mailbox of its domain (RFC 7523, 2.1; Google, "domain-wide delegation")."""
+    assertion: str = sign_jwt_bearer_assertion(
+        key=client.private_key,
+        issuer=client.client_id,
+        audience=provider.token_endpoint,
+        subject=mailbox,
+        claims={"scope": provider.application_scopes},
+        alg="RS256",
+    )
+    headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+    return provider.token_endpoint, headers, prepare_token_request(JWT_BEARER, assertion=assertion)
+
+
+# --- Answers --------------------------------------------------------------------------------------------------
+
+
+def read_tokens(status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]) -> Tokens:
+    """The tokens of an answer. Raises GrantIsOver, AppRefused, or one of the errors that mean "later".
+
+    `secrets` never stand in what is raised: providers repeat what they were sent.
+    """
+    answer = _answer(status, headers, content, secrets)
+    access = answer.get("access_token")
+    if not isinstance(access, str) or not access or len(access) > MAX_TOKEN or not _is_one_line(access):
+        raise ProviderError(gettext_noop("The provider's answer holds no access token."))
+    refresh = answer.get("refresh_token")
+    return Tokens(
+        access_token=access,
+        refresh_token=refresh if isinstance(refresh, str) and len(refresh) <= MAX_TOKEN else "",
+        expires_in=seconds_of(answer.get("expires_in")),
+        # Not in the RFC; Keycloak and Microsoft's national clouds say it so.
+        refresh_expires_in=seconds_of(answer.get("refresh_expires_in") or answer.get("refresh_token_expires_in")),
+        scope=answer["scope"][:2000] if isinstance(answer.get("scope"), str) else None,
+        id_token=answer["id_token"] if isinstance(answer.get("id_token"), str) else "",
+    )
+
+
+def read_device_code(status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]) -> DeviceCode:
+    """Raises as read_tokens does."""
+    answer = _answer(status, headers, content, secrets)
+    names = ("device_code", "user_code")
+    address = answer.get("verification_uri") or answer.get("verification_url")  # Google's name for it
+    if not all(isinstance(answer.get(name), str) for name in names) or not isinstance(address, str):
+        raise ProviderError(gettext_noop("The provider's answer holds no code for a device."))
+    lasts, interval = seconds_of(answer.get("expires_in")), seconds_of(answer.get("interval"))
+    return DeviceCode(answer["device_code"], answer["user_code"], address, lasts or 600, interval or 5)
+
+
+def _answer(status: int, headers: Mapping[str, str], content: bytes, secrets: list[str]) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if status == 200 and isinstance(answer, dict) and "error" not in answer:
+        return answer
+    words = without_secrets(_words(answer) if isinstance(answer, dict) else f"HTTP {status}", secrets)
+    code = answer.get("error") if isinstance(answer, dict) else None
+    if status == 429 or status >= 500:
+        wait = _retry_after(headers)
+        raise Throttled(f"The provider asks to wait: {words}", reply=words, wait_seconds=wait)
+    raise _refusal(code if isinstance(code, str) else "", words)
+
+
+def _refusal(code: str, words: str) -> Exception:
+    if code in GRANT_IS_OVER:
+        return GrantIsOver(f"The provider ended the sign-in: {words}", reply=words)
+    if code in APP_IS_REFUSED:
+        return AppRefused(f"{AppRefused.SENTENCE}: {words}", reply=words)
+    if code in ("authorization_pending", "slow_down"):
+        return StillPending(words, reply=words, wait_seconds=5.0 if code == "slow_down" else None)
+    if code in ASKS_TO_WAIT:
+        return Throttled(f"The provider asks to wait: {words}", reply=words)
+    return ProviderError(f"The provider refused: {words}", reply=words)
+
+
+def _words(answer: Mapping[str, Any]) -> str:
+    parts = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
+    return " ".join(": ".join(parts).split())[:500]
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds (RFC 9110, 10.2.3), at most an hour; the form with a date is read as none."""
+    given = (headers.get("Retry-After") or "").strip()
+    if given.isascii() and given.isdigit() and len(given) < 8:
+        return min(float(given), MAX_WAIT_SECONDS)
+    return None
+
+
+def seconds_of(given: object) -> float | None:
+    """A lifetime; Microsoft's older endpoints write it as a string. None when there is none or it makes no sense."""
+    try:
+        seconds = float(given)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return min(seconds, MAX_SECONDS) if seconds > 0 else None
+
+
+def _is_one_line(token: str) -> bool:
+    """RFC 6750, 2.1: what a bearer token is made of is printable; a line break would be a command of its own."""
+    return token.isascii() and token.isprintable() and " " not in token
+
+
+def missing_scopes(provider: Provider, granted: str | None) -> list[str]:
+    """What was asked for, is needed and was not granted (RFC 6749, 5.1: no `scope` means all that was asked)."""
+    if granted is None:
+        return []
+    have = {each.rstrip("/").lower() for each in granted.split()}
+    return [each for each in provider.needed_scopes if each.rstrip("/").lower() not in have]

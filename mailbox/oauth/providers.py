@@ -1,0 +1,134 @@
+"""What is known of providers by heart, and what a provider's discovery document says. Plain data, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from django.utils.translation import gettext_noop
+
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Where a provider is asked and for what (RFC 8414). `scopes` are those of a person's sign-in."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    device_authorization_endpoint: str = ""
+    scopes: str = "openid email"
+    needed_scopes: tuple[str, ...] = ()  # without each of these the tokens open no mailbox
+    application_scopes: str = ""  # of client credentials and service accounts
+    authorization_fields: Mapping[str, str] = field(default_factory=dict)  # what the provider wants beside the RFC's
+    auth_method: str = "client_secret_post"  # RFC 6749, 2.3.1
+    idle_seconds: float | None = None  # a refresh token that was not used for so long ends
+
+
+@dataclass(frozen=True)
+class Known:
+    """A provider with a page of its own: its key, its name, the preset of its servers."""
+
+    key: str
+    name: str
+    preset: str
+    mail_hosts: tuple[str, ...]
+
+
+KNOWN = (
+    Known("google", "Google", "gmail", ("imap.gmail.com", "smtp.gmail.com", "imap.googlemail.com")),
+    Known(
+        "microsoft", "Microsoft", "outlook", ("outlook.office365.com", "smtp.office365.com", "smtp-mail.outlook.com")
+    ),
+    Known("yahoo", "Yahoo", "yahoo", ("imap.mail.yahoo.com", "smtp.mail.yahoo.com")),
+)
+
+GOOGLE_MAIL = "https://mail.google.com/"
+MICROSOFT_IMAP = "https://outlook.office.com/IMAP.AccessAsUser.All"
+MICROSOFT_SMTP = "https://outlook.office.com/SMTP.Send"
+
+
+def google() -> Provider:
+    """A refresh token comes only with access_type=offline, and again only with prompt=consent; unused it ends after
+    six months (Google Identity, "Using OAuth 2.0 to Access Google APIs", refresh token expiration)."""
+    return Provider(
+        issuer="https://accounts.google.com",
+        authorization_endpoint="https://accounts.google.com/o/oauth2/v2/auth",
+        token_endpoint="https://oauth2.googleapis.com/token",  # noqa: S106 - an address
+        device_authorization_endpoint="https://oauth2.googleapis.com/device/code",
+        scopes=f"openid email {GOOGLE_MAIL}",
+        needed_scopes=(GOOGLE_MAIL,),
+        application_scopes=GOOGLE_MAIL,
+        authorization_fields={"access_type": "offline", "prompt": "consent"},
+        idle_seconds=180 * DAY,
+    )
+
+
+def microsoft(tenant: str = "common") -> Provider:
+    """`tenant`: an id, a domain, "common", "organizations" or "consumers". A refresh token lasts 90 days from its last
+    use. Client credentials want a tenant of their own, and the scope "/.default" of the other host name."""
+    base = f"https://login.microsoftonline.com/{quote(tenant or 'common', safe='')}"
+    return Provider(
+        issuer="https://login.microsoftonline.com/{tenantid}/v2.0",
+        authorization_endpoint=f"{base}/oauth2/v2.0/authorize",
+        token_endpoint=f"{base}/oauth2/v2.0/token",
+        device_authorization_endpoint=f"{base}/oauth2/v2.0/devicecode",
+        scopes=f"openid email profile offline_access {MICROSOFT_IMAP} {MICROSOFT_SMTP}",
+        needed_scopes=(MICROSOFT_IMAP, MICROSOFT_SMTP),
+        application_scopes="https://outlook.office365.com/.default",
+        authorization_fields={"prompt": "select_account"},
+        idle_seconds=90 * DAY,
+    )
+
+
+def yahoo() -> Provider:
+    return Provider(
+        issuer="https://api.login.yahoo.com",
+        authorization_endpoint="https://api.login.yahoo.com/oauth2/request_auth",
+        token_endpoint="https://api.login.yahoo.com/oauth2/get_token",  # noqa: S106 - an address
+        scopes="openid email mail-r mail-w",
+        needed_scopes=(),  # its answers name none
+        auth_method="client_secret_basic",
+    )
+
+
+# What is kept of a discovery document (OpenID Connect Discovery 1.0, 3; RFC 8414, 2).
+ENDPOINTS = ("issuer", "authorization_endpoint", "token_endpoint", "device_authorization_endpoint")
+
+
+class UnusableDocument(Exception):
+    """str() is a sentence on what a discovery document lacks."""
+
+
+def checked_document(document: object) -> dict[str, str]:
+    """The members that are kept; raises UnusableDocument."""
+    if not isinstance(document, dict):
+        raise UnusableDocument(gettext_noop("This address holds no discovery document (JSON)."))
+    kept = {name: value for name in ENDPOINTS if isinstance(value := document.get(name), str) and value}
+    for name in ENDPOINTS[:3]:
+        if not kept.get(name, "").startswith(("https://", "http://")):
+            raise UnusableDocument(f"The discovery document names no {name}.")
+    methods = document.get("token_endpoint_auth_methods_supported")
+    offered = [each for each in methods if isinstance(each, str)] if isinstance(methods, list) else []
+    # RFC 8414, 2: without the member, client_secret_basic is meant.
+    is_posted = "client_secret_post" in offered
+    return kept | {"auth_method": "client_secret_post" if is_posted else "client_secret_basic"}
+
+
+def discovered(document: Mapping[str, Any], scopes: str, application_scopes: str) -> Provider:
+    """A provider by its kept discovery document. What its scopes of mail are called, the administrator types."""
+    wanted = scopes.split()
+    return Provider(
+        issuer=document.get("issuer", ""),
+        authorization_endpoint=document.get("authorization_endpoint", ""),
+        token_endpoint=document.get("token_endpoint", ""),
+        device_authorization_endpoint=document.get("device_authorization_endpoint", ""),
+        scopes=" ".join(wanted) or "openid email offline_access",
+        needed_scopes=tuple(each for each in wanted if each not in {"openid", "email", "profile", "offline_access"}),
+        application_scopes=application_scopes,
+        authorization_fields={"prompt": "consent"},
+        auth_method=document.get("auth_method", "client_secret_basic"),
+    )

@@ -1,0 +1,257 @@
+"""Keeping the access token of a grant good: once for all workers and hosts, and never losing what a provider gave.
+
+A refresh is claimed by one conditional UPDATE (a lease of LEASE_SECONDS on the grant's row, on condition that the
+tokens are those that were read), the provider is asked without a transaction, and what it answers is stored by a second
+one, on condition that nobody stored other tokens meanwhile. Only what is stored is used: a rotated refresh token is
+committed before the access token that came with it goes anywhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from functools import partial
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from mailbox.credentials import DecryptionFailed, encrypt
+from mailbox.errors import MailError, NetworkError, SignInRefused
+from mailbox.logs import event
+from mailbox.models import Account, OAuthGrant, Transport
+from mailbox.oauth import direct
+from mailbox.oauth.client import AnswerLost
+from mailbox.oauth.protocol import AppRefused, Tokens
+
+logger = logging.getLogger(__name__)
+Clock = Callable[[], datetime]
+
+LEFT_SECONDS = 60  # with fewer left, an access token is refreshed
+LEASE_SECONDS = 60  # three times the longest request
+WAIT_SECONDS = 30.0  # for the refresh of another worker
+STEP_SECONDS = 0.05
+STORE_SECONDS = 300.0  # a database that refuses is asked again for so long: the answer exists nowhere else
+UNKNOWN_LIFE = 3600.0  # of an access token whose provider did not say (RFC 6749, 5.1)
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10, 300
+
+
+class Step(Enum):
+    """What to do about a grant at this moment."""
+
+    USE = auto()
+    REFRESH = auto()
+    WAIT = auto()  # another worker refreshes it
+    LATER = auto()  # the provider could not be asked; not before its time
+    SIGN_IN = auto()  # a person must consent again
+
+
+def plan(grant: OAuthGrant, now: datetime) -> Step:
+    """Pure. A token that is still good is used while its refresh is not to be had.
+
+    A refresh token that lapses when unused is used in time, whatever the access token says.
+    """
+    left = (grant.expires_at - now).total_seconds() if grant.expires_at else float("inf")
+    is_unused = grant.use_refresh_by is not None and grant.use_refresh_by <= now
+    if not grant.must_refresh and left >= LEFT_SECONDS and not is_unused:
+        return Step.USE
+    otherwise = Step.USE if left > 0 and not grant.must_refresh else None
+    if grant.failure or not grant.can_refresh:
+        return otherwise or Step.SIGN_IN
+    if grant.next_allowed_at and grant.next_allowed_at > now:
+        return otherwise or Step.LATER
+    if grant.lease_expires_at and grant.lease_expires_at > now:
+        return otherwise or Step.WAIT
+    return Step.REFRESH
+
+
+def ensure_fresh(account: Account, kind: str, clock: Clock = timezone.now) -> None:
+    """See that the account's transport ("imap" or "smtp") holds an access token that is good.
+
+    Does nothing without a grant. Asks the provider, so call it outside of a transaction. Raises SignInRefused when a
+    person must consent again, and another MailError when the provider is to be asked later.
+    """
+    transport: Transport = getattr(account, kind)
+    if transport.grant_id is not None:
+        transport.grant = fresh(transport.grant_id, account.email, transport.user, clock)
+
+
+def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> OAuthGrant:
+    """The grant with a good access token. Raises as ensure_fresh does."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        grant = OAuthGrant.objects.select_related("app").get(pk=grant_id)
+        step = plan(grant, clock())
+        if step is Step.USE:
+            return grant
+        if step is Step.SIGN_IN:
+            raise _over(grant, clock())
+        if step is Step.LATER:
+            assert grant.next_allowed_at
+            raise NetworkError(grant.last_reply, wait_seconds=(grant.next_allowed_at - clock()).total_seconds())
+        if step is Step.REFRESH and (lease := _claim(grant, clock())):
+            _refresh(grant, lease, email, user, clock)
+        elif time.monotonic() > until:
+            raise NetworkError("Another worker is refreshing the access token of this account.")
+        else:
+            time.sleep(STEP_SECONDS)
+
+
+def _claim(grant: OAuthGrant, now: datetime) -> str:
+    """The lease when it was free and the tokens are those that were read; else ""."""
+    lease = secrets.token_hex(16)
+    free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
+    # An earlier request whose answer was never stored: remembered, as it may explain what the provider says now.
+    taken = OAuthGrant.objects.filter(free, pk=grant.pk, generation=grant.generation, failure="").update(
+        lease_token=lease,
+        lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
+        answer_lost_at=Coalesce(F("asked_at"), F("answer_lost_at")),
+        asked_at=now,
+    )
+    return lease if taken else ""
+
+
+def _refresh(grant: OAuthGrant, lease: str, email: str, user: str, clock: Clock) -> None:
+    try:
+        tokens = direct.ask(grant, email, user)
+    except Exception as error:
+        came_of_it = partial(_failed, grant, lease, error, clock())
+    else:
+        came_of_it = partial(store, grant, tokens, clock())
+    _keep(came_of_it)
+
+
+def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
+    if isinstance(error, SignInRefused | DecryptionFailed):
+        return _end(grant, lease, error, now)
+    if isinstance(error, MailError):
+        return _postpone(grant, lease, error, now)
+    logger.error("oauth_refresh_crashed", exc_info=error)
+    words = f"Unexpected {type(error).__name__}: see the workers' log."
+    return _postpone(grant, lease, NetworkError(words), now)
+
+
+def _keep(write: Callable[[], object]) -> None:
+    """Write down what came of it, through a database that refuses for a while."""
+    until = time.monotonic() + STORE_SECONDS
+    while True:
+        try:
+            write()
+            return
+        except (DatabaseError, InterfaceError):
+            if time.monotonic() > until or connection.in_atomic_block:
+                raise
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(0.2)
+
+
+def columns(grant: OAuthGrant, tokens: Tokens, now: datetime) -> dict[str, Any]:
+    """The columns of a grant after these tokens. A refresh token that was not given anew stays (RFC 6749, 6)."""
+    idle = tokens.refresh_expires_in or direct.idle_seconds(grant)
+    kept = {} if not tokens.refresh_token else {"encrypted_refresh_token": encrypt(tokens.refresh_token)}
+    has_refresh = bool(tokens.refresh_token or grant.encrypted_refresh_token)
+    ends = now + timedelta(seconds=idle) if idle and has_refresh else None
+    return kept | {
+        "encrypted_access_token": encrypt(tokens.access_token),
+        "expires_at": now + timedelta(seconds=tokens.expires_in or UNKNOWN_LIFE),
+        "refresh_expires_at": ends,
+        "use_refresh_by": now + timedelta(seconds=idle / 2) if idle and has_refresh else None,
+        "scope": grant.scope if tokens.scope is None else tokens.scope,
+        "refreshed_at": now,
+    }
+
+
+_IN_ORDER: dict[str, Any] = {
+    "asked_at": None,
+    "answer_lost_at": None,
+    "lease_token": "",
+    "lease_expires_at": None,
+    "failure": "",
+    "last_reply": "",
+    "failure_count": 0,
+    "next_allowed_at": None,
+    "must_refresh": False,
+}
+
+
+def store(grant: OAuthGrant, tokens: Tokens, now: datetime) -> bool:
+    """Commit what the provider gave; False when other tokens were stored meanwhile, which then are the newer ones.
+
+    On condition of the generation alone: an answer that comes after its lease is still the only one there is.
+    """
+    return bool(
+        OAuthGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(
+            **columns(grant, tokens, now),
+            **_IN_ORDER,
+            generation=F("generation") + 1,
+            is_after_refusal=F("must_refresh"),
+        )
+    )
+
+
+def _ours(grant: OAuthGrant, lease: str) -> Any:
+    return OAuthGrant.objects.filter(pk=grant.pk, generation=grant.generation, lease_token=lease)
+
+
+def _end(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
+    """The provider said no. Both transports need a person."""
+    is_app = isinstance(error, AppRefused)
+    words = _with_lost_answer(grant, str(error))
+    failure = OAuthGrant.Failure.APP if is_app else OAuthGrant.Failure.ENDED
+    done = {"failure": failure, "last_reply": words, "lease_token": "", "lease_expires_at": None, "asked_at": None}
+    is_kept = bool(_ours(grant, lease).update(**done))
+    if is_kept:
+        _mark_transports(grant, words, now)
+        event(logger, "oauth_grant_ended", logging.WARNING, grant=grant.pk, failure=failure.value)
+    return is_kept
+
+
+def _with_lost_answer(grant: OAuthGrant, words: str) -> str:
+    """A provider that gives each refresh token once takes a second use of it for theft, and ends the grant."""
+    lost = OAuthGrant.objects.filter(pk=grant.pk).values_list("answer_lost_at", flat=True).first()
+    if lost is None:
+        return words
+    return (
+        f"{words} (The answer to an earlier refresh, asked at {lost:%Y-%m-%d %H:%M:%S} UTC, was lost on its way or "
+        "with its worker. A provider that takes a refresh token only once then ends the grant.)"
+    )
+
+
+def _mark_transports(grant: OAuthGrant, words: str, now: datetime) -> None:
+    rows = Transport.objects.filter(grant=grant.pk)
+    rows.filter(needs_sign_in_since=None).update(needs_sign_in_since=now)
+    rows.update(last_reply=words)
+
+
+def _postpone(grant: OAuthGrant, lease: str, error: MailError, now: datetime) -> bool:
+    """Network, 429, 5xx and what nobody understands: the grant stays, and the provider is asked again later."""
+    wait = min(FIRST_WAIT_SECONDS * 2 ** min(grant.failure_count, 10), LONGEST_WAIT_SECONDS)
+    wait = max(wait, error.wait_seconds or 0)
+    changes: dict[str, Any] = {
+        "last_reply": str(error),
+        "failure_count": F("failure_count") + 1,
+        "next_allowed_at": now + timedelta(seconds=wait),
+        "lease_token": "",
+        "lease_expires_at": None,
+    }
+    if not isinstance(error, AnswerLost):
+        changes["asked_at"] = None
+    event(logger, "oauth_refresh_postponed", logging.WARNING, grant=grant.pk, seconds=int(wait), reply=str(error))
+    return bool(_ours(grant, lease).update(**changes))
+
+
+def _over(grant: OAuthGrant, now: datetime) -> SignInRefused:
+    words = grant.last_reply
+    if not grant.failure:
+        words = "The access token has ended, and the provider gave no refresh token: sign in again."
+        OAuthGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(
+            failure=OAuthGrant.Failure.ENDED, last_reply=words
+        )
+    _mark_transports(grant, words, now)
+    return SignInRefused(words, reply=words)

@@ -1,0 +1,48 @@
+"""By the clock: refresh tokens that lapse when unused are used in time, and grants without an account go."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from mailbox.errors import MailError
+from mailbox.logs import event
+from mailbox.models import Account, OAuthGrant
+from mailbox.oauth import refresh
+from mailbox.oauth.refresh import Clock
+
+logger = logging.getLogger(__name__)
+AT_ONCE = 100
+UNUSED_AFTER = timedelta(hours=1)
+
+
+def use_in_time(clock: Clock = timezone.now) -> int:
+    """Refresh the grants whose refresh token has spent half of its idle time; how many were.
+
+    Accounts that are fetched do so by themselves each hour: this is for those that are paused or switched off.
+    """
+    used = 0
+    for grant in due(clock()):
+        of_grant = Q(imap__grant=grant.pk) | Q(smtp__grant=grant.pk)
+        account = Account.objects.filter(of_grant).select_related("imap").first()
+        if account is None:
+            continue
+        try:
+            used += refresh.fresh(grant.pk, account.email, account.imap.user, clock).generation > grant.generation
+        except MailError as error:
+            event(logger, "oauth_use_in_time_failed", logging.WARNING, account=account.email, error_code=error.code)
+    return used
+
+
+def due(now: datetime) -> list[OAuthGrant]:
+    waiting = Q(next_allowed_at=None) | Q(next_allowed_at__lte=now)
+    rows = OAuthGrant.objects.filter(waiting, use_refresh_by__lte=now, failure="")
+    return list(rows.order_by("use_refresh_by")[:AT_ONCE])
+
+
+def tidy(clock: Clock = timezone.now) -> int:
+    """Remove grants that no transport signs in by: another secret took their place."""
+    return OAuthGrant.objects.filter(transports=None, granted_at__lt=clock() - UNUSED_AFTER).delete()[0]

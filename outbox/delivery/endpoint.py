@@ -1,0 +1,32 @@
+"""Where an account's mail is handed over, with credentials that are good: an access token is refreshed beforehand."""
+
+from __future__ import annotations
+
+from mailbox.endpoints import Endpoint
+from mailbox.errors import MailError, SignInRefused
+from mailbox.models import Account
+from mailbox.oauth import refresh
+from outbox.retry.policy import Fault, Kind, Phase
+from outbox.smtp.connection import Patience, SmtpFailure, Watch
+from outbox.smtp.session import SmtpSession
+
+SIGN_IN_REFUSED = 535  # RFC 4954, 6
+
+
+def endpoint_of(account: Account) -> Endpoint:
+    """Asks the account's OAuth provider when need be, so call it outside of a transaction.
+
+    Raises SmtpFailure, as a session that cannot be opened does, and credentials.DecryptionFailed.
+    """
+    try:
+        refresh.ensure_fresh(account, "smtp")
+    except SignInRefused as error:
+        raise SmtpFailure(Fault(Phase.AUTH, Kind.REPLY, str(error), SIGN_IN_REFUSED)) from error
+    except MailError as error:
+        raise SmtpFailure(Fault(Phase.AUTH, Kind.NETWORK, str(error))) from error
+    return account.smtp_endpoint()
+
+
+def open_session(account: Account, patience: Patience, watch: Watch) -> SmtpSession:
+    """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
+    return SmtpSession.open(endpoint_of(account), patience=patience, watch=watch)
