@@ -137,3 +137,8 @@ def is_stuck(row: OAuthSignIn, now: datetime) -> bool:
 
 def forget_old(now: datetime) -> int:
     return OAuthSignIn.objects.filter(created_at__lt=now - KEPT).delete()[0]
+
+
+def waiting() -> list[int]:
+    """Sign-ins that came back and that no worker has taken up, as when the broker was away."""
+    return list(OAuthSignIn.objects.filter(status=Status.RETURNED).order_by("pk").values_list("pk", flat=True)[:100])

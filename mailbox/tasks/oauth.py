@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from django.db import transaction
 from django.utils import timezone
-from django_q.tasks import async_task
 
 from mailbox.models import OAuthApp
 from mailbox.oauth import discovery, exchange, schedule, sign_in
+from mailbox.queueing import queue
 from mailbox.tasks import sync as sync_tasks
 
 
 def queue_finish(pk: int) -> None:
     """Have a worker exchange the code of a sign-in, once the present transaction has committed."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.oauth_finish", pk, group="oauth"))
+    queue("mailbox.tasks.oauth_finish", pk, group="oauth")
 
 
 def oauth_finish(pk: int) -> None:
@@ -24,7 +23,7 @@ def oauth_finish(pk: int) -> None:
 
 def queue_discovery(app_id: int) -> None:
     """Have a worker read a provider's discovery document."""
-    transaction.on_commit(lambda: async_task("mailbox.tasks.oauth_discover", app_id, group="oauth"))
+    queue("mailbox.tasks.oauth_discover", app_id, group="oauth")
 
 
 def oauth_discover(app_id: int) -> None:
@@ -34,7 +33,9 @@ def oauth_discover(app_id: int) -> None:
 
 
 def oauth_keep() -> None:
-    """Use refresh tokens before they lapse, and let go of what is over."""
+    """Use refresh tokens before they lapse, take up what was not queued, and let go of what is over."""
+    for pk in sign_in.waiting():
+        oauth_finish(pk)
     schedule.use_in_time()
     schedule.tidy()
     sign_in.forget_old(timezone.now())
