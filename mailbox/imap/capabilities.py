@@ -13,6 +13,7 @@ MOST_KEPT = 1000
 OF_EXAMINE = {b"ENABLE", b"CONDSTORE", b"QRESYNC", b"UTF8=ONLY"}
 # What servers that do not say it by themselves said of an account last time, by host, port and user.
 _last_said: dict[tuple[str, int, str], tuple[bytes, ...]] = {}
+_without_condstore: set[tuple[str, int, str]] = set()  # they offer it, and answer EXAMINE (CONDSTORE) with BAD
 
 
 def ask(client: Any, endpoint: Endpoint) -> bool:
@@ -46,6 +47,16 @@ def was_wrong(client: Any) -> bool:
     guess = client._cached_capabilities
     client._cached_capabilities = None  # read from what came; where that is lost, asked for and waited for
     return bool(OF_EXAMINE & set(guess) != OF_EXAMINE & set(client.capabilities()))
+
+
+def distrust_condstore(endpoint: Endpoint) -> None:
+    if len(_without_condstore) >= MOST_KEPT:
+        _without_condstore.clear()
+    _without_condstore.add(_key(endpoint))
+
+
+def is_condstore_refused(endpoint: Endpoint) -> bool:
+    return _key(endpoint) in _without_condstore
 
 
 def _key(endpoint: Endpoint) -> tuple[str, int, str]:

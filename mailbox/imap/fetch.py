@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from imapclient import imap_utf7
 
+from mailbox.imap import internal_date
+
 _UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
 _FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^)]*)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[ (])RFC822\.SIZE (\d+)", re.I)
-_DATE = re.compile(rb'INTERNALDATE "([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', re.I)
+_DATE = re.compile(rb'INTERNALDATE "([^"]*)"', re.I)
 _LABELS = re.compile(rb'X-GM-LABELS \(((?:"(?:[^"\\]|\\.)*"|[^()"])*)\)', re.I)
 _LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
 _LITERAL = re.compile(rb"\{\d+\}$")
 MAX_LABEL = 1000  # bytes
+MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
+MAX_NUMBER = 2**63 - 1  # what a database holds, and the highest mod-sequence (RFC 7162, 7)
 OTHER_LENGTH = "OtherLength"  # the defect of a message that is not as long as RFC822.SIZE states
-_MONTHS = [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"]
 _BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
 _HEADER = re.compile(rb"BODY\[HEADER\](?:<0>)? \{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
@@ -66,8 +69,8 @@ class Changes:
 class MessageMeta:
     uid: int
     flags: tuple[str, ...]
-    internal_date: datetime
-    size: int  # RFC822.SIZE, bytes
+    internal_date: datetime | None  # UTC; None when the server states none, or none that can be read
+    size: int  # RFC822.SIZE, bytes; 0 when it is not stated
     labels: tuple[str, ...] | None = None
 
     @property
@@ -165,15 +168,6 @@ def text(value: str | bytes | list[bytes] | None) -> str:
     return (value or "").replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
-def utc(when: datetime) -> datetime:
-    """An INTERNALDATE in UTC; one that leaves the calendar when shifted stays on its edge."""
-    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    try:
-        return aware.astimezone(UTC)
-    except OverflowError:
-        return aware.replace(tzinfo=UTC)
-
-
 def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | bytes) -> ListedFolder:
     words = {text(flag).lower() for flag in words_given}
     shown = text(name)
@@ -202,15 +196,15 @@ def rows(answer: Sequence[object]) -> dict[int, Row]:
     """
     found: dict[int, Row] = {}
     for line in _lines(answer):
-        if not (uid := _UID.search(line)):
+        if not (uid := _UID.search(line)) or int(uid[1]) > MAX_UID:
             continue
         row = found.setdefault(int(uid[1]), Row())
         if flags := _FLAGS.search(line):
-            row.flags = tuple(text(flag) for flag in flags[1].split())
+            row.flags = tuple(_flag(flag) for flag in flags[1].split())
         if date := _DATE.search(line):
-            row.internal_date = _internal_date(date)
+            row.internal_date = internal_date.parse(date[1])
         if size := _SIZE.search(line):
-            row.size = int(size[1])
+            row.size = int(size[1]) if int(size[1]) <= MAX_NUMBER else 0
         if labels := _LABELS.search(line):
             row.labels = _decoded_labels(labels[1])
     return found
@@ -242,23 +236,16 @@ def _decoded_labels(listed: bytes) -> tuple[str, ...]:
     return tuple(sorted(labels - {""}))
 
 
-def _internal_date(found: re.Match[bytes]) -> datetime | None:
-    """RFC 3501, 9: date-time. None when it is no date, as 31 February."""
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
-    offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-    try:
-        zone = timezone(-offset if sign == b"-" else offset)
-        number = _MONTHS.index(month.lower()) + 1
-        return datetime(int(year), number, int(day), int(hour), int(minute), min(int(second), 59), tzinfo=zone)
-    except ValueError:
-        return None
+def _flag(flag: bytes) -> str:
+    """An atom; some servers quote it, with its backslash doubled or not."""
+    bare = text(flag)
+    if len(bare) > 2 and bare[0] == bare[-1] == '"':
+        bare = bare[1:-1]
+    return bare.replace("\\\\", "\\")
 
 
-def meta(uid: int, row: Row) -> MessageMeta | None:
-    """None when the server left the date out: such a message cannot be placed in time."""
-    if row.internal_date is None:
-        return None
-    return MessageMeta(uid, row.flags or (), utc(row.internal_date), row.size, row.labels)
+def meta(uid: int, row: Row) -> MessageMeta:
+    return MessageMeta(uid, row.flags or (), row.internal_date, row.size, row.labels)
 
 
 def marks_of(row: Row) -> Marks | None:

@@ -21,8 +21,8 @@ from mailbox.imap.responses import refused, server_words, unreachable
 from mailbox.imap.session import ImapSession
 
 # RFC 3501, 7.3.1, 7.4.1 and 7.4.2; VANISHED is RFC 7162's word for EXPUNGE. RECENT comes with an EXISTS.
-_NEWS = re.compile(rb"\* (?:\d+ (?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)
-_GOODBYE = re.compile(rb"\* BYE\b ?(.*)", re.I)
+_NEWS = re.compile(rb"\*\s+(?:\d+\s+(?:EXISTS|EXPUNGE|FETCH)|VANISHED)\b", re.I)
+_GOODBYE = re.compile(rb"\*\s+BYE\b ?(.*)", re.I)
 _MOST_WAITING = 64 * 1024  # bytes without a line's end
 # A peer whose machine is gone never says so: the kernel asks after a minute of silence, and gives up a minute later.
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import imaplib
 import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from imapclient import imap_utf7
 from imapclient.exceptions import IMAPClientError
 
+from mailbox.imap import folder_names
 from mailbox.imap.fetch import ListedFolder, listed, text
 
+MOST_NAMESPACES = 10
 _MAILBOX_ID = re.compile(rb"MAILBOXID \(([A-Za-z0-9_-]{1,255})\)", re.I)
 _NUMBER = re.compile(rb"(UIDVALIDITY|UIDNEXT) (\d+)", re.I)
 
@@ -28,9 +31,9 @@ def list_folders(client: Any) -> list[ListedFolder]:
     """All folders, with special use (RFC 6154) and subscription (RFC 5258, else LSUB)."""
     if client.has_capability("LIST-EXTENDED"):
         wanted = "SUBSCRIBED SPECIAL-USE" if client.has_capability("SPECIAL-USE") else "SUBSCRIBED"
-        rows = _listed(client, "LIST", f"RETURN ({wanted})")
+        rows = _listed_everywhere(client, f"RETURN ({wanted})")
         return [_folder(row, "\\subscribed" in {text(flag).lower() for flag in row[0]}) for row in rows]
-    rows = _listed(client, "LIST")
+    rows = _listed_everywhere(client)
     try:
         subscribed = {_folder(row, None).name for row in _listed(client, "LSUB")}
     except IMAPClientError:  # IMAP4rev2 has no LSUB any more; who says neither says nothing of subscriptions
@@ -39,10 +42,32 @@ def list_folders(client: Any) -> list[ListedFolder]:
     return [replace(folder, is_subscribed=folder.name in subscribed) for folder in folders]
 
 
-def _listed(client: Any, command: str, *more: str) -> list[tuple[Any, Any, Any]]:
+def _listed_everywhere(client: Any, *more: str) -> list[tuple[Any, Any, Any]]:
+    """Also what others share (RFC 2342): some servers leave it out of LIST "" "*", as Courier's #shared."""
+    rows = _listed(client, "LIST", *more)
+    for prefix in _foreign_prefixes(client):
+        if not any(str(row[2]).startswith(prefix.rstrip("/.\\")) for row in rows):
+            with contextlib.suppress(IMAPClientError, imaplib.IMAP4.readonly):
+                rows += _listed(client, "LIST", *more, pattern=f"{prefix}*")
+    return rows
+
+
+def _foreign_prefixes(client: Any) -> list[str]:
+    """Of other users' and shared folders; none where the server refuses or does not say."""
+    if not client.has_capability("NAMESPACE"):
+        return []
+    try:
+        spaces = client.namespace()
+    except (IMAPClientError, ValueError, TypeError, IndexError):
+        return []
+    found = [*(spaces.other or ()), *(spaces.shared or ())]
+    return [prefix for prefix, _ in found if prefix][:MOST_NAMESPACES]
+
+
+def _listed(client: Any, command: str, *more: str, pattern: str = "*") -> list[tuple[Any, Any, Any]]:
     beneath = client._imap
     beneath.untagged_responses.pop(command, None)
-    status, lines = beneath._simple_command(command, '""', '"*"', *more)
+    status, lines = beneath._simple_command(command, '""', client._normalise_folder(pattern), *more)
     client._checkok(command.lower(), status, lines)
     _, found = beneath._untagged_response(status, lines, command)
     return [row for each in _rows(found) if (row := _row(client, each)) is not None]
@@ -73,16 +98,15 @@ def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
         return None
     finally:
         client.folder_encode = encoded
-    return flags, delimiter, _decoded(name) if encoded else text(name)
-
-
-def _decoded(name: Any) -> str:
-    """From modified UTF-7 (RFC 3501, 5.1.3). Some servers send a bare & or UTF-8: such a name is taken as it stands."""
-    raw = name if isinstance(name, bytes) else str(name).encode()
-    try:
-        return str(imap_utf7.decode(raw)) if raw.isascii() else text(raw)
-    except (ValueError, UnicodeError):
-        return text(raw)
+    if name is None:  # NIL is no name
+        return None
+    if not encoded:
+        return flags, delimiter, text(name)
+    shown = folder_names.decoded(name)
+    written = name if isinstance(name, bytes) else str(name).encode()
+    if folder_names.ways_to_write(shown)[0] != written:
+        client.written_names[shown] = written
+    return flags, delimiter, shown
 
 
 def _folder(row: tuple[Any, Any, Any], is_subscribed: bool | None) -> ListedFolder:

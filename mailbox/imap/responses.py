@@ -24,6 +24,15 @@ _QUOTA = re.compile(r"\[?OVERQUOTA\b", re.I)
 # Exchange answers a throttled login with this, and a token without a mailbox as well: waiting is right for the first.
 _EXCHANGE_WAIT = re.compile(r"User is authenticated but not connected|Request is throttled", re.I)
 _GMAIL_WAIT = re.compile(r"Too many simultaneous connections|Account exceeded command or bandwidth limits", re.I)
+# What servers say without a code when it is they who are in trouble, at LOGIN above all.
+_PASSING = re.compile(
+    r"\bsystem error|\binternal (?:server )?error|(?:server|service) (?:is )?(?:currently |temporarily )?(?:unavailable"
+    r"|not available|busy|too busy)|temporar(?:y|ily)\b|rate.?limit|too many|(?:try|retry) (?:it )?(?:again )?(?:later"
+    r"|in (?:a|\d))|overload|under maintenance|back-?end|timed? ?out|connection limit|maximum (?:number of )?connection"
+    r"|can(?:not|'t) connect|unable to (?:connect|contact|reach)",
+    re.I,
+)
+_ONE_MESSAGE = re.compile(r"\[(SERVERBUG|UNAVAILABLE|LIMIT)\b", re.I)
 _BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d+)", re.I)
 # imaplib and imapclient wrap what the server said: "command: LOGIN => ...", "fetch failed: ...", b'...'.
 _WRAPPING = re.compile(r"^(?:command: \w+ => |\w+ failed: |\w+ command error: (?:BAD|NO) )+")
@@ -44,7 +53,7 @@ def refused(words: str, *, signing_in: bool) -> MailError:
     """The server answered NO, BAD or BYE with these words: say what it means.
 
     RFC 5530 for the codes; a refusal of LOGIN or AUTHENTICATE without any code is a refused sign-in, which is what
-    older servers mean by it.
+    older servers mean by it, unless its words are about the server's own trouble.
     """
     if _EXCHANGE_WAIT.search(words) or _GMAIL_WAIT.search(words) or _WAIT.search(words) or _BACKOFF.search(words):
         stated = _BACKOFF.search(words)
@@ -52,9 +61,16 @@ def refused(words: str, *, signing_in: bool) -> MailError:
         return Throttled(f"The server asks to wait: {words}", reply=words, wait_seconds=wait)
     if _QUOTA.search(words):
         return OverQuota(f"{OverQuota.WORDS}: {words}", reply=words)
+    if signing_in and not _SIGN_IN.search(words) and _PASSING.search(words):
+        return Throttled(f"The server is in trouble: {words}", reply=words)
     if signing_in or _SIGN_IN.search(words):
         return SignInRefused(f"The server refused the sign-in: {words}", reply=words)
     return ProviderError(f"The server refused: {words}", reply=words)
+
+
+def may_be_about_one_message(error: MailError) -> bool:
+    """Whether a refusal of FETCH that sounds like "wait" may be what the server says of a message it cannot read."""
+    return isinstance(error, Throttled) and error.wait_seconds is None and bool(_ONE_MESSAGE.search(error.reply))
 
 
 def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -> NetworkError:

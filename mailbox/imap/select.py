@@ -5,11 +5,12 @@ imapclient cannot say either and drops VANISHED, so both go through the imaplib 
 
 from __future__ import annotations
 
+import imaplib
 import re
 from dataclasses import dataclass
 from typing import Any
 
-from mailbox.imap.fetch import Changes, FolderStatus, marks_of, rows, text
+from mailbox.imap.fetch import MAX_NUMBER, MAX_UID, Changes, FolderStatus, marks_of, rows, text
 
 _VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
 _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
@@ -55,6 +56,13 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
     return answer
 
 
+def refuses_parameter(error: BaseException) -> bool:
+    """BAD, or a NO that names the parameter; a folder that is gone is NO, too."""
+    return bool(re.search(r"error: BAD|CONDSTORE|parameter|syntax", str(error), re.I)) and not isinstance(
+        error, imaplib.IMAP4.abort
+    )
+
+
 def parameter_for(client: Any, known: Known | None, *, with_qresync: bool) -> str:
     """What to add to EXAMINE; "" for a server that knows no mod-sequences."""
     if with_qresync and known is not None:
@@ -65,19 +73,24 @@ def parameter_for(client: Any, known: Known | None, *, with_qresync: bool) -> st
 
 def status_of(answer: dict[bytes, Any], known: Known | None) -> FolderStatus:
     """`known` when changes since then were asked for by QRESYNC. A changed UIDVALIDITY makes them meaningless."""
-    uidvalidity = answer[b"UIDVALIDITY"]
+    uidvalidity, modseq = answer[b"UIDVALIDITY"], _bounded(answer.get(b"HIGHESTMODSEQ"), MAX_NUMBER)
     changes = None
-    if known is not None and known.uidvalidity == uidvalidity and answer.get(b"HIGHESTMODSEQ"):
+    if known is not None and known.uidvalidity == uidvalidity and modseq:
         changes = Changes(_changed(answer, known), _vanished(answer))
     found = _MAILBOX_ID.match((answer.get(b"MAILBOXID") or [b""])[0] or b"")
     return FolderStatus(
         uidvalidity=uidvalidity,
-        uidnext=answer.get(b"UIDNEXT"),
-        exists=answer.get(b"EXISTS", 0),
-        highestmodseq=answer.get(b"HIGHESTMODSEQ"),
+        uidnext=_bounded(answer.get(b"UIDNEXT"), MAX_UID + 1),
+        exists=_bounded(answer.get(b"EXISTS"), MAX_UID) or 0,
+        highestmodseq=modseq,
         mailbox_id=text(found[1]) if found else "",
         changes=changes,
     )
+
+
+def _bounded(number: int | None, most: int) -> int | None:
+    """None for what cannot be: servers have stated 2^63 and more, which no column takes."""
+    return None if number is None or number > most else number
 
 
 def _changed(answer: dict[bytes, Any], known: Known) -> dict[int, Any]:

@@ -18,19 +18,19 @@ from imapclient.imapclient import SocketTimeout
 
 from mailbox.endpoints import Endpoint, tls_context
 from mailbox.errors import MailError, NetworkError, ProviderError
-from mailbox.imap import capabilities, listing
 from mailbox.imap import fetch as imap_fetch
+from mailbox.imap import listing
 from mailbox.imap import select as imap_select
 from mailbox.imap.authenticate import sign_in
 from mailbox.imap.exceptions import failures
 from mailbox.imap.fetch import FetchedMessage, FolderStatus, ListedFolder, Marks, MessageMeta, marks_of
 from mailbox.imap.listing import FolderIdentity
+from mailbox.imap.opening import FolderOpener
 from mailbox.imap.select import Known
 from mailbox.imap.transport import Client
 
 # Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
 TRUNCATED_SEARCH = 1000
-MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
 META_CHUNK = 500  # UIDs in one command: keeps its line below the 8,000 octets of RFC 7162, 4
 BODY_CHUNK_BYTES = 8 * 1024 * 1024
 HEADER_LIMIT = 1024 * 1024
@@ -46,7 +46,7 @@ class ImapSession:
     def __init__(self, client: Any, endpoint: Endpoint, greeting: str) -> None:
         self._client = client
         self._endpoint = endpoint
-        self._is_enabled = self._has_qresync = False
+        self._opener = FolderOpener(client, endpoint)
         self.greeting = greeting  # the server's words after sign-in
 
     @classmethod
@@ -71,7 +71,10 @@ class ImapSession:
         except MailError:
             _close(client)
             raise
-        return cls(client, endpoint, greeting)
+        session = cls(client, endpoint, greeting)
+        with failures(endpoint):
+            session._opener.say_id()
+        return session
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +97,7 @@ class ImapSession:
     def list_folders(self) -> list[ListedFolder]:
         """All folders, with their special use where the server states it (RFC 6154), and whether subscribed to."""
         with self._errors():
-            self._speak_utf8_if_it_must_be()
+            self._opener.speak_utf8_if_it_must_be()
             return listing.list_folders(self._client)
 
     def identity_of(self, folder: str) -> FolderIdentity:
@@ -114,68 +117,15 @@ class ImapSession:
         `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).
         """
         with self._errors():
-            answer, asked = self._examined_by_guess(folder, known)
-            if not answer.get(b"UIDVALIDITY"):
+            answer, asked = self._opener.examine(folder, known)
+            if not 0 < (answer.get(b"UIDVALIDITY") or 0) <= imap_fetch.MAX_NUMBER:
                 raise ProviderError(f"The server states no UIDVALIDITY for {folder}, so its UIDs cannot be relied on.")
             return imap_select.status_of(answer, asked)
 
-    def _examined_by_guess(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
-        """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
-        server most likely wants it, and once more if that was wrong."""
-        client = self._client
-        if not capabilities.ask(client, self._endpoint):
-            return self._examined(folder, known)
-        had_condstore = client.has_capability("CONDSTORE")
-        try:
-            answer, asked = self._examined(folder, known)
-        except (imaplib.IMAP4.error, IMAPClientError) as error:
-            if isinstance(error, imaplib.IMAP4.abort) or not capabilities.was_wrong(client):
-                raise
-            self._is_enabled = self._has_qresync = False
-            return self._examined(folder, known)
-        capabilities.learn(client, self._endpoint, answer)
-        says_modseq = b"HIGHESTMODSEQ" in answer or b"NOMODSEQ" in answer
-        if client.has_capability("CONDSTORE") and not had_condstore and not says_modseq:
-            return self._examined(folder, known)
-        return answer, asked
-
-    def _examined(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
-        """The answer to EXAMINE, and since when it tells changes."""
-        enabling = self._enabling()
-        if known is not None and self._has_qresync:
-            answer = self._asked_for_changes(folder, known, enabling)
-            if answer is not None:
-                return answer, known
-            enabling = None
-        return imap_select.examine(self._client, folder, self._parameter(None), enabling), None
-
-    def _enabling(self) -> str | None:
-        self._speak_utf8_if_it_must_be()
-        if self._is_enabled or self._client._imap.state != "AUTH":
-            return None
-        self._is_enabled = True
-        tag = imap_select.enable_qresync(self._client)
-        self._has_qresync = tag is not None
-        return tag
-
-    def _asked_for_changes(self, folder: str, known: Known, enabling: str | None) -> dict[bytes, Any] | None:
-        try:
-            return imap_select.examine(self._client, folder, self._parameter(known), enabling)
-        except (imaplib.IMAP4.error, IMAPClientError) as error:
-            if isinstance(error, imaplib.IMAP4.abort):
-                raise
-        self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
-        return None
-
-    def _parameter(self, known: Known | None) -> str:
-        return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)
-
-    def _speak_utf8_if_it_must_be(self) -> None:
-        """A server with UTF8=ONLY takes no modified UTF-7 and nothing else before ENABLE (RFC 6855, 6)."""
-        client = self._client
-        if client.folder_encode and client.has_capability("UTF8=ONLY") and client._imap.state == "AUTH":
-            client._imap._simple_command("ENABLE", "UTF8=ACCEPT")
-            client.folder_encode, client._imap._encoding = False, "utf-8"
+    @property
+    def alerts(self) -> list[str]:
+        """What the server marked as [ALERT] on this connection: to be shown to the user (RFC 3501, 7.1)."""
+        return list(self._client._imap.alerts)
 
     def search_uids(self, low: int, high: int) -> list[int]:
         """The UIDs of the open folder from low to high, sorted, none outside; whole even where SEARCH is cut."""
@@ -191,16 +141,15 @@ class ImapSession:
         return uids
 
     def fetch_meta(self, uids: Sequence[int]) -> list[MessageMeta]:
-        """Flags, date and size of these messages, in the order of `uids`, without those that are gone or undated."""
+        """Flags, date and size of these messages, in the order of `uids`, without those that are gone."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
             answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items(META_ITEMS)))
-            found = [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
-            metas += [meta for meta in found if meta is not None]
+            metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
         return metas
 
-    def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
-        """What there is from low to high, by UID, ascending, without a SEARCH before; None for an undated message."""
+    def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta]:
+        """What there is from low to high, by UID, ascending, without a SEARCH before."""
         answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 

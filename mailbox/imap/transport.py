@@ -16,10 +16,14 @@ from typing import Any
 from imapclient import IMAPClient
 from imapclient.tls import IMAP4_TLS
 
+from mailbox.imap import response_lines
+
 SLOWEST_BYTES_PER_SECOND = 50_000  # what arrives earns more time, at this rate
 PATIENCE = 2  # time-outs that one command may take before anything has arrived
 SLACK_BYTES = 32 * 1024 * 1024  # beyond what was asked for: wrong sizes, large folders' UIDs, unasked answers
 BUFFER_BYTES = 64 * 1024
+BLANK_LINES = (b"\r\n", b"\n")
+MOST_ALERTS = 10  # kept of one connection
 OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")
 
 
@@ -70,6 +74,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
     read_timeout: float | None = None
     expected_bytes = 0
     _holds, _held = False, b""
+    _is_behind_literal = _is_fetch = False
     # imaplib makes up a prefix for each connection and compiles an expression of it; with one for all it is compiled
     # once.
     tagpre = property(lambda self: b"PRX", lambda self, made_up: None)
@@ -83,6 +88,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
         self.host, self.port = host, port
+        self.alerts: list[str] = []
         self.sock = self._create_socket(timeout)
         # A command that follows another unanswered one would wait until the server has acknowledged that (Nagle), which
         # a server that is about to answer puts off for 40 ms.
@@ -115,14 +121,42 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
 
     def read(self, size: int) -> bytes:
         self.wire.expect(size)
+        self._is_behind_literal = True
         return self.file.read(size)
 
     def readline(self) -> bytes:
-        return self.file.readline()  # the Wire ends it; imaplib's limit of 1 MB is less than a large folder's SEARCH
+        """A line as imaplib understands it; raises OSError at the end of the Wire.
+
+        imaplib's own limit of 1 MB is less than a large folder's SEARCH.
+        """
+        line = self.file.readline()
+        if self._is_behind_literal:
+            self._is_behind_literal = False
+            while self._is_fetch and line in BLANK_LINES:  # a FETCH answer ends with its parenthesis
+                line = self.file.readline()
+            return response_lines.ended(line)
+        while line in BLANK_LINES:
+            line = self.file.readline()
+        line = response_lines.as_meant(line)
+        self._is_fetch = response_lines.is_fetch(line)
+        if (alert := response_lines.alert_in(line)) and alert not in self.alerts and len(self.alerts) < MOST_ALERTS:
+            self.alerts.append(alert)
+        return line
 
 
 class Client(IMAPClient):  # type: ignore[misc]
-    """imapclient's, on a Wire."""
+    """imapclient's, on a Wire. `written_names`: folder -> the bytes that its server writes for it, if not as usual."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.written_names: dict[str, bytes] = {}
+        super().__init__(*arguments, **named)
+
+    def _normalise_folder(self, folder_name: str | bytes) -> bytes | str:
+        written = self.written_names.get(folder_name) if isinstance(folder_name, str) else None
+        if written is not None and self.folder_encode:
+            return b'"' + written.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+        quoted: bytes | str = super()._normalise_folder(folder_name)
+        return quoted
 
     def _create_IMAP4(self) -> _Beneath:
         return _Beneath(self.host, self.port, self.ssl_context, self._timeout.connect)

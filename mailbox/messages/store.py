@@ -9,10 +9,12 @@ from operator import attrgetter
 from typing import Any
 
 from django.db.models import F, Q
+from django.utils import timezone
 
 from mailbox.db import bulk_insert
 from mailbox.imap.fetch import FetchedMessage
 from mailbox.messages import conversations, places
+from mailbox.messages.received_date import newest_received
 from mailbox.messages.same_message import Identity, same_mail
 from mailbox.mime import message as mime_message
 from mailbox.mime.message import ParsedMessage
@@ -47,6 +49,13 @@ class Incoming:
     @property
     def digest(self) -> str:
         return self.reading.digest
+
+
+def received_at(each: Incoming) -> datetime:
+    """INTERNALDATE; where the server states none that can be read, the newest Received, else Date, else now."""
+    if (stated := each.fetched.meta.internal_date) is not None:
+        return stated
+    return newest_received(each.fetched.raw) or each.parsed.date or timezone.now()
 
 
 @dataclass
@@ -162,7 +171,7 @@ def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> M
     _fill(message, each)
     flags = places.flag_fields(each.fetched.meta.flags)
     message.seen, message.flagged, message.answered = flags["seen"], flags["flagged"], flags["answered"]
-    message.received_at = each.fetched.meta.internal_date
+    message.received_at = received_at(each)
     return message
 
 
@@ -233,7 +242,7 @@ def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
     return {
         "message_id": message.pk,
         "size": meta.size or len(each.fetched.raw),
-        "received_at": meta.internal_date,
+        "received_at": received_at(each),
         "raw_digest": each.digest,
         "header_digest": each.reading.header_digest,
         "is_complete": each.fetched.is_complete,

@@ -48,6 +48,8 @@ class Transport(models.Model):
     needs_sign_in_since = models.DateTimeField(null=True, editable=False)
     # The server's words of the last failure, and when it may be asked again (throttled, unavailable).
     last_reply = models.TextField(blank=True, editable=False)
+    alert = models.TextField(blank=True, editable=False)  # the server's newest [ALERT] (RFC 3501, 7.1)
+    alerted_at = models.DateTimeField(null=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
     # The first of the failures since the server last took a mail; of an SMTP server only that ends them.
@@ -161,6 +163,10 @@ class Transport(models.Model):
     def mark_working(self) -> None:
         """The server did what it is there for: it took a mail. A sign-in alone does not say that it would."""
         Transport.objects.filter(pk=self.pk, failing_since__isnull=False).update(failing_since=None)
+
+    def note_alert(self, words: str, now: datetime) -> None:
+        """Keep what the server marked as to be shown to its user (RFC 3501, 7.1: ALERT). The newest counts."""
+        Transport.objects.filter(pk=self.pk).exclude(alert=words).update(alert=words, alerted_at=now)
 
     def mark_signed_in(self) -> None:
         """A login with these credentials succeeded."""

@@ -99,7 +99,9 @@ class FolderRun:
         return not ahead.waiting
 
     def source(self, limit: int | None) -> Source:
-        return Source(self.session.imap, self.folder.account_id, connection.vendor, limit)
+        known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
+        stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
+        return Source(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
 
     def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
         """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""

@@ -88,11 +88,26 @@ def sync_folder(
     """
     started = time.monotonic()
     tally = batches.Tally()
+    outcome = _synced(session, name, cursor, Allowance(max_messages, go_on), tally, started, backoff)
+    if alerts := session.imap.alerts:
+        session.account.imap.note_alert(" ".join(alerts), session.clock())
+    return outcome
+
+
+def _synced(
+    session: AccountSession,
+    name: str,
+    cursor: int | None,
+    allowance: Allowance,
+    tally: batches.Tally,
+    started: float,
+    backoff: Backoff | None,
+) -> SyncOutcome:
     try:
         opened = _opened(session, name)
         if cursor is None and (look := _look(session, opened)):
             return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)
-        note, more = run_job(session, opened.state, opened.status, cursor, Allowance(max_messages, go_on), tally)
+        note, more = run_job(session, opened.state, opened.status, cursor, allowance, tally)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone

@@ -153,7 +153,12 @@ def _holds_the_same(imap: ImapSession, folder: Folder, name: str) -> bool:
     ends = [*rows[:SAMPLED], *rows.reverse()[:SAMPLED]]
     ours = {place.uid: (place.received_at, place.size) for place in ends}
     theirs = {meta.uid: (meta.internal_date, meta.size) for meta in imap.fetch_meta(sorted(ours))}
-    return bool(theirs) and all(ours[uid] == seen for uid, seen in theirs.items())
+    return bool(theirs) and all(_is_the_same(ours[uid], seen) for uid, seen in theirs.items())
+
+
+def _is_the_same(ours: tuple[datetime, int], theirs: tuple[datetime | None, int]) -> bool:
+    """A date that the server does not state is no difference."""
+    return ours[1] == theirs[1] and theirs[0] in (None, ours[0])
 
 
 def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
-from mailbox.errors import MailError, ProviderError
+from mailbox.errors import MailError, ProviderError, Throttled
 from mailbox.imap.fetch import by_bytes
+from mailbox.imap.responses import may_be_about_one_message
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Order
@@ -16,7 +17,13 @@ from mailbox.parsing.parse_job import Order
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_COUNT = 200
 META_COUNT = 500  # messages of which one command asks flags, date and size
+MOST_PROBED = 5  # other messages that are asked for when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
+
+
+def is_refusal(error: MailError) -> bool:
+    """Of a message, rather than of the account or the connection."""
+    return type(error) is ProviderError or may_be_about_one_message(error)
 
 
 @dataclass
@@ -51,6 +58,7 @@ class Source:
     account_id: int
     vendor: str
     limit: int | None
+    stored_uid: int | None = None  # of a message that was fetched before, and can be fetched again
 
     def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> Fetched:
         """Fetch these, of which `metas` has been said; raises MailError when the connection is no good."""
@@ -67,18 +75,53 @@ class Source:
         small = [meta for meta in metas if self.limit is None or meta.size <= self.limit]
         try:
             yield from list(self.imap.fetch_messages(small))
-        except ProviderError:  # one bad message makes some servers refuse the whole command: ask one by one
-            for meta in small:
-                try:
-                    yield from list(self.imap.fetch_messages([meta]))
-                except ProviderError as error:
-                    failures[meta.uid] = str(error)
+        except MailError as error:  # one bad message makes some servers refuse the whole command: ask one by one
+            if not is_refusal(error):
+                raise
+            yield from self._one_by_one(small, lambda meta: list(self.imap.fetch_messages([meta])), failures)
+        large = [meta for meta in metas if self.limit is not None and meta.size > self.limit]
+        yield from self._one_by_one(large, lambda meta: [self.imap.fetch_header(meta)], failures)
+
+    def _one_by_one(
+        self,
+        metas: Sequence[MessageMeta],
+        fetch: Callable[[MessageMeta], list[FetchedMessage]],
+        failures: dict[int, str],
+    ) -> Iterator[FetchedMessage]:
+        """What is refused goes into `failures`. A server that asks to wait is believed unless it gives another one."""
+        gives_others = False
         for meta in metas:
-            if self.limit is not None and meta.size > self.limit:
-                try:
-                    yield self.imap.fetch_header(meta)
-                except ProviderError as error:
-                    failures[meta.uid] = str(error)
+            try:
+                fetched = fetch(meta)
+            except MailError as error:
+                if not is_refusal(error):
+                    raise
+                if isinstance(error, Throttled) and not gives_others:
+                    gives_others = self.gives_another(meta.uid, metas)
+                    if not gives_others:
+                        raise
+                failures[meta.uid] = str(error)
+            else:
+                gives_others = gives_others or bool(fetched)
+                yield from fetched
+
+    def gives_another(self, uid: int, others: Sequence[MessageMeta] = ()) -> bool:
+        """Whether the server gives a message besides this one now: then its refusal is about this one.
+
+        `others` are tried first, then the one that was stored before; without any there is nothing to tell them apart
+        by, and the refusal is taken for this one's.
+        """
+        smallest = sorted((meta for meta in others if meta.uid != uid), key=lambda meta: meta.size)[:MOST_PROBED]
+        if self.stored_uid not in (None, uid):
+            smallest += self.imap.fetch_meta([self.stored_uid] if self.stored_uid else [])
+        for meta in smallest:
+            try:
+                if list(self.imap.fetch_messages([meta])):
+                    return True
+            except MailError as error:
+                if not is_refusal(error):
+                    raise
+        return not smallest
 
     def _look_for_missing(self, fetched: Fetched) -> None:
         """A UID found by SEARCH and not fetched was expunged in between, or the server does not give it."""

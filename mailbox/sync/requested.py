@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
-from mailbox.errors import ProviderError
+from mailbox.errors import MailError, Throttled
 from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
@@ -20,7 +20,7 @@ from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import BREAKS_CONNECTION, FolderRun, Gathered
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
 from mailbox.sync.poison import LAST_AGAIN
-from mailbox.sync.prefetch import Fetched
+from mailbox.sync.prefetch import Fetched, is_refusal
 
 
 def fetch_asked(run: FolderRun) -> bool:
@@ -84,7 +84,9 @@ def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
         message = LargeMessage(run.session, meta, file, limit).fetch(lambda: run.attempts.forgive(meta.uid))
     except Gone:
         return fetched
-    except ProviderError as error:
+    except MailError as error:
+        if not is_refusal(error) or (isinstance(error, Throttled) and not run.source(limit).gives_another(meta.uid)):
+            raise
         fetched.failures[meta.uid] = str(error)
         return fetched
     fetched.messages = [message]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby, islice
 
 from django.db import transaction
@@ -110,7 +111,8 @@ def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
         chunk = uids[start : start + CHUNK]
         metas = run.session.imap.fetch_meta(chunk)
         alike = {_pair(place) for place in _alike(run, metas)}
-        rows = [_surveyed(run, meta) for meta in metas if (meta.internal_date, meta.size) in alike]
+        dated = [(meta, date) for meta in metas if (date := meta.internal_date) and (date, meta.size) in alike]
+        rows = [_surveyed(run, meta, date) for meta, date in dated]
         _note(run, chunk[-1], rows)
     if done:
         _note(run, plan.MAX_UID, [])
@@ -124,10 +126,8 @@ def _note(run: FolderRun, surveyed_uid: int, rows: Sequence[SurveyedUid]) -> Non
         SyncState.objects.filter(pk=run.state_pk).update(surveyed_uid=surveyed_uid)
 
 
-def _surveyed(run: FolderRun, meta: MessageMeta) -> SurveyedUid:
-    return SurveyedUid(
-        folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=meta.internal_date, size=meta.size
-    )
+def _surveyed(run: FolderRun, meta: MessageMeta, date: datetime) -> SurveyedUid:
+    return SurveyedUid(folder=run.folder, uidvalidity=run.uidvalidity, uid=meta.uid, received_at=date, size=meta.size)
 
 
 def _pair(row: MessagePlace | SurveyedUid) -> Pair:

@@ -1,0 +1,131 @@
+"""EXAMINE in as few round trips as there can be, and again where a server takes it otherwise than it said.
+
+ID, CAPABILITY and ENABLE go out with it. Raises what imaplib and imapclient raise.
+"""
+
+from __future__ import annotations
+
+import imaplib
+from typing import Any
+
+from imapclient.exceptions import IMAPClientError
+
+from mailbox.endpoints import Endpoint
+from mailbox.imap import capabilities, folder_names
+from mailbox.imap import fetch as imap_fetch
+from mailbox.imap import select as imap_select
+from mailbox.imap.select import Known
+
+CLIENT_ID = '("name" "PRX-Email Site" "vendor" "PRX-Email" "version" "0.1")'
+
+
+class FolderOpener:
+    """Opens the folders of one connection read-only, and remembers what its server refused."""
+
+    def __init__(self, client: Any, endpoint: Endpoint) -> None:
+        self._client, self._endpoint = client, endpoint
+        self._is_enabled = self._has_qresync = self._has_said_id = False
+
+    def say_id(self) -> bool:
+        """Say who we are (RFC 2971) with the next command, once, where ID is offered: NetEase opens no folder before.
+
+        Its answer is not waited for, and a refusal is no harm. Returns whether it is said now.
+        """
+        beneath = self._client._imap
+        offered = {*beneath.capabilities, *map(imap_fetch.text, self._client._cached_capabilities or ())}
+        if self._has_said_id or "ID" not in offered:
+            return False
+        self._has_said_id = True
+        with beneath.holding():
+            beneath._command("ID", CLIENT_ID)
+        return True
+
+    def examine(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """The answer to EXAMINE, with the name as the server may write it where the standard's way is refused."""
+        client = self._client
+        try:
+            return self._examined_by_guess(folder, known)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            ways = folder_names.ways_to_write(folder)[1:]
+            if isinstance(error, imaplib.IMAP4.abort) or not ways or not client.folder_encode:
+                raise
+            refusal = error
+        for way in ways:
+            client.written_names[folder] = way
+            try:
+                return self._examined(folder, known)
+            except (imaplib.IMAP4.error, IMAPClientError) as error:
+                if isinstance(error, imaplib.IMAP4.abort):
+                    raise
+        del client.written_names[folder]
+        raise refusal
+
+    def _examined_by_guess(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
+        server most likely wants it, and once more if that was wrong."""
+        client = self._client
+        if not capabilities.ask(client, self._endpoint):
+            return self._examined(folder, known)
+        had_condstore = client.has_capability("CONDSTORE")
+        try:
+            answer, asked = self._examined(folder, known)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if isinstance(error, imaplib.IMAP4.abort):
+                raise
+            was_wrong = capabilities.was_wrong(client)
+            if not self.say_id() and not was_wrong:
+                raise
+            self._is_enabled = self._has_qresync = False
+            return self._examined(folder, known)
+        capabilities.learn(client, self._endpoint, answer)
+        self.say_id()
+        says_modseq = b"HIGHESTMODSEQ" in answer or b"NOMODSEQ" in answer
+        if client.has_capability("CONDSTORE") and not had_condstore and not says_modseq:
+            return self._examined(folder, known)
+        return answer, asked
+
+    def _examined(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+        """The answer to EXAMINE, and since when it tells changes."""
+        enabling = self._enabling()
+        if known is not None and self._has_qresync:
+            answer = self._asked_for_changes(folder, known, enabling)
+            if answer is not None:
+                return answer, known
+            enabling = None
+        try:
+            return imap_select.examine(self._client, folder, self._parameter(None), enabling), None
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if not self._parameter(None) or not imap_select.refuses_parameter(error):
+                raise
+            capabilities.distrust_condstore(self._endpoint)
+            return imap_select.examine(self._client, folder, "", None), None
+
+    def _enabling(self) -> str | None:
+        self.speak_utf8_if_it_must_be()
+        if self._is_enabled or self._client._imap.state != "AUTH":
+            return None
+        self._is_enabled = True
+        tag = imap_select.enable_qresync(self._client)
+        self._has_qresync = tag is not None
+        return tag
+
+    def _asked_for_changes(self, folder: str, known: Known, enabling: str | None) -> dict[bytes, Any] | None:
+        try:
+            return imap_select.examine(self._client, folder, self._parameter(known), enabling)
+        except (imaplib.IMAP4.error, IMAPClientError) as error:
+            if isinstance(error, imaplib.IMAP4.abort):
+                raise
+        self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
+        return None
+
+    def _parameter(self, known: Known | None) -> str:
+        if known is None and capabilities.is_condstore_refused(self._endpoint):
+            return ""
+        return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)
+
+    def speak_utf8_if_it_must_be(self) -> None:
+        """A server with UTF8=ONLY takes no modified UTF-7 and nothing else before ENABLE (RFC 6855, 6)."""
+        client = self._client
+        if client.folder_encode and client.has_capability("UTF8=ONLY") and client._imap.state == "AUTH":
+            client._imap._simple_command("ENABLE", "UTF8=ACCEPT")
+            client.folder_encode, client._imap._encoding = False, "utf-8"

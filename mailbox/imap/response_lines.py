@@ -1,0 +1,54 @@
+"""The first line of a response, put as RFC 3501, 9 has it: what servers write otherwise and mean the same. Pure.
+
+imaplib takes one blank between words, upper-case letters and a text behind OK, and ends the connection otherwise; the
+grammar's own words are case-insensitive. What stands behind the first words is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+_NUMBERED = re.compile(rb"\*[ \t]+(\d+)[ \t]+([A-Za-z-]+)")  # * 23 EXISTS
+_NAMED = re.compile(rb"\*[ \t]+([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, * OK
+_TAGGED = re.compile(rb"(PRX\d+)[ \t]+(OK|NO|BAD)\b[ \t]*", re.I)
+_CODE = re.compile(rb"\[([A-Za-z-]+)")
+_ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
+_FETCH = re.compile(rb"\* \d+ FETCH\b")
+STATES = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
+MOST_SHOWN = 500  # characters of an alert
+
+
+def as_meant(line: bytes) -> bytes:
+    """One blank where the grammar has one, the type in upper case, CRLF at the end."""
+    line = ended(line)
+    if found := _NUMBERED.match(line):
+        return b"* %s %s%s" % (found[1], found[2].upper(), line[found.end() :])
+    if found := _NAMED.match(line):
+        kind, rest = found[1].upper(), line[found.end() :]
+        rest = _upper_code(rest) if kind in STATES else rest
+        return b"* %s%s%s" % (kind, b"" if rest == b"\r\n" else b" ", rest)
+    if found := _TAGGED.match(line):
+        return b"%s %s %s" % (found[1], found[2].upper(), _upper_code(line[found.end() :]))
+    return line
+
+
+def ended(line: bytes) -> bytes:
+    return line[:-1] + b"\r\n" if line.endswith(b"\n") and not line.endswith(b"\r\n") else line
+
+
+def is_fetch(line: bytes) -> bool:
+    return bool(_FETCH.match(line))
+
+
+def alert_in(line: bytes) -> str:
+    """What the server wants shown to the user (RFC 3501, 7.1: ALERT); "" when it is nothing."""
+    if b"[" not in line[:40]:
+        return ""
+    found = _ALERT.match(line)
+    words = found[1].decode("utf-8", "replace").replace("\0", "\ufffd").strip() if found else ""
+    return words[:MOST_SHOWN]
+
+
+def _upper_code(rest: bytes) -> bytes:
+    found = _CODE.match(rest)
+    return b"[" + found[1].upper() + rest[found.end() :] if found else rest
