@@ -1,4 +1,4 @@
-"""IMAP servers that people really have: each was reported in public, and the sync comes through or fails in right words."""
+"""IMAP servers that people really have, as reported in public: the sync comes through, or fails in the right words."""
 
 from __future__ import annotations
 

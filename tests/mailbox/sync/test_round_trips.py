@@ -74,7 +74,7 @@ def test_what_is_said_in_one_round_trip_leaves_in_one_write(
     fill(dovecot, account, 1)
     assert folder_sync.sync(account.pk).ok
     (write,) = (write for write in writes if b"EXAMINE" in write)
-    assert [line.split()[1] for line in write.splitlines()] == [b"ENABLE", b"EXAMINE"]
+    assert [line.split()[1] for line in write.splitlines()] == [b"ID", b"ENABLE", b"EXAMINE"]
 
 
 def test_with_nothing_new_examine_tells_it_all(
@@ -85,7 +85,7 @@ def test_with_nothing_new_examine_tells_it_all(
     folder_sync.sync(account.pk)
     wire.events.clear()
     assert folder_sync.sync(account.pk).ok
-    assert wire.round_trips() == [["ENABLE QRESYNC", 'EXAMINE "INBOX"'], ["LOGOUT"]]
+    assert wire.round_trips() == [['ID ("name"', "ENABLE QRESYNC", 'EXAMINE "INBOX"'], ["LOGOUT"]]
 
 
 def test_a_new_mail_takes_three_round_trips_and_what_else_changed_takes_none(
