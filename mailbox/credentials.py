@@ -15,6 +15,19 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     return MultiFernet([Fernet(key) for key in keys])
 
 
+def malformed_keys() -> list[int]:
+    """Which of PRX_EMAIL_ENCRYPTION_KEYS, from 1 on, are no Fernet keys (32 bytes in URL-safe base64)."""
+    return [number for number, key in enumerate(settings.ENCRYPTION_KEYS, start=1) if not _is_key(key)]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        Fernet(key)
+    except ValueError:  # binascii.Error is one
+        return False
+    return True
+
+
 def _current() -> MultiFernet:
     return _fernet(tuple(settings.ENCRYPTION_KEYS))
 

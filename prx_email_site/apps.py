@@ -13,6 +13,7 @@ class SiteConfig(AppConfig):
         from prx_email_site import checks, signal_receivers
 
         register(checks.unknown_variables)
+        register(checks.encryption_keys)
         register(checks.data_folder_is_private, Tags.security)
         uid = "prx_email_site.signal_receivers"
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)

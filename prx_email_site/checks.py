@@ -6,8 +6,11 @@ import difflib
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning
+from django.core.checks import CheckMessage, Error, Warning
+from django.db import DatabaseError
 
+from mailbox import credentials
+from mailbox.accounts import stored_secrets
 from prx_email_site import environment, private_files
 
 
@@ -43,3 +46,28 @@ def data_folder_is_private(**_: Any) -> list[CheckMessage]:
             id="prx_email_site.W002",
         )
     ]
+
+
+def encryption_keys(**_: Any) -> list[CheckMessage]:
+    """That the keys are keys, and open what is stored: else a sync would be the first to hear of it."""
+    if numbers := credentials.malformed_keys():
+        which = ", ".join(map(str, numbers))
+        return [
+            Error(
+                f"PRX_EMAIL_ENCRYPTION_KEYS: key {which} of {len(settings.ENCRYPTION_KEYS)} is no Fernet key.",
+                hint="A key is 32 bytes in URL-safe base64, 44 characters. docs/operations.md says how one is made.",
+                id="prx_email_site.E001",
+            )
+        ]
+    try:
+        closed, total = stored_secrets.unopened()
+    except DatabaseError:
+        return []  # away, or before its first migration
+    return [Warning(unopened_in_words(closed, total), hint=UNOPENED_HINT, id="prx_email_site.W003")] if closed else []
+
+
+UNOPENED_HINT = "Put the former key back, behind the present one, or enter these secrets again in the browser."
+
+
+def unopened_in_words(closed: int, total: int) -> str:
+    return f"No key in PRX_EMAIL_ENCRYPTION_KEYS opens {closed} of the {total} stored secrets."

@@ -1,13 +1,12 @@
 """manage.py rotate_keys: encrypt every stored secret again with the first of PRX_EMAIL_ENCRYPTION_KEYS."""
 
-from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Model
 
 from mailbox import credentials
+from mailbox.accounts.stored_secrets import stored_secrets
 from mailbox.models import Transport
 
 SECRETS = ("encrypted_password", "encrypted_oauth_token")
@@ -24,15 +23,6 @@ def rotate_row(row: Model, column: str) -> bool:
 
 def rotate_transport(transport: Transport) -> bool:
     return rotate_row(transport, next(name for name in SECRETS if getattr(transport, name) is not None))
-
-
-def stored_secrets() -> Iterator[tuple[Model, str]]:
-    """Each row of any app that holds a secret, and in which column: their names begin as those of a transport."""
-    for model in apps.get_models():
-        for field in model._meta.fields:
-            if field.name.startswith("encrypted_"):
-                rows = model._base_manager.exclude(**{field.name: None}).order_by("pk")
-                yield from ((row, field.name) for row in rows)
 
 
 class Command(BaseCommand):

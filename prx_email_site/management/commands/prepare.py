@@ -10,8 +10,10 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from mailbox.accounts import stored_secrets
+from prx_email_site import checks, private_files
 from prx_email_site import environment as env
-from prx_email_site import private_files
+from prx_email_site.one_at_a_time import one_at_a_time
 
 
 class Command(BaseCommand):
@@ -19,11 +21,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.close_the_data_folder()
-        call_command("collectstatic", interactive=False, verbosity=0)
-        open_static_files_to_the_proxy()
-        call_command("migrate", interactive=False, verbosity=0)
-        self.make_first_administrator()
+        with one_at_a_time(settings.DATA_DIR, self.stdout.write):
+            self.close_the_data_folder()
+            call_command("collectstatic", interactive=False, verbosity=0)
+            open_static_files_to_the_proxy()
+            call_command("migrate", interactive=False, verbosity=0)
+            self.make_first_administrator()
+        self.look_at_secrets()
+
+    def look_at_secrets(self) -> None:
+        """Said here too: the checks before a command see the tables as they were before their migration."""
+        closed, total = stored_secrets.unopened()
+        if closed:
+            self.stderr.write(f"{checks.unopened_in_words(closed, total)} {checks.UNOPENED_HINT}")
 
     def close_the_data_folder(self) -> None:
         """An older version, or a restore, may have left files that others on this machine can read."""
