@@ -14,7 +14,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from mailbox.accounts.condition import Condition
-from mailbox.models import PushHeartbeat
+from mailbox.models import PushHeartbeat, WorkerHeartbeat
 from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
@@ -193,6 +193,31 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
         else gettext("Tell whoever runs this site.")
     )
     return [Need("broken", words, detail=detail, since=last_seen, since_words=gettext("last seen"))]
+
+
+def of_hosts(alive: list[WorkerHeartbeat]) -> list[Need]:
+    """What living workers cannot reach."""
+    return [
+        *_out_of_reach(
+            [(beat.host, beat.store_failed_since) for beat in alive if beat.store_failed_since],
+            "broken",
+            gettext("%(hosts)s cannot write or read stored mail, and so fetches and sends nothing"),
+            gettext("Look at its disk and data folder; its log says store_unusable and why."),
+        ),
+        *_out_of_reach(
+            [(beat.host, beat.broker_away_since) for beat in alive if beat.broker_away_since],
+            "needs",
+            gettext("%(hosts)s cannot reach Redis"),
+            gettext("Work is handed to workers through the database meanwhile: nothing is lost, some comes later."),
+        ),
+    ]
+
+
+def _out_of_reach(found: list[tuple[str, datetime]], tone: str, words: str, detail: str) -> list[Need]:
+    if not found:
+        return []
+    hosts = ", ".join(sorted({host for host, _since in found}))
+    return [Need(tone, words % {"hosts": hosts}, detail=detail, since=min(since for _host, since in found))]
 
 
 def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_administer: bool) -> list[Need]:

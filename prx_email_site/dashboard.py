@@ -70,6 +70,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *attention.of_workers(
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
+            *attention.of_hosts(alive),
             *attention.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
             *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
             *attention.sign_ins(rows),

@@ -257,7 +257,9 @@ Q_CLUSTER = {
     "save_limit": 200,
     "recycle": 500,
     "label": "Workers",
-    **({"redis": BROKER_URL} if BROKER_URL else {"orm": "default", "broker_class": "prx_email_site.broker.Broker"}),
+    "orm": "default",  # also where Redis is the broker: what is queued while it is away
+    "broker_class": f"prx_email_site.broker.{'RedisBroker' if BROKER_URL else 'Broker'}",
+    **({"redis": BROKER_URL} if BROKER_URL else {}),
 }
 
 # --- Logs -----------------------------------------------------------------------------------------------------

@@ -66,6 +66,14 @@ class WorkerHeartbeatQuerySet(models.QuerySet["WorkerHeartbeat"]):
     def alive(self, now: datetime) -> WorkerHeartbeatQuerySet:
         return self.filter(seen_at__gte=now - WORKER_SILENT_AFTER)
 
+    def without_broker(self, now: datetime) -> WorkerHeartbeatQuerySet:
+        """Alive, and could not reach the broker (Redis): tasks go by way of the database."""
+        return self.alive(now).filter(broker_away_since__isnull=False)
+
+    def without_store(self, now: datetime) -> WorkerHeartbeatQuerySet:
+        """Alive, and could not write and read the raw store: they take no sync and no delivery."""
+        return self.alive(now).filter(store_failed_since__isnull=False)
+
 
 class WorkerHeartbeat(models.Model):
     """A cluster says that its workers take tasks: written by a task each half minute, read by the dashboard."""
@@ -76,6 +84,8 @@ class WorkerHeartbeat(models.Model):
     seen_at = models.DateTimeField(db_index=True)
     # Of the disk with the data folder, as its user may use it.
     disk_free_percent = models.PositiveSmallIntegerField(null=True)
+    broker_away_since = models.DateTimeField(null=True)
+    store_failed_since = models.DateTimeField(null=True)
 
     objects = WorkerHeartbeatQuerySet.as_manager()
 

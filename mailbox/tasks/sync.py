@@ -6,9 +6,11 @@ import logging
 import os
 import platform
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
+from django_q.brokers import get_broker
 from django_q.models import Failure
 
 from mailbox import deletions
@@ -21,7 +23,7 @@ from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
 from mailbox.scheduler import runner
 from mailbox.search.index import sweep_words
-from mailbox.storage import partial_files, raw_store
+from mailbox.storage import partial_files, raw_store, store_check
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
@@ -56,6 +58,8 @@ def sync_tick(is_continuation: bool = False) -> None:
     When time ran out, one continuation fills the gap until the next tick. It queues none itself, so that ticks never
     pile up however much mail waits.
     """
+    if not store_check.is_usable():
+        return
     jobs = runner.due_jobs(timezone.now())
     if not jobs:
         return
@@ -68,6 +72,8 @@ def sync_tick(is_continuation: bool = False) -> None:
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:
+    if not store_check.is_usable():
+        return
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS
     )
@@ -81,7 +87,7 @@ def sync_pushed(account_id: int) -> None:
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )
-    if jobs and Account.objects.syncing().filter(pk=account_id).exists():
+    if jobs and store_check.is_usable() and Account.objects.syncing().filter(pk=account_id).exists():
         run = runner.run_sync(jobs, config, trigger=SyncRun.Trigger.PUSH)
         if run.attempted == 0:
             run.delete()
@@ -98,15 +104,17 @@ def list_folders(account_id: int) -> None:
 
 
 def beat() -> None:
-    """Say that this cluster's workers take tasks. A worker's parent is its cluster."""
+    """Say that this cluster's workers take tasks, and what they cannot reach. A worker's parent is its cluster."""
     now = timezone.now()
-    says = {"seen_at": now, "disk_free_percent": free_percent(settings.DATA_DIR)}
-    WorkerHeartbeat.objects.update_or_create(
-        host=platform.node() or "localhost",
-        cluster_pid=os.getppid(),
-        defaults=says,
-        create_defaults={**says, "started_at": now},
-    )
+    who: dict[str, Any] = {"host": platform.node() or "localhost", "cluster_pid": os.getppid()}
+    before = WorkerHeartbeat.objects.filter(**who).first()
+    says = {
+        "seen_at": now,
+        "disk_free_percent": free_percent(settings.DATA_DIR),
+        "broker_away_since": None if get_broker().ping() else (before and before.broker_away_since) or now,
+        "store_failed_since": None if store_check.is_usable() else (before and before.store_failed_since) or now,
+    }
+    WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
 
 
 def sweep_raw() -> None:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, Transport
 from mailbox.queueing import queue
+from mailbox.storage import store_check
 from outbox import connection_check, restore_guard
 from outbox.delivery import deliver as delivery_deliver
 from outbox.delivery import recovery
@@ -28,6 +29,8 @@ _courier = delivery_worker.Courier(after=sent_folder_tasks.queue_after_delivery,
 
 def deliver() -> dict[str, int]:
     """Deliver what is due of all accounts, within a budget; queue the rest."""
+    if not store_check.is_usable():
+        return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
     report = _courier.run(delivery_deliver.BUDGET_SECONDS)
     if report.more_due:

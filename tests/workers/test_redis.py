@@ -1,0 +1,100 @@
+"""Redis as the broker: a bell. When it cannot be rung, what is asked for is stored and done all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from pytest_django import Settings
+
+from mailbox.models import Account, WorkerHeartbeat
+from mailbox.tasks import sync as sync_tasks
+from outbox import api
+from outbox.models import OutboxMessage
+from prx_email_site.broker import RedisBroker
+from tests.conftest import missing
+from tests.rows import NOWHERE
+from tests.servers.ports import ServerMissing, wait_until
+from tests.servers.redis import RedisServer
+from tests.servers.site import Cluster
+from tests.servers.smtp import SmtpServer
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Accounts = Callable[..., Account]
+
+
+@pytest.fixture
+def redis(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    try:
+        server.start()
+    except ServerMissing as reason:
+        missing(reason)
+    settings.BROKER_URL = server.url
+    monkeypatch.setattr(Conf, "BROKER_CLASS", "prx_email_site.broker.RedisBroker")
+    monkeypatch.setattr(RedisBroker, "_away_until", 0.0)
+    yield server
+    server.kill()
+
+
+def test_mail_goes_out_before_while_and_after_redis_is_away(
+    redis: RedisServer, account_on: Accounts, smtp_server: Callable[..., SmtpServer],
+    start_workers: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    server = smtp_server("tls")
+    account = account_on(server)
+    workers = start_workers(PRX_EMAIL_BROKER_URL=redis.url)
+
+    def send(subject: str) -> None:
+        assert api.queue(account.pk, "bob@example.test", subject, "A text.").data
+        wait_until(lambda: not OutboxMessage.objects.exclude(status="sent").exists(), seconds=90, what=subject)
+
+    try:
+        send("with Redis")
+        redis.kill()
+        send("without Redis")
+        redis.start()
+        monkeypatch.setattr(RedisBroker, "_away_until", 0.0)
+        send("with Redis again")
+    except TimeoutError:
+        pytest.fail(workers.log())
+    assert len(server.mails()) == 3
+    assert workers.process.poll() is None
+
+
+@pytest.mark.parametrize("fault", [RedisServer.kill, RedisServer.freeze], ids=["gone", "silent"])
+def test_what_is_queued_while_redis_is_away_waits_in_the_database(
+    redis: RedisServer, make_account: Accounts, fault: Callable[[RedisServer], None]
+) -> None:
+    account = make_account(**NOWHERE)
+    fault(redis)
+    sync_tasks.queue_sync(account.pk, None)
+    api.queue(account.pk, "bob@example.test", "Hello", "A text.")
+    assert {row.func() for row in OrmQ.objects.all()} == {"mailbox.tasks.sync_account", "outbox.tasks.deliver"}
+    broker = RedisBroker()
+    taken = [broker.dequeue(), broker.dequeue()]
+    assert all(taken)
+    for ((number, _task),) in taken:
+        broker.acknowledge(number)
+    assert not OrmQ.objects.exists()
+
+
+def test_a_click_while_redis_is_away_is_no_failure_and_the_dashboard_says_so(
+    redis: RedisServer, make_account: Accounts, make_user: Callable[..., object], client: Client
+) -> None:
+    account = make_account(**NOWHERE)
+    client.force_login(make_user())  # type: ignore[arg-type]
+    redis.kill()
+    assert client.post(f"/accounts/{account.pk}/sync/").status_code == 302
+    sync_tasks.beat()
+    assert WorkerHeartbeat.objects.without_broker(timezone.now()).exists()
+    assert "cannot reach Redis" in client.get("/").content.decode()
+    redis.start()
+    sync_tasks.beat()
+    assert not WorkerHeartbeat.objects.without_broker(timezone.now()).exists()
+    assert "cannot reach Redis" not in client.get("/").content.decode()
