@@ -1,9 +1,9 @@
 """Is this still the same installation? After a restore or a clone, old rows would go out twice: sending waits then.
 
-The database and the data folder each keep the installation's mark and a number that every sweep raises, and the folder
-also says on which machine and under which path it was. A database that is behind its folder was restored; a folder
-without the mark, or elsewhere than it was, belongs to a clone. Whoever backs up the folder leaves the mark out of the
-backup (docs/operations.md), so that restoring both is noticed as well.
+For each place (a machine and the path of its data folder) the database and the folder keep a mark and a number that
+every sweep raises. A database that is behind its folder was restored; a place without a row, or without its mark,
+belongs to a clone, or to a further host, which asks once. Hosts that share a folder have a file each in it. Whoever
+backs up the folder leaves these out of the backup (docs/operations.md), so that restoring both is noticed as well.
 """
 
 from __future__ import annotations
@@ -47,10 +47,13 @@ class Mark:
     place: str
 
 
-def suspicion(database: tuple[str, int] | None, folder: Mark | None, place: str) -> str:
-    """Why sending must wait for a person, or "". Pure. `database`: its mark and generation, None when it is new."""
-    if database is None:
+def suspicion(database: tuple[str, int] | None, folder: Mark | None, place: str, *, is_new: bool) -> str:
+    """Why sending must wait for a person, or "". Pure. `database`: this place's mark and generation; `is_new`: it has
+    those of no place."""
+    if is_new:
         return ""
+    if database is None:
+        return CLONED
     mark, generation = database
     if folder is None or folder.mark != mark or folder.place != place:
         return CLONED
@@ -68,14 +71,20 @@ def this_place() -> str:
     return hashlib.sha256(where.encode()).hexdigest()
 
 
+def file_of(place: str) -> Path:
+    """The file in the data folder with this place's mark."""
+    return Path(settings.DATA_DIR) / f"{FILE_NAME}-{place[:16]}"
+
+
 def check(now: datetime) -> str:
     """Compare, pause all sending when the two do not belong together, and raise the number in both.
 
     Returns why it was paused, or "". Runs before the workers start and at each sweep.
     """
-    path = Path(settings.DATA_DIR) / FILE_NAME
+    place = this_place()
+    path = file_of(place)
     with _alone(path):
-        return _check(path, this_place(), now)
+        return _check(path, place, now)
 
 
 def look(now: datetime) -> None:
@@ -83,10 +92,14 @@ def look(now: datetime) -> None:
 
     Costs one query and writes nothing as long as all is well.
     """
-    folder = _read(Path(settings.DATA_DIR) / FILE_NAME)
-    row = Installation.objects.filter(pk=1).first()
-    if suspicion((row.mark, row.generation) if row else None, folder, this_place()):
+    place = this_place()
+    if _suspicion(Installation.objects.filter(place=place).first(), _read(file_of(place)), place):
         check(now)
+
+
+def _suspicion(row: Installation | None, folder: Mark | None, place: str) -> str:
+    is_new = row is None and not Installation.objects.exists()
+    return suspicion((row.mark, row.generation) if row else None, folder, place, is_new=is_new)
 
 
 @contextmanager
@@ -104,16 +117,16 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _check(path: Path, place: str, now: datetime) -> str:
     folder = _read(path)
-    row = Installation.objects.filter(pk=1).first()
-    why = suspicion((row.mark, row.generation) if row else None, folder, place)
+    row = Installation.objects.filter(place=place).first()
+    why = _suspicion(row, folder, place)
     if why:
         _pause(why, now)
     if row is None:
-        row = Installation.objects.get_or_create(pk=1, defaults={"mark": secrets.token_hex(16)})[0]
+        row = Installation.objects.get_or_create(place=place, defaults={"mark": secrets.token_hex(16)})[0]
     # Past the folder's number, or a restored database would be found restored again at each start.
     known = max(row.generation, folder.generation if folder and folder.mark == row.mark else 0)
-    Installation.objects.filter(pk=1, generation__lt=known).update(generation=known)
-    Installation.objects.filter(pk=1).update(generation=F("generation") + 1)
+    Installation.objects.filter(place=place, generation__lt=known).update(generation=known)
+    Installation.objects.filter(place=place).update(generation=F("generation") + 1)
     # The database first: a folder that is behind its database proves nothing, and a crash in between is no restore.
     _write(path, Mark(row.mark, known + 1, place))
     return why

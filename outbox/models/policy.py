@@ -77,9 +77,11 @@ class SendingSwitch(Singleton):
         return "sending paused" if self.paused_at else "sending on"
 
 
-class Installation(Singleton):
-    """What tells this database from a restored or copied one: see outbox.installation."""
+class Installation(models.Model):
+    """What tells this database from a restored or copied one, a row for each host and data folder: see
+    outbox.restore_guard."""
 
+    place = models.CharField(max_length=64, unique=True)
     mark = models.CharField(max_length=32)
     generation = models.BigIntegerField(default=0)
 

@@ -64,7 +64,7 @@ def row(account: Account) -> OutboxMessage:
     for singleton in (AddressCursor, ReportCursor, DeliveryCall):
         singleton.objects.get_or_create(pk=1)
     SendingSwitch.current()
-    Installation.current()
+    Installation.objects.create(place="p", mark="m")
     AttachmentPolicy.current()
     return row
 

@@ -48,7 +48,39 @@ def reason() -> str:
     ],
 )
 def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> None:
-    assert suspicion(database, in_folder, "here") == expected
+    assert suspicion(database, in_folder, "here", is_new=database is None) == expected
+
+
+def test_a_place_that_the_database_does_not_know_is_suspicious() -> None:
+    assert suspicion(None, Mark("a", 5, "here"), "here", is_new=False) == CLONED
+
+
+def test_two_hosts_that_share_a_data_folder_ask_once_and_then_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(place: str) -> str:
+        monkeypatch.setattr(restore_guard, "this_place", lambda: place * 64)
+        found = restore_guard.check(NOW)
+        restore_guard.look(NOW)
+        return found
+
+    assert [look(place) for place in "abab"] == ["", CLONED, "", ""]
+    SendingSwitch.objects.update(paused_at=None, reason="")  # a person resumes
+    assert [look(place) for place in "abbaab"] == [""] * 6
+    assert reason() == ""
+
+
+def test_a_restored_database_is_noticed_by_each_of_two_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(place: str) -> str:
+        monkeypatch.setattr(restore_guard, "this_place", lambda: place * 64)
+        return restore_guard.check(NOW)
+
+    for place in "ab":
+        look(place)
+    backup = list(Installation.objects.all())
+    for place in "ab":
+        look(place)
+    for row in backup:
+        row.save()  # the restore
+    assert [look(place) for place in "abab"] == [RESTORED, RESTORED, "", ""]
 
 
 def test_a_first_start_and_restarts_leave_sending_on() -> None:
@@ -103,14 +135,15 @@ def test_a_copy_of_both_to_another_path_does_not_send(settings: Any, tmp_path: P
     restore_guard.check(NOW)
     copy = tmp_path / "copy"
     copy.mkdir()
-    (copy / "installation").write_bytes((tmp_path / "installation").read_bytes())
+    for file in tmp_path.glob("installation-*"):
+        (copy / file.name).write_bytes(file.read_bytes())
     settings.DATA_DIR = copy
     assert restore_guard.check(NOW) == CLONED
 
 
 def test_a_damaged_mark_is_no_crash_but_a_question(folder: Path) -> None:
     restore_guard.check(NOW)
-    (folder / "installation").write_text("{")
+    restore_guard.file_of(restore_guard.this_place()).write_text("{")
     assert restore_guard.check(NOW) == CLONED
 
 
