@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0004_message_attached_text'),
+        ('mailbox', '0005_oauth_grants'),
     ]
 
     operations = [

@@ -9,7 +9,7 @@ def forget_the_one_mark(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("outbox", "0002_outbox_last_attempt")]
+    dependencies = [("outbox", "0004_draft_refused_files")]
 
     operations = [
         migrations.RunPython(forget_the_one_mark, migrations.RunPython.noop, elidable=True),
