@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0005_oauth_grants'),
+        ('mailbox', '0006_transport_alert'),
     ]
 
     operations = [
