@@ -20,7 +20,7 @@ from outbox.compose import date_header
 from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
-from outbox.retry.policy import is_transient_code
+from outbox.retry.policy import is_for_now
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 # What scripts look for at the beginning of a refusal; pages say the rest, in the reader's language.
@@ -232,15 +232,16 @@ def _settle_as_sent(
         return False
     waiting = row.recipients.filter(status=OutboxRecipient.Status.WAITING)
     waiting.update(status=OutboxRecipient.Status.ACCEPTED, accepted_at=now)
-    codes = list(row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", flat=True))
+    lacking = row.recipients.exclude(status=OutboxRecipient.Status.ACCEPTED).values_list("reply_code", "reply")
+    are_for_now = [is_for_now(code, words) for code, words in lacking]
     changes: dict[str, Any] = {
         "data_at": None,
         "updated_at": now,
         "provider_message_id": attempt.message_id if attempt else None,
     }
-    if not codes:
+    if not are_for_now:
         changes |= {"status": Status.SENT, "hold": "", "sent_at": now, "error": "", "error_code": ""}
-    elif any(code is None or is_transient_code(code) for code in codes):
+    elif any(are_for_now):
         changes |= {"hold": "", "retries": row.retries + 1, "next_attempt_at": now}
     else:
         changes |= {"hold": Hold.PERMANENT, "retries": row.retries + 1, "next_attempt_at": now}

@@ -1,5 +1,7 @@
 """Claims rows, sends them and writes down what came of it: the machine behind "never lost, never twice".
 
 Way in: `deliver.deliver_account` and `worker`. A claim is one conditional UPDATE; each later step is conditional on its
-token.
+token, and on the number of the row's newest attempt. `sender` tries mail after mail on one session and builds on
+`ledger`, which writes down what came of them. `recovery` settles what dead workers left, `clock_ahead` what wrong
+clocks left; `doubts` makes a question of a mail whose answer was not its own.
 """

@@ -13,13 +13,14 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Lease
 from outbox.delivery import claims
 from outbox.delivery.claims import Claim
-from outbox.retry.policy import Phase
+from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
+from outbox.retry.faults import AFTER_DOT, OPENING, Phase
 from outbox.smtp.connection import Watch
 
 logger = logging.getLogger(__name__)
 MAX_TRANSCRIPT = 300  # entries
 STALL_SECONDS = 2.0  # of silence, after which nobody else waits for this server
-OPENING = (Phase.CONNECT, Phase.TLS, Phase.AUTH)
+RENEW_SECONDS = 10.0  # between signs of life of an attempt that waits
 Clock = Callable[[], datetime]
 
 
@@ -41,6 +42,8 @@ class SendLease:
     def acquire(cls, account_id: int, holder: str, seconds: float, clock: Clock) -> SendLease | None:
         now = clock()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
+        if token is None and _end_impossible_lease(account_id, now):
+            token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         return cls(account_id, token, seconds, clock, now) if token else None
 
     def keep(self) -> bool:
@@ -63,10 +66,18 @@ class SendLease:
             logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
 
 
+def _end_impossible_lease(account_id: int, now: datetime) -> bool:
+    """A clock that was ahead has taken it: no lease of ours is so long."""
+    longest = now + timedelta(seconds=LONGEST_LEASE_SECONDS)
+    found = Lease.objects.filter(account_id=account_id, purpose=Lease.Purpose.SEND, expires_at__gt=longest)
+    return bool(found.delete()[0])
+
+
 class AttemptWatch(Watch):
     """Keeps the row's lease while the session works on it, and how far the attempt came.
 
-    `stalled` is called while the server keeps us waiting.
+    The lease is short, so that a row whose worker died is soon seen, and renewed by whoever lives: while an answer is
+    waited for, and while a mail is being written. `stalled` is called while the server keeps us waiting.
     """
 
     def __init__(
@@ -75,16 +86,18 @@ class AttemptWatch(Watch):
         lease: SendLease,
         *,
         lease_seconds: float,
-        held_seconds: float,
-        held_since: datetime,
+        data_lease_seconds: float,
         clock: Clock,
         stalled: Callable[[], None] = lambda: None,
     ) -> None:
-        """The row is held for `held_seconds` since `held_since`, and for `lease_seconds` after each renewal."""
-        self._claim, self._lease, self._seconds, self._clock = claim, lease, lease_seconds, clock
+        """The row is held as its claim says, and for `lease_seconds` after each renewal, from "data" on for
+        `data_lease_seconds`."""
+        self._claim, self._lease, self._clock = claim, lease, clock
+        self._seconds, self._data_seconds = lease_seconds, data_lease_seconds
         self._stalled = stalled
-        self._held, self._kept_at = held_seconds, held_since
+        self._held, self._kept_at = claim.lease_seconds, claim.claimed_at
         self._moved_at = time.monotonic()
+        self._is_lapsed = False  # after "data": the row is a question, which only our answer or a person settles
         self.phase: Phase = Phase.CLAIM
         self.data_committed = False
         self.transcript: list[dict[str, str]] = []
@@ -94,39 +107,60 @@ class AttemptWatch(Watch):
         """The server has not moved us on for a while, at whatever step."""
         return time.monotonic() - self._moved_at >= STALL_SECONDS
 
+    @property
+    def may_be_taken(self) -> bool:
+        """The end of the mail is with the server, or on its way: only its answer tells whether it took the mail."""
+        return self.phase in AFTER_DOT
+
+    def committed_data(self) -> None:
+        self.data_committed, self._held, self._kept_at = True, self._data_seconds, self._clock()
+
     def reached(self, phase: Phase) -> None:
-        """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time."""
+        """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time.
+
+        Raises ClaimLost, before the end of a mail is written too: a worker that was stopped for a while must not send
+        what a person was asked about meanwhile.
+        """
+        if phase is Phase.DOT and self._is_old(self._held / 2):
+            self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
         if phase in OPENING:  # names, connection and TLS do not tell that they wait
             self._lease.keep()
-        if not self.data_committed and (phase in OPENING or self._is_stale(1)):
-            self._extend()
+        if not self.data_committed and (phase in OPENING or self._is_old(1)):
+            self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
         self._moved_at = time.monotonic()
         if len(self.transcript) < MAX_TRANSCRIPT:
             at = self._clock().isoformat()
-            self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
+            self.transcript.append({"at": at, "phase": phase.recorded, "command": command, "reply": reply})
 
     def waiting(self) -> None:
-        """After "data" the row's lease covers the wait for the answer; before it, it is renewed as we wait."""
+        """Raises ClaimLost before the end of the mail is written; after it the answer is worth waiting for."""
         self._lease.keep()
         if self.is_stalled:
             self._stalled()
-        if not self.data_committed and self._is_stale(self._held / 3):
-            self._extend()
+        if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:
+            self._extend(self.phase)
 
-    def _is_stale(self, seconds: float) -> bool:
+    def _is_old(self, seconds: float) -> bool:
         return self._clock() - self._kept_at > timedelta(seconds=seconds)
 
-    def _extend(self) -> None:
-        now = self._clock()
+    def _extend(self, phase: Phase) -> None:
+        now, seconds = self._clock(), self._data_seconds if self.data_committed else self._seconds
+        written = Phase.DATA if self.data_committed else phase
         try:
-            kept = claims.extend(self._claim, self.phase.value, lease_seconds=self._seconds, now=now)
+            kept = claims.extend(self._claim, written.recorded, lease_seconds=seconds, now=now)
         except DATABASE_TROUBLE as error:
-            # The "data" commit decides; until then a database that is away for a moment costs nothing.
+            # The "data" commit decides; until then a database that is away for a moment costs nothing. After it, the
+            # row may become a question, which this attempt still settles.
             logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self._claim.outbox_id, error=str(error))
+            if phase is Phase.DOT and self.phase is not Phase.DOT and self._is_old(self._held):
+                raise ClaimLost from error
             return
-        if not kept:
+        if kept:
+            self._held, self._kept_at = seconds, now
+        elif self.may_be_taken:
+            self._is_lapsed = True
+        else:
             raise ClaimLost
-        self._held, self._kept_at = self._seconds, now

@@ -148,7 +148,7 @@ def _ours(claim: Claim) -> OutboxQuerySet:
 
 
 def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
-    """Before "data": push the lease's end and write how far the attempt is; False when the claim is no longer ours."""
+    """Push the lease's end and write how far the attempt is; False when the claim is no longer ours."""
     with transaction.atomic():
         if _ours(claim).update(lease_expires_at=now + timedelta(seconds=lease_seconds), updated_at=now) != 1:
             return False
@@ -298,7 +298,7 @@ def release(claim: Claim, reply: str, *, now: datetime) -> bool:
     with transaction.atomic():
         freed = _ours(claim).update(status=F("former_status"), data_at=None, updated_at=now, **UNCLAIMED)
         DeliveryAttempt.objects.filter(pk=claim.attempt_id, outcome="").update(
-            outcome=Verdict.ABANDONED, reply=reply, finished_at=now
+            outcome=Verdict.ABANDONED, reply=reply, finished_at=now, data_at=None
         )
     return freed == 1
 

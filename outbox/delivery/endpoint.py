@@ -6,7 +6,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
 from mailbox.models import Account
 from mailbox.oauth import refresh
-from outbox.retry.policy import Fault, Kind, Phase
+from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
 from outbox.smtp.session import SmtpSession
 

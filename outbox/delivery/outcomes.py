@@ -20,7 +20,7 @@ from outbox.errors import Code
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
 from outbox.retry.policy import Fault, Kind, Limits, Phase, Settlement, Verdict
-from outbox.smtp.mail_transaction import Delivery, Envelope, Mail
+from outbox.smtp.mail import Delivery, Envelope, Mail
 from outbox.smtp.replies import Reply
 
 logger = logging.getLogger(__name__)
@@ -59,10 +59,10 @@ class Failure:
 
 class Owed:
     """An outcome that is known and not written down yet. It is worked out when it is first asked for: the next mail is
-    on its way before that."""
+    on its way before that. `was_whole`: the end of its mail was written, so that only the server's answer tells."""
 
-    def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime) -> None:
-        self.claim, self._end, self.now = claim, end, now
+    def __init__(self, claim: Claim, end: Callable[[], Ending], now: datetime, *, was_whole: bool) -> None:
+        self.claim, self._end, self.now, self.was_whole = claim, end, now, was_whole
 
     @cached_property
     def ending(self) -> Ending:
@@ -134,7 +134,8 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
     """The server answered for each recipient, and for the mail if one of them was accepted."""
     lacking = {**work.recipients.refused_for_good, **delivery.refused}
     codes = [reply.code for reply in lacking.values()]
-    settled = retry_policy.settle_accepted(work.claim.tried, codes, limits=limits(), now=now)
+    for_good = [None if retry_policy.is_for_now(each.code, each.text) else each.code for each in lacking.values()]
+    settled = retry_policy.settle_accepted(work.claim.tried, for_good, limits=limits(), now=now)
     if delivery.final is None and settled.verdict is Verdict.PARTIAL:
         verdict = Verdict.TRANSIENT if settled.hold != OutboxMessage.Hold.PERMANENT else Verdict.PERMANENT
         settled = Settlement(
@@ -145,7 +146,7 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
         settled,
         reply=words or str(delivery.final or ""),
         reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
-        phase=(Phase.ACCEPTED if delivery.final else watch.phase).value,
+        phase=(Phase.ACCEPTED if delivery.final else watch.phase).recorded,
         transcript=watch.transcript,
         accepted=delivery.accepted if delivery.final else (),
         refused=delivery.refused,
@@ -175,16 +176,16 @@ def of_fault(
         settled = retry_policy.settle_failure(work.claim.tried, verdict, error_code, limits=limits(), now=now)
         # The row that found the server away asks again at its own time, and the rest of the queue after it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
-    phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DATA
-    ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
+    phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
+    ending = Ending(settled, fault.reply, fault.code, phase.recorded, watch.transcript, refused=refused or {})
     return Failure(ending, until)
 
 
 def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
-    """Our own failure, after which only the server knows the outcome if DATA was begun."""
-    verdict = Verdict.UNCERTAIN if watch.data_committed else Verdict.TRANSIENT
+    """Our own failure, after which only the server knows the outcome if the end of the mail was written."""
+    verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
     settled = retry_policy.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=now)
-    return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
+    return Ending(settled, words, phase=watch.phase.recorded, transcript=watch.transcript)
 
 
 def log(owed: Owed, written: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from outbox.delivery import claims_sql
-from outbox.retry.policy import is_transient_code
+from outbox.retry.policy import is_for_now
 from outbox.smtp.replies import Reply
 
 
@@ -24,6 +24,6 @@ def lacking(pk: int) -> Recipients:
     """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
     found = claims_sql.rows(claims_sql.LACKING, [pk])
     refused = {address: Reply(code or 450, words) for address, status, code, words in found if status == "refused"}
-    for_good = {address: reply for address, reply in refused.items() if not is_transient_code(reply.code)}
+    for_good = {address: reply for address, reply in refused.items() if not is_for_now(reply.code, reply.text)}
     to_try = [address for address, *_ in found if address not in for_good]
     return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)

@@ -11,12 +11,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery.claims import UNCLAIMED
+from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.eventloop.coroutines import Ask, Rest, Steps
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
@@ -29,9 +30,11 @@ RECOVER_AT_ONCE = 500
 def recover(now: datetime) -> tuple[int, int]:
     """Settle the rows whose lease ran out: back to their former state before "data", uncertain after it.
 
+    A lease that ends later than the longest possible one was taken by a clock that was ahead, and counts as run out.
+
     Returns (given back, uncertain). A worker that still lives finds its claim gone, or settles its own question.
     """
-    lapsed = OutboxMessage.objects.sending().filter(lease_expires_at__lte=now).order_by("lease_expires_at")
+    lapsed = OutboxMessage.objects.sending().filter(_is_lapsed(now)).order_by("lease_expires_at")
     found = list(lapsed.values_list("next_attempt_at", "pk", "claim_token", "data_at")[:RECOVER_AT_ONCE])
     ahead, outcomes = set[str](), []
     for _due, pk, token, data_at in sorted(found):  # in the order in which a worker takes them
@@ -42,10 +45,15 @@ def recover(now: datetime) -> tuple[int, int]:
     return outcomes.count(Verdict.ABANDONED), outcomes.count(Verdict.UNCERTAIN)
 
 
+def _is_lapsed(now: datetime) -> Q:
+    longest = now + timedelta(seconds=LONGEST_LEASE_SECONDS)
+    return Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=longest)
+
+
 def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Verdict | None:
     """`is_untried`: claimed ahead by a worker that did not come to it; then it stands where it stood, as if it had not
     been claimed: it must not wait longer for a row before it that takes its worker down."""
-    lapsed = OutboxMessage.objects.filter(pk=pk, status=Status.SENDING, claim_token=token, lease_expires_at__lte=now)
+    lapsed = OutboxMessage.objects.filter(_is_lapsed(now), pk=pk, status=Status.SENDING, claim_token=token)
     words = "The worker stopped after DATA was begun and before the server's answer was written down."
     with transaction.atomic():
         # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.

@@ -1,57 +1,49 @@
 """One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
-A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (smtp_one_trip), one transaction
-writes the outcome of the mail before it, this one's "data" and the claim of the one after it. Answers that take their
-time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the server
-takes this one. At no instant do two rows of a session have "data" and no outcome.
+A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (pipelined), one transaction
+writes the outcome of the mail before it, this one's "data" and the claim of the one after it: see ledger. Answers that
+take their time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the
+server takes this one. At no instant do two rows of a session have "data" and no outcome.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from mailbox import logs
 from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery import claims, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
-from outbox.delivery.beside import Turn
 from outbox.delivery.claims import Claim, Ending
 from outbox.delivery.endpoint import open_session
+from outbox.delivery.ledger import Ledger
 from outbox.delivery.outcomes import Owed, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.eventloop.coroutines import Apart, Steps, to_the_end
-from outbox.eventloop.group_commit import Together
-from outbox.retry.policy import Fault, Kind, Phase, Verdict
+from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.smtp.connection import SmtpFailure
-from outbox.smtp.mail_transaction import Delivery, Mail
+from outbox.smtp.mail import Beside, Delivery, Mail
 from outbox.smtp.session import SmtpSession
 
-logger = logging.getLogger(__name__)
-AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give them back
 STOPPED = "The worker was told to stop."
+CLAIM_LOST = "The claim ran out before anything was sent."
 
 
-class Sender:
+class Sender(Ledger):
     """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
 
     def __init__(self, account: Account, lease: SendLease, *, times: Times, clock: Clock) -> None:
-        self._account, self._lease, self._times, self._clock = account, lease, times, clock
+        super().__init__(lease, Pace(account), times=times, clock=clock)
+        self._account = account
         self._session: SmtpSession | None = None
         self._go_on: Callable[[], bool] = lambda: False
-        self._owed: list[Owed] = []
-        self._following: deque[Claim] = deque()
-        self._prepared: Work | None = None  # of the first of them
         self._watch: AttemptWatch | None = None
-        self.pace = Pace(account)
         self.is_parked = False
-        self.attempted = self.sent = 0
+        self.attempted = 0
 
     @property
     def is_stalled(self) -> bool:
@@ -59,9 +51,11 @@ class Sender:
         return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
     def close(self) -> Steps[None]:
+        """End the session. What the server says at its end may be the answer to the last mail."""
         if self._session is not None:
             session, self._session = self._session, None
-            yield from session.quit()
+            if surplus := (yield from session.quit()):
+                yield from self.doubt(surplus)
 
     def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> Steps[None]:
         """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
@@ -73,28 +67,30 @@ class Sender:
         try:
             while following is not None:
                 yield from self._attempt(following)
-                may_go_on = self._following and not self.is_parked and go_on()
-                following = self._following.popleft() if may_go_on else None
+                may_go_on = self.has_following and self._may_go_on()
+                following = self.take_following() if may_go_on else None
         finally:
             try:
                 yield from self.settle()
             finally:
-                self._give_back_following()
+                self.give_back_following()
+
+    def _may_go_on(self) -> bool:
+        return not self.is_parked and self._go_on()
 
     def _attempt(self, claim: Claim) -> Steps[None]:
         self._watch = watch = AttemptWatch(
             claim,
             self._lease,
             lease_seconds=self._times.claim_lease,
-            held_seconds=claim.lease_seconds,
-            held_since=claim.claimed_at,
+            data_lease_seconds=self._times.data_lease,
             clock=self._clock,
-            stalled=self._give_back_following,
+            stalled=self.give_back_following,
         )
         self.attempted += 1
         try:
             end = yield from self._outcome(claim, watch)
-            self._owed.append(Owed(claim, end, self._clock()))
+            self.owe(Owed(claim, end, self._clock(), was_whole=watch.may_be_taken))
         except BaseException as trouble:
             try:
                 yield from self.settle()  # the mail before this one: its outcome is known
@@ -103,15 +99,19 @@ class Sender:
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
-        if not self._following or not has_session or self.is_parked:
+        if not self.has_following or not has_session or self.is_parked:
             yield from self.settle(claims_next=True)
+
+    def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
+        super()._written(owed, written, following)
+        if any(each.is_sent for each in owed) and self._account.smtp.failing_since:
+            self._account.smtp.failing_since = None
+            self._account.smtp.mark_working()
 
     # --- Trying -------------------------------------------------------------------------------------------------
     def _outcome(self, claim: Claim, watch: AttemptWatch) -> Steps[Callable[[], Ending]]:
         """What tells how the attempt ended; whatever it does to queue and session is done."""
-        work, self._prepared = self._prepared, None
-        if work is None or work.claim is not claim:
-            work = outcomes.prepare(claim)
+        work = self.take_prepared(claim)
         if work.fault is not None:
             return self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
@@ -125,14 +125,15 @@ class Sender:
             except DecryptionFailed as error:
                 return self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
             try:
-                delivery = yield from session.deliver(work.mail, Turn(self, work, watch))
+                delivery = yield from session.deliver(work.mail, SenderSteps(self, work, watch))
             except SmtpFailure as failure:
-                is_lost = not session.is_open and (failure.took_nothing or not watch.data_committed)
-                if is_lost and is_used:
+                if failure.surplus is not None:
+                    yield from self.doubt(failure.surplus)
+                if _is_lost(session, failure) and is_used:
                     # Servers end a session after so many mails or minutes: a fresh one tells the server's state.
-                    yield from self._withdraw_data(work, watch, failure)
+                    yield from self.withdraw_data(claim, watch, failure.fault.phase)
                     continue
-                parks = is_lost and failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL)
+                parks = _is_lost(session, failure) and failure.fault.kind is not Kind.UNKNOWN
                 return self._failed(work, watch, failure.fault, parks=parks, refused=failure)
             if delivery.stopped:
                 raise ClaimLost
@@ -145,6 +146,7 @@ class Sender:
             self._session.watch_with(watch)
             return self._session
         yield from self.settle()  # opening takes its time, and the outcome before it is known
+        self.forget_session()
         self._session = yield Apart(lambda: open_session(self._account, self._times.patience, watch))
         assert self._session is not None
         smtp = self._account.smtp
@@ -170,7 +172,7 @@ class Sender:
             self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
             self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
-            self._give_back_following()  # its queue waits, and it with it
+            self.give_back_following()  # its queue waits, and it with it
             self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
         return lambda: failure.ending
 
@@ -178,142 +180,73 @@ class Sender:
         """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
         self.is_parked = True
         with contextlib.suppress(*DATABASE_TROUBLE):
-            to_the_end(recovery.persistently(Apart(write), self._waits(3)))
-
-    # --- Beside the conversation: see Turn ---------------------------------------------------------------------
-    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
-        """Write "data", with the outcome before this mail and the claim after it; False when the claim is lost.
-
-        Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
-        """
-        self.prepare_owed()
-        owed, claims_next = [*self._owed], self._may_claim()
-
-        def step() -> tuple[list[bool], bool, list[Claim]]:
-            written, now = self._finalize(owed), self._clock()
-            is_ours = claims.commit_data(
-                work.claim,
-                delivery.refused,
-                watch.transcript,
-                lease_seconds=self._times.data_lease,
-                now=now,
-                no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
-            )
-            if is_ours:
-                self.pace.count(now)
-            takes_next = claims_next and self.pace.is_open(now)
-            return written, is_ours, self._claim_next(takes_next)
-
-        answer: tuple[list[bool], bool, list[Claim]] = yield Together(step)
-        written, is_ours, following = answer
-        watch.data_committed = is_ours
-        self._written(owed, written, following)
-        return is_ours
-
-    def _withdraw_data(self, work: Work, watch: AttemptWatch, failure: SmtpFailure) -> Steps[None]:
-        """The server took nothing: until "data" is committed again, a worker that dies leaves no question."""
-        if not watch.data_committed:
-            return
-        watch.data_committed = False
-        seconds, phase, now = self._times.claim_lease, failure.fault.phase.value, self._clock()
-        is_ours: bool = yield Together(lambda: claims.withdraw_data(work.claim, phase, lease_seconds=seconds, now=now))
-        if not is_ours:
-            raise ClaimLost
+            to_the_end(recovery.persistently(Apart(write), self.waits(3)))
 
     def prepare_following(self) -> Mail | None:
-        """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
-        the outcome of the mail before it unknown. Answers it if it may be begun as soon as this one is taken."""
-        with contextlib.suppress(Exception):
-            if self._following and self._prepared is None:
-                self._prepared = outcomes.prepare(self._following[0])
-            work = self._prepared
-            if work and not work.fault and work.recipients.to_try and not self.is_parked and self._go_on():
+        """The next mail, read now, if it may be begun as soon as this one is taken."""
+        work = self.read_following()
+        with contextlib.suppress(Exception):  # what asks the database: it must not make this mail's outcome unknown
+            if work and not work.fault and work.recipients.to_try and self._may_go_on():
                 return work.mail
         return None
 
-    # --- Writing down -------------------------------------------------------------------------------------------
-    def _claim_next(self, wanted: bool) -> list[Claim]:
-        """A few rows at once: their claims are one statement, and they are sent within moments."""
-        if not wanted:
-            return []
-        seconds = min(self._times.ahead_lease, self._times.claim_lease)
-        most, worker = 1 if self.pace.is_limited else AHEAD, claims.worker_name()
-        return claims.claim_some(self._account.pk, worker, most=most, lease_seconds=seconds, now=self._clock())
-
-    def settle(self, *, claims_next: bool = False) -> Steps[None]:
-        """Write the known outcome down, with the next claim if that is wanted and allowed."""
-        owed = [*self._owed]
-        if not owed:
-            return
-        takes_next = claims_next and self._may_claim()
-
-        def step() -> tuple[list[bool], list[Claim]]:
-            nonlocal takes_next
-            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
-            return self._finalize(owed), self._claim_next(takes)
-
-        self._written(owed, *(yield from recovery.persistently(Together(step), self._waits())))
-
-    def _may_claim(self) -> bool:
-        is_open = self.pace.is_open(self._clock())
-        return not self._following and not self.is_parked and is_open and self._go_on()
-
-    def _finalize(self, owed: list[Owed]) -> list[bool]:
-        return [claims.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
-
-    def prepare_owed(self) -> None:
-        """Work out what the next transaction writes, while the server works too."""
-        _ = [owed.prepared for owed in self._owed]
-
-    def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
-        self._following.extend(following)
-        self._owed = [each for each in self._owed if each not in owed]
-        for each, is_written in zip(owed, written, strict=True):
-            self.sent += each.is_sent
-            outcomes.log(each, is_written)
-        if any(each.is_sent for each in owed) and self._account.smtp.failing_since:
-            self._account.smtp.failing_since = None
-            self._account.smtp.mark_working()
-
-    def _waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
-        return recovery.waits(self._times.finalize, most_tries, beside=self._lease.keep)
-
-    def _give_back_following(self) -> None:
-        """Rows that were claimed ahead and not begun go back as if they had not been."""
-        given_back, self._prepared = [*self._following], None
-        self._following.clear()
-        if given_back:
-            self._try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
-
     def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
-        """Our own failure. Before "data" the row goes back; what is unexpected makes it wait like any other failure,
-        so that a row that trips us each time does not keep the queue. After "data" it is uncertain. Raises what is
-        unexpected."""
+        """Our own failure. Before the final dot the row goes back; what is unexpected makes it wait like any other
+        failure, so that a row that trips us each time does not keep the queue. After it, it is uncertain. Raises what
+        is unexpected."""
         if self._session is not None:  # it may be in the middle of anything: close it without a word
             self._session.drop()
             self._session = None
         if isinstance(trouble, ClaimLost):
-            self._release(claim, "The claim ran out before anything was sent; another worker has the row.")
+            self._give_up_claim(claim, watch)
             return
         self.is_parked = True
         is_expected = isinstance(trouble, DATABASE_TROUBLE)
         words = f"The database refused: {trouble}" if is_expected else STOPPED
         if isinstance(trouble, Exception) and not is_expected:
             words = f"Unexpected {type(trouble).__name__}: see the workers' log."
-        elif not watch.data_committed:
+        elif not watch.may_be_taken:
             self._release(claim, words)
             words = ""
         if words:
             ending = outcomes.of_trouble(claim, watch, words, self._clock())
-            self._try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
         if not is_expected:
             raise trouble
 
-    def _release(self, claim: Claim, words: str) -> None:
-        self._try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+    def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
+        """The claim ran out before the end of the mail was written. After "data" that has made the row a question; this
+        attempt can answer it: nothing was sent."""
+        if watch.data_committed:
+            ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
+            self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+        else:
+            self._release(claim, CLAIM_LOST)
 
-    def _try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
-        try:
-            to_the_end(recovery.persistently(Apart(write), self._waits(2)))
-        except DATABASE_TROUBLE as error:  # the lease ends by itself, and the sweep comes to the same
-            logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))
+    def _release(self, claim: Claim, words: str) -> None:
+        self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+
+
+def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
+    """The session ended, by its own or out of step, and nothing of the mail was taken."""
+    of_the_session = failure.fault.kind in (Kind.NETWORK, Kind.PROTOCOL, Kind.UNKNOWN) or failure.fault.code == 421
+    return of_the_session and not session.is_open and failure.took_nothing
+
+
+class SenderSteps(Beside):
+    """What a sender does beside one mail on its session."""
+
+    def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
+        self._sender, self._work, self._watch = sender, work, watch
+
+    def asked(self) -> None:
+        self._sender.prepare_owed()
+
+    def kept_waiting(self) -> Steps[None]:
+        return self._sender.settle(claims_next=True)
+
+    def before_data(self, delivery: Delivery) -> Steps[bool]:
+        return self._sender.commit_data(self._work, self._watch, delivery)
+
+    def given(self) -> Mail | None:
+        return self._sender.prepare_following()

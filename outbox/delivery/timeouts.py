@@ -8,14 +8,17 @@ from django.conf import settings
 
 from outbox.smtp.connection import Patience
 
+# No lease of the outbox is longer: one that ends later was taken by a clock that was ahead, and is none.
+LONGEST_LEASE_SECONDS = 120.0
+
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds. Leases are above the waits they cover: a command's, and after "data" body and final dot together.
+    """Seconds. Leases are short and renewed by whoever lives, so that a worker that died is found soon.
 
-    What a dead worker leaves behind waits for two of them and for a sweep (30 s), and rows wait for 45 s at most. So
-    the account's lease is short and renewed by whoever waits, and rows claimed ahead, which are not begun, are held for
-    little longer than the server may keep us waiting before they are given back.
+    What a dead worker leaves behind waits for a lease and for a sweep (30 s): before "data", for at most a minute in
+    all. Rows claimed ahead, which are not begun and not renewed, are held for little longer than the server may keep us
+    waiting before they are given back.
     """
 
     patience: Patience
@@ -32,7 +35,7 @@ class Times:
         session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10
         return cls(
             Patience(settings.CONNECT_TIMEOUT_SECONDS, command, final_dot, max(session, command)),
-            claim_lease=command + 30,
-            data_lease=max(session, command) + final_dot + 60,
+            claim_lease=32,
+            data_lease=60,
             finalize=settings.TASK_TIMEOUT_SECONDS,
         )

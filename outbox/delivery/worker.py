@@ -1,4 +1,4 @@
-"""Many accounts at once, in one thread of a process, so that what they write shares its commits: see carousel.
+"""Many accounts at once, in one thread of a process, so that what they write shares its commits: see eventloop.
 
 A courier looks for accounts with due rows by itself, serves them in turns, and ends when there is nothing due. A
 session whose server keeps it waiting counts no longer: it goes on in the background, beyond the task that began it, and
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -24,6 +25,7 @@ from outbox.delivery.attempt_watch import Clock
 from outbox.delivery.claims import worker_name
 from outbox.delivery.deliver import Report
 from outbox.delivery.sender import Sender
+from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.eventloop.coroutines import Steps
 from outbox.eventloop.loop import Carousel
 from outbox.models import CourierSlot, DeliveryCall
@@ -120,7 +122,8 @@ class Courier:
         now, instant = time.monotonic(), self._clock()
         due = set(deliver.accounts_with_due_rows(instant)) - self._rounds.keys()
         if due:
-            taken = Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=instant)
+            longest = instant + timedelta(seconds=LONGEST_LEASE_SECONDS)
+            taken = Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=instant, expires_at__lte=longest)
             due -= set(taken.values_list("account_id", flat=True))
         if not resting:
             due = {pk for pk in due if self._rest_until.get(pk, 0.0) <= now}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -13,6 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, Message
 from mailbox.models.file_kinds import LARGE_FROM, KindOf
+
+SILENT_AFTER = timedelta(
+    seconds=25
+)  # a worker renews its claim each 10 s while it waits, and each step takes 10 at most
 
 
 class OutboxQuerySet(models.QuerySet["OutboxMessage"]):
@@ -174,6 +178,13 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"outbox {self.pk}: {self.subject}"
+
+    def silent_since(self, now: datetime) -> datetime | None:
+        """When the worker that has this row gave its last sign of life, if that is longer ago than a living one leaves
+        between two; None while it lives, and for a row that no worker has. While a row is being sent only its worker
+        writes it."""
+        is_silent = self.status == self.Status.SENDING and now - self.updated_at > SILENT_AFTER
+        return self.updated_at if is_silent else None
 
 
 class DomainOf(models.Func):

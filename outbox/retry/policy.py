@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from outbox.errors import Code
 from outbox.retry import throttling
+from outbox.retry.classification import classify, is_for_now, is_transient_code
+from outbox.retry.faults import Fault, Kind, Phase, Verdict
 
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
@@ -16,53 +17,8 @@ UNREACHABLE_CAP_SECONDS = 300.0
 # Our own stored mail cannot be read: a minute, doubled, a quarter of an hour at most; so many looks take two hours.
 AWAY_BASE_SECONDS, AWAY_CAP_SECONDS, MOST_LOOKS = 30.0, 900.0, 12
 THROTTLED_CAP_SECONDS = 900.0
-
-
-class Phase(StrEnum):
-    """How far an attempt came; the values of DeliveryAttempt.Phase, in order."""
-
-    CLAIM = "claim"
-    CONNECT = "connect"
-    TLS = "tls"
-    AUTH = "auth"
-    MAIL = "mail"
-    RCPT = "rcpt"
-    DATA = "data"
-    ACCEPTED = "accepted"
-
-
-class Kind(StrEnum):
-    """What a failure is, seen from the client."""
-
-    NETWORK = "network"  # refused, lost, timed out, certificate
-    PROTOCOL = "protocol"  # an answer that is no SMTP reply, or half of one
-    REPLY = "reply"  # a proper reply with a code that refuses
-    UNKNOWN = "unknown"  # the server does not know a command that it offered, so it took nothing
-    AWAY = "away"  # this worker cannot read the stored mail, which may lie where another one can
-    LOCAL = "local"  # found here before asking: too large, no STARTTLS, stored mail missing
-
-
-class Verdict(StrEnum):
-    """What a failure means for the row; values of DeliveryAttempt.Outcome."""
-
-    ACCEPTED = "accepted"
-    PARTIAL = "partial"
-    TRANSIENT = "transient"
-    PERMANENT = "permanent"
-    SIGN_IN = "sign_in"
-    THROTTLED = "throttled"
-    UNCERTAIN = "uncertain"
-    ABANDONED = "abandoned"
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One failure. `phase` is the one it happened in; `reply` the server's words, or ours when it said none."""
-
-    phase: Phase
-    kind: Kind
-    reply: str
-    code: int | None = None
+LIMIT_CAP_SECONDS = 3600.0  # of a limit that is told with 5xx: by the hour or the day
+__all__ = ["Fault", "Kind", "Phase", "Verdict", "classify", "is_for_now", "is_transient_code"]
 
 
 @dataclass(frozen=True)
@@ -91,39 +47,6 @@ class Settlement:
     next_attempt_at: datetime
     error_code: str
     verdict: Verdict
-
-
-def is_transient_code(code: int) -> bool:
-    """4xx is for now (RFC 5321 4.2.1); 503 "bad sequence" too, as the next session starts the sequence anew."""
-    return 400 <= code < 500 or code == 503
-
-
-def classify(fault: Fault) -> Verdict:
-    """Say what a failure means. Source of the codes: RFC 5321, RFC 4954 section 6, RFC 3463."""
-    if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
-        # From the commit of "data" on, only a proper reply tells that nothing was taken.
-        return Verdict.UNCERTAIN if fault.phase in (Phase.DATA, Phase.ACCEPTED) else Verdict.TRANSIENT
-    if fault.kind in (Kind.UNKNOWN, Kind.AWAY):
-        return Verdict.TRANSIENT
-    if fault.kind is Kind.LOCAL or fault.code is None:
-        return Verdict.PERMANENT
-    return _classify_reply(fault.phase, fault.code, fault.reply)
-
-
-def _classify_reply(phase: Phase, code: int, words: str) -> Verdict:
-    # 530 is "authentication required", 534 "mechanism too weak" and Google's "log in with your browser".
-    if code == 535 or code == 530 or (phase is Phase.AUTH and code == 534):
-        return Verdict.SIGN_IN
-    if code == 421 or (code == 454 and (phase is Phase.AUTH or "4.7.0" in words)):
-        return Verdict.THROTTLED
-    if throttling.seconds_to_wait(code, words) is not None:
-        return Verdict.THROTTLED
-    if is_transient_code(code):
-        return Verdict.TRANSIENT
-    if 500 <= code < 600:
-        return Verdict.PERMANENT
-    # A 2xx or 3xx where neither belongs: the two sides no longer talk of the same thing.
-    return Verdict.UNCERTAIN if phase in (Phase.DATA, Phase.ACCEPTED) else Verdict.TRANSIENT
 
 
 def error_code(fault: Fault) -> Code:
@@ -179,7 +102,8 @@ def _held(retries: int, hold: str, code: str, verdict: Verdict, now: datetime) -
 
 
 def settle_accepted(tried: Tried, refused_codes: Iterable[int | None], *, limits: Limits, now: datetime) -> Settlement:
-    """Decide after the server took the mail: `refused_codes` are of the recipients that still lack it."""
+    """Decide after the server took the mail: `refused_codes` are of the recipients that still lack it, None of one who
+    was refused for now whatever the code."""
     codes = list(refused_codes)
     if not codes:
         return Settlement("sent", "", tried.retries, now, "", Verdict.ACCEPTED)
@@ -198,5 +122,6 @@ def unavailable_seconds(
     """How long to leave a server alone after `failures` in a row, its own stated wait honoured."""
     if verdict is Verdict.THROTTLED:
         base = throttling.seconds_to_wait(code or 421, words) or throttling.USUAL_SECONDS
-        return max(min(backoff_seconds(failures, base), THROTTLED_CAP_SECONDS), throttling.stated_wait_seconds(words))
+        cap = LIMIT_CAP_SECONDS if code and code >= 500 else THROTTLED_CAP_SECONDS
+        return max(min(backoff_seconds(failures, base), cap), throttling.stated_wait_seconds(words))
     return min(backoff_seconds(failures, base_seconds), UNREACHABLE_CAP_SECONDS)

@@ -1,4 +1,4 @@
-"""Which refusals say that we send too fast, and not that something is wrong with a mail. Pure.
+"""Which refusals say that we send too fast or too much, and not that something is wrong with a mail. Pure.
 
 Neither code nor enhanced code tells: 450, 451, 452 and 454 all occur, and 4.7.1 is greylisting as often as a limit. So
 the words decide, after what surely is about one recipient or one mail was taken out. The tests of this module
@@ -51,9 +51,49 @@ RULES = (
 )  # fmt: skip
 
 
+# Limits that are told with 5xx, as if each mail were to blame: the account has sent what it may for an hour or a day,
+# or was stopped as a source of spam. Waiting helps, or a person at the provider; the mails are not at fault.
+_SPENT_SECONDS = 450.0
+_WHILE = r"(?:per|an?|each|every|within|in|the last)\s+(?:the last\s+)?(?:\d+\s*-?\s*)?(?:hours?|days?|minutes?|h)\b"
+# Exchange Online's own names: of its exceptions when an account sent too much, or has no room for its copies of what it
+# sends, and of its block of an account that was taken for a source of spam.
+_OF_OUR_ACCOUNT = re.compile(
+    r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota", re.I
+)
+LIMIT_RULES = (
+    _rule(r"\bexceed\w* (?:your|its|the|his) (?:[\w-]+ ){0,3}(?:quota|limit|allowance)\b", _SPENT_SECONDS),
+    _rule(r"\b(?:exceed\w*|reached|over|limit\w*|quota|max\w*|too (?:many|much))\b.{0,80}\b" + _WHILE, _SPENT_SECONDS),
+    _rule(r"\b(?:hourly|daily|24.?hour)\b.{0,60}\b(?:limit|quota|allowance|max\w*)", _SPENT_SECONDS),
+    _rule(r"\b(?:sending|send|outgoing|outbound|submission|relay\w*|sender'?s?)\b.{0,40}\b(?:limit|quota|rate)\b",
+          _SPENT_SECONDS),
+    _rule(r"\b(?:limit|quota|rate)\b.{0,40}\b(?:sending|sent|outgoing|outbound|submission)\b", _SPENT_SECONDS),
+    _rule(r"\b(?:sent|sending) too (?:many|much)\b|\btoo (?:many|much) (?:\w+ ){0,2}(?:mails?|e-?mails?|messages?)\b",
+          _SPENT_SECONDS),
+    _rule(r"\brate.?limit|\bthrottl|\brate\b.{0,40}\bexceed|\bexceed.{0,40}\brate\b", _SPENT_SECONDS),
+    _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC)|HL:(?:IFC|ICC))\b", _SPENT_SECONDS),  # NetEase's signs
+)  # fmt: skip
+# About this mail (its size, its text), or about the recipient's mailbox and what it takes in.
+_NO_LIMIT_OF_OURS = re.compile(
+    r"\b5\.(?:1\.[0-79]|2\.[1-4]|3\.4|5\.[23]|6\.\d)\d*\b|\bsize\b|\btoo (?:large|big|long)\b|\bbytes\b|\battachment"
+    r"|\b(?:mailbox|inbox|storage|disk)\b.{0,40}\b(?:full|quota|limit)|\bover.?quota\b|\bhops?\b"
+    r"|\btrying to (?:contact|reach)\b|\brecipients? (?:has|have|is|exceed)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def _limit_seconds(words: str) -> float | None:
+    if _OF_OUR_ACCOUNT.search(words):
+        return _SPENT_SECONDS
+    if _NO_LIMIT_OF_OURS.search(words):
+        return None
+    return next((rule.seconds for rule in LIMIT_RULES if rule.words.search(words)), None)
+
+
 def seconds_to_wait(code: int, words: str) -> float | None:
     """What a refusal with this code and these words asks us to wait at first; None: it does not say that we send too
-    fast. Only what is refused for now can."""
+    fast or too much."""
+    if 500 <= code < 600:
+        return _limit_seconds(words)
     if not 400 <= code < 500 or _NOT_OUR_PACE.search(words):
         return None
     if found := next((rule for rule in RULES if rule.words.search(words)), None):

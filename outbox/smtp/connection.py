@@ -1,7 +1,7 @@
 """One SMTP connection as commands and replies, each with its deadline, told to a Watch. No models, no queries.
 
 The standard library's smtplib waits for ever on a server that drips and cannot tell half a reply from a whole one, so
-what it would do beneath an outbox is done in smtp_wire and here.
+what it would do beneath an outbox is done in transport and here.
 """
 
 from __future__ import annotations
@@ -15,32 +15,45 @@ from typing import TypeVar
 
 from mailbox.endpoints import Endpoint
 from outbox.eventloop.coroutines import Steps, to_the_end
-from outbox.retry.policy import Fault, Kind, Phase
+from outbox.retry.faults import AFTER_DOT, Fault, Kind, Phase
 from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp.transport import Lost, Wire
 
 T = TypeVar("T")
+MOST_RECORDS = 8  # of TLS, looked at in one go: a server that goes on talking must not keep us
+QUIT_SECONDS = 5.0
+QUIT_GRACE_SECONDS = 1.0  # for the second reply to QUIT, which tells that the first was not its own
 WRONG = (Lost, OSError, UnicodeError)  # what sockets and TLS raise; UnicodeError: a host name that IDNA cannot encode
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, in seconds. `session` bounds everything before the final dot, so that leases nest."""
+    """How long to wait, in seconds: for each write and each reply (RFC 5321 4.5.3.2), and for the whole of a mail.
+
+    `session` bounds what a mail may take before its final dot, without the time that its octets take at
+    `slowest_bytes_per_second`: a large mail on a slow line goes out, a server that drips ends.
+    """
 
     connect: float = 10
     command: float = 60
     final_dot: float = 600
     session: float = 290
+    slowest_bytes_per_second: float = 8 * 1024
 
 
 class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that; `took_nothing`: the server has
-    nothing of the mail, although "data" was committed."""
+    """A session or a mail failed. `refused` holds the recipients refused before that; `surplus`: what the server
+    has said that nobody asked for, so that it may be the answer to the mail before this one."""
 
-    def __init__(self, fault: Fault, *, refused: dict[str, Reply] | None = None, took_nothing: bool = False) -> None:
+    def __init__(self, fault: Fault, *, surplus: Reply | None = None) -> None:
         super().__init__(fault.reply)
-        self.fault, self.took_nothing = fault, took_nothing
-        self.refused = refused or {}
+        self.fault, self.surplus = fault, surplus
+        self.refused: dict[str, Reply] = {}
+
+    @property
+    def took_nothing(self) -> bool:
+        """The server lacks the end of the mail, or refused sender or recipients: it cannot have taken it."""
+        return self.fault.phase not in AFTER_DOT
 
 
 class Watch:
@@ -53,7 +66,7 @@ class Watch:
         """The server answered; both texts are without secrets."""
 
     def waiting(self) -> None:
-        """Called every few seconds while an answer is waited for. Must not raise."""
+        """Called every few seconds while an answer is waited for, or a write. May raise, which ends the session."""
 
 
 class Conversation:
@@ -64,6 +77,9 @@ class Conversation:
         self._forms = secret_forms(endpoint)
         self._phase = Phase.CONNECT
         self._wire: Wire | None = None
+        self._ended_by: Exception | None = (
+            None  # the connection, as the last look found; what was said before is unread
+        )
         self._deadline = time.monotonic() + patience.session
 
     @property
@@ -71,22 +87,32 @@ class Conversation:
         return self._wire is not None
 
     def watch_with(self, watch: Watch) -> None:
-        """The next mail of this session is another row's."""
+        """The next mail of this session is another row's, with its own time."""
         self._watch = watch
+        self._connected().waiting = watch.waiting
+        self._deadline = time.monotonic() + self._patience.session
 
     def close(self) -> None:
         """`quit`, here and now."""
         to_the_end(self.quit())
 
-    def quit(self) -> Steps[None]:
-        """QUIT and close. What goes wrong here means nothing: every answer that counts has been read."""
+    def quit(self) -> Steps[Reply | None]:
+        """QUIT and close. Returns what the server had said before its answer to QUIT, a word that nobody asked for and
+        that may be the answer to the last mail. What else goes wrong means nothing."""
+        surplus = list[Reply]()
         if self._wire is not None:
-            try:
-                yield from self._wire.send(b"QUIT\r\n", 5)
-                yield from self._wire.read_reply(5, lambda: None)
-            except (Lost, OSError):
-                pass
+            with contextlib.suppress(Lost, OSError, SmtpFailure):
+                self._look()
+                if self._wire.has_unread():
+                    surplus.append((yield from self._wire.read_reply(QUIT_GRACE_SECONDS, lambda: None)))
+                yield from self._wire.send(b"QUIT\r\n", QUIT_SECONDS)
+                answer = yield from self._wire.read_reply(QUIT_SECONDS, lambda: None)
+                # A lone other word is a bad answer to QUIT. With another reply behind it, it was not the answer.
+                if answer.code != 221 and (yield from self._wire.last_words(QUIT_GRACE_SECONDS)):
+                    surplus.append(answer)
         self.drop()
+        # 421 is the farewell of a server that closes by itself.
+        return next((Reply(each.code, self._clean(each.text)) for each in surplus if each.code != 421), None)
 
     def drop(self) -> None:
         """Close without a word."""
@@ -134,11 +160,20 @@ class Conversation:
         yield from self._check_in_step()
 
     def _look(self) -> bool:
-        """Take what has arrived; whether anything had."""
+        """Take what has arrived; whether anything had. Raises SmtpFailure when the connection has ended, and nothing
+        that was said before is unread."""
+        has_found, self._ended_by = False, None
         try:
-            return self._connected().look()
+            for _ in range(MOST_RECORDS):
+                if not self._connected().look():
+                    break
+                has_found = True
         except (Lost, OSError) as error:
-            raise self._told(error) from error
+            if not self._connected().has_unread():
+                raise self._told(error) from error
+            self._ended_by = error
+            return True
+        return has_found
 
     def _check_in_step(self) -> Steps[None]:
         """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
@@ -147,7 +182,10 @@ class Conversation:
             surplus = yield from self._answer_to("(not asked)")
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
                 raise self._refusal(surplus)
-            raise self._failure(Kind.PROTOCOL, f"The server answered more than it was asked: {surplus}")
+            raise self._out_of_step(f"The server answered more than it was asked: {surplus}", surplus)
+
+    def _out_of_step(self, words: str, surplus: Reply) -> SmtpFailure:
+        return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
 
     def _is_contradicted(self) -> Steps[bool]:
         """Whether a yes stands behind the refusal of a mail: one of the two was said of something else, and the mail

@@ -11,74 +11,25 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from mailbox.endpoints import Endpoint
 from outbox.eventloop.coroutines import Steps
-from outbox.retry.policy import Kind, Phase
+from outbox.retry.faults import Kind, Phase
 from outbox.smtp import dsn
-from outbox.smtp.connection import Conversation, Patience, SmtpFailure, Watch
-from outbox.smtp.octets import CHUNK, chunks, dot_stuffed, with_crlf
+from outbox.smtp.connection import Patience, SmtpFailure, Watch
+from outbox.smtp.content import ContentConversation
+from outbox.smtp.mail import Beside, Delivery, Envelope, Mail
 from outbox.smtp.replies import Reply
-from outbox.smtp.transport import Lost
 
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
 LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
-NOT_KNOWN = (500, 501, 502, 503, 504)  # replies to a command that the server does not know after all
-_without_bdat: set[tuple[str, int]] = set()  # host and port of servers that offered CHUNKING and did not know BDAT
 
 
-@dataclass(frozen=True)
-class Envelope:
-    mail_from: str
-    rcpt_to: Sequence[str]
-    smtputf8: bool = False
-    envelope_id: str = ""  # what reports about it are to name (ENVID)
-
-
-@dataclass
-class Delivery:
-    """What the server said of one mail. `final` is None when DATA was not sent, because of `refused` or `stopped`."""
-
-    accepted: list[str] = field(default_factory=list)
-    refused: dict[str, Reply] = field(default_factory=dict)
-    final: Reply | None = None
-    stopped: bool = False  # before_data said no: nothing was sent
-
-
-@dataclass(frozen=True, eq=False)
-class Mail:
-    envelope: Envelope
-    content: bytes
-    may_go_unasked: bool = False  # it has one recipient, whom no server has refused so far: see smtp_one_trip
-
-
-class Beside:
-    """What a sender does beside one mail. Whatever is raised in here leaves the session in the middle of something."""
-
-    def asked(self) -> None:
-        """MAIL and RCPT are sent, and their answers are not read yet."""
-
-    def kept_waiting(self) -> Steps[None]:
-        """The answers to MAIL and RCPT take longer than GRACE_SECONDS. Called once a mail at most."""
-        yield from ()
-
-    def before_data(self, delivery: Delivery) -> Steps[bool]:
-        """Commit "data"; False when the mail must be left."""
-        yield from ()
-        return True
-
-    def given(self) -> Mail | None:
-        """The whole mail is with the server, and the answer is not read yet. The next one, if there is to be one: its
-        MAIL and RCPT are said as soon as the answer is yes, and `deliver` for it goes on from there. Must not raise."""
-        return None
-
-
-class MailConversation(Conversation):
+class MailConversation(ContentConversation):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
-        self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
         self._envelope_seconds = 0.0  # which the answers to the last MAIL and RCPT took
         self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
@@ -96,7 +47,7 @@ class MailConversation(Conversation):
         try:
             yield from self._send_envelope_once_more_plainly(mail, delivery, beside)
             if not delivery.accepted:
-                yield from self._reset()
+                yield from self._reset_in_step(delivery)
                 return delivery
             yield from self._check_in_step()
             if not (yield from beside.before_data(delivery)):
@@ -106,14 +57,43 @@ class MailConversation(Conversation):
             delivery.final = yield from self._data(mail.content, beside)
         except SmtpFailure as failure:
             failure.refused = delivery.refused
-            if failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421:
-                yield from self._reset()
-            else:
-                self.drop()
+            yield from self._leave(failure)
             raise
         yield from self._say_ahead()
         self._enter(Phase.ACCEPTED)
         return delivery
+
+    def _leave(self, failure: SmtpFailure) -> Steps[None]:
+        """After a refusal the session can carry another mail, if it is in step: what was said is answered, no more."""
+        is_answered = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
+        if self._is_inside_mail or not is_answered:
+            self.drop()
+            return
+        yield from self._reset()
+        if (yield from self._has_surplus()):
+            if failure.took_nothing:
+                failure.surplus = Reply(failure.fault.code or 500, failure.fault.reply)
+            else:  # one of the words behind the dot was the answer, and we cannot know which
+                failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
+            self.drop()
+
+    def _reset_in_step(self, delivery: Delivery) -> Steps[None]:
+        """After every recipient was refused. With a surplus word, the refusals may be answers to what came before."""
+        yield from self._reset()
+        if (yield from self._has_surplus()):
+            self.drop()
+            refusal = next(iter(delivery.refused.values()))
+            raise self._out_of_step("The server refused every recipient and said more than it was asked.", refusal)
+
+    def _has_surplus(self) -> Steps[bool]:
+        """Whether something is there that answers nothing. What a server says as it closes (421) is no answer."""
+        if not self.is_open:
+            return False
+        try:
+            self._look()
+            return self._connected().has_unread() and (yield from self._answer_to("(not asked)")).code != 421
+        except SmtpFailure:
+            return False
 
     def _look_ahead(self, following: Mail | None) -> None:
         self._next = None
@@ -171,6 +151,7 @@ class MailConversation(Conversation):
         said_of, self._said_of = self._said_of, None
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             self.drop()
+        self._is_inside_mail = False
         self._enter(Phase.MAIL)
         if said_of is None:
             yield from self._check_nothing_said()
@@ -181,7 +162,8 @@ class MailConversation(Conversation):
                 yield from self._say(*group)
             if group is groups[0]:
                 beside.asked()
-            yield from self._hear_group(group, mail.envelope, delivery, grace, waits)
+            is_ahead = said_of is mail and group is groups[0]
+            yield from self._hear_group(group, mail.envelope, delivery, grace, waits, is_ahead=is_ahead)
         self._envelope_seconds = time.monotonic() - began
 
     def _hear_group(
@@ -191,8 +173,11 @@ class MailConversation(Conversation):
         delivery: Delivery,
         grace: float,
         waits: Iterator[Callable[[], Steps[None]]],
+        *,
+        is_ahead: bool,
     ) -> Steps[None]:
-        """Read every answer of a group before judging: what is left unread would be taken for another's."""
+        """Read every answer of a group before judging: what is left unread would be taken for another's. `is_ahead`:
+        the group was said right behind the answer to the mail before."""
         refusal: SmtpFailure | None = None
         for line in group:
             is_mail = line.startswith("MAIL")
@@ -207,6 +192,11 @@ class MailConversation(Conversation):
                 # Lost behind a refusal: the refusal is what the server meant.
                 raise refusal or lost from lost
             if refusal is not None:
+                if (
+                    is_ahead and reply.code < 400
+                ):  # no recipient is accepted behind a refused MAIL: it was no answer to it
+                    surplus = Reply(refusal.fault.code or 500, refusal.fault.reply)
+                    refusal = self._out_of_step(f"The answers do not belong together: {refusal}; {reply}", surplus)
                 continue
             try:
                 self._judge(is_mail, reply, envelope, delivery)
@@ -253,60 +243,6 @@ class MailConversation(Conversation):
                 )
             parameters += " SMTPUTF8"
         return parameters
-
-    def _data(self, content: bytes, beside: Beside) -> Steps[Reply]:
-        self._phase = Phase.DATA  # from here on, silence is uncertainty
-        if self._in_one_go(content):
-            return (yield from self._bdat(content, beside))
-        self._expect("DATA", (yield from self._command("DATA")), 354)
-        yield from self._check_in_step()
-        yield from self._transfer(dot_stuffed(content) + b".\r\n")
-        self._look_ahead(beside.given())
-        return (yield from self._final("(end of mail)", (yield from self._read(self._patience.final_dot))))
-
-    def _in_one_go(self, content: bytes) -> bool:
-        """Without asking first whether the server wants it. A large mail does ask: it may be refused there."""
-        offered = "chunking" in self._extensions and (self._endpoint.host, self._endpoint.port) not in _without_bdat
-        return offered and len(content) <= CHUNK
-
-    def _bdat(self, content: bytes, beside: Beside) -> Steps[Reply]:
-        """The whole mail as one chunk that is the last (RFC 3030): its answer is that to the final dot."""
-        lines = with_crlf(content)
-        command = f"BDAT {len(lines)} LAST"
-        yield from self._transfer(f"{command}\r\n".encode() + lines)
-        self._look_ahead(beside.given())
-        try:
-            return (yield from self._final(command, (yield from self._read(self._patience.final_dot))))
-        except SmtpFailure as failure:
-            if failure.fault.code not in NOT_KNOWN:
-                raise
-            # It was offered, perhaps by something between us and the server: the mail was read as commands, if at all.
-            self._do_without_bdat()
-            raise SmtpFailure(replace(failure.fault, kind=Kind.UNKNOWN)) from None
-
-    def _do_without_bdat(self) -> None:
-        _without_bdat.add((self._endpoint.host, self._endpoint.port))
-
-    def _final(self, command: str, reply: Reply) -> Steps[Reply]:
-        self._note(command, reply)
-        if 200 <= reply.code < 300:
-            return reply
-        if (yield from self._is_contradicted()):
-            raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
-        raise self._refusal(reply)
-
-    def _transfer(self, octets: bytes) -> Steps[None]:
-        wire = self._connected()
-        try:
-            for chunk in chunks(octets):
-                yield from wire.send(chunk, self._left())
-                self._watch.waiting()
-        except (Lost, OSError) as error:
-            # A server that has had enough may have said so before it closed; then nothing was taken for certain.
-            if (said := (yield from wire.last_words())) and said.code >= 400:
-                self._note("(body)", said)
-                raise self._refusal(said) from error
-            raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error
 
     def _reset(self) -> Steps[None]:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""

@@ -4,7 +4,7 @@ PIPELINING (RFC 2920) and CHUNKING (RFC 3030) allow it; a server that refuses th
 chunk and throws it away. "data" is committed before any octet of the mail. The server works on MAIL and RCPT meanwhile;
 where other sessions share the thread, so that waiting costs nothing, all goes in one write behind the commit. As that
 comes before their answers, it is done only where the server is known to answer quickly and to know BDAT: from a
-session's second mail on, for a mail of one recipient whom no server refused before. All else goes by `smtp_mail`.
+session's second mail on, for a mail of one recipient whom no server refused before. All else: `mail_transaction`.
 
 What the answers mean is decided in `meaning`: a refusal counts only if the chunk was refused with it, or not given.
 """
@@ -19,17 +19,18 @@ from enum import Enum, auto
 from typing import Any
 
 from outbox.eventloop.coroutines import Alone, Steps
-from outbox.retry.policy import Fault, Kind, Phase
+from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import SmtpFailure, octets
-from outbox.smtp.mail_transaction import NOT_KNOWN, Beside, Delivery, Mail, MailConversation
+from outbox.smtp.content import NOT_KNOWN
+from outbox.smtp.mail import Beside, Delivery, Mail
+from outbox.smtp.mail_transaction import MailConversation
 from outbox.smtp.octets import with_crlf
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Lost
 
 SLOW_SECONDS = 1.0  # for the answers to MAIL and RCPT: such a server is asked before "data" is committed
-MOST_LOOKS = 4  # two answers, each in a record of its own, and the end; a server that says more has to be heard anyway
-PHASES = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+PHASES = (Phase.MAIL, Phase.RCPT, Phase.DOT)
 YES = ((250,), (250, 251, 252))  # to MAIL, to RCPT
 # As much as has arrived of such answers, and nothing behind them.
 GO_ON = re.compile(rb"(?:(?:250-[^\n]*\n)*250 [^\n]*\n(?:(?:25[012]-[^\n]*\n)*25[012] [^\n]*\n)?)?")
@@ -83,7 +84,7 @@ class Written:
 
 
 class OneTripConversation(MailConversation):
-    """Mails by smtp_mail, and those in one round trip that may."""
+    """Mails by mail_transaction, and those in one round trip that may."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -92,7 +93,7 @@ class OneTripConversation(MailConversation):
         self._written: Written | None = None  # of the mail that comes next
 
     def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
-        """As smtp_mail's. SmtpFailure.took_nothing: "data" was committed, and yet nothing was taken."""
+        """As mail_transaction's, and in one round trip where the mail suits."""
         if self._suits(mail) and self._said_of is None:
             return (yield from self._deliver_in_one(mail, beside))
         delivery = yield from super().deliver(mail, beside)
@@ -143,17 +144,16 @@ class OneTripConversation(MailConversation):
             began = time.monotonic()
             yield from self._hear_meanwhile(written, replies, is_asked=is_alone)
             if are_yes([reply.code for reply in replies]):
-                self._enter(Phase.DATA)  # from here on, silence is uncertainty
                 rest = written.chunk if is_alone else written.envelope + written.chunk
                 yield from self._give_and_hear(written, rest, replies, delivery, beside, began)
             else:
                 self._judge_refusal(written.mail, replies, delivery)
         except SmtpFailure as failure:
             failure.refused = delivery.refused
-            yield from self._leave_clean(failure)
+            yield from self._leave(failure)
             raise
         if delivery.final is None:
-            yield from self._reset()
+            yield from self._reset_in_step(delivery)
             return delivery
         yield from self._say_ahead()
         self._enter(Phase.ACCEPTED)
@@ -170,24 +170,20 @@ class OneTripConversation(MailConversation):
         """What was answered to MAIL and RCPT while "data" was committed, unless it says go on: that is read beside the
         next wait. Of a refusal, all of it. Whatever goes wrong in here, the server has nothing of the mail.
         """
-        try:
-            for _ in range(MOST_LOOKS):  # up to the end, which may be the connection's
-                if not self._look():
-                    break
-            if not is_asked:
-                yield from self._check_in_step()
-            if self._connected().has_only(GO_ON):
-                return
-            while len(replies) < len(YES) and self._connected().has_unread():
+        self._look()
+        if not is_asked:
+            yield from self._check_in_step()
+        if self._connected().has_only(GO_ON):
+            if self._ended_by:
+                raise self._told(self._ended_by)
+            return
+        while len(replies) < len(YES) and self._connected().has_unread():
+            yield from self._hear_next(written, replies, self._left())
+        if not are_yes([reply.code for reply in replies]) and replies[-1].code != 421:
+            while len(replies) < len(YES):
                 yield from self._hear_next(written, replies, self._left())
-            if not are_yes([reply.code for reply in replies]) and replies[-1].code != 421:
-                while len(replies) < len(YES):
-                    yield from self._hear_next(written, replies, self._left())
-            if len(replies) == len(YES):
-                yield from self._check_in_step()
-        except SmtpFailure as failure:
-            failure.took_nothing = True
-            raise
+        if len(replies) == len(YES):
+            yield from self._check_in_step()
 
     def _hear_next(self, written: Written, replies: list[Reply], seconds: float) -> Steps[None]:
         index = len(replies)
@@ -200,10 +196,13 @@ class OneTripConversation(MailConversation):
     ) -> Steps[None]:
         until = time.monotonic() + self._patience.final_dot
         lost: SmtpFailure | None = None
+        self._enter(Phase.DOT)  # from here on, silence is uncertainty
         try:
             yield from self._connected().send(rest, self._left())
         except (Lost, OSError) as error:
-            # It may have said why before it closed, or be there still with only our way to it broken.
+            # The server lacks at least the last octet of the chunk. It may have said why before it closed, or be there
+            # still with only our way to it broken.
+            self._enter(Phase.DATA)
             lost, until = self._told(error), time.monotonic() + 1
         self._look_ahead(beside.given())
         self._envelope_seconds = 0.0
@@ -214,19 +213,23 @@ class OneTripConversation(MailConversation):
                     self._envelope_seconds = time.monotonic() - began
         except SmtpFailure as failure:
             lost = lost or failure
-        if len(replies) == len(PHASES) and replies[-1].code >= 400 and (yield from self._is_contradicted()):
-            raise lost or self._failure(
-                Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {replies[-1]}"
-            )
+        if len(replies) == len(PHASES) and not lost:
+            yield from self._check_last(replies[-1])
         if lost:
             self.drop()
         self._judge_all(written.mail, replies, lost, delivery)
+
+    def _check_last(self, reply: Reply) -> Steps[None]:
+        if reply.code < 400:
+            yield from self._check_nothing_behind(reply)
+        elif (yield from self._is_contradicted()):
+            raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
 
     def _judge_all(self, mail: Mail, replies: list[Reply], lost: SmtpFailure | None, delivery: Delivery) -> None:
         (address,) = mail.envelope.rcpt_to
         found = meaning([reply.code for reply in replies])
         self._has_refused = self._has_refused or found is not Meaning.TAKEN
-        if found is Meaning.TAKEN and not lost and not self._connected().has_unread():
+        if found is Meaning.TAKEN and not lost:
             delivery.accepted.append(address)
             delivery.final = replies[-1]
             return
@@ -248,23 +251,15 @@ class OneTripConversation(MailConversation):
         if found is Meaning.UNKNOWN:
             words = f"The server answered what is no answer to MAIL or RCPT: {'; '.join(map(str, replies))}"
             self.drop()
-            raise SmtpFailure(self._failure(Kind.PROTOCOL, words).fault, took_nothing=True)
+            raise self._failure(Kind.PROTOCOL, words)
         phase = Phase.MAIL if found is Meaning.SENDER_REFUSED else Phase.RCPT
         reply = replies[PHASES.index(phase)]
         if self._asks_for_reports() and dsn.may_be_about_it(reply):
             dsn.do_without(self._endpoint)  # and the mail goes in a fresh session
             self.drop()
-            raise SmtpFailure(Fault(phase, Kind.UNKNOWN, str(reply), reply.code), took_nothing=True)
+            raise SmtpFailure(Fault(phase, Kind.UNKNOWN, str(reply), reply.code))
         if phase is Phase.MAIL or reply.code == 421:  # 421 is no word on the recipient
-            raise SmtpFailure(Fault(phase, Kind.REPLY, str(reply), reply.code), took_nothing=True)
+            raise SmtpFailure(Fault(phase, Kind.REPLY, str(reply), reply.code))
         self._enter(Phase.RCPT)
         (address,) = mail.envelope.rcpt_to
         delivery.refused[address] = reply
-
-    def _leave_clean(self, failure: SmtpFailure) -> Steps[None]:
-        """What is known to be in step can carry another mail, after RSET."""
-        fault = failure.fault
-        if fault.kind in (Kind.REPLY, Kind.LOCAL) and fault.code != 421:
-            yield from self._reset()
-        else:
-            self.drop()

@@ -1,6 +1,6 @@
 """The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
 
-Once connected, the socket never blocks: who sends or reads yields what it waits for (see steps).
+Once connected, the socket never blocks: who sends or reads yields what it waits for (see eventloop.coroutines).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Wire:
         self._socket = sock
         self._unread = b""
         self._has_asked = False  # nothing can have arrived before we look
+        self.waiting: Callable[[], None] = lambda: None  # called every few seconds while a write waits
         sock.setblocking(False)
 
     @classmethod
@@ -85,7 +86,8 @@ class Wire:
         return True
 
     def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
-        """Send all; raises OSError, TimeoutError among them."""
+        """Send all; raises OSError, TimeoutError among them. Then the server lacks at least the last octet: what was
+        not handed to the kernel, or the end of its TLS record."""
         deadline, left = time.monotonic() + seconds, memoryview(octets)
         while left:
             try:
@@ -95,9 +97,12 @@ class Wire:
                 to_write = False
             except (ssl.SSLWantWriteError, BlockingIOError):
                 to_write = True
-            is_ready = yield Ready(self._socket.fileno(), deadline, to_write)
-            if not is_ready:
+            now = time.monotonic()
+            if now >= deadline:
                 raise TimeoutError("The server does not take what is sent.")
+            is_ready = yield Ready(self._socket.fileno(), min(deadline, now + TICK_SECONDS), to_write)
+            if not is_ready:
+                self.waiting()
         self._has_asked = True
 
     def read_reply(self, seconds: float, waiting: Callable[[], None]) -> Steps[Reply]:
@@ -171,10 +176,10 @@ class Wire:
             raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
         self._unread += received
 
-    def last_words(self) -> Steps[Reply | None]:
-        """A whole reply that arrived before the connection broke, or None."""
+    def last_words(self, seconds: float = 1) -> Steps[Reply | None]:
+        """A whole reply that arrived before the connection broke, or arrives by then; else None."""
         try:
-            return (yield from self.read_reply(1, lambda: None))
+            return (yield from self.read_reply(seconds, lambda: None))
         except (Lost, OSError):
             return None
 

@@ -13,7 +13,7 @@ Phase = DeliveryAttempt.Phase
 Outcome = DeliveryAttempt.Outcome
 # The claim itself is no step towards the server.
 STEPS = (Phase.CONNECT, Phase.TLS, Phase.AUTH, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.ACCEPTED)
-# A mail that goes unasked (smtp_one_trip) follows them before they are answered, and "data" is committed before it.
+# A mail that goes unasked (smtp.pipelined) follows them before they are answered, and "data" is committed before it.
 SAID_UNASKED = (Phase.MAIL, Phase.RCPT)
 
 

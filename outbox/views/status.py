@@ -114,7 +114,7 @@ def waits_for(row: OutboxMessage) -> str:
             return gettext("Rate limit of %(account)s (%(limit)s): next at %(time)s.") % {
                 "account": account.email,
                 "limit": limit,
-                "time": time_format(timezone.localtime(at), gettext("H:i:s")),
+                "time": _clock(at),
             }
     return ""
 
@@ -135,7 +135,7 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
             return gettext("It waits for a worker, and no worker is running. It goes out once one is started.")
         return gettext("It waits for a worker, which takes it within seconds.")
     if row.status == Status.SENDING:
-        return gettext("A worker is handing it to the server at this moment.")
+        return _sending(row, now)
     if row.status == Status.SENT:
         return _sent(row)
     if row.status == Status.CANCELLED:
@@ -145,6 +145,27 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
     if not getattr(row, "works", True):
         return gettext("The last attempt failed for now. It is tried again once a worker is running: now none is.")
     return gettext("The last attempt failed for now. It is tried again by itself.")
+
+
+def _sending(row: OutboxMessage, now: datetime) -> str:
+    since = row.silent_since(now)
+    if since is None:
+        return gettext("A worker is handing it to the server at this moment.")
+    if row.data_at:
+        words = gettext(
+            "Its worker has been silent since %(time)s and had begun to hand the mail over. If it stays silent, "
+            "whether the mail went out is for a person to decide."
+        )
+    else:
+        words = gettext(
+            "Its worker has been silent since %(time)s, before the mail was handed over. If it stays silent, the mail "
+            "is tried again by itself."
+        )
+    return words % {"time": _clock(since)}
+
+
+def _clock(at: datetime) -> str:
+    return time_format(timezone.localtime(at), gettext("H:i:s"))
 
 
 def _sent(row: OutboxMessage) -> str:
@@ -235,6 +256,7 @@ class Shown:
     is_drill: bool = False
 
     is_all_bounced: bool = False
+    silent_since: datetime | None = None
 
     @property
     def tone(self) -> str:
@@ -279,7 +301,8 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
     buttons = [(choice.url_name, choice.kind) for choice in choices]
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
     is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
-    seen += f"|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}"
+    silent_since = row.silent_since(now)
+    seen += f"|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
     return Shown(
         row,
         tab,
@@ -293,4 +316,5 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
         is_bounced,
         is_drill,
         is_all_bounced,
+        silent_since,
     )

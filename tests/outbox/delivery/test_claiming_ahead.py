@@ -89,7 +89,7 @@ def test_rows_claimed_ahead_are_given_back_through_a_database_error(account_on: 
     server = smtp_server("tls")
     account = account_on(server)
     queued(account, 6)
-    server.on(".", Reply("421 4.7.0 Later"), times=1)
+    server.on("DATA", Reply("421 4.7.0 Later"), times=1)
     refused: list[str] = []
 
     def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from outbox.delivery import beside, deliver
-from outbox.smtp.mail_transaction import Mail
-from tests.outbox.delivery.test_attack import in_thread
+import pytest
+from django.utils import timezone
+
+from outbox.delivery import deliver
+from outbox.eventloop.coroutines import Steps
+from outbox.smtp.mail_transaction import MailConversation
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
-from tests.servers.ports import wait_until
-from tests.servers.smtp_faults import Hold, Raw, Reply, Surplus
+from tests.servers.smtp import SmtpServer
+from tests.servers.smtp_faults import Raw, Reply, Surplus
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -19,34 +22,96 @@ pytestmark = [
 OFFERED = [{}, {"pipelining": True}, {"chunking": True}, {"pipelining": True, "chunking": True}]
 
 
+@pytest.mark.parametrize("surplus", [b"250 2.0.0 Queued\r\n", b"550 5.7.1 Refused after all\r\n", b"4"], ids=repr)
 @pytest.mark.parametrize("offered", OFFERED, ids=lambda offered: " ".join(offered) or "neither")
-def test_a_word_behind_the_answer_to_one_mail_does_not_make_the_next_one_sent(
-    account_on: Accounts, smtp_server: Start, offered: dict[str, bool], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
+def test_a_yes_with_more_behind_it_is_a_question_and_the_next_mail_goes_in_a_fresh_session(
+    account_on: Accounts, smtp_server: Start, offered: dict[str, bool], surplus: bytes, which: int
 ) -> None:
-    """Answers moved by one: that to RCPT, which takes its time, would be read behind the mail, and say "taken"."""
-    server, slow, given = smtp_server("tls", **offered), Hold(), list[object]()
-    server.on(".", Surplus(b"250 2.0.0 Queued\r\n"), containing="u0@")
-    server.on("RCPT", slow, containing="u1@")
-    server.on(".", Reply("552 5.2.2 Full"), containing="u1@")
-    real = beside.Turn.given
-
-    def watched(self: beside.Turn) -> Mail | None:
-        given.append(self)
-        return real(self)
-
-    def answer_in_the_end() -> None:
-        wait_until(lambda: len(given) == 2 or server.connections == 2, seconds=20, what="the second mail")
-        slow.release()
-
-    monkeypatch.setattr(beside.Turn, "given", watched)
-    rows = queue(account_on(server), 2)
-    answering = in_thread(answer_in_the_end)
+    """One of the two words is said of something else, and it may be the yes."""
+    server = smtp_server("tls", **offered)
+    server.on(".", Surplus(surplus), containing=f"u{which}@")
+    rows = queue(account_on(server), 3)
 
     deliver.deliver_account(rows[0].account_id)
 
-    answering.join(20)
-    assert [state(row) for row in rows] == [("sent", "", 0), ("failed", "permanent", 1)]
-    assert len(server.mails()) == 1 and rows[1].attempts.count() == 1
+    states = [state(row) for row in rows]
+    assert states.pop(which) == ("failed", "uncertain", 0) and states == [("sent", "", 0)] * 2
+    assert server.connections == 2 and max(server.copies().values()) == 1
+
+
+@pytest.mark.parametrize("said", [b"250 2.0.0 Queued\r\n", b"354 Once more\r\n", b"2"], ids=repr)
+@pytest.mark.parametrize("lines", [1, 5000], ids=["small", "large"])
+def test_a_yes_before_the_final_dot_is_none_and_the_mail_is_left_without_its_end(
+    account_on: Accounts, smtp_server: Start, said: bytes, lines: int
+) -> None:
+    """Its own answer is a refusal, which would be read behind the yes."""
+    server = smtp_server("tls", pipelining=True)
+    server.on("DATA", Surplus(said), containing="DATA", times=2)
+    server.on(".", Reply("550 5.7.1 Refused"))
+    rows = queue(account_on(server), 1, ("x" * 60 + "\n") * lines)
+
+    deliver.deliver_account(rows[0].account_id)
+
+    assert state(rows[0]) == ("failed", "", 1) and server.mails() == []
+    assert "." not in server.commands and rows[0].attempts.get().outcome == "transient"
+    server.accept()
+    deliver.deliver_account(rows[0].account_id, clock=lambda: timezone.now() + timedelta(minutes=10))
+    assert state(rows[0])[0] == "sent", rows[0].error
+    assert len(server.mails()) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "hold"), [("552 5.3.4 Too large", "permanent"), ("451 4.3.0 Disk full", ""), ("421 4.3.2 Closing", "")]
+)
+def test_a_refusal_before_the_final_dot_is_the_answer(
+    account_on: Accounts, smtp_server: Start, said: str, hold: str
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    server.on("DATA", Surplus(f"{said}\r\n".encode()), times=1)
+    rows = queue(account_on(server), 1)
+
+    deliver.deliver_account(rows[0].account_id)
+
+    row = rows[0]
+    row.refresh_from_db()
+    assert (row.status, row.hold) == ("failed", hold) and row.error == said
+    assert server.mails() == [] and "." not in server.commands
+
+
+@pytest.mark.parametrize("offered", OFFERED, ids=lambda offered: " ".join(offered) or "neither")
+@pytest.mark.parametrize("mails", [1, 2], ids=["before QUIT", "before the next mail"])
+def test_a_refusal_that_nobody_asked_for_makes_the_mail_before_it_a_question(
+    account_on: Accounts, smtp_server: Start, offered: dict[str, bool], mails: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A yes was read that was not about the mail, and the answer to the mail comes when it counts as sent."""
+    server = smtp_server("tls", **offered)
+    rows = queue(account_on(server), mails)
+    refuse_late(server, monkeypatch)
+
+    deliver.deliver_account(rows[0].account_id)
+
+    rows[0].refresh_from_db()
+    assert (rows[0].status, rows[0].hold, rows[0].retries, rows[0].sent_at) == ("failed", "uncertain", 0, None)
+    assert "550 5.7.1 Refused after all" in rows[0].error
+    assert rows[0].recipients.get().status == "waiting" and rows[0].attempts.get().outcome == "uncertain"
+    assert [state(row) for row in rows[1:]] == [("sent", "", 0)] * (mails - 1)
+
+
+def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the first mail is written down as sent, or just before the next is begun on its session."""
+    real, said = MailConversation._say_ahead, list[object]()
+
+    def say_ahead(self: MailConversation) -> Steps[None]:
+        if not said:
+            said.append(self)
+            server.say_unasked(b"550 5.7.1 Refused after all\r\n")
+            self._next = None
+            yield from ()
+        else:
+            yield from real(self)
+
+    monkeypatch.setattr(MailConversation, "_say_ahead", say_ahead)
 
 
 @pytest.mark.parametrize("word", ["451 4.3.0 Busy", "421 4.4.2 Too slow", "503 5.5.1 What?", "550 5.7.1 Not this"])

@@ -1,0 +1,192 @@
+"""What a sender owes the database: outcomes that are known and not written yet, and the rows it has claimed ahead.
+
+A mail costs one commit: `commit_data` writes the outcome of the mail before it, its own "data" and the claim of the
+one after it. Rows that are claimed ahead and not begun go back as if they had not been claimed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+
+from mailbox import logs
+from mailbox.db.errors import DATABASE_TROUBLE
+from outbox.delivery import claims, doubts, outcomes, recovery
+from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
+from outbox.delivery.claims import Claim
+from outbox.delivery.outcomes import Owed, Work
+from outbox.delivery.rate_limiter import Pace
+from outbox.delivery.timeouts import Times
+from outbox.eventloop.coroutines import Apart, Steps, to_the_end
+from outbox.eventloop.group_commit import Together
+from outbox.retry.faults import Phase
+from outbox.smtp.mail import Delivery
+from outbox.smtp.replies import Reply
+
+logger = logging.getLogger(__name__)
+AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give them back
+
+
+class Ledger:
+    """What a sender builds on: it tries the mails, and writes down here what came of them."""
+
+    def __init__(self, lease: SendLease, pace: Pace, *, times: Times, clock: Clock) -> None:
+        self._lease, self._times, self._clock = lease, times, clock
+        self.pace = pace
+        self._owed: list[Owed] = []
+        self._following: deque[Claim] = deque()
+        self._prepared: Work | None = None  # of the first of them
+        self._last: Owed | None = None  # the newest whose mail was written to its end on this session
+        self.sent = 0
+
+    def _may_go_on(self) -> bool:
+        """Whether another mail may be begun."""
+        raise NotImplementedError
+
+    # --- Outcomes -----------------------------------------------------------------------------------------------
+    def owe(self, owed: Owed) -> None:
+        self._owed.append(owed)
+
+    def prepare_owed(self) -> None:
+        """Work out what the next transaction writes, while the server works too."""
+        _ = [owed.prepared for owed in self._owed]
+
+    def settle(self, *, claims_next: bool = False) -> Steps[None]:
+        """Write the known outcomes down, with the next claim if that is wanted and allowed."""
+        owed = [*self._owed]
+        if not owed:
+            return
+        takes_next = claims_next and self._may_claim()
+
+        def step() -> tuple[list[bool], list[Claim]]:
+            nonlocal takes_next
+            takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
+            return self._finalize(owed), self._claim_next(takes)
+
+        self._written(owed, *(yield from recovery.persistently(Together(step), self.waits())))
+
+    def forget_session(self) -> None:
+        """What a new session says is about no mail of the one before."""
+        self._last = None
+
+    def doubt(self, surplus: Reply) -> Steps[None]:
+        """The server has said something that nobody asked for, and it may be the answer to the last mail: where it is
+        not what was taken for that answer, the mail becomes a question."""
+        yield from self.settle()
+        last, self._last = self._last, None
+        if last is None or bool(last.ending.accepted) is (surplus.code < 400):
+            return
+        told = f"The outcome is not known: after this mail the server said what nobody asked for: {surplus}"
+
+        def step() -> bool:
+            return doubts.make_uncertain(last.claim, last.ending.accepted, told, now=self._clock())
+
+        if (yield from recovery.persistently(Together(step), self.waits())):
+            self.sent -= last.is_sent
+            logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
+
+    def _finalize(self, owed: list[Owed]) -> list[bool]:
+        return [claims.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
+
+    def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
+        self._following.extend(following)
+        self._owed = [each for each in self._owed if each not in owed]
+        for each, is_written in zip(owed, written, strict=True):
+            self.sent += each.is_sent
+            if each.was_whole:
+                self._last = each
+            outcomes.log(each, is_written)
+
+    # --- "data" -------------------------------------------------------------------------------------------------
+    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
+        """Write "data", with the outcome before this mail and the claim after it; False when the claim is lost.
+
+        Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
+        """
+        self.prepare_owed()
+        owed, claims_next = [*self._owed], self._may_claim()
+
+        def step() -> tuple[list[bool], bool, list[Claim]]:
+            written, now = self._finalize(owed), self._clock()
+            is_ours = claims.commit_data(
+                work.claim,
+                delivery.refused,
+                watch.transcript,
+                lease_seconds=self._times.data_lease,
+                now=now,
+                no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
+            )
+            if is_ours:
+                self.pace.count(now)
+            takes_next = claims_next and self.pace.is_open(now)
+            return written, is_ours, self._claim_next(takes_next)
+
+        answer: tuple[list[bool], bool, list[Claim]] = yield Together(step)
+        written, is_ours, following = answer
+        if is_ours:
+            watch.committed_data()
+        self._written(owed, written, following)
+        return is_ours
+
+    def withdraw_data(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> Steps[None]:
+        """The server took nothing: until "data" is committed again, a worker that dies leaves no question."""
+        if not watch.data_committed:
+            return
+        watch.data_committed = False
+        seconds, now = self._times.claim_lease, self._clock()
+        is_ours: bool = yield Together(
+            lambda: claims.withdraw_data(claim, phase.recorded, lease_seconds=seconds, now=now)
+        )
+        if not is_ours:
+            raise ClaimLost
+
+    # --- Claimed ahead ------------------------------------------------------------------------------------------
+    @property
+    def has_following(self) -> bool:
+        return bool(self._following)
+
+    def take_following(self) -> Claim:
+        return self._following.popleft()
+
+    def take_prepared(self, claim: Claim) -> Work:
+        """What the attempt of this claim needs, read ahead if it was. Raises database errors."""
+        work, self._prepared = self._prepared, None
+        return work if work is not None and work.claim is claim else outcomes.prepare(claim)
+
+    def read_following(self) -> Work | None:
+        """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
+        the outcome of the mail before it unknown."""
+        with contextlib.suppress(Exception):
+            if self._following and self._prepared is None:
+                self._prepared = outcomes.prepare(self._following[0])
+            return self._prepared
+        return None
+
+    def give_back_following(self) -> None:
+        given_back, self._prepared = [*self._following], None
+        self._following.clear()
+        if given_back:
+            self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
+
+    def _may_claim(self) -> bool:
+        return not self._following and self.pace.is_open(self._clock()) and self._may_go_on()
+
+    def _claim_next(self, wanted: bool) -> list[Claim]:
+        """A few rows at once: their claims are one statement, and they are sent within moments."""
+        if not wanted:
+            return []
+        seconds = min(self._times.ahead_lease, self._times.claim_lease)
+        most, worker = 1 if self.pace.is_limited else AHEAD, claims.worker_name()
+        return claims.claim_some(self._lease.account_id, worker, most=most, lease_seconds=seconds, now=self._clock())
+
+    # --- Through database errors --------------------------------------------------------------------------------
+    def waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
+        return recovery.waits(self._times.finalize, most_tries, beside=self._lease.keep)
+
+    def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
+        try:
+            to_the_end(recovery.persistently(Apart(write), self.waits(2)))
+        except DATABASE_TROUBLE as error:  # the lease ends by itself, and the sweep comes to the same
+            logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))

@@ -1,0 +1,108 @@
+"""What a failure means for a mail: by its phase first, then by reply code, enhanced code and words. Pure.
+
+RFC 5321 4.2 (reply codes) and 3.8 (a lost connection counts as 451), RFC 3463 (enhanced codes; X.4.X is the network and
+routing), RFC 4954 6 (codes of AUTH). The tests of this module hold providers' own sentences.
+"""
+
+from __future__ import annotations
+
+import re
+
+from outbox.retry import throttling
+from outbox.retry.faults import AFTER_DOT, OPENING, Fault, Kind, Phase, Verdict
+
+# 530 "authentication required", 534 "mechanism too weak" and Google's "log in with your browser", 535 "credentials
+# invalid", 538 "encryption required for this mechanism" (RFC 4954 6), 525 "user account disabled" (RFC 5248).
+_SIGN_IN_CODES = (525, 530, 534, 535, 538)
+_SIGN_IN_WORDS = re.compile(
+    r"\b5\.7\.(?:3|8|9|13|14|57|60|139)\b"
+    r"|\bauth\w*\b.{0,40}\b(?:fail\w*|unsuccessful|invalid|rejected|denied|disabled)\b"
+    r"|\b(?:invalid|incorrect|bad|wrong)\b.{0,20}\b(?:user\w*|login|password|credentials?)\b"
+    r"|\b(?:user ?name|password|credentials?)\b.{0,40}\b(?:not accepted|invalid|incorrect|wrong|rejected)\b"
+    r"|\b(?:account|user|mailbox)\b.{0,30}\b(?:disabled|locked|suspended|blocked|inactive|no permission)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# X.4.X anywhere in the words ("(#4.4.1)" is qmail's way), and no part of an address of the internet.
+_NETWORK_STATUS = re.compile(r"(?<![\d.])[245]\.4\.\d{1,3}(?!\.?\d)")
+_PARTY = (
+    r"(?:connections?|sessions?|links?|channel|conversation|socket|peer|remote|relay|prox(?:y|ied)|backend|upstream)"
+)
+_BROKEN = r"(?:lost|dropped|broken|aborted|reset|interrupted|terminated|closed|gone|died|disconnect\w*|unexpectedly)"
+# What a server says that lost the one behind it, or its patience: it cannot know what that one has done with the mail.
+_LOST_WORDS = re.compile(
+    r"time[ds]?[\s-]?outs?\b|\btiming out\b|\bdeadline exceeded|\btook too long\b|\btoo slow\b|\btime limit\b"
+    rf"|\b{_PARTY}\b.{{0,60}}\b{_BROKEN}\b|\b{_BROKEN}\b.{{0,40}}\b{_PARTY}\b"
+    r"|\bdisconnect(?:ed|ion)?\b|\bbroken pipe\b|\bend[ -]of[ -]file\b|\bEOF\b|\bhung up\b|\bwent away\b"
+    r"|\b(?:not|never|stopped) (?:respond|answer|reply)\w*|\bno (?:response|answer|reply)\b"
+    r"|\bnetwork (?:error|failure|problem|trouble)\b|\bcommunication (?:error|failure|problem)\b"
+    r"|\bPRX\d\b"  # Exchange's front end: its proxy session to the mailbox server failed
+    r"|超时|超時|逾時|连接(?:中断|断开|丢失)|タイムアウト",
+    re.IGNORECASE | re.DOTALL,
+)
+# A 5xx that names a reason in the mail, its addresses or a policy is an answer, whatever it says of the connection.
+_REASON_IN_THE_MAIL = re.compile(r"\b5\.[1267]\.\d{1,3}\b")
+_TOO_MANY_RECIPIENTS = re.compile(
+    r"\b[45]\.5\.3\b|\btoo many (?:recipients|rcpts?|addresses)\b|\bmax\w* recipients\b", re.I
+)
+
+
+def is_transient_code(code: int) -> bool:
+    """4xx is for now (RFC 5321 4.2.1); 503 "bad sequence" too, as the next session starts the sequence anew."""
+    return 400 <= code < 500 or code == 503
+
+
+def is_for_now(code: int | None, words: str) -> bool:
+    """Whether a recipient who was refused so is tried again. 552 "too many recipients" is meant as 452 (RFC 5321
+    4.5.3.1.10), and a limit on what we send is told with 5xx by many."""
+    if code is None or is_transient_code(code):
+        return True
+    return bool(_TOO_MANY_RECIPIENTS.search(words)) or throttling.seconds_to_wait(code, words) is not None
+
+
+def classify(fault: Fault) -> Verdict:
+    """Say what a failure means for the mail that was tried."""
+    if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
+        return Verdict.UNCERTAIN if fault.phase in AFTER_DOT else Verdict.TRANSIENT
+    if fault.kind in (Kind.UNKNOWN, Kind.AWAY):
+        return Verdict.TRANSIENT
+    if fault.kind is Kind.LOCAL or fault.code is None:
+        return Verdict.TRANSIENT if fault.phase in OPENING else Verdict.PERMANENT
+    if fault.phase in OPENING:
+        return _of_opening(fault.phase, fault.code, fault.reply)
+    return _of_mail(fault.phase, fault.code, fault.reply)
+
+
+def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
+    """No mail is to blame, so none is refused for good: the account's queue waits, or its sign-in is to be mended."""
+    if phase is Phase.AUTH and code >= 500 and (code in _SIGN_IN_CODES or _SIGN_IN_WORDS.search(words)):
+        return Verdict.SIGN_IN
+    if code == 421 or (code == 454 and phase is Phase.AUTH) or throttling.seconds_to_wait(code, words) is not None:
+        return Verdict.THROTTLED
+    return Verdict.TRANSIENT
+
+
+def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
+    if code in (530, 535):
+        return Verdict.SIGN_IN
+    if phase in AFTER_DOT and is_outcome_unknown(code, words):
+        return Verdict.UNCERTAIN
+    if code == 421 or (code == 454 and "4.7.0" in words) or throttling.seconds_to_wait(code, words) is not None:
+        return Verdict.THROTTLED
+    if is_transient_code(code):
+        return Verdict.TRANSIENT
+    if 500 <= code < 600:
+        return Verdict.PERMANENT
+    # A 2xx or 3xx where neither belongs: the two sides no longer talk of the same thing.
+    return Verdict.UNCERTAIN if phase in AFTER_DOT else Verdict.TRANSIENT
+
+
+def is_outcome_unknown(code: int, words: str) -> bool:
+    """Whether a refusal in answer to the final dot leaves open what became of the mail.
+
+    The one we talk to may be a proxy, whose relay took the mail before the connection between the two broke. Dovecot's
+    submission service then says "421 4.4.0 Lost connection to relay server".
+    """
+    if code >= 500 and (_REASON_IN_THE_MAIL.search(words) or throttling.seconds_to_wait(code, words) is not None):
+        return False
+    # 42x is the connection itself (RFC 5321 4.2.1: x2z); 44x is how some say what others say as X.4.X.
+    return code in (420, 421) or 440 <= code < 450 or bool(_NETWORK_STATUS.search(words) or _LOST_WORDS.search(words))

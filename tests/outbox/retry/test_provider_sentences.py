@@ -1,0 +1,68 @@
+"""The sentences of providers and servers mean what their phase, code and words say together."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from outbox.retry.classification import classify, is_for_now
+from outbox.retry.faults import OPENING, Fault, Kind, Phase, Verdict
+from tests.outbox.retry.provider_sentences import BEFORE_MAIL, CASES, SOURCES, Case
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.phase}: {case.said}")
+def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
+    assert classify(Fault(case.phase, Kind.REPLY, case.said, int(case.said[:3]))) is case.verdict
+
+
+def test_there_are_sentences_of_many_providers_each_with_its_source() -> None:
+    assert len(CASES) >= 100 and len({case.said for case in CASES if case.source in SOURCES}) >= 100
+    assert {case.source for case in CASES} == SOURCES.keys()
+
+
+@pytest.mark.parametrize("phase", OPENING)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.said)
+def test_before_mail_nothing_is_permanent_and_nothing_is_a_question(case: Case, phase: Phase) -> None:
+    verdict = classify(Fault(phase, Kind.REPLY, case.said, int(case.said[:3])))
+    assert verdict in (Verdict.TRANSIENT, Verdict.THROTTLED, Verdict.SIGN_IN)
+    assert verdict is not Verdict.SIGN_IN or phase is Phase.AUTH
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("phase", OPENING)
+@pytest.mark.parametrize("code", [*range(400, 600, 7), None])
+def test_whatever_fails_before_mail_is_tried_again_or_waits_for_a_sign_in(
+    phase: Phase, kind: Kind, code: int | None
+) -> None:
+    verdict = classify(Fault(phase, kind, "words", code))
+    assert verdict in (Verdict.TRANSIENT, Verdict.THROTTLED, Verdict.SIGN_IN)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("452 4.5.3 Error: too many recipients", True),
+        ("552 Too many recipients", True),  # meant as 452 (RFC 5321 4.5.3.1.10)
+        ("550 5.5.3 Too many recipients", True),
+        ("552 5.2.2 The email account that you tried to reach is over quota.", False),
+        ("550 5.1.1 No such user", False),
+        ("450 4.2.1 Too quickly", True),
+        ("550 5.4.5 Daily user sending limit exceeded.", True),
+    ],
+)
+def test_who_is_refused_for_now_is_tried_again(said: str, expected: bool) -> None:
+    assert is_for_now(int(said[:3]), said[4:]) is expected
+
+
+def test_the_words_of_a_hostile_server_cost_no_time() -> None:
+    """A reply is at most 2,000 characters."""
+    begun = time.process_time()
+    for piece in ("exceeded ", "connection ", "limit per ", "5.4.", "too many ", "lost ", "auth ", "a"):
+        classify(Fault(Phase.DOT, Kind.REPLY, piece * (2000 // len(piece)), 550))
+        classify(Fault(Phase.AUTH, Kind.REPLY, piece * (2000 // len(piece)), 550))
+    assert time.process_time() - begun < 2  # seconds of CPU
+
+
+def test_the_table_of_sentences_before_mail_covers_each_step() -> None:
+    assert {case.phase for case in BEFORE_MAIL} == set(OPENING)
