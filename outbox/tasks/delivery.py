@@ -15,8 +15,8 @@ from mailbox.models import Account, Transport
 from mailbox.queueing import queue
 from mailbox.storage import store_check
 from outbox import connection_check, restore_guard
+from outbox.delivery import clock_ahead, recovery
 from outbox.delivery import deliver as delivery_deliver
-from outbox.delivery import recovery
 from outbox.delivery import worker as delivery_worker
 from outbox.models import DeliveryCall, OutboxMessage
 from outbox.tasks import sent_folder as sent_folder_tasks
@@ -47,6 +47,7 @@ def sweep() -> dict[str, int]:
     """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
     now = timezone.now()
     restore_guard.check(now)
+    clock_ahead.cut(now)
     given_back, uncertain = recovery.recover(now)
     recovery.lift_outdated_sign_in_holds(now)
     account_ids = delivery_deliver.accounts_with_due_rows(now)

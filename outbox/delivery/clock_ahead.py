@@ -1,0 +1,66 @@
+"""What a clock that was ahead has left behind: leases and waits that would hold for as long as it was ahead.
+
+Each is longer than anything of its kind can be, so no clock that is right has made it. Rows' own claims are settled by
+recovery.recover, with what else lapsed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from mailbox import logs
+from mailbox.models import Lease, Transport
+from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
+from outbox.models import CourierSlot, OutboxMessage, SendPace, SentCopy, SentLookup
+from outbox.retry.policy import MAX_EXPONENT, backoff_seconds
+
+logger = logging.getLogger(__name__)
+LONGEST_PACE = timedelta(minutes=1)  # one mail a minute is the slowest
+LONGEST_STATED_WAIT = timedelta(hours=1)  # as throttling reads a server's words
+SENT_LEASE, SENT_WAIT = timedelta(hours=2), timedelta(hours=1)  # a large copy on a slow line; copy.LONGEST_WAIT
+
+
+def longest_wait() -> timedelta:
+    """The longest wait of a row that no person chose: a backoff, or what a server asked for."""
+    backoff = backoff_seconds(MAX_EXPONENT, settings.OUTBOX_BASE_BACKOFF_SECONDS)
+    undo = timedelta(seconds=settings.OUTBOX_UNDO_SECONDS)
+    return max(timedelta(seconds=backoff), LONGEST_STATED_WAIT, undo)
+
+
+def cut(now: datetime) -> int:
+    """End every lease and wait that is longer than any of its kind; returns how many."""
+    found = 0
+    for name, rows, changes in _too_long(now):
+        number = rows.delete()[0] if changes is None else rows.update(**changes)
+        found += number
+        if number:
+            logs.event(logger, "clock_was_ahead", logging.WARNING, what=name, rows=number)
+    return found
+
+
+def _too_long(now: datetime) -> Iterator[tuple[str, QuerySet[Any], dict[str, Any] | None]]:
+    """(what, the rows, what to change; None: delete them). Conditions are on own columns: a clock that is right may
+    write the row anew meanwhile."""
+    wait, lease = now + longest_wait(), now + timedelta(seconds=LONGEST_LEASE_SECONDS)
+    # What a person chose to send later waits for its time; with that time past, it waits like any other.
+    unchosen = Q(send_at=None) | Q(send_at__lte=now)
+    rows = OutboxMessage.objects.waiting().filter(unchosen, next_attempt_at__gt=wait)
+    yield "outbox rows", rows, {"next_attempt_at": now}
+    yield "send leases", Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=lease), None
+    yield "sent leases", Lease.objects.filter(purpose=Lease.Purpose.SENT, expires_at__gt=now + SENT_LEASE), None
+    yield "courier slots", CourierSlot.objects.filter(expires_at__gt=lease), None
+    yield "rate limits", SendPace.objects.filter(next_at__gt=now + LONGEST_PACE), {"next_at": now}
+    smtp = Transport.objects.filter(kind=Transport.Kind.SMTP, next_allowed_at__gt=wait)
+    yield "servers left alone", smtp, {"next_allowed_at": None}
+    looks = SentLookup.objects.filter(next_look_at__gt=now + SENT_WAIT)
+    yield "looks into Sent", looks, {"next_look_at": now}
+    yield "copies in Sent", SentCopy.objects.filter(next_try_at__gt=now + SENT_WAIT), {"next_try_at": now}
+    unheld = {"claim_token": "", "lease_expires_at": None}
+    yield "claims of looks", SentLookup.objects.filter(lease_expires_at__gt=now + SENT_LEASE), unheld
+    yield "claims of copies", SentCopy.objects.filter(lease_expires_at__gt=now + SENT_LEASE), unheld
