@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ import dj_database_url
 import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
+from prx_email_site.ehlo_name import ehlo_name
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -203,6 +205,7 @@ FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 6
 _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
+EHLO_NAME = ehlo_name(env.text("PRX_EMAIL_EHLO_NAME", ""), _base.hostname or "", socket.gethostname())
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
 # How long a mail written in the browser is held back so that its writer may undo it; 0: no time at all.

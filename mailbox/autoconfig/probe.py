@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from mailbox import safe_http
 from mailbox.safe_http import Network, Refused, Watch
 
@@ -91,7 +93,7 @@ def _greeting(kind: str, line: _LineReader) -> None:
 def _until_starttls(connection: socket.socket) -> None:
     line = _LineReader(connection)
     line.reply("220")
-    connection.sendall(b"EHLO [127.0.0.1]\r\n")
+    connection.sendall(f"EHLO {settings.EHLO_NAME or '[127.0.0.1]'}\r\n".encode("ascii"))
     if not any(each.upper().strip() == "STARTTLS" for each in line.reply("250")):
         raise Refused("The server does not offer STARTTLS.")
     connection.sendall(b"STARTTLS\r\n")

@@ -1,4 +1,8 @@
-"""LOGIN (RFC 3501, 6.2.3) and AUTHENTICATE XOAUTH2."""
+"""LOGIN (RFC 3501, 6.2.3), and AUTHENTICATE XOAUTH2 or OAUTHBEARER (RFC 7628).
+
+The initial response always waits for the server's "+" (RFC 3501, 6.2.2): with SASL-IR (RFC 4959) a long token
+would make a command line that servers refuse.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ from typing import Any
 
 from imapclient.exceptions import IMAPClientError
 
-from mailbox.endpoints import Endpoint, xoauth2
+from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, token_mechanism, token_response
 from mailbox.imap import fetch as imap_fetch
 
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:
     """Sign in by password or token; returns the server's words. Raises what the libraries raise."""
     if endpoint.oauth_token:
-        return _by_token(client, endpoint.user, endpoint.oauth_token)
+        return _by_token(client, endpoint)
     password = endpoint.password or ""
     if any(ord(character) < 32 for character in password):
         raise IMAPClientError("The password has a line break or control character in it.")
@@ -34,21 +38,28 @@ def _quoted(client: Any, word: str) -> bytes:
     return str(client._imap._quote(word)).encode() if word.isascii() else word.encode()
 
 
-def _by_token(client: Any, user: str, token: str) -> str:
-    """AUTHENTICATE XOAUTH2. A refusal comes as a challenge with JSON in it, to be answered with an empty line before
-    the server says NO (Google, "XOAUTH2 Mechanism", error response); its JSON says more than the NO does."""
+def _by_token(client: Any, endpoint: Endpoint) -> str:
+    """A refusal comes as a challenge with JSON in it, to be answered before the server says NO; its JSON says more than
+    the NO does (Google, "XOAUTH2 Mechanism", error response; RFC 7628 3.2.2)."""
     challenges: list[bytes] = []
+    mechanism = token_mechanism(_offered(client))
 
     def answer(challenge: bytes) -> str:
         if challenge.strip():
             challenges.append(challenge)
-            return ""
-        return xoauth2(user, token)
+            return REFUSAL_ANSWERS[mechanism]
+        return token_response(mechanism, endpoint)
 
     try:
-        answered = client.sasl_login("XOAUTH2", answer)
+        answered = client.sasl_login(mechanism, answer)
     except (IMAPClientError, imaplib.IMAP4.error) as error:
         if challenges and not isinstance(error, imaplib.IMAP4.abort):
             raise IMAPClientError(f"{error} {imap_fetch.text(challenges[-1])}") from None
         raise
     return imap_fetch.text(answered)
+
+
+def _offered(client: Any) -> list[str]:
+    """The SASL mechanisms of the server, from its capabilities."""
+    names = [imap_fetch.text(capability).upper() for capability in client.capabilities()]
+    return [name.removeprefix("AUTH=") for name in names if name.startswith("AUTH=")]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mailbox.endpoints import Endpoint, xoauth2
+from mailbox.endpoints import Endpoint, oauthbearer, xoauth2
 
 MAX_REPLY_CHARACTERS = 2000
 MAX_REPLY_BYTES = 64 * 1024
@@ -52,7 +52,8 @@ def secret_forms(endpoint: Endpoint) -> list[str]:
     forms: list[str] = []
     for secret in endpoint.secrets():
         plain = f"\0{endpoint.user}\0{secret}"
-        for text in (secret, plain, xoauth2(endpoint.user, secret)):
+        bearer = oauthbearer(endpoint.user, secret, endpoint.host, endpoint.port)
+        for text in (secret, plain, xoauth2(endpoint.user, secret), bearer):
             forms += [text, base64.b64encode(text.encode()).decode("ascii")]
     return sorted(set(forms), key=len, reverse=True)
 

@@ -1,6 +1,6 @@
 """SMTP submission, phase by phase: connect, tls, auth, mail, rcpt, data, accepted. No models, no queries.
 
-Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-MD5, and see smtp_conversation.
+Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-MD5, and see connection.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ import base64
 import ssl
 from types import TracebackType
 
-from mailbox.endpoints import Endpoint, tls_context, xoauth2
+from django.conf import settings
+
+from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, tls_context, token_mechanism, token_response
 from outbox.eventloop.coroutines import to_the_end
-from outbox.retry.policy import Kind, Phase
+from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Patience, Watch
 from outbox.smtp.pipelined import OneTripConversation
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
 
+LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
+
 
 class SmtpSession(OneTripConversation):
     """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
-    smtp_mail and smtp_one_trip, in steps."""
+    mail_transaction and pipelined, in steps."""
 
     greeting = ""  # the server's words at sign-in
 
@@ -48,6 +52,7 @@ class SmtpSession(OneTripConversation):
         endpoint = self._endpoint
         self._enter(Phase.CONNECT)
         self._wire = self._guarded(lambda: Wire.connect(endpoint.host, endpoint.port, self._patience.connect))
+        self._wire.waiting = self._watch.waiting
         if endpoint.security == "tls":
             self._wrap()
         self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
@@ -85,8 +90,7 @@ class SmtpSession(OneTripConversation):
         self._ehlo()
 
     def _ehlo(self) -> None:
-        name = self._connected().local_literal()
-        reply = self._ask(f"EHLO {name}")
+        reply = self._ask(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
         self._expect("EHLO", reply, 250)
         self._extensions.clear()
         for line in reply.text.splitlines()[1:]:
@@ -99,9 +103,9 @@ class SmtpSession(OneTripConversation):
         offered = set(self._extensions.get("auth", "").upper().split())
         endpoint = self._endpoint
         if endpoint.oauth_token is not None:
-            reply = self._xoauth2(endpoint.user, endpoint.oauth_token)
+            reply = self._by_token(token_mechanism(offered))
         elif "PLAIN" in offered:
-            reply = self._ask(f"AUTH PLAIN {_b64(f'{chr(0)}{endpoint.user}{chr(0)}{endpoint.password}')}", "AUTH PLAIN")
+            reply = self._authenticate("PLAIN", f"\0{endpoint.user}\0{endpoint.password}")
         elif "LOGIN" in offered:
             reply = self._login(endpoint.user, endpoint.password or "")
         else:
@@ -118,16 +122,25 @@ class SmtpSession(OneTripConversation):
             reply = self._ask(_b64(secret), "(secret)")
         return reply
 
-    def _xoauth2(self, user: str, token: str) -> Reply:
-        """A refusal comes as 334 with JSON in base64, and the 535 only after an empty answer; keep both words."""
-        reply = self._ask(f"AUTH XOAUTH2 {_b64(xoauth2(user, token))}", "AUTH XOAUTH2")
+    def _authenticate(self, mechanism: str, response: str) -> Reply:
+        """AUTH with its initial response, or in two steps where that would make a line of more than 512 octets, which
+        servers refuse (RFC 4954 4)."""
+        line = f"AUTH {mechanism} {_b64(response)}"
+        if len(line) + len("\r\n") <= LONGEST_COMMAND:
+            return self._ask(line, f"AUTH {mechanism}")
+        reply = self._ask(f"AUTH {mechanism}")
+        return self._ask(_b64(response), "(secret)") if reply.code == 334 else reply
+
+    def _by_token(self, mechanism: str) -> Reply:
+        """A refusal comes as 334 with JSON in base64, and the 535 only after an answer to it; keep both words."""
+        reply = self._authenticate(mechanism, token_response(mechanism, self._endpoint))
         if reply.code != 334:
             return reply
         try:
             details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
         except ValueError:
             details = reply.text
-        final = self._ask("", "(empty)")
+        final = self._ask(_b64(REFUSAL_ANSWERS[mechanism]), "(end of the refusal)")
         return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
 
 

@@ -15,6 +15,7 @@ from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence, Su
 if TYPE_CHECKING:
     from tests.servers.smtp import SmtpServer
 
+SASL = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER")
 VERBS = ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT")
 
 
@@ -126,7 +127,7 @@ class Dialogue:
     def auth(self, line: str) -> None:
         words = line.split(" ")
         mechanism = words[1].upper() if len(words) > 1 else ""
-        if mechanism not in self.server.mechanisms or mechanism not in ("PLAIN", "LOGIN", "XOAUTH2"):
+        if mechanism not in self.server.mechanisms or mechanism not in SASL:
             self.say("504 5.5.4 No such mechanism")
             return
         given = words[2] if len(words) > 2 else None
@@ -161,6 +162,15 @@ class Dialogue:
             return found[1], True
         # As Google does: the reason in a challenge, which the client answers with an empty line before the 535.
         self._ask(json.dumps({"status": "400", "schemes": "Bearer", "scope": "https://mail.google.com/"}))
+        return "", False
+
+    def _oauthbearer(self, given: str | None) -> tuple[str, bool]:
+        """RFC 7628: the reason in a challenge, which the client answers with a control-A before the 535."""
+        form = r"n,a=([^,]+),\x01host=[^\x01]+\x01port=\d+\x01auth=Bearer ([^\x01]+)\x01\x01"
+        found = re.fullmatch(form, _decoded(given or self._ask("")))
+        if found and found[2] in self.server.tokens:
+            return found[1].replace("=2C", ",").replace("=3D", "="), True
+        assert _decoded(self._ask(json.dumps({"status": "invalid_token"}))) == "\x01"
         return "", False
 
     def mail(self, line: str) -> None:
