@@ -65,7 +65,7 @@ LATE: dict[str, Late] = {"accepted": accepted, "refused": refused, "found in Sen
 
 def question_of_a_second_attempt(pk: int, now: datetime) -> Claim:
     """A person chose "Send again", and the second attempt's outcome is not known either."""
-    transitions.ask_again(pk, user=None, now=now)
+    transitions.ask_again(pk, user=None, now=now, seen=transitions.AS_IT_IS)
     second = begun(pk, now)
     lapsed(now)
     return second
