@@ -148,8 +148,7 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
 
 
 def _sending(row: OutboxMessage, now: datetime) -> str:
-    since = row.silent_since(now)
-    if since is None:
+    if (since := row.silent_since(now)) is None:
         return gettext("A worker is handing it to the server at this moment.")
     if row.data_at:
         words = gettext(
@@ -254,7 +253,6 @@ class Shown:
     may_be_undone: bool = False
     is_bounced: bool = False
     is_drill: bool = False
-
     is_all_bounced: bool = False
     silent_since: datetime | None = None
 
