@@ -6,7 +6,14 @@ import re
 from typing import Any
 
 PROVIDER_WORDS_LIMIT = 160
-_ADDRESS = re.compile(r"([A-Za-z0-9._%+\-])[A-Za-z0-9._%+\-]*@([A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*)")
+# A local part: any letters of RFC 5322 and 6531, as in VERP's "bounce+ann=example.com", or a quoted string. The
+# look-behind lets a search begin only where a run of letters begins, so that it takes linear time.
+_LETTER = r"""[^\s\x00-\x1f<>()\[\],:;@"\\]"""
+_ADDRESS = re.compile(
+    rf"""(?:(?<!{_LETTER})(['=]*+{_LETTER}?+){_LETTER}*+|"[^"\n]{{1,64}}")@(\w[\w.-]*+|\[[^\s\[\]@]{{1,64}}\])"""
+)
+# No addresses, though they look like some: they tie the lines about one mail together.
+_MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 
 
 def redact(text: str) -> str:
@@ -25,13 +32,17 @@ def event(logger: logging.Logger, name: str, level: int = logging.INFO, **fields
 
 
 class EventFormatter(logging.Formatter):
-    """time level event key=value ...; every value passes through redact()."""
+    """time level event key=value ...; every value passes through redact(), but for Message-IDs."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = redact(super().format(record))
         fields: dict[str, Any] = getattr(record, "fields", {})
-        pairs = " ".join(f"{key}={json.dumps(value, default=str, ensure_ascii=False)}" for key, value in fields.items())
-        return redact(f"{line} {pairs}".rstrip())
+        return " ".join([line, *(_pair(key, value) for key, value in fields.items())])
+
+
+def _pair(key: str, value: Any) -> str:
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return f"{key}={shown if key in _MESSAGE_IDS else redact(shown)}"

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from outbox.models import AttachmentPolicy
 
-_SIZE = re.compile(r"\s*(\d+(?:[.,]\d+)?)\s*(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*", re.IGNORECASE)
+_SIZE = re.compile(r"\s*+(\d++(?:[.,]\d++)?)\s*+(bytes|byte|b|kb|kib|mb|mib|gb|gib)?\s*+", re.IGNORECASE)
 _UNIT = {"k": 1024, "m": 1024**2, "g": 1024**3, "b": 1, "": 1}
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")  # RFC 6838, 4.2
 

@@ -31,7 +31,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         ),
     ),
     (
-        r"host name .* was not found|name or service not known|getaddrinfo|no address associated|name resolution|"
+        r"host name .{0,300} was not found|name or service not known|getaddrinfo|no address associated|name resolution|"
         r"nodename",
         gettext_noop("Check the host for typing mistakes; the provider's help page names it."),
     ),

@@ -61,7 +61,7 @@ PROPERTIES = frozenset(
     }
 )
 _COMMENT = re.compile(r"/\*.*?(?:\*/|$)", re.S)
-_FUNCTION = re.compile(r"([a-z-]*)\s*\(", re.I)
+_FUNCTION = re.compile(r"(?<![a-z-])([a-z-]++)\s*+\(|\(", re.I)
 _FUNCTIONS = frozenset({"rgb", "rgba", "hsl", "hsla"})
 # No backslash: CSS escapes spell url( without its letters. No braces, angle brackets, semicolons, @.
 _VALUE = re.compile(r"[\w\s#%.,()'\"!+/*-]{1,300}")

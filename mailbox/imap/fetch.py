@@ -13,11 +13,12 @@ from imapclient import imap_utf7
 from mailbox.imap import internal_date
 
 _UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
-_FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^)]*)\)", re.I)
+_FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^()]*+)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[ (])RFC822\.SIZE (\d+)", re.I)
 _DATE = re.compile(rb'INTERNALDATE "([^"]*)"', re.I)
-_LABELS = re.compile(rb'X-GM-LABELS \(((?:"(?:[^"\\]|\\.)*"|[^()"])*)\)', re.I)
-_LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)"|([^\s"]+)')
+_LABELS = re.compile(rb"X-GM-LABELS \(", re.I)
+_LABEL_LIST = re.compile(rb'((?:"(?:[^"\\]|\\.)*+"|[^()"])*+)\)', re.S)
+_LABEL = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^\s"]+)', re.S)
 _LITERAL = re.compile(rb"\{\d+\}$")
 MAX_LABEL = 1000  # bytes
 MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
@@ -205,7 +206,7 @@ def rows(answer: Sequence[object]) -> dict[int, Row]:
             row.internal_date = internal_date.parse(date[1])
         if size := _SIZE.search(line):
             row.size = int(size[1]) if int(size[1]) <= MAX_NUMBER else 0
-        if labels := _LABELS.search(line):
+        if (found_labels := _LABELS.search(line)) and (labels := _LABEL_LIST.match(line, found_labels.end())):
             row.labels = _decoded_labels(labels[1])
     return found
 

@@ -58,7 +58,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, SQLit
 _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 # These write letters backwards, also those behind them: no language needs them, names are forged with them.
 _OVERRIDES = re.compile("[\u202d\u202e]")
-_FOLD = re.compile(r"[ \t]*(?:\r\n|\r|\n)[ \t]*")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")

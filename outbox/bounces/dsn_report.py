@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from email.errors import MessageError
 from email.message import Message
+from itertools import islice
 
 from django.utils.translation import gettext, gettext_noop
 
@@ -26,7 +27,7 @@ ACTIONS = ("failed", "delayed", "delivered", "relayed", "expanded")
 _STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 _QMAIL_START = "Hi. This is the"
 _QMAIL_COPY = re.compile(r"^--- (?:Below this line is a copy of the message|Enclosed is a copy of the message)", re.M)
-_QMAIL_FAILED = re.compile(r"^<([^<>\s]+@[^<>\s]+)>:\s*\n((?:(?!<).*\S.*\n?)*)", re.M)
+_QMAIL_FAILED = re.compile(r"<([^<>\s]++)>:\s*+")  # of a whole line
 
 
 @dataclass(frozen=True)
@@ -143,16 +144,27 @@ def _qmail(mail: Message) -> Report | None:
     if not text.startswith(_QMAIL_START) or copy is None:
         return None
     found = []
-    for match in list(_QMAIL_FAILED.finditer(text[: copy.start()]))[:MAX_RECIPIENTS]:
-        words = clean(match[2])
+    for address, words in islice(_qmail_paragraphs(text[: copy.start()]), MAX_RECIPIENTS):
         code = _STATUS.search(words)
-        address = clean(match[1], 320)
         found.append(RecipientReport(address, address, "failed", code[0] if code else "", words))
     if not found:
         return None
     rest = text[copy.end() :].partition("\n")[2].lstrip()
     returned = message_from_bytes(rest.encode("utf-8", "replace"))
     return Report(*_stamps(returned), "", tuple(found))
+
+
+def _qmail_paragraphs(text: str) -> Iterator[tuple[str, str]]:
+    """An address alone on its line, and the lines below it up to an empty one or the next address."""
+    address, words = "", list[str]()
+    for line in (*text.split("\n"), ""):
+        begins = _QMAIL_FAILED.fullmatch(line)
+        if begins or not line.strip():
+            if "@" in address:
+                yield clean(address, 320), clean(" ".join(words))
+            address, words = begins[1] if begins else "", []
+        elif address:
+            words.append(line)
 
 
 def clean(text: str, limit: int = MAX_WORDS) -> str:

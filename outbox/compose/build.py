@@ -26,7 +26,7 @@ MAX_REFERENCES_BYTES = 1800
 MAX_MESSAGE_ID = 996  # octets; a folded line holds one blank more, and at most 998 (RFC 5322 2.1.1)
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+>")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_REPLY_PREFIX = re.compile(r"^(re\s*(\[\d+\])?\s*:\s*)+", re.IGNORECASE)
+_REPLY_PREFIX = re.compile(r"^(?:re\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

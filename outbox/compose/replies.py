@@ -15,8 +15,8 @@ QUOTED_CHARACTERS = 20_000
 FORWARDED_CHARACTERS = 200_000
 SHOWN_CHARACTERS = 1_000  # of a header line in a forwarded mail
 _MAX_HEADER = 60_000  # characters of an address header that are looked at
-_REPLY = re.compile(r"^(re\s*(\[\d+\])?\s*:\s*)", re.IGNORECASE)
-_FORWARD = re.compile(r"^((fwd?|wg|tr|rv)\s*(\[\d+\])?\s*:\s*)+", re.IGNORECASE)
+_REPLY = re.compile(r"^re\s*+(?:\[\d++\]\s*+)?:", re.IGNORECASE)
+_FORWARD = re.compile(r"^(?:(?:fwd?|wg|tr|rv)\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
