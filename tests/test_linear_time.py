@@ -81,8 +81,8 @@ def compiled(module: str, call: ast.Call) -> re.Pattern[Any] | None:
     position = {"sub": 4, "subn": 4, "split": 3, "compile": 1}.get(call.func.attr, 2)  # type: ignore[attr-defined]
     flags = [each.value for each in call.keywords if each.arg == "flags"] or call.args[position : position + 1]
     try:
-        source = eval(compile(ast.Expression(call.args[0]), module, "eval"), scope)  # noqa: S307 - our own sources
-        value = eval(compile(ast.Expression(flags[0]), module, "eval"), scope) if flags else 0  # noqa: S307
+        source = eval(compile(ast.Expression(call.args[0]), module, "eval"), scope)
+        value = eval(compile(ast.Expression(flags[0]), module, "eval"), scope) if flags else 0
     except NameError:
         return None
     return source if isinstance(source, re.Pattern) else re.compile(source, value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from email.utils import getaddresses
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
 
+from mailbox.mime.addresses import read, same
 from mailbox.models import Message
 from mailbox.permissions import accounts_for
 from outbox.models import AddressCursor, KnownAddress, OutboxMessage
@@ -89,13 +89,15 @@ def _settled(window: list[tuple[Any, ...]], now: datetime) -> list[tuple[Any, ..
 
 
 def _note(seen: Seen, account_id: int, headers: Iterable[str], at: datetime) -> None:
-    for name, address in getaddresses([header for header in headers if header])[:100]:
-        key = (account_id, address.strip().lower())
-        if "@" not in address or len(address) > _LONGEST["address"] or not address.isprintable():
+    mailboxes = [each for header in headers if header for each in read(header, is_decoded=True)]
+    for each in mailboxes[:100]:
+        address = same(each.address)
+        if not each.has_domain or len(address) > _LONGEST["address"] or not address.isprintable():
             continue
-        known = seen.get(key)
+        known = seen.get((account_id, address))
         if known is None or known[1] <= at:
-            seen[key] = (" ".join(name.split())[: _LONGEST["name"]] or (known[0] if known else ""), at)
+            name = each.name[: _LONGEST["name"]]
+            seen[account_id, address] = (name or (known[0] if known else ""), at)
 
 
 def _keep(seen: Seen, cursor: str, begun: int, window: list[tuple[Any, ...]]) -> int:

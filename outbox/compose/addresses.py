@@ -1,28 +1,22 @@
-"""Addresses of an outgoing mail: header text -> display names and addr-specs, and back to 7-bit header text. Pure."""
+"""Addresses of an outgoing mail: typed text -> display names and addr-specs, and back to 7-bit header text. Pure.
+
+What is typed is read by mailbox.mime.addresses; here are the sentences that say how to correct what it cannot take.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.errors import NonASCIILocalPartDefect
 from email.header import Header
-from email.policy import default as default_policy
 from email.utils import formataddr
-from typing import Any
 
 from django.utils.translation import gettext
 
+from mailbox.mime.addresses import AddressError, Mailbox, Problem, canonical, read_typed
 from outbox.errors import ValidationFailed
 
 MAX_RECIPIENTS = 100  # what every server must take in one transaction (RFC 5321 4.5.3.1.8)
-# RFC 5322 atext, and any non-ASCII character (RFC 6531).
-_LOCAL = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+)*"
-)
-_QUOTED_LOCAL = re.compile(r'"([^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])+"')
-_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_\-]{0,61}[A-Za-z0-9])?")
-_LITERAL = re.compile(r"\[[0-9A-Za-z:.\-]{3,64}\]")
+MAX_SENTENCES = 3  # about wrong addresses of one field
 
 
 @dataclass(frozen=True)
@@ -38,14 +32,7 @@ class Address:
 
     def __str__(self) -> str:
         """As a person reads it, and as parse() takes it back."""
-        if not self.name:
-            return self.spec
-        escaped = self.name.replace("\\", "\\\\").replace('"', '\\"')
-        return (
-            f'"{escaped}" <{self.spec}>'
-            if re.search(r'[()<>@,:;."\\\[\]]', self.name)
-            else f"{self.name} <{self.spec}>"
-        )
+        return str(Mailbox(self.name, self.spec))
 
 
 def refuse_breaks(field: str, value: str) -> None:
@@ -65,60 +52,81 @@ def refuse_breaks(field: str, value: str) -> None:
 
 
 def parse(field: str, value: str | Sequence[str]) -> list[Address]:
-    """Return the addresses of a field, in order; raises ValidationFailed with what to do."""
+    """Return the addresses of a field, in order; raises ValidationFailed, which names each wrong one and what to do.
+
+    Lines and tabs separate addresses as commas do.
+    """
     found: list[Address] = []
+    wrong: list[str] = []
     for text in [value] if isinstance(value, str) else value:
         if not isinstance(text, str):
             raise ValidationFailed(
                 gettext("%(field)s must be text: an address such as ann@example.com.") % {"field": field}
             )
-        refuse_breaks(field, text)
-        if text.strip(" \t,"):
-            found += _parse_one(field, text.strip(" \t,"))
+        refuse_breaks(field, text.translate(_BREAKS))
+        for item in read_typed(text):
+            if item.mailbox:
+                found.append(Address(item.mailbox.name, item.mailbox.address))
+            elif item.problem:
+                wrong.append(sentence(field, item.problem))
+    if wrong:
+        raise ValidationFailed(" ".join(dict.fromkeys(wrong[:MAX_SENTENCES])))
     return found
 
 
-def _parse_one(field: str, text: str) -> list[Address]:
-    try:
-        header: Any = default_policy.header_factory("to", text)
-        pairs = [(each.display_name, f"{each.username}@{each.domain}", each.domain) for each in header.addresses]
-        broken = not pairs or any(not isinstance(each, NonASCIILocalPartDefect) for each in header.defects)
-    except Exception:  # the standard parser raises IndexError, AttributeError and more on malformed input
-        broken, pairs = True, []
-    # The standard parser is lenient (it drops what it does not understand): what it kept must account for the text.
-    if broken or text.count("@") < len(pairs):
-        raise ValidationFailed(_malformed(field, text))
-    return [Address(name.strip(), checked_spec(field, spec)) for name, spec, _ in pairs]
+_BREAKS = {ord("\n"): " ", ord("\r"): " "}
 
 
 def checked_spec(field: str, spec: str) -> str:
     """Return the addr-spec with its domain in ASCII; raises ValidationFailed when it is malformed."""
-    local, at, domain = spec.rpartition("@")
-    if not at or not (_LOCAL.fullmatch(local) or _QUOTED_LOCAL.fullmatch(local)) or len(local.encode()) > 64:
-        raise ValidationFailed(_malformed(field, spec))
-    if not _LITERAL.fullmatch(domain):
-        domain = _ascii_domain(field, spec, domain)
-    if len(f"{local}@{domain}".encode()) > 254:
-        raise ValidationFailed(
-            gettext("%(field)s has an address that is too long: %(spec)s...") % {"field": field, "spec": spec[:60]}
-        )
-    return f"{local}@{domain}"
-
-
-def _ascii_domain(field: str, spec: str, domain: str) -> str:
     try:
-        ascii_domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise ValidationFailed(_malformed(field, spec)) from None
-    if not ascii_domain or not all(_LABEL.fullmatch(label) for label in ascii_domain.split(".")):
-        raise ValidationFailed(_malformed(field, spec))
-    return ascii_domain
+        return canonical(spec)
+    except AddressError as error:
+        raise ValidationFailed(sentence(field, Problem(error.kind, spec[:100], error.detail))) from None
 
 
-def _malformed(field: str, text: str) -> str:
+def sentence(field: str, problem: Problem) -> str:
+    """What is wrong with one address, and how to correct it."""
+    values = {"field": field, "text": problem.text, "detail": problem.detail}
+    return _SENTENCES.get(problem.kind, _malformed)() % values
+
+
+def _malformed() -> str:
     return gettext(
-        "%(field)s has a malformed address: %(text)s. Write it as ann@example.com or Ann <ann@example.com>."
-    ) % {"field": field, "text": repr(text[:100])}
+        "%(field)s has a malformed address: “%(text)s”. Write it as ann@example.com or Ann <ann@example.com>."
+    )
+
+
+_SENTENCES = {
+    "no_address": lambda: gettext(
+        "%(field)s: “%(text)s” is no address. Write it whole, as in ann@example.com, or remove it."
+    ),
+    "words": lambda: gettext(
+        "%(field)s: “%(text)s” has words beside the address. Write the address in angle brackets, as in "
+        "Ann <ann@example.com>, and a comma between two addresses."
+    ),
+    "brackets": lambda: gettext(
+        "%(field)s: “%(text)s” has an angle bracket without its other. Write the address as Ann <ann@example.com>."
+    ),
+    "line_break": lambda: gettext("%(field)s: the address “%(text)s” must be one line: remove the line break in it."),
+    "no_domain": lambda: gettext(
+        "%(field)s: “%(text)s” has nothing behind the @. Write the whole address, as in ann@example.com."
+    ),
+    "no_local": lambda: gettext(
+        "%(field)s: “%(text)s” has nothing before the @. Write the whole address, as in ann@example.com."
+    ),
+    "invisible": lambda: gettext(
+        "%(field)s: the address “%(text)s” holds an invisible character (%(detail)s). Type the address again."
+    ),
+    "domain": lambda: gettext(
+        "%(field)s: the address “%(text)s” has a domain that cannot exist. Check what stands behind the @."
+    ),
+    "local": lambda: gettext(
+        "%(field)s: in the address “%(text)s”, what stands before the @ is misspelled, or must be in double quotes, "
+        'as in "ann b"@example.com.'
+    ),
+    "too_long": lambda: gettext("%(field)s has an address that is too long: %(text)s..."),
+}
 
 
 def text_of(addresses: Sequence[Address]) -> str:

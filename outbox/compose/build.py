@@ -15,7 +15,7 @@ from email.utils import format_datetime
 
 from django.utils.translation import gettext, ngettext
 
-from outbox.compose import addresses, mime_parts
+from outbox.compose import addresses, mime_parts, replies
 from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks
 from outbox.compose.attachments import AttachmentContent
 from outbox.errors import ValidationFailed
@@ -220,15 +220,20 @@ def _encoding(text: str) -> str:
 
 
 def reply_recipients(parent: Parent) -> str:
-    """Whom an answer goes to: Reply-To first, else the sender; raises ValidationFailed when there is neither."""
-    for text in (parent.reply_to, parent.sender, parent.sender_address):
-        try:
-            found = addresses.parse("To", " ".join(text.split()))
-        except ValidationFailed:
-            continue
-        if found:
-            return addresses.text_of(found)
-    raise ValidationFailed(gettext("The message has no sender to answer to: write a new mail instead."))
+    """Whom an answer goes to: Reply-To, else From. Raises ValidationFailed when nobody can be answered there.
+
+    A Reply-To that is there is never passed over for From (RFC 5322, 3.6.2): its author wants no answers there.
+    """
+    text = parent.reply_to.strip()
+    found = replies.sendable(text or parent.sender) or ([] if text else replies.sendable(parent.sender_address))
+    if not found and not text:
+        raise ValidationFailed(gettext("The message has no sender to answer to: write a new mail instead."))
+    if not found:
+        raise ValidationFailed(
+            gettext("The message wants answers at “%(text)s”, which is no address: write a new mail instead.")
+            % {"text": text[:100]}
+        )
+    return addresses.text_of(found)
 
 
 def reply_subject(subject: str) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import getaddresses
 
-from outbox.compose.addresses import MAX_RECIPIENTS, Address, checked_spec, refuse_breaks, text_of
+from mailbox.mime.addresses import AddressError, canonical, read, same
+from outbox.compose.addresses import MAX_RECIPIENTS, Address, refuse_breaks, text_of
 from outbox.errors import ValidationFailed
 
 QUOTED_CHARACTERS = 20_000
@@ -46,40 +46,37 @@ def reply_to_all(letter: Letter, own: Collection[str]) -> Everyone:
 
     An answer to a mail of our own goes to those it went to. What is no address is left out: a person still reads it.
     """
-    mine = {_same(address) for address in own}
-    to = [each for each in _addresses(letter.reply_to) or _addresses(letter.sender) if _same(each.spec) not in mine]
-    others = [*_addresses(letter.recipients), *_addresses(letter.cc)]
+    mine = {same(address) for address in own}
+    answered = sendable(letter.reply_to if letter.reply_to.strip() else letter.sender)
+    to = [each for each in answered if same(each.spec) not in mine]
+    others = [*sendable(letter.recipients), *sendable(letter.cc)]
     if not to:
-        to = [each for each in _addresses(letter.recipients) if _same(each.spec) not in mine]
-        others = _addresses(letter.cc)
+        to = [each for each in sendable(letter.recipients) if same(each.spec) not in mine]
+        others = sendable(letter.cc)
     to = _once(to, set())
-    cc = _once(others, mine | {_same(each.spec) for each in to})
+    cc = _once(others, mine | {same(each.spec) for each in to})
     room = max(0, MAX_RECIPIENTS - len(to))
     left_out = max(0, len(to) - MAX_RECIPIENTS) + max(0, len(cc) - room)
     return Everyone(text_of(to[:MAX_RECIPIENTS]), text_of(cc[:room]), left_out)
 
 
-def _same(spec: str) -> str:
-    """For leaving out doubles and ourselves: no provider makes two mailboxes of a difference in case."""
-    return spec.strip().lower()
-
-
 def _once(addresses: Iterable[Address], but: Collection[str]) -> list[Address]:
     seen, kept = set(but), list[Address]()
     for each in addresses:
-        if _same(each.spec) not in seen:
-            seen.add(_same(each.spec))
+        if same(each.spec) not in seen:
+            seen.add(same(each.spec))
             kept.append(each)
     return kept
 
 
-def _addresses(text: str) -> list[Address]:
+def sendable(text: str) -> list[Address]:
+    """Those of a stored header value that can be sent to."""
     found: list[Address] = []
-    for name, spec in getaddresses([" ".join(text[:_MAX_HEADER].split())]):
+    for each in read(text[:_MAX_HEADER], is_decoded=True):
         try:
-            refuse_breaks("The name", name)
-            found.append(Address(name, checked_spec("The address", spec)))
-        except ValidationFailed:
+            refuse_breaks("The name", each.name)
+            found.append(Address(each.name, canonical(each.address)))
+        except (AddressError, ValidationFailed):
             continue
     return found
 

@@ -1,33 +1,186 @@
-"""Plain addresses are read without mail-parser, and as it reads them."""
+"""Address lists, received and typed, as people and programs write them (mailbox/mime/addresses.py)."""
 
-from hypothesis import example, given
+import time
+
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from mailparser.utils import get_addresses
 
-from mailbox.mime import header_fields
+from mailbox.mime import addresses
+from mailbox.mime import message as mime_message
+from mailbox.mime.address_scanner import scan
+from mailbox.mime.addresses import AddressError, Mailbox, canonical, read, read_typed, same, shown
 
-ATOMS = st.text("ab1-_Z", min_size=1, max_size=4)
-LOCAL, DOMAIN = st.lists(ATOMS, min_size=1).map(".".join), st.lists(ATOMS, min_size=2).map(".".join)
-ADDRESSES = st.builds("{}@{}".format, LOCAL, DOMAIN)
-NAMED = st.builds("{} <{}>".format, st.lists(ATOMS, min_size=1).map(" ".join), ADDRESSES)
-LINES = st.one_of(ADDRESSES, NAMED)
+LETTERS = st.text(' \n\t,;:<>()[]"\\\\@.=?abZ1\u200b\u00a0\u00df\u4e2d\ud800', max_size=40)
+
+RECEIVED = [
+    ("ann@example.com; bob@example.com; carl@example.com", ["ann@example.com", "bob@example.com", "carl@example.com"]),
+    ("root, Bob Example <bob@example.org>, postmaster", ["root", "Bob Example <bob@example.org>", "postmaster"]),
+    ("carol, dave@example.org", ["carol", "dave@example.org"]),
+    ("Pete (A nice chap) <pete(his account)@example.com(his host)>", ["Pete <pete@example.com>"]),
+    ("Chris Jones <c@(Chris's host.)public.example>", ["Chris Jones <c@public.example>"]),
+    ("c@x.org (Chris (from work))", ['"Chris (from work)" <c@x.org>']),
+    ("Doe, John <j@x.org>", ['"Doe, John" <j@x.org>']),
+    ("Doe, John <j@x.org>; Roe, Jane <r@x.org>", ['"Doe, John" <j@x.org>', '"Roe, Jane" <r@x.org>']),
+    ("Dr. J. Smith <a@x.org>", ['"Dr. J. Smith" <a@x.org>']),
+    ("Team: Ann <a@x.org>, b@x.org;, c@x.org", ["Ann <a@x.org>", "b@x.org", "c@x.org"]),
+    ("undisclosed-recipients:;", []),
+    ("a@x.org <a@x.org>", ["a@x.org"]),
+    ("'a@x.org' <a@x.org>", ["a@x.org"]),
+    ('"a@x.org"', ["a@x.org"]),
+    ("<mailto:a@x.org?subject=x>", ["a@x.org"]),
+    ("<@relay.org,@b.org:c@x.org>", ["c@x.org"]),
+    ("<<a@x.org>>", ["a@x.org"]),
+    ("Ann <a@x.org, b@y.org", ["Ann <a@x.org>", "b@y.org"]),
+    ('"Ann <a@x.org>, "Bob" <b@x.org>', ['"\\"Ann" <a@x.org>', "Bob <b@x.org>"]),
+    ('"ann b"@x.org, a..b@docomo.example', ['"ann b"@x.org', "a..b@docomo.example"]),
+    ('"Joe \\"Q\\" Public" <j@x.org>', ['"Joe \\"Q\\" Public" <j@x.org>']),
+    ("=?utf-8?Q?Doe,_John?= <j@x.org>, b@x.org", ['"Doe, John" <j@x.org>', "b@x.org"]),
+    ("=?utf-8?B?QW5uIDxhQHgub3JnPg==?=", ["Ann <a@x.org>"]),
+    ("ann @ example . com", ["ann@example.com"]),
+    ("ann@[IPv6:2001:db8::1]", ["ann@[IPv6:2001:db8::1]"]),
+    ("Re: x <a@x.org>", ['"Re: x" <a@x.org>']),
+    ("\u200ba@x.org\ufeff,\u00a0b@x.org", ["a@x.org", "b@x.org"]),
+]
+TAKEN = [
+    ("a@x.org; b@y.org", ["a@x.org", "b@y.org"]),
+    ("a@x.org\r\nb@y.org\n\nc@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("Ann\tann@x.org\nBob\tbob@y.org", ["Ann <ann@x.org>", "Bob <bob@y.org>"]),
+    ("a@x.org\tb@y.org c@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("Ann\n <ann@x.org>", ["Ann <ann@x.org>"]),
+    ("Last, First <a@x.org>", ['"Last, First" <a@x.org>']),
+    ("Dr. J. Smith <a@x.org>", ['"Dr. J. Smith" <a@x.org>']),
+    ("To: Ann <a@x.org>, b@y.org", ["Ann <a@x.org>", "b@y.org"]),
+    ("a@x.org <a@x.org>", ["a@x.org"]),
+    ("mailto:a@x.org", ["a@x.org"]),
+    ("'a@x.org'", ["a@x.org"]),
+    ("\ufeffa@x.org\u200b", ["a@x.org"]),
+    ("info@straße.example", ["info@xn--strae-oqa.example"]),
+    ("info@Straße.EXAMPLE", ["info@xn--strae-oqa.example"]),
+    ("a@faß.de, b@βόλος.com", ["a@xn--fa-hia.de", "b@xn--nxasmm1c.com"]),
+    ('"a..b"@docomo.example', ['"a..b"@docomo.example']),
+    ("a..b@docomo.example", ['"a..b"@docomo.example']),
+    ("a.@docomo.example", ['"a."@docomo.example']),
+    ('"ann b"@x.org', ['"ann b"@x.org']),
+    ('"ann"@x.org', ["ann@x.org"]),
+    (f"{'l' * 200}@x.org", [f"{'l' * 200}@x.org"]),
+    ("root@localhost, a@[192.0.2.1]", ["root@localhost", "a@[192.0.2.1]"]),
+]
+REFUSED = [
+    ("ok@x.org, root", "no_address", "root"),
+    ("Ann, ok@x.org", "no_address", "Ann"),
+    ("ann b@x.org", "words", "ann b@x.org"),
+    ("ok@x.org\nBcc: b@y.org", "words", "Bcc: b@y.org"),
+    ("ok@x.org, b@", "no_domain", "b@"),
+    ("@x.org", "no_local", "@x.org"),
+    ("a@b@c.org", "local", "a@b@c.org"),
+    ("a@x..org", "domain", "a@x..org"),
+    ("a@-x.org", "domain", "a@-x.org"),
+    ("a@☕.example", "domain", "a@☕.example"),
+    ("<a@x.org", "brackets", "<a@x.org"),
+    ('"a\nb" <a@x.org>', "line_break", '"a\nb" <a@x.org>'),
+    ("an\u200bn@x.org", "invisible", "an\u200bn@x.org"),
+    ("a@x\u00ad.org", "invisible", "a@x\u00ad.org"),
+    ("a\u00a0b@x.org", "invisible", "a\u00a0b@x.org"),
+    (f"{'l' * 250}@x.org", "too_long", "l" * 100),
+]
 
 
-def by_mail_parser(line: str) -> tuple[tuple[tuple[str, str], ...], bool]:
-    defects: list[object] = []
-    found = get_addresses(line, defects=defects, decode_names=True)
-    return tuple(("" if name == address else name, address) for name, address in found if address), not defects
+@pytest.mark.parametrize(("field", "mailboxes"), RECEIVED)
+def test_of_a_received_list_nothing_is_dropped(field: str, mailboxes: list[str]) -> None:
+    assert [str(each) for each in read(field)] == mailboxes
 
 
-@given(LINES)
-@example("Ann Example <ann@example.com>")
-@example("ann@example.com")
-def test_a_plain_address_is_read_as_mail_parser_reads_it(line: str) -> None:
-    assert header_fields._PLAIN_ADDRESS.fullmatch(line)
-    assert header_fields._read_addresses(line) == by_mail_parser(line)
+@pytest.mark.parametrize(("typed", "mailboxes"), TAKEN)
+def test_what_is_plainly_meant_is_taken(typed: str, mailboxes: list[str]) -> None:
+    assert [str(each.mailbox or each.problem) for each in read_typed(typed)] == mailboxes
 
 
-@given(LINES, st.integers(0, 40), st.sampled_from(' .,;:<>()"\\@=?\t\u00e9'))
-def test_one_that_is_not_plain_is_left_to_it(line: str, place: int, odd: str) -> None:
-    line = line[:place] + odd + line[place:]
-    assert header_fields._read_addresses(line) == by_mail_parser(line)
+@pytest.mark.parametrize(("typed", "kind", "text"), REFUSED)
+def test_only_the_wrong_one_is_refused(typed: str, kind: str, text: str) -> None:
+    problems = [each.problem for each in read_typed(typed) if each.problem]
+    assert [(each.kind, each.text) for each in problems] == [(kind, text)]
+    assert [str(each.mailbox) for each in read_typed(typed) if each.mailbox] == ["ok@x.org"] * ("ok@" in typed)
+
+
+def test_an_invisible_character_is_named() -> None:
+    (typed,) = read_typed("an\u200bn@x.org")
+    assert typed.problem and typed.problem.detail == "ZERO WIDTH SPACE"
+
+
+def test_joiners_are_spelling_in_other_scripts() -> None:
+    assert canonical("a@\u0646\u0627\u0645\u0647\u200c\u0627\u06cc.example") == "a@xn--mgba3gch31f060k.example"
+
+
+def test_two_spellings_of_one_mailbox_are_the_same() -> None:
+    assert same("Info@Straße.example") == same('"info"@xn--strae-oqa.example')
+
+
+@settings(deadline=None)
+@given(LETTERS)
+def test_no_text_raises_anything(text: str) -> None:
+    for typed in read_typed(text):
+        assert (typed.mailbox is None) != (typed.problem is None)
+        if typed.mailbox:
+            assert canonical(typed.mailbox.address) == typed.mailbox.address
+    for mailbox in read(text):
+        assert mailbox.address
+    try:
+        canonical(text)
+    except AddressError as error:
+        assert error.kind
+
+
+@settings(deadline=None)
+@given(st.lists(st.builds(Mailbox, st.text("aB,;<>@\"'\\\\() .=?", max_size=9).map(str.strip), st.just("a@x.org"))))
+def test_what_is_shown_is_read_back(mailboxes: list[Mailbox]) -> None:
+    assert [each.address for each in read(shown(mailboxes), is_decoded=True)] == [each.address for each in mailboxes]
+    assert all(each.mailbox for each in read_typed(shown(mailboxes)))
+
+
+ATOM = st.text("ab1-_Z", min_size=1, max_size=4)
+ADDRESS = st.builds("{}@{}.{}".format, ATOM, ATOM, ATOM)
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(ADDRESS, st.builds("{} <{}>".format, ATOM, ADDRESS)), min_size=1, max_size=4).map(", ".join))
+def test_plain_addresses_are_read_as_the_scanner_reads_them(line: str) -> None:
+    assert addresses._read_plain(line)
+    assert read(line) == [each for item in scan(line) for each in addresses._mailboxes(item, True)]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "(",
+        ",",
+        "<",
+        "@",
+        '"',
+        '"a\\"',
+        '<"\\',
+        "a@x.org,",
+        "=?a?q?",
+        ":",
+        "a:;",
+        '"<a@x>,"',
+        "a ",
+        "[",
+        "@[",
+        "<(a",
+        "(a)",
+    ],
+)
+def test_a_hostile_list_takes_linear_time(unit: str) -> None:
+    text = unit * (100_000 // len(unit))
+    started = time.process_time()
+    read(text)
+    read_typed(text)
+    assert time.process_time() - started < 8  # what is quadratic takes minutes
+
+
+@pytest.mark.parametrize("field", ["From", "To", "Reply-To"])
+def test_five_hundred_open_brackets_are_read(field: str) -> None:
+    mail = mime_message.parse(f"{field}: {'(' * 500}\r\nSubject: x\r\n\r\ntext".encode())
+    assert mail.subject == "x"
+    assert "(((" in mail.sender + mail.recipients + mail.reply_to

@@ -35,7 +35,7 @@ def test_without_a_usable_message_id_the_digest_of_the_bytes_takes_its_place(raw
         (b"=?gb2312?B?1tDOxA==?= <q@q.cn>", "中文 <q@q.cn>", "q@q.cn"),
         ("Jörg <j@x.org>".encode(), "Jörg <j@x.org>", "j@x.org"),
         ("Jörg <j@x.org>".encode("latin-1"), "Jörg <j@x.org>", "j@x.org"),
-        (b"Ann ann@x.org", "Ann ann@x.org", "ann@x.org"),
+        (b"Ann ann@x.org", "Ann <ann@x.org>", "ann@x.org"),
         (b"nobody in particular", "nobody in particular", ""),
         (b"", "", ""),
     ],

@@ -8,12 +8,11 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
-import mailparser
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import charsets, header_block, header_fields
+from mailbox.mime import header_block
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.tree import Part
 
@@ -146,37 +145,6 @@ def test_the_tree_of_a_broken_message_is_the_careful_parsers(raw: bytes, cuts: l
         raw = raw[:at] + instead + raw[at + length :]
     if b"From " not in raw:
         agrees(raw)
-
-
-PIECES = st.sampled_from(
-    [
-        "ann@example.com",
-        "Ann",
-        '"Doe, J"',
-        "<b@x.org>",
-        ",",
-        " ",
-        ";",
-        "group:",
-        "(c)",
-        "é",
-        "=?utf-8?Q?=C3=A9?=",
-        "@",
-        "<",
-        '"',
-    ]
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(PIECES, max_size=8).map("".join))
-def test_addresses_are_those_of_a_whole_mail_parser(line: str) -> None:
-    header = Message()
-    header["To"] = charsets.unfold(charsets.normal_words(line))
-    whole = mailparser.MailParser(header)
-    pairs, is_sound = header_fields._read_addresses(header["To"])
-    assert list(pairs) == list(whole.to)
-    assert is_sound == ("AddressHeaderDefect" not in whole.defects_categories)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""One address for the envelope: checked, and in the one form that SMTP takes. Pure.
+
+RFC 5321 section 4.1.2 (Local-part, Domain, address literals), RFC 6531 (letters that are not ASCII), RFC 5890 to 5893
+(IDNA 2008, by the package idna, with the mapping of UTS 46 for capital letters and full-width dots).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import idna
+
+MAX_OCTETS = 254  # RFC 5321 section 4.5.3.1.3: a path of 256 with its brackets. Local parts above 64 octets exist.
+_ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff"
+_DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
+_DOTTED = re.compile(rf"[{_ATEXT}.]++")  # with dots where RFC 5321 wants quotes: docomo gave such addresses away
+_QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])++)"')
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
+_LITERAL = re.compile(r"\[[0-9A-Za-z:.\-]{3,64}\]")
+_ESCAPE = re.compile(r"\\(.)")
+_BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")  # shown as nothing, though Unicode calls them letters
+_JOINERS = frozenset("\u200c\u200d")  # between letters of Persian and Indian scripts they are spelling (RFC 5892, A)
+
+
+class AddressError(ValueError):
+    """An address that cannot be sent to. `kind`: no_at, no_local, no_domain, invisible, local, domain or too_long.
+
+    `detail`: the invisible character's name.
+    """
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind} {detail}".strip())
+        self.kind = kind
+        self.detail = detail
+
+
+def is_invisible(letter: str) -> bool:
+    """Whether a character shows nothing: format characters, no-break and other odd spaces, controls, fillers."""
+    if letter.isascii():
+        return not letter.isprintable()
+    return (
+        letter in _BLANK
+        or unicodedata.category(letter) in ("Cc", "Cf", "Zs", "Zl", "Zp")
+        or 0xFE00 <= ord(letter) <= 0xFE0F
+    )
+
+
+def without_outer_invisible(text: str) -> str:
+    """The text without white space and invisible characters at its ends; they come with what people paste."""
+    start, end = 0, len(text)
+    while start < end and (text[start].isspace() or is_invisible(text[start])):
+        start += 1
+    while end > start and (text[end - 1].isspace() or is_invisible(text[end - 1])):
+        end -= 1
+    return text[start:end]
+
+
+def canonical(address: str) -> str:
+    """The addr-spec as the envelope and the header take it: its domain in ASCII, its local part quoted where it must.
+
+    Raises AddressError.
+    """
+    address = without_outer_invisible(address)
+    local, at, domain = address.rpartition("@")
+    if not at:
+        raise AddressError("no_at")
+    if not local or not domain:
+        raise AddressError("no_domain" if local else "no_local")
+    _refuse_invisible(local)
+    _refuse_invisible(domain)
+    spec = f"{_local(local)}@{domain if _LITERAL.fullmatch(domain) else ascii_domain(domain)}"
+    if len(spec.encode(errors="replace")) > MAX_OCTETS:
+        raise AddressError("too_long")
+    return spec
+
+
+def _refuse_invisible(text: str) -> None:
+    for before, letter in zip(f" {text}", text, strict=False):
+        if is_invisible(letter) and not (letter in _JOINERS and not before.isascii()):
+            raise AddressError("invisible", unicodedata.name(letter, f"U+{ord(letter):04X}"))
+
+
+def _local(local: str) -> str:
+    if any("\ud800" <= letter <= "\udfff" for letter in local):
+        raise AddressError("local")
+    if quoted := _QUOTED.fullmatch(local):
+        content = _ESCAPE.sub(r"\1", quoted[1])
+        return content if _DOT_ATOM.fullmatch(content) else local
+    if _DOT_ATOM.fullmatch(local):
+        return local
+    if _DOTTED.fullmatch(local):
+        return f'"{local}"'
+    raise AddressError("local")
+
+
+def ascii_domain(domain: str) -> str:
+    """A domain's A-labels (RFC 5890 section 2.3.2.1). Raises AddressError, also for what IDNA 2008 does not allow."""
+    try:
+        name = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError, IndexError):
+        raise AddressError("domain") from None
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise AddressError("domain")
+    return name

@@ -1,0 +1,284 @@
+"""Reads address lists, received and typed: the one reader of the product. Pure, bounded, linear in the text's length.
+
+    read(text)         of received mail. Nothing is dropped and nothing is raised: what is no address is kept as it
+                       stands, as local recipients are ("root"), so that a list of what was read says all that came.
+    read_typed(text)   of what a person typed or pasted: an item for each, with its Mailbox as SMTP takes it, or with
+                       the Problem that keeps it from being sent to. Separators are commas, semicolons and lines.
+    canonical(address) one address checked for the envelope (RFC 5321; domain by IDNA 2008); raises AddressError.
+    shown(mailboxes)   a list as a person reads it, and as both readers take it back.
+    same(address)      the key by which two spellings of one mailbox are equal.
+
+RFC 5322 section 3.4 and 4.4 (address lists, groups, comments, what old programs wrote), RFC 2047 (encoded names),
+RFC 6068 (mailto:). What people write beside them is read where it is plain what is meant: `a@x; b@y`,
+`Last, First <a@x>`, `Dr. J. Smith <a@x>`, `a@x <a@x>`, `<<a@x>>`, `Ann <a@x`, `'a@x'`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from mailbox.mime import charsets
+from mailbox.mime.address_scanner import Item, Kind, Token, scan
+from mailbox.mime.address_syntax import AddressError, canonical, without_outer_invisible
+
+__all__ = ["AddressError", "Mailbox", "Problem", "Typed", "canonical", "read", "read_typed", "same", "shown"]
+
+_NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
+_SURROUNDING = {'"': '"', "'": "'", "‘": "’", "“": "”", "„": "“"}  # noqa: RUF001
+_SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
+# `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as most mail has them: the scanner,
+# which reads all else, reads no more in these, at ten times the time (a test compares them).
+_ATOM = r"[A-Za-z0-9_-]++"
+_ATOMS = rf"{_ATOM}(?:\.{_ATOM})*+"
+_BLANKS = r"[ \t\r\n]*+"
+_PLAIN = re.compile(
+    rf"{_BLANKS}(?:({_ATOM}(?: {_ATOM})*+) <(?=[^>]*+>{_BLANKS}\Z))?+({_ATOMS}@{_ATOM}(?:\.{_ATOM})++)(?(1)>){_BLANKS}",
+    re.ASCII,
+)
+_SHOWN_PIECE = 100  # characters of an item that a Problem quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A display name, decoded, or "", and an address: local@domain, or what stands in its place ("root")."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        """As a person reads it, and as read() takes it back."""
+        if not self.name or not self.address:
+            return self.address or self.name
+        if not _NEEDS_QUOTES.search(self.name) and self.name == self.name.strip():
+            return f"{self.name} <{self.address}>"
+        return f'"{_escaped(self.name)}" <{self.address}>'
+
+    @property
+    def has_domain(self) -> bool:
+        return "@" in self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why an item is no address. `kind`: that of AddressError, or no_address, words (text
+    beside the address), brackets (one without its other) or line_break (within quotes or brackets)."""
+
+    kind: str
+    text: str  # the item as typed, cut
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """One item of a typed list: `mailbox` with a canonical address, or None and the `problem`."""
+
+    text: str  # as typed
+    mailbox: Mailbox | None
+    problem: Problem | None = None
+
+
+def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
+    """The mailboxes of one or more address fields (joined by commas), unfolded or not, encoded words and all.
+
+    `is_decoded`: it was read before and shown(); what looks like an encoded word is none.
+    """
+    found = _read_plain(text)
+    if found:
+        return found
+    for item in _joined(list(scan(text)), is_typed=False):
+        found += _mailboxes(item, is_decoded)
+    if not is_decoded and "=?" in text and not any(each.has_domain for each in found):
+        # Some programs encode the whole field, address and all, which RFC 2047 section 5 forbids.
+        decoded = charsets.decode_words(text)
+        again = [each for item in scan(decoded) for each in _mailboxes(item, True)] if "@" in decoded else []
+        found = again if any(each.has_domain for each in again) else found
+    return found
+
+
+def _read_plain(text: str) -> list[Mailbox]:
+    """The mailboxes of a list of plain ones; none when there is anything else in it."""
+    found = []
+    for piece in text.split(","):
+        plain = _PLAIN.fullmatch(piece)
+        if plain is None:
+            return []
+        found.append(Mailbox(plain[1] or "", plain[2]))
+    return found
+
+
+def read_typed(text: str) -> list[Typed]:
+    """Each item of a list as a person typed or pasted it, in its order; empty ones are passed over."""
+    found: list[Typed] = []
+    for item in _joined(list(scan(text, lines_separate=True)), is_typed=True):
+        if item.tokens:
+            found += _typed(text[item.start : item.end].strip(), item)
+    return [each for each in found if each.mailbox or without_outer_invisible(each.text)]
+
+
+def shown(mailboxes: Iterable[Mailbox]) -> str:
+    """A list with commas between."""
+    return ", ".join(str(each) for each in mailboxes)
+
+
+def same(address: str) -> str:
+    """For finding doubles: no provider makes two mailboxes of a difference in case or of a domain's spelling."""
+    try:
+        return canonical(address).lower()
+    except AddressError:
+        return without_outer_invisible(address).lower()
+
+
+# --- items
+
+
+def _joined(items: Sequence[Item], *, is_typed: bool) -> list[Item]:
+    """`Last, First <a@x>` is one: a name alone, and behind a comma another with its address.
+
+    Of received mail, a word in small letters is a local recipient instead; so is each of several names in a row.
+    """
+    found: list[Item] = []
+    names = 0  # items just before that have no address
+    for item in items:
+        before = found[-1] if found else None
+        is_name = bool(item.tokens) and not item.has_at and not item.has_angle
+        if (
+            before is not None
+            and names == 1
+            and before.separator == ","
+            and item.has_angle
+            and item.tokens[0].kind is not Kind.ANGLE
+            and (is_typed or _is_persons_name(before))
+        ):
+            comma = replace(before.tokens[-1], text=f"{before.tokens[-1].text},")
+            tokens = [*before.tokens[:-1], comma, replace(item.tokens[0], gap=" "), *item.tokens[1:]]
+            found[-1] = replace(item, tokens=tokens, start=before.start)
+            names = 0
+            continue
+        names = names + 1 if is_name else 0
+        found.append(item)
+    return found
+
+
+def _is_persons_name(item: Item) -> bool:
+    first = item.tokens[0].text[:1]
+    return len(item.tokens) > 1 or not first.islower()
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Words and quoted strings that stand together: `"ann b"@x`, `ann @ x`."""
+
+    tokens: list[Token]
+    pieces: list[str]
+
+    def __str__(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def is_address(self) -> bool:
+        return any("@" in token.text for token in self.tokens if token.kind is Kind.WORD or _is_bare(token))
+
+
+def _is_bare(token: Token) -> bool:
+    """Whether a quoted string is an address by itself: `"ann@example.com"`."""
+    return "@" in token.text and not any(letter.isspace() for letter in token.text)
+
+
+def _chunks(tokens: Sequence[Token]) -> list[_Chunk]:
+    """The words of an item without its comments, those of one address together."""
+    chunks: list[_Chunk] = []
+    is_apart = True
+    for token in tokens:
+        is_apart = is_apart or bool(token.gap)
+        if token.kind is Kind.COMMENT:
+            continue
+        text = token.text if token.kind is Kind.WORD else f'"{_escaped(token.text)}"'
+        if chunks and (not is_apart or text[0] in "@." or chunks[-1].pieces[-1][-1] in "@."):
+            chunks[-1].tokens.append(token)
+            chunks[-1].pieces.append(text)
+        else:
+            chunks.append(_Chunk([token], [text]))
+        is_apart = False
+    return chunks
+
+
+def _mailboxes(item: Item, is_decoded: bool) -> list[Mailbox]:
+    """What a received item says: mostly one mailbox, none of an empty one."""
+    comments = [token for token in item.tokens if token.kind is Kind.COMMENT]
+    if item.has_angle:
+        words = [token for token in item.tokens if token.kind in (Kind.WORD, Kind.QUOTED)]
+        addresses = [_cleaned(token.text) for token in item.tokens if token.kind is Kind.ANGLE]
+    else:
+        chunks = _chunks(item.tokens)
+        words = [token for chunk in chunks if not chunk.is_address for token in chunk.tokens]
+        addresses = [_cleaned(str(chunk)) for chunk in chunks if chunk.is_address]
+    name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
+    if not addresses:
+        return [Mailbox("", name)] if name else []
+    is_no_name = "@" in name and same(_without_quotes(name)) in {same(each) for each in addresses}
+    return [Mailbox("" if number or is_no_name else name, each) for number, each in enumerate(addresses)]
+
+
+def _typed(text: str, item: Item) -> list[Typed]:
+    found = _mailboxes(item, is_decoded=True)
+    if not any(each.has_domain for each in found):
+        return [_wrong(text, "no_address")] if found or text else []
+    if item.is_open or any(letter in token.text for token in item.tokens for letter in "\r\n"):
+        return [_wrong(text, "brackets" if item.is_open else "line_break")]
+    if not item.has_angle and _has_words_beside(item):
+        return [_wrong(text, "words")]
+    return [_checked(text, each) for each in found]
+
+
+def _has_words_beside(item: Item) -> bool:
+    """Whether it cannot be told if words are a name or a part of the address; a tab between them tells."""
+    chunks = _chunks(item.tokens)
+    if all(chunk.is_address for chunk in chunks):
+        return False
+    with_tab = [chunk.is_address for chunk in chunks if "\t" in chunk.tokens[0].gap]
+    return len(with_tab) != 1 or sum(chunk.is_address for chunk in chunks) != 1
+
+
+def _checked(text: str, mailbox: Mailbox) -> Typed:
+    try:
+        return Typed(text, replace(mailbox, address=canonical(mailbox.address)))
+    except AddressError as error:
+        return Typed(text, None, Problem(error.kind, text[:_SHOWN_PIECE], error.detail))
+
+
+def _wrong(text: str, kind: str) -> Typed:
+    return Typed(text, None, Problem(kind, text[:_SHOWN_PIECE]))
+
+
+# --- words
+
+
+def _cleaned(text: str) -> str:
+    """An address without what stands around and in it: comments, a route (RFC 5322 section 4.4), `mailto:`, quotes."""
+    text = without_outer_invisible(text)
+    if scheme := _SCHEME.match(text):
+        text = text[scheme.end() :].partition("?")[0]
+    if text.startswith("@") and ":" in text:
+        text = text.rpartition(":")[2]
+    if "(" in text or any(letter.isspace() for letter in text):
+        pieces = [piece for item in scan(text) for piece in (*map(str, _chunks(item.tokens)), item.separator)]
+        text = " ".join(piece for piece in pieces if piece)
+    text = _without_quotes(text) if "@" in text else text
+    return charsets.storable(without_outer_invisible(text))
+
+
+def _without_quotes(text: str) -> str:
+    return text[1:-1] if len(text) > 2 and _SURROUNDING.get(text[0]) == text[-1] else text
+
+
+def _name(tokens: Sequence[Token], is_decoded: bool) -> str:
+    """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
+    text = "".join(f" {token.text}" if token.gap else token.text for token in tokens)
+    text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
+    return without_outer_invisible(re.sub(r"[ \t]++", " ", text))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
