@@ -14,7 +14,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.imap import capabilities, folder_names
 from mailbox.imap import fetch as imap_fetch
 from mailbox.imap import select as imap_select
-from mailbox.imap.select import Known
+from mailbox.imap.select import KnownFolder
 
 CLIENT_ID = '("name" "PRX-Email Site" "vendor" "PRX-Email" "version" "0.1")'
 
@@ -40,7 +40,7 @@ class FolderOpener:
             beneath._command("ID", CLIENT_ID)
         return True
 
-    def examine(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+    def examine(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
         """The answer to EXAMINE, with the name as the server may write it where the standard's way is refused."""
         client = self._client
         try:
@@ -60,7 +60,7 @@ class FolderOpener:
         del client.written_names[folder]
         raise refusal
 
-    def _examined_by_guess(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+    def _examined_by_guess(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
         """Likewise, with CAPABILITY in the same round trip where its answer is not known yet: EXAMINE is said as the
         server most likely wants it, and once more if that was wrong."""
         client = self._client
@@ -84,7 +84,7 @@ class FolderOpener:
             return self._examined(folder, known)
         return answer, asked
 
-    def _examined(self, folder: str, known: Known | None) -> tuple[dict[bytes, Any], Known | None]:
+    def _examined(self, folder: str, known: KnownFolder | None) -> tuple[dict[bytes, Any], KnownFolder | None]:
         """The answer to EXAMINE, and since when it tells changes."""
         enabling = self._enabling()
         if known is not None and self._has_qresync:
@@ -109,7 +109,7 @@ class FolderOpener:
         self._has_qresync = tag is not None
         return tag
 
-    def _asked_for_changes(self, folder: str, known: Known, enabling: str | None) -> dict[bytes, Any] | None:
+    def _asked_for_changes(self, folder: str, known: KnownFolder, enabling: str | None) -> dict[bytes, Any] | None:
         try:
             return imap_select.examine(self._client, folder, self._parameter(known), enabling)
         except (imaplib.IMAP4.error, IMAPClientError) as error:
@@ -118,7 +118,7 @@ class FolderOpener:
         self._has_qresync = False  # it offers QRESYNC and refuses it: never mind
         return None
 
-    def _parameter(self, known: Known | None) -> str:
+    def _parameter(self, known: KnownFolder | None) -> str:
         if known is None and capabilities.is_condstore_refused(self._endpoint):
             return ""
         return imap_select.parameter_for(self._client, known, with_qresync=self._has_qresync)

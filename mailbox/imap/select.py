@@ -17,7 +17,7 @@ _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFolder:
     """What we hold of a folder: UIDs low..high as they were at this mod-sequence."""
 
     uidvalidity: int
@@ -63,7 +63,7 @@ def refuses_parameter(error: BaseException) -> bool:
     )
 
 
-def parameter_for(client: Any, known: Known | None, *, with_qresync: bool) -> str:
+def parameter_for(client: Any, known: KnownFolder | None, *, with_qresync: bool) -> str:
     """What to add to EXAMINE; "" for a server that knows no mod-sequences."""
     if with_qresync and known is not None:
         return f"(QRESYNC ({known.uidvalidity} {known.modseq} {known.low}:{known.high}))"
@@ -71,7 +71,7 @@ def parameter_for(client: Any, known: Known | None, *, with_qresync: bool) -> st
     return "(CONDSTORE)" if client.has_capability("CONDSTORE") else ""
 
 
-def status_of(answer: dict[bytes, Any], known: Known | None) -> FolderStatus:
+def status_of(answer: dict[bytes, Any], known: KnownFolder | None) -> FolderStatus:
     """`known` when changes since then were asked for by QRESYNC. A changed UIDVALIDITY makes them meaningless."""
     uidvalidity, modseq = answer[b"UIDVALIDITY"], _bounded(answer.get(b"HIGHESTMODSEQ"), MAX_NUMBER)
     changes = None
@@ -93,7 +93,7 @@ def _bounded(number: int | None, most: int) -> int | None:
     return None if number is None or number > most else number
 
 
-def _changed(answer: dict[bytes, Any], known: Known) -> dict[int, Any]:
+def _changed(answer: dict[bytes, Any], known: KnownFolder) -> dict[int, Any]:
     found = rows(answer.get(b"FETCH") or [])
     return {
         uid: marks

@@ -26,7 +26,7 @@ from mailbox.imap.exceptions import failures
 from mailbox.imap.fetch import FetchedMessage, FolderStatus, ListedFolder, Marks, MessageMeta, marks_of
 from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
-from mailbox.imap.select import Known
+from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import Client
 
 # Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
@@ -37,7 +37,15 @@ HEADER_LIMIT = 1024 * 1024
 COMPARED_HEADER = 64 * 1024
 HEADER_CHUNK = 100  # headers in one command
 META_ITEMS = "UID FLAGS INTERNALDATE RFC822.SIZE"
-__all__ = ["FetchedMessage", "FolderIdentity", "FolderStatus", "ImapSession", "Known", "ListedFolder", "MessageMeta"]
+__all__ = [
+    "FetchedMessage",
+    "FolderIdentity",
+    "FolderStatus",
+    "ImapSession",
+    "KnownFolder",
+    "ListedFolder",
+    "MessageMeta",
+]
 
 
 class ImapSession:
@@ -111,7 +119,7 @@ class ImapSession:
         with self._errors():
             return bool(self._client.has_capability("X-GM-EXT-1"))
 
-    def examine(self, folder: str, known: Known | None = None) -> FolderStatus:
+    def examine(self, folder: str, known: KnownFolder | None = None) -> FolderStatus:
         """Open the folder read-only (EXAMINE), so that nothing we do can change it.
 
         `known`: the status says as well what changed since then, where the server has QRESYNC (RFC 7162).

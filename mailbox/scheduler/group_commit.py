@@ -14,7 +14,7 @@ from mailbox.db import bulk_insert
 from mailbox.models import Account, Lease, SyncRunFolder
 from mailbox.sync import no_change
 from mailbox.sync.account_session import Clock, lease_seconds
-from mailbox.sync.no_change import Look
+from mailbox.sync.no_change import UnchangedFolder
 
 LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
 
@@ -25,12 +25,12 @@ class Ending:
 
     account: Account
     token: str
-    looks: dict[str, tuple[Look, SyncRunFolder]] = field(default_factory=dict)
+    looks: dict[str, tuple[UnchangedFolder, SyncRunFolder]] = field(default_factory=dict)
     tries: int = 0
     _since: float = 0.0
     _inserted: list[SyncRunFolder] = field(default_factory=list)
 
-    def note(self, folder: str, look: Look, line: SyncRunFolder) -> None:
+    def note(self, folder: str, look: UnchangedFolder, line: SyncRunFolder) -> None:
         if not self.looks:
             self._since = time.monotonic()
         self.looks[folder] = look, line

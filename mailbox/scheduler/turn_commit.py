@@ -23,7 +23,7 @@ from mailbox.scheduler.group_commit import Ending, Exchange, JointCommits, rolle
 from mailbox.scheduler.report import Report
 from mailbox.sync import state_rows
 from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
-from mailbox.sync.state_rows import Held
+from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 Crashed = Callable[[Account, str, Exception], None]
@@ -37,7 +37,7 @@ class Claim:
 
     account: Account
     token: str | None
-    held: dict[str, Held]
+    held: dict[str, LoadedState]
 
 
 class Desk:

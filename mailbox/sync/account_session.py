@@ -22,7 +22,7 @@ from mailbox.jitter import jittered
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
 from mailbox.oauth import refresh
-from mailbox.sync.state_rows import Held
+from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
@@ -67,7 +67,7 @@ class AccountSession:
     imap: ImapSession
     token: str
     clock: Clock
-    held: dict[str, Held] = field(default_factory=dict)
+    held: dict[str, LoadedState] = field(default_factory=dict)
     owes_looks: bool = False
 
     def renew(self, upcoming_bytes: int = 0) -> None:

@@ -28,7 +28,7 @@ from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
 from mailbox.sync.poison import ALONE_FROM, LAST, PROVEN, Attempts
-from mailbox.sync.prefetch import BATCH_BYTES, BATCH_COUNT, Ahead, Allowance, Fetched, Source
+from mailbox.sync.prefetch import BATCH_BYTES, BATCH_COUNT, Fetched, MessageBudget, Prefetcher, Source
 from mailbox.sync.prefetch_thread import RENEW_SECONDS, FetchThread
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ BREAKS_CONNECTION = (
 
 
 @dataclass
-class Tally:
+class RunCounts:
     """What a run has done so far, however it ends."""
 
     fetched: int = 0
@@ -49,7 +49,7 @@ class Tally:
 
 
 @dataclass
-class Gathered:
+class ReadBatch:
     """What came of one batch before anything is written: mails to store, and UIDs with the reason why not."""
 
     incoming: list[Incoming] = field(default_factory=list)
@@ -65,8 +65,8 @@ class FolderRun:
     folder: Folder
     state_pk: int
     uidvalidity: int
-    stretch: plan.Stretch | None
-    tally: Tally
+    stretch: plan.UidRange | None
+    counts: RunCounts
     attempts: Attempts
     has_put_off: bool = False  # large messages: their headers are here, see asked.fetch_asked
     _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
@@ -84,17 +84,17 @@ class FolderRun:
 
         `known`: what the server has said of them already.
         """
-        ahead = Ahead(
+        ahead = Prefetcher(
             self.source(_whole_at_once()),
             iter(uids),
-            Allowance(len(uids)),
+            MessageBudget(len(uids)),
             dict(known or {}),
         )
         self._fetch_all(walk, ahead, last=last)
 
-    def fetch_on(self, walk: plan.Walk, uids: Iterator[int], allowance: Allowance) -> bool:
+    def fetch_on(self, walk: plan.Walk, uids: Iterator[int], budget: MessageBudget) -> bool:
         """Likewise, as far as is allowed; returns whether none is left on the walk."""
-        ahead = Ahead(self.source(_whole_at_once()), uids, allowance)
+        ahead = Prefetcher(self.source(_whole_at_once()), uids, budget)
         self._fetch_all(walk, ahead, last=True)
         return not ahead.waiting
 
@@ -103,18 +103,18 @@ class FolderRun:
         stored_uid = known.order_by("-uid").values_list("uid", flat=True).first()
         return Source(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
 
-    def _fetch_all(self, walk: plan.Walk, ahead: Ahead, *, last: bool) -> None:
+    def _fetch_all(self, walk: plan.Walk, ahead: Prefetcher, *, last: bool) -> None:
         """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
         ahead.look()
         if not ahead.waiting and last:
-            self.commit(Gathered(), plan.advanced(self.stretch, walk, [], last=True))
+            self.commit(ReadBatch(), plan.advanced(self.stretch, walk, [], last=True))
         read: deque[tuple[int, Fetched]] = deque()
 
         def settle(keep: int) -> None:
             while len(read) > keep:
                 first, fetched = read.popleft()
                 stretch = plan.advanced(self.stretch, walk, fetched.uids, last=last and fetched.is_last)
-                self.commit(self.gathered(fetched), stretch, begun=first)
+                self.commit(self.read_batch(fetched), stretch, begun=first)
                 self._noted.remove(first)
 
         with parsing_pool.running(), self._forgiving(), FetchThread(self.session) as thread:
@@ -141,7 +141,7 @@ class FolderRun:
                     settle(0)
                 if ahead.error is not None:
                     raise ahead.error
-                ahead.allowance.renew()
+                ahead.budget.renew()
             settle(0)
 
     def _begin(self, first: int) -> int:
@@ -155,7 +155,7 @@ class FolderRun:
             self._alone_left = self._alone_left - 1 if is_alone else BATCH_COUNT - 1
         return number
 
-    def _try_again(self, ahead: Ahead, first: int, number: int, thread: FetchThread) -> Fetched:
+    def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> Fetched:
         if number > PROVEN:
             self._alone_left = 0  # found
             return ahead.skip(BREAKS_CONNECTION)
@@ -189,74 +189,74 @@ class FolderRun:
         if other is not None:
             list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
 
-    def gathered(self, fetched: Fetched, *, prove: bool = False) -> Gathered:
+    def read_batch(self, fetched: Fetched, *, prove: bool = False) -> ReadBatch:
         """Wait for the parsers, and make the bytes durable. `prove`: what is stored already is read, and mended."""
-        gathered = Gathered(failures=fetched.failures, sizes=fetched.sizes)
+        batch = ReadBatch(failures=fetched.failures, sizes=fetched.sizes)
         while not fetched.read.wait(RENEW_SECONDS):
             self.session.renew()
         for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
             if isinstance(result, Reading):
-                gathered.incoming.append(Incoming(each, result))
+                batch.incoming.append(Incoming(each, result))
             else:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
-                gathered.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
-        raws = [each.fetched.raw for each in gathered.incoming]
-        digests, now = [each.digest for each in gathered.incoming], self.session.clock()
+                batch.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
+        raws = [each.fetched.raw for each in batch.incoming]
+        digests, now = [each.digest for each in batch.incoming], self.session.clock()
         raw_store.save_batch(raws, digests=digests, now=now, prove=prove)
-        return gathered
+        return batch
 
-    def commit(self, gathered: Gathered, stretch: plan.Stretch | None, *, begun: int | None = None) -> None:
+    def commit(self, batch: ReadBatch, stretch: plan.UidRange | None, *, begun: int | None = None) -> None:
         """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
         try:
             try:
-                stored = self._write(gathered, stretch, begun, one_by_one=False)
+                stored = self._write(batch, stretch, begun, one_by_one=False)
             except (MailError, *DATABASE_TROUBLE):
                 raise
             except Exception:
                 logger.exception("batch_refused", extra={"fields": self._fields()})
-                stored = self._write(gathered, stretch, begun, one_by_one=True)
+                stored = self._write(batch, stretch, begun, one_by_one=True)
         except DATABASE_TROUBLE as error:
             raise StorageError(f"The database did not take the messages: {error}") from error
         self.stretch = stretch
-        self.tally.fetched += len(gathered.incoming) - sum(each.uid in gathered.failures for each in gathered.incoming)
-        self.tally.updated += stored
-        self.tally.quarantined += len(gathered.failures)
-        self.tally.bytes += sum(len(each.fetched.raw) for each in gathered.incoming)
-        event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(gathered.incoming)))
+        self.counts.fetched += len(batch.incoming) - sum(each.uid in batch.failures for each in batch.incoming)
+        self.counts.updated += stored
+        self.counts.quarantined += len(batch.failures)
+        self.counts.bytes += sum(len(each.fetched.raw) for each in batch.incoming)
+        event(logger, "batch_stored", logging.DEBUG, **self._fields(count=len(batch.incoming)))
 
-    def _write(self, gathered: Gathered, stretch: plan.Stretch | None, begun: int | None, *, one_by_one: bool) -> int:
+    def _write(self, batch: ReadBatch, stretch: plan.UidRange | None, begun: int | None, *, one_by_one: bool) -> int:
         now = self.session.clock()
-        decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, gathered.incoming)
+        decision = None if one_by_one else store.decide(self.folder, self.uidvalidity, batch.incoming)
         with transaction.atomic():
             self.session.renew()
             if decision is None:
-                stored = self._write_singly(gathered, now)
+                stored = self._write_singly(batch, now)
             else:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
-            raw_store.keep([each.digest for each in gathered.incoming], now)
-            self._ask_for_large(gathered, now)
-            for uid, reason in gathered.failures.items():
-                store.quarantine(self.folder, self.uidvalidity, uid, gathered.sizes.get(uid), reason, now)
+            raw_store.keep([each.digest for each in batch.incoming], now)
+            self._ask_for_large(batch, now)
+            for uid, reason in batch.failures.items():
+                store.quarantine(self.folder, self.uidvalidity, uid, batch.sizes.get(uid), reason, now)
             self.move_cursor(stretch)
             if begun is not None:
                 self.attempts.end(begun)
             self._announce([pk for each in stored for pk in each.pks])
         return sum(each.updated for each in stored)
 
-    def _ask_for_large(self, gathered: Gathered, now: datetime) -> None:
+    def _ask_for_large(self, batch: ReadBatch, now: datetime) -> None:
         """They come after all others, in pieces; what is above the limit only when a person asks for it."""
         limit = settings.MAX_MESSAGE_BYTES
         put_off = [
-            each.uid for each in gathered.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
+            each.uid for each in batch.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
         ]
         if put_off:
             self.has_put_off = True
             place = MessagePlace.objects.filter(folder=self.folder, uidvalidity=self.uidvalidity, uid__in=put_off)
             place.filter(is_complete=False).update(fetch_requested_at=now)
 
-    def _write_singly(self, gathered: Gathered, now: datetime) -> list[store.Stored]:
+    def _write_singly(self, batch: ReadBatch, now: datetime) -> list[store.Stored]:
         stored = []
-        for each in gathered.incoming:
+        for each in batch.incoming:
             try:
                 with transaction.atomic():
                     decision = store.decide(self.folder, self.uidvalidity, [each])
@@ -265,10 +265,10 @@ class FolderRun:
                 raise
             except Exception as error:
                 logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})
-                gathered.failures[each.uid] = f"It could not be stored: {_words(error)}"
+                batch.failures[each.uid] = f"It could not be stored: {_words(error)}"
         return stored
 
-    def move_cursor(self, stretch: plan.Stretch | None) -> None:
+    def move_cursor(self, stretch: plan.UidRange | None) -> None:
         """Write how far it is stored; call it in the transaction that stores it."""
         if stretch is not None and stretch != self.stretch:
             SyncState.objects.filter(pk=self.state_pk).update(

@@ -83,7 +83,7 @@ def _store(run: FolderRun, marks: Mapping[int, Marks]) -> None:
         if changes := places.differing(run.folder, run.uidvalidity, chunk):
             with transaction.atomic():
                 run.session.renew()
-                run.tally.updated += places.store_marks(changes, chunk, run.session.clock())
+                run.counts.updated += places.store_marks(changes, chunk, run.session.clock())
 
 
 def follow_expunges(
@@ -98,8 +98,8 @@ def follow_expunges(
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
         return True, ""
-    counts = not compare and not uidnext_fell(former, status)
-    if counts and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
+    by_count = not compare and not uidnext_fell(former, status)
+    if by_count and (_is_in_line(run, former, status, vanished) or len(_known(run)) == status.exists):
         return True, ""
     found, is_whole = _search(run)
     if not is_whole:
@@ -171,7 +171,7 @@ def _drop(run: FolderRun, uids: Sequence[int]) -> None:
     with transaction.atomic():
         run.session.renew()
         now = run.session.clock()
-        run.tally.updated += places.drop(where, now)
+        run.counts.updated += places.drop(where, now)
         Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
 
 

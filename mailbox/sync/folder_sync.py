@@ -11,16 +11,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
-from mailbox.imap.session import FolderStatus, Known
+from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.sync import batches, no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Backoff, Clock, pause_account, signed_in
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import MORE_WAITING, run_job
-from mailbox.sync.no_change import Look
+from mailbox.sync.no_change import UnchangedFolder
 from mailbox.sync.outcome import SyncOutcome, count_run, failed, record_failure
-from mailbox.sync.prefetch import Allowance
-from mailbox.sync.state_rows import Held, states_of
+from mailbox.sync.prefetch import MessageBudget
+from mailbox.sync.state_rows import LoadedState, states_of
 
 LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment
 __all__ = ["MORE_WAITING", "SyncOutcome", "discover_folders", "failed", "record_failure", "sync", "sync_folder"]
@@ -87,8 +87,8 @@ def sync_folder(
     `go_on`: asked each time the job has had its messages, whether it may have more without a new beginning.
     """
     started = time.monotonic()
-    tally = batches.Tally()
-    outcome = _synced(session, name, cursor, Allowance(max_messages, go_on), tally, started, backoff)
+    counts = batches.RunCounts()
+    outcome = _synced(session, name, cursor, MessageBudget(max_messages, go_on), counts, started, backoff)
     if alerts := session.imap.alerts:
         session.account.imap.note_alert(" ".join(alerts), session.clock())
     return outcome
@@ -98,8 +98,8 @@ def _synced(
     session: AccountSession,
     name: str,
     cursor: int | None,
-    allowance: Allowance,
-    tally: batches.Tally,
+    budget: MessageBudget,
+    counts: batches.RunCounts,
     started: float,
     backoff: Backoff | None,
 ) -> SyncOutcome:
@@ -107,18 +107,18 @@ def _synced(
         opened = _opened(session, name)
         if cursor is None and (look := _look(session, opened)):
             return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)
-        note, more = run_job(session, opened.state, opened.status, cursor, allowance, tally)
+        note, more = run_job(session, opened.state, opened.status, cursor, budget, counts)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
         if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
             pause_account(session.account, error, session.clock(), wait)
-        return failed(session.account, name, error, session.clock(), wait, time.monotonic() - started, tally)
+        return failed(session.account, name, error, session.clock(), wait, time.monotonic() - started, counts)
     outcome = SyncOutcome(
         ok=True,
-        fetched=tally.fetched,
-        updated=tally.updated,
-        quarantined=tally.quarantined,
-        bytes=tally.bytes,
+        fetched=counts.fetched,
+        updated=counts.updated,
+        quarantined=counts.quarantined,
+        bytes=counts.bytes,
         seconds=time.monotonic() - started,
         more_waiting=more,
         note=note,
@@ -127,12 +127,12 @@ def _synced(
     return outcome
 
 
-def _look(session: AccountSession, opened: Opened) -> Look | None:
+def _look(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder | None:
     """What to write down of a folder without news, which is done here unless the holder of the mailbox does it."""
     held, status, now = opened.held, opened.status, session.clock()
     if held is None or not no_change.nothing_new(session.account, held, status, now):
         return None
-    look = Look(opened.state.pk, opened.folder.pk, status, now)
+    look = UnchangedFolder(opened.state.pk, opened.folder.pk, status, now)
     if not session.owes_looks:
         with transaction.atomic():
             session.renew()
@@ -141,16 +141,16 @@ def _look(session: AccountSession, opened: Opened) -> Look | None:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedFolder:
     """A folder that was just opened. `held` is None when it was never seen before."""
 
     folder: Folder
     state: SyncState
     status: FolderStatus
-    held: Held | None
+    held: LoadedState | None
 
 
-def _opened(session: AccountSession, name: str) -> Opened:
+def _opened(session: AccountSession, name: str) -> OpenedFolder:
     """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
     held = session.held.pop(canonical(name), None)
     if held is None or not held.is_fresh():
@@ -172,10 +172,10 @@ def _opened(session: AccountSession, name: str) -> Opened:
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
     if state.news_at:
         SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
-    return Opened(state.folder, state, status, held)
+    return OpenedFolder(state.folder, state, status, held)
 
 
-def _known(state: SyncState | None) -> Known | None:
+def _known(state: SyncState | None) -> KnownFolder | None:
     if state is None or not state.uidvalidity or not state.highestmodseq or not state.backfill_cursor:
         return None
-    return Known(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))
+    return KnownFolder(state.uidvalidity, state.highestmodseq, state.backfill_cursor, max(state.cursor, 1))

@@ -10,7 +10,7 @@ from mailbox.models import Folder, SyncState
 from mailbox.sync import batches, flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.poison import Attempts
-from mailbox.sync.prefetch import Allowance
+from mailbox.sync.prefetch import MessageBudget
 
 MORE_WAITING = "More is waiting."
 
@@ -20,8 +20,8 @@ def run_job(
     state: SyncState,
     status: FolderStatus,
     cursor: int | None,
-    allowance: Allowance,
-    tally: batches.Tally,
+    budget: MessageBudget,
+    counts: batches.RunCounts,
 ) -> tuple[str, bool]:
     """Returns a note for the report, and whether more waits. Raises MailError.
 
@@ -37,14 +37,14 @@ def run_job(
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
-    run = batches.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, tally, attempts)
+    run = batches.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, counts, attempts)
     if not planned.restarted and reassigned_uids.compare_after_a_fall(run, state, status):
         planned = _begun_anew(run, state, status, cursor)
     more_asked = requested.fetch_asked(run)
     vanished = 0
     if status.changes is not None and not planned.restarted:
         vanished = flags_and_expunges.apply_changes(run, status.changes, state.uidnext)
-    note, more = _walk_all(run, state, planned, status, allowance)
+    note, more = _walk_all(run, state, planned, status, budget)
     if run.has_put_off and not more_asked:
         more_asked = requested.fetch_asked(run)
     notes = [note] if note else []
@@ -102,39 +102,41 @@ def _compare_and_follow(
 
 
 def _walk_all(
-    run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, allowance: Allowance
+    run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, budget: MessageBudget
 ) -> tuple[str, bool]:
     """Walk as far as is allowed; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
-    keeper, tells = None, planned.restarted
+    relinker, tells = None, planned.restarted
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
         if not uidvalidity.survey(run, state, status):
             return "", True
-        keeper = uidvalidity.Keeper(run)
+        relinker = uidvalidity.Relinker(run)
     more = False
     for walk in planned.walks:
-        done = _walk(run, walk, allowance, keeper)
+        done = _walk(run, walk, budget, relinker)
         more = more or not done
     if not tells:
         return "", more
-    kept = 0 if keeper is None else uidvalidity.expected(run) if more else keeper.kept
+    kept = 0 if relinker is None else uidvalidity.expected(run) if more else relinker.kept
     return uidvalidity.note(state, kept, status.exists, is_whole=not more), more
 
 
-def _walk(run: batches.FolderRun, walk: plan.Walk, allowance: Allowance, keeper: uidvalidity.Keeper | None) -> bool:
+def _walk(
+    run: batches.FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None
+) -> bool:
     """Fetch on the walk as far as is allowed; return whether none is left on it."""
-    limit = allowance.left
-    if keeper is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
+    limit = budget.left
+    if relinker is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
         there = run.session.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
         run.fetch(walk, list(there), last=True, known=there)
-        allowance.left -= len(there)
+        budget.left -= len(there)
         return True
     found = plan.uids_of(walk, run.session.imap.search_uids)
-    if keeper is None:
-        return run.fetch_on(walk, found, allowance)
+    if relinker is None:
+        return run.fetch_on(walk, found, budget)
     uids = list(islice(found, limit + 1))
-    keeper.fetch(walk, uids[:limit], last=len(uids) <= limit)
-    allowance.left -= min(len(uids), limit)
+    relinker.fetch(walk, uids[:limit], last=len(uids) <= limit)
+    budget.left -= min(len(uids), limit)
     return len(uids) <= limit
 
 

@@ -12,11 +12,11 @@ from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, SyncState, Transport
 from mailbox.sync import plan
 from mailbox.sync.flags_and_expunges import comparison_is_due
-from mailbox.sync.state_rows import Held
+from mailbox.sync.state_rows import LoadedState
 
 
 @dataclass(frozen=True)
-class Look:
+class UnchangedFolder:
     """Nothing was new in this folder at this time."""
 
     state_pk: int
@@ -25,7 +25,7 @@ class Look:
     at: datetime
 
 
-def nothing_new(account: Account, held: Held, status: FolderStatus, now: datetime) -> bool:
+def nothing_new(account: Account, held: LoadedState, status: FolderStatus, now: datetime) -> bool:
     """Whether a whole run would find nothing to do: the server says what it said when we were done, nobody asks for
     more, and neither a comparison nor anything left of a changed UIDVALIDITY is due. In doubt, no."""
     state = held.state
@@ -66,7 +66,7 @@ def _has_no_walks(state: SyncState, status: FolderStatus) -> bool:
     return not planned.walks and not planned.restarted
 
 
-def write(account_pk: int, looks: list[Look]) -> None:
+def write(account_pk: int, looks: list[UnchangedFolder]) -> None:
     """Write them down, in the transaction that is open and has seen that the account's lease is ours."""
     instant = connection.ops.adapt_datetimefield_value
     with connection.cursor() as cursor:

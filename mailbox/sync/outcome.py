@@ -10,9 +10,9 @@ from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, Folder, SyncState
 from mailbox.sync.account_session import Backoff
-from mailbox.sync.batches import Tally
+from mailbox.sync.batches import RunCounts
 from mailbox.sync.folders import canonical, folder_for
-from mailbox.sync.no_change import Look
+from mailbox.sync.no_change import UnchangedFolder
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class SyncOutcome:
     error: str = ""
     more_waiting: bool = False
     note: str = ""
-    look: Look | None = None
+    look: UnchangedFolder | None = None
 
 
 def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
@@ -50,19 +50,19 @@ def failed(
     now: datetime,
     backoff: Backoff,
     seconds: float,
-    tally: Tally | None = None,
+    counts: RunCounts | None = None,
 ) -> SyncOutcome:
     """Record an expected failure on the folder, unless another worker is simply at it, and return its outcome.
 
     A refused sign-in starts no backoff here: the transport says it, and other credentials make the folder due at once.
     """
-    tally = tally or Tally()
+    counts = counts or RunCounts()
     outcome = SyncOutcome(
         ok=False,
-        fetched=tally.fetched,
-        updated=tally.updated,
-        quarantined=tally.quarantined,
-        bytes=tally.bytes,
+        fetched=counts.fetched,
+        updated=counts.updated,
+        quarantined=counts.quarantined,
+        bytes=counts.bytes,
         seconds=seconds,
         error_code=error.code,
         error=str(error),

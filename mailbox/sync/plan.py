@@ -19,17 +19,17 @@ FIRST_WINDOW = 1000  # UIDs; a window that held little makes the next four times
 
 
 @dataclass(frozen=True)
-class Stretch:
+class UidRange:
     """UIDs low..high, both ends included; low = 1 when the bottom of the folder is reached."""
 
     low: int
     high: int
 
-    def joined(self, low: int, high: int) -> Stretch:
+    def joined(self, low: int, high: int) -> UidRange:
         """This stretch with low..high added, or unchanged when the two would leave a gap between them."""
         if low > self.high + 1 or high < self.low - 1:
             return self
-        return Stretch(min(self.low, low), max(self.high, high))
+        return UidRange(min(self.low, low), max(self.high, high))
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Walk:
 class SyncPlan:
     """`start` is None for a folder to be walked from its newest message; `restarted` when UIDVALIDITY changed."""
 
-    start: Stretch | None
+    start: UidRange | None
     walks: tuple[Walk, ...]
     restarted: bool = False
 
@@ -63,7 +63,7 @@ def plan(
     UIDVALIDITY is compared with != (RFC 3501, 2.3.1.1): after a change the UIDs known mean nothing.
     """
     restarted = uidvalidity is not None and uidvalidity != status.uidvalidity
-    start = None if restarted or backfill_cursor is None else Stretch(backfill_cursor, cursor)
+    start = None if restarted or backfill_cursor is None else UidRange(backfill_cursor, cursor)
     if status.exists == 0:
         return SyncPlan(start, (), restarted)
     if from_cursor is not None:
@@ -97,7 +97,7 @@ def uids_of(walk: Walk, search: Callable[[int, int], list[int]]) -> Iterator[int
         width *= 4 if len(found) < FIRST_WINDOW // 2 else 1
 
 
-def advanced(stretch: Stretch | None, walk: Walk, uids: list[int], *, last: bool) -> Stretch | None:
+def advanced(stretch: UidRange | None, walk: Walk, uids: list[int], *, last: bool) -> UidRange | None:
     """The stretch after this run of UIDs, in the walk's order, is stored. `last`: none is left on the walk.
 
     The cursor is the highest UID seen, so a walk up ends at its last message; a walk down that is done has reached
@@ -107,8 +107,8 @@ def advanced(stretch: Stretch | None, walk: Walk, uids: list[int], *, last: bool
         if not uids:
             return stretch
         low, high = walk.low, max(uids)
-        return Stretch(low, high) if stretch is None else stretch.joined(low, high)
+        return UidRange(low, high) if stretch is None else stretch.joined(low, high)
     if not uids and (stretch is None or not last):
         return stretch
     low = walk.low if last else min(uids)
-    return Stretch(low, max(uids)) if stretch is None else stretch.joined(low, stretch.low - 1)
+    return UidRange(low, max(uids)) if stretch is None else stretch.joined(low, stretch.low - 1)

@@ -39,7 +39,7 @@ class Fetched:
 
 
 @dataclass
-class Allowance:
+class MessageBudget:
     """How many messages a job may still take; `go_on` says, when it has had them, whether it may have as many again."""
 
     left: int
@@ -133,12 +133,12 @@ class Source:
 
 
 @dataclass
-class Ahead:
+class Prefetcher:
     """The UIDs of a walk, taken batch by batch. `metas`: what the server has said of some already."""
 
     source: Source
     uids: Iterator[int]
-    allowance: Allowance
+    budget: MessageBudget
     metas: dict[int, MessageMeta | None] = field(default_factory=dict)
     waiting: deque[int] = field(default_factory=deque)
     error: MailError | None = None  # met while looking ahead: what was brought before it is sound
@@ -146,18 +146,18 @@ class Ahead:
     @property
     def first(self) -> int | None:
         """The UID that the next batch begins with; None when there is none, or none is allowed."""
-        return self.waiting[0] if self.waiting and self.allowance.left > 0 else None
+        return self.waiting[0] if self.waiting and self.budget.left > 0 else None
 
     def look(self) -> None:
         """Learn which UIDs come next: one more than is allowed, so that it is known whether that is all."""
-        wanted = min(self.allowance.left, META_COUNT) + 1
+        wanted = min(self.budget.left, META_COUNT) + 1
         self.waiting.extend(islice(self.uids, max(wanted - len(self.waiting), 0)))
 
     def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> Fetched:
         """Fetch the next batch of at most `count`, and look what follows; `asked`: of how many the size is asked at
         once. Raises MailError; then the batch is still the next."""
-        self.look()  # the allowance may have been renewed
-        allowed = list(islice(self.waiting, self.allowance.left))
+        self.look()  # the budget may have been renewed
+        allowed = list(islice(self.waiting, self.budget.left))
         if allowed[0] not in self.metas:
             some = allowed[:asked]
             self.metas.update(dict.fromkeys(some))
@@ -183,7 +183,7 @@ class Ahead:
     def _take(self, count: int) -> None:
         for _ in range(count):
             self.metas.pop(self.waiting.popleft(), None)
-        self.allowance.left -= count
+        self.budget.left -= count
 
     def _wire_size(self, uid: int) -> int:
         """Bytes that will cross the wire: none of the body when it is too large."""

@@ -20,7 +20,7 @@ FRESH_SECONDS = 2.0  # others write some columns without the lease: push its new
 
 
 @dataclass
-class Held:
+class LoadedState:
     """What is held of a folder: its state, with the folder, and whether something is asked for beside the walk."""
 
     state: SyncState
@@ -95,7 +95,7 @@ def _states_sql(vendor: str, count: int) -> str:
     WHERE "sync_state"."account_id" = %s AND "folders"."name" IN ({", ".join(["%s"] * count)})"""
 
 
-def states_of(account: Account, names: Sequence[str]) -> dict[str, Held]:
+def states_of(account: Account, names: Sequence[str]) -> dict[str, LoadedState]:
     """By the folder's name; those without a state yet are not in it."""
     states, folders = _reader(SyncState, connection.vendor), _reader(Folder, connection.vendor)
     found = {}
@@ -104,5 +104,5 @@ def states_of(account: Account, names: Sequence[str]) -> dict[str, Held]:
         for has_asked, *row in cursor.fetchall():
             state = states.read(SyncState, row[: len(states.names)])
             state.folder = folders.read(Folder, row[len(states.names) :])
-            found[state.folder.name] = Held(state, bool(has_asked))
+            found[state.folder.name] = LoadedState(state, bool(has_asked))
     return found

@@ -148,7 +148,7 @@ def expected(run: FolderRun) -> int:
 
 
 @dataclass
-class Keeper:
+class Relinker:
     """Walks a renumbered folder: keeps what is surely the same, and has the rest fetched. `kept` counts."""
 
     run: FolderRun

@@ -14,6 +14,7 @@ from mailbox.models import Account, Folder, Lease, Message, MessagePlace, Quaran
 from mailbox.storage import raw_store
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import folder_sync
+from mailbox.sync.prefetch import Prefetcher
 from tests import rows
 from tests.mailbox.sync.synced import mail
 from tests.servers.certificates import Certificates
@@ -40,7 +41,7 @@ def account(make_account: Callable[..., Account], server: ScriptedImap) -> Accou
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailbox.sync.prefetch.Ahead.bring.__kwdefaults__", {"count": 3, "asked": 500}, raising=False)
+    monkeypatch.setattr(Prefetcher.bring, "__kwdefaults__", {"count": 3, "asked": 500})
 
 
 def bad_one(server: ScriptedImap) -> None:

@@ -22,7 +22,7 @@ from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
 from mailbox.scheduler.turn_commit import Desk
 from mailbox.sync import no_change, state_rows
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
-from mailbox.sync.state_rows import Held, account_by_pk, states_of
+from mailbox.sync.state_rows import LoadedState, account_by_pk, states_of
 from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
@@ -37,13 +37,13 @@ STATUS = FolderStatus(uidvalidity=1, uidnext=6, exists=5, highestmodseq=9)
 QRESYNC = replace(STATUS, highestmodseq=10, changes=Changes({}, ()))
 
 
-def held(**other: Any) -> Held:
+def held(**other: Any) -> LoadedState:
     given = {
         "uidvalidity": 1, "cursor": 5, "backfill_cursor": 1, "uidnext": 6, "exists": 5, "highestmodseq": 9,
         "compared_at": NOW - timedelta(hours=1), "former_places": False,
     }  # fmt: skip
     has_asked = other.pop("has_asked", False)
-    return Held(SyncState(folder=Folder(name="INBOX", mailbox_id="F1"), **(given | other)), has_asked)
+    return LoadedState(SyncState(folder=Folder(name="INBOX", mailbox_id="F1"), **(given | other)), has_asked)
 
 
 def an_account(**transport: Any) -> Account:
@@ -63,7 +63,7 @@ def an_account(**transport: Any) -> Account:
         ),
     ],
 )
-def test_a_server_that_says_what_it_said_has_nothing_new(state: Held, status: FolderStatus) -> None:
+def test_a_server_that_says_what_it_said_has_nothing_new(state: LoadedState, status: FolderStatus) -> None:
     assert no_change.nothing_new(an_account(), state, status, NOW)
 
 
@@ -99,7 +99,7 @@ def test_a_server_that_says_what_it_said_has_nothing_new(state: Held, status: Fo
         (held(has_asked=True), STATUS),
     ],
 )
-def test_in_doubt_the_whole_run_is_made(state: Held, status: FolderStatus) -> None:
+def test_in_doubt_the_whole_run_is_made(state: LoadedState, status: FolderStatus) -> None:
     assert not no_change.nothing_new(an_account(), state, status, NOW)
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbox.imap.fetch import FolderStatus
-from mailbox.sync.plan import MAX_UID, Stretch, Walk, advanced, plan, uids_of
+from mailbox.sync.plan import MAX_UID, UidRange, Walk, advanced, plan, uids_of
 
 
 def status(uidvalidity: int = 1, uidnext: int | None = 11, exists: int = 10) -> FolderStatus:
@@ -43,10 +43,10 @@ def test_another_uidvalidity_starts_anew_whether_higher_or_lower(now: int) -> No
 
 
 def test_a_stretch_never_grows_over_a_gap() -> None:
-    assert Stretch(5, 9).joined(11, 20) == Stretch(5, 9)
-    assert Stretch(5, 9).joined(1, 3) == Stretch(5, 9)
-    assert Stretch(5, 9).joined(10, 20) == Stretch(5, 20)
-    assert Stretch(5, 9).joined(2, 4) == Stretch(2, 9)
+    assert UidRange(5, 9).joined(11, 20) == UidRange(5, 9)
+    assert UidRange(5, 9).joined(1, 3) == UidRange(5, 9)
+    assert UidRange(5, 9).joined(10, 20) == UidRange(5, 20)
+    assert UidRange(5, 9).joined(2, 4) == UidRange(2, 9)
 
 
 @given(
@@ -57,7 +57,7 @@ def test_a_stretch_never_grows_over_a_gap() -> None:
 def test_runs_of_any_size_store_every_uid_once_and_leave_no_gap(
     uids: set[int], limit: int, arrivals: list[int]
 ) -> None:
-    stretch: Stretch | None = None
+    stretch: UidRange | None = None
     stored: set[int] = set()
 
     def search(low: int, high: int) -> list[int]:

@@ -74,8 +74,8 @@ def test_sync_commits_nothing_and_fetches_again(account: Account) -> None:
     assert whole()
 
 
-def request() -> create.Wanted:
-    return create.Wanted(Request(to=["bob@example.com"], subject="Hello", body_text="Dear Bob"))
+def request() -> create.SendRequest:
+    return create.SendRequest(Request(to=["bob@example.com"], subject="Hello", body_text="Dear Bob"))
 
 
 @pytest.mark.usefixtures("asleep")
@@ -97,7 +97,7 @@ def test_so_does_saving_a_draft_with_a_file(make_user: Callable[..., User]) -> N
 
 def test_so_does_another_time_to_send(account: Account, request: pytest.FixtureRequest) -> None:
     now = timezone.now()
-    wanted = create.Wanted(
+    wanted = create.SendRequest(
         Request(to=["bob@example.com"], subject="Hello", body_text="Dear Bob"), send_at=now + timedelta(days=2)
     )
     pk = create.create(account.pk, wanted, now=now)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap.fetch import Changes, FetchedMessage, FolderStatus, Marks, MessageMeta
-from mailbox.imap.session import FolderIdentity, Known, ListedFolder
+from mailbox.imap.session import FolderIdentity, KnownFolder, ListedFolder
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncState
 from mailbox.parsing.parse_job import header_of
 from mailbox.storage.raw_store import digest_of
@@ -33,7 +33,7 @@ class Crash(BaseException):
 
 
 @dataclass
-class Held:
+class LoadedState:
     """One mail in a folder. Mails of one number are the same, byte for byte and to the second."""
 
     number: int
@@ -49,10 +49,10 @@ class Held:
 class Box:
     uidvalidity: int
     uidnext: int = 1
-    mails: dict[int, Held] = field(default_factory=dict)
+    mails: dict[int, LoadedState] = field(default_factory=dict)
     vanished: list[tuple[int, int]] = field(default_factory=list)  # UID, mod-sequence
 
-    def append(self, held: Held) -> None:
+    def append(self, held: LoadedState) -> None:
         self.mails[self.uidnext] = held
         self.uidnext += 1
 
@@ -80,12 +80,12 @@ class FakeServer:
         uids = sorted(box.mails)
         uid = uids[which % len(uids)] if uids else 0
         if what == "append":
-            box.append(Held(which, False, self.modseq))
+            box.append(LoadedState(which, False, self.modseq))
         elif what == "renumber":
             self.validity += 1
             self.boxes[name] = again = Box(self.validity, 1 + which)
             for held in box.mails.values():
-                again.append(Held(held.number, held.seen, self.modseq))
+                again.append(LoadedState(held.number, held.seen, self.modseq))
         elif what == "rename":
             self.boxes[f"Work {self.modseq}"] = self.boxes.pop(self.other)
             self.other = f"Work {self.modseq}"
@@ -96,9 +96,9 @@ class FakeServer:
             box.mails[uid].modseq = self.modseq
         elif uids and what == "move":
             held = self._remove(box, uid)
-            self.boxes["INBOX" if in_other else self.other].append(Held(held.number, held.seen, self.modseq))
+            self.boxes["INBOX" if in_other else self.other].append(LoadedState(held.number, held.seen, self.modseq))
 
-    def _remove(self, box: Box, uid: int) -> Held:
+    def _remove(self, box: Box, uid: int) -> LoadedState:
         box.vanished.append((uid, self.modseq))
         return box.mails.pop(uid)
 
@@ -127,7 +127,7 @@ class FakeServer:
         mailbox_id = ("inbox" if name == "INBOX" else "other") if self.has_mailbox_ids else ""
         return FolderIdentity(box.uidvalidity, box.uidnext, mailbox_id)
 
-    def examine(self, name: str, known: Known | None = None) -> FolderStatus:
+    def examine(self, name: str, known: KnownFolder | None = None) -> FolderStatus:
         self._command()
         if name not in self.boxes:
             raise ProviderError("no such folder")
@@ -177,7 +177,7 @@ class FakeServer:
                 yield FetchedMessage(meta, self.box.mails[meta.uid].raw, is_complete=True)
 
 
-def marks_of(held: Held) -> Marks:
+def marks_of(held: LoadedState) -> Marks:
     return Marks(("\\Seen",) if held.seen else ())
 
 
