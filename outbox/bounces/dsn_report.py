@@ -99,13 +99,22 @@ def _bytes(part: Message) -> bytes:
 
 
 def _recipient(block: Message) -> RecipientReport | None:
-    final, original = clean(_typed(block["Final-Recipient"]), 320), clean(_typed(block["Original-Recipient"]), 320)
-    action = str(block["Action"] or "").strip().lower()
+    final, original = (
+        clean(_typed(block[name]).removeprefix("<").removesuffix(">"), 320)  # Domino and others write a path
+        for name in ("Final-Recipient", "Original-Recipient")
+    )
+    action = _action(str(block["Action"] or ""))
     if not (final or original) or action not in ACTIONS:
         return None
     code = _STATUS.search(str(block["Status"] or ""))
     words = clean(_typed(block["Diagnostic-Code"]))
     return RecipientReport(original or final, final or original, action, code[0] if code else "", words)
+
+
+def _action(stated: str) -> str:
+    """Its one word: RFC 3464, 2.3.3 allows a comment behind it, as in `failed (bad mailbox)`."""
+    action = stated.partition("(")[0].strip().lower()
+    return "failed" if action == "expired" else action  # some gateways' word for what was given up
 
 
 def _typed(value: object) -> str:

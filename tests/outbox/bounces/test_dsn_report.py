@@ -167,3 +167,17 @@ def test_no_bytes_raise(changes: list[tuple[int, bytes]]) -> None:
 )
 def test_a_status_code_is_told_in_words(code: str, words: str) -> None:
     assert status_words(code) == words
+
+
+@pytest.mark.parametrize("action", ["failed", "Failed (bad mailbox)", "expired", "failed(5.1.1)"])
+@pytest.mark.parametrize("recipient", ["rfc822; bob@example.com", "rfc822; <bob@example.com>", "<bob@example.com>"])
+def test_a_comment_behind_the_action_and_brackets_about_the_recipient_are_no_part_of_them(
+    action: str, recipient: str
+) -> None:
+    report = dsn_report.read(
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n\r\n"
+        + f"Final-Recipient: {recipient}\r\nAction: {action}\r\nStatus: 5.1.1\r\n\r\n--b--\r\n".encode()
+    )
+    assert report is not None
+    assert [(each.address, each.action) for each in report.recipients] == [("bob@example.com", "failed")]
