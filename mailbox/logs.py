@@ -1,7 +1,8 @@
-"""Structured logs: one line an event, key=value, addresses redacted, secrets never."""
+"""Structured logs: one line an event, with host and process, key=value, addresses redacted, secrets never."""
 
 import json
 import logging
+import platform
 import re
 from typing import Any
 
@@ -12,6 +13,8 @@ _LETTER = r"""[^\s\x00-\x1f<>()\[\],:;@"\\]"""
 _ADDRESS = re.compile(
     rf"""(?:(?<!{_LETTER})(['=]*+{_LETTER}?+){_LETTER}*+|"[^"\n]{{1,64}}")@(\w[\w.-]*+|\[[^\s\[\]@]{{1,64}}\])"""
 )
+_ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85)} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
+_ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 # No addresses, though they look like some: they tie the lines about one mail together.
 _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 
@@ -32,15 +35,23 @@ def event(logger: logging.Logger, name: str, level: int = logging.INFO, **fields
 
 
 class EventFormatter(logging.Formatter):
-    """time level event key=value ...; every value passes through redact(), but for Message-IDs."""
+    """time level host/process logger event key=value ..., always one line; an exception is the field `traceback`.
+
+    Every value passes through redact(), but for Message-IDs. Line breaks are escaped, so that a server's words never
+    make a line of their own.
+    """
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        super().__init__(f"%(asctime)s %(levelname)s {platform.node() or 'localhost'}/%(process)d %(name)s %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        line = redact(super().format(record))
-        fields: dict[str, Any] = getattr(record, "fields", {})
-        return " ".join([line, *(_pair(key, value) for key, value in fields.items())])
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        line = redact(self.formatMessage(record))
+        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return " ".join([line, *(_pair(key, value) for key, value in fields.items())]).translate(_ESCAPED)
 
 
 def _pair(key: str, value: Any) -> str:
