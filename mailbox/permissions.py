@@ -81,6 +81,12 @@ def has_role_somewhere(user: User | AnonymousUser, role: str) -> bool:
     return has_role_everywhere(user, role) or accounts_for(user, role).exists()
 
 
+def require_role_somewhere(user: User | AnonymousUser, role: str) -> None:
+    """Raises PermissionDenied when the user has this role for no account."""
+    if not has_role_somewhere(user, role):
+        raise PermissionDenied(gettext("This needs the role %(role)s for an account.") % {"role": Role(role).label})
+
+
 def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) -> Account:
     """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low."""
     account = accounts_for(user).with_transports().filter(pk=pk).first()

@@ -5,6 +5,7 @@ container secrets arrive. Pure apart from those reads; imports nothing of Django
 """
 
 import contextlib
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -73,6 +74,14 @@ def boolean(name: str, default: bool) -> bool:
 def words(name: str, default: str = "") -> list[str]:
     """Return the variable split at commas, without empty parts."""
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the variable as addresses and networks (CIDR), separated by commas; raises SettingError."""
+    try:
+        return [ipaddress.ip_network(word) for word in words(name)]
+    except ValueError as error:
+        raise SettingError(f"{name} must be addresses or networks such as 127.0.0.1,10.0.0.0/8: {error}.") from error
 
 
 def kept_secret(path: Path, *, value: str | None = None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import os
 import signal
 import socket
@@ -58,6 +59,14 @@ class Address:
     def url(self) -> str:
         everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104
         return f"http://{Address('127.0.0.1', self.port) if everywhere else self}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches it. A name is looked at as it is: only localhost is surely this machine."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def check_free(self) -> None:
         """Raises CannotStart when something else listens there, or we may not."""
@@ -227,6 +236,11 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
         return 1
     if not env.text("PRX_EMAIL_BASE_URL"):
         os.environ["PRX_EMAIL_BASE_URL"] = address.url
+    if not address.is_loopback and not env.text("PRX_EMAIL_BASE_URL").startswith("https://"):
+        say(
+            f"WARNING: {address} is open to the network in plain HTTP: passwords and mail can be read on the way. "
+            "Put a proxy that ends TLS before it, and set PRX_EMAIL_BASE_URL to its https address (docs/operations.md)."
+        )
     prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
     if prepared.returncode:
         return prepared.returncode

@@ -29,7 +29,8 @@ POLICY = "; ".join(
 class ContentSecurityPolicyMiddleware:
     """The policy of our own pages, and who may keep them. A view that serves received mail sets a stricter one.
 
-    no-cache, not no-store: with that, "Back" to a form that was refused would show it empty.
+    Pages with mail are kept by no browser (no-store). Others are no-cache: with no-store, "Back" to a form that was
+    refused would show it empty.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -38,8 +39,17 @@ class ContentSecurityPolicyMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
-        response.headers.setdefault("Cache-Control", "private, no-cache")
+        keep = "no-store" if shows_mail(request) else "no-cache"
+        response.headers.setdefault("Cache-Control", f"private, {keep}")
         return response
+
+
+def shows_mail(request: HttpRequest) -> bool:
+    """Whether the address is one of mail, received or sent, or of a list of it. The form to write one is none."""
+    name = request.resolver_match.view_name if request.resolver_match else ""
+    return name.startswith(("mailbox:message", "mailbox:search", "mailbox:quarantine")) or (
+        name.startswith("outbox:") and name not in ("outbox:compose", "outbox:policy")
+    )
 
 
 class SignedOutPollMiddleware:

@@ -1,4 +1,4 @@
-"""The user's own page: the time zone of all times, and the language. The theme belongs to the browser (theme.js)."""
+"""The user's own page: time zone, language, sessions and sign-ins. The theme belongs to the browser (theme.js)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from mailbox.models import AuditEntry, UserPreference
+from mailbox.views.activity import told
 from mailbox.views.requests import signed_in_user
+from people import own_sessions
 
 # Of the tz database, but no place's time: files of the system, and other spellings of an offset.
 _NO_PLACE = ("Etc/", "SystemV/", "posix/", "right/")
@@ -77,7 +79,13 @@ def profile(request: HttpRequest) -> HttpResponse:
     )
     form = ProfileForm(request.POST or None, initial=before)
     if request.method != "POST" or not form.is_valid():
-        return render(request, "profile.html", {"form": form, "now": timezone.now()})
+        context = {
+            "form": form,
+            "now": timezone.now(),
+            "sessions": own_sessions.sessions_of(user, request.session.session_key),
+            "sign_ins": told(own_sessions.sign_ins_of(user)),
+        }
+        return render(request, "profile.html", context)
     chosen = before | form.cleaned_data
     if chosen != before:
         UserPreference.objects.update_or_create(user=user, defaults=chosen)

@@ -1,11 +1,11 @@
 """Every address of the site. Signed-in is the rule (LoginRequiredMiddleware); what is open says so itself."""
 
 from django.contrib import admin
-from django.contrib.auth import views as auth
 from django.urls import include, path
 
 from outbox.views import account_delete, connection_check, trial_mail
-from prx_email_site import dashboard, health_checks, keyboard, password_view, profile
+from people import sign_in
+from prx_email_site import dashboard, health_checks, keyboard, profile
 
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"
@@ -14,9 +14,10 @@ handler500 = "prx_email_site.error_pages.server_error"
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
-    path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", auth.LogoutView.as_view(), name="logout"),
-    path("password/", password_view.ChangePassword.as_view(), name="password_change"),
+    path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
+    path("people/", include("people.urls")),
     path("profile/", profile.profile, name="profile"),
     path("keyboard/", keyboard.keyboard, name="keyboard"),
     path("health/live/", health_checks.live, name="health_live"),

@@ -33,12 +33,13 @@ from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
-OPEN, SIGNED_IN, EVERYWHERE = "open", "signed in", "everywhere"
+OPEN, SIGNED_IN, EVERYWHERE, SOMEWHERE = "open", "signed in", "everywhere", "somewhere"
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Who may use an address: a role for the account it names, OPEN, SIGNED_IN, or EVERYWHERE (see `role`)."""
+    """Who may use an address: a role for the account it names, OPEN, SIGNED_IN, EVERYWHERE (see `everywhere`), or
+    SOMEWHERE: operators of any account."""
 
     to_read: str = ""  # "" means that GET is no method of it
     to_post: str = ""
@@ -57,6 +58,7 @@ EXPECTED: dict[str, Expected] = {
     "logout": Expected("", SIGNED_IN),
     "password_change": Expected(SIGNED_IN, SIGNED_IN),
     "profile": Expected(SIGNED_IN, SIGNED_IN),
+    "people:sign_out_everywhere": Expected("", SIGNED_IN),
     "keyboard": Expected(SIGNED_IN),
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),
@@ -116,8 +118,8 @@ EXPECTED: dict[str, Expected] = {
     "outbox:list": Expected(SIGNED_IN),
     "outbox:changes": Expected(SIGNED_IN),
     "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
-    "outbox:bulk": Expected("", SIGNED_IN),
-    "outbox:bulk_all": Expected(SIGNED_IN, SIGNED_IN),
+    "outbox:bulk": Expected("", SOMEWHERE),
+    "outbox:bulk_all": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
     "outbox:drafts": Expected(SIGNED_IN),
@@ -219,6 +221,8 @@ def allowed(needed: str, expected: Expected, person: str) -> int:
         return 200
     if needed == "own":  # of somebody who is not among these people
         return 404
+    if needed == SOMEWHERE:
+        return 200 if role in (OPERATOR, ADMINISTRATOR) else 403
     if needed == EVERYWHERE:
         return 200 if not where and role in ROLES and ROLES.index(role) >= ROLES.index(expected.everywhere) else 403
     if role not in ROLES or where == "elsewhere":

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Failure
@@ -135,7 +136,8 @@ def remove_expunged() -> None:
 
 
 def prune() -> None:
-    """Daily: remove old reports, look-ups, heartbeats, counters, and django-q2's failures, which it never removes.
+    """Daily: remove old reports, look-ups, heartbeats, counters, ended sessions, and django-q2's failures, which it
+    never removes.
 
     And from the search index the words of messages that were deleted with their account. And what
     somebody's ANALYZE told SQLite's planner (see planner).
@@ -143,6 +145,7 @@ def prune() -> None:
     sweep_words(50_000)
     deletions.if_two_looks_agree("reports", _prune)
     sqlite_statistics.forget_statistics()
+    call_command("clearsessions")
 
 
 def _prune(now: datetime) -> None:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_POST
 
 from mailbox.lazy_text import spoken
-from mailbox.permissions import Role
+from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.pagination import MAX_LIMIT
 from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
@@ -133,6 +133,7 @@ class Clicked:
 @require_POST
 def bulk(request: HttpRequest) -> HttpResponse:
     """One action for the ticked rows, and an honest count of what came of it."""
+    require_role_somewhere(request.user, Role.OPERATOR)
     back = back_to(request, reverse("outbox:list"))
     chosen = _ticked(request)
     verb = request.POST.get("action", "")

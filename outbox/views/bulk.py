@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mailbox.permissions import Role, has_role_everywhere
+from mailbox.permissions import Role, has_role_everywhere, require_role_somewhere
 from mailbox.views.requests import signed_in_user
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate, results
@@ -37,6 +37,7 @@ CONSEQUENCES = {
 @require_http_methods(["GET", "HEAD", "POST"])
 def bulk_all(request: HttpRequest) -> HttpResponse:
     """`?action=` and the filters of the list. A POST of what the page asked begins; else the page asks (again)."""
+    require_role_somewhere(request.user, Role.OPERATOR)
     filters, verb, user, now = (
         read_filters(request),
         request.GET.get("action", ""),

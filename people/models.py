@@ -1,0 +1,25 @@
+"""Sessions with their users."""
+
+from __future__ import annotations
+
+from django.contrib.sessions.base_session import AbstractBaseSession
+from django.db import models
+
+
+class Session(AbstractBaseSession):
+    """One browser that is signed in, or on its way there (user NULL). Times are Unix seconds, as in the data."""
+
+    user = models.ForeignKey("auth.User", models.CASCADE, null=True, related_name="sessions")
+    address = models.CharField(max_length=45, blank=True)
+    agent = models.CharField(max_length=200, blank=True)
+    began_at = models.BigIntegerField(null=True)
+    seen_at = models.BigIntegerField(null=True)
+
+    class Meta(AbstractBaseSession.Meta):
+        db_table = "sessions"
+
+    @classmethod
+    def get_session_store_class(cls) -> type:
+        from people.sessions import SessionStore
+
+        return SessionStore

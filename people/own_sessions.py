@@ -1,0 +1,66 @@
+"""What the profile page shows of sign-in, and the button that ends all of the user's sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.http import require_POST
+
+from mailbox.models import AuditEntry
+from mailbox.views.requests import signed_in_user
+from people import sign_in_log
+from people.models import Session
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ShownSession:
+    """A browser that is signed in. Its key, which is as good as a sign-in, stays in the table."""
+
+    address: str
+    agent: str
+    began_at: datetime | None
+    seen_at: datetime | None
+    is_this: bool
+
+
+def sessions_of(user: User, present_key: str | None = None) -> list[ShownSession]:
+    rows = Session.objects.filter(user=user, expire_date__gt=timezone.now()).order_by("-seen_at")[:SHOWN]
+    return [
+        ShownSession(row.address, row.agent, _time(row.began_at), _time(row.seen_at), row.session_key == present_key)
+        for row in rows
+    ]
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None
+
+
+def sign_ins_of(user: User) -> list[AuditEntry]:
+    return list(sign_in_log.of_user(user)[:SHOWN])
+
+
+def end_sessions(user: User) -> int:
+    """End every session of the user; returns how many there were."""
+    return Session.objects.filter(user=user).delete()[0]
+
+
+@require_POST
+def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
+    user = signed_in_user(request)
+    AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=sign_in_log.target_of(user))
+    end_sessions(user)
+    logout(request)
+    messages.success(request, gettext("You are signed out in every browser, this one included."))
+    response = redirect("login")
+    response.headers["Clear-Site-Data"] = '"cache", "cookies"'
+    return response

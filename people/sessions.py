@@ -1,0 +1,27 @@
+"""Django's SESSION_ENGINE: sessions in the database, each with its user, so that a user's can be listed and ended.
+
+See "Extending database-backed session engines" in Django's documentation. The cookie is as good as a sign-in: the key
+is shown nowhere, a page names a session by its number.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+
+from people.models import Session
+
+
+class SessionStore(DatabaseStore):
+    @classmethod
+    def get_model_class(cls) -> type[Session]:
+        return Session
+
+    def create_model_instance(self, data: dict[str, Any]) -> Session:
+        row = super().create_model_instance(data)
+        assert isinstance(row, Session)
+        row.user_id = int(data["_auth_user_id"]) if data.get("_auth_user_id") else None
+        row.address, row.agent = data.get("address", ""), data.get("agent", "")
+        row.began_at, row.seen_at = data.get("began_at"), data.get("seen_at")
+        return row

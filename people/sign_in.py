@@ -1,0 +1,90 @@
+"""The pages to sign in, to sign out and to change the own password."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.core.exceptions import ValidationError
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse_lazy
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import AuditEntry
+from people import sign_in_log
+
+
+class SignIn(LoginView):
+    redirect_authenticated_user = True
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        response = super().form_valid(form)
+        sign_in_log.record_sign_in(self.request, form.get_user())
+        return response
+
+
+class SignOut(LogoutView):
+    """The browser is told to forget the pages with mail that it kept, and the cookies."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().post(request, *args, **kwargs)
+        response.headers["Clear-Site-Data"] = '"cache", "cookies"'
+        return cast(HttpResponse, response)
+
+
+def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, *_: Any) -> HttpResponse:
+    """Too many failures, by name or by address. It says the same whether the name exists and whether the password is
+    right: no hash was computed."""
+    minutes = settings.SIGN_IN_LOCK_MINUTES
+    sentence = ngettext(
+        "Too many passwords were wrong. Try again in %(number)s minute.",
+        "Too many passwords were wrong. Try again in %(number)s minutes.",
+        minutes,
+    )
+    context = {
+        "status": 429,
+        "title": gettext("Sign-in is closed for a while"),
+        "sentence": sentence % {"number": minutes},
+        "advice": gettext("Whoever is signed in already is not affected. An administrator can end this sooner."),
+    }
+    response = render(request, "error.html", context, status=429)
+    response.headers["Retry-After"] = str(minutes * 60)
+    return response
+
+
+class GuardedPasswordForm(PasswordChangeForm):
+    """The old password is a guess as any: it passes the same limit as at sign-in, before its hash is computed."""
+
+    request: HttpRequest
+
+    def clean_old_password(self) -> str:
+        given = self.cleaned_data["old_password"]
+        if authenticate(self.request, username=self.user.get_username(), password=given) is None:
+            raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+        return cast(str, given)
+
+
+class ChangePassword(PasswordChangeView):
+    """The own password; the other sessions of the user end with it (Django's session hash)."""
+
+    form_class = GuardedPasswordForm
+    success_url = reverse_lazy("dashboard")
+
+    def get_form(self, form_class: Any = None) -> BaseForm:
+        form = super().get_form(form_class)
+        cast(GuardedPasswordForm, form).request = self.request
+        return form
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        user = cast(User, self.request.user)
+        AuditEntry.objects.create(user=user, verb="change_password", target=sign_in_log.target_of(user))
+        messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
+        return super().form_valid(form)

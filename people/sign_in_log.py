@@ -1,0 +1,68 @@
+"""Sign-ins and failures: one line in the log, one entry in the audit, shown to the user on the profile page.
+
+A name that nobody has is written nowhere: people type passwords into that field. After the limit nothing more is
+written until the lock ends, so that a stranger cannot fill the table (django-axes keeps the counts).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from mailbox.logs import event
+from mailbox.models import AuditEntry
+from people.client_address import client_address
+
+logger = logging.getLogger(__name__)
+AGENT_LENGTH = 200
+SIGNED_IN, FAILED, LOCKED = "sign_in", "sign_in_failed", "sign_in_locked"
+VERBS = (SIGNED_IN, FAILED, LOCKED)
+
+
+def target_of(user: User) -> str:
+    return f"user:{user.pk}"
+
+
+def of_user(user: User) -> QuerySet[AuditEntry]:
+    """Newest first."""
+    return AuditEntry.objects.filter(target=target_of(user), verb__in=VERBS).order_by("-pk")
+
+
+def note_client(request: HttpRequest | None, **_: Any) -> None:
+    """Keep in the new session from where it began (receiver of user_logged_in)."""
+    if request is not None and hasattr(request, "session"):
+        request.session["address"] = client_address(request)
+        request.session["agent"] = request.META.get("HTTP_USER_AGENT", "")[:AGENT_LENGTH]
+        request.session["began_at"] = request.session["seen_at"] = int(time.time())
+
+
+def record_sign_in(request: HttpRequest, user: User, method: str = "password") -> None:
+    event(logger, "signed_in", user=user.pk, address=client_address(request), method=method)
+    AuditEntry.objects.create(user=user, verb=SIGNED_IN, target=target_of(user), detail=client_address(request))
+
+
+def record_failure(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
+    """Receiver of user_login_failed, after django-axes' own, which tells whether the limit was reached."""
+    if request is None:
+        return
+    user = User.objects.filter(username=credentials.get("username") or "").first()
+    is_locked = bool(getattr(request, "axes_locked_out", False))
+    verb = LOCKED if is_locked else FAILED
+    event(
+        logger,
+        verb,
+        logging.WARNING,
+        user=user.pk if user else "unknown",
+        address=client_address(request),
+    )
+    if user is not None and not (is_locked and _is_locked_already(user)):
+        AuditEntry.objects.create(verb=verb, target=target_of(user), detail=client_address(request))
+
+
+def _is_locked_already(user: User) -> bool:
+    return of_user(user).values_list("verb", flat=True).first() == LOCKED
