@@ -11,7 +11,6 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
-from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse_lazy
@@ -37,7 +36,7 @@ class SignOut(LogoutView):
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().post(request, *args, **kwargs)
         response.headers["Clear-Site-Data"] = '"cache", "cookies"'
-        return cast(HttpResponse, response)
+        return response
 
 
 def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, *_: Any) -> HttpResponse:
@@ -78,7 +77,7 @@ class ChangePassword(PasswordChangeView):
     form_class = GuardedPasswordForm
     success_url = reverse_lazy("dashboard")
 
-    def get_form(self, form_class: Any = None) -> BaseForm:
+    def get_form(self, form_class: Any = None) -> PasswordChangeForm:
         form = super().get_form(form_class)
         cast(GuardedPasswordForm, form).request = self.request
         return form
