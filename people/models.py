@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
+from django.utils.module_loading import import_string
 
 
 class Session(AbstractBaseSession):
@@ -20,6 +21,5 @@ class Session(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type:
-        from people.sessions import SessionStore
-
-        return SessionStore
+        store: type = import_string("people.sessions.SessionStore")  # it needs this class
+        return store
