@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
-from alerts import installation
+from alerts import endings, installation
 from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
 from mailbox.accounts.condition import Condition
@@ -40,9 +40,10 @@ def find(now: datetime) -> Findings:
     """Everything, at a cost that does not grow with what was sent or received."""
     if not WorkerHeartbeat.objects.alive(now).exists():
         # Without workers all folders fall behind: that is said once, and not as many incidents.
-        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail())
+        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail(), *endings.find(now))
         return Findings(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
-    return Findings((*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail()))
+    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *endings.find(now))
+    return Findings(all_of)
 
 
 def _workers(now: datetime) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ class Kind(models.TextChoices):
     FAILED = "failed", _("A mail failed for good")
     BOUNCE = "bounce", _("A mail came back")
     STOPPED = "stopped", _("A folder is stopped")
+    ENDING = "ending", _("A grant, secret, certificate or key ends soon")
     BEHIND = "behind", _("A folder is behind or cannot be fetched")
     QUARANTINE = "quarantine", _("A message could not be fetched or read")
     ALERT_MAIL = "alert_mail", _("An alert could not be mailed (told by webhook only)")

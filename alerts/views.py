@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, override
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from alerts import incidents, tasks
+from alerts import endings, incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
 from mailbox.permissions import Role, has_role_everywhere
@@ -130,3 +130,12 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     rule.delete()
     messages.success(request, gettext("The alert was deleted: nobody is told by it any more."))
     return redirect("alerts:list")
+
+
+@require_safe
+def show_endings(request: HttpRequest) -> HttpResponse:
+    """Everything that will end, soonest first; for administrators, as it names accounts, servers and providers."""
+    _only_administrators(request)
+    now = timezone.now()
+    rows = [{"ending": each, "days": each.days_left(now)} for each in endings.all_endings()]
+    return render(request, "alerts/endings.html", {"rows": rows})

@@ -13,6 +13,7 @@ from functools import lru_cache
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.certificates import noting
 from mailbox.lazy_text import Words
 
 # Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
@@ -136,7 +137,7 @@ _making = threading.Lock()
 
 @lru_cache(maxsize=64)
 def _tls_context(ca_certificate: str, _hour: int) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = noting(ssl.create_default_context())
     if ca_certificate:
         context.load_verify_locations(cadata=ca_certificate)
     return context

@@ -111,6 +111,7 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:activity": Expected(SIGNED_IN),
     "mailbox:stored_mail": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "alerts:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "alerts:endings": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "alerts:edit": Expected(EVERYWHERE, EVERYWHERE, ("alert",), ADMINISTRATOR),
     "alerts:test": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),

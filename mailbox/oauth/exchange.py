@@ -75,7 +75,7 @@ def _finish(row: OAuthSignIn) -> int:
 def mailbox_of(row: OAuthSignIn) -> Endpoint:
     """The mailbox that the tokens must open, without credentials."""
     if row.account is not None:
-        return _bare(row.account)
+        return bare_endpoint(row.account)
     chosen = row.settings
     return Endpoint(
         chosen["imap_host"],
@@ -86,7 +86,7 @@ def mailbox_of(row: OAuthSignIn) -> Endpoint:
     )
 
 
-def _bare(account: Account) -> Endpoint:
+def bare_endpoint(account: Account) -> Endpoint:
     imap = account.imap
     return Endpoint(imap.host, imap.port, imap.security, imap.user, ca_certificate=account.ca_certificate)
 

@@ -21,7 +21,7 @@ from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
-from mailbox.oauth import refresh
+from mailbox.oauth import refresh, seen_certificates
 from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
@@ -116,11 +116,13 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
             endpoint = account.imap_endpoint()
         except DecryptionFailed as error:
             raise SignInRefused(str(error)) from error
-        return ImapSession.open(
+        session = ImapSession.open(
             endpoint,
             connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
             command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
         )
+        seen_certificates.keep(endpoint.host, endpoint.port)
+        return session
     except MailError as error:
         name = "sign_in_failed" if isinstance(error, SignInRefused) else "connect_failed"
         event(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
 from mailbox.models import Account
-from mailbox.oauth import refresh
+from mailbox.oauth import refresh, seen_certificates
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
 from outbox.smtp.session import SmtpSession
@@ -29,4 +29,7 @@ def endpoint_of(account: Account) -> Endpoint:
 
 def open_session(account: Account, patience: Patience, watch: Watch) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
-    return SmtpSession.open(endpoint_of(account), patience=patience, watch=watch)
+    endpoint = endpoint_of(account)
+    session = SmtpSession.open(endpoint, patience=patience, watch=watch)
+    seen_certificates.keep(endpoint.host, endpoint.port)
+    return session

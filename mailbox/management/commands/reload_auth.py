@@ -1,0 +1,50 @@
+"""manage.py reload_auth EMAIL: take the access tokens that stand in the environment now.
+
+PRX_EMAIL_IMAP_OAUTH_TOKEN and PRX_EMAIL_SMTP_OAUTH_TOKEN, each with ..._OAUTH_EXPIRES_AT (Unix seconds) if it is known;
+each may be read from a file by the same name with _FILE.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from mailbox.management.base import RefusingCommand
+from mailbox.models import Account
+from mailbox.oauth import given
+
+
+class Command(RefusingCommand):
+    help = "Take an account's OAuth access tokens from PRX_EMAIL_IMAP_OAUTH_TOKEN and PRX_EMAIL_SMTP_OAUTH_TOKEN."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = Account.objects.with_transports().filter(email__iexact=options["email"]).first()
+        if account is None:
+            self.refuse(f"No account has the address {options['email']}.", as_json=False)
+        try:
+            tokens = {kind: token for kind in ("imap", "smtp") if (token := said(f"{kind.upper()}_OAUTH_TOKEN"))}
+            with transaction.atomic():
+                for kind, token in tokens.items():
+                    ends = said(f"{kind.upper()}_OAUTH_EXPIRES_AT")
+                    given.give(account, (kind,), token=token, ends=given.moment_of(ends) if ends else None)
+        except ValidationError as error:
+            self.refuse(" ".join(error.messages), as_json=False)
+        except OSError as error:
+            self.refuse(f"A file that the environment names cannot be read: {error}", as_json=False)
+        if not tokens:
+            self.refuse("Neither PRX_EMAIL_IMAP_OAUTH_TOKEN nor PRX_EMAIL_SMTP_OAUTH_TOKEN is set.", as_json=False)
+        self.stdout.write(f"Reloaded for {account.email}: {', '.join(tokens)}.")
+
+
+def said(name: str) -> str:
+    """The variable, or the content of the file that NAME_FILE points to; "" when neither is set. Raises OSError."""
+    path = os.environ.get(f"PRX_EMAIL_{name}_FILE")
+    return (Path(path).read_text(encoding="utf-8") if path else os.environ.get(f"PRX_EMAIL_{name}", "")).strip()

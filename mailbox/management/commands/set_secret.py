@@ -1,0 +1,47 @@
+"""manage.py set_secret EMAIL ...: a new password or access token from a vault, without a page."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from mailbox.management.base import RefusingCommand
+from mailbox.models import Account
+from mailbox.oauth import given
+
+
+class Command(RefusingCommand):
+    help = "Store a new password or OAuth access token of an account; running workers use it from now on."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email")
+        parser.add_argument("--transport", choices=sorted(given.KINDS), required=True)
+        secret = parser.add_mutually_exclusive_group(required=True)
+        secret.add_argument("--password-env", metavar="VAR", help="the variable that holds the password")
+        secret.add_argument("--oauth-token-env", metavar="VAR", help="the variable that holds the OAuth access token")
+        parser.add_argument("--expires-at", metavar="SECONDS", help="when the token ends, in Unix seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = Account.objects.with_transports().filter(email__iexact=options["email"]).first()
+        if account is None:
+            self.refuse(f"No account has the address {options['email']}.", as_json=False)
+        name = options["password_env"] or options["oauth_token_env"]
+        secret = os.environ.get(name, "").strip("\r\n")
+        if not secret:
+            self.refuse(f"The environment variable {name} is not set or empty; put the secret in it.", as_json=False)
+        is_token = bool(options["oauth_token_env"])
+        if options["expires_at"] and not is_token:
+            self.refuse("Only a token has an end: --expires-at goes with --oauth-token-env.", as_json=False)
+        try:
+            ends = given.moment_of(options["expires_at"]) if options["expires_at"] else None
+            kinds = given.KINDS[options["transport"]]
+            if is_token:
+                given.give(account, kinds, token=secret, ends=ends)
+            else:
+                given.give(account, kinds, password=secret)
+        except ValidationError as error:
+            self.refuse(" ".join(error.messages), as_json=False)
+        self.stdout.write(f"Stored for {account.email} ({', '.join(kinds)}).")

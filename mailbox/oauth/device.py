@@ -1,0 +1,61 @@
+"""Signing in from a machine without a browser: a code that a person types elsewhere (RFC 8628)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from django.db import transaction
+from django.utils import timezone
+
+from mailbox.errors import ProviderError
+from mailbox.models import Account, OAuthApp, OAuthGrant
+from mailbox.oauth import apps, client, direct, exchange, protocol
+from mailbox.oauth.protocol import DeviceCode, StillPending, Tokens
+
+SLOWER_BY = 5.0  # RFC 8628, 3.5
+
+
+def ask_for_code(app: OAuthApp) -> DeviceCode:
+    """The code for the person. Raises MailErrors."""
+    provider, known = apps.provider_of(app), apps.client_of(app)
+    if not provider.device_authorization_endpoint:
+        raise ProviderError("This provider offers no sign-in of devices (RFC 8628).")
+    return client.ask_for_device_code(protocol.device_request(provider, known), [known.client_secret])
+
+
+def wait_for_tokens(app: OAuthApp, code: DeviceCode, sleep: Callable[[float], object] = time.sleep) -> Tokens:
+    """The tokens, once the person has agreed. Raises MailErrors, also when the code's time is over."""
+    provider, known = apps.provider_of(app), apps.client_of(app)
+    request = protocol.device_token_request(provider, known, code.device_code)
+    until, interval = time.monotonic() + code.expires_in, code.interval
+    while True:
+        sleep(interval)
+        try:
+            return client.ask_for_tokens(request, [each for each in (known.client_secret, code.device_code) if each])
+        except StillPending as pending:
+            interval += SLOWER_BY if pending.wait_seconds else 0
+            if time.monotonic() > until:
+                raise ProviderError("Nobody typed the code in time; begin again.") from pending
+
+
+def sign_in(account: Account, app: OAuthApp, tokens: Tokens, *, is_shared: bool) -> OAuthGrant:
+    """Let the account sign in by these tokens. Raises MailErrors when they are not for its mailbox."""
+    mailbox = exchange.bare_endpoint(account)
+    identity = exchange.check(app, tokens, mailbox, nonce="", is_shared=is_shared)
+    with transaction.atomic():
+        grant = exchange.make_grant(app, tokens, identity, timezone.now())
+        exchange.use_grant(account, grant)
+    return grant
+
+
+def direct_grant(account: Account, app: OAuthApp, flow: str) -> OAuthGrant:
+    """Client credentials or a service account: nobody signs in, and the mail server says whether it is enough."""
+
+    grant = OAuthGrant(app=app, flow=flow)
+    tokens = direct.ask(grant, account.email, account.imap.user)
+    exchange.try_login(exchange.bare_endpoint(account), tokens.access_token)
+    with transaction.atomic():
+        grant = exchange.make_grant(app, tokens, "", timezone.now(), flow)
+        exchange.use_grant(account, grant)
+    return grant

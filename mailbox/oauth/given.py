@@ -1,0 +1,52 @@
+"""Secrets that come from a vault or the environment instead of a page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures, put_secret
+from mailbox.models import Account, OAuthGrant
+from mailbox.oauth import exchange, external
+from mailbox.oauth.protocol import Tokens
+
+KINDS = {"imap": ("imap",), "smtp": ("smtp",), "both": ("imap", "smtp")}
+MAX_UNIX_SECONDS = 253_402_300_799  # the last second of the year 9999
+
+
+def moment_of(seconds: str) -> datetime:
+    """A time in Unix seconds; raises ValidationError."""
+    if not (seconds.isascii() and seconds.isdigit()) or int(seconds) > MAX_UNIX_SECONDS:
+        raise ValidationError(f"The end of a token is given in Unix seconds, not as {seconds!r}.")
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def give(
+    account: Account, kinds: tuple[str, ...], *, password: str = "", token: str = "", ends: datetime | None = None
+) -> None:
+    """Store a password, or an access token that ends at `ends`, for these transports. Raises ValidationError.
+
+    With a refresh provider of one's own the token is the first of a grant, which that provider then renews. Workers
+    and IDLE connections use it from their next sign-in on; what waited for it goes on at once.
+    """
+    with transaction.atomic():
+        former = {getattr(account, kind).grant_id for kind in kinds} - {None}
+        if token and external.is_configured():
+            now = timezone.now()
+            lasts = (ends - now).total_seconds() if ends else None
+            grant = exchange.make_grant(None, Tokens(token), "", now, OAuthGrant.Flow.EXTERNAL)
+            if lasts is not None:
+                OAuthGrant.objects.filter(pk=grant.pk).update(expires_at=ends)
+            exchange.use_grant(account, grant, kinds)
+            return
+        for kind in kinds:
+            transport = getattr(account, kind)
+            put_secret(transport, password, token)
+            transport.oauth_expires_at = ends if token else None
+            forget_failures(transport)
+            transport.save(update_fields=[*SECRETS, *FAILURES])
+        exchange.drop_unused(former)
+        announce_change(account.pk)

@@ -1,0 +1,30 @@
+"""Keeping the end of each server's certificate in its row: one write a change, not one a connection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from mailbox.certificates import end_of
+from mailbox.models import SeenCertificate
+
+_kept: dict[tuple[str, int], datetime] = {}
+
+
+def keep(host: str, port: int) -> None:
+    """Write down when the certificate ends that was seen at this server, if it is another than before.
+
+    A database that refuses must not end a sync or a delivery: the next connection writes it.
+    """
+    ends = end_of(host, port)
+    if ends is None or _kept.get((host, port)) == ends:
+        return
+    try:
+        SeenCertificate.objects.update_or_create(
+            host=host.lower(), port=port, defaults={"ends_at": ends, "seen_at": timezone.now()}
+        )
+    except DatabaseError:
+        return
+    _kept[host, port] = ends
