@@ -258,14 +258,11 @@ LOOKUP_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_LOOKUP_ALLOW_PRIVATE", False)
 OAUTH_ALLOW_HTTP = env.boolean("PRX_EMAIL_OAUTH_ALLOW_HTTP", False)
 OAUTH_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_OAUTH_ALLOW_PRIVATE", False)
 # provider -> (client id, client secret), where the environment says them; they go before what is stored.
-OAUTH_CLIENTS = {
-    provider: (
-        env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_ID"),
-        env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_SECRET"),
-    )
+_oauth_clients = {
+    provider: tuple(env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_{part}") for part in ("ID", "SECRET"))
     for provider in ("google", "microsoft", "yahoo")
-    if env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_ID")
 }
+OAUTH_CLIENTS = {provider: client for provider, client in _oauth_clients.items() if client[0]}
 # The dotted name of a class that renews access tokens by itself (docs/oauth.md); "": none.
 OAUTH_REFRESH_PROVIDER = env.text("PRX_EMAIL_OAUTH_REFRESH_PROVIDER")
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
