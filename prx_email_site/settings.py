@@ -259,8 +259,9 @@ OAUTH_ALLOW_HTTP = env.boolean("PRX_EMAIL_OAUTH_ALLOW_HTTP", False)
 OAUTH_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_OAUTH_ALLOW_PRIVATE", False)
 # provider -> (client id, client secret), where the environment says them; they go before what is stored.
 _oauth_clients = {
-    provider: tuple(env.text(f"PRX_EMAIL_OAUTH_{provider.upper()}_CLIENT_{part}") for part in ("ID", "SECRET"))
-    for provider in ("google", "microsoft", "yahoo")
+    "google": (env.text("PRX_EMAIL_OAUTH_GOOGLE_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_GOOGLE_CLIENT_SECRET")),
+    "microsoft": (env.text("PRX_EMAIL_OAUTH_MICROSOFT_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_MICROSOFT_CLIENT_SECRET")),
+    "yahoo": (env.text("PRX_EMAIL_OAUTH_YAHOO_CLIENT_ID"), env.text("PRX_EMAIL_OAUTH_YAHOO_CLIENT_SECRET")),
 }
 OAUTH_CLIENTS = {provider: client for provider, client in _oauth_clients.items() if client[0]}
 # The dotted name of a class that renews access tokens by itself (docs/oauth.md); "": none.

@@ -18,6 +18,11 @@ from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
 from mailbox.oauth import given
 
+NAMES = {
+    "imap": ("PRX_EMAIL_IMAP_OAUTH_TOKEN", "PRX_EMAIL_IMAP_OAUTH_EXPIRES_AT"),
+    "smtp": ("PRX_EMAIL_SMTP_OAUTH_TOKEN", "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT"),
+}
+
 
 class Command(RefusingCommand):
     help = "Take an account's OAuth access tokens from PRX_EMAIL_IMAP_OAUTH_TOKEN and PRX_EMAIL_SMTP_OAUTH_TOKEN."
@@ -30,10 +35,10 @@ class Command(RefusingCommand):
         if account is None:
             self.refuse(f"No account has the address {options['email']}.", as_json=False)
         try:
-            tokens = {kind: token for kind in ("imap", "smtp") if (token := said(f"{kind.upper()}_OAUTH_TOKEN"))}
+            tokens = {kind: token for kind, (name, _) in NAMES.items() if (token := said(name))}
             with transaction.atomic():
                 for kind, token in tokens.items():
-                    ends = said(f"{kind.upper()}_OAUTH_EXPIRES_AT")
+                    ends = said(NAMES[kind][1])
                     given.give(account, (kind,), token=token, ends=given.moment_of(ends) if ends else None)
         except ValidationError as error:
             self.refuse(" ".join(error.messages), as_json=False)
@@ -46,5 +51,5 @@ class Command(RefusingCommand):
 
 def said(name: str) -> str:
     """The variable, or the content of the file that NAME_FILE points to; "" when neither is set. Raises OSError."""
-    path = os.environ.get(f"PRX_EMAIL_{name}_FILE")
-    return (Path(path).read_text(encoding="utf-8") if path else os.environ.get(f"PRX_EMAIL_{name}", "")).strip()
+    path = os.environ.get(f"{name}_FILE")
+    return (Path(path).read_text(encoding="utf-8") if path else os.environ.get(name, "")).strip()
