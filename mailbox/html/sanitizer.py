@@ -11,11 +11,12 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote
+from urllib.parse import unquote, urljoin
 
 import nh3
 from django.utils.translation import gettext
 
+from mailbox.html.contrast import readable, readable_page
 from mailbox.html.css import safe_style
 from mailbox.html.limits import bounded, escaped
 
@@ -73,6 +74,11 @@ _RASTER_SIGNATURES = {
 _DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
 _STRIPPED_FROM_URLS = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _LINK = re.compile(r"(?:https?://[^/\s]|mailto:[^\s])", re.I)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}:", re.I)
+_BASE_WITHIN = 100_000  # characters
+_BASE_TAG = re.compile(
+    r"""<base\s[^<>]{0,200}?\bhref\s*=\s*(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.I
+)
 _REMOTE = re.compile(r"https?:[/\\]|[/\\]{2}", re.I)
 
 _STYLE = f"""
@@ -111,8 +117,8 @@ def safe_html(
     (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
     """
     html, note = _cut(html)
-    background = _body_background(html)
-    attributes = _AttributeFilter(inline, remote or {})
+    background = readable_page(_body_background(html))
+    attributes = _AttributeFilter(inline, remote or {}, _base_address(html))
     body = nh3.clean(
         bounded(html, TAGS | {"body"}, UNSHOWN),
         tags=set(TAGS),
@@ -126,7 +132,7 @@ def safe_html(
         url_relative="pass_through",  # the filter sees them, and lets none through
     )
     return SafeHtml(
-        html=_document(body + note, background),
+        html=_document(readable(body, background) + note, background),
         blocked_images=attributes.blocked_images,
         remote_addresses=tuple(attributes.remote_addresses),
     )
@@ -200,7 +206,10 @@ def _document(body: str, background: str) -> str:
 
 
 _BODY_TAG = re.compile(r"<body\b([^>]{0,2000})>", re.I)
-_BODY_VALUE = re.compile(r"""\b(bgcolor|style)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+_BODY_VALUE = re.compile(r"""\b(bgcolor|style|text)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+
+
+_BODY_PROPERTIES = {"bgcolor": "background-color: ", "text": "color: ", "style": ""}
 
 
 def _body_background(html: str) -> str:
@@ -211,7 +220,7 @@ def _body_background(html: str) -> str:
     style = ""
     for name, double, single, bare in _BODY_VALUE.findall(tag[1]):
         value = double or single or bare
-        style += f"; background-color: {value}" if name.lower() == "bgcolor" else f"; {value}"
+        style += f"; {_BODY_PROPERTIES[name.lower()]}{value}"
     kept = safe_style(style).split("; ")
     return "; ".join(part for part in kept if part.startswith(("background", "color:", "font", "direction", "text-")))
 
@@ -222,6 +231,7 @@ class _AttributeFilter:
 
     inline: Mapping[str, tuple[str, bytes]]
     remote: Mapping[str, tuple[str, bytes]]
+    base: str = ""  # of the mail's relative addresses
     blocked_images: int = 0
     remote_addresses: dict[str, None] = field(default_factory=dict)
     image_bytes: int = 0
@@ -231,7 +241,7 @@ class _AttributeFilter:
         if name == "style":
             return safe_style(value) or None
         if name == "href":
-            return _safe_link(value)
+            return _safe_link(value, self.base)
         if name == "src":
             if tag != "img":  # Ammonia asks about elements too that it drops afterwards
                 return None
@@ -246,8 +256,12 @@ class _AttributeFilter:
         if address[:5].lower() == "data:":
             return self._data_image(address)
         if not _REMOTE.match(address):
-            return None
-        absolute = (f"https:{address}" if address[0] in "/\\" else address).replace("\\", "/")
+            if (shown := self._once(unquote(address), self.inline)) or not self.base or _SCHEME.match(address):
+                return shown  # some senders leave out the cid: before the name of a picture
+            address = _joined(self.base, address)
+        absolute = (f"https:{address}" if address[:1] in ("/", "\\") else address).replace("\\", "/")
+        if shown := self._once(absolute, self.inline):  # a part that has this Content-Location (RFC 2557)
+            return shown
         self.remote_addresses[absolute] = None
         shown = self._once(absolute, self.remote)
         if shown is None:
@@ -285,9 +299,30 @@ class _AttributeFilter:
         return f"data:{content_type};base64,{base64.b64encode(octets).decode('ascii')}"
 
 
-def _safe_link(address: str) -> str | None:
-    """A web or mail address, without the spaces and control characters that browsers skip when they read it."""
+def _safe_link(address: str, base: str = "") -> str | None:
+    """A web or mail address, without the spaces and control characters that browsers skip when they read it.
+
+    Relative ones by `base`, where the mail states one.
+    """
     plain = _STRIPPED_FROM_URLS.sub("", address[:4096])
     if plain.startswith("//"):
         plain = f"https:{plain}"
+    elif plain[:4].lower() == "www.":
+        plain = f"https://{plain}"
+    elif base and plain and plain[0] != "#" and not _SCHEME.match(plain):
+        plain = _joined(base, plain)
     return plain if _LINK.match(plain) else None
+
+
+def _base_address(html: str) -> str:
+    """What <base href> says relative addresses stand on, where that is a web address."""
+    tag = _BASE_TAG.search(html[:_BASE_WITHIN])
+    address = _STRIPPED_FROM_URLS.sub("", tag[1] or tag[2] or tag[3] or "") if tag else ""
+    return address if address[:4].lower() == "http" and _LINK.match(address) else ""
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:  # half of an IPv6 address
+        return ""

@@ -25,7 +25,7 @@ class Measure:
 
 def measure(encoding: str, encoded: memoryview) -> Measure | None:
     """None when it is small, or has to be decoded as a whole: another encoding, or base64 with anything odd in it."""
-    if len(encoded) <= LARGE or encoding in ("quoted-printable", "x-uuencode", "uuencode", "uue", "x-uue"):
+    if len(encoded) <= LARGE or encoding in ("quoted-printable", "x-uuencode"):
         return None
     size, digest, head = 0, hashlib.sha256(), b""
     try:
@@ -58,6 +58,6 @@ def _base64(encoded: memoryview) -> Iterator[bytes]:
         whole = len(letters) if is_last else len(letters) - len(letters) % 4
         taken, rest = letters[:whole], letters[whole:]
         odd = taken.translate(None, delete=_LETTERS)
-        if odd.strip(b"=") or (odd and not is_last):
+        if odd.strip(b"=") or (odd and not is_last) or b"=" in taken.rstrip(b"="):
             raise binascii.Error("not plain base64")
         yield binascii.a2b_base64(taken)

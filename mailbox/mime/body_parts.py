@@ -49,6 +49,7 @@ class Layout:
     attachments: tuple[Part, ...]
     is_broken: bool  # the structure hides sections that can only be found in the raw text
     defects: tuple[str, ...] = ()
+    charset: str = ""  # that the body says it is in, "" when it says none
 
 
 def layout_of(root: Part) -> Layout:
@@ -63,7 +64,10 @@ def layout_of(root: Part) -> Layout:
         if found is not None:
             text, html = [found], [found]
             attachments.remove(found)
-    return Layout(tuple(text), tuple(html), tuple(attachments), reader.is_broken, tuple(reader.defects))
+    charset = _charset_of(root, (*text, *html))
+    for part in attachments:
+        part.read_headers_in(charset)
+    return Layout(tuple(text), tuple(html), tuple(attachments), reader.is_broken, tuple(reader.defects), charset)
 
 
 @dataclass
@@ -151,6 +155,11 @@ class _Reader:
         if disposition(part) == "attachment" or len(self.text) + len(self.html) >= 2 * MAX_BODY_PARTS:
             return False
         return place == 0 or (subtype != "related" and (is_image or not stated_filename(part)))
+
+
+def _charset_of(root: Part, body: Sequence[Part]) -> str:
+    stated = (part.parameter("content-type", "charset") for part in (*body[:10], root))
+    return next((charset for charset in stated if charset.lower() not in ("", "us-ascii", "ascii")), "")
 
 
 def _root_of_related(parts: Sequence[Part]) -> int:

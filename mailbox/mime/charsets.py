@@ -6,50 +6,19 @@ import binascii
 import codecs
 import io
 import re
-from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 
-from mailbox.mime import transfer_encoding
+from mailbox.mime import charset_labels, transfer_encoding
+from mailbox.mime.charset_labels import codec_for
+from mailbox.mime.japanese import decode_euc_jp, decode_iso_2022_jp
 
-# What the label says is often the small brother of what was written: the larger set decodes both.
-# WHATWG Encoding, "names and labels", is the source for most of these.
-_LARGER = {
-    "ascii": "utf-8",
-    "iso8859-1": "cp1252",
-    "iso8859-9": "cp1254",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "hz": "hz",
-    "euc_kr": "cp949",
-    "shift_jis": "cp932",
-    "big5": "big5hkscs",
-    "iso2022_jp": "iso2022_jp_ext",
-    "tis-620": "cp874",
-}
-_LABELS = {
-    "ks_c_5601-1987": "cp949",
-    "ks_c_5601": "cp949",
-    "x-windows-949": "cp949",
-    "unicode-1-1-utf-7": "utf-7",
-    "x-gbk": "gb18030",
-    "x-sjis": "cp932",
-    "x-euc-jp": "euc_jp",
-    "cp-850": "cp850",
-    "iso-8859-8-i": "iso8859-8",
-    "iso-8859-8-e": "iso8859-8",
-    "iso-8859-6-i": "iso8859-6",
-    "unicode": "utf-16",
-    "utf-8mb4": "utf-8",
-    "windows-874": "cp874",
-    "default": "utf-8",
-    "unknown-8bit": "utf-8",
-    "x-unknown": "utf-8",
-    "8bit": "utf-8",
-    "_iso-2022-jp$esc": "iso2022_jp_ext",
-    "cp932": "cp932",
-}
-# Text codecs of Python's own that no mail is written in, some of them slow or escaping: treated as unknown.
-_NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
 _ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
+_JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
+# Several letters above ASCII in a row: in a Latin script they stand apart.
+_LOOKS_FOREIGN = re.compile(rb"[\x80-\xff]{4}|[\x80-\xff][\x40-\x7e][\x80-\xff][\x40-\xff][\x80-\xff]")
+_LOOKED_AT = 4_000  # bytes
+_DETECTED = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874"]
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # utf-7 writes them
@@ -72,26 +41,11 @@ def storable(text: str) -> str:
     return _UNSTORABLE.sub("\ufffd", text)
 
 
-@lru_cache(maxsize=500)
-def codec_for(label: str) -> str | None:
-    """The Python codec to read mail with that calls itself `label`, or None when there is no such charset."""
-    name = label.strip().strip("\"'").lower().split("*")[0]
-    if name in _LABELS:
-        return _LABELS[name]
-    try:
-        found = codecs.lookup(name)
-    except (LookupError, ValueError):
-        return None
-    if not getattr(found, "_is_text_encoding", True) or found.name.replace("-", "_") in _NOT_CHARSETS:
-        return None
-    return _LARGER.get(found.name, found.name)
-
-
 def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     """The text in `octets`, and whether its label (a charset) told the truth; an absent label is no lie.
 
-    The label is tried first, then UTF-8, which is hardly ever right by chance, then windows-1252. What the label
-    reads with few losses is read by the label: one broken character must not turn a Chinese mail to noise.
+    The label is tried first, then UTF-8, which is hardly ever right by chance, then the label again if it reads most of
+    it: one broken character must not turn a Chinese mail to noise. Then what its letters look like; then windows-1252.
     """
     for mark, codec in _BOMS:
         if octets.startswith(mark):
@@ -101,32 +55,49 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         return octets.decode("ascii"), True
     if codec_name == "cp1252" and not octets.isascii() and (text := _decoded(octets, "utf-8", "strict")) is not None:
         return text, False  # UTF-8 under the oldest label of all, a common lie
-    if codec_name == "utf-8" and b"\x1b$" in octets[:2000]:  # ISO-2022-JP without its label is all ASCII
-        codec_name = "iso2022_jp_ext"
+    if codec_name in _ASCII_AND_MORE and _JIS_ESCAPE.search(octets[:2000]):  # ISO-2022-JP without its label
+        codec_name = charset_labels.ISO_2022_JP
     truthful = bool(codec_name)
     if codec_name:
         text = _decoded(octets, codec_name, "strict")
         if text is not None:
             return text, True
         truthful = not label
-        lossy = _decoded(octets, codec_name, "replace")
-        if lossy is not None and codec_name != "utf-8" and lossy.count("\ufffd") * 20 <= len(lossy):
-            return lossy, False
+        if codec_name == charset_labels.ISO_2022_JP and _JIS_ESCAPE.search(octets):  # all of it is ASCII to others
+            return decode_iso_2022_jp(octets), False
     text = _decoded(octets, "utf-8", "strict")
     if text is not None:
         return text, truthful
+    if codec_name and codec_name != "utf-8":
+        lossy = _decoded(octets, codec_name, "replace")
+        if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
+            return lossy, False
     lossy = octets.decode("utf-8", "replace")
     if lossy.count("\ufffd") * 50 <= len(lossy) and _TRUE_LETTER.search(lossy):
         return lossy, False
-    return octets.decode("cp1252", "replace"), truthful
+    return (detected(octets) or octets.decode("cp1252", "replace")), truthful
 
 
 def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
+    if codec in charset_labels.JAPANESE:
+        text = (decode_iso_2022_jp if codec == charset_labels.ISO_2022_JP else decode_euc_jp)(octets)
+        return None if errors == "strict" and "\ufffd" in text else text
     try:
         text = octets.decode(codec, errors)
     except (LookupError, UnicodeError, ValueError):
         return None
     return None if errors == "strict" and _SURROGATE.search(text) else text
+
+
+def detected(octets: bytes) -> str | None:
+    """8-bit text that names no charset, or a wrong one, by the look of its letters; None when it looks like Latin."""
+    if not _LOOKS_FOREIGN.search(octets[:_LOOKED_AT]):
+        return None
+    from charset_normalizer import from_bytes  # seldom needed, and slow to import
+
+    found = from_bytes(octets[:_LOOKED_AT], cp_isolation=_DETECTED, threshold=0.4, enable_fallback=False).best()
+    codec = codec_for(found.encoding) if found else None
+    return _decoded(octets, codec, "replace") if codec else None
 
 
 def html_charset(octets: bytes) -> str:
@@ -135,15 +106,30 @@ def html_charset(octets: bytes) -> str:
     return found[1].decode("ascii") if found else ""
 
 
-def header_text(value: str) -> str:
-    """A raw header value (8-bit as surrogate escapes, as the email package keeps it) as text, folds kept."""
+def header_text(value: str, label: str = "") -> str:
+    """A raw header value (8-bit as surrogate escapes, as the email package keeps it) as text, folds kept.
+
+    8-bit text is UTF-8 (RFC 6532), else in `label`, the charset of the message's body, else what it looks like.
+    """
     if value.isascii():
         return value
     try:
         octets = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return storable(value)
-    return storable(decode_text(octets)[0])
+    text = _decoded(octets, "utf-8", "strict")
+    return storable(decode_text(octets, label)[0] if text is None else text)
+
+
+def is_utf8(value: str) -> bool:
+    """Whether a raw header value is ASCII or UTF-8, and so needs no guess."""
+    if value.isascii():
+        return True
+    try:
+        value.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return False
+    return True
 
 
 def unfold(value: str) -> str:
@@ -162,29 +148,35 @@ def decode_words(value: str) -> str:
         return value
     value = _BETWEEN_WORDS.sub("", value)
     pieces: list[str] = []
-    pending: list[bytes] = []
+    pending: list[tuple[str, str]] = []
     charset = ""
     end = 0
     for word in _WORD.finditer(value):
         label = word[1].split("*")[0].lower()  # RFC 2231 section 5: a language after "*"
         if pending and (word.start() != end or label != charset):
-            pieces.append(decode_text(b"".join(pending), charset)[0])
+            pieces.append(decode_text(_words_octets(pending), charset)[0])
             pending = []
         pieces.append(value[end : word.start()])
         charset = label
-        pending.append(_word_octets(word[2], word[3]))
+        pending.append((word[2].lower(), word[3]))
         end = word.end()
     if pending:
-        pieces.append(decode_text(b"".join(pending), charset)[0])
+        pieces.append(decode_text(_words_octets(pending), charset)[0])
     pieces.append(value[end:])
     return storable("".join(pieces))
 
 
-def _word_octets(encoding: str, text: str) -> bytes:
-    octets = text.encode("utf-8", "surrogateescape")
-    if encoding in "bB":
-        return transfer_encoding.decode_base64(octets)[0]
-    return binascii.a2b_qp(octets.replace(b"\n", b" "), header=True)
+def _words_octets(encoded: list[tuple[str, str]]) -> bytes:
+    """The octets of adjacent words of one charset. Some senders cut within an escape or a group of base64."""
+    found: list[bytes] = []
+    for encoding, run in groupby(encoded, key=itemgetter(0)):
+        texts = [text.encode("utf-8", "surrogateescape") for _, text in run]
+        if encoding == "q":
+            found.append(binascii.a2b_qp(b"".join(texts).replace(b"\n", b" "), header=True))
+            continue
+        are_cut = any(len(text) % 4 for text in texts[:-1]) and sum(map(len, texts)) % 4 == 0
+        found += [transfer_encoding.decode_base64(text)[0] for text in ([b"".join(texts)] if are_cut else texts)]
+    return b"".join(found)
 
 
 def normal_words(value: str) -> str:

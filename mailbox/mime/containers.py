@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mailbox.mime import tnef
-from mailbox.mime.body_parts import Layout
+from mailbox.mime import embedded_files, smime, tnef, tree
+from mailbox.mime.body_parts import Layout, layout_of
 from mailbox.mime.tree import Part
 
 _MAX_OPENED = 10  # of one message
@@ -17,7 +17,53 @@ _MAX_BYTES = 64_000_000  # a larger one stays closed: its files would all be in 
 
 def opened(layout: Layout) -> Layout:
     """The layout with what its containers hold."""
-    return _with_winmail(layout)
+    return _with_embedded_files(_with_signed(_with_winmail(layout)))
+
+
+def _with_signed(layout: Layout) -> Layout:
+    """Opaque S/MIME (RFC 8551 section 3.5.2): the message within is read as if it stood here; the signature is not
+    verified, and its signer is named as stated."""
+    found = layout
+    for part in [each for each in layout.attachments if each.content_type in smime.TYPES][:_MAX_OPENED]:
+        if len(part.encoded) > smime.MAX_BYTES:
+            continue
+        signed = smime.read(part.octets()[0])
+        if signed is None:
+            continue
+        inner = layout_of(tree.read_tree(signed.content))
+        found = replace(
+            found,
+            text=found.text + inner.text,
+            html=found.html + inner.html,
+            attachments=found.attachments + inner.attachments,
+            is_broken=found.is_broken or inner.is_broken,
+            defects=(*found.defects, *inner.defects, *(f"SignerNotVerified:{name}" for name in signed.signers)),
+            charset=found.charset or inner.charset,
+        )
+    return found
+
+
+def _with_embedded_files(layout: Layout) -> Layout:
+    """Files that are written into a text, by uuencode or BinHex 4.0: before MIME, mail had no other way."""
+    files: list[Part] = []
+    cut: dict[int, Part] = {}
+    for part in layout.text:
+        if part.content_type != "text/plain" or not any(part.holds(mark) for mark in embedded_files.MARKS):
+            continue
+        rest, found = embedded_files.apart(part.octets()[0])
+        if not found:
+            continue
+        cut[id(part)] = part.with_content(rest)
+        files += [Part.of(file.octets, file.content_type, filename=file.filename) for file in found]
+    if not files:
+        return layout
+    return replace(
+        layout,
+        text=tuple(cut.get(id(part), part) for part in layout.text),
+        html=tuple(cut.get(id(part), part) for part in layout.html),
+        attachments=(*layout.attachments, *files),
+        defects=(*layout.defects, "EmbeddedFileDefect"),
+    )
 
 
 def _with_winmail(layout: Layout) -> Layout:

@@ -14,6 +14,8 @@ _NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
 _TELLING = frozenset(
     b"from to cc subject date message-id mime-version content-type received delivered-to return-path reply-to".split()
 )
+_LEAD = re.compile(rb"(?:\xef\xbb\xbf|[ \t]*+(?:\r\n|\r|\n))*+")
+_FIRST_LINE = 2_000  # bytes in which the first line must end
 _MAX_REPAIRED = 1_000_000  # bytes of header looked at behind the first junk line
 
 
@@ -56,3 +58,22 @@ def end_of(raw: bytes, start: int, end: int) -> int:
     """Where the header that goes on at `start` ends: at the first line that is no part of one, or at `end`."""
     sound = _SOUND.match(raw, start, end)
     return sound.end() if sound else start
+
+
+def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
+    """The message from its first field on, line ends mended, and the defects that this was.
+
+    A byte order mark or empty lines above the header, and lines that end in CR CR LF: gateways and scripts make them.
+    """
+    defects: list[str] = []
+    if raw[:1] in (b"\xef", b"\r", b"\n", b" ", b"\t", b"\xfe", b"\xff"):
+        lead = _LEAD.match(raw)
+        field = _FIELD.match(raw, lead.end()) if lead else None
+        if lead and lead.end() and field and field[1].lower() in _TELLING:
+            raw = raw[lead.end() :]
+            defects.append("JunkBeforeHeaderDefect")
+    end = raw.find(b"\n", 0, _FIRST_LINE)
+    if end > 1 and raw[end - 2 : end] == b"\r\r":
+        raw = bytes(raw[:]).replace(b"\r\r\n", b"\r\n")
+        defects.append("LineEndDefect")
+    return raw, defects

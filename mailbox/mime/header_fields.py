@@ -1,6 +1,6 @@
-"""The header of a message as text: lines, addresses, the date. Pure, and the only user of mail-parser.
+"""The header of a message as text: lines, addresses, the date. Pure.
 
-mail-parser reads the Date. Addresses are read by `addresses`: mail-parser's reader is quadratic, recurses into brackets
+mail-parser reads the Date (`dates`). Addresses are read by `addresses`: mail-parser's reader is quadratic, recurses into brackets
 and drops what has no domain and what a semicolon separates. Its MailParser object walks all parts and reads every
 Received header, which costs more than all the rest of a parse.
 """
@@ -8,13 +8,10 @@ Received header, which costs more than all the rest of a parse.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import lru_cache
 
-from mailparser.dates import parse_mail_date
-
-from mailbox.mime import addresses, charsets
+from mailbox.mime import addresses, charsets, dates
 from mailbox.mime.addresses import Mailbox
 from mailbox.mime.tree import MAX_HEADER, Part
 
@@ -25,7 +22,9 @@ _MAX_REMEMBERED = 300  # characters: the same few senders and recipients come ag
 class Fields:
     """The fields of a header by name, lower case. Reading them notes what is wrong in `defects`."""
 
-    def __init__(self, root: Part, defects: list[str]) -> None:
+    def __init__(self, root: Part, defects: list[str], charset: str = "") -> None:
+        """`charset`: of the body, in which 8-bit text is read that is no UTF-8."""
+        self._charset = charset
         self._values: dict[str, list[str]] = {}
         for name, value in root.fields:
             self._values.setdefault(name.lower(), []).append(value)
@@ -33,19 +32,25 @@ class Fields:
 
     def values(self, name: str) -> Sequence[str]:
         """All fields of a name, 8-bit text repaired, folds and encoded words as they are."""
-        return [charsets.header_text(value[:MAX_HEADER]) for value in self._values.get(name, ())]
+        return [self._text(value) for value in self._values.get(name, ())]
+
+    def _text(self, value: str) -> str:
+        value = value[:MAX_HEADER]
+        if not value.isascii() and not charsets.is_utf8(value):
+            self._defects.append("EightBitHeaderDefect")
+        return charsets.header_text(value, self._charset)
 
     def line(self, name: str) -> str:
         """The first field of this name as one line of text, "" when there is none."""
         found = self._values.get(name)
         if not found:
             return ""
-        return charsets.unfold(charsets.decode_words(charsets.header_text(found[0][:MAX_HEADER])))
+        return charsets.unfold(charsets.decode_words(self._text(found[0])))
 
     def undecoded_line(self, name: str) -> str:
         """The same with encoded words left as they are."""
         found = self._values.get(name)
-        return charsets.unfold(charsets.header_text(found[0][:MAX_HEADER])) if found else ""
+        return charsets.unfold(self._text(found[0])) if found else ""
 
     def addresses(self, name: str) -> tuple[Mailbox, ...]:
         """Each mailbox in all fields of this name."""
@@ -78,7 +83,7 @@ class Fields:
         stated = self.undecoded_line("date")[:200]
         if not stated:
             return None
-        date = parse_mail_date(stated).value or _lenient_date(stated)
+        date = dates.read(stated)
         if date is None:
             self._defects.append("DateHeaderDefect")
         return date
@@ -89,16 +94,3 @@ def _read_addresses(line: str) -> tuple[Mailbox, ...]:
 
 
 _remembered = lru_cache(maxsize=4096)(_read_addresses)
-
-
-def _lenient_date(stated: str) -> datetime | None:
-    """Dates that mail-parser refuses: without a zone (taken as UTC), or as ISO 8601."""
-    for read in (parsedate_to_datetime, datetime.fromisoformat):
-        try:
-            date = read(stated)
-            date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-        except (ValueError, TypeError, OverflowError, IndexError):
-            continue
-        if date.year >= 1900:  # below, a database's range or an epoch's end is hit, and no mail was sent
-            return date
-    return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, body, charsets, filenames
+from mailbox.mime import attachment_digest, body, charsets, filenames, transfer_encoding
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime.containers import opened
@@ -81,7 +81,7 @@ def _parsed(raw: bytes, depth: int) -> ParsedMessage:
     defects: list[str] = []
     body_text, body_html = _bodies(raw, layout, defects)
     attachments = tuple(_described(part, position, defects) for position, part in enumerate(layout.attachments))
-    fields = Fields(root, defects)
+    fields = Fields(root, defects, layout.charset)
     sender, sender_address = fields.sender()
     return ParsedMessage(
         message_id=_message_id(fields, raw),
@@ -171,10 +171,11 @@ def _images(raw: bytes, largest: int | None) -> Iterator[tuple[int, Part]]:
 
 def header_lines(raw: bytes) -> list[tuple[str, str]]:
     """Every header field in its order, unfolded, encoded words decoded, for the reader's eye."""
-    fields = mime_tree.read_headers(raw).fields
+    root = mime_tree.read_headers(raw)
+    charset = root.parameter("content-type", "charset")
     return [
-        (name, charsets.unfold(charsets.decode_words(charsets.header_text(value[: mime_tree.MAX_HEADER]))))
-        for name, value in fields
+        (name, charsets.unfold(charsets.decode_words(charsets.header_text(value[: mime_tree.MAX_HEADER], charset))))
+        for name, value in root.fields
     ]
 
 
@@ -247,6 +248,8 @@ def _text_of(part: Part, defects: list[str]) -> str:
     octets, is_sound = part.octets()
     if not is_sound:
         defects.append("TransferEncodingDefect")
+    if not transfer_encoding.is_plain(part.get("content-transfer-encoding")):
+        defects.append("MimeFieldDefect")
     is_html = part.content_type == "text/html"
     label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
     is_cut = len(octets) > MAX_BODY_CHARACTERS * 4

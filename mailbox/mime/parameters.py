@@ -19,12 +19,25 @@ _MAX_REMEMBERED = 100  # characters: "text/plain; charset=utf-8" comes with ever
 
 # From one semicolon to the next that is not within quotes; a quote that is never closed goes to the end.
 _PARAMETER = re.compile(r';((?:[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S)
+# Parameters that are looked for also where no semicolon stands before them, or a comma.
+_KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|type"
+_LOOSE = re.compile(
+    rf"(?:^|[\s,;])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
+)
+_NEXT = re.compile(rf"[\s,]+(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
+_QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,])', re.S)
+_FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
 
 
 def parameters(field: str) -> Mapping[str, str]:
     """Name, lower case -> value, unquoted and decoded. The first of a name wins, RFC 2231 forms before plain."""
     return _remembered(field) if len(field) <= _MAX_REMEMBERED else _read(field)
+
+
+def is_malformed(field: str) -> bool:
+    """Whether a parameter of this field had to be looked for, as no semicolon stands before it."""
+    return any(part != found for part, found in _parts(field))
 
 
 def _read(field: str) -> Mapping[str, str]:
@@ -46,13 +59,38 @@ _remembered = lru_cache(maxsize=1000)(_read)
 
 
 def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
-    for count, found in enumerate(_PARAMETER.finditer(field)):
+    for count, part in enumerate(found for _, found in _parts(field)):
         if count >= MAX_PARAMETERS:
             return
-        name, equals, value = found[1].partition("=")
+        name, equals, value = part.partition("=")
         shape = _NAME.fullmatch(name.strip().lower())
         if equals and shape:
             yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip())
+
+
+def _parts(field: str) -> Iterator[tuple[str, str]]:
+    """What stands between semicolons, and `name=value` as it is meant: twice where one semicolon is missing."""
+    unfolded = _FOLD.sub("", field) if "\n" in field or "\r" in field else field  # RFC 5322 section 2.2.3
+    first = unfolded.partition(";")[0]
+    if "=" in first:
+        for found in _LOOSE.finditer(first):
+            yield first, found[0].lstrip(" \t\r\n,;")
+    for found in _PARAMETER.finditer(unfolded):
+        for piece in _apart(found[1]):
+            yield found[1], piece
+
+
+def _apart(part: str) -> Iterator[str]:
+    """The parameters between two semicolons: one, or several where a semicolon was forgotten."""
+    if part.count("=") < 2:
+        yield part
+        return
+    quoted = _QUOTED_VALUE.match(part)
+    if quoted:
+        yield quoted[0]
+        yield from (piece for piece in _NEXT.split(part[quoted.end() :]) if "=" in piece)
+    else:
+        yield from _NEXT.split(part)
 
 
 def _unquoted(value: str) -> str:

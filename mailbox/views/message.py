@@ -52,6 +52,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "attachments": attachments[:ATTACHMENTS_SHOWN],
         "attachment_count": len(attachments),
         "events": events_of(row, attachments),
+        "signatures": parse_warnings.signatures(row.parse_defects),
         "defects": parse_warnings.sentences(row.parse_defects),
         "others": list(_others(row)),
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)

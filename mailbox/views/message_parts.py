@@ -6,6 +6,7 @@ everything else is a download.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from django.contrib import messages as notices
@@ -27,6 +28,9 @@ from mailbox.storage import raw_store
 from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
 
+# An image by another name than its address in the web, or by one that a part of the mail may have.
+_NAMES_OWN_IMAGE = re.compile(r"<img\b", re.I)
+_IMAGES = ("image/png", "image/jpeg", "image/jpg", "image/pjpeg", "image/gif", "image/webp", "application/octet-stream")
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024
 # Types a download may keep: no browser runs anything in them. All others are just bytes.
@@ -81,9 +85,9 @@ def raw_or_404(digest: str) -> bytes:
 def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
     """The mail's HTML made safe, with its own images in it, and the remote ones that were asked for and fetched."""
     inline: dict[str, tuple[str, bytes]] = {}
-    if "cid:" in row.body_html.lower():
+    if _NAMES_OWN_IMAGE.search(row.body_html) and any(each["content_type"] in _IMAGES for each in row.attachments):
         try:
-            inline = mime_message.inline_images(raw_store.map_raw(row.raw_digest)[0], largest=sanitizer.MAX_IMAGE_BYTES)
+            inline = mime_message.shown_images(raw_store.map_raw(row.raw_digest)[0], largest=sanitizer.MAX_IMAGE_BYTES)
         except raw_store.RawMissing:
             inline = {}  # the text is still worth showing; the page's other tabs say what is missing
     wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)

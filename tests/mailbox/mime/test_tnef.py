@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mailbox.mime import containers
 from mailbox.mime import message as mime_message
 from mailbox.mime import tnef as mime_tnef
-from mailbox.mime import winmail
 from tests.mailbox.mime.mime_messages import HEAD, multipart
 from tests.mailbox.mime.tnef_files import (
     attached,
@@ -86,7 +86,7 @@ def test_names_in_it_are_made_safe_like_all_others() -> None:
 
 
 def test_one_too_large_to_be_opened_is_one_attachment_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winmail, "_MAX_BYTES", 100)
+    monkeypatch.setattr(containers, "_MAX_BYTES", 100)
     parsed = mime_message.parse(wrapped(tnef(REPORT, LOGO)))
     assert ([each.filename for each in parsed.attachments], parsed.defects) == (["winmail.dat"], ("WinmailTooLarge",))
 

@@ -1,0 +1,41 @@
+"""What a damaged multipart is divided by, or what it is. Pure, and linear in time for any bytes."""
+
+from __future__ import annotations
+
+import re
+
+MAX_BOUNDARY = 200  # characters; RFC 2046 section 5.1.1 allows 70
+_LOOKED_AT = 1_000_000  # bytes in which the first boundary must stand
+_MOST_CLOSES = 20  # lines that may close a multipart, each looked for from the beginning
+
+_BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)", re.I | re.M)
+_CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
+_FIELD = re.compile(rb"content-[a-z-]{1,40}[ \t]*+:", re.I)
+_HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body|div|table|p)\b", re.I | re.S)
+
+
+def boundary_in(raw: bytes, start: int, end: int) -> str:
+    """The boundary that the lines of this content have, "" when it has none.
+
+    A boundary begins a part that names its type, or a line of it closes the multipart.
+    """
+    content = raw[start : min(end, start + _LOOKED_AT)].replace(b"\r\n", b"\n")
+    found = _BEGIN.search(content)
+    if found:
+        return found[1].rstrip().decode("utf-8", "replace")
+    for count, close in enumerate(_CLOSE.finditer(content)):
+        if count >= _MOST_CLOSES:
+            break
+        if re.search(rb"^--" + re.escape(close[1]) + rb"[ \t]*+$", content[: close.start()], re.M):
+            return close[1].decode("utf-8", "replace")
+    return ""
+
+
+def begins_part(raw: bytes, position: int, end: int) -> bool:
+    """Whether the header of a part stands here."""
+    return _FIELD.match(raw, position, end) is not None
+
+
+def type_of_text(raw: bytes, start: int, end: int) -> str:
+    """The media type of text that names none: HTML when it begins as HTML does."""
+    return "text/html" if _HTML.match(raw, start, end) else "text/plain"

@@ -1,0 +1,109 @@
+"""The Date field (RFC 5322 sections 3.3 and 4.3) and the other forms it comes in. Pure.
+
+A date is read only where its words allow one reading: a wrong one sorts and threads a mail wrongly without a word.
+mail-parser reads the plain form, into which the others are put.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from mailparser.dates import parse_mail_date
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_FULL_MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
+    *("november", "december", "sept"),
+)
+# Zones of one meaning, in minutes. Not here, and so no date: BST, IST, CST outside America, AST, SST ...
+_ZONES = {
+    **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0},
+    **{"est": -300, "edt": -240, "cst": -360, "cdt": -300, "mst": -420, "mdt": -360, "pst": -480, "pdt": -420},
+    **{"cet": 60, "cest": 120, "met": 60, "mest": 120, "mez": 60, "mesz": 120, "west": 60, "eet": 120, "eest": 180},
+    **{"msk": 180, "jst": 540, "kst": 540, "hkt": 480, "aest": 600, "aedt": 660, "acst": 570, "awst": 480},
+    **{"nzst": 720, "nzdt": 780, "hst": -600, "akst": -540, "akdt": -480, "sast": 120, "wib": 420},
+}
+_COMMENT = re.compile(r"\([^()]*+\)?")
+_TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?([ap])\.?m\.?)?(?![\d:])", re.I)
+_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ -]+([a-z]{3,9})\.?,?[ -]+(\d{4}|\d{2}|1\d\d)(?![\d:])", re.I)
+_MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})(?![\d:])", re.I)
+_ASCTIME = re.compile(r"([a-z]{3,9}) +(\d{1,2}) +(?=\d{1,2}:)", re.I)
+_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:t| )", re.I)
+_YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
+_WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{2,12}\.?, *)", re.I)
+_OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z ]{1,40}\)?)?", re.I)
+
+
+def read(stated: str) -> datetime | None:
+    """The moment, aware, or None where no one moment is meant. A date without a zone is in UTC (section 3.3, -0000)."""
+    line = " ".join(_COMMENT.sub(" ", stated.replace('"', "")).split())
+    line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
+    day = _day(line)
+    if day is None:
+        return None
+    year, month, number, rest = day
+    time = _TIME.search(rest)
+    if time is None:
+        return None
+    hour, minute, second = int(time[1]), int(time[2]), min(int(time[3] or 0), 59 if time[3] == "60" else 99)
+    if time[4]:
+        if not 1 <= hour <= 12 and not (hour > 12 and time[4].lower() == "p"):
+            return None
+        hour = hour % 12 + 12 * (time[4].lower() == "p") if hour <= 12 else hour
+    before, zone = rest[: time.start()].strip(" ,-"), rest[time.end() :].strip(" ,")
+    minutes = _minutes(zone)
+    if before.lower() not in ("", "at") or minutes is None or not 1900 <= year <= 9998:
+        return None
+    sign, apart = "-" if minutes < 0 else "+", abs(minutes)
+    plain = f"{number} {_MONTHS[month - 1].title()} {year} {hour:02}:{minute:02}:{second:02} "
+    try:
+        datetime(year, month, number, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    found: datetime | None = parse_mail_date(f"{plain}{sign}{apart // 60:02}{apart % 60:02}").value
+    return found
+
+
+def _day(line: str) -> tuple[int, int, int, str] | None:
+    """Year, month, day, and what is said beside them."""
+    if found := _ISO.match(line):
+        return int(found[1]), int(found[2]), int(found[3]), line[found.end() :]
+    if (found := _DAY_FIRST.search(line)) and (month := _month(found[2])):
+        return _full_year(found[3]), month, int(found[1]), _without(line, found)
+    if (found := _MONTH_FIRST.search(line)) and (month := _month(found[1])):
+        return int(found[3]), month, int(found[2]), _without(line, found)
+    found, year = _ASCTIME.match(line), _YEAR.search(line)
+    if found and year and (month := _month(found[1])):
+        return int(year[1]), month, int(found[2]), f"{line[found.end() : year.start()]}{line[year.end() :]}"
+    return None
+
+
+def _without(line: str, found: re.Match[str]) -> str:
+    return f"{line[: found.start()]} {line[found.end() :]}".strip()
+
+
+def _month(word: str) -> int:
+    """1 to 12; 0 for what is no English name of a month."""
+    word = word.lower()
+    return _MONTHS.index(word[:3]) + 1 if word in _MONTHS or word in _FULL_MONTHS else 0
+
+
+def _full_year(digits: str) -> int:
+    """RFC 5322 section 4.3: two digits from 00 to 49 are this century's, three are years since 1900."""
+    year = int(digits)
+    if len(digits) == 4:
+        return year
+    return year + (2000 if len(digits) == 2 and year < 50 else 1900)
+
+
+def _minutes(zone: str) -> int | None:
+    """East of UTC; None for a zone that is unknown or means several."""
+    if not zone:
+        return 0
+    if zone.lower() in _ZONES:
+        return _ZONES[zone.lower()]
+    found = _OFFSET.fullmatch(zone)
+    if found is None or int(found[2]) > 14 or int(found[3] or 0) > 59:
+        return None
+    return (int(found[2]) * 60 + int(found[3] or 0)) * (-1 if found[1] == "-" else 1)

@@ -1,0 +1,69 @@
+"""Files that stand in a plain text: uuencoded (POSIX), or in BinHex 4.0 (RFC 1741). Pure, and linear for any bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from mimetypes import MimeTypes
+
+from mailbox.mime import transfer_encoding
+
+MARKS = (b"begin ", b"BinHex 4")
+MAX_FILES = 50
+
+_BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255}?)[ \t]*+\r?\n", re.M)
+_END = re.compile(rb"^end[ \t]*+\r?$\n?", re.M)
+_UU_LINE = re.compile(rb"[\x20-\x60]{1,100}[ \t]*+\r?\n")
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{2,100}[ \t]*+\r?\n")
+_HQX = re.compile(rb"^[^\r\n]{0,80}BinHex 4[^\r\n]{0,80}\r?\n\s{0,20}(:[^:\x00-\x08\x80-\xff]++:)[ \t]*+\r?\n?", re.M)
+_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
+
+
+@dataclass(frozen=True)
+class EmbeddedFile:
+    """One file, decoded; BinHex stays as it is, for the program that opens it."""
+
+    filename: str
+    content_type: str
+    octets: bytes
+
+
+def apart(text: bytes) -> tuple[bytes, list[EmbeddedFile]]:
+    """The text without the files that are written into it, and the files."""
+    kept: list[bytes] = []
+    files: list[EmbeddedFile] = []
+    position = search_from = 0
+    while len(files) < MAX_FILES and (begin := _BEGIN.search(text, search_from)):
+        search_from = begin.end()
+        if not _is_code(text, begin):
+            continue
+        end = _END.search(text, begin.end())
+        if end is None:
+            break
+        octets, _ = _decoded(text, begin, end)
+        name = begin[1].decode("utf-8", "replace")
+        files.append(EmbeddedFile(name, _KNOWN_TYPES.guess_type(name)[0] or "application/octet-stream", octets))
+        kept.append(text[position : begin.start()])
+        position = search_from = end.end()
+    rest = b"".join((*kept, text[position:]))
+    for found in list(_HQX.finditer(rest))[: MAX_FILES - len(files)]:
+        files.append(EmbeddedFile(f"binhex-{len(files) + 1}.hqx", "application/mac-binhex40", found[0]))
+    return (_HQX.sub(b"", rest, count=MAX_FILES) if files else text), files
+
+
+def _decoded(text: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> tuple[bytes, bool]:
+    if begin[0].startswith(b"begin-base64"):
+        return transfer_encoding.decode_base64(text[begin.end() : end.start()])
+    return transfer_encoding.undone("x-uuencode", memoryview(text)[begin.start() : end.end()])
+
+
+def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:
+    """Whether the first line is code, with the length that it states: a sentence may begin with these words, too."""
+    if begin[0].startswith(b"begin-base64"):
+        return _BASE64_LINE.match(text, begin.end()) is not None
+    line = _UU_LINE.match(text, begin.end())
+    if line is None:
+        return False
+    code = line[0].rstrip(b"\r\n")
+    stated = ((code[0] - 32) & 63) if code else 0
+    return stated == 0 or len(code) - 1 >= (stated * 8 + 5) // 6

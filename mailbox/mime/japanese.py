@@ -1,0 +1,83 @@
+"""ISO-2022-JP (RFC 1468) and EUC-JP with the rows of NEC and IBM, as browsers read them (PHP's cp50221). Pure.
+
+Python's own codecs refuse the NEC and IBM characters that Japanese mail is full of (㈱, ①, 髙), and after one refusal
+read what follows as other letters. Each character is looked up in windows-31j, which has them all, by itself.
+"""
+
+from __future__ import annotations
+
+import re
+
+# ISO 2022 escapes: into ASCII or JIS X 0201 Roman, half-width katakana, JIS X 0208, JIS X 0212.
+_ESCAPE = re.compile(rb"\x1b(\(B|\(J|\(H|\(I|\$\(?@|\$\(?B|\$\(D|\$\(?A|\$\(C|\.A|\.F|&@)")
+_KANJI = (b"$@", b"$B", b"$(@", b"$(B")
+_EUC = re.compile(rb"[\x00-\x7f]+|\x8f[\xa1-\xfe]{2}|\x8e[\xa1-\xdf]|(?:[\xa1-\xfe]{2})+|.", re.S)
+_PAIRS = re.compile(rb"(?:[\x21-\x7e]{2})+|[\x00-\x20\x7f-\xff]+|.", re.S)
+
+
+def decode_iso_2022_jp(octets: bytes) -> str:
+    """Raises nothing: what is no character is U+FFFD."""
+    pieces: list[str] = []
+    mode, position = b"(B", 0
+    for escape in _ESCAPE.finditer(octets):
+        pieces.append(_in_mode(mode, octets[position : escape.start()]))
+        mode, position = escape[1], escape.end()
+    pieces.append(_in_mode(mode, octets[position:]))
+    return "".join(pieces)
+
+
+def decode_euc_jp(octets: bytes) -> str:
+    """Raises nothing: what is no character is U+FFFD."""
+    pieces: list[str] = []
+    for found in _EUC.findall(octets):
+        if found.isascii():
+            pieces.append(found.decode("ascii"))
+        elif found[0] == 0x8F:
+            pieces.append(found.decode("euc_jp", "replace") if len(found) == 3 else "\ufffd")
+        elif found[0] == 0x8E:
+            pieces.append(found[1:].decode("cp932", "replace") if len(found) == 2 else "\ufffd")
+        elif len(found) > 1:
+            pieces.append(_kanji(bytes(each & 0x7F for each in found)))
+        else:
+            pieces.append("\ufffd")
+    return "".join(pieces)
+
+
+def _in_mode(mode: bytes, octets: bytes) -> str:
+    if not octets:
+        return ""
+    if mode in _KANJI:
+        return "".join(
+            _kanji(found) if len(found) > 1 and found.isascii() and found[0] > 0x20 else _outside(found)
+            for found in _PAIRS.findall(octets)
+        )
+    if mode == b"(I":
+        return "".join(chr(0xFF40 + each) if 0x21 <= each <= 0x5F else chr(each & 0x7F) for each in octets)
+    if mode in (b"$(D", b"$A", b"$(A", b"$(C", b".A", b".F"):
+        return (b"\x1b" + mode + octets).decode("iso2022_jp_2", "replace")
+    return octets.decode("ascii") if octets.isascii() else octets.decode("cp932", "replace")
+
+
+def _outside(octets: bytes) -> str:
+    """Line ends and spaces within a run of characters; a half of one."""
+    return octets.decode("ascii") if octets.isascii() and octets[0] <= 0x20 else "\ufffd"
+
+
+def _kanji(pairs: bytes) -> str:
+    """JIS X 0208 pairs, 0x21 to 0x7E each, by way of Shift_JIS."""
+    shifted = bytearray()
+    for first, second in zip(pairs[::2], pairs[1::2], strict=True):
+        row, cell = first - 0x21, second - 0x21
+        shifted.append((row >> 1) + (0x81 if row < 62 else 0xC1))
+        shifted.append(cell + 0x9F if row & 1 else cell + 0x40 + (cell >= 63))
+    try:
+        return shifted.decode("cp932")
+    except UnicodeDecodeError:  # pair by pair: the decoder goes on within a pair that it does not know
+        return "".join(_letter(bytes(shifted[at : at + 2])) for at in range(0, len(shifted), 2))
+
+
+def _letter(pair: bytes) -> str:
+    try:
+        return pair.decode("cp932")
+    except UnicodeDecodeError:
+        return "\ufffd"

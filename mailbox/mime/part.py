@@ -1,0 +1,155 @@
+"""One part of a message: where its content lies in the message's bytes, its header fields and what they say. Pure.
+
+RFC 2045 (MIME fields), RFC 2046 (media types). Nothing is copied or decoded but header fields, until it is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mailbox.mime import charsets, parameters
+from mailbox.mime import transfer_encoding as mime_transfer_encoding
+
+# A multipart deeper than this stays one opaque part: each level reads all of its content once more.
+MAX_DEPTH = 100
+# A MIME header longer than this is cut.
+MAX_MIME_HEADER = 4096
+_CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
+_PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
+_MEANT_TYPE = re.compile(r"[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+/\s*+([a-z0-9!#$&^.+_-]++)")
+_COMMENT = re.compile(r"\([^()]*+\)")
+
+
+class Part:
+    """A MIME part. message/* and too deep multiparts are leaves, so that an attached message keeps its exact bytes."""
+
+    __slots__ = (
+        "_content_type",
+        "_first",
+        "_parameters",
+        "_raw",
+        "children",
+        "default_type",
+        "defects",
+        "depth",
+        "end",
+        "fields",
+        "header_charset",
+        "longest_header",
+        "start",
+    )
+
+    def __init__(self, raw: bytes, depth: int, default_type: str) -> None:
+        self._raw = raw
+        self.depth = depth
+        self.default_type = default_type
+        self.start = self.end = 0  # of the content
+        self.fields: list[tuple[str, str]] = []
+        self.children: list[Part] | None = None
+        self.defects: list[str] = []
+        self.longest_header = MAX_MIME_HEADER
+        self.header_charset = ""
+        self._first: dict[str, str] | None = None
+        self._content_type: str | None = None
+        self._parameters: dict[str, Mapping[str, str]] = {}
+
+    @classmethod
+    def of(cls, octets: bytes, content_type: str, *, filename: str = "", content_id: str = "") -> Part:
+        """A part that stands in no message by itself; its text, when it is one, is UTF-8."""
+        part = cls(octets, 1, "text/plain")
+        part.end = len(octets)
+        part.fields = [("Content-Type", content_type), ("Content-ID", content_id)]
+        if not content_id:
+            part.fields.append(("Content-Disposition", "attachment"))
+        part._parameters = {"content-type": {"charset": "utf-8"}, "content-disposition": {"filename": filename}}
+        return part
+
+    def get(self, name: str, otherwise: str = "") -> str:
+        """The first field of this name (lower case) that says anything, 8-bit text repaired, folds kept."""
+        if self._first is None:
+            self._first = {field.lower(): value for field, value in reversed(self.fields) if value}
+        value = self._first.get(name)
+        if value is None:
+            return otherwise
+        return charsets.header_text(value[: self.longest_header] if name in _CUT else value, self.header_charset)
+
+    def read_headers_in(self, charset: str) -> None:
+        """Read 8-bit text of this header that is no UTF-8 in `charset`, which the message's body is written in."""
+        if charset and not all(charsets.is_utf8(value) for _, value in self.fields):
+            self.header_charset = charset
+            self._parameters = {}
+            self.defects.append("EightBitHeaderDefect")
+
+    @property
+    def content_type(self) -> str:
+        """Type and subtype, lower case; text/plain when absent or malformed (RFC 2045 section 5.2)."""
+        if self._content_type is None:
+            stated = self.get("content-type", self.default_type).partition(";")[0].strip().lower()
+            if stated.count("/") != 1 or not _PLAIN_TYPE.fullmatch(stated):
+                meant = _MEANT_TYPE.match(_COMMENT.sub("", stated))
+                if meant and f"{meant[1]}/{meant[2]}" != stated:
+                    self.defects.append("MimeFieldDefect")
+                    stated = f"{meant[1]}/{meant[2]}"
+            self._content_type = stated if stated.count("/") == 1 else "text/plain"
+        return self._content_type
+
+    @property
+    def says_multipart(self) -> bool:
+        return self.content_type.startswith("multipart/")
+
+    @property
+    def is_opaque(self) -> bool:
+        """A leaf that should have been a container: too deep."""
+        return self.depth >= MAX_DEPTH and self.says_multipart
+
+    @property
+    def is_unreadable_multipart(self) -> bool:
+        """Says multipart, but its boundary is absent or never found."""
+        return self.children is None and self.says_multipart
+
+    def parameter(self, header: str, name: str) -> str:
+        """A parameter of a MIME header (both lower case), RFC 2231 and stray RFC 2047 encodings decoded, or ""."""
+        if header not in self._parameters:
+            field = self.get(header)
+            self._parameters[header] = parameters.parameters(field)
+            if field.count("=") > field.count(";") and parameters.is_malformed(field):
+                self.defects.append("MimeFieldDefect")
+        return self._parameters[header].get(name, "")
+
+    def octets(self) -> tuple[bytes, bool]:
+        """The part's content with its transfer encoding undone, and whether that encoding was sound."""
+        if self.children is not None:
+            return b"", True
+        return mime_transfer_encoding.undone(self.transfer_encoding, self.encoded)
+
+    @property
+    def transfer_encoding(self) -> str:
+        return mime_transfer_encoding.encoding_of(self.get("content-transfer-encoding"))
+
+    @property
+    def encoded(self) -> memoryview:
+        """The content as it stands in the message."""
+        return memoryview(self._raw)[self.start : self.end]
+
+    def holds(self, mark: bytes) -> bool:
+        """Whether these bytes stand in the content as it is in the message."""
+        return self._raw.find(mark, self.start, self.end) >= 0
+
+    def now_holds(self, octets: bytes, content_type: str = "") -> None:
+        """Take these decoded bytes for the content, and another type where one is given."""
+        self._raw, self.start, self.end = octets, 0, len(octets)
+        self.fields = [(name, value) for name, value in self.fields if name.lower() != "content-transfer-encoding"]
+        self._first = None
+        self._content_type = content_type or self._content_type
+
+    def with_content(self, octets: bytes) -> Part:
+        """The same part with these bytes for its content, decoded."""
+        other = Part(self._raw, self.depth, self.default_type)
+        other.fields, other.header_charset, other._content_type = self.fields, self.header_charset, self.content_type
+        other.now_holds(octets)
+        return other
+
+    def is_now(self, content_type: str) -> None:
+        """Read the part as one of this type, whatever it says."""
+        self._content_type = content_type

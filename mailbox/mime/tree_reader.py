@@ -1,0 +1,214 @@
+"""Reads the structure of a message: header fields, boundary lines, and what stands for damaged ones. Pure.
+
+RFC 5322 section 2.2 (fields), RFC 2046 section 5.1 (multipart). A message that breaks them is read as the standard
+library's parser does, and further: a multipart that is encoded as a whole (RFC 2045 section 6.4 forbids it), one whose
+boundary is missing or another, one with the boundary of the multipart around it, and one without any parts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mailbox.mime import damaged, header_block
+from mailbox.mime.part import MAX_DEPTH, Part
+
+MAX_PARTS = 10_000  # leaves that are listed
+_MAX_TREE = 2 * MAX_PARTS  # and with the multiparts they lie in
+# Lines that begin as a boundary does; each costs time, and real mails have some more than parts.
+_MAX_LOOKS = 300_000
+MAX_FIELDS = 20_000  # of one header
+_MAX_FIELDS_IN_ALL = 200_000
+MAX_HEADER = 200_000  # bytes of any field; the raw message has the rest
+
+# One field with its folded lines; what else the standard library takes for a line of a header. Without overlap.
+_FIELD = re.compile(
+    rb"([\x21-\x39\x3b-\x7e]++):([^\r\n]*+(?:(?:\r\n|\r|\n)[ \t][^\r\n]*+)*+)(?:\r\n|\r|\n|\Z)",
+)
+_ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
+_LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
+_BEHIND_BOUNDARY = re.compile(rb"(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
+_LINE_ENDS = (10, 13)
+
+
+@dataclass
+class _Budget:
+    """What reading one message may still cost."""
+
+    fields_left: int = _MAX_FIELDS_IN_ALL
+    parts_left: int = _MAX_TREE
+    looks_left: int = _MAX_LOOKS
+    decodings_left: int = 3  # of multiparts that are encoded as a whole
+
+
+class Reader:
+    """Reads the parts in these bytes."""
+
+    def __init__(self, raw: bytes, budget: _Budget | None = None) -> None:
+        self.raw = raw
+        self.budget = budget or _Budget()
+
+    def part(self, start: int, end: int, depth: int, default_type: str, around: tuple[str, int] = ("", 0)) -> Part:
+        """`around`: the boundary of the multipart that this one lies in, and where that one ends."""
+        part = Part(self.raw, depth, default_type)
+        self.budget.parts_left -= 1
+        part.start, part.end = self.header(part, start, end), end
+        if part.says_multipart and depth < MAX_DEPTH:
+            if around[0] and part.parameter("content-type", "boundary").rstrip() == around[0]:
+                part.end = around[1]  # the boundary lines that follow are its own, up to the first that closes
+                part.defects.append("BoundaryOfParentDefect")
+            self._divide(part)
+        if depth and not part.says_multipart:
+            # The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
+            part.end = self._without_line_end(part.start, part.end)
+        return part
+
+    def header(self, part: Part, start: int, end: int) -> int:
+        """Read the header fields, and return where the content begins."""
+        raw, position = self.raw, start
+        last = min(MAX_FIELDS, self.budget.fields_left)
+        for count in range(last + 1):
+            field = _FIELD.match(raw, position, end)
+            if field is None:
+                odd = _ODD_LINE.match(raw, position, end)
+                if odd is None:
+                    break
+                position = odd.end()
+                if not (odd[1] == b"From " and count == 0):  # an mbox separator above the header
+                    part.defects.append(_odd_defect(odd[1]))
+                continue
+            position = field.end()
+            # Of a part, nothing but these is ever asked for.
+            if part.depth == 0 or field[1][:8].lower() == b"content-":
+                first, behind = field.span(2)
+                if behind - first > MAX_HEADER:
+                    part.defects.append("HeaderTooLong")
+                value = raw[first : min(behind, first + MAX_HEADER)].decode("ascii", "surrogateescape")
+                part.fields.append((field[1].decode("ascii"), value.lstrip(" \t").rstrip("\r\n")))
+        else:
+            part.defects.append("TooManyHeaders")
+            position = header_block.end_of(raw, position, end)
+        self.budget.fields_left = max(0, self.budget.fields_left - count)
+        line_end = _LINE_END.match(raw, position, end)
+        if line_end:
+            return line_end.end()
+        part.defects.append("MissingHeaderBodySeparatorDefect")
+        return position
+
+    def _divide(self, part: Part) -> None:
+        """Find the parts between a multipart's boundaries, or what else is in it."""
+        boundary = part.parameter("content-type", "boundary").rstrip().removeprefix('"')  # of quotes never closed
+        encoding = part.transfer_encoding or "8bit"
+        if not boundary:
+            part.defects.append("NoBoundaryInMultipartDefect")
+        elif encoding not in ("7bit", "8bit", "binary"):
+            part.defects.append("InvalidMultipartContentTransferEncodingDefect")
+        if boundary and self._split(part, boundary):
+            return
+        if boundary:
+            part.defects.append("StartBoundaryNotFoundDefect")
+        if part.children is None and part.start < part.end:
+            self._repair(part, boundary, encoding)
+
+    def _repair(self, part: Part, boundary: str, encoding: str) -> None:
+        """Read a multipart in which its boundary does not stand: encoded as a whole, another boundary, or no parts."""
+        inside = self
+        if encoding in ("base64", "quoted-printable") and self.budget.decodings_left > 0:
+            part.now_holds(part.octets()[0])
+            part.defects.append("EncodedMultipartDefect")
+            inside = Reader(bytes(part.encoded), self.budget)
+            self.budget.decodings_left -= 1
+            if boundary and inside._split(part, boundary):
+                return
+        found = damaged.boundary_in(inside.raw, part.start, part.end)
+        if found and inside._split(part, found):
+            part.defects.append("BoundaryGuessedDefect")
+            return
+        part.is_now(damaged.type_of_text(inside.raw, part.start, part.end))
+        part.defects.append("MultipartWithoutPartsDefect")
+
+    def _split(self, part: Part, boundary: str) -> bool:
+        """Read the parts between the lines of this boundary; False when there are none."""
+        default_type = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
+        lines = _BoundaryLines(self, b"--" + boundary.encode("utf-8", "replace"), part)
+        begun, is_closed, children = -1, False, part.children
+        while (line := lines.following()) is not None:
+            at, behind, is_closed = line
+            if begun >= 0 and at > begun:
+                children = children or []
+                children.append(self.part(begun, at, part.depth + 1, default_type, (boundary, part.end)))
+                if children[-1].end > at:  # it has taken this boundary for its own
+                    lines.position, begun, is_closed = children[-1].end, -2, False
+                    continue
+            if self.budget.parts_left <= 0:
+                break
+            if is_closed and (begun == -1 or not lines.go_on_behind(behind)):
+                break
+            begun = -2 if is_closed else behind
+        part.children = children
+        if begun == -1:
+            if is_closed:
+                part.end = at
+            return False
+        part.children = children or []
+        if self.budget.parts_left <= 0:
+            part.defects.append("TooManyParts")
+        elif not is_closed:
+            if begun >= 0:
+                part.children.append(self.part(begun, part.end, part.depth + 1, default_type))
+            part.defects.append("CloseBoundaryNotFoundDefect")
+        elif "BoundaryOfParentDefect" in part.defects:
+            part.end = lines.position
+        return True
+
+    def _without_line_end(self, start: int, end: int) -> int:
+        if end > start and self.raw[end - 1] in _LINE_ENDS:
+            is_pair = end - 1 > start and self.raw[end - 2 : end] == b"\r\n"
+            return end - 2 if is_pair else end - 1
+        return end
+
+
+class _BoundaryLines:
+    """The lines of one boundary in a multipart, one after the other."""
+
+    def __init__(self, reader: Reader, mark: bytes, part: Part) -> None:
+        self._reader, self._mark, self._part = reader, mark, part
+        self.position = part.start
+
+    def following(self) -> tuple[int, int, bool] | None:
+        """Where the next one begins and ends, and whether it closes the multipart; None when there is no more."""
+        reader, part = self._reader, self._part
+        while reader.budget.looks_left > 0 and (at := reader.raw.find(self._mark, self.position, part.end)) >= 0:
+            self.position = at + len(self._mark)
+            if at > part.start and reader.raw[at - 1] not in _LINE_ENDS:
+                reader.budget.looks_left -= 1
+                continue
+            found = _BEHIND_BOUNDARY.match(reader.raw, self.position, part.end)
+            if found:
+                self.position = found.end()
+                return at, self.position, found[1] is not None
+            reader.budget.looks_left -= 1
+        if reader.budget.looks_left <= 0:
+            part.defects.append("TooManyParts")
+        return None
+
+    def go_on_behind(self, behind: int) -> bool:
+        """Whether more parts stand behind a line that closes: a multipart within this one has the same boundary."""
+        reader, part = self._reader, self._part
+        if "BoundaryOfParentDefect" in part.defects or reader.raw.find(self._mark, behind, part.end) < 0:
+            return False
+        line = self.following()
+        while line is not None and not damaged.begins_part(reader.raw, line[1], part.end):
+            line = self.following()
+        if line is None:
+            self.position = behind
+            return False
+        self.position = line[0]
+        part.defects.append("PartsBehindCloseDefect")
+        return True
+
+
+def _odd_defect(begin: bytes) -> str:
+    if begin == b"From ":
+        return "MisplacedEnvelopeHeaderDefect"
+    return "InvalidHeaderDefect" if begin == b":" else "FirstHeaderLineIsContinuationDefect"

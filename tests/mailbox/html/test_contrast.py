@@ -1,0 +1,92 @@
+"""No text of a mail is lost on a background that is not shown."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from mailbox.html.sanitizer import safe_html
+
+
+def body(markup: str) -> str:
+    found = re.search(r"<body.*</body>", safe_html(markup, {}).html, re.S)
+    assert found
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<table><tr><td background="night.png" style="color:#fff">a</td></tr></table>',
+        "<style>.x{background:#222}</style><div class=x><font color=white>a</font></div>",
+        '<div style="background-image:url(x.png);color:#fefefe"><p>a</p></div>',
+        '<div style="background:linear-gradient(#222,#333);color:white">a</div>',
+        '<p style="color:rgba(255, 255, 255, 0.9)">a</p>',
+        '<p style="color:hsl(0, 0%, 99%)">a</p>',
+    ],
+)
+def test_light_text_without_its_dark_background_takes_the_colour_of_the_page(markup: str) -> None:
+    assert not re.search(r"(?<!background-)color(?:=|: (?!#1c1e21))", body(markup))
+
+
+def test_a_shorthand_keeps_its_colour_when_its_picture_goes() -> None:
+    shown = body('<p style="background:#222222 url(https://x.example/y.png) no-repeat;color:#ffffff">a</p>')
+    assert "#222222" in shown
+    assert "color: #ffffff" in shown
+    assert "y.png" not in shown
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<div style="background-color:#111"><p>a</p></div>',
+        "<table bgcolor=black><tr><td>a</td></tr></table>",
+        '<body bgcolor="#000"><p>a</p></body>',
+        '<body bgcolor="#000" text="#ffffff"><p>a</p></body>',
+    ],
+)
+def test_text_on_a_dark_background_is_light(markup: str) -> None:
+    assert re.search(r"(?<!background-)color: #ffffff", body(markup))
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        '<div style="background-color: #222; color: #ffffff"><span style="color: #eeeeee">a</span></div>',
+        '<p style="color: #336699">a</p>',
+    ],
+)
+def test_what_can_be_read_stays_as_it_is(markup: str) -> None:
+    assert markup in body(markup)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("/order/1", "https://shop.example/order/1"),
+        ("order", "https://shop.example/a/order"),
+        ("www.example.com/x", "https://www.example.com/x"),
+        ("https://other.example/", "https://other.example/"),
+        ("mailto:a@b.example", "mailto:a@b.example"),
+    ],
+)
+def test_relative_links_stand_on_the_base_that_the_mail_states(address: str, shown: str) -> None:
+    markup = f'<html><head><base href="https://shop.example/a/"></head><body><a href="{address}">x</a></body></html>'
+    assert f'href="{shown}"' in body(markup)
+
+
+@pytest.mark.parametrize("base", ["javascript:alert(1)//", "data:text/html,", "//x.example", "", "https://[::"])
+def test_a_base_that_is_no_web_address_makes_no_link(base: str) -> None:
+    assert "href" not in body(f'<base href="{base}"><a href="/order">x</a>')
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("source", ["image001.png", "cid:image001.png", "image%3001.png", "https://x.example/i.png"])
+def test_an_image_of_the_mail_is_shown_by_each_of_its_names(source: str) -> None:
+    inline = {"image001.png": ("image/png", PNG), "https://x.example/i.png": ("image/png", PNG)}
+    shown = safe_html(f'<img src="{source}">', inline)
+    assert "data:image/png;base64," in shown.html.partition("<body")[2]
+    assert shown.blocked_images == 0

@@ -1,0 +1,198 @@
+"""Messages that are damaged or unusual as senders damage them: one recipe a kind, and what each must be read as.
+
+What is expected is computed from the recipe, never from the reader.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import quopri
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+TEXTS = (
+    "Please approve invoice 4711.",
+    "Grüße aus Köln, café",
+    "Привет из Москвы",
+    "障害のお知らせです",
+    "회의 안내",
+    "发票请查收",
+)
+PDF = b"%PDF-1.4 " + bytes(range(256))
+HEAD = "From: Ann <ann@example.com>\r\nTo: bob@example.org\r\nSubject: {subject}\r\nMIME-Version: 1.0\r\n"
+
+
+@dataclass(frozen=True)
+class OddMail:
+    """A message, and what must come out: words of its text, in order, its files, a defect that must be named."""
+
+    kind: str
+    raw: bytes
+    text: str
+    subject: str = "odd"
+    files: dict[str, bytes] = field(default_factory=dict)
+    defect: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.kind
+
+
+def head(content_type: str, more: str = "", subject: str = "odd") -> bytes:
+    return f"{HEAD.format(subject=subject)}Content-Type: {content_type}\r\n{more}".encode()
+
+
+def _pdf(edge: str, disposition: str = 'attachment; filename="a.pdf"') -> bytes:
+    fields = f"--{edge}\r\nContent-Type: application/pdf\r\nContent-Disposition: {disposition}\r\n"
+    return fields.encode() + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(PDF)
+
+
+def _body(edge: str, text: str) -> bytes:
+    return (
+        f"--{edge}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+        + _pdf(edge)
+        + f"--{edge}--\r\n".encode()
+    )
+
+
+def boundaries(text: str) -> Iterator[OddMail]:
+    """Damaged boundaries: each still gives text and file."""
+    stated = {
+        "absent": ("multipart/mixed", "B", "BoundaryGuessedDefect"),
+        "empty": ('multipart/mixed; boundary=""', "B", "BoundaryGuessedDefect"),
+        "another": ("multipart/mixed; boundary=other", "=_B(1)", "BoundaryGuessedDefect"),
+        "no semicolon": ('multipart/mixed boundary="B"', "B", "MimeFieldDefect"),
+        "no semicolon, folded": ('multipart/mixed\r\n\tboundary="B"', "B", "MimeFieldDefect"),
+        "comma": ("multipart/mixed, boundary=B", "B", "MimeFieldDefect"),
+        "comment": ("multipart/mixed (x); boundary=B", "B", "MimeFieldDefect"),
+        "folded within": ('multipart/mixed; boundary="a\r\n b"', "a b", ""),
+        "unclosed quote": ('multipart/mixed; boundary="B', "B", ""),
+        "single quotes": ("multipart/mixed; boundary='B'", "B", "BoundaryGuessedDefect"),
+        "twice": ("multipart/mixed; boundary=A; boundary=B", "B", "BoundaryGuessedDefect"),
+    }
+    for name, (content_type, edge, defect) in stated.items():
+        raw = head(content_type) + b"\r\n" + _body(edge, text)
+        yield OddMail(f"boundary {name}", raw, text, files={"a.pdf": PDF}, defect=defect)
+    unclosed = _body("B", text).removesuffix(b"--B--\r\n")
+    yield OddMail(
+        "boundary unclosed", head("multipart/mixed; boundary=B") + b"\r\n" + unclosed, text, files={"a.pdf": PDF}
+    )
+
+
+def encoded_multiparts(text: str) -> Iterator[OddMail]:
+    for name, encode in (("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)):
+        content = encode(_body("=B", text).replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
+        raw = head('multipart/mixed; boundary="=B"', f"Content-Transfer-Encoding: {name}\r\n") + b"\r\n" + content
+        yield OddMail(f"multipart in {name}", raw, text, files={"a.pdf": PDF}, defect="EncodedMultipartDefect")
+
+
+def nested(text: str) -> Iterator[OddMail]:
+    inner = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n--B--\r\n\r\n".encode()
+    raw = head("multipart/mixed; boundary=B") + b"\r\n--B\r\nContent-Type: multipart/alternative; boundary=B\r\n\r\n"
+    yield OddMail(
+        "boundary of the parent", raw + inner + _pdf("B") + b"--B--\r\n", text, files={"a.pdf": PDF},
+        defect="BoundaryOfParentDefect",
+    )  # fmt: skip
+    yield OddMail(
+        "multipart without parts", head("multipart/mixed; boundary=B") + f"\r\n{text}\r\n".encode(), text,
+        defect="MultipartWithoutPartsDefect",
+    )  # fmt: skip
+
+
+def fields(text: str) -> Iterator[OddMail]:
+    """MIME fields with quotes, comments, commas, no semicolons."""
+    coded = base64.encodebytes(text.encode())
+    for stated in ('"base64"', "base64 (of text)", "BASE64;", "Base-64"):
+        raw = head("text/plain; charset=utf-8", f"Content-Transfer-Encoding: {stated}\r\n") + b"\r\n" + coded
+        yield OddMail(f"encoding {stated}", raw, text, defect="MimeFieldDefect")
+    for stated in ("text/plain charset=utf-8", "text/plain, charset=utf-8", 'text/plain (c); charset="utf-8"',
+                   "text/plain; charset='utf-8'", "text/plain; charset=utf-8 (c)", "TEXT / PLAIN; charset=UTF-8",
+                   "text/plain; charset=utf-8 format=fixed", 'text/plain; charset="utf-8'):  # fmt: skip
+        yield OddMail(f"type {stated}", head(stated) + b"\r\n" + text.encode(), text)
+    for stated in ('attachment filename="a.pdf"', 'filename="a.pdf"', "attachment, filename=a.pdf",
+                   'ATTACHMENT ; FILENAME = "a.pdf"', "attachment; filename*=utf-8''a%2Epdf"):  # fmt: skip
+        body = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
+        raw = head("multipart/mixed; boundary=B") + b"\r\n" + body + _pdf("B", stated) + b"--B--\r\n"
+        yield OddMail(f"disposition {stated}", raw, text, files={"a.pdf": PDF})
+
+
+CHARSETS = {
+    "Grüße aus Köln, café": {"x-mac-roman": "mac-roman", "cp-1252": "cp1252", "ms-ansi": "cp1252", "Cp850": "cp850",
+                             "latin9": "iso8859-15", "windows-28591": "latin-1", "l1": "latin-1"},
+    "Привет из Москвы": {"cp-1251": "cp1251", "win-1251": "cp1251", "x-cp1251": "cp1251", "koi": "koi8-r",
+                         "ibm866": "cp866", "x-mac-cyrillic": "mac-cyrillic", "KOI8_R": "koi8-r"},
+    "障害のお知らせです": {"x-sjis": "cp932", "MS932": "cp932", "SJIS-win": "cp932", "Windows-31J": "cp932",
+                    "eucJP-win": "euc_jp", "x-euc-jp": "euc_jp", "CP51932": "euc_jp", "JIS": "iso2022_jp",
+                    "CP50221": "iso2022_jp", "csISO2022JP": "iso2022_jp"},
+    "회의 안내": {"ks_c_5601-1987": "cp949", "UHC": "cp949", "MS949": "cp949", "euc-kr": "euc_kr"},
+    "发票请查收": {"x-gbk": "gbk", "CP936": "gbk", "gb_2312-80": "gb2312", "EUC-CN": "gb2312", "hz-gb-2312": "hz"},
+}  # fmt: skip
+
+
+def charsets(text: str) -> Iterator[OddMail]:
+    for label, codec in CHARSETS.get(text, {}).items():
+        raw = head(f"text/plain; charset={label}") + b"\r\n" + text.encode(codec)
+        yield OddMail(f"charset {label}", raw, text)
+        if codec not in ("iso2022_jp", "hz", "cp850", "mac-roman"):
+            raw = head(f"text/plain; charset={label}").replace(b"Subject: odd", b"Subject: " + text.encode(codec))
+            yield OddMail(f"raw subject in {label}", raw + b"\r\nx", "x", subject=text, defect="EightBitHeaderDefect")
+
+
+def lines(text: str) -> Iterator[OddMail]:
+    raw = head("text/plain; charset=utf-8") + b"\r\n" + text.encode() + b"\r\nlast"
+    whole = f"{text} last"
+    yield OddMail("CR CR LF", raw.replace(b"\n", b"\r\n"), whole, defect="LineEndDefect")
+    yield OddMail("CR only", raw.replace(b"\r\n", b"\r"), whole)
+    yield OddMail("byte order mark first", b"\xef\xbb\xbf" + raw, whole, defect="JunkBeforeHeaderDefect")
+    yield OddMail("blank lines first", b"\r\n\r\n" + raw, whole, defect="JunkBeforeHeaderDefect")
+
+
+def encodings(text: str) -> Iterator[OddMail]:
+    octets = text.encode()
+    blocks = b"".join(base64.b64encode(octets[at : at + 4]) + b"\r\n" for at in range(0, len(octets), 4))
+    b64 = head("text/plain; charset=utf-8", "Content-Transfer-Encoding: base64\r\n") + b"\r\n"
+    yield OddMail("padding in each line", b64 + blocks, text, defect="TransferEncodingDefect")
+    yield OddMail("padding without lines", b64 + blocks.replace(b"\r\n", b""), text, defect="TransferEncodingDefect")
+    quoted = head("text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable\r\n") + b"\r\n"
+    for line in ("==", "====", "========"):
+        content = quopri.encodestring(octets) + b"\r\n" + line.encode() + b"\r\nend"
+        yield OddMail(f"a line of {len(line)} equals signs", quoted + content, f"{text} {line} end")
+    rows = [binascii.b2a_uu(PDF[at : at + 45]) for at in range(0, len(PDF), 45)]
+    code = b"begin 644 a.pdf\r\n" + b"".join(rows).replace(b"\n", b"\r\n") + b"`\r\nend\r\n"
+    raw = head("text/plain; charset=utf-8") + b"\r\n" + octets + b"\r\n\r\n" + code + b"behind"
+    yield OddMail("uuencoded in the text", raw, f"{text} behind", files={"a.pdf": PDF}, defect="EmbeddedFileDefect")
+    half = len(octets) // 2 // 3 * 3 + 1
+    letters = base64.b64encode(octets).rstrip(b"=")
+    words = [letters[: half + 1], letters[half + 1 :] + b"=" * (-len(letters) % 4)]
+    subject = "\r\n ".join(f"=?utf-8?B?{word.decode()}?=" for word in words)
+    yield OddMail("encoded word cut within a group", head("text/plain", subject=subject) + b"\r\nx", "x", subject=text)
+
+
+def parts_in_order(text: str) -> Iterator[OddMail]:
+    def part(kind: str, content: str) -> str:
+        return f"--B\r\nContent-Type: {kind}; charset=utf-8\r\n\r\n{content}\r\n"
+
+    picture = '--B\r\nContent-Type: image/png; name="p.png"\r\nContent-Disposition: inline\r\n\r\nPNG\r\n'
+    plain, footer = part("text/plain", text), part("text/plain", "footer")
+    rich, rich_footer = part("text/html", f"<p>{text}</p>"), part("text/html", "<p>footer</p>")
+    both = f"{text} footer"
+    for name, body, files in (
+        ("text, text", plain + footer, {}),
+        ("text, HTML", plain + rich_footer, {}),
+        ("HTML, text", rich + footer, {}),
+        ("HTML, HTML", rich + rich_footer, {}),
+        ("text, picture, text", plain + picture + footer, {"p.png": b"PNG"}),
+        ("text, picture, HTML", plain + picture + rich_footer, {"p.png": b"PNG"}),
+    ):
+        raw = head("multipart/mixed; boundary=B") + f"\r\n{body}--B--\r\n".encode()
+        yield OddMail(f"in order: {name}", raw, both, files=files)
+
+
+RECIPES: tuple[Callable[[str], Iterator[OddMail]], ...] = (
+    *(boundaries, encoded_multiparts, nested, fields, charsets, lines, encodings, parts_in_order),
+)
+
+
+def odd_mails() -> list[OddMail]:
+    return [mail for text in TEXTS for recipe in RECIPES for mail in recipe(text)]

@@ -1,0 +1,81 @@
+"""Names of charsets, Japanese beyond the standard's rows, and 8-bit text that names no charset."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailbox.mime import charsets
+from mailbox.mime import message as mime_message
+from mailbox.mime.charset_labels import codec_for
+from tests.mailbox.mime.mime_messages import HEAD, multipart
+
+# The names of the WHATWG Encoding Standard that Python does not know by itself, or reads in a smaller set.
+WHATWG = {
+    "unicode11utf8": "utf-8", "x-unicode20utf8": "utf-8", "csibm866": "cp866", "866": "cp866", "l2": "iso8859-2",
+    "csisolatin3": "iso8859-3", "iso-ir-144": "iso8859-5", "asmo-708": "iso8859-6", "csiso88596i": "iso8859-6",
+    "sun_eu_greek": "iso8859-7", "visual": "iso8859-8", "logical": "iso8859-8", "csisolatin9": "iso8859-15",
+    "koi": "koi8-r", "koi8-ru": "koi8-u", "x-mac-roman": "mac-roman", "dos-874": "cp874", "tis-620": "cp874",
+    "ansi_x3.4-1968": "utf-8", "iso-8859-1": "cp1252", "x-cp1252": "cp1252", "iso-8859-9": "cp1254",
+    "x-mac-ukrainian": "mac-cyrillic", "gb2312": "gb18030", "x-gbk": "gb18030", "big5": "big5hkscs",
+    "x-x-big5": "big5hkscs", "cseucpkdfmtjapanese": "euc-jp", "csiso2022jp": "iso-2022-jp", "ms_kanji": "cp932",
+    "windows-31j": "cp932", "ks_c_5601-1989": "cp949", "windows-949": "cp949", "unicodefffe": "utf-16-be",
+    "iso-10646-ucs-2": "utf-16",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("label", "codec"), WHATWG.items())
+def test_labels_are_those_of_the_encoding_standard(label: str, codec: str) -> None:
+    assert codec_for(label) == codec
+
+
+@pytest.mark.parametrize("label", ["zlib", "unicode_escape", "idna", "punycode", "rot13", "", "x", "nonsense", "99999"])
+def test_what_is_no_charset_has_no_codec(label: str) -> None:
+    assert codec_for(label) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "octets", "text"),
+    [
+        ("iso-2022-jp", b"\x1b$B-j;3ED\x1b(B x", "㈱山田 x"),
+        ("iso-2022-jp", b'\x1b$B-!-"-#', "①②③"),
+        ("iso-2022-jp", b"\x1b$By!\x1b(B x", "纊 x"),
+        ("iso-2022-jp", b"\x1b(I1\x1b(B", "ｱ"),
+        ("iso-2022-jp", b"\x1b$B;3~~ED\x1b(B ok", "山\ufffd田 ok"),
+        ("euc-jp", b"\xad\xea\xbb\xb3\xfc\xe2", "㈱山髙"),
+        ("euc-jp", b"\xbb\xb3\xff\xc5\xc4 ok", "山\ufffd田 ok"),
+    ],
+)
+def test_japanese_is_read_with_the_rows_of_nec_and_ibm_and_one_odd_letter_spoils_no_other(
+    label: str, octets: bytes, text: str
+) -> None:
+    assert charsets.decode_text(octets, label)[0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Größe", "cp1252"),
+        ("naïve café, déjà vu", "cp1252"),
+        ("Привет из Москвы", "cp1251"),
+        ("会議のお知らせ", "cp932"),
+        ("회의 안내", "cp949"),
+        ("Θεσσαλονίκη", "cp1253"),
+    ],
+)
+def test_eight_bit_text_of_no_charset_is_read_as_it_looks(text: str, codec: str) -> None:
+    assert charsets.decode_text(text.encode(codec))[0] == text
+
+
+def test_a_file_name_in_eight_bit_text_is_read_in_the_charset_of_the_body() -> None:
+    parsed = mime_message.parse(
+        multipart(
+            b"Content-Type: text/plain; charset=gb2312\r\n\r\n" + "你好".encode("gb2312"),
+            b'Content-Type: application/pdf; name="' + "报告".encode("gb2312") + b'.pdf"\r\n\r\nx',
+        )
+    )
+    assert parsed.attachments[0].filename == "报告.pdf"
+    assert "EightBitHeaderDefect" in parsed.defects
+
+
+def test_raw_utf8_in_a_header_is_no_defect() -> None:
+    assert mime_message.parse(HEAD.replace(b"Subject: s", "Subject: Grüße".encode()) + b"\r\nx").defects == ()
