@@ -11,11 +11,12 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote
 
 import nh3
 from django.utils.translation import gettext
 
+from mailbox.html.addresses import SCHEME, STRIPPED, base_address, joined, safe_link
 from mailbox.html.contrast import readable, readable_page
 from mailbox.html.css import safe_style
 from mailbox.html.limits import bounded, escaped
@@ -72,13 +73,6 @@ _RASTER_SIGNATURES = {
     "image/webp": (b"RIFF",),
 }
 _DATA_IMAGE = re.compile(r"data:(image/[a-z]+);base64,([A-Za-z0-9+/=%\s]*)", re.I)
-_STRIPPED_FROM_URLS = re.compile("[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-_LINK = re.compile(r"(?:https?://[^/\s]|mailto:[^\s])", re.I)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,30}:", re.I)
-_BASE_WITHIN = 100_000  # characters
-_BASE_TAG = re.compile(
-    r"""<base\s[^<>]{0,200}?\bhref\s*=\s*(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.I
-)
 _REMOTE = re.compile(r"https?:[/\\]|[/\\]{2}", re.I)
 
 _STYLE = f"""
@@ -118,7 +112,7 @@ def safe_html(
     """
     html, note = _cut(html)
     background = readable_page(_body_background(html))
-    attributes = _AttributeFilter(inline, remote or {}, _base_address(html))
+    attributes = _AttributeFilter(inline, remote or {}, base_address(html))
     body = nh3.clean(
         bounded(html, TAGS | {"body"}, UNSHOWN),
         tags=set(TAGS),
@@ -241,11 +235,11 @@ class _AttributeFilter:
         if name == "style":
             return safe_style(value) or None
         if name == "href":
-            return _safe_link(value, self.base)
+            return safe_link(value, self.base)
         if name == "src":
             if tag != "img":  # Ammonia asks about elements too that it drops afterwards
                 return None
-            return self._source(_STRIPPED_FROM_URLS.sub("", value) if len(value) < 10_000 else value.strip())
+            return self._source(STRIPPED.sub("", value) if len(value) < 10_000 else value.strip())
         if tag == "a" and name in ("target", "rel"):
             return value
         return value if name in _PROSE or _PLAIN_VALUE.fullmatch(value) else None
@@ -256,9 +250,9 @@ class _AttributeFilter:
         if address[:5].lower() == "data:":
             return self._data_image(address)
         if not _REMOTE.match(address):
-            if (shown := self._once(unquote(address), self.inline)) or not self.base or _SCHEME.match(address):
+            if (shown := self._once(unquote(address), self.inline)) or not self.base or SCHEME.match(address):
                 return shown  # some senders leave out the cid: before the name of a picture
-            address = _joined(self.base, address)
+            address = joined(self.base, address)
         absolute = (f"https:{address}" if address[:1] in ("/", "\\") else address).replace("\\", "/")
         if shown := self._once(absolute, self.inline):  # a part that has this Content-Location (RFC 2557)
             return shown
@@ -297,32 +291,3 @@ class _AttributeFilter:
             return None
         self.image_bytes += len(octets)
         return f"data:{content_type};base64,{base64.b64encode(octets).decode('ascii')}"
-
-
-def _safe_link(address: str, base: str = "") -> str | None:
-    """A web or mail address, without the spaces and control characters that browsers skip when they read it.
-
-    Relative ones by `base`, where the mail states one.
-    """
-    plain = _STRIPPED_FROM_URLS.sub("", address[:4096])
-    if plain.startswith("//"):
-        plain = f"https:{plain}"
-    elif plain[:4].lower() == "www.":
-        plain = f"https://{plain}"
-    elif base and plain and plain[0] != "#" and not _SCHEME.match(plain):
-        plain = _joined(base, plain)
-    return plain if _LINK.match(plain) else None
-
-
-def _base_address(html: str) -> str:
-    """What <base href> says relative addresses stand on, where that is a web address."""
-    tag = _BASE_TAG.search(html[:_BASE_WITHIN])
-    address = _STRIPPED_FROM_URLS.sub("", tag[1] or tag[2] or tag[3] or "") if tag else ""
-    return address if address[:4].lower() == "http" and _LINK.match(address) else ""
-
-
-def _joined(base: str, address: str) -> str:
-    try:
-        return urljoin(base, address)
-    except ValueError:  # half of an IPv6 address
-        return ""
