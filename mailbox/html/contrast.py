@@ -11,11 +11,13 @@ import re
 
 from PIL import ImageColor
 
-_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*)((?:[^<>\"]++|\"[^\"]*+\")*+)>")
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)((?:[^<>\"]++|\"[^\"<]*+\")*+)>")
 _STYLE = re.compile(r'\sstyle="([^"]*)"')
 _ATTRIBUTE = re.compile(r'\s(bgcolor|color)="([^"]*)"')
 _FUNCTION = re.compile(r"(?:rgb|hsl)a?\([^()]{1,60}\)|#[0-9a-f]{3,8}\b|[a-z]{3,20}", re.I)
-_ALPHA = re.compile(r"(rgb|hsl)a\(([^,]+,[^,]+,[^,]+),\s*([01]?(?:\.\d{1,9})?)\s*\)(?<!,\))", re.I)
+_ALPHA = re.compile(
+    r"(rgb|hsl)a\(([^,()]{1,20}+,[^,()]{1,20}+,[^,()]{1,20}+),\s{0,9}+([01]?\.\d{1,9}|[01])\s{0,9}+\)", re.I
+)
 _SEEN_THROUGH = 0.4  # opacity below which the colour behind is what is seen
 _VOID = frozenset({"area", "br", "col", "hr", "img", "wbr"})
 _LEAST = 1.35  # contrast of text and background (WCAG 2.2, relative luminance): below, nothing can be read

@@ -65,7 +65,7 @@ _FUNCTION = re.compile(r"(?<![a-z-])([a-z-]++)\s*+\(|\(", re.I)
 _FUNCTIONS = frozenset({"rgb", "rgba", "hsl", "hsla"})
 # No backslash: CSS escapes spell url( without its letters. No braces, angle brackets, semicolons, @.
 _VALUE = re.compile(r"[\w\s#%.,()'\"!+/*-]{1,300}")
-_PICTURE = re.compile(r"url\(\s*+(?:\"[^\"]*+\"|'[^']*+'|[^)\"']*+)\s*+\)", re.I)
+_PICTURE = re.compile(r"url\(\s*+(?:\"[^\"(]*+\"|'[^'(]*+'|[^()\"']*+)\s*+\)", re.I)
 _MAX_STYLE = 10_000
 
 

@@ -26,7 +26,7 @@ def boundary_in(raw: bytes, start: int, end: int) -> str:
     for count, close in enumerate(_CLOSE.finditer(content)):
         if count >= _MOST_CLOSES:
             break
-        if re.search(rb"^--" + re.escape(close[1]) + rb"[ \t]*+$", content[: close.start()], re.M):
+        if b"\n--" + close[1] + b"\n" in b"\n" + content[: close.start()]:
             return close[1].decode("utf-8", "replace")
     return ""
 

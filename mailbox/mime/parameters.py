@@ -24,7 +24,7 @@ _KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|
 _LOOSE = re.compile(
     rf"(?:^|[\s,;])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
 )
-_NEXT = re.compile(rf"[\s,]+(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
+_NEXT = re.compile(rf"(?<![\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
 _QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,])', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
