@@ -1,8 +1,8 @@
 """The header of a message as text: lines, addresses, the date. Pure.
 
 mail-parser reads the Date (`dates`). Addresses are read by `addresses`: mail-parser's reader is quadratic, recurses
-into brackets and drops what has no domain and what a semicolon separates. Its MailParser object walks all parts and reads every
-Received header, which costs more than all the rest of a parse.
+into brackets and drops what has no domain and what a semicolon separates. Its MailParser object walks all parts and
+reads every Received header, which costs more than all the rest of a parse.
 """
 
 from __future__ import annotations
