@@ -45,6 +45,7 @@ class _Batch:
     last_pk: int
     same: list[int] = field(default_factory=list)  # read, and nothing is different
     changed: list[tuple[Message, Reading]] = field(default_factory=list)
+    fields: dict[int, list[str]] = field(default_factory=dict)  # by pk of a changed one: which of its columns differ
     referring_otherwise: set[int] = field(default_factory=set)  # of the changed ones, those with other references
     lost: int = 0
     failed: int = 0
@@ -128,8 +129,9 @@ def _read_batch(round_: Reparse) -> _Batch:
         if isinstance(result, str):
             batch.failed += 1
             event(logger, "reparse_failed", logging.ERROR, message=row.pk, reason=result)
-        elif _fill(row, result.parsed):
+        elif differing := _fill(row, result.parsed):
             batch.changed.append((row, result))
+            batch.fields[row.pk] = differing
             if former != (row.references_header, row.in_reply_to):
                 batch.referring_otherwise.add(row.pk)
         else:
@@ -137,18 +139,17 @@ def _read_batch(round_: Reparse) -> _Batch:
     return batch
 
 
-def _fill(row: Message, parsed: mime_message.ParsedMessage) -> bool:
-    """Put what was read into the row, and say whether anything is different."""
+def _fill(row: Message, parsed: mime_message.ParsedMessage) -> list[str]:
+    """Put what was read into the row, and name the columns in which anything is different."""
     listed = [dict(vars(attachment)) for attachment in parsed.attachments]
     values: dict[str, Any] = {name: getattr(parsed, name) for name in PARSED_FIELDS}
     values["attachments"] = listed
     values["has_attachments"] = any(not attachment.is_inline for attachment in parsed.attachments)
     values["parse_defects"] = [*parsed.defects, *(each for each in row.parse_defects if each == OTHER_LENGTH)]
-    is_changed = False
+    differing = [name for name, value in values.items() if getattr(row, name) != value]
     for name, value in values.items():
-        is_changed = is_changed or getattr(row, name) != value
         setattr(row, name, value)
-    return is_changed
+    return differing
 
 
 def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
@@ -168,12 +169,21 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
             finished_at=now if is_over else None,
             done=F("done") + batch.done,
             changed=F("changed") + len(changed),
+            changed_fields=dict(_counted(round_, batch, changed)),
             lost=F("lost") + batch.lost,
             failed=F("failed") + batch.failed,
         ):
             transaction.set_rollback(True)
             return False
     return True
+
+
+def _counted(round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, Reading]]) -> Counter[str]:
+    """How many messages differ in which column, the round's former batches included."""
+    counts = Counter(round_.changed_fields)
+    for row, _ in changed:
+        counts.update(batch.fields[row.pk])
+    return counts
 
 
 def _update(row: Message, digest: str, now: datetime) -> bool:

@@ -26,6 +26,7 @@ class Reparse(models.Model):
     total = models.PositiveBigIntegerField(default=0)  # that waited when it began
     done = models.PositiveBigIntegerField(default=0)
     changed = models.PositiveBigIntegerField(default=0)  # of which other values came
+    changed_fields = models.JSONField(default=dict, db_default={}, blank=True)  # column of messages -> how many differ
     lost = models.PositiveBigIntegerField(default=0)  # whose raw bytes are missing: they stay as they are
     failed = models.PositiveBigIntegerField(default=0)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db.models import QuerySet
+
 from mailbox.mime import icalendar
 from mailbox.mime import message as mime_message
 from mailbox.mime.icalendar import Event
@@ -11,8 +13,10 @@ from mailbox.models import Attachment, Message
 from mailbox.storage import raw_store
 
 
-def events_of(row: Message, attachments: Sequence[Attachment]) -> list[Event]:
+def events_of(row: Message, attachments: Sequence[Attachment] | QuerySet[Attachment]) -> list[Event]:
     """What its first calendar part says; the raw bytes are opened only for that."""
+    if isinstance(attachments, QuerySet):
+        attachments = attachments.filter(content_type__in=icalendar.TYPES).order_by("position")[:10]
     for each in attachments:
         if each.content_type in icalendar.TYPES and each.size <= icalendar.MAX_BYTES:
             try:

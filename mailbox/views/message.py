@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from mailbox import gmail_labels
 from mailbox.mime import message as mime_message
-from mailbox.models import Message
+from mailbox.models import Attachment, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.views import parse_warnings, previews
@@ -20,10 +20,11 @@ from mailbox.views.conversation import conversation_of
 from mailbox.views.invitations import events_of
 from mailbox.views.message_lookup import find_message
 from mailbox.views.remote_images import RemoteImages, images_of
+from mailbox.views.requests import number_of
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
-ATTACHMENTS_SHOWN = 500
+ATTACHMENTS_SHOWN = 100  # of a page; "files" in the address says from which position on
 HEADERS_SHOWN = 500
 VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _("Source")}
 
@@ -35,13 +36,37 @@ class Tab:
     current: bool
 
 
+@dataclass(frozen=True)
+class Files:
+    """A page of a message's attachments, and where the next begins (None: nowhere)."""
+
+    listed: list[Attachment]
+    count: int
+    following: int | None
+    is_first: bool
+
+    @property
+    def is_all(self) -> bool:
+        return self.is_first and self.following is None
+
+
+def _files_of(request: HttpRequest, row: Message) -> Files:
+    """Only the rows that are shown are read: a mail may have tens of thousands of attachments."""
+    there = row.attachment_rows.filter(removed_at=None).order_by("position")
+    first = number_of(request, "files") or 0
+    page = list(there.filter(position__gte=first)[: ATTACHMENTS_SHOWN + 1])
+    following = page[ATTACHMENTS_SHOWN].position if len(page) > ATTACHMENTS_SHOWN else None
+    is_all = not first and following is None
+    return Files(page[:ATTACHMENTS_SHOWN], len(page) if is_all else there.count(), following, not first)
+
+
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_message(request, pk)
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
-    attachments = list(row.attachment_rows.filter(removed_at=None).order_by("position"))
-    previews.mark(attachments[:ATTACHMENTS_SHOWN])
+    files = _files_of(request, row)
+    previews.mark(files.listed)
     context = {
         "message": row,
         "view": shown,
@@ -49,9 +74,10 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "places": places,
         "labels": gmail_labels.shown(places),
         "fetch_requested": any(place.fetch_requested_at for place in places if not place.is_complete),
-        "attachments": attachments[:ATTACHMENTS_SHOWN],
-        "attachment_count": len(attachments),
-        "events": events_of(row, attachments),
+        "attachments": files.listed,
+        "attachment_count": files.count,
+        "files": files,
+        "events": events_of(row, files.listed if files.is_all else row.attachment_rows.filter(removed_at=None)),
         "signatures": parse_warnings.signatures(row.parse_defects),
         "defects": parse_warnings.sentences(row.parse_defects),
         "others": list(_others(row)),

@@ -43,6 +43,8 @@ class Command(RefusingCommand):
             self.stdout.write("Another worker goes on with it; its progress is on the page of stored mail.")
             return
         self.stdout.write(f"Done: {round_.done} messages read again, {round_.changed} of them differently.")
+        for name, count in sorted(round_.changed_fields.items()):
+            self.stdout.write(f"  {name}: {count}")
         if round_.lost or round_.failed:
             self.refuse(
                 f"{round_.lost} have lost their raw bytes and {round_.failed} could not be read; they stay "

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from mailbox.mime import message as mime_message
-from mailbox.models import Account
+from mailbox.mime import tree as mime_tree
+from mailbox.models import Account, Attachment
 from mailbox.views import parse_warnings
 from mailbox.views.message import ATTACHMENTS_SHOWN, VIEWS
 from tests.mailbox.mime.mime_messages import HEAD, multipart
@@ -143,6 +147,31 @@ def test_many_attachments_are_counted_and_the_first_of_them_listed(reader: Clien
     message = store(account, HOSTILE["many parts"])
     shown = reader.get(reverse("mailbox:message", args=[message.pk])).content.decode()
     assert f"{ATTACHMENTS_SHOWN + 1} attachments, the first {ATTACHMENTS_SHOWN} listed" in shown
+    assert f"files={ATTACHMENTS_SHOWN}" in shown
+    page = reverse("mailbox:message", args=[message.pk])
+    more = reader.get(page, {"files": ATTACHMENTS_SHOWN}).content.decode()
+    assert f"{ATTACHMENTS_SHOWN + 1} attachments, 1 more listed" in more
+    assert reverse("mailbox:message_attachment", args=[message.pk, ATTACHMENTS_SHOWN]) in more
+
+
+def test_a_page_reads_as_many_rows_of_ten_thousand_attachments_as_it_lists(
+    reader: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = store(account, multipart(TEXT, *[NAME + b"a\r\n\r\n%d" % number for number in range(10_000)]))
+    assert message.attachment_rows.count() == mime_tree.MAX_PARTS - 1
+    read: list[int] = []
+    made = Attachment.from_db.__func__
+
+    def counted(cls: type[Attachment], *args: Any) -> Any:
+        read.append(1)
+        return made(cls, *args)
+
+    monkeypatch.setattr(Attachment, "from_db", classmethod(counted))
+    with CaptureQueriesContext(connection) as queries:
+        answer = reader.get(reverse("mailbox:message", args=[message.pk]))
+    assert len(read) <= ATTACHMENTS_SHOWN + 1
+    assert len(queries) <= 14
+    assert len(answer.content) < 150_000
 
 
 def test_a_folder_that_holds_a_mail_twice_is_named_once(reader: Client, account: Account) -> None:

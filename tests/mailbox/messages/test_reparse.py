@@ -61,7 +61,11 @@ def run(*options: str) -> str:
 def test_rows_attachments_and_index_are_made_anew(account: Account, make_user: Callable[..., User]) -> None:
     plain, with_file = store(account, letter("Zebra", "Giraffe")), store(account, letter_with(b"%PDF", "report.pdf"))
     read_wrongly(plain, with_file, version=mime_message.PARSER_VERSION - 1)
-    assert run() == "Done: 2 messages read again, 2 of them differently.\n"
+    said = run()
+    assert said.startswith("Done: 2 messages read again, 2 of them differently.\n")
+    assert "  attachments: 1\n" in said
+    assert "  subject: 2\n" in said
+    assert Reparse.objects.get().changed_fields["subject"] == 2
     plain.refresh_from_db()
     assert (plain.subject, plain.body_text, plain.parser_version) == ("Zebra", "Giraffe\n", mime_message.PARSER_VERSION)
     assert [each.filename for each in with_file.attachment_rows.all()] == ["report.pdf"]
