@@ -1,4 +1,4 @@
-"""Who is told of what, what happened, and each telling of it."""
+"""Who is notified of what, what happened, and each telling of it."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def text_of(notice: AlertNotice) -> str:
     lines = [incident.sentence, "", f"Since: {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"]
     if incident.closed_at:
         lines += [f"Over since: {incident.absent_since or incident.closed_at:%Y-%m-%d %H:%M:%S} UTC"]
-    lines += ["", f"{settings.BASE_URL}{incident.path}", "", f"Who is told of what: {settings.BASE_URL}/alerts/"]
+    lines += ["", f"{settings.BASE_URL}{incident.path}", "", f"Who is notified of what: {settings.BASE_URL}/alerts/"]
     return "\n".join(lines) + "\n"
 
 

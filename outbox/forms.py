@@ -159,7 +159,9 @@ class ComposeForm(forms.Form):
         """The files of a mail that is written again or passed on, as far as the policy lets them out."""
         self.left_out: set[str] = set()
         self._carried = {file.key: file for file in carried if not file.refusal}
-        self.refused = [RefusedFile(file.key, file.filename, file.refusal) for file in carried if file.refusal]
+        kept_here = [file for file in carried if file.refusal]
+        self.refused = [RefusedFile(file.key, file.filename, file.refusal) for file in kept_here if not file.is_inline]
+        self.pictures_left = [file for file in kept_here if file.is_inline]
         if isinstance(self.data, QueryDict):
             self.refused += [RefusedFile.read(value) for value in self.data.getlist("refused")[:MAX_ATTACHMENTS]]
             self.left_out = set(self.data.getlist("without"))

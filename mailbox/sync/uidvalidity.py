@@ -95,10 +95,6 @@ def _ours(folder: Folder) -> MessagePlaceQuerySet:
     return MessagePlace.objects.present().filter(folder=folder)
 
 
-def is_under_way(state: SyncState) -> bool:
-    return state.surveyed_uid is not None
-
-
 def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
     """Look at dates and sizes of the new UIDs, a bounded number a run; returns whether all are looked at."""
     begun = state.surveyed_uid or 0

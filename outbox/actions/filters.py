@@ -94,9 +94,9 @@ class Filters:
 
     def pairs(self) -> dict[str, str]:
         """The parameters of the address, without those that ask for nothing."""
-        names = {"state": "state", "account": "account", "reason": "reason", "q": "text", "mark": "mark"}
-        names |= {"error": "error", "code": "code", "domain": "domain", "age": "age"}
-        return {name: str(getattr(self, field)) for name, field in names.items() if getattr(self, field)}
+        values = {"state": self.state, "account": self.account, "reason": self.reason, "q": self.text}
+        values |= {"mark": self.mark, "error": self.error, "code": self.code, "domain": self.domain, "age": self.age}
+        return {name: str(value) for name, value in values.items() if value}
 
     def query(self, **changes: object) -> str:
         """The address's query for these filters, with changes."""
@@ -149,4 +149,15 @@ class Filters:
         return rows.filter(words[0] | words[1] | words[2] | words[3])
 
     def of_state(self, rows: OutboxQuerySet) -> OutboxQuerySet:
-        return getattr(rows, self.state)() if self.state else rows
+        return _OF_STATE[self.state](rows) if self.state else rows
+
+
+_OF_STATE = {
+    "queued": OutboxQuerySet.queued,
+    "sending": OutboxQuerySet.sending,
+    "retrying": OutboxQuerySet.retrying,
+    "needs_decision": OutboxQuerySet.needs_decision,
+    "failed_for_good": OutboxQuerySet.failed_for_good,
+    "sent": OutboxQuerySet.sent,
+    "cancelled": OutboxQuerySet.cancelled,
+}

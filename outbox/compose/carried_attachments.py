@@ -30,6 +30,7 @@ class Carried:
     read: Callable[[], AttachmentInput]
     refusal: str = ""
     is_chosen: bool = True
+    is_inline: bool = False  # a picture in the text: where the policy keeps it here, the page says so and no more
 
 
 def of_written(source: OutboxMessage) -> list[Carried]:
@@ -47,8 +48,8 @@ def of_written(source: OutboxMessage) -> list[Carried]:
 def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
     """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
     raw = source.raw_digest
-    there = source.attachment_rows.filter(removed_at=None, is_inline=False).order_by("position")
-    rows = there.values_list("position", "filename", "content_type", "size")[:_SHOWN]
+    there = source.attachment_rows.filter(removed_at=None).order_by("is_inline", "position")
+    rows = there.values_list("position", "filename", "content_type", "size", "is_inline")[:_SHOWN]
     files = [
         Carried(
             str(position),
@@ -56,8 +57,9 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
             size,
             _reader(filename, kind, lambda at=position: mime_message.attachment_bytes(raw_store.map_raw(raw)[0], at)),  # type: ignore[misc]
             _refusal(kind, size, current),
+            is_inline=is_inline,
         )
-        for position, filename, kind, size in rows
+        for position, filename, kind, size, is_inline in rows
     ]
     name = (
         f"{''.join(char for char in source.subject if char.isalnum() or char in ' -_').strip()[:80] or 'message'}.eml"

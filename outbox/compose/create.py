@@ -17,13 +17,15 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
+from outbox.compose import replies
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, Store, read_attachments
 from outbox.compose.build import Frozen, Parent, Request, Threading
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
-from outbox.models import AttachmentPolicy, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
+from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
 
+NO_SMTPUTF8 = "The server does not offer SMTPUTF8"  # as outbox.smtp says it
 FAILURE_MODES = ("network", "provider")
 
 
@@ -56,6 +58,8 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     mail, threading = _answering(request.mail, parent)
     sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
     frozen = compose_build.freeze(mail, sender, files, now=times.send_at or now, threading=threading)
+    if frozen.needs_smtputf8:
+        _check_smtputf8(account, now)
     try:
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
         return _insert(account, request, NewRow(frozen, digest, parent, files, times, asked), now)
@@ -67,6 +71,23 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         raise StorageFailed(
             gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
         ) from error
+
+
+OFFER_IS_KNOWN = timedelta(days=1)  # a server's offers change; then it is asked again
+
+
+def _check_smtputf8(account: Account, now: datetime) -> None:
+    """Raise ValidationFailed when the server did not offer SMTPUTF8 (RFC 6531) to the newest attempt of such a mail."""
+    attempts = DeliveryAttempt.objects.filter(outbox__account=account, outbox__needs_smtputf8=True)
+    last = attempts.filter(finished_at__gt=now - OFFER_IS_KNOWN, outcome__gt="").order_by("-pk").first()
+    if last is not None and last.reply.startswith(NO_SMTPUTF8):
+        raise ValidationFailed(
+            gettext(
+                "An address of this mail has letters beyond ASCII before its @, and the server of %(account)s does not "
+                "take such addresses (it offers no SMTPUTF8). Use another address of this person."
+            )
+            % {"account": account.email}
+        )
 
 
 def checked_account(account_id: int) -> Account:
@@ -181,6 +202,19 @@ def _find_parent(account: Account, request: SendRequest) -> Message | None:
     return found
 
 
+def _answer_to(message: Message) -> str:
+    letter = replies.Letter(
+        subject=message.subject,
+        sender=message.sender or message.sender_address,
+        reply_to=message.reply_to,
+        recipients=message.recipients,
+        cc=message.cc,
+        text="",
+        at=message.received_at,
+    )
+    return replies.answer_to(letter, [message.account.email])
+
+
 def _answering(mail: Request, message: Message | None) -> tuple[Request, Threading]:
     """Fill in what an answer takes from its parent, where the request leaves it open."""
     if message is None:
@@ -194,7 +228,7 @@ def _answering(mail: Request, message: Message | None) -> tuple[Request, Threadi
         references_header=message.references_header,
         in_reply_to=message.in_reply_to,
     )
-    to = mail.to or compose_build.reply_recipients(parent)
+    to = mail.to or _answer_to(message) or compose_build.reply_recipients(parent)
     return replace(mail, to=to, subject=mail.subject or compose_build.reply_subject(parent.subject)), (
         compose_build.reply_threading(parent)
     )

@@ -47,17 +47,30 @@ def reply_to_all(letter: Letter, own: Collection[str]) -> Everyone:
     An answer to a mail of our own goes to those it went to. What is no address is left out: a person still reads it.
     """
     mine = {same(address) for address in own}
-    answered = sendable(letter.reply_to if letter.reply_to.strip() else letter.sender)
-    to = [each for each in answered if same(each.spec) not in mine]
+    to = _once(_answered(letter, mine), set())
     others = [*sendable(letter.recipients), *sendable(letter.cc)]
-    if not to:
-        to = [each for each in sendable(letter.recipients) if same(each.spec) not in mine]
-        others = sendable(letter.cc)
-    to = _once(to, set())
     cc = _once(others, mine | {same(each.spec) for each in to})
     room = max(0, MAX_RECIPIENTS - len(to))
     left_out = max(0, len(to) - MAX_RECIPIENTS) + max(0, len(cc) - room)
     return Everyone(text_of(to[:MAX_RECIPIENTS]), text_of(cc[:room]), left_out)
+
+
+def answer_to(letter: Letter, own: Collection[str]) -> str:
+    """To whom a simple answer goes, as header text; "" where that must be read by a person."""
+    return text_of(_once(_answered(letter, {same(address) for address in own}), set())[:MAX_RECIPIENTS])
+
+
+def _answered(letter: Letter, mine: Collection[str]) -> list[Address]:
+    """Reply-To, else From; where that is ourselves, the next: a form on our site has our address in Reply-To and the
+    customer's in From, and an answer to a mail of our own goes to those it went to. A Reply-To that cannot be read is
+    not passed over for From (RFC 5322, 3.6.2)."""
+    for text in (letter.reply_to, letter.sender, letter.recipients):
+        found = sendable(text)
+        if text.strip() and not found and text == letter.reply_to:
+            return []
+        if others := [each for each in found if same(each.spec) not in mine]:
+            return others
+    return []
 
 
 def _once(addresses: Iterable[Address], but: Collection[str]) -> list[Address]:

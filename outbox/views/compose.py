@@ -214,7 +214,7 @@ def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) ->
         return shown | {"account": message.account_id}
     answer = {
         "account": message.account_id,
-        "to": message.reply_to or message.sender,
+        "to": replies.answer_to(letter, [message.account.email]) or message.reply_to or message.sender,
         "subject": replies.reply_subject(message.subject),
         "body_text": replies.quoted(letter),
     }

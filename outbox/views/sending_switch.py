@@ -42,5 +42,5 @@ def resume_sending(request: HttpRequest) -> HttpResponse:
     on = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
     if on.update(paused_at=None, paused_by=None, reason=""):
         record(request, "resume_sending", "sending")
-        notices.success(request, gettext("Sending goes on. What waits goes out within a minute."))
+        notices.success(request, gettext("Sending is resumed. What waits goes out within a minute."))
     return redirect(back_to(request, reverse("outbox:list")))

@@ -55,8 +55,8 @@ TABS = (
 TAB_BY_NAME = {tab.name: tab for tab in TABS}
 
 SENTENCES = {
-    Hold.PERMANENT: _("The server refused it for good. Mend the cause, then retry; nothing goes out until then."),
-    Hold.GAVE_UP: _("It was tried for too long without success. Retry when the cause is mended."),
+    Hold.PERMANENT: _("The server refused it for good. Fix the cause, then retry; nothing goes out until then."),
+    Hold.GAVE_UP: _("It was tried for too long without success. Retry when the cause is fixed."),
     Hold.SIGN_IN: _("The server refused the account's sign-in. It goes out by itself once the account signs in again."),
     Hold.UNCERTAIN: (
         _(
@@ -140,6 +140,10 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         return _sent(row)
     if row.status == Status.CANCELLED:
         return _cancelled(row)
+    if row.hold == Hold.PERMANENT and _was_not_asked(row):
+        return gettext(
+            "It cannot go out as it is, and was not given to the server. Read why below, then write it anew."
+        )
     if row.hold:
         return str(SENTENCES[Hold(row.hold)])
     if not getattr(row, "works", True):
@@ -165,6 +169,14 @@ def _sending(row: OutboxMessage, now: datetime) -> str:
 
 def _clock(at: datetime) -> str:
     return time_format(timezone.localtime(at), gettext("H:i:s"))
+
+
+def _was_not_asked(row: OutboxMessage) -> bool:
+    """Whether it failed before any server was asked: it is too large for what the server offers, or needs more."""
+    if row.recipients.filter(reply_code__isnull=False).exists():
+        return False
+    code = row.attempts.filter(number=row.last_attempt).values_list("reply_code", flat=True)
+    return list(code) == [None]
 
 
 def _sent(row: OutboxMessage) -> str:

@@ -83,7 +83,7 @@ def choose_a_folder(page: Page) -> None:
 def sync_and_read(page: Page, site: str) -> None:
     page.goto(f"{site}/accounts/{Account.objects.get().pk}/")
     page.get_by_role("button", name="Sync now").click()
-    expect(page.get_by_text("in step", exact=True)).to_have_count(2, timeout=PATIENCE)
+    expect(page.get_by_text("up to date", exact=True)).to_have_count(2, timeout=PATIENCE)
     page.get_by_role("link", name="Messages").first.click()
     expect(page.get_by_text("Minutes of the mill")).to_be_visible()
     page.get_by_text("Where is the June invoice?").click()

@@ -121,7 +121,7 @@ def test_a_subject_is_read_as_it_was_written(text: str) -> None:
     frozen = freeze(subject=text)
     (top, *_rest) = blocks(frozen.mime)
     assert set(top) <= TOP | PART
-    assert mime_message.parse(frozen.mime).subject == text.strip()
+    assert mime_message.parse(frozen.mime).subject.split() == text.split()
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "N" * 975, "Ann " * 240, "é" * 975])

@@ -16,6 +16,7 @@ from django.urls import reverse
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from mailbox.storage import raw_store
+from outbox import api
 from outbox.compose.replies import Letter, forward_subject, forwarded, quoted, reply_subject, reply_to_all
 from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter, letter_with, store
@@ -152,6 +153,45 @@ def test_a_forwarded_mail_carries_text_and_files_and_starts_a_new_thread(operato
     assert (row.in_reply_to, row.parent_id) == ("", None)
     entries = {(entry.verb, entry.target, entry.detail) for entry in AuditEntry.objects.all()}
     assert ("forward", f"message:{message.pk}", f"outbox:{row.pk}") in entries
+
+
+@pytest.mark.parametrize(
+    ("headers", "to"),
+    [
+        ({"From": "ops@example.com", "To": "Zoe <zoe@example.com>", "Cc": "carl@example.com"}, "Zoe <zoe@example.com>"),
+        ({"From": "Customer <c@example.com>", "Reply_To": "OPS@example.com"}, "Customer <c@example.com>"),
+        ({"From": "Ann <ann@example.com>", "Reply_To": "desk@example.com"}, "desk@example.com"),
+    ],
+)
+@pytest.mark.parametrize("way", ["reply_to", "reply_all", "api"])
+def test_an_answer_goes_to_whoever_is_not_ourselves(
+    operator: Client, account: Account, headers: dict[str, str], to: str, way: str
+) -> None:
+    parent = store(account, letter("Order", "text", **headers))
+    if way == "api":
+        assert api.queue(account.pk, "", "", "An answer.", parent_pk=parent.pk).ok
+        assert OutboxMessage.objects.get().to == to
+    else:
+        assert operator.get(COMPOSE, {way: parent.pk}).context["form"].initial["to"] == to
+
+
+def test_a_forwarded_mail_takes_its_pictures_along_or_says_that_it_does_not(operator: Client, account: Account) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "ann@example.com", "ops@example.com", "Pictures"
+    mail["Message-ID"] = "<pictures@example.com>"
+    mail.set_content("See the pictures.")
+    mail.add_alternative('<p><img src="cid:1@x"><img src="cid:2@x"></p>', subtype="html")
+    html = mail.get_payload()[1]  # type: ignore[index]
+    html.add_related(b"\x89PNG", "image", "png", cid="<1@x>", filename="in.png", disposition="inline")  # type: ignore[union-attr]
+    html.add_related(b"GIF89a", "image", "gif", cid="<2@x>", filename="out.gif", disposition="inline")  # type: ignore[union-attr]
+    message = store(account, mail.as_bytes())
+    response = operator.get(COMPOSE, {"forward": message.pk})
+    form, page = response.context["form"], response.content.decode()
+    assert [label.split(" ")[0] for _, label in form.fields["kept"].choices] == ["in.png"]
+    assert "do not go along:" in page and "out.gif" in page
+    kept = form.fields["kept"].initial
+    assert sent(operator, account, f"?forward={message.pk}", kept=kept).status_code == 302
+    assert [file.filename for file in OutboxMessage.objects.get().attachment_rows.all()] == ["in.png"]
 
 
 def test_only_the_files_that_are_chosen_go_along(operator: Client, account: Account) -> None:
