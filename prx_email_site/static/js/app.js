@@ -83,7 +83,8 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 // A page that lives by asking says when it gets no answer: what it shows may be old.
-const isPoll = (event) => event.target?.getAttribute?.("hx-trigger")?.includes("every");
+// The element that asked: one that its answer has replaced is no longer the target.
+const isPoll = (event) => (event.detail.elt ?? event.target).getAttribute("hx-trigger")?.includes("every");
 let answeredAt = new Date();
 
 function stale(event) {
