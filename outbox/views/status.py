@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.lazy_text import Words
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendPace
+from outbox.views.who_says_so import sent_words, was_not_asked
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
@@ -137,10 +138,10 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
     if row.status == Status.SENDING:
         return _sending(row, now)
     if row.status == Status.SENT:
-        return _sent(row)
+        return sent_words(row)
     if row.status == Status.CANCELLED:
         return _cancelled(row)
-    if row.hold == Hold.PERMANENT and _was_not_asked(row):
+    if row.hold == Hold.PERMANENT and was_not_asked(row):
         return gettext(
             "It cannot go out as it is, and was not given to the server. Read why below, then write it anew."
         )
@@ -169,26 +170,6 @@ def _sending(row: OutboxMessage, now: datetime) -> str:
 
 def _clock(at: datetime) -> str:
     return time_format(timezone.localtime(at), gettext("H:i:s"))
-
-
-def _was_not_asked(row: OutboxMessage) -> bool:
-    """Whether it failed before any server was asked: it is too large for what the server offers, or needs more."""
-    if row.recipients.filter(reply_code__isnull=False).exists():
-        return False
-    code = row.attempts.filter(number=row.last_attempt).values_list("reply_code", flat=True)
-    return list(code) == [None]
-
-
-def _sent(row: OutboxMessage) -> str:
-    """Who says so: the server, what lies in Sent, or a person."""
-    if getattr(row, "all_bounced", False):
-        return gettext("The server accepted it, and later it came back for every recipient: nobody has it.")
-    last = row.attempts.filter(number=row.last_attempt).select_related("sent_lookup").first()
-    if last is None or last.outcome in (DeliveryAttempt.Outcome.ACCEPTED, DeliveryAttempt.Outcome.PARTIAL):
-        return gettext("The server has accepted it for every recipient.")
-    if getattr(last, "sent_lookup", None) and last.sent_lookup.found_in:
-        return gettext("It went out: it was found in the account's Sent folder.")
-    return gettext("A person marked it as sent. The server's answer is not known.")
 
 
 def may_have_gone_out(row: OutboxMessage) -> bool:

@@ -1,0 +1,27 @@
+"""Who says that a mail is sent or cannot go: the server, a person, what lies in Sent, or a check before it was asked."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext
+
+from outbox.models import DeliveryAttempt, OutboxMessage
+
+
+def was_not_asked(row: OutboxMessage) -> bool:
+    """Whether it failed before any server was asked: it is too large for what the server offers, or needs more."""
+    if row.recipients.filter(reply_code__isnull=False).exists():
+        return False
+    code = row.attempts.filter(number=row.last_attempt).values_list("reply_code", flat=True)
+    return list(code) == [None]
+
+
+def sent_words(row: OutboxMessage) -> str:
+    """Who says so: the server, what lies in Sent, or a person."""
+    if getattr(row, "all_bounced", False):
+        return gettext("The server accepted it, and later it came back for every recipient: nobody has it.")
+    last = row.attempts.filter(number=row.last_attempt).select_related("sent_lookup").first()
+    if last is None or last.outcome in (DeliveryAttempt.Outcome.ACCEPTED, DeliveryAttempt.Outcome.PARTIAL):
+        return gettext("The server has accepted it for every recipient.")
+    if getattr(last, "sent_lookup", None) and last.sent_lookup.found_in:
+        return gettext("It went out: it was found in the account's Sent folder.")
+    return gettext("A person marked it as sent. The server's answer is not known.")
