@@ -1,4 +1,4 @@
-"""Who says that a mail is sent or cannot go: the server, a person, what lies in Sent, or a check before it was asked."""
+"""Who says that a mail is sent or cannot go: the server, a person, the Sent folder, or a check made before asking."""
 
 from __future__ import annotations
 
