@@ -84,7 +84,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 
 // A page that lives by asking says when it gets no answer: what it shows may be old.
 // The element that asked: one that its answer has replaced is no longer the target.
-const isPoll = (event) => (event.detail.elt ?? event.target).getAttribute("hx-trigger")?.includes("every");
+// An answer that replaces its element is told of the element around it: the request knows who asked.
+const isPoll = ({ detail, target }) =>
+  (detail.requestConfig?.elt ?? detail.elt ?? target).getAttribute("hx-trigger")?.includes("every");
 let answeredAt = new Date();
 
 function stale(event) {
