@@ -31,6 +31,7 @@ class Endpoint:
     password: str | None = field(default=None, repr=False)
     oauth_token: str | None = field(default=None, repr=False)
     ca_certificate: str = field(default="", repr=False)
+    public_only: bool = False  # connect to hosts of the public Internet alone
 
     def secrets(self) -> list[str]:
         """What must never appear in a log, a page or a transcript."""
@@ -85,6 +86,10 @@ _KEEPING_COPIES = frozenset({"smtp.gmail.com", "smtp.googlemail.com", "smtp.offi
 def keeps_sent_copy(smtp_host: str) -> bool:
     """Whether mail sent through this server stands in the account's Sent folder without anybody's doing."""
     return smtp_host.strip().lower().rstrip(".") in _KEEPING_COPIES
+
+
+# IANA's registry, and 2525, which many providers offer beside.
+MAIL_PORTS = {"imap": (993,), "smtp": (25, 465, 587, 2525)}
 
 
 def default_smtp_security(port: int) -> str:

@@ -27,12 +27,21 @@ SECONDS = 10.0  # for one answer, redirects and all
 STEP_SECONDS = 5.0  # for one silence of the server
 PORTS = {"http": 80, "https": 443}
 
-# Global by the registries, and still doors to somewhere else: NAT64 (RFC 6052, 8215), 6to4 (RFC 3056), Teredo, and
-# the deprecated forms that embed an IPv4 address.
-_DOORS = tuple(
-    ipaddress.ip_network(each)
-    for each in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "::ffff:0:0:0/96", "fec0::/10")
+# Global for `ipaddress` (of some Python version), and still doors to somewhere else.
+_DOORS_V6 = (
+    "64:ff9b::/96 64:ff9b:1::/48 "  # NAT64 (RFC 6052, 8215)
+    "2002::/16 "  # 6to4 (RFC 3056)
+    "::/96 ::ffff:0:0:0/96 fec0::/10 "  # deprecated: IPv4 within, and site-local
+    "2001::/23 "  # IETF protocol assignments (RFC 2928), Teredo among them
+    "3fff::/20 "  # documentation (RFC 9637)
+    "5f00::/16"  # segment routing within a domain (RFC 9602)
 )
+_DOORS_V4 = (
+    "192.0.0.0/24 "  # IETF protocol assignments (RFC 6890)
+    "192.88.99.0/24 "  # relays of 6to4 (RFC 7526)
+    "168.63.129.16/32"  # the platform's own services on each machine of Azure
+)
+_DOORS = tuple(ipaddress.ip_network(each) for each in f"{_DOORS_V6} {_DOORS_V4}".split())
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -48,8 +57,10 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return False  # a resolver has no reason to answer with these
-        if any(address in network for network in _DOORS) or address.is_site_local:
+        if address.is_site_local:
             return False
+    if any(address in network for network in _DOORS):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

@@ -266,6 +266,8 @@ _oauth_clients = {
 OAUTH_CLIENTS = {provider: client for provider, client in _oauth_clients.items() if client[0]}
 # The dotted name of a class that renews access tokens by itself (docs/oauth.md); "": none.
 OAUTH_REFRESH_PROVIDER = env.text("PRX_EMAIL_OAUTH_REFRESH_PROVIDER")
+# Accounts' servers on hosts that are not on the public Internet: else only administrators of all accounts choose such.
+ACCOUNT_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_ACCOUNT_ALLOW_PRIVATE", False)
 ATTACHMENT_MAX_SIZE_BYTES = env.integer("PRX_EMAIL_ATTACHMENT_MAX_SIZE_BYTES", 25 * 1024 * 1024, minimum=1)
 ATTACHMENT_ALLOWED_CONTENT_TYPES = env.words(
     "PRX_EMAIL_ATTACHMENT_ALLOWED_CONTENT_TYPES",

@@ -18,6 +18,7 @@ APPS = ("mailbox", "outbox", "alerts", "people", "prx_email_site")
 FLOORS = [
     "mailbox.certificates mailbox.credentials mailbox.errors mailbox.lazy_text mailbox.logs mailbox.signals",
     "mailbox.jitter mailbox.safe_http mailbox.clocks",
+    "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules mailbox.queueing",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions",
@@ -55,6 +56,7 @@ WITHOUT_MODELS = {
     "mailbox.html",
     "mailbox.endpoints",
     "mailbox.safe_http",
+    "mailbox.public_hosts",
     "outbox.smtp",
 }
 WITHOUT_MODELS |= {"outbox.retry", "mailbox.sync.plan"}
@@ -74,7 +76,7 @@ PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "lazy_text", "logs", "mime", "models"),
-    *("oauth", "permissions", "queueing", "signals", "storage", "sync"),
+    *("oauth", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

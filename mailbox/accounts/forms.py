@@ -12,8 +12,9 @@ from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.accounts.allowed_servers import judge
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.accounts.secret_reuse import why_to_type_again
+from mailbox.accounts.secret_reuse import Server, why_to_type_again
 from mailbox.endpoints import Preset, default_smtp_security, secret_problem
 from mailbox.lazy_text import Words
 from mailbox.models import Account, SyncState, Transport
@@ -22,7 +23,7 @@ from mailbox.signals import credentials_changed
 
 EXACTLY_ONE = _("Give exactly one of password and OAuth token.")
 MAX_CA_BYTES = 200_000
-_WHERE = ["host", "port", "security", "user"]
+_WHERE = ["host", "port", "security", "user", "private_host_allowed"]
 SECRETS = ["encrypted_password", "encrypted_oauth_token", "oauth_expires_at", "grant_id"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
 _ACCOUNT += ["messages_per_minute"]
@@ -67,6 +68,12 @@ def _port(initial: int, **kwargs: Any) -> forms.IntegerField:
     return forms.IntegerField(
         label=_("Port"), initial=initial, min_value=1, max_value=65535, error_messages=messages, **kwargs
     )
+
+
+def _hint_to_keep(transport: Transport) -> str:
+    if transport.auth_method == "oauth":
+        return gettext("Leave both empty to keep the stored OAuth token; another server needs it again.")
+    return gettext("Leave both empty to keep the stored password; another server needs it again.")
 
 
 def _needed(words: Words) -> dict[str, Words]:
@@ -149,8 +156,16 @@ class AccountForm(forms.Form):
         help_text=_("Automatic: unless the provider puts sent mail there itself, as Gmail and Outlook do."),
     )
 
-    def __init__(self, *args: Any, account: Account | None = None, preset: Preset | None = None, **kwargs: Any) -> None:
-        self.stored = account
+    def __init__(
+        self,
+        *args: Any,
+        account: Account | None = None,
+        preset: Preset | None = None,
+        any_server: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        """`any_server`: whether who asks may choose hosts of inner networks, and any port."""
+        self.stored, self._any_server = account, any_server
         if account is None:
             self.account = Account()
             self.imap, self.smtp = Transport(kind="imap", security="tls"), Transport(kind="smtp")
@@ -162,13 +177,7 @@ class AccountForm(forms.Form):
         super().__init__(*args, **kwargs)
         if account:
             for kind, transport in (("imap", self.imap), ("smtp", self.smtp)):
-                self.fields[f"{kind}_password"].help_text = (
-                    gettext("Leave both empty to keep the stored OAuth token; for another host it is asked for again.")
-                    if transport.auth_method == "oauth"
-                    else gettext(
-                        "Leave both empty to keep the stored password; for another host it is asked for again."
-                    )
-                )
+                self.fields[f"{kind}_password"].help_text = _hint_to_keep(transport)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -208,6 +217,9 @@ class AccountForm(forms.Form):
         same = bool(kind == "smtp" and cleaned.get("smtp_same"))
         if not same and not transport.user and f"{kind}_user" not in self.errors:
             self.add_error(f"{kind}_user", gettext("Give the user name."))
+        before = getattr(self.stored, kind) if self.stored else None
+        for name, words in judge(transport, before, any_server=self._any_server).items():
+            self.add_error(f"{kind}_{name}", words)
         self._refuse_stored_elsewhere(kind, "imap" if same else kind, cleaned)
         if same:
             transport.user = self.imap.user
@@ -226,7 +238,9 @@ class AccountForm(forms.Form):
         if self.stored is None or cleaned.get(f"{source}_password") or cleaned.get(f"{source}_oauth_token"):
             return
         before, host = getattr(self.stored, kind), str(cleaned.get(f"{kind}_host") or "")
-        reason = why_to_type_again(before, host, getattr(self.stored, source)) if host else ""
+        after = Server(host, cleaned.get(f"{kind}_port"), self.account.ca_certificate)
+        kept = getattr(self.stored, source)
+        reason = why_to_type_again(before, self.stored.ca_certificate, after, kept) if host else ""
         if reason and reason not in self.errors.get(f"{source}_password", []):
             self.add_error(f"{source}_password", reason)
 

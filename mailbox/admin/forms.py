@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.forms import SecretField, put_secret
-from mailbox.accounts.secret_reuse import HOST_CHANGED, is_other_host
+from mailbox.accounts.secret_reuse import Server, why_other
 from mailbox.models import Transport
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ else:
 
 
 class TransportForm(ModelForm):
-    new_password = SecretField(help_text=_("Leave both empty to keep the stored secret, unless the host changes."))
+    new_password = SecretField(
+        help_text=_("Leave both empty to keep the stored secret, unless the host or port changes.")
+    )
     new_oauth_token = SecretField(label=_("New OAuth token"))
 
     class Meta:
@@ -29,8 +31,10 @@ class TransportForm(ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         is_typed = bool(cleaned.get("new_password") or cleaned.get("new_oauth_token"))
-        if not is_typed and is_other_host(str(self.initial.get("host", "")), cleaned.get("host") or ""):
-            self.add_error("new_password", HOST_CHANGED)
+        before = Server(str(self.initial.get("host", "")), self.initial.get("port"))
+        reason = why_other(before, Server(cleaned.get("host") or "", cleaned.get("port")))
+        if not is_typed and reason:
+            self.add_error("new_password", reason)
         try:
             put_secret(self.instance, cleaned.get("new_password") or "", cleaned.get("new_oauth_token") or "")
         except ValidationError as error:

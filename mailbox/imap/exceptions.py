@@ -22,6 +22,9 @@ def failures(endpoint: Endpoint, *, connecting: bool = False, signing_in: bool =
     except (imaplib.IMAP4.error, IMAPClientError) as error:
         if abort := _abort(error):
             words = server_words(abort, endpoint)
+            if words.startswith("unexpected") and (connecting or signing_in):
+                # Not quoted: it may be any service's banner, and whoever chose the host may read it nowhere else.
+                raise NetworkError(f"{endpoint.host}:{endpoint.port} answered what is no IMAP.") from None
             if words.startswith(("socket error", "unexpected")):
                 raise unreachable(_cause(abort), endpoint, connecting=connecting) from None
             raise _goodbye(words, endpoint) from None  # the words of a BYE

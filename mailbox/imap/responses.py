@@ -16,6 +16,7 @@ from mailbox.errors import (
     Throttled,
     without_secrets,
 )
+from mailbox.public_hosts import NotPublic
 
 # RFC 5530 response codes, by what they ask of us.
 _SIGN_IN = re.compile(r"\[(AUTHENTICATIONFAILED|EXPIRED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|CONTACTADMIN)\b", re.I)
@@ -77,6 +78,8 @@ def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -
     """The socket, or TLS on it, failed: say it in a plain sentence with the library's words behind."""
     where = f"{endpoint.host}:{endpoint.port}"
     words = server_words(error, endpoint)
+    if isinstance(error, NotPublic):
+        return NetworkError(str(error))
     if isinstance(error, ssl.SSLCertVerificationError):
         sentence = (
             f"The certificate of {where} is not trusted: {error.verify_message}. If this is a private server, give the "

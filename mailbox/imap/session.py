@@ -70,6 +70,7 @@ class ImapSession:
                 ssl=True,
                 ssl_context=tls_context(endpoint),
                 timeout=SocketTimeout(connect_timeout, command_timeout),
+                public_only=endpoint.public_only,
             )
         client.normalise_times = False  # else INTERNALDATE comes naive, in this machine's zone
         client._imap.debug = 0  # 5 by default: formats every line, the password's among them

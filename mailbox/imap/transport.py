@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 from imapclient import IMAPClient
 from imapclient.tls import IMAP4_TLS
 
+from mailbox import public_hosts
 from mailbox.imap import response_lines
 
 SLOWEST_BYTES_PER_SECOND = 50_000  # what arrives earns more time, at this rate
@@ -24,6 +26,7 @@ SLACK_BYTES = 32 * 1024 * 1024  # beyond what was asked for: wrong sizes, large 
 BUFFER_BYTES = 64 * 1024
 BLANK_LINES = (b"\r\n", b"\n")
 MOST_ALERTS = 10  # kept of one connection
+CONNECT_SECONDS = 60.0  # where nobody says another time
 OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")
 
 
@@ -71,6 +74,7 @@ class Wire(io.RawIOBase):
 class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
     """imaplib's object, reading from a Wire. Each command begins a new allowance of time and bytes."""
 
+    public_only = False
     read_timeout: float | None = None
     expected_bytes = 0
     _holds, _held = False, b""
@@ -85,6 +89,15 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         self.capabilities = tuple(lines[-1].decode("ascii", "replace").upper().split())
         if "IMAP4REV1" not in self.capabilities:
             super()._get_capabilities()
+
+    def _create_socket(self, timeout: float | None = None) -> ssl.SSLSocket:
+        seconds = timeout or self._timeout or CONNECT_SECONDS
+        plain = public_hosts.connect(self.host, self.port, seconds, public_only=self.public_only)
+        try:
+            return self.ssl_context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[no-any-return]
+        except BaseException:
+            plain.close()
+            raise
 
     def open(self, host: str = "", port: int = 993, timeout: float | None = None) -> None:
         self.host, self.port = host, port
@@ -144,11 +157,18 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         return line
 
 
+class _BeneathPublic(_Beneath):
+    """imaplib connects in its constructor, so that the class says what an attribute would say too late."""
+
+    public_only = True
+
+
 class Client(IMAPClient):  # type: ignore[misc]
     """imapclient's, on a Wire. `written_names`: folder -> the bytes that its server writes for it, if not as usual."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, public_only: bool = False, **named: Any) -> None:
         self.written_names: dict[str, bytes] = {}
+        self._public_only = public_only  # before the connection, which the constructor makes
         super().__init__(*arguments, **named)
 
     def _normalise_folder(self, folder_name: str | bytes) -> bytes | str:
@@ -159,7 +179,8 @@ class Client(IMAPClient):  # type: ignore[misc]
         return quoted
 
     def _create_IMAP4(self) -> _Beneath:
-        return _Beneath(self.host, self.port, self.ssl_context, self._timeout.connect)
+        kind = _BeneathPublic if self._public_only else _Beneath
+        return kind(self.host, self.port, self.ssl_context, self._timeout.connect)
 
     def _set_read_timeout(self) -> None:
         self._imap.read_timeout = self._timeout.read

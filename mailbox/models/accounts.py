@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
@@ -38,6 +39,8 @@ class Transport(models.Model):
     port = models.PositiveIntegerField(validators=[MinValueValidator(1), MaxValueValidator(65535)])
     security = models.CharField(max_length=8, choices=Security, default=Security.TLS)
     user = models.CharField(max_length=320)
+    # Whether the host may be one of an inner network: said by an administrator of all accounts, or on the machine.
+    private_host_allowed = models.BooleanField(default=True, editable=False)
     encrypted_password = models.TextField(null=True, editable=False)
     encrypted_oauth_token = models.TextField(null=True, editable=False)
     oauth_expires_at = models.DateTimeField(null=True, editable=False)  # of that token, where somebody said it
@@ -125,6 +128,11 @@ class Transport(models.Model):
         if any(ord(character) < 32 for character in self.user):
             raise ValidationError({"user": gettext("A user name has no line breaks or control characters.")})
 
+    @property
+    def public_only(self) -> bool:
+        """Whether the host must be one of the public Internet."""
+        return not (self.private_host_allowed or settings.ACCOUNT_ALLOW_PRIVATE)
+
     def endpoint(self, ca_certificate: str = "") -> Endpoint:
         """What imap.py and smtp.py need to connect, secrets in clear: never log, store or pass it to a task."""
         return Endpoint(
@@ -135,6 +143,7 @@ class Transport(models.Model):
             password=self.password,
             oauth_token=self.oauth_token,
             ca_certificate=ca_certificate,
+            public_only=self.public_only,
         )
 
     def mark_needs_sign_in(self, reply: str, now: datetime) -> None:

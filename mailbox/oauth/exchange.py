@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -87,8 +88,15 @@ def mailbox_of(row: OAuthSignIn) -> Endpoint:
 
 
 def bare_endpoint(account: Account) -> Endpoint:
-    imap = account.imap
-    return Endpoint(imap.host, imap.port, imap.security, imap.user, ca_certificate=account.ca_certificate)
+    imap = account.imap  # its former secrets are not read: their key may be lost
+    return Endpoint(
+        imap.host,
+        imap.port,
+        imap.security,
+        imap.user,
+        ca_certificate=account.ca_certificate,
+        public_only=imap.public_only,
+    )
 
 
 def check(app: OAuthApp, tokens: Tokens, mailbox: Endpoint, *, nonce: str, is_shared: bool) -> str:
@@ -120,14 +128,7 @@ def check(app: OAuthApp, tokens: Tokens, mailbox: Endpoint, *, nonce: str, is_sh
 
 def try_login(mailbox: Endpoint, access_token: str) -> None:
     """Sign in to the mailbox with this token, and out again. Raises MailErrors."""
-    endpoint = Endpoint(
-        mailbox.host,
-        mailbox.port,
-        mailbox.security,
-        mailbox.user,
-        oauth_token=access_token,
-        ca_certificate=mailbox.ca_certificate,
-    )
+    endpoint = replace(mailbox, oauth_token=access_token)
     timeouts: dict[str, Any] = {
         "connect_timeout": settings.CONNECT_TIMEOUT_SECONDS,
         "command_timeout": settings.COMMAND_TIMEOUT_SECONDS,

@@ -44,6 +44,7 @@ MADE_OF = (
     "imap__host",
     "imap__port",
     "imap__user",
+    "imap__private_host_allowed",
     "imap__encrypted_password",
     "imap__encrypted_oauth_token",
     "imap__grant_id",

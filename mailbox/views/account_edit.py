@@ -16,7 +16,7 @@ from mailbox.autoconfig.servers import Discovery
 from mailbox.endpoints import PRESETS, Preset
 from mailbox.models import Account, ConnectionTest, OAuthApp
 from mailbox.oauth import apps, sign_in
-from mailbox.permissions import Role, get_account
+from mailbox.permissions import Role, get_account, has_role_everywhere
 from mailbox.signals import connection_test_asked
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record
@@ -106,7 +106,8 @@ def queue_first_look(request: HttpRequest, account: Account) -> None:
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything about an account; empty secrets keep the stored ones."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
-    form = AccountForm(request.POST or None, request.FILES or None, account=account)
+    any_server = has_role_everywhere(request.user, Role.ADMINISTRATOR)
+    form = AccountForm(request.POST or None, request.FILES or None, account=account, any_server=any_server)
     if request.method == "POST" and _saved(form):
         record(request, "edit_account", f"account:{pk}", form.account, ", ".join(form.changed_data)[:500])
         messages.success(request, gettext("The settings were saved."))

@@ -51,7 +51,7 @@ class SmtpSession(OneTripConversation):
     def _begin(self) -> None:
         endpoint = self._endpoint
         self._enter(Phase.CONNECT)
-        self._wire = self._guarded(lambda: Wire.connect(endpoint.host, endpoint.port, self._patience.connect))
+        self._wire = self._guarded(self._connection)
         self._wire.waiting = self._watch.waiting
         if endpoint.security == "tls":
             self._wrap()
@@ -62,6 +62,10 @@ class SmtpSession(OneTripConversation):
             self._starttls()
         self._enter(Phase.AUTH)
         self._sign_in()
+
+    def _connection(self) -> Wire:
+        endpoint = self._endpoint
+        return Wire.connect(endpoint.host, endpoint.port, self._patience.connect, public_only=endpoint.public_only)
 
     def _ask(self, line: str, shown: str | None = None) -> Reply:
         return to_the_end(self._command(line, shown))

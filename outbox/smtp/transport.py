@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 
+from mailbox import public_hosts
 from outbox.eventloop.coroutines import Ready, Steps
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
@@ -37,22 +38,12 @@ class Wire:
         sock.setblocking(False)
 
     @classmethod
-    def connect(cls, host: str, port: int, seconds: float) -> Wire:
+    def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
         """Try each address of the host within the time for all; raises OSError."""
-        deadline = time.monotonic() + seconds
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        for index, (*_, address) in enumerate(found):
-            left = max(0.1, deadline - time.monotonic()) / (len(found) - index)
-            try:
-                sock = socket.create_connection(address[:2], timeout=left)  # type: ignore[arg-type]
-            except OSError:
-                if index == len(found) - 1:
-                    raise
-            else:
-                # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return cls(sock)
-        raise OSError(f"{host} has no address")
+        sock = public_hosts.connect(host, port, seconds, public_only=public_only)
+        # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(sock)
 
     def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them). Blocks."""
@@ -119,8 +110,9 @@ class Wire:
             total += len(line)
             try:
                 code, more, text = parse_line(line)
-            except Garbage as garbage:
-                raise Lost(f"The server answered what is no SMTP reply: {garbage}", is_garbage=True) from None
+            except Garbage:
+                # Not quoted: it may be any service's banner, and whoever chose the host may read it nowhere else.
+                raise Lost("The server answered what is no SMTP reply.", is_garbage=True) from None
             texts.append(text)
             if not more:
                 return joined(code, texts)
@@ -172,9 +164,15 @@ class Wire:
 
     def _take(self, received: bytes) -> None:
         if not received:
-            half = self._unread[:200].decode("utf-8", "replace")
-            raise Lost(f"The server closed the connection{f' in the middle of its reply: {half}' if half else '.'}")
+            raise Lost(f"The server closed the connection{self._half_a_reply()}")
         self._unread += received
+
+    def _half_a_reply(self) -> str:
+        """What came of a reply that did not end, where it begins as one."""
+        half = self._unread[:200].decode("utf-8", "replace")
+        if not half:
+            return "."
+        return f" in the middle of its reply: {half}" if half[:3].isdigit() else " in the middle of a line."
 
     def last_words(self, seconds: float = 1) -> Steps[Reply | None]:
         """A whole reply that arrived before the connection broke, or arrives by then; else None."""
