@@ -13,6 +13,7 @@ import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
+from prx_email_site.logging_config import OF_THE_SITE, logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -303,16 +304,4 @@ Q_CLUSTER = {
 }
 
 # --- Logs -----------------------------------------------------------------------------------------------------
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"events": {"()": "mailbox.logs.EventFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
-    "root": {"handlers": ["console"], "level": env.text("PRX_EMAIL_LOG_LEVEL", "INFO")},
-    "loggers": {
-        "django_q": {"level": "WARNING"},
-        "axes": {"level": "ERROR"},  # people.sign_in_log says it in our form, without the names that were typed
-        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
-        "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
-    },
-}
+LOGGING = logging_config(env.text("PRX_EMAIL_LOG_LEVEL", "INFO"), OF_THE_SITE)

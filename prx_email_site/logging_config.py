@@ -1,0 +1,29 @@
+"""The form of all log lines, of the site and of gunicorn (gunicorn.conf.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A dictionary for logging.config.dictConfig: one handler to stderr, one line an event."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"events": {"()": "mailbox.logs.EventFormatter"}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": loggers,
+    }
+
+
+OF_THE_SITE: dict[str, dict[str, Any]] = {
+    "django_q": {"level": "WARNING"},
+    "axes": {"level": "ERROR"},  # people.sign_in_log says it in our form, without the names that were typed
+    "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
+}
+OF_GUNICORN: dict[str, dict[str, Any]] = {
+    "gunicorn.error": {"handlers": ["console"], "level": "INFO", "propagate": False},
+    "gunicorn.access": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+}
