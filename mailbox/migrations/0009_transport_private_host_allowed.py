@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0007_heartbeat_broker_and_store'),
+        ('mailbox', '0008_reparse_changed_fields'),
     ]
 
     operations = [
