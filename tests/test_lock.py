@@ -1,0 +1,28 @@
+"""The lock files hold what the lists of ranges ask for."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.servers.site import ROOT
+
+
+def locked(name: str) -> dict[str, str]:
+    text = Path(ROOT, name).read_text(encoding="utf-8")
+    return {canonicalize_name(package): version for package, version in re.findall(r"^([\w.\-]+)==(\S+)", text, re.M)}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_each_range_is_met_by_a_locked_version_with_a_hash(name: str) -> None:
+    lines = [line.partition("#")[0].strip() for line in Path(ROOT, f"{name}.txt").read_text().splitlines()]
+    asked = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    versions = locked(f"{name}.lock")
+    assert [str(each) for each in asked if versions.get(canonicalize_name(each.name), "0") not in each.specifier] == []
+    text = Path(ROOT, f"{name}.lock").read_text(encoding="utf-8")
+    assert text.count("==") <= text.count("--hash=sha256:")
+    assert "http" not in text
