@@ -134,7 +134,9 @@ def _keys() -> Iterator[Ending]:
     if since:
         at = datetime.fromtimestamp(min(since), UTC) + KEY_AGE
         then = gettext_noop("It is a year old then: put a new one before it and run manage.py rotate_keys.")
-        yield Ending("encryption_key", "The year of the encryption key", at, then, reverse("alerts:endings"))
+        yield Ending(
+            "encryption_key", gettext_noop("The year of the encryption key"), at, then, reverse("alerts:endings")
+        )
 
 
 def _encrypted_since(key: Fernet) -> list[float]:

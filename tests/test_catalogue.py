@@ -16,7 +16,7 @@ import pytest
 from mailbox.accounts import troubleshooting
 from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT
-from tests.test_dependencies import MODULES, tree
+from tests.test_dependencies import APPS, MODULES, tree
 
 MARKERS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext", "npgettext"}
 pytestmark = [pytest.mark.pages]
@@ -34,7 +34,7 @@ def sources(tmp_path: Path) -> Iterator[Path]:
         if os.environ.get("CI"):
             pytest.fail("xgettext is missing: apt-get install gettext")
         pytest.skip("xgettext is missing: apt-get install gettext")
-    for name in ("mailbox", "outbox", "alerts", "prx_email_site", "templates", "locale"):
+    for name in (*APPS, "templates", "locale"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo"))
     shutil.copy(ROOT / "manage.py", tmp_path)
     yield tmp_path

@@ -20,12 +20,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule
+from mailbox import credentials
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
     Account,
     AccountGrant,
     AuditEntry,
     ConnectionTest,
+    OAuthApp,
+    OAuthSignIn,
     Quarantine,
     SettingsLookup,
     StorageUse,
@@ -35,6 +38,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
+from prx_email_site import health_checks
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
 from tests.test_every_address import EXPECTED
 
@@ -143,6 +147,12 @@ def known_lookup(person: User) -> int:
     return autoconfig_lookup.ask(person.pk, "ann@gmail.com", now=timezone.now())[0].pk
 
 
+@pytest.fixture(autouse=True)
+def probes_ask_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of its own has a connection of its own, which does not see the rows of a test's transaction."""
+    monkeypatch.setattr(health_checks.Check, "answer", lambda check: check._ask())
+
+
 @pytest.fixture
 def rows(accounts: list[Account], person: User) -> Rows:
     account = accounts[0]
@@ -157,6 +167,14 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "draft": person.drafts.latest("pk").pk,
         "lookup": SettingsLookup.objects.create(asked_by=person, email="ann@example.com").pk,
         "found": known_lookup(person),
+        "provider": OAuthApp.objects.create(kind="discovery", name="Example").pk,
+        "sign_in": OAuthSignIn.objects.create(
+            app=OAuthApp.objects.create(kind="google"),
+            asked_by=person,
+            email="a@b.example",
+            state_digest="d",
+            encrypted_verifier=credentials.encrypt("verifier") or "",
+        ).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,

@@ -131,6 +131,7 @@ class SurveyedAdmin(ReadOnlyAdmin):
 
 class DeletionLookAdmin(ReadOnlyAdmin):
     list_display = ("name", "host_at", "database_at")
+    search_fields = ("name",)
 
 
 class PushAdmin(ReadOnlyAdmin):

@@ -15,6 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
 from alerts.models import AlertRule
+from mailbox import credentials
 from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source, to_json
 from mailbox.models import (
     Account,
@@ -22,6 +23,8 @@ from mailbox.models import (
     AuditEntry,
     ConnectionTest,
     Folder,
+    OAuthApp,
+    OAuthSignIn,
     Quarantine,
     SettingsLookup,
     SyncRun,
@@ -120,6 +123,15 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             user=user, verb="retry", query=f"q={EVIL}", upto_pk=0, skipped={EVIL: 1}, finished_at=now
         ).pk,
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
+        "provider": OAuthApp.objects.create(kind="discovery", name=SHORT).pk,
+        "sign_in": OAuthSignIn.objects.create(
+            app=OAuthApp.objects.create(kind="google"),
+            asked_by=user,
+            email="a@b.example",
+            state_digest="d",
+            encrypted_verifier=credentials.encrypt("verifier") or "",
+            error=EVIL,
+        ).pk,
         "test_mail": hostile_test_mail(account).pk,
         "lookup": hostile_lookup(user).pk,
     }

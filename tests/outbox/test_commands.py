@@ -130,7 +130,7 @@ def test_without_json_a_failure_is_a_sentence_on_stderr(account: Account, capsys
         call_command(*mail(account, "--to", "broken@"))
 
     printed = capsys.readouterr()
-    assert leaving.value.code == 1 and printed.out == "" and "malformed address" in printed.err
+    assert leaving.value.code == 1 and printed.out == "" and "has nothing behind the @" in printed.err
 
 
 def test_an_attachment_comes_from_the_store_and_from_nowhere_else(

@@ -61,9 +61,9 @@ def test_what_was_clicked_is_told_in_words(operator: Client, account: Account) -
 
 def test_a_row_that_needs_a_decision_cannot_be_ticked(operator: Client, account: Account) -> None:
     row = outbox_row(account, status="failed", hold="uncertain")
-    assert f'value="{row.pk}" form="bulk"' not in operator.get(reverse("outbox:list")).content.decode()
+    assert f'data-row="{row.pk}" form="bulk"' not in operator.get(reverse("outbox:list")).content.decode()
     OutboxMessage.objects.filter(pk=row.pk).update(hold="permanent")
-    assert f'value="{row.pk}" form="bulk"' in operator.get(reverse("outbox:list")).content.decode()
+    assert f'data-row="{row.pk}" form="bulk"' in operator.get(reverse("outbox:list")).content.decode()
 
 
 def test_a_recipient_that_was_put_off_is_not_called_refused(operator: Client, account: Account) -> None:

@@ -436,13 +436,20 @@ def test_a_bulk_click_tells_honestly_what_came_of_it(operator: Client, account: 
 
 
 def test_a_bulk_click_changes_no_row_of_an_account_that_is_not_the_users_to_operate(
-    client: Client, make_user: Callable[..., User], account: Account, other_account: Account
+    client: Client,
+    make_user: Callable[..., User],
+    make_account: Callable[..., Account],
+    account: Account,
+    other_account: Account,
 ) -> None:
     user = make_user("")
     AccountGrant.objects.create(user=user, account=account, role="viewer")
     client.force_login(user)
     seen, unseen = outbox_row(account), outbox_row(other_account)
-    said = post(client, "outbox:bulk", action="cancel", pk=[seen.pk, unseen.pk])
+    chosen = [seen.pk, unseen.pk]
+    assert client.post(reverse("outbox:bulk"), {"action": "cancel", "pk": chosen}).status_code == 403
+    AccountGrant.objects.create(user=user, account=make_account("third@example.com", **NOWHERE), role="operator")
+    said = post(client, "outbox:bulk", action="cancel", pk=chosen)
     assert said.startswith("0 cancelled, 2 skipped")
     assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"pending"}
 
@@ -453,7 +460,7 @@ def test_an_administrator_pauses_and_resumes_all_sending(client: Client, make_us
     switch = SendingSwitch.objects.get()
     assert switch.paused_at is not None
     assert "maintenance" in get(client, "outbox:list")
-    assert "Sending goes on" in post(client, "outbox:resume_sending")
+    assert "Sending is resumed" in post(client, "outbox:resume_sending")
     switch.refresh_from_db()
     assert switch.paused_at is None
     assert {entry.verb for entry in AuditEntry.objects.all()} == {"pause_sending", "resume_sending"}

@@ -71,6 +71,7 @@ class FakeServer:
     breaks_in: int = -1
     error: type[BaseException] = Crash
     has_gmail_labels: bool = False
+    alerts: tuple[str, ...] = ()
 
     # --- What other clients and the server's administrator do ----------------------------------------------------
     def change(self, what: str, which: int, in_other: bool) -> None:
