@@ -84,11 +84,12 @@ def ensure_fresh(account: Account, kind: str, clock: Clock = timezone.now) -> No
 
 def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> OAuthGrant:
     """The grant with a good access token. Raises as ensure_fresh does."""
-    until = time.monotonic() + WAIT_SECONDS
+    until, has_asked = time.monotonic() + WAIT_SECONDS, False
     while True:
         grant = OAuthGrant.objects.select_related("app").get(pk=grant_id)
         step = plan(grant, clock())
-        if step is Step.USE:
+        # A provider whose tokens are shorter than the margin is asked once, not again and again.
+        if step is Step.USE or (has_asked and step is Step.REFRESH):
             return grant
         if step is Step.SIGN_IN:
             raise _over(grant, clock())
@@ -97,6 +98,7 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
             raise NetworkError(grant.last_reply, wait_seconds=(grant.next_allowed_at - clock()).total_seconds())
         if step is Step.REFRESH and (lease := _claim(grant, clock())):
             _refresh(grant, lease, email, user, clock)
+            has_asked = True
         elif time.monotonic() > until:
             raise NetworkError("Another worker is refreshing the access token of this account.")
         else:
