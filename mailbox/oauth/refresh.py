@@ -88,9 +88,13 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
     while True:
         grant = OAuthGrant.objects.select_related("app").get(pk=grant_id)
         step = plan(grant, clock())
-        # A provider whose tokens are shorter than the margin is asked once, not again and again.
-        if step is Step.USE or (has_asked and step is Step.REFRESH):
+        if step is Step.USE:
             return grant
+        if has_asked and step is Step.REFRESH:
+            # A provider whose tokens are shorter than the margin is asked once, not again and again.
+            if grant.expires_at and grant.expires_at > clock():
+                return grant
+            raise NetworkError("The provider's access token had ended before it could be used.")
         if step is Step.SIGN_IN:
             raise _over(grant, clock())
         if step is Step.LATER:
