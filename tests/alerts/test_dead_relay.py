@@ -17,12 +17,12 @@ from mailbox.models import Account, Transport
 from outbox import api
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
-from tests.outbox.conftest import account_on, short_waits
+from tests.outbox.conftest import short_waits
 from tests.rows import outbox_row
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Reply
 
-__all__ = ["account_on", "short_waits"]
+__all__ = ["short_waits"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
 BUSY = "421 4.3.2 relay is down for maintenance"
 
