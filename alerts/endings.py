@@ -23,7 +23,7 @@ KEY_AGE = timedelta(days=365)  # after which keys and secrets of our own should 
 
 
 @dataclass(frozen=True)
-class Ending:
+class Expiry:
     """`what` is an English sentence's subject, as alerts are stored; `key` names the thing for ever."""
 
     key: str
@@ -38,12 +38,12 @@ class Ending:
         return (self.at - now) // timedelta(days=1)
 
 
-def all_endings() -> list[Ending]:
+def all_endings() -> list[Expiry]:
     found = [*_tokens(), *_grants(), *_app_secrets(), *_certificates(), *_extra_authorities(), *_keys(), *_webhooks()]
     return sorted(found, key=lambda each: each.at)
 
 
-def stage_of(ending: Ending, now: datetime) -> int | None:
+def stage_of(ending: Expiry, now: datetime) -> int | None:
     """Which of the three warnings is due; None while there is time."""
     return next((days for days in WARNED if ending.at - now <= timedelta(days=days)), None)
 
@@ -58,7 +58,7 @@ def find(now: datetime) -> Iterator[Finding]:
             yield Finding(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
 
 
-def _tokens() -> Iterator[Ending]:
+def _tokens() -> Iterator[Expiry]:
     rows = Transport.objects.filter(oauth_expires_at__isnull=False, encrypted_oauth_token__isnull=False)
     for row in rows.select_related("account_by_imap", "account_by_smtp"):
         account = getattr(row, f"account_by_{row.kind}", None)
@@ -67,7 +67,7 @@ def _tokens() -> Iterator[Ending]:
             yield _of_account(f"token:{row.pk}", what, row.oauth_expires_at, account)
 
 
-def _grants() -> Iterator[Ending]:
+def _grants() -> Iterator[Expiry]:
     """What is renewed by itself ends only when it is not renewed: access tokens of such grants are no news."""
     lasting = ~Q(flow=OAuthGrant.Flow.PERSON) | Q(encrypted_refresh_token__isnull=False)
     accounts = Account.objects.filter(imap__grant__isnull=False).select_related("imap__grant")
@@ -80,12 +80,12 @@ def _grants() -> Iterator[Ending]:
             yield _of_account(f"grant:{grant.pk}", f"The OAuth grant of {account.email}", ends, account)
 
 
-def _of_account(key: str, what: str, at: datetime, account: Account) -> Ending:
+def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
     path = reverse("mailbox:account_sign_in", args=[account.pk, "imap"])
-    return Ending(key, what, at, gettext_noop("Sign in again before."), path, account.pk)
+    return Expiry(key, what, at, gettext_noop("Sign in again before."), path, account.pk)
 
 
-def _app_secrets() -> Iterator[Ending]:
+def _app_secrets() -> Iterator[Expiry]:
     for app in OAuthApp.objects.exclude(secret_ends_on=None):
         assert app.secret_ends_on
         at = datetime.combine(app.secret_ends_on, time.min, UTC)
@@ -94,10 +94,10 @@ def _app_secrets() -> Iterator[Ending]:
             reverse("mailbox:provider_known", args=[app.kind]) if known else reverse("mailbox:provider", args=[app.pk])
         )
         then = gettext_noop("Make a new one at the provider and enter it: all its accounts stop without it.")
-        yield Ending(f"app:{app.pk}", f"The client secret at {app.name}", at, then, path)
+        yield Expiry(f"app:{app.pk}", f"The client secret at {app.name}", at, then, path)
 
 
-def _certificates() -> Iterator[Ending]:
+def _certificates() -> Iterator[Expiry]:
     """Of servers that an account still has."""
     used = set(Transport.objects.values_list("host", "port"))
     names = {(host.lower(), port) for host, port in used}
@@ -105,10 +105,10 @@ def _certificates() -> Iterator[Ending]:
         if (row.host, row.port) in names:
             then = gettext_noop("Its operator must renew it.")
             what = f"The certificate of {row.host}:{row.port}"
-            yield Ending(f"certificate:{row.host}:{row.port}", what, row.ends_at, then, reverse("mailbox:accounts"))
+            yield Expiry(f"certificate:{row.host}:{row.port}", what, row.ends_at, then, reverse("mailbox:accounts"))
 
 
-def _extra_authorities() -> Iterator[Ending]:
+def _extra_authorities() -> Iterator[Expiry]:
     for account in Account.objects.exclude(ca_certificate=""):
         try:
             found = x509.load_pem_x509_certificates(account.ca_certificate.encode())
@@ -117,10 +117,10 @@ def _extra_authorities() -> Iterator[Ending]:
         at = min(each.not_valid_after_utc for each in found)
         what = f"The extra CA certificate of {account.email}"
         path = reverse("mailbox:account_edit", args=[account.pk])
-        yield Ending(f"authority:{account.pk}", what, at, gettext_noop("Paste the new one."), path, account.pk)
+        yield Expiry(f"authority:{account.pk}", what, at, gettext_noop("Paste the new one."), path, account.pk)
 
 
-def _keys() -> Iterator[Ending]:
+def _keys() -> Iterator[Expiry]:
     """The encryption key in use is as old as its file, or as the oldest secret that it encrypts."""
     file = Path(settings.DATA_DIR) / "keys" / "encryption_key"
     since: list[float] = []
@@ -134,7 +134,7 @@ def _keys() -> Iterator[Ending]:
     if since:
         at = datetime.fromtimestamp(min(since), UTC) + KEY_AGE
         then = gettext_noop("It is a year old then: put a new one before it and run manage.py rotate_keys.")
-        yield Ending(
+        yield Expiry(
             "encryption_key", gettext_noop("The year of the encryption key"), at, then, reverse("alerts:endings")
         )
 
@@ -150,9 +150,9 @@ def _encrypted_since(key: Fernet) -> list[float]:
     return found
 
 
-def _webhooks() -> Iterator[Ending]:
+def _webhooks() -> Iterator[Expiry]:
     for rule in AlertRule.objects.exclude(encrypted_secret=None):
         then = gettext_noop("It is a year old then: give the webhook a new one.")
         path = reverse("alerts:edit", args=[rule.pk])
         what = f"The year of the secret of webhook {rule.pk}"
-        yield Ending(f"webhook:{rule.pk}", what, rule.created_at + KEY_AGE, then, path)
+        yield Expiry(f"webhook:{rule.pk}", what, rule.created_at + KEY_AGE, then, path)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from alerts import endings, installation
 from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
-from mailbox.accounts.condition import Condition
+from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, Quarantine, WorkerHeartbeat
@@ -69,7 +69,7 @@ def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Finding]:
             yield finding
 
 
-def _of_condition(account: Account, condition: Condition) -> Finding | None:
+def _of_condition(account: Account, condition: AccountNotice) -> Finding | None:
     words = f"{account.email}: {condition.sentence}"[:500]
     if condition.kind == "sending_fails":
         since = f"{condition.since:%Y-%m-%d %H:%M} UTC" if condition.since else ""

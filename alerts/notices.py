@@ -35,7 +35,7 @@ class DeliveryResult:
     may_try_again: bool = True
 
 
-def send_due(now: datetime, *, foreground: bool = False, network: webhook.Network = webhook.OUTSIDE) -> int:
+def send_due(now: datetime, *, foreground: bool = False, network: webhook.WebhookNetwork = webhook.OUTSIDE) -> int:
     """Tell what is due; how many were tried. `foreground`: deliver mail here, as no worker does."""
     tried = 0
     for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
@@ -59,7 +59,7 @@ def _keep(notice: AlertNotice, told: DeliveryResult) -> None:
     event(logger, "alert_told", notice=notice.pk, rule=notice.rule_id, sent=told.is_sent, tries=notice.tries)
 
 
-def _try(notice: AlertNotice, *, foreground: bool, network: webhook.Network) -> DeliveryResult:
+def _try(notice: AlertNotice, *, foreground: bool, network: webhook.WebhookNetwork) -> DeliveryResult:
     if not notice.rule.is_on and notice.phase != AlertNotice.Phase.TEST:
         return DeliveryResult(False, gettext_noop("The alert was switched off."), may_try_again=False)
     if notice.rule.channel == Channel.MAIL:
@@ -89,7 +89,7 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
     return DeliveryResult(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
 
 
-def _post(notice: AlertNotice, network: webhook.Network) -> DeliveryResult:
+def _post(notice: AlertNotice, network: webhook.WebhookNetwork) -> DeliveryResult:
     try:
         secret = notice.rule.secret
         return DeliveryResult(True, webhook.post(notice.rule.url, payload_of(notice), secret, str(notice.pk), network))

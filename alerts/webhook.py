@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from django.conf import settings
 from django.utils.translation import gettext_noop
 
-from mailbox.safe_http import Address, Refused, Watch, is_public, resolve
+from mailbox.safe_http import Address, ConnectionDeadline, FetchRefused, is_public, resolve
 
 SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
 IN_ALL = 30.0  # whatever the server does: one that drips a byte at a time is never silent
@@ -37,7 +37,7 @@ class WebhookFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Network:
+class WebhookNetwork:
     """How the outside is reached. Tests name other hosts and another authority."""
 
     resolve: Callable[[str, int], Sequence[Address]] = resolve
@@ -46,7 +46,7 @@ class Network:
     in_all: float = IN_ALL
 
 
-OUTSIDE = Network()
+OUTSIDE = WebhookNetwork()
 
 
 def checked(url: str) -> SplitResult:
@@ -72,7 +72,7 @@ def signature(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={hmac.new(secret.encode(), b'%d.' % at + body, hashlib.sha256).hexdigest()}"
 
 
-def post(url: str, body: bytes, secret: str, delivery: str, network: Network = OUTSIDE) -> str:
+def post(url: str, body: bytes, secret: str, delivery: str, network: WebhookNetwork = OUTSIDE) -> str:
     """Post JSON; the status in words when it is 2xx, else WebhookFailed. `delivery` is the same at each try."""
     parts = checked(url)
     target = _chosen(parts, network)
@@ -100,11 +100,11 @@ def post(url: str, body: bytes, secret: str, delivery: str, network: Network = O
     raise WebhookFailed(f"The server answered {status}.", is_final=status == 410)
 
 
-def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
+def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:
     port = parts.port or PORTS[parts.scheme]
     try:
         found = network.resolve(parts.hostname or "", port)
-    except Refused as error:
+    except FetchRefused as error:
         raise WebhookFailed(str(error)) from error
     if not found:
         raise WebhookFailed(gettext_noop("The host's name is not known."))
@@ -114,13 +114,15 @@ def _chosen(parts: SplitResult, network: Network) -> tuple[str, int]:
     return str(found[0]), port
 
 
-def _ask(parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict[str, str], network: Network) -> int:
+def _ask(
+    parts: SplitResult, target: tuple[str, int], body: bytes, headers: dict[str, str], network: WebhookNetwork
+) -> int:
     """The status alone. http.client reads at most 100 header lines of 64 kB, and of the body we read nothing."""
     host = (parts.hostname or "").encode("idna").decode("ascii") if ":" not in (parts.hostname or "") else ""
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     if parts.query:
         path += "?" + quote(parts.query, safe="/%:@!$&()*+,;=~-._?")
-    watch, connection = Watch(network.in_all), None
+    watch, connection = ConnectionDeadline(network.in_all), None
     try:
         plain = socket.create_connection(target, timeout=network.seconds)
         connection = plain

@@ -46,7 +46,7 @@ _DOORS = tuple(ipaddress.ip_network(each) for each in f"{_DOORS_V6} {_DOORS_V4}"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Refused(Exception):
+class FetchRefused(Exception):
     """There is nothing to show; str() says why in a short sentence. `sent`: the server may have had the request."""
 
     sent = False
@@ -65,11 +65,11 @@ def is_public(address: Address) -> bool:
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """All addresses of a host; raises Refused."""
+    """All addresses of a host; raises FetchRefused."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise Refused(gettext_noop("The host's name is not known.")) from error
+        raise FetchRefused(gettext_noop("The host's name is not known.")) from error
     return [ipaddress.ip_address(str(each[4][0]).partition("%")[0]) for each in found]
 
 
@@ -112,7 +112,7 @@ class Answer:
 
 
 def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
-    """The body of a 200 answer; raises Refused. Takes at most `network.seconds` and a look-up of each host."""
+    """The body of a 200 answer; raises FetchRefused. Takes at most `network.seconds` and a look-up of each host."""
     ends_at = time.monotonic() + network.seconds
     for _ in range(MAX_REDIRECTS + 1):
         parts = _checked(address, network, wanted.schemes)
@@ -121,11 +121,11 @@ def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
                 address = urljoin(address, response.headers.get("Location", ""))
                 continue
             return _body(response, watch, wanted)
-    raise Refused(gettext_noop("The server redirects too often."))
+    raise FetchRefused(gettext_noop("The server redirects too often."))
 
 
 def exchange(address: str, wanted: Wanted, network: Network = OUTSIDE) -> Answer:
-    """The answer to one request, whatever its status; redirects are not followed. Raises Refused, bounded as get()."""
+    """The answer to one request, whatever its status, bounded as get(); redirects are not followed. FetchRefused."""
     parts = _checked(address, network, wanted.schemes)
     with _answer(parts, wanted, network, time.monotonic() + network.seconds) as (response, watch):
         content = _content(response, watch, wanted)
@@ -134,34 +134,34 @@ def exchange(address: str, wanted: Wanted, network: Network = OUTSIDE) -> Answer
 
 def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitResult:
     if len(address) > MAX_ADDRESS:
-        raise Refused(gettext_noop("The address is too long."))
+        raise FetchRefused(gettext_noop("The address is too long."))
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError as error:
-        raise Refused(gettext_noop("This is no address.")) from error
+        raise FetchRefused(gettext_noop("This is no address.")) from error
     if parts.scheme not in schemes or not parts.hostname:
         if "http" in schemes:
-            raise Refused(gettext_noop("Only http and https addresses are fetched."))
-        raise Refused(gettext_noop("Only https addresses are fetched."))
+            raise FetchRefused(gettext_noop("Only http and https addresses are fetched."))
+        raise FetchRefused(gettext_noop("Only https addresses are fetched."))
     if port not in (None, network.ports(parts.scheme)) and not network.any_port:
-        raise Refused(gettext_noop("Only the ports 80 and 443 are asked."))
+        raise FetchRefused(gettext_noop("Only the ports 80 and 443 are asked."))
     if parts.username is not None or parts.password is not None:
-        raise Refused(gettext_noop("The address holds a user name."))
+        raise FetchRefused(gettext_noop("The address holds a user name."))
     return parts
 
 
 def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
-    """The one address that is connected to; raises Refused. A host with any that is not public is not asked at all."""
+    """The one address that is connected to. A host with any that is not public is not asked at all: FetchRefused."""
     found = network.resolve(host, port)
     if not found:
-        raise Refused(gettext_noop("The host's name is not known."))
+        raise FetchRefused(gettext_noop("The host's name is not known."))
     if not all(network.is_allowed(each) for each in found):
-        raise Refused(gettext_noop("The host is not on the public Internet."))
+        raise FetchRefused(gettext_noop("The host is not on the public Internet."))
     return str(found[0]), port
 
 
-class Watch:
+class ConnectionDeadline:
     """Ends the connection at the deadline, whatever it waits for: a server that drips bytes resets every time-out."""
 
     def __init__(self, seconds: float) -> None:
@@ -190,12 +190,12 @@ class Watch:
 @contextlib.contextmanager
 def _answer(
     parts: SplitResult, wanted: Wanted, network: Network, ends_at: float
-) -> Iterator[tuple[http.client.HTTPResponse, Watch]]:
+) -> Iterator[tuple[http.client.HTTPResponse, ConnectionDeadline]]:
     target = chosen(parts.hostname or "", parts.port or network.ports(parts.scheme), network)
     left = ends_at - time.monotonic()
     if left <= 0:
-        raise Refused(gettext_noop("The server took too long."))
-    watch, connection, is_sent = Watch(left), None, False
+        raise FetchRefused(gettext_noop("The server took too long."))
+    watch, connection, is_sent = ConnectionDeadline(left), None, False
     try:
         plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
         connection = plain
@@ -206,10 +206,10 @@ def _answer(
         is_sent = True
         yield _ask(connection, parts, wanted), watch
     except (OSError, http.client.HTTPException, ValueError) as error:
-        refused = Refused(_words(error, watch))
+        refused = FetchRefused(_words(error, watch))
         refused.sent = is_sent
         raise refused from error
-    except Refused as refused:
+    except FetchRefused as refused:
         refused.sent = is_sent
         raise
     finally:
@@ -218,7 +218,7 @@ def _answer(
             connection.close()
 
 
-def _words(error: Exception, watch: Watch) -> str:
+def _words(error: Exception, watch: ConnectionDeadline) -> str:
     if watch.is_over or isinstance(error, TimeoutError):
         return gettext_noop("The server took too long.")
     if isinstance(error, ssl.SSLError):
@@ -239,24 +239,24 @@ def _ask(connection: socket.socket, parts: SplitResult, wanted: Wanted) -> http.
     return asked.getresponse()
 
 
-def _body(response: http.client.HTTPResponse, watch: Watch, wanted: Wanted) -> bytes:
+def _body(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: Wanted) -> bytes:
     if response.status != 200:
-        raise Refused(f"The server answered {response.status}.")
+        raise FetchRefused(f"The server answered {response.status}.")
     return _content(response, watch, wanted)
 
 
-def _content(response: http.client.HTTPResponse, watch: Watch, wanted: Wanted) -> bytes:
+def _content(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: Wanted) -> bytes:
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Refused(gettext_noop("The server sent it compressed, which was not asked for."))
+        raise FetchRefused(gettext_noop("The server sent it compressed, which was not asked for."))
     content = bytearray()
     while chunk := response.read(65_536):
         content += chunk
         if len(content) > wanted.max_bytes:
-            raise Refused(f"The {wanted.noun} is larger than {_size(wanted.max_bytes)}.")
+            raise FetchRefused(f"The {wanted.noun} is larger than {_size(wanted.max_bytes)}.")
     if watch.is_over:
-        raise Refused(gettext_noop("The server took too long."))
+        raise FetchRefused(gettext_noop("The server took too long."))
     if response.length:
-        raise Refused(gettext_noop("The server sent only part of it."))
+        raise FetchRefused(gettext_noop("The server sent only part of it."))
     return bytes(content)
 
 

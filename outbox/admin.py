@@ -23,7 +23,7 @@ from mailbox.admin.records import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, Val
 from mailbox.permissions import Role
 from outbox.actions import results
 from outbox.actions.estimate import ASKED_AT_MOST_AGO
-from outbox.actions.transitions import Seen
+from outbox.actions.transitions import ShownState
 from outbox.models import (
     AddressCursor,
     AttachmentPolicy,
@@ -82,13 +82,13 @@ class ShownAtForm(ActionForm):
     shown_at = forms.CharField(widget=forms.HiddenInput, required=False, initial=_sealed_now)
 
 
-def shown_at(request: HttpRequest) -> Seen | None:
+def shown_at(request: HttpRequest) -> ShownState | None:
     """None when the list was made more than a day ago, or its time is missing."""
     try:
         at = signing.loads(request.POST.get("shown_at", ""), salt=_SHOWN_AT, max_age=ASKED_AT_MOST_AGO)
     except signing.BadSignature:
         return None
-    return Seen(unchanged_since=datetime.fromisoformat(at))
+    return ShownState(unchanged_since=datetime.fromisoformat(at))
 
 
 class OutboxAdmin(ReadOnlyAdmin):

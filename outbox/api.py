@@ -17,14 +17,14 @@ from django.utils import timezone
 from mailbox.db.lock_timeout import in_words
 from outbox import restore_guard
 from outbox.actions import rescheduling, transitions
-from outbox.actions.transitions import AS_IT_IS, Seen
+from outbox.actions.transitions import AS_IT_IS, ShownState
 from outbox.answers import ApiError, ApiResponse, SendResult, result_of, words_of
 from outbox.compose import create as compose_create
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.delivery import deliver
-from outbox.errors import Code, OutboxError
+from outbox.errors import ErrorCode, OutboxError
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 
@@ -135,7 +135,7 @@ def retry_outbox(
     *,
     user: User | None = None,
     now_anyway: bool = False,
-    seen: Seen = AS_IT_IS,
+    seen: ShownState = AS_IT_IS,
 ) -> ApiResponse:
     """Deliver a pending or failed row now. `now_anyway` ignores `next_attempt_at`, and is recorded.
 
@@ -159,7 +159,7 @@ def request_retry(
     *,
     user: User | None,
     now_anyway: bool = False,
-    seen: Seen = AS_IT_IS,
+    seen: ShownState = AS_IT_IS,
 ) -> ApiResponse:
     """The browser's retry: the same rules, the row is due at once, a worker delivers."""
 
@@ -179,7 +179,7 @@ def send_again(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespons
     attempt whose outcome is the question that this answers."""
 
     def act() -> ApiResponse:
-        row = transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=Seen(attempt))
+        row = transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
         delivery_tasks.queue_delivery(row.account_id)
         return _standing(outbox_id)
 
@@ -190,13 +190,13 @@ def mark_as_sent(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespo
     """A person knows that an uncertain mail went out, by the attempt of this number."""
 
     def act() -> ApiResponse:
-        transitions.mark_as_sent(outbox_id, user=user, now=timezone.now(), seen=Seen(attempt))
+        transitions.mark_as_sent(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
 
 
-def cancel(outbox_id: int, *, user: User | None, seen: Seen = AS_IT_IS) -> ApiResponse:
+def cancel(outbox_id: int, *, user: User | None, seen: ShownState = AS_IT_IS) -> ApiResponse:
     """Cancel a pending or failed mail, for good."""
 
     def act() -> ApiResponse:
@@ -239,7 +239,7 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
         row = OutboxMessage.objects.filter(pk=outbox_id).first() if outbox_id is not None else None
         return ApiResponse(False, result_of(row) if row else None, ApiError(error.code.value, str(error)))
     except DatabaseError as error:
-        return ApiResponse(False, None, ApiError(Code.STORAGE.value, in_words(error)))
+        return ApiResponse(False, None, ApiError(ErrorCode.STORAGE.value, in_words(error)))
 
 
 def _create_and_deliver(account_id: int, request: SendRequest) -> ApiResponse:
@@ -270,5 +270,5 @@ def _standing(pk: int, *, attempted: bool = False) -> ApiResponse:
     row = transitions.find_row(pk)
     if not attempted or row.status == Status.SENT:
         return ApiResponse(True, result_of(row))
-    code = row.error_code if row.status == Status.FAILED and row.error_code else Code.PROVIDER.value
+    code = row.error_code if row.status == Status.FAILED and row.error_code else ErrorCode.PROVIDER.value
     return ApiResponse(False, result_of(row), ApiError(code, words_of(row)))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.utils import timezone
 
-from mailbox.accounts.troubleshooting import Code
+from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
@@ -55,33 +55,33 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
         words = sign_in()
     except DecryptionFailed as error:
         transport.mark_needs_sign_in(str(error), timezone.now())
-        return False, str(error), Code.KEY
+        return False, str(error), FailureCode.KEY
     except SignInRefused as error:
         transport.mark_needs_sign_in(error.reply or str(error), timezone.now())
-        return False, str(error), Code.SIGN_IN
+        return False, str(error), FailureCode.SIGN_IN
     except MailError as error:
-        codes = {"network": Code.NETWORK, "throttled": Code.THROTTLED}
-        return False, str(error), codes.get(error.code, Code.PROVIDER)
+        codes = {"network": FailureCode.NETWORK, "throttled": FailureCode.THROTTLED}
+        return False, str(error), codes.get(error.code, FailureCode.PROVIDER)
     except SmtpFailure as failure:
         code = _code_of(failure.fault)
-        if code == Code.SIGN_IN:
+        if code == FailureCode.SIGN_IN:
             transport.mark_needs_sign_in(failure.fault.reply, timezone.now())
         return False, failure.fault.reply, code
     except Exception as error:
         # The other side is tried all the same, and the page must not wait for ever.
         logger.exception("connection_test_failed")
-        return False, f"Unexpected {type(error).__name__}: see the workers' log.", Code.UNEXPECTED
+        return False, f"Unexpected {type(error).__name__}: see the workers' log.", FailureCode.UNEXPECTED
     transport.mark_signed_in()
     return True, words, ""
 
 
-def _code_of(fault: Fault) -> Code:
+def _code_of(fault: Fault) -> FailureCode:
     if fault.kind is not Kind.REPLY:  # what we found ourselves is about TLS and hosts, as the network's words are
-        return Code.NETWORK
+        return FailureCode.NETWORK
     verdict = retry_policy.classify(fault)
     if verdict in (Verdict.TRANSIENT, Verdict.THROTTLED):
-        return Code.THROTTLED
-    return Code.SIGN_IN if verdict is Verdict.SIGN_IN else Code.PROVIDER
+        return FailureCode.THROTTLED
+    return FailureCode.SIGN_IN if verdict is Verdict.SIGN_IN else FailureCode.PROVIDER
 
 
 def _imap_words(account: Account) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-class Code(StrEnum):
+class ErrorCode(StrEnum):
     """The codes of ApiError, and of `error_code` in an outbox row."""
 
     VALIDATION = "Validation"  # change the request
@@ -18,7 +18,7 @@ class Code(StrEnum):
 class OutboxError(Exception):
     """An expected failure; str(error) is a sentence for a person that says what to do."""
 
-    code: Code = Code.VALIDATION
+    code: ErrorCode = ErrorCode.VALIDATION
 
 
 class ValidationFailed(OutboxError):
@@ -32,10 +32,10 @@ class ChangedMeanwhile(ValidationFailed):
 class FeatureDisabled(OutboxError):
     """Sending is switched off, or paused."""
 
-    code = Code.FEATURE_DISABLED
+    code = ErrorCode.FEATURE_DISABLED
 
 
 class StorageFailed(OutboxError):
     """The mail could not be written down, or its stored bytes are gone."""
 
-    code = Code.STORAGE
+    code = ErrorCode.STORAGE

@@ -21,12 +21,14 @@ from mailbox.models import Account
 from outbox.compose import addresses
 from outbox.compose import attachments as compose_attachments
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentInput
-from outbox.compose.carried_attachments import Carried
+from outbox.compose.carried_attachments import CarriedAttachment
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
 
-NO_STORE = compose_attachments.Store(enabled=False, root=Path())  # a browser attaches what it uploads, never a path
+NO_STORE = compose_attachments.AttachmentStore(
+    enabled=False, root=Path()
+)  # a browser attaches what it uploads, never a path
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
@@ -131,7 +133,7 @@ class ComposeForm(forms.Form):
         accounts: Any,
         is_staff: bool,
         policy: AttachmentPolicy,
-        carried: Sequence[Carried] = (),
+        carried: Sequence[CarriedAttachment] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -155,7 +157,7 @@ class ComposeForm(forms.Form):
         if not is_staff:
             del self.fields["failure_mode"]
 
-    def _offer(self, carried: Sequence[Carried]) -> None:
+    def _offer(self, carried: Sequence[CarriedAttachment]) -> None:
         """The files of a mail that is written again or passed on, as far as the policy lets them out."""
         self.left_out: set[str] = set()
         self._carried = {file.key: file for file in carried if not file.refusal}

@@ -39,7 +39,7 @@ CLONED = (
 
 
 @dataclass(frozen=True)
-class Mark:
+class InstallationMark:
     """What the data folder knows."""
 
     mark: str
@@ -47,7 +47,7 @@ class Mark:
     place: str
 
 
-def suspicion(database: tuple[str, int] | None, folder: Mark | None, place: str, *, is_new: bool) -> str:
+def suspicion(database: tuple[str, int] | None, folder: InstallationMark | None, place: str, *, is_new: bool) -> str:
     """Why sending must wait for a person, or "". Pure. `database`: this place's mark and generation; `is_new`: it has
     those of no place."""
     if is_new:
@@ -97,7 +97,7 @@ def look(now: datetime) -> None:
         check(now)
 
 
-def _suspicion(row: Installation | None, folder: Mark | None, place: str) -> str:
+def _suspicion(row: Installation | None, folder: InstallationMark | None, place: str) -> str:
     is_new = row is None and not Installation.objects.exists()
     return suspicion((row.mark, row.generation) if row else None, folder, place, is_new=is_new)
 
@@ -128,7 +128,7 @@ def _check(path: Path, place: str, now: datetime) -> str:
     Installation.objects.filter(place=place, generation__lt=known).update(generation=known)
     Installation.objects.filter(place=place).update(generation=F("generation") + 1)
     # The database first: a folder that is behind its database proves nothing, and a crash in between is no restore.
-    _write(path, Mark(row.mark, known + 1, place))
+    _write(path, InstallationMark(row.mark, known + 1, place))
     return why
 
 
@@ -138,14 +138,14 @@ def _pause(why: str, now: datetime) -> None:
         logs.event(logger, "sending_paused", logging.WARNING, reason=why)
 
 
-def _read(path: Path) -> Mark | None:
+def _read(path: Path) -> InstallationMark | None:
     try:
-        return Mark(**json.loads(path.read_text(encoding="utf-8")))
+        return InstallationMark(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _write(path: Path, mark: Mark) -> None:
+def _write(path: Path, mark: InstallationMark) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(asdict(mark)), encoding="utf-8")
     draft.replace(path)

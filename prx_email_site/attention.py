@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
-from mailbox.accounts.condition import Condition
+from mailbox.accounts.condition import AccountNotice
 from mailbox.models import PushHeartbeat, WorkerHeartbeat
 from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
@@ -48,13 +48,13 @@ def sign_ins(rows: list[AccountRow]) -> list[Need]:
 def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
     """Failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
 
-    def wanted(condition: Condition) -> bool:
+    def wanted(condition: AccountNotice) -> bool:
         return not condition.remedy.startswith("sign_in") and (workers_alive or condition.kind != "behind")
 
     return _of_rows(rows, wanted)
 
 
-def _of_rows(rows: list[AccountRow], wanted: Callable[[Condition], bool]) -> list[Need]:
+def _of_rows(rows: list[AccountRow], wanted: Callable[[AccountNotice], bool]) -> list[Need]:
     """What matters of these accounts, like with like, and no more of a kind than a person reads."""
     by_kind: dict[str, list[Need]] = {}
     for row in rows:
@@ -71,7 +71,7 @@ def _of_rows(rows: list[AccountRow], wanted: Callable[[Condition], bool]) -> lis
     return found
 
 
-def _of_condition(row: AccountRow, condition: Condition) -> Need:
+def _of_condition(row: AccountRow, condition: AccountNotice) -> Need:
     account = row.account
     action, url, post = gettext("Look"), reverse("mailbox:account", args=[account.pk]), False
     if condition.remedy.startswith("sign_in_") and row.may_administer:

@@ -36,12 +36,12 @@ class CannotStart(Exception):
 
 
 @dataclass(frozen=True)
-class Address:
+class BindAddress:
     host: str
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> BindAddress:
         """From HOST:PORT, [v6]:PORT or :PORT (every interface); raises CannotStart."""
         try:
             parts = urlsplit(f"//{text}")
@@ -58,7 +58,7 @@ class Address:
     @property
     def url(self) -> str:
         everywhere = self.host in ("0.0.0.0", "::")  # noqa: S104
-        return f"http://{Address('127.0.0.1', self.port) if everywhere else self}"
+        return f"http://{BindAddress('127.0.0.1', self.port) if everywhere else self}"
 
     @property
     def is_loopback(self) -> bool:
@@ -147,7 +147,7 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def commands(address: Address) -> list[Child]:
+def commands(address: BindAddress) -> list[Child]:
     web = [sys.executable, "-m", "gunicorn", "prx_email_site.wsgi", "--bind", str(address)]
     # Threads, because pages that are open ask for news; two processes, because Python runs one thread at a time.
     # More threads than pages are made at once: see prx_email_site/slots.py.
@@ -165,7 +165,7 @@ def commands(address: Address) -> list[Child]:
 
 
 class Launcher:
-    def __init__(self, address: Address, *, stop_seconds: float, welcome: str = "") -> None:
+    def __init__(self, address: BindAddress, *, stop_seconds: float, welcome: str = "") -> None:
         self.address = address
         self.stop_seconds = stop_seconds
         self.welcome = welcome
@@ -218,7 +218,7 @@ class Launcher:
 def check_address() -> int:
     """Exit status 1, with the reason on stderr, when the address is not free. Runs before anything is installed."""
     try:
-        Address.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND)).check_free()
+        BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND)).check_free()
     except (CannotStart, env.SettingError) as reason:
         print(reason, file=sys.stderr)  # noqa: T201
         return 1
@@ -228,7 +228,7 @@ def check_address() -> int:
 def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") -> int:
     """`before_start` runs when the database is ready; `welcome` is printed when the site answers."""
     try:
-        address = Address.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
+        address = BindAddress.parse(env.text("PRX_EMAIL_BIND", DEFAULT_BIND))
         stop_seconds = env.integer("PRX_EMAIL_STOP_SECONDS", 30, minimum=1)
         address.check_free()
     except (CannotStart, env.SettingError) as reason:

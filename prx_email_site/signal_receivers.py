@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mailbox.messages.conversations import Piece
+    from mailbox.messages.conversations import ConversationMessage
 
 
 def credentials_changed(account_id: int, **_: Any) -> None:
@@ -42,7 +42,9 @@ def waiting_mail_asked(account_ids: Collection[int], **_: Any) -> dict[int, int]
     return dict(waiting.values_list("account").annotate(Count("pk")))
 
 
-def conversation_asked(account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any) -> list[Piece]:
+def conversation_asked(
+    account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any
+) -> list[ConversationMessage]:
     """What was written here stands among what was received."""
     from outbox.views.conversation import pieces
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from mailbox.models import WorkerHeartbeat
 from prx_email_site import health_checks, slots
-from prx_email_site.launch import Address, commands
+from prx_email_site.launch import BindAddress, commands
 from tests.conftest import missing
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 from tests.servers.postgres import Postgres
@@ -103,7 +103,7 @@ class Site:
 
     def __init__(self, folder: Path, url: str) -> None:
         (self.port,) = free_ports(1)
-        web = commands(Address("127.0.0.1", self.port))[0]
+        web = commands(BindAddress("127.0.0.1", self.port))[0]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         clean |= {"DATABASE_URL": url, "PRX_EMAIL_DATA_DIR": str(folder / "data")}
         clean["DJANGO_SETTINGS_MODULE"] = "prx_email_site.settings"

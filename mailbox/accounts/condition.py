@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
-class Condition:
+class AccountNotice:
     """One thing to say of an account. `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
 
     tone: str  # "fine", "waiting", "needs", "broken"

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.allowed_servers import judge
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.accounts.secret_reuse import Server, why_to_type_again
+from mailbox.accounts.secret_reuse import SecretRecipient, why_to_type_again
 from mailbox.endpoints import Preset, default_smtp_security, secret_problem
 from mailbox.lazy_text import Words
 from mailbox.models import Account, SyncState, Transport
@@ -238,7 +238,7 @@ class AccountForm(forms.Form):
         if self.stored is None or cleaned.get(f"{source}_password") or cleaned.get(f"{source}_oauth_token"):
             return
         before, host = getattr(self.stored, kind), str(cleaned.get(f"{kind}_host") or "")
-        after = Server(host, cleaned.get(f"{kind}_port"), self.account.ca_certificate)
+        after = SecretRecipient(host, cleaned.get(f"{kind}_port"), self.account.ca_certificate)
         kept = getattr(self.stored, source)
         reason = why_to_type_again(before, self.stored.ca_certificate, after, kept) if host else ""
         if reason and reason not in self.errors.get(f"{source}_password", []):

@@ -13,7 +13,7 @@ from django.db.models import Prefetch
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.condition import Condition
+from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.transport_health import sending_failure, sign_in_refused, unavailable
 from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
@@ -36,7 +36,7 @@ def state_of(folder: Folder) -> SyncState | None:
 
 def conditions(
     account: Account, folders: Sequence[Folder], now: datetime, waiting: Mapping[int, int] = MappingProxyType({})
-) -> list[Condition]:
+) -> list[AccountNotice]:
     """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`."""
     found = [
         *sign_in_refused(
@@ -104,14 +104,14 @@ def _names(folders: Sequence[Folder]) -> str:
     }
 
 
-def _stopped(folders: Sequence[Folder]) -> list[Condition]:
+def _stopped(folders: Sequence[Folder]) -> list[AccountNotice]:
     """Folders that nothing is fetched from until a person says so."""
     stopped = [(folder, state) for folder in folders if (state := state_of(folder)) and state.stopped_at]
     if not stopped:
         return []
     names = _names([folder for folder, _state in stopped])
     return [
-        Condition(
+        AccountNotice(
             "needs",
             gettext("folder stopped"),
             gettext(
@@ -127,7 +127,7 @@ def _stopped(folders: Sequence[Folder]) -> list[Condition]:
     ]
 
 
-def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condition]:
+def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[AccountNotice]:
     if not account.sync_enabled or account.imap.needs_sign_in_since:
         return []
     failing = [
@@ -140,7 +140,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condit
     folder, state = max(failing, key=lambda pair: pair[1].failure_count)
     names = _names([folder, *(each for each, _state in failing if each is not folder)])
     return [
-        Condition(
+        AccountNotice(
             "broken" if state.failure_count > 2 else "waiting",
             gettext("sync fails"),
             ngettext(
@@ -159,7 +159,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Condit
     ]
 
 
-def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[Condition]:
+def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[AccountNotice]:
     if not account.sync_enabled or account.imap.needs_sign_in_since:
         return []
     if not folders:
@@ -170,13 +170,13 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[
             else gettext("The workers have not looked at this account yet; they do within a minute.")
         )
         remedy = "folders" if account.folders_listed_at else "sync"
-        return [Condition("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
+        return [AccountNotice("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
     late = [folder for folder in folders if _is_behind(account, folder, now)]
     if not late:
         return []
     names = _names(late)
     return [
-        Condition(
+        AccountNotice(
             "needs",
             gettext("behind"),
             gettext("%(names)s was not fetched for more than %(minutes)s minutes.")
@@ -196,16 +196,16 @@ def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
     return (last or max(account.created_at, folder.created_at)) < now - BEHIND_AFTER
 
 
-def _switches(account: Account) -> list[Condition]:
+def _switches(account: Account) -> list[AccountNotice]:
     found = []
     if account.sending_paused_at:
         words = gettext("New mail is accepted and waits in the outbox until sending is resumed.")
         found.append(
-            Condition("needs", gettext("sending paused"), words, remedy="resume", since=account.sending_paused_at)
+            AccountNotice("needs", gettext("sending paused"), words, remedy="resume", since=account.sending_paused_at)
         )
     if not account.sync_enabled:
         found.append(
-            Condition(
+            AccountNotice(
                 "waiting",
                 gettext("fetching is off"),
                 gettext("No mail is fetched until it is switched on."),
@@ -214,20 +214,22 @@ def _switches(account: Account) -> list[Condition]:
         )
     if not account.send_enabled:
         words = gettext("This account may not send; switch it on in its settings.")
-        found.append(Condition("waiting", gettext("sending is off"), words, remedy="edit"))
+        found.append(AccountNotice("waiting", gettext("sending is off"), words, remedy="edit"))
     return found
 
 
-def _all_well(folders: Sequence[Folder]) -> Condition:
+def _all_well(folders: Sequence[Folder]) -> AccountNotice:
     states = [state for folder in folders if (state := state_of(folder))]
     if not any(state.last_success_at for state in states):
         words = gettext("The workers have not looked at this account yet; they do within a minute.")
-        return Condition("waiting", gettext("first sync is waiting"), words, remedy="sync")
+        return AccountNotice("waiting", gettext("first sync is waiting"), words, remedy="sync")
     if any(state.more_waiting for state in states):
-        return Condition(
+        return AccountNotice(
             "fine",
             gettext("fetching"),
             gettext("Older mail is being fetched, batch by batch."),
             since=oldest_success(folders),
         )
-    return Condition("fine", gettext("fine"), gettext("Mail is fetched as it comes."), since=oldest_success(folders))
+    return AccountNotice(
+        "fine", gettext("fine"), gettext("Mail is fetched as it comes."), since=oldest_success(folders)
+    )

@@ -23,7 +23,7 @@ OTHER_SERVER = _("To use it for SMTP as well, enter it again: a stored one goes 
 
 
 @dataclass(frozen=True)
-class Server:
+class SecretRecipient:
     """Whom a secret is sent to: a host and port, and whose certificates are believed beside the system's."""
 
     host: str
@@ -36,7 +36,7 @@ def is_other_host(before: str, after: str) -> bool:
     return before.strip().lower().rstrip(".") != after.strip().lower().rstrip(".")
 
 
-def why_other(before: Server, after: Server) -> str:
+def why_other(before: SecretRecipient, after: SecretRecipient) -> str:
     """Why the one is not the other, as a sentence; "" when they are the same. Taking the extra CA away is no reason."""
     if is_other_host(before.host, after.host):
         return str(HOST_CHANGED)
@@ -54,8 +54,8 @@ def holds_same_secret(one: Transport, other: Transport) -> bool:
         return False
 
 
-def why_to_type_again(before: Transport, ca_before: str, after: Server, secret_of: Transport) -> str:
+def why_to_type_again(before: Transport, ca_before: str, after: SecretRecipient, secret_of: Transport) -> str:
     """Why the secret of `secret_of`, as stored, may not be kept for this transport there; "" when it may."""
-    if reason := why_other(Server(before.host, before.port, ca_before), after):
+    if reason := why_other(SecretRecipient(before.host, before.port, ca_before), after):
         return reason
     return "" if before.pk == secret_of.pk or holds_same_secret(before, secret_of) else str(OTHER_SERVER)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
-from mailbox.accounts.condition import Condition
+from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
 from mailbox.errors import OverQuota
 from mailbox.models import Account, Transport
@@ -20,11 +20,11 @@ FAILURES_TOLERATED = 3
 FAILING_TOLERATED = timedelta(minutes=10)
 
 
-def sign_in_refused(transport: Transport, consequence: str) -> list[Condition]:
+def sign_in_refused(transport: Transport, consequence: str) -> list[AccountNotice]:
     if transport.needs_sign_in_since is None:
         return []
     return [
-        Condition(
+        AccountNotice(
             "needs",
             gettext("%(server)s needs sign-in") % {"server": transport.get_kind_display()},
             consequence % {"host": transport.host},
@@ -36,12 +36,12 @@ def sign_in_refused(transport: Transport, consequence: str) -> list[Condition]:
     ]
 
 
-def unavailable(transport: Transport, now: datetime) -> list[Condition]:
+def unavailable(transport: Transport, now: datetime) -> list[AccountNotice]:
     if transport.needs_sign_in_since or transport.next_allowed_at is None or transport.next_allowed_at <= now:
         return []
     if transport.last_reply.startswith(OverQuota.WORDS):
         return [
-            Condition(
+            AccountNotice(
                 "needs",
                 gettext("over its quota"),
                 gettext("%(host)s says that the account's limit is reached. It is left alone for an hour at a time.")
@@ -54,7 +54,7 @@ def unavailable(transport: Transport, now: datetime) -> list[Condition]:
             )
         ]
     return [
-        Condition(
+        AccountNotice(
             "waiting",
             gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
             gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
@@ -75,7 +75,7 @@ def sending_fails(account: Account, now: datetime) -> bool:
     return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
 
 
-def sending_failure(account: Account, now: datetime, waiting: int) -> list[Condition]:
+def sending_failure(account: Account, now: datetime, waiting: int) -> list[AccountNotice]:
     """Nothing fails while there is nothing to send."""
     smtp = account.smtp
     if not waiting or not sending_fails(account, now):
@@ -86,7 +86,7 @@ def sending_failure(account: Account, now: datetime, waiting: int) -> list[Condi
         waiting,
     )
     return [
-        Condition(
+        AccountNotice(
             "broken",
             gettext("sending fails"),
             words % {"number": number_format(waiting, force_grouping=True), "host": smtp.host},

@@ -79,7 +79,7 @@ def is_about_settings(said: str) -> bool:
     return bool(_SETTINGS.search(said))
 
 
-class Code(StrEnum):
+class FailureCode(StrEnum):
     """What kind of failure a connection test met. A server may write what it likes; this is what happened."""
 
     KEY = "key"  # the stored secret cannot be decrypted
@@ -92,12 +92,12 @@ class Code(StrEnum):
 
 def about(code: str, said: str) -> str:
     """What to do about a failure of this kind. Only where no server has spoken do the words tell more than the kind."""
-    if code == Code.NETWORK:
+    if code == FailureCode.NETWORK:
         found = (sentence for pattern, sentence in _COMPILED if sentence not in _OF_SERVERS and pattern.search(said))
         return gettext(next(found, _OTHERWISE))
-    if code == Code.UNEXPECTED:
+    if code == FailureCode.UNEXPECTED:
         return gettext("This is a fault of the site itself: look into the workers' log, and test again.")
-    known = {Code.KEY.value: _KEY, Code.SIGN_IN.value: _SIGN_IN, Code.THROTTLED.value: _WAIT}
+    known = {FailureCode.KEY.value: _KEY, FailureCode.SIGN_IN.value: _SIGN_IN, FailureCode.THROTTLED.value: _WAIT}
     return gettext(known.get(code, _OTHERWISE)) if code else what_to_do(said)
 
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.forms import SecretField, put_secret
-from mailbox.accounts.secret_reuse import Server, why_other
+from mailbox.accounts.secret_reuse import SecretRecipient, why_other
 from mailbox.models import Transport
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class TransportForm(ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         is_typed = bool(cleaned.get("new_password") or cleaned.get("new_oauth_token"))
-        before = Server(str(self.initial.get("host", "")), self.initial.get("port"))
-        reason = why_other(before, Server(cleaned.get("host") or "", cleaned.get("port")))
+        before = SecretRecipient(str(self.initial.get("host", "")), self.initial.get("port"))
+        reason = why_other(before, SecretRecipient(cleaned.get("host") or "", cleaned.get("port")))
         if not is_typed and reason:
             self.add_error("new_password", reason)
         try:

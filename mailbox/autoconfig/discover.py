@@ -1,4 +1,4 @@
-"""An e-mail address -> the servers of its domain: asked of the domain itself, in the order of `Source`.
+"""An e-mail address -> the servers of its domain: asked of the domain itself, in the order of `SettingsSource`.
 
 Whoever holds the domain is a stranger, so everything has a bound: https only, public addresses only, sizes, deadlines
 of each question and of the whole. Nobody is signed in to, and no secret is known here.
@@ -18,18 +18,18 @@ from mailbox.autoconfig.dns import Dns, DnsFailed
 from mailbox.autoconfig.probe import Candidate, probe
 from mailbox.autoconfig.servers import (
     Discovery,
-    Flaw,
     LookupStep,
     Outcome,
-    Server,
-    Source,
+    ServerRefusal,
+    ServerSettings,
+    SettingsSource,
     domain_of,
     of_preset,
     preset_of_domain,
     preset_of_receiver,
     take_preset,
 )
-from mailbox.safe_http import Network, Refused
+from mailbox.safe_http import FetchRefused, Network
 
 MAX_DOCUMENT = 100_000
 HTTP_SECONDS = 6.0
@@ -60,9 +60,9 @@ def discover(email: str, reach: NetworkAccess | None = None) -> Discovery:
     reach = reach or NetworkAccess()
     domain = domain_of(email)
     if domain is None:
-        return Discovery(steps=[LookupStep(Source.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
+        return Discovery(steps=[LookupStep(SettingsSource.SRV, email.rpartition("@")[2], Outcome.NOTHING)])
     if preset := preset_of_domain(domain):
-        return of_preset(preset, email, Source.PRESET, domain)
+        return of_preset(preset, email, SettingsSource.PRESET, domain)
     found, ends_at = Discovery(), reach.clock() + reach.seconds
     for source, look in _SOURCES:
         if found.is_complete:
@@ -83,10 +83,10 @@ def _by_autoconfig(found: Discovery, email: str, domain: str, reach: NetworkAcce
         where = address.partition("?")[0].removeprefix("https://")
         try:
             servers = mozilla_xml.read(safe_http.get(address, WANTED, reach.network), email)
-        except (Refused, mozilla_xml.NotUnderstood) as error:
-            found.steps.append(LookupStep(Source.AUTOCONFIG, where, Outcome.FAILED, str(error)))
+        except (FetchRefused, mozilla_xml.NotUnderstood) as error:
+            found.steps.append(LookupStep(SettingsSource.AUTOCONFIG, where, Outcome.FAILED, str(error)))
             continue
-        take(found, Source.AUTOCONFIG, where, servers, reach)
+        take(found, SettingsSource.AUTOCONFIG, where, servers, reach)
         if found.is_complete:
             return
 
@@ -110,11 +110,11 @@ def _by_srv(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> 
         try:
             targets = reach.dns.srv(name)
         except DnsFailed as error:
-            found.steps.append(LookupStep(Source.SRV, name, Outcome.FAILED, str(error), kind=kind))
+            found.steps.append(LookupStep(SettingsSource.SRV, name, Outcome.FAILED, str(error), kind=kind))
             continue
         named |= {kind} if targets else set()
-        servers = [Server(kind, each.host, each.port, security, email) for each in targets]
-        take(found, Source.SRV, name, servers, reach)
+        servers = [ServerSettings(kind, each.host, each.port, security, email) for each in targets]
+        take(found, SettingsSource.SRV, name, servers, reach)
 
 
 # --- MX ---------------------------------------------------------------------------------------------------------
@@ -122,13 +122,13 @@ def _by_mx(found: Discovery, email: str, domain: str, reach: NetworkAccess) -> N
     try:
         receivers = reach.dns.mx(domain)
     except DnsFailed as error:
-        found.steps.append(LookupStep(Source.MX, domain, Outcome.FAILED, str(error)))
+        found.steps.append(LookupStep(SettingsSource.MX, domain, Outcome.FAILED, str(error)))
         return
     for host in receivers:
         if preset := preset_of_receiver(host):
-            take_preset(found, preset, email, Source.MX, host)
+            take_preset(found, preset, email, SettingsSource.MX, host)
             return
-    found.steps.append(LookupStep(Source.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
+    found.steps.append(LookupStep(SettingsSource.MX, domain, Outcome.NOTHING, ", ".join(receivers[:3])[:200]))
 
 
 # --- Usual names ------------------------------------------------------------------------------------------------
@@ -148,29 +148,31 @@ def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -
     for candidate, refusal in zip(candidates, results, strict=True):
         where = f"{candidate.host}:{candidate.port}"
         if refusal:
-            found.steps.append(LookupStep(Source.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
+            found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
         elif found.lacks(candidate.kind):
-            server = Server(candidate.kind, candidate.host, candidate.port, candidate.security, email)
-            found.keep(server, Source.GUESS)
-            found.steps.append(LookupStep(Source.GUESS, where, Outcome.FOUND, kind=candidate.kind))
+            server = ServerSettings(candidate.kind, candidate.host, candidate.port, candidate.security, email)
+            found.keep(server, SettingsSource.GUESS)
+            found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.FOUND, kind=candidate.kind))
 
 
 def _answers(candidate: Candidate, reach: NetworkAccess) -> str:
     """ "" when it is there, else why not."""
     try:
         probe(candidate, reach.network, reach.port_of)
-    except Refused as error:
+    except FetchRefused as error:
         return str(error)
     return ""
 
 
 # --- What is taken ----------------------------------------------------------------------------------------------
-def take(found: Discovery, source: Source, where: str, servers: Sequence[Server], reach: NetworkAccess) -> None:
+def take(
+    found: Discovery, source: SettingsSource, where: str, servers: Sequence[ServerSettings], reach: NetworkAccess
+) -> None:
     """Keep the first server of each kind that our rules take; say of the others why not."""
     if not servers:
         found.steps.append(LookupStep(source, where, Outcome.NOTHING))
     for kind in ("imap", "smtp"):
-        flawed: list[tuple[Server, Flaw]] = []
+        flawed: list[tuple[ServerSettings, ServerRefusal]] = []
         for server in [each for each in servers if each.kind == kind and found.lacks(kind)]:
             if len(flawed) == MAX_FLAWED:
                 break
@@ -187,18 +189,18 @@ def take(found: Discovery, source: Source, where: str, servers: Sequence[Server]
                 found.steps.append(LookupStep(source, where, Outcome.UNUSABLE, named, flaw=flaw, kind=kind))
 
 
-def _flaw_of_host(server: Server, network: Network) -> Flaw | None:
+def _flaw_of_host(server: ServerSettings, network: Network) -> ServerRefusal | None:
     """A stranger's document must not lead an administrator, and then our workers, into the network we stand in."""
     try:
         safe_http.chosen(server.host, server.port, network)
-    except Refused:
-        return Flaw.NOT_PUBLIC
+    except FetchRefused:
+        return ServerRefusal.NOT_PUBLIC
     return None
 
 
-_SOURCES: tuple[tuple[Source, Callable[[Discovery, str, str, NetworkAccess], None]], ...] = (
-    (Source.AUTOCONFIG, _by_autoconfig),
-    (Source.SRV, _by_srv),
-    (Source.MX, _by_mx),
-    (Source.GUESS, _by_guess),
+_SOURCES: tuple[tuple[SettingsSource, Callable[[Discovery, str, str, NetworkAccess], None]], ...] = (
+    (SettingsSource.AUTOCONFIG, _by_autoconfig),
+    (SettingsSource.SRV, _by_srv),
+    (SettingsSource.MX, _by_mx),
+    (SettingsSource.GUESS, _by_guess),
 )

@@ -11,7 +11,15 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, Source, domain_of, from_json, of_preset, preset_of_domain, to_json
+from mailbox.autoconfig.servers import (
+    Discovery,
+    SettingsSource,
+    domain_of,
+    from_json,
+    of_preset,
+    preset_of_domain,
+    to_json,
+)
 from mailbox.models import SettingsLookup
 from mailbox.safe_http import Network, is_public
 
@@ -24,12 +32,12 @@ SAME_WITHIN = timedelta(minutes=1)
 KEPT = timedelta(days=1)
 
 
-class TooMany(Exception):
+class TooManyLookups(Exception):
     """This person has asked for as many as one may."""
 
 
 def ask(user_id: int, email: str, *, now: datetime) -> tuple[SettingsLookup, bool]:
-    """Write down what is wanted; and whether a worker must be told. Raises TooMany.
+    """Write down what is wanted; and whether a worker must be told. Raises TooManyLookups.
 
     A second click finds the row of the first. A provider's own domain needs nobody to be asked.
     """
@@ -40,7 +48,7 @@ def ask(user_id: int, email: str, *, now: datetime) -> tuple[SettingsLookup, boo
         if running is not None:
             return running, False
         if asked.filter(asked_at__gt=now - WITHIN).count() >= MOST:
-            raise TooMany
+            raise TooManyLookups
         row = SettingsLookup(asked_by_id=user_id, email=email, asked_at=now)
         if known := _known(email):
             row.started_at = row.finished_at = now
@@ -52,7 +60,7 @@ def ask(user_id: int, email: str, *, now: datetime) -> tuple[SettingsLookup, boo
 def _known(email: str) -> Discovery | None:
     domain = domain_of(email)
     preset = preset_of_domain(domain) if domain else None
-    return of_preset(preset, email, Source.PRESET, domain) if preset and domain else None
+    return of_preset(preset, email, SettingsSource.PRESET, domain) if preset and domain else None
 
 
 def reach() -> NetworkAccess:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from mailbox.autoconfig.servers import Server, tidy_host, tidy_user
+from mailbox.autoconfig.servers import ServerSettings, tidy_host, tidy_user
 
 MAX_DEPTH = 12
 MAX_SERVERS = 20
@@ -70,7 +70,7 @@ class _Reader:
         self.text = ""
 
 
-def read(document: bytes, email: str) -> list[Server]:
+def read(document: bytes, email: str) -> list[ServerSettings]:
     """The IMAP and SMTP servers in their order, whatever their security; raises NotUnderstood."""
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -88,12 +88,12 @@ def read(document: bytes, email: str) -> list[Server]:
     return [_server(each, email) for each in reader.servers]
 
 
-def _server(being: _ServerElement, email: str) -> Server:
+def _server(being: _ServerElement, email: str) -> ServerSettings:
     texts = being.texts
     port = texts.get("port", "")
     wants = being.authentication
     only_oauth = "oauth2" in wants and not {"password-cleartext", "plain"} & set(wants)
-    return Server(
+    return ServerSettings(
         kind=being.kind,
         host=tidy_host(_filled(texts.get("hostname", ""), email)),
         port=int(port) if port.isascii() and port.isdigit() and len(port) < 6 else 0,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from mailbox import safe_http
-from mailbox.safe_http import Network, Refused, Watch
+from mailbox.safe_http import ConnectionDeadline, FetchRefused, Network
 
 SECONDS = 5.0  # for one server, whatever it does
 MAX_BYTES = 16_384
@@ -42,25 +42,27 @@ class _LineReader:
             received = self.connection.recv(4096)
             self.left -= len(received)
             if not received or self.left < 0:
-                raise Refused("The server closed the connection." if not received else "The server sends without end.")
+                raise FetchRefused(
+                    "The server closed the connection." if not received else "The server sends without end."
+                )
             self.unread += received
         line, _, self.unread = self.unread.partition(b"\n")
         return line.decode("ascii", "replace").strip()
 
     def reply(self, code: str) -> list[str]:
-        """The lines of an SMTP reply; raises Refused when it has another code."""
+        """The lines of an SMTP reply; raises FetchRefused when it has another code."""
         lines = [self.read()]
         while lines[-1][3:4] == "-":
             lines.append(self.read())
         if not all(line.startswith(code) for line in lines):
-            raise Refused(f"The server answered “{lines[-1][:200]}”.")
+            raise FetchRefused(f"The server answered “{lines[-1][:200]}”.")
         return [line[4:] for line in lines]
 
 
 def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int], seconds: float = SECONDS) -> None:
-    """Return when the server is there and its certificate is good for this name; raises Refused with a sentence."""
+    """Return when the server is there and its certificate is good for its name; raises FetchRefused with words."""
     target = safe_http.chosen(candidate.host, port_of(candidate.port), network)
-    watch, connection = Watch(seconds), None
+    watch, connection = ConnectionDeadline(seconds), None
     try:
         connection = socket.create_connection(target, timeout=seconds)
         watch.guard(connection)
@@ -73,8 +75,8 @@ def probe(candidate: Candidate, network: Network, port_of: Callable[[int], int],
         if watch.is_over:
             raise TimeoutError
         _leave(candidate.kind, connection)
-    except (OSError, ValueError, Refused) as error:
-        raise Refused(_words(error, watch)) from error
+    except (OSError, ValueError, FetchRefused) as error:
+        raise FetchRefused(_words(error, watch)) from error
     finally:
         watch.stop()
         if connection is not None:
@@ -87,7 +89,7 @@ def _greeting(kind: str, line: _LineReader) -> None:
         return
     words = line.read()
     if not words.upper().startswith("* OK"):  # RFC 9051, 7.1
-        raise Refused(f"The server answered “{words[:200]}”.")
+        raise FetchRefused(f"The server answered “{words[:200]}”.")
 
 
 def _until_starttls(connection: socket.socket) -> None:
@@ -95,11 +97,11 @@ def _until_starttls(connection: socket.socket) -> None:
     line.reply("220")
     connection.sendall(f"EHLO {settings.EHLO_NAME or '[127.0.0.1]'}\r\n".encode("ascii"))
     if not any(each.upper().strip() == "STARTTLS" for each in line.reply("250")):
-        raise Refused("The server does not offer STARTTLS.")
+        raise FetchRefused("The server does not offer STARTTLS.")
     connection.sendall(b"STARTTLS\r\n")
     line.reply("220")
     if line.unread:  # in clear behind the 220: somebody else's (CVE-2011-0411)
-        raise Refused("The server sent more than its answer to STARTTLS.")
+        raise FetchRefused("The server sent more than its answer to STARTTLS.")
 
 
 def _leave(kind: str, connection: socket.socket) -> None:
@@ -107,10 +109,10 @@ def _leave(kind: str, connection: socket.socket) -> None:
         connection.sendall(b"QUIT\r\n" if kind == "smtp" else b"a LOGOUT\r\n")
 
 
-def _words(error: Exception, watch: Watch) -> str:
+def _words(error: Exception, watch: ConnectionDeadline) -> str:
     if watch.is_over or isinstance(error, TimeoutError):
         return "The server did not answer in time."
-    if isinstance(error, Refused):
+    if isinstance(error, FetchRefused):
         return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"The server's certificate cannot be trusted: {error.verify_message}."

@@ -13,7 +13,7 @@ from mailbox.endpoints import PRESETS, Preset, host_problem
 MAX_USER = 320
 
 
-class Source(StrEnum):
+class SettingsSource(StrEnum):
     """Where settings were looked for, in the order in which they are believed."""
 
     PRESET = "preset"  # the domain is a provider's own
@@ -31,7 +31,7 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"  # the time for the whole look-up was over
 
 
-class Flaw(StrEnum):
+class ServerRefusal(StrEnum):
     """Why a server that is named is not taken."""
 
     PLAIN = "plain"  # it is offered without TLS
@@ -41,7 +41,7 @@ class Flaw(StrEnum):
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerSettings:
     """A server that somebody names. `security`: "tls", "starttls" or "plain"; `auth`: "password" or "oauth"."""
 
     kind: str  # "imap" or "smtp"
@@ -51,20 +51,20 @@ class Server:
     user: str
     auth: str = "password"
 
-    def flaw(self) -> Flaw | None:
+    def flaw(self) -> ServerRefusal | None:
         """Why an account cannot have it: IMAP is TLS from the first byte, SMTP is TLS or STARTTLS."""
         if not self.host or len(self.host) > 253 or host_problem(self.host) or not 1 <= self.port <= 65535:
-            return Flaw.NONSENSE
+            return ServerRefusal.NONSENSE
         if self.security == "plain":
-            return Flaw.PLAIN
-        return Flaw.STARTTLS if self.kind == "imap" and self.security != "tls" else None
+            return ServerRefusal.PLAIN
+        return ServerRefusal.STARTTLS if self.kind == "imap" and self.security != "tls" else None
 
 
 @dataclass(frozen=True)
 class LookupStep:
     """One place that was asked. `where` names it; `said` are words of servers, or ours where no server spoke."""
 
-    source: Source
+    source: SettingsSource
     where: str
     outcome: Outcome
     said: str = ""
@@ -76,9 +76,9 @@ class LookupStep:
 class Discovery:
     """All that came out. A server is kept with the source that named it first; `preset` is a Preset's key or ""."""
 
-    imap: Server | None = None
-    smtp: Server | None = None
-    sources: dict[str, Source] = field(default_factory=dict)
+    imap: ServerSettings | None = None
+    smtp: ServerSettings | None = None
+    sources: dict[str, SettingsSource] = field(default_factory=dict)
     steps: list[LookupStep] = field(default_factory=list)
     preset: str = ""
 
@@ -94,7 +94,7 @@ class Discovery:
         fits = (each for each in self.steps if each.outcome == Outcome.FOUND and each.kind in ("", kind))
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
 
-    def keep(self, server: Server, source: Source) -> None:
+    def keep(self, server: ServerSettings, source: SettingsSource) -> None:
         if server.kind == "imap":
             self.imap = server
         else:
@@ -102,21 +102,21 @@ class Discovery:
         self.sources[server.kind] = source
 
 
-def servers_of(preset: Preset, email: str) -> list[Server]:
+def servers_of(preset: Preset, email: str) -> list[ServerSettings]:
     return [
-        Server("imap", preset.imap_host, preset.imap_port, "tls", email, preset.auth),
-        Server("smtp", preset.smtp_host, preset.smtp_port, preset.smtp_security, email, preset.auth),
+        ServerSettings("imap", preset.imap_host, preset.imap_port, "tls", email, preset.auth),
+        ServerSettings("smtp", preset.smtp_host, preset.smtp_port, preset.smtp_security, email, preset.auth),
     ]
 
 
-def of_preset(preset: Preset, email: str, source: Source, where: str) -> Discovery:
+def of_preset(preset: Preset, email: str, source: SettingsSource, where: str) -> Discovery:
     """Everything, from a provider that is known."""
     found = Discovery(preset=preset.key)
     take_preset(found, preset, email, source, where)
     return found
 
 
-def take_preset(found: Discovery, preset: Preset, email: str, source: Source, where: str) -> None:
+def take_preset(found: Discovery, preset: Preset, email: str, source: SettingsSource, where: str) -> None:
     for server in servers_of(preset, email):
         if found.lacks(server.kind):
             found.keep(server, source)
@@ -189,7 +189,7 @@ def tidy_user(user: str, email: str) -> str:
     return user if 0 < len(user) <= MAX_USER and user.isprintable() else email
 
 
-def best(servers: Sequence[Server]) -> Server | None:
+def best(servers: Sequence[ServerSettings]) -> ServerSettings | None:
     """The first that our rules take."""
     return next((each for each in servers if each.flaw() is None), None)
 
@@ -221,8 +221,8 @@ def from_json(kept: dict[str, Any]) -> Discovery:
     found = Discovery(preset=kept.get("preset", ""))
     for kind in ("imap", "smtp"):
         if kept.get(kind):
-            found.keep(Server(**kept[kind]), Source(kept["sources"][kind]))
+            found.keep(ServerSettings(**kept[kind]), SettingsSource(kept["sources"][kind]))
     for each in kept.get("steps", []):
-        named = each | {"source": Source(each["source"]), "outcome": Outcome(each["outcome"])}
+        named = each | {"source": SettingsSource(each["source"]), "outcome": Outcome(each["outcome"])}
         found.steps.append(LookupStep(**named))
     return found

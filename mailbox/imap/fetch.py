@@ -51,7 +51,7 @@ class FolderStatus:
 
 
 @dataclass(frozen=True)
-class Marks:
+class FlagsAndLabels:
     """What may change on a message: its flags, and Gmail's labels (None from any other server)."""
 
     flags: tuple[str, ...]
@@ -62,7 +62,7 @@ class Marks:
 class Changes:
     """What QRESYNC says has changed (RFC 7162, 3.2.5.1): marks by UID, and ranges of UIDs that are gone."""
 
-    marks: dict[int, Marks]
+    marks: dict[int, FlagsAndLabels]
     vanished: tuple[tuple[int, int], ...]
 
 
@@ -75,8 +75,8 @@ class MessageMeta:
     labels: tuple[str, ...] | None = None
 
     @property
-    def marks(self) -> Marks:
-        return Marks(self.flags, self.labels)
+    def marks(self) -> FlagsAndLabels:
+        return FlagsAndLabels(self.flags, self.labels)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
     return bodies
 
 
-def pair_headers(answer: Sequence[object]) -> dict[int, tuple[Marks, bytes]]:
+def pair_headers(answer: Sequence[object]) -> dict[int, tuple[FlagsAndLabels, bytes]]:
     """UID -> flags and labels, and the header, from the answers to (UID FLAGS BODY.PEEK[HEADER]<0.n>)."""
-    found: dict[int, tuple[Marks, bytes]] = {}
+    found: dict[int, tuple[FlagsAndLabels, bytes]] = {}
     before, header = b"", None
     for item in answer:
         if isinstance(item, tuple) and _HEADER.search(item[0]):
@@ -181,7 +181,7 @@ def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | by
 
 
 @dataclass
-class Row:
+class FetchRow:
     """What a FETCH answer says of one UID; None and 0 for what it leaves out."""
 
     flags: tuple[str, ...] | None = None
@@ -190,16 +190,16 @@ class Row:
     labels: tuple[str, ...] | None = None
 
 
-def rows(answer: Sequence[object]) -> dict[int, Row]:
+def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
     """UID -> what FETCH says of it, by name, in whatever order and however many pieces the server says it.
 
     A row without UID is news of another client's change by sequence number (RFC 3501, 7.4.2): that is no UID.
     """
-    found: dict[int, Row] = {}
+    found: dict[int, FetchRow] = {}
     for line in _lines(answer):
         if not (uid := _UID.search(line)) or int(uid[1]) > MAX_UID:
             continue
-        row = found.setdefault(int(uid[1]), Row())
+        row = found.setdefault(int(uid[1]), FetchRow())
         if flags := _FLAGS.search(line):
             row.flags = tuple(_flag(flag) for flag in flags[1].split())
         if date := _DATE.search(line):
@@ -245,10 +245,10 @@ def _flag(flag: bytes) -> str:
     return bare.replace("\\\\", "\\")
 
 
-def meta(uid: int, row: Row) -> MessageMeta:
+def meta(uid: int, row: FetchRow) -> MessageMeta:
     return MessageMeta(uid, row.flags or (), row.internal_date, row.size, row.labels)
 
 
-def marks_of(row: Row) -> Marks | None:
+def marks_of(row: FetchRow) -> FlagsAndLabels | None:
     """None when the server left the flags out."""
-    return None if row.flags is None else Marks(row.flags, row.labels)
+    return None if row.flags is None else FlagsAndLabels(row.flags, row.labels)

@@ -18,7 +18,7 @@ LOOKED_AT = 20  # mails that claim the one Message-ID; more of them is nothing a
 
 
 @dataclass(frozen=True)
-class Stamp:
+class AttemptHeaders:
     """The two headers in which one attempt differs from every other."""
 
     message_id: str
@@ -47,13 +47,13 @@ def folders_to_look_in(listed: Sequence[ListedFolder]) -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
-def find(session: ImapSession, folder: str, stamp: Stamp) -> bool:
+def find(session: ImapSession, folder: str, stamp: AttemptHeaders) -> bool:
     """Whether the folder holds the mail of this very attempt; the folder is opened read-only. Raises MailError."""
     uids = session.find_message_id(folder, stamp.message_id)[-LOOKED_AT:]
     return any(matches(session.fetch_header(meta).raw, stamp) for meta in session.fetch_meta(uids))
 
 
-def matches(header: bytes, stamp: Stamp) -> bool:
+def matches(header: bytes, stamp: AttemptHeaders) -> bool:
     """Message-ID and X-PRX-Attempt are both there and both the attempt's. A SEARCH also finds parts of a word."""
     try:
         fields = BytesHeaderParser().parsebytes(header)

@@ -23,7 +23,7 @@ from mailbox.imap import listing
 from mailbox.imap import select as imap_select
 from mailbox.imap.authenticate import sign_in
 from mailbox.imap.exceptions import failures
-from mailbox.imap.fetch import FetchedMessage, FolderStatus, ListedFolder, Marks, MessageMeta, marks_of
+from mailbox.imap.fetch import FetchedMessage, FlagsAndLabels, FolderStatus, ListedFolder, MessageMeta, marks_of
 from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
 from mailbox.imap.select import KnownFolder
@@ -162,7 +162,7 @@ class ImapSession:
         answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 
-    def fetch_marks(self, uids: Sequence[int]) -> dict[int, Marks]:
+    def fetch_marks(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
         """The flags and labels of these messages; those gone, or whose flags the server left out, are not in it."""
         marks = {}
         for chunk in _chunks(uids):
@@ -179,18 +179,18 @@ class ImapSession:
             found.update(answer.keys() & set(chunk))
         return found
 
-    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
+    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
         asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")
         answer = imap_fetch.rows(asked)
         return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := marks_of(row))}
 
-    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[Marks, str]]:
+    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
         """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
 
         Those that are gone are not in it.
         """
-        found: dict[int, tuple[Marks, str]] = {}
+        found: dict[int, tuple[FlagsAndLabels, str]] = {}
         items = self._items(f"UID FLAGS BODY.PEEK[HEADER]<0.{COMPARED_HEADER}>")
         for start in range(0, len(uids), HEADER_CHUNK):
             chunk = uids[start : start + HEADER_CHUNK]

@@ -30,11 +30,11 @@ CONNECT_SECONDS = 60.0  # where nobody says another time
 OF_A_FOLDER = ("EXISTS", "EXPUNGE", "FETCH", "FLAGS", "RECENT", "VANISHED")
 
 
-class Flood(OSError):
+class ReplyTooLong(OSError):
     """More came, or was announced, than any honest answer to the command has."""
 
 
-class Wire(io.RawIOBase):
+class SocketReader(io.RawIOBase):
     """The reading end of a connection, for io.BufferedReader. A limit that is passed ends the connection."""
 
     def __init__(self, socket: Any, timeout: float | None) -> None:
@@ -52,9 +52,9 @@ class Wire(io.RawIOBase):
         return True
 
     def expect(self, size: int) -> None:
-        """A literal of this size is announced; raises Flood before a byte of it takes room."""
+        """A literal of this size is announced; raises ReplyTooLong before a byte of it takes room."""
         if size > self._bytes_left:
-            raise Flood(f"The server announces {size} bytes where at most {self._bytes_left} are awaited.")
+            raise ReplyTooLong(f"The server announces {size} bytes where at most {self._bytes_left} are awaited.")
 
     def readinto(self, buffer: Any) -> int:
         if self._deadline is not None:
@@ -65,14 +65,14 @@ class Wire(io.RawIOBase):
         count = int(self._socket.recv_into(buffer))
         self._bytes_left -= count
         if self._bytes_left < 0:
-            raise Flood("The server sends without end.")
+            raise ReplyTooLong("The server sends without end.")
         if self._deadline is not None:
             self._deadline += count / SLOWEST_BYTES_PER_SECOND
         return count
 
 
 class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
-    """imaplib's object, reading from a Wire. Each command begins a new allowance of time and bytes."""
+    """imaplib's object, reading from a SocketReader. Each command begins a new allowance of time and bytes."""
 
     public_only = False
     read_timeout: float | None = None
@@ -106,7 +106,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         # A command that follows another unanswered one would wait until the server has acknowledged that (Nagle), which
         # a server that is about to answer puts off for 40 ms.
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.wire = Wire(self.sock, self._timeout)
+        self.wire = SocketReader(self.sock, self._timeout)
         self.file = io.BufferedReader(self.wire, BUFFER_BYTES)
 
     def send(self, data: bytes) -> None:
@@ -138,7 +138,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         return self.file.read(size)
 
     def readline(self) -> bytes:
-        """A line as imaplib understands it; raises OSError at the end of the Wire.
+        """A line as imaplib understands it; raises OSError at the end of the SocketReader.
 
         imaplib's own limit of 1 MB is less than a large folder's SEARCH.
         """
@@ -164,7 +164,8 @@ class _BeneathPublic(_Beneath):
 
 
 class Client(IMAPClient):  # type: ignore[misc]
-    """imapclient's, on a Wire. `written_names`: folder -> the bytes that its server writes for it, if not as usual."""
+    """imapclient's, on a SocketReader. `written_names`: folder -> the bytes that its server
+    writes for it, if not as usual."""
 
     def __init__(self, *arguments: Any, public_only: bool = False, **named: Any) -> None:
         self.written_names: dict[str, bytes] = {}

@@ -53,7 +53,7 @@ def references_of(references: str, in_reply_to: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ConversationMessage:
     """One mail of a conversation, as its list shows it: received, or (`is_sent`) written here."""
 
     at: datetime

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from mailbox.imap.fetch import Marks
+from mailbox.imap.fetch import FlagsAndLabels
 from mailbox.models import Attachment, Folder, Message, MessagePlace
 from mailbox.search.index import index_messages
 
@@ -32,7 +32,7 @@ def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...
     return fields, tuple(sorted(given.values()))
 
 
-def mark_fields(marks: Marks) -> dict[str, Any]:
+def mark_fields(marks: FlagsAndLabels) -> dict[str, Any]:
     """The columns of MessagePlace for these flags and, where the server has them, labels."""
     fields = flag_fields(marks.flags)
     return fields if marks.labels is None else fields | {"labels": list(marks.labels)}
@@ -87,7 +87,7 @@ def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int
     return sorted(rows.values_list("uid", flat=True)[:count])
 
 
-def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, Marks]) -> list[MessagePlace]:
+def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, FlagsAndLabels]) -> list[MessagePlace]:
     """The places of whose flags or labels the server says otherwise."""
     rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(marks))
     return [
@@ -97,7 +97,7 @@ def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, Marks]) -> l
     ]
 
 
-def store_marks(changes: Sequence[MessagePlace], marks: Mapping[int, Marks], now: datetime) -> int:
+def store_marks(changes: Sequence[MessagePlace], marks: Mapping[int, FlagsAndLabels], now: datetime) -> int:
     """Write flags and labels of these places and return how many changed. Call it in a transaction."""
     for place in changes:
         for name, value in mark_fields(marks[place.uid]).items():

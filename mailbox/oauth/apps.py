@@ -10,7 +10,7 @@ from mailbox.errors import ProviderError, SignInRefused
 from mailbox.models import OAuthApp
 from mailbox.oauth import providers
 from mailbox.oauth.protocol import ClientId
-from mailbox.oauth.providers import KNOWN, Known, Provider
+from mailbox.oauth.providers import KNOWN, KnownProvider, Provider
 
 
 def provider_of(app: OAuthApp) -> Provider:
@@ -52,7 +52,7 @@ def read_service_key(text: str) -> tuple[str, str]:
     return (address, key) if is_key else ("", "")
 
 
-def known(kind: str) -> Known | None:
+def known(kind: str) -> KnownProvider | None:
     return next((each for each in KNOWN if each.key == kind), None)
 
 

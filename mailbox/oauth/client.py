@@ -11,7 +11,7 @@ from mailbox.errors import NetworkError, ProviderError
 from mailbox.oauth import protocol, providers
 from mailbox.oauth.protocol import DeviceCode, Request, Tokens
 from mailbox.oauth.providers import UnusableDocument
-from mailbox.safe_http import Answer, Network, Refused, Wanted, exchange, is_public
+from mailbox.safe_http import Answer, FetchRefused, Network, Wanted, exchange, is_public
 
 SECONDS = 20.0  # for one answer, whatever the server does
 MAX_BYTES = 200_000
@@ -68,7 +68,7 @@ def _wanted(method: str, headers: dict[str, str] | None = None, content: bytes |
 def _exchange(address: str, wanted: Wanted) -> Answer:
     try:
         return exchange(address, wanted, network())
-    except Refused as refused:
+    except FetchRefused as refused:
         words = f"The provider could not be asked: {refused}"
         raise (AnswerLost if refused.sent else NetworkError)(words) from refused
 

@@ -29,7 +29,7 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownProvider:
     """A provider with a page of its own: its key, its name, the preset of its servers."""
 
     key: str
@@ -39,11 +39,11 @@ class Known:
 
 
 KNOWN = (
-    Known("google", "Google", "gmail", ("imap.gmail.com", "smtp.gmail.com", "imap.googlemail.com")),
-    Known(
+    KnownProvider("google", "Google", "gmail", ("imap.gmail.com", "smtp.gmail.com", "imap.googlemail.com")),
+    KnownProvider(
         "microsoft", "Microsoft", "outlook", ("outlook.office365.com", "smtp.office365.com", "smtp-mail.outlook.com")
     ),
-    Known("yahoo", "Yahoo", "yahoo", ("imap.mail.yahoo.com", "smtp.mail.yahoo.com")),
+    KnownProvider("yahoo", "Yahoo", "yahoo", ("imap.mail.yahoo.com", "smtp.mail.yahoo.com")),
 )
 
 GOOGLE_MAIL = "https://mail.google.com/"

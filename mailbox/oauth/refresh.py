@@ -42,7 +42,7 @@ UNKNOWN_LIFE = 3600.0  # of an access token whose provider did not say (RFC 6749
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10, 300
 
 
-class Step(Enum):
+class RefreshStep(Enum):
     """What to do about a grant at this moment."""
 
     USE = auto()
@@ -52,7 +52,7 @@ class Step(Enum):
     SIGN_IN = auto()  # a person must consent again
 
 
-def plan(grant: OAuthGrant, now: datetime) -> Step:
+def plan(grant: OAuthGrant, now: datetime) -> RefreshStep:
     """Pure. A token that is still good is used while its refresh is not to be had.
 
     A refresh token that lapses when unused is used in time, whatever the access token says.
@@ -60,15 +60,15 @@ def plan(grant: OAuthGrant, now: datetime) -> Step:
     left = (grant.expires_at - now).total_seconds() if grant.expires_at else float("inf")
     is_unused = grant.use_refresh_by is not None and grant.use_refresh_by <= now
     if not grant.must_refresh and left >= LEFT_SECONDS and not is_unused:
-        return Step.USE
-    otherwise = Step.USE if left > 0 and not grant.must_refresh else None
+        return RefreshStep.USE
+    otherwise = RefreshStep.USE if left > 0 and not grant.must_refresh else None
     if grant.failure or not grant.can_refresh:
-        return otherwise or Step.SIGN_IN
+        return otherwise or RefreshStep.SIGN_IN
     if grant.next_allowed_at and grant.next_allowed_at > now:
-        return otherwise or Step.LATER
+        return otherwise or RefreshStep.LATER
     if grant.lease_expires_at and grant.lease_expires_at > now:
-        return otherwise or Step.WAIT
-    return Step.REFRESH
+        return otherwise or RefreshStep.WAIT
+    return RefreshStep.REFRESH
 
 
 def ensure_fresh(account: Account, kind: str, clock: Clock = timezone.now) -> None:
@@ -88,19 +88,19 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
     while True:
         grant = OAuthGrant.objects.select_related("app").get(pk=grant_id)
         step = plan(grant, clock())
-        if step is Step.USE:
+        if step is RefreshStep.USE:
             return grant
-        if has_asked and step is Step.REFRESH:
+        if has_asked and step is RefreshStep.REFRESH:
             # A provider whose tokens are shorter than the margin is asked once, not again and again.
             if grant.expires_at and grant.expires_at > clock():
                 return grant
             raise NetworkError("The provider's access token had ended before it could be used.")
-        if step is Step.SIGN_IN:
+        if step is RefreshStep.SIGN_IN:
             raise _over(grant, clock())
-        if step is Step.LATER:
+        if step is RefreshStep.LATER:
             assert grant.next_allowed_at
             raise NetworkError(grant.last_reply, wait_seconds=(grant.next_allowed_at - clock()).total_seconds())
-        if step is Step.REFRESH and (lease := _claim(grant, clock())):
+        if step is RefreshStep.REFRESH and (lease := _claim(grant, clock())):
             _refresh(grant, lease, email, user, clock)
             has_asked = True
         elif time.monotonic() > until:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mailbox import safe_http
 from mailbox.safe_http import OUTSIDE, Network, is_public
-from mailbox.safe_http import Refused as ImageRefused
+from mailbox.safe_http import FetchRefused as ImageRefused
 
 __all__ = ["OUTSIDE", "FetchedImage", "ImageRefused", "Network", "checked_type", "fetch", "is_public"]
 USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for everyone: it tells nothing of the reader

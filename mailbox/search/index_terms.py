@@ -64,7 +64,7 @@ def size_marks_up_to(size: int) -> list[str]:
     return [_octave_mark(each) for each in range(octave)] + quarters
 
 
-class Mail(Protocol):
+class Indexable(Protocol):
     """What is indexed of a mail: a stored message has it, and one that has just been parsed."""
 
     @property
@@ -94,7 +94,7 @@ class IndexedWords:
 
 
 def words_of(
-    mail: Mail, *, account_id: int, size: int, has_attachments: bool, filenames: Sequence[str]
+    mail: Indexable, *, account_id: int, size: int, has_attachments: bool, filenames: Sequence[str]
 ) -> IndexedWords:
     """All words under which a mail is found. `size`: bytes, as the server states it."""
     facts = [EVERY_MESSAGE, account_mark(account_id)]
@@ -113,7 +113,7 @@ def words_of(
     return IndexedWords(tuple(facts), tuple(placed))
 
 
-def _field_texts(mail: Mail, filenames: Sequence[str]) -> dict[str, str]:
+def _field_texts(mail: Indexable, filenames: Sequence[str]) -> dict[str, str]:
     return {
         "subject": mail.subject,
         "from": f"{mail.sender} {mail.sender_address}"

@@ -38,7 +38,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Name:
+class AccountOrFolderName:
     """The name of an account or a folder as typed."""
 
     text: str
@@ -51,8 +51,8 @@ class SearchQuery:
 
     text: str = ""
     terms: tuple[Term, ...] = ()
-    accounts: tuple[Name, ...] = ()
-    folders: tuple[Name, ...] = ()
+    accounts: tuple[AccountOrFolderName, ...] = ()
+    folders: tuple[AccountOrFolderName, ...] = ()
     has_attachment: bool | None = None
     is_unread: bool | None = None
     is_flagged: bool | None = None
@@ -141,11 +141,11 @@ def _field(query: SearchQuery, operator: str, value: str, is_negated: bool) -> S
 
 
 def _account(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
-    return replace(query, accounts=(*query.accounts, Name(value, is_negated)))
+    return replace(query, accounts=(*query.accounts, AccountOrFolderName(value, is_negated)))
 
 
 def _folder(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:
-    return replace(query, folders=(*query.folders, Name(value, is_negated)))
+    return replace(query, folders=(*query.folders, AccountOrFolderName(value, is_negated)))
 
 
 def _has(query: SearchQuery, operator: str, value: str, is_negated: bool) -> SearchQuery:

@@ -22,7 +22,7 @@ from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import accounts_for, has_role_everywhere
 from mailbox.search.index import first_key, place_of, sort_key
 from mailbox.search.lookup import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
-from mailbox.search.query import Name, SearchQuery, parse
+from mailbox.search.query import AccountOrFolderName, SearchQuery, parse
 
 MIN_LIMIT, MAX_LIMIT = 1, 500
 LOOKED_AT = 20_000  # hits a page looks at, at most
@@ -120,7 +120,7 @@ def _midnight(day: date | None) -> datetime | None:
     return timezone.make_aware(datetime.combine(day, time.min)) if day else None
 
 
-def _account_ids(accounts: Iterable[tuple[int, str, str]], names: Sequence[Name]) -> list[int]:
+def _account_ids(accounts: Iterable[tuple[int, str, str]], names: Sequence[AccountOrFolderName]) -> list[int]:
     """The accounts whose address or display name holds every name, and none of the negated ones."""
     found = []
     for pk, email, display_name in accounts:
@@ -130,7 +130,9 @@ def _account_ids(accounts: Iterable[tuple[int, str, str]], names: Sequence[Name]
     return sorted(set(found))
 
 
-def _folder_conditions(accounts: Iterable[Account], names: Sequence[Name]) -> tuple[list[Q], bool] | None:
+def _folder_conditions(
+    accounts: Iterable[Account], names: Sequence[AccountOrFolderName]
+) -> tuple[list[Q], bool] | None:
     """One condition a name, and whether they leave FEW messages; None when a name is wanted that no folder has."""
     if not names:
         return [], False

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from mailbox.clocks import is_due
 from mailbox.errors import ProviderError
-from mailbox.imap.fetch import Changes, Marks
+from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine, SyncState
@@ -76,7 +76,7 @@ def follow_flags(run: FolderRun, status: FolderStatus, known_modseq: int | None,
     return None
 
 
-def _store(run: FolderRun, marks: Mapping[int, Marks]) -> None:
+def _store(run: FolderRun, marks: Mapping[int, FlagsAndLabels]) -> None:
     uids = sorted(marks)
     for start in range(0, len(uids), CHUNK):
         chunk = {uid: marks[uid] for uid in uids[start : start + CHUNK]}

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Count, Min, Q
 
 from mailbox.errors import ProviderError
-from mailbox.imap.fetch import Marks
+from mailbox.imap.fetch import FlagsAndLabels
 from mailbox.imap.session import FolderStatus, MessageMeta
 from mailbox.messages import places
 from mailbox.models import Folder, MessagePlace, Quarantine, SurveyedUid, SyncState
@@ -149,7 +149,7 @@ class Relinker:
 
     run: FolderRun
     kept: int = 0
-    again: dict[int, tuple[MessagePlace, Marks]] = field(default_factory=dict)
+    again: dict[int, tuple[MessagePlace, FlagsAndLabels]] = field(default_factory=dict)
 
     def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
         """As FolderRun.fetch. What is kept moves the cursor in the transaction that keeps it."""
@@ -168,7 +168,7 @@ class Relinker:
             if not chunk:
                 self.run.fetch(walk, [], last=is_last)
 
-    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, Marks]]:
+    def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
         run = self.run
         ours: dict[Pair, list[MessagePlace]] = {}
         theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header, "" while it is not known
@@ -189,7 +189,7 @@ class Relinker:
         answer = run.session.imap.fetch_header_digests(unknown)
         for pair in wanted:
             theirs[pair].update({uid: answer[uid][1] for uid in theirs[pair] if uid in answer})
-        same: dict[int, tuple[MessagePlace, Marks]] = {}
+        same: dict[int, tuple[MessagePlace, FlagsAndLabels]] = {}
         for meta in metas:
             pair = (meta.internal_date, meta.size)
             digest = theirs[pair][meta.uid] if pair in wanted and meta.uid in answer else ""
@@ -206,7 +206,9 @@ class Relinker:
             and stretch.low <= place.uid <= stretch.high
         )
 
-    def _without_taken(self, same: dict[int, tuple[MessagePlace, Marks]]) -> dict[int, tuple[MessagePlace, Marks]]:
+    def _without_taken(
+        self, same: dict[int, tuple[MessagePlace, FlagsAndLabels]]
+    ) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
         """The server may come back to a UIDVALIDITY it had: a row of that time may stand where ours should go, or be
         about to be taken for another message."""
         rows = MessagePlace.objects.filter(folder=self.run.folder, uidvalidity=self.run.uidvalidity, uid__in=list(same))

@@ -16,7 +16,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from mailbox.accounts import sign_in_state
-from mailbox.accounts.condition import Condition
+from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
@@ -33,13 +33,13 @@ class AccountRow:
     """An account with what a page says of it and which buttons it offers."""
 
     account: Account
-    conditions: list[Condition]
+    conditions: list[AccountNotice]
     in_step_at: datetime | None
     may_operate: bool
     may_administer: bool
 
     @property
-    def worst(self) -> Condition:
+    def worst(self) -> AccountNotice:
         return self.conditions[0]
 
 

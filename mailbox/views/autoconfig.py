@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
-from mailbox.autoconfig.lookup import MOST, TooMany
+from mailbox.autoconfig.lookup import MOST, TooManyLookups
 from mailbox.endpoints import PRESETS
 from mailbox.models import SettingsLookup
 from mailbox.permissions import Role, has_role_everywhere
@@ -63,7 +63,7 @@ def find(request: HttpRequest) -> HttpResponse:
         row, is_new = autoconfig_lookup.ask(
             signed_in_user(request).pk, form.cleaned_data["email"].strip(), now=timezone.now()
         )
-    except TooMany:
+    except TooManyLookups:
         words = _("You have looked up %(count)s addresses within ten minutes. Wait a little, or choose the provider.")
         form.add_error("email", words % {"count": MOST})
         return start_page(request, form)

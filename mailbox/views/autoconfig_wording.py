@@ -8,38 +8,38 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source
+from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, ServerSettings, SettingsSource
 from mailbox.endpoints import PRESETS, Preset
 
 KINDS = {"imap": "IMAP", "smtp": "SMTP"}
 SECURITY = {"tls": "TLS", "starttls": "STARTTLS"}
 
-_SOURCES: dict[Source, Promise] = {
-    Source.PRESET: gettext_lazy("known settings of %(said)s, whose domain %(where)s is"),
-    Source.AUTOCONFIG: gettext_lazy("published by the domain itself at %(where)s (autoconfiguration)"),
-    Source.SRV: gettext_lazy("published by the domain in DNS, as %(where)s"),
-    Source.MX: gettext_lazy("known settings of %(said)s, which receives this domain's mail at %(where)s"),
-    Source.GUESS: gettext_lazy("a guess: a server with a valid certificate answered at %(where)s"),
+_SOURCES: dict[SettingsSource, Promise] = {
+    SettingsSource.PRESET: gettext_lazy("known settings of %(said)s, whose domain %(where)s is"),
+    SettingsSource.AUTOCONFIG: gettext_lazy("published by the domain itself at %(where)s (autoconfiguration)"),
+    SettingsSource.SRV: gettext_lazy("published by the domain in DNS, as %(where)s"),
+    SettingsSource.MX: gettext_lazy("known settings of %(said)s, which receives this domain's mail at %(where)s"),
+    SettingsSource.GUESS: gettext_lazy("a guess: a server with a valid certificate answered at %(where)s"),
 }
-_FLAWS: dict[Flaw, Promise] = {
-    Flaw.PLAIN: gettext_lazy(
+_FLAWS: dict[ServerRefusal, Promise] = {
+    ServerRefusal.PLAIN: gettext_lazy(
         "%(where)s names %(kind)s at %(said)s without TLS. It is not taken: a password would go over the line in clear."
     ),
-    Flaw.STARTTLS: gettext_lazy(
+    ServerRefusal.STARTTLS: gettext_lazy(
         "%(where)s names %(kind)s at %(said)s with STARTTLS only. It is not taken: here IMAP is TLS from the first "
         "byte, usually on port 993. Ask the provider whether that is open, too."
     ),
-    Flaw.NOT_PUBLIC: gettext_lazy(
+    ServerRefusal.NOT_PUBLIC: gettext_lazy(
         "%(where)s names %(kind)s at %(said)s, which does not exist or is not on the public Internet. It is not taken."
     ),
-    Flaw.NONSENSE: gettext_lazy("%(where)s names %(kind)s at %(said)s, which is no server's address."),
+    ServerRefusal.NONSENSE: gettext_lazy("%(where)s names %(kind)s at %(said)s, which is no server's address."),
 }
-_LOOKED: dict[Source, Promise] = {
-    Source.PRESET: gettext_lazy("Provider of the domain %(where)s"),
-    Source.AUTOCONFIG: gettext_lazy("Autoconfiguration at %(where)s"),
-    Source.SRV: gettext_lazy("DNS record %(where)s"),
-    Source.MX: gettext_lazy("Receiving server (MX) of %(where)s"),
-    Source.GUESS: gettext_lazy("Usual name %(where)s"),
+_LOOKED: dict[SettingsSource, Promise] = {
+    SettingsSource.PRESET: gettext_lazy("Provider of the domain %(where)s"),
+    SettingsSource.AUTOCONFIG: gettext_lazy("Autoconfiguration at %(where)s"),
+    SettingsSource.SRV: gettext_lazy("DNS record %(where)s"),
+    SettingsSource.MX: gettext_lazy("Receiving server (MX) of %(where)s"),
+    SettingsSource.GUESS: gettext_lazy("Usual name %(where)s"),
 }
 # Outcome -> (tone, word) of the badge.
 _BADGES: dict[Outcome, tuple[str, Promise]] = {
@@ -56,7 +56,7 @@ class FoundServer:
     """One side of the account: what was found and where it comes from."""
 
     kind: str
-    server: Server | None
+    server: ServerSettings | None
     source: str
     is_foreign: bool  # DNS without DNSSEC names a host outside of the domain (RFC 6186, 6)
 
@@ -119,14 +119,14 @@ def _server(found: Discovery, kind: str, email: str) -> FoundServer:
     if server is None or step is None:
         return FoundServer(kind, None, "", False)
     domain = email.rpartition("@")[2].lower()
-    foreign = step.source == Source.SRV and not f".{server.host}".endswith(f".{domain}")
+    foreign = step.source == SettingsSource.SRV and not f".{server.host}".endswith(f".{domain}")
     words = str(_SOURCES[step.source]) % {"where": step.where, "said": step.said}
     return FoundServer(kind, server, words, foreign)
 
 
 def _refusal(step: LookupStep) -> str:
     words = {"where": step.where, "said": step.said, "kind": KINDS.get(step.kind, "")}
-    return str(_FLAWS[Flaw(step.flaw)]) % words
+    return str(_FLAWS[ServerRefusal(step.flaw)]) % words
 
 
 def _asked(step: LookupStep) -> SourceLine:
@@ -137,7 +137,7 @@ def _asked(step: LookupStep) -> SourceLine:
 
 
 def _is_receiver(step: LookupStep) -> bool:
-    return step.source == Source.MX and step.outcome == Outcome.NOTHING and bool(step.said)
+    return step.source == SettingsSource.MX and step.outcome == Outcome.NOTHING and bool(step.said)
 
 
 def initial_of(email: str, found: Discovery) -> dict[str, object]:

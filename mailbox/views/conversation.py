@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext
 
 from mailbox.messages import conversations
-from mailbox.messages.conversations import Piece
+from mailbox.messages.conversations import ConversationMessage
 from mailbox.models import Message
 from mailbox.models.messages import UNLISTED
 from mailbox.signals import conversation_asked
@@ -25,8 +25,8 @@ TEXT_CHARACTERS = 1_500
 class Conversation:
     """`pieces` oldest first, at most SHOWN received ones; `newest` when that is another than the message itself."""
 
-    pieces: list[Piece]
-    newest: Piece | None
+    pieces: list[ConversationMessage]
+    newest: ConversationMessage | None
     is_cut: bool
 
 
@@ -49,8 +49,8 @@ def conversation_of(message: Message) -> Conversation:
     return Conversation(found, newest, is_cut)
 
 
-def _piece(row: Any) -> Piece:
-    return Piece(
+def _piece(row: Any) -> ConversationMessage:
+    return ConversationMessage(
         at=row.received_at,
         sender=row.sender or gettext("(no sender)"),
         subject=row.subject,
@@ -61,7 +61,7 @@ def _piece(row: Any) -> Piece:
     )
 
 
-def _written(account_id: int, members: Sequence[Message]) -> list[Piece]:
+def _written(account_id: int, members: Sequence[Message]) -> list[ConversationMessage]:
     ids = {row.message_id.strip("<> ") for row in members}
     for row in members:
         ids.update(conversations.references_of(row.references_header, row.in_reply_to))

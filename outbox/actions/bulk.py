@@ -20,7 +20,7 @@ from outbox.actions.estimate import (
     CHANGED,
     NOT_YOURS,
     OPEN,
-    Asked,
+    BulkQuestion,
     estimate,
     meant,
     operated_by,
@@ -38,7 +38,7 @@ _WINDOW = 200
 Verb = Operation.Verb
 
 
-def begin(asked: Asked, user: User, now: datetime) -> Operation | None:
+def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
     """Write down what a person agreed to; the same page sent twice is one operation.
 
     None when more rows are meant now than the page said: then it must ask again.
@@ -144,9 +144,11 @@ def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> st
     )
     if known:
         return known
-    if is_full or pk in operation.in_flight:  # its outcome may bear a time before the person was asked: see Asked
+    if (
+        is_full or pk in operation.in_flight
+    ):  # its outcome may bear a time before the person was asked: see BulkQuestion
         return CHANGED
-    seen = transitions.Seen(unchanged_since=operation.asked_at)
+    seen = transitions.ShownState(unchanged_since=operation.asked_at)
     try:
         if operation.verb == Verb.CANCEL:
             transitions.cancel(pk, user=user, now=now, seen=seen)

@@ -46,7 +46,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Asked:
+class BulkQuestion:
     """What the page asked a person: for how many rows, as of when. Its form carries it, signed, and the answer holds
     for these rows alone."""
 
@@ -67,7 +67,7 @@ class Asked:
         return signing.dumps(asdict(self), salt=_SALT, compress=True)
 
     @classmethod
-    def unsealed(cls, text: str) -> Asked | None:
+    def unsealed(cls, text: str) -> BulkQuestion | None:
         """None for what no page of the last day carried."""
         try:
             return cls(**signing.loads(text, salt=_SALT, max_age=ASKED_AT_MOST_AGO))
@@ -128,13 +128,13 @@ def meant(filters: Filters, user: User, now: datetime) -> OutboxQuerySet:
     return filters.of_state(filters.narrow(visible_to(user), now))
 
 
-def ask(filters: Filters, verb: str, user: User, now: datetime) -> tuple[Asked, Estimate]:
+def ask(filters: Filters, verb: str, user: User, now: datetime) -> tuple[BulkQuestion, Estimate]:
     """Count for the page that asks. Four queries, whatever the number of rows."""
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
     # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
     moving = list(in_flight)
     found = estimate(unchanged_since(meant(filters, user, now), now), verb, user, now)
-    asked = Asked(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
+    asked = BulkQuestion(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
     return asked, found
 
 

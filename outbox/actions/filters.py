@@ -11,7 +11,7 @@ from django.db.models import Q, Subquery
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from outbox.errors import Code
+from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient
 from outbox.models.messages import DomainOf, OutboxQuerySet
 
@@ -19,11 +19,11 @@ TEXT_LIMIT = 200
 STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good", "sent", "cancelled")
 MARKS = {"bounced": _("Bounced"), "unseen": _("Bounced, not seen"), "scheduled": _("Scheduled"), "drill": _("Drills")}
 ERRORS = {
-    Code.NETWORK.value: _("Network"),
-    Code.PROVIDER.value: _("Server's answer"),
-    Code.VALIDATION.value: _("The mail itself"),
-    Code.FEATURE_DISABLED.value: _("Switched off"),
-    Code.STORAGE.value: _("Storage here"),
+    ErrorCode.NETWORK.value: _("Network"),
+    ErrorCode.PROVIDER.value: _("Server's answer"),
+    ErrorCode.VALIDATION.value: _("The mail itself"),
+    ErrorCode.FEATURE_DISABLED.value: _("Switched off"),
+    ErrorCode.STORAGE.value: _("Storage here"),
 }
 AGES = {
     "under-1h": (_("Under an hour old"), timedelta(hours=1)),

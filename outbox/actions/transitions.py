@@ -32,7 +32,7 @@ CHANGED_MEANWHILE = _("It has changed since this page was shown. Look at it as i
 
 
 @dataclass(frozen=True)
-class Seen:
+class ShownState:
     """The state of a row that a person was shown when they answered: the answer holds for that state and no later one.
 
     Both are conditions of the UPDATE. An old tab that still asks about attempt 1 must not answer for attempt 2.
@@ -53,7 +53,7 @@ class Seen:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
 
 
-AS_IT_IS = Seen()  # whoever asks has no page: a program, a command
+AS_IT_IS = ShownState()  # whoever asks has no page: a program, a command
 
 
 def find_row(outbox_id: int) -> OutboxMessage:
@@ -116,7 +116,7 @@ def ask_retry(
     now: datetime,
     now_anyway: bool = False,
     failure_mode: str = "",
-    seen: Seen = AS_IT_IS,
+    seen: ShownState = AS_IT_IS,
 ) -> OutboxMessage:
     """Make the row due now, its hold lifted, and record who asked; raises OutboxError when the rules refuse."""
     row = find_row(outbox_id)
@@ -131,7 +131,7 @@ def ask_retry(
     return row
 
 
-def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: Seen) -> OutboxMessage:
+def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
     """Send an uncertain mail again, under the same Message-ID; raises OutboxError."""
     row = find_row(outbox_id)
     seen.check(row)
@@ -174,7 +174,7 @@ def _make_due(
         record(row, verb, user, now)
 
 
-def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: Seen = AS_IT_IS) -> OutboxMessage:
+def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState = AS_IT_IS) -> OutboxMessage:
     """Cancel for good what is not being sent; raises ValidationFailed."""
     row = find_row(outbox_id)
     with transaction.atomic():
@@ -192,7 +192,7 @@ def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: Seen = AS_
     return row
 
 
-def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime, seen: Seen) -> OutboxMessage:
+def mark_as_sent(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
     """A person knows that an uncertain mail went out; raises ValidationFailed.
 
     Recipients that the server had refused before DATA still lack it: the row then goes on with those.

@@ -57,14 +57,16 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True)
-class Store:
+class AttachmentStore:
     """Where files may be attached from by path."""
 
     enabled: bool
     root: Path
 
 
-def read_attachments(wanted: Sequence[AttachmentInput], policy: Policy, store: Store) -> list[AttachmentContent]:
+def read_attachments(
+    wanted: Sequence[AttachmentInput], policy: Policy, store: AttachmentStore
+) -> list[AttachmentContent]:
     """Check each attachment against the policy and read it; raises ValidationFailed."""
     if len(wanted) > MAX_ATTACHMENTS:
         raise ValidationFailed(
@@ -78,7 +80,7 @@ def read_attachments(wanted: Sequence[AttachmentInput], policy: Policy, store: S
     return [read_attachment(each, policy, store) for each in wanted]
 
 
-def read_attachment(wanted: AttachmentInput, policy: Policy, store: Store) -> AttachmentContent:
+def read_attachment(wanted: AttachmentInput, policy: Policy, store: AttachmentStore) -> AttachmentContent:
     """Check one attachment and return its bytes; raises ValidationFailed with the exact message of the case."""
     sources = [wanted.base64, wanted.content, wanted.path]
     if sum(source is not None for source in sources) != 1:
@@ -134,7 +136,7 @@ def _decode(text: str, max_size_bytes: int) -> bytes:
         raise ValidationFailed(gettext("The attachment is not valid base64: encode the file's bytes again.")) from None
 
 
-def _read_file(path: str, store: Store, max_size_bytes: int) -> bytes:
+def _read_file(path: str, store: AttachmentStore, max_size_bytes: int) -> bytes:
     if not store.enabled:
         raise ValidationFailed(NO_STORE)
     descriptor = _open_inside(store.root, path)

@@ -1,6 +1,6 @@
 """A request, or an answer to a received message -> the mail as it will go out: frozen MIME and envelope.
 
-Frozen means 7-bit safe and without Message-ID: a retry sends the same bytes, attachments included. Pure.
+FrozenMessage means 7-bit safe and without Message-ID: a retry sends the same bytes, attachments included. Pure.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Parent:
+class RepliedMessage:
     """What an answer needs of the message it answers: header values."""
 
     message_id: str
@@ -64,7 +64,7 @@ class Threading:
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenMessage:
     """A mail ready for the outbox. `recipients` are (kind, addr-spec), each address once."""
 
     mime: bytes
@@ -87,7 +87,7 @@ def freeze(
     *,
     now: datetime,
     threading: Threading | None = None,
-) -> Frozen:
+) -> FrozenMessage:
     """Check the request and build its mail; raises ValidationFailed with what to do."""
     threading = threading or Threading()
     to = addresses.parse(gettext("To"), request.to)
@@ -106,7 +106,7 @@ def freeze(
     header += b"Auto-Submitted: auto-generated\r\n" if request.auto_submitted else b""
     # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
     everyone = [sender, *to, *cc, *bcc]
-    return Frozen(
+    return FrozenMessage(
         mime=header + _body(text, html, attachments),
         mail_from=sender.spec,
         recipients=recipients,
@@ -219,7 +219,7 @@ def _encoding(text: str) -> str:
     return "quoted-printable" if ascii_share > 0.8 else "base64"
 
 
-def reply_recipients(parent: Parent) -> str:
+def reply_recipients(parent: RepliedMessage) -> str:
     """Whom an answer goes to: Reply-To, else From. Raises ValidationFailed when nobody can be answered there.
 
     A Reply-To that is there is never passed over for From (RFC 5322, 3.6.2): its author wants no answers there.
@@ -242,7 +242,7 @@ def reply_subject(subject: str) -> str:
     return f"Re: {plain or '(no subject)'}"[:MAX_SUBJECT]
 
 
-def reply_threading(parent: Parent) -> Threading:
+def reply_threading(parent: RepliedMessage) -> Threading:
     """RFC 5322 3.6.4: the parent's References, or else its one In-Reply-To, and then its Message-ID."""
     message_id = _header_message_id(parent.message_id)
     earlier = _MESSAGE_ID.findall(parent.references_header)

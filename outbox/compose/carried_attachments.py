@@ -21,7 +21,7 @@ _SHOWN = attachments.MAX_ATTACHMENTS
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedAttachment:
     """`key` is its value in the form, `refusal` why the policy keeps it here, or ""; `read` raises ValidationFailed."""
 
     key: str
@@ -33,9 +33,9 @@ class Carried:
     is_inline: bool = False  # a picture in the text: where the policy keeps it here, the page says so and no more
 
 
-def of_written(source: OutboxMessage) -> list[Carried]:
+def of_written(source: OutboxMessage) -> list[CarriedAttachment]:
     return [
-        Carried(
+        CarriedAttachment(
             str(file.position),
             file.filename,
             file.size,
@@ -45,13 +45,13 @@ def of_written(source: OutboxMessage) -> list[Carried]:
     ]
 
 
-def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
+def of_received(source: Message, current: AttachmentPolicy) -> list[CarriedAttachment]:
     """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
     raw = source.raw_digest
     there = source.attachment_rows.filter(removed_at=None).order_by("is_inline", "position")
     rows = there.values_list("position", "filename", "content_type", "size", "is_inline")[:_SHOWN]
     files = [
-        Carried(
+        CarriedAttachment(
             str(position),
             filename,
             size,
@@ -66,13 +66,13 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[Carried]:
     )
     whole = _reader(name, WHOLE_TYPE, lambda: raw_store.open_raw(raw))
     refusal = _refusal(WHOLE_TYPE, source.size, current)
-    return files if refusal else [*files, Carried("whole", name, source.size, whole, is_chosen=False)]
+    return files if refusal else [*files, CarriedAttachment("whole", name, source.size, whole, is_chosen=False)]
 
 
-def of_draft(draft: Draft, current: AttachmentPolicy) -> list[Carried]:
+def of_draft(draft: Draft, current: AttachmentPolicy) -> list[CarriedAttachment]:
     """The policy may have changed since they were attached: what it now refuses says so."""
     return [
-        Carried(
+        CarriedAttachment(
             file.form_key,
             file.filename,
             file.size,

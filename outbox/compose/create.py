@@ -19,8 +19,8 @@ from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import replies
 from outbox.compose.addresses import Address, checked_spec
-from outbox.compose.attachments import AttachmentContent, AttachmentInput, Store, read_attachments
-from outbox.compose.build import Frozen, Parent, Request, Threading
+from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
+from outbox.compose.build import FrozenMessage, RepliedMessage, Request, Threading
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
 from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
@@ -172,7 +172,7 @@ def _times(request: SendRequest, now: datetime) -> SendTimes:
 class NewRow:
     """Everything of a new row that is known before it is written."""
 
-    frozen: Frozen
+    frozen: FrozenMessage
     digest: str
     parent: Message | None
     files: Sequence[AttachmentContent]
@@ -180,8 +180,8 @@ class NewRow:
     asked: str | None
 
 
-def _store() -> Store:
-    return Store(settings.ATTACHMENT_STORE_ENABLED, settings.ATTACHMENT_STORE_DIR)
+def _store() -> AttachmentStore:
+    return AttachmentStore(settings.ATTACHMENT_STORE_ENABLED, settings.ATTACHMENT_STORE_DIR)
 
 
 def _find_parent(account: Account, request: SendRequest) -> Message | None:
@@ -203,7 +203,7 @@ def _find_parent(account: Account, request: SendRequest) -> Message | None:
 
 
 def _answer_to(message: Message) -> str:
-    letter = replies.Letter(
+    letter = replies.OriginalMessage(
         subject=message.subject,
         sender=message.sender or message.sender_address,
         reply_to=message.reply_to,
@@ -219,7 +219,7 @@ def _answering(mail: Request, message: Message | None) -> tuple[Request, Threadi
     """Fill in what an answer takes from its parent, where the request leaves it open."""
     if message is None:
         return mail, Threading()
-    parent = Parent(
+    parent = RepliedMessage(
         message_id=message.message_id,
         subject=message.subject,
         sender=message.sender,

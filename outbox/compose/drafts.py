@@ -30,12 +30,12 @@ CHANGED_ELSEWHERE = _(
 )
 
 
-class Conflict(Exception):
+class DraftConflict(Exception):
     """Somebody saved a newer version; str() is the sentence for the page."""
 
 
 @dataclass(frozen=True)
-class Typed:
+class FormContents:
     """What stands in the form, valid or not."""
 
     texts: dict[str, str]
@@ -66,8 +66,8 @@ def of_user(user: User) -> QuerySet[Draft]:
     return Draft.objects.filter(user=user)
 
 
-def save(user: User, typed: Typed, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
-    """Write it down: a new draft without `pk`. Raises Conflict, and ValidationFailed when there are too many."""
+def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
+    """Write it down: a new draft without `pk`. Raises DraftConflict, and ValidationFailed when there are too many."""
     contents = [file.content for file in typed.files]
     digests = raw_store.save_batch(contents, prove=True) if contents else []  # before their rows
     with transaction.atomic():
@@ -76,14 +76,14 @@ def save(user: User, typed: Typed, *, key: uuid.UUID, pk: int | None, version: i
     return draft
 
 
-def _changed(user: User, typed: Typed, pk: int, version: int) -> Draft:
+def _changed(user: User, typed: FormContents, pk: int, version: int) -> Draft:
     mine = of_user(user).filter(pk=pk, version=version)
     if mine.update(**typed.values(), version=F("version") + 1, updated_at=timezone.now()) != 1:
-        raise Conflict(CHANGED_ELSEWHERE)
+        raise DraftConflict(CHANGED_ELSEWHERE)
     return of_user(user).get(pk=pk)
 
 
-def _made(user: User, typed: Typed, key: uuid.UUID, version: int) -> Draft:
+def _made(user: User, typed: FormContents, key: uuid.UUID, version: int) -> Draft:
     # Two first saves of one page, of a click and the clock, are one draft: the later one goes on from the first.
     draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=typed.values())
     if of_user(user).count() > MAX_DRAFTS:

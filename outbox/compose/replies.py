@@ -20,7 +20,7 @@ _FORWARD = re.compile(r"^(?:(?:fwd?|wg|tr|rv)\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.I
 
 
 @dataclass(frozen=True)
-class Letter:
+class OriginalMessage:
     """What is answered or passed on: header values as shown, and the text."""
 
     subject: str
@@ -33,7 +33,7 @@ class Letter:
 
 
 @dataclass(frozen=True)
-class Everyone:
+class ReplyAllRecipients:
     """Recipients of a reply to all, as header text. `left_out`: how many found no room in one mail."""
 
     to: str
@@ -41,7 +41,7 @@ class Everyone:
     left_out: int = 0
 
 
-def reply_to_all(letter: Letter, own: Collection[str]) -> Everyone:
+def reply_to_all(letter: OriginalMessage, own: Collection[str]) -> ReplyAllRecipients:
     """RFC 5322, 3.6.3: To whom an answer goes, and with them everybody else who got the mail, each once and never us.
 
     An answer to a mail of our own goes to those it went to. What is no address is left out: a person still reads it.
@@ -52,15 +52,15 @@ def reply_to_all(letter: Letter, own: Collection[str]) -> Everyone:
     cc = _once(others, mine | {same(each.spec) for each in to})
     room = max(0, MAX_RECIPIENTS - len(to))
     left_out = max(0, len(to) - MAX_RECIPIENTS) + max(0, len(cc) - room)
-    return Everyone(text_of(to[:MAX_RECIPIENTS]), text_of(cc[:room]), left_out)
+    return ReplyAllRecipients(text_of(to[:MAX_RECIPIENTS]), text_of(cc[:room]), left_out)
 
 
-def answer_to(letter: Letter, own: Collection[str]) -> str:
+def answer_to(letter: OriginalMessage, own: Collection[str]) -> str:
     """To whom a simple answer goes, as header text; "" where that must be read by a person."""
     return text_of(_once(_answered(letter, {same(address) for address in own}), set())[:MAX_RECIPIENTS])
 
 
-def _answered(letter: Letter, mine: Collection[str]) -> list[Address]:
+def _answered(letter: OriginalMessage, mine: Collection[str]) -> list[Address]:
     """Reply-To, else From; where that is ourselves, the next: a form on our site has our address in Reply-To and the
     customer's in From, and an answer to a mail of our own goes to those it went to. A Reply-To that cannot be read is
     not passed over for From (RFC 5322, 3.6.2)."""
@@ -104,14 +104,14 @@ def forward_subject(subject: str) -> str:
     return f"Fwd: {_FORWARD.sub('', subject)}".rstrip()
 
 
-def quoted(letter: Letter) -> str:
+def quoted(letter: OriginalMessage) -> str:
     """The text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
     lines = letter.text[:QUOTED_CHARACTERS].rstrip().splitlines()
     marked = "\n".join(f">{line}" if line.startswith(">") else f"> {line}" for line in lines)
     return f"\n\nOn {letter.at:%Y-%m-%d at %H:%M}, {_line(letter.sender) or 'someone'} wrote:\n{marked}\n"
 
 
-def forwarded(letter: Letter) -> str:
+def forwarded(letter: OriginalMessage) -> str:
     """The text below its header lines, not marked, as mail programs do."""
     lines = [
         ("From", letter.sender),

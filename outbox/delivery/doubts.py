@@ -7,7 +7,7 @@ from datetime import datetime
 
 from outbox.delivery import claims_sql
 from outbox.delivery.claims import Claim
-from outbox.errors import Code
+from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SentCopy, SentLookup
 from outbox.retry.faults import Verdict
 
@@ -28,7 +28,7 @@ def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: da
         "hold": Hold.UNCERTAIN,
         "retries": claim.tried.retries,
         "next_attempt_at": now,
-        "error_code": Code.PROVIDER,
+        "error_code": ErrorCode.PROVIDER,
         "error": words,
         "sent_at": None,
         "provider_message_id": None,

@@ -16,7 +16,7 @@ from outbox.compose import build as compose_build
 from outbox.delivery import claims, recipients
 from outbox.delivery.attempt_watch import AttemptWatch
 from outbox.delivery.claims import Claim, Ending
-from outbox.errors import Code
+from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
 from outbox.retry.policy import Fault, Kind, Limits, Phase, Settlement, Verdict
@@ -45,7 +45,7 @@ class Work:
     recipients: recipients.Recipients
     mail: Mail
     fault: Fault | None = None
-    code: Code | None = None
+    code: ErrorCode | None = None
     looks: int = 0  # for a stored mail that cannot be read, this one among them
 
 
@@ -97,10 +97,10 @@ def prepare(claim: Claim) -> Work:
     except raw_store.RawOutOfReach as error:
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
         looks = _looks_before(claim.outbox_id) + 1
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE, looks=looks)
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
     except raw_store.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=Code.STORAGE)
+        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
     may_go_unasked = len(lacking.to_try) == 1 and not lacking.refused_before
     return Work(claim, lacking, Mail(envelope, content, may_go_unasked))
 
@@ -184,7 +184,7 @@ def of_fault(
 def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> Ending:
     """Our own failure, after which only the server knows the outcome if the end of the mail was written."""
     verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
-    settled = retry_policy.settle_failure(claim.tried, verdict, Code.STORAGE.value, limits=limits(), now=now)
+    settled = retry_policy.settle_failure(claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
     return Ending(settled, words, phase=watch.phase.recorded, transcript=watch.transcript)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from outbox.errors import Code
+from outbox.errors import ErrorCode
 from outbox.retry import throttling
 from outbox.retry.classification import classify, is_for_now, is_transient_code
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
@@ -49,8 +49,8 @@ class Settlement:
     verdict: Verdict
 
 
-def error_code(fault: Fault) -> Code:
-    return Code.NETWORK if fault.kind is Kind.NETWORK else Code.PROVIDER
+def error_code(fault: Fault) -> ErrorCode:
+    return ErrorCode.NETWORK if fault.kind is Kind.NETWORK else ErrorCode.PROVIDER
 
 
 def backoff_seconds(retries: int, base_seconds: float) -> float:
@@ -110,7 +110,7 @@ def settle_accepted(tried: Tried, refused_codes: Iterable[int | None], *, limits
     # While one can still get it by waiting, the workers go on with that one; the refused for good come after.
     waits = any(code is None or is_transient_code(code) for code in codes)
     verdict = Verdict.TRANSIENT if waits else Verdict.PERMANENT
-    settled = settle_failure(tried, verdict, Code.PROVIDER.value, limits=limits, now=now)
+    settled = settle_failure(tried, verdict, ErrorCode.PROVIDER.value, limits=limits, now=now)
     return Settlement(
         settled.status, settled.hold, settled.retries, settled.next_attempt_at, settled.error_code, Verdict.PARTIAL
     )

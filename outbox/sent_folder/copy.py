@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.imap import sent_search
-from mailbox.imap.sent_search import Stamp
+from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.actions.transitions import record
@@ -39,7 +39,7 @@ NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try 
 
 
 @dataclass
-class Report:
+class CopyReport:
     made: int = 0
     failed: int = 0
     more_due: bool = False
@@ -63,9 +63,9 @@ def _is_paused() -> bool:
     return SendingSwitch.objects.filter(paused_at__isnull=False).exists()
 
 
-def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> Report:
+def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> CopyReport:
     """Make what is due of an account, on one connection; what fails waits for its next time. Raises no MailError."""
-    report, until = Report(), time.monotonic() + budget
+    report, until = CopyReport(), time.monotonic() + budget
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None or _is_paused() or _unwanted(account, clock()) or not _due(account_id, clock()):
         return report
@@ -112,7 +112,7 @@ def _all_due(account_id: int, now: datetime) -> list[int]:
     return list(due.values_list("pk", flat=True)[:1000])
 
 
-def _make(pk: int, ours: SentSession, folder: str | None, report: Report) -> None:
+def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) -> None:
     now, token = ours.clock(), secrets.token_hex(16)
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
     claimed = SentCopy.objects.filter(free, pk=pk, state=State.WAITING, next_try_at__lte=now)
@@ -142,7 +142,7 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: Report) -> Non
 
 def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:
     attempt, row = _attempt_of(copy.outbox), copy.outbox
-    stamp = Stamp(attempt.message_id, attempt.prx_attempt)
+    stamp = AttemptHeaders(attempt.message_id, attempt.prx_attempt)
     # An earlier try got so far, or the look-up found it there, or a restored database does not know of its copy.
     is_late = ours.clock() - (attempt.finished_at or attempt.started_at) > AT_ONCE
     may_be_there = copy.tries > 1 or is_late or attempt.outcome == DeliveryAttempt.Outcome.UNCERTAIN

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailbox import logs
 from mailbox.errors import Busy, MailError
 from mailbox.imap import sent_search
-from mailbox.imap.sent_search import Stamp
+from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
@@ -58,7 +58,7 @@ def look(pk: int, clock: Clock = timezone.now) -> int | None:
         return None
     lookup = SentLookup.objects.select_related("attempt").get(pk=pk)
     account = Account.objects.with_transports().get(outbox=lookup.attempt.outbox_id)
-    stamp = Stamp(lookup.attempt.message_id, lookup.attempt.prx_attempt)
+    stamp = AttemptHeaders(lookup.attempt.message_id, lookup.attempt.prx_attempt)
     try:
         folder, words = _search(account, stamp, clock)
     except Busy:
@@ -96,7 +96,7 @@ def _end(pk: int, token: str, **changes: object) -> None:
     SentLookup.objects.filter(pk=pk, claim_token=token).update(claim_token="", lease_expires_at=None, **changes)
 
 
-def _search(account: Account, stamp: Stamp, clock: Clock) -> tuple[str, str]:
+def _search(account: Account, stamp: AttemptHeaders, clock: Clock) -> tuple[str, str]:
     """(the folder it lies in or "", a sentence). Raises MailError."""
     with signed_in(account, clock) as ours:
         folders = sent_search.folders_to_look_in(ours.imap.list_folders())

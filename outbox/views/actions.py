@@ -23,12 +23,12 @@ from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate, results, transitions
-from outbox.actions.transitions import Seen
+from outbox.actions.transitions import ShownState
 from outbox.models import OutboxMessage
 from outbox.views.selection import find_row, operated_accounts, seen_by
 from outbox.views.status import sentence_of
 
-Act = Callable[[int, User, Seen], api.ApiResponse]
+Act = Callable[[int, User, ShownState], api.ApiResponse]
 _NUMBER_LENGTH = 18
 
 
@@ -36,20 +36,20 @@ def _number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _NUMBER_LENGTH else None
 
 
-def seen_on(request: HttpRequest) -> Seen:
+def seen_on(request: HttpRequest) -> ShownState:
     """The attempt that the button's form asked about."""
-    return Seen(_number(request.POST.get("attempt", "")))
+    return ShownState(_number(request.POST.get("attempt", "")))
 
 
-def _retry(pk: int, user: User, seen: Seen, drill: str = "") -> api.ApiResponse:
+def _retry(pk: int, user: User, seen: ShownState, drill: str = "") -> api.ApiResponse:
     return api.request_retry(pk, drill, user=user, seen=seen)
 
 
-def _now(pk: int, user: User, seen: Seen, drill: str = "") -> api.ApiResponse:
+def _now(pk: int, user: User, seen: ShownState, drill: str = "") -> api.ApiResponse:
     return api.request_retry(pk, drill, user=user, now_anyway=True, seen=seen)
 
 
-def _cancel(pk: int, user: User, seen: Seen) -> api.ApiResponse:
+def _cancel(pk: int, user: User, seen: ShownState) -> api.ApiResponse:
     return api.cancel(pk, user=user, seen=seen)
 
 
@@ -159,17 +159,17 @@ def _followed(address: str, operation_id: int) -> str:
     return f"{parts.path}?{query.urlencode()}"
 
 
-def _ticked(request: HttpRequest) -> dict[int, Seen]:
+def _ticked(request: HttpRequest) -> dict[int, ShownState]:
     """Of each ticked box: the row's key and, behind a point, the number of its newest attempt when it was shown."""
     found = {}
     for value in request.POST.getlist("pk"):
         key, _point, attempt = value.partition(".")
         if (pk := _number(key)) is not None:
-            found[pk] = Seen(_number(attempt))
+            found[pk] = ShownState(_number(attempt))
     return found
 
 
-def act_on(request: HttpRequest, chosen: Mapping[int, Seen], act: Act) -> Clicked:
+def act_on(request: HttpRequest, chosen: Mapping[int, ShownState], act: Act) -> Clicked:
     """Act on each row the user may operate, if it is still as it was seen."""
     user, operated = signed_in_user(request), operated_accounts(request)
     rows = {row.pk: row for row in seen_by(request).filter(pk__in=chosen).defer("body_text", "body_html")}

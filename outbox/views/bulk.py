@@ -69,7 +69,7 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
 
 def _begin(request: HttpRequest, query: str, verb: str) -> Operation | None:
     """None when the form is of no page that asked this lately, or more is meant now than it said."""
-    asked = estimate.Asked.unsealed(request.POST.get("asked", ""))
+    asked = estimate.BulkQuestion.unsealed(request.POST.get("asked", ""))
     if asked is None or (asked.query, asked.verb) != (query, verb):
         return None
     with transaction.atomic():

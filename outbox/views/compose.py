@@ -31,7 +31,7 @@ from mailbox.views.requests import number_of, signed_in_user
 from outbox import api
 from outbox.compose import drafts, replies
 from outbox.compose.attachments import AttachmentInput
-from outbox.compose.carried_attachments import Carried, of_draft, of_received, of_written
+from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
@@ -85,7 +85,7 @@ class Start:
             return self.written.parent
         return self.message if self.way in ("reply_to", "reply_all") else None
 
-    def carried(self, current: AttachmentPolicy) -> list[Carried]:
+    def carried(self, current: AttachmentPolicy) -> list[CarriedAttachment]:
         own = of_draft(self.draft, current) if self.draft else []
         if self.written:
             return [*of_written(self.written), *own]
@@ -139,7 +139,7 @@ def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: Start) ->
     draft's, or the next press of Send would send the mail without it. None when that cannot be: the page says so."""
     try:
         return save_typed(request, start.name)
-    except (drafts.Conflict, OutboxError) as error:
+    except (drafts.DraftConflict, OutboxError) as error:
         form.add_error(None, str(error))
         return None
 
@@ -180,7 +180,7 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: Start) -> Htt
     """The button "Save draft", which works without JavaScript too."""
     try:
         draft = save_typed(request, start.name)
-    except drafts.Conflict as conflict:
+    except drafts.DraftConflict as conflict:
         own = request.POST.copy()
         own["idempotency_key"] = str(uuid.uuid4())
         form.data = own
@@ -238,8 +238,8 @@ def _as_left(draft: Draft) -> dict[str, Any]:
     return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
 
 
-def _letter(message: Message) -> replies.Letter:
-    return replies.Letter(
+def _letter(message: Message) -> replies.OriginalMessage:
+    return replies.OriginalMessage(
         subject=message.subject,
         sender=message.sender,
         reply_to=message.reply_to,

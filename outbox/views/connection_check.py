@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from mailbox.accounts.troubleshooting import Code, about
+from mailbox.accounts.troubleshooting import FailureCode, about
 from mailbox.models import ConnectionTest, Transport
 from mailbox.permissions import Role, accounts_for, get_account
 from mailbox.views.account_edit import ask_for_test
@@ -70,5 +70,5 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
 def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
     if ok is not False:
         return Side(transport, ok, reply, "")
-    is_secret = code in (Code.SIGN_IN, Code.KEY)
-    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != Code.THROTTLED)
+    is_secret = code in (FailureCode.SIGN_IN, FailureCode.KEY)
+    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != FailureCode.THROTTLED)

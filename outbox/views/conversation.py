@@ -9,7 +9,7 @@ from django.db.models.functions import Substr
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from mailbox.messages.conversations import Piece
+from mailbox.messages.conversations import ConversationMessage
 from outbox.models import OutboxMessage
 
 SHOWN = 50
@@ -17,7 +17,7 @@ TEXT_CHARACTERS = 1_500
 _OURS = re.compile(r"outbox-([0-9]{1,18})-[0-9]+@")  # SPEC: the Message-ID of an attempt names its row
 
 
-def pieces(account_id: int, pks: Collection[int], message_ids: Collection[str]) -> list[Piece]:
+def pieces(account_id: int, pks: Collection[int], message_ids: Collection[str]) -> list[ConversationMessage]:
     """The written mails that answer these, or that these refer to; not those that came back as a received copy."""
     named = {int(found[1]) for each in message_ids if (found := _OURS.match(each))}
     # A union, not an OR, and the account asked of what is found: each half has an index of its own, and few rows.
@@ -34,8 +34,8 @@ def _belongs(row: OutboxMessage, pks: Collection[int], message_ids: Collection[s
     return row.parent_id in pks or (bool(own) and own in message_ids)
 
 
-def _piece(row: OutboxMessage) -> Piece:
-    return Piece(
+def _piece(row: OutboxMessage) -> ConversationMessage:
+    return ConversationMessage(
         at=row.sent_at or row.created_at,
         sender=gettext("%(account)s to %(recipients)s") % {"account": row.account.email, "recipients": row.to},
         subject=row.subject,

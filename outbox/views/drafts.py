@@ -38,7 +38,7 @@ def find_draft(request: HttpRequest) -> Draft | None:
 
 
 def save_typed(request: HttpRequest, start: str) -> Draft | None:
-    """Keep what the form holds; None when that is nothing. Raises drafts.Conflict and OutboxError."""
+    """Keep what the form holds; None when that is nothing. Raises drafts.DraftConflict and OutboxError."""
     typed = _typed(request, start)
     pk = _number(request.POST.get("draft", "")) or None
     if typed.is_empty and pk is None:
@@ -56,10 +56,10 @@ def _key(request: HttpRequest) -> uuid.UUID:
         return uuid.uuid4()
 
 
-def _typed(request: HttpRequest, start: str) -> drafts.Typed:
+def _typed(request: HttpRequest, start: str) -> drafts.FormContents:
     account_pk = _number(request.POST.get("account", ""))
     files, refused = read_uploads(request)
-    return drafts.Typed(
+    return drafts.FormContents(
         texts={name: request.POST.get(name, "").replace("\r\n", "\n") for name in drafts.FIELDS},
         account=accounts_for(request.user, Role.OPERATOR).filter(pk=account_pk).first(),
         send_at=request.POST.get("send_at", ""),
@@ -96,7 +96,7 @@ def save(request: HttpRequest) -> HttpResponse:
     """For the page's own script: 200 with the new version, 409 when another tab was first, 422 with a refusal."""
     try:
         draft = save_typed(request, request.POST.get("start", ""))
-    except drafts.Conflict as conflict:
+    except drafts.DraftConflict as conflict:
         return JsonResponse({"said": str(conflict)}, status=409)
     except OutboxError as refused:
         return JsonResponse({"said": str(refused)}, status=422)

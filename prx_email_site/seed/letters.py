@@ -51,7 +51,7 @@ OTHER_SCRIPTS = (
 
 
 @dataclass(frozen=True)
-class File:
+class SampleFile:
     """An attachment, by its bytes what its type says."""
 
     filename: str
@@ -63,19 +63,19 @@ class File:
         return hashlib.sha256(self.content).hexdigest()
 
 
-def file_of(number: int) -> File:
+def file_of(number: int) -> SampleFile:
     """Every tenth is beyond 100 kB, one in a hundred beyond 1 MB; there is no picture, sound or video among them."""
     name = f"{word(3_000 + number % 200)}-{number}"
     if number % 7 == 2:
-        return File(f"{name}.txt", "text/plain", f"Notes on {name}\n".encode())
+        return SampleFile(f"{name}.txt", "text/plain", f"Notes on {name}\n".encode())
     if number % 7 == 4:
-        return File(f"{name}.zip", "application/zip", _ZIP)
+        return SampleFile(f"{name}.zip", "application/zip", _ZIP)
     lines = 27_000 if number % 100 == 63 else 3_000 if number % 10 == 3 and number % 100 < 13 else 0
-    return File(f"{name}.pdf", "application/pdf", _PDF + lines * _PADDING)
+    return SampleFile(f"{name}.pdf", "application/pdf", _PDF + lines * _PADDING)
 
 
 @dataclass(frozen=True)
-class Letter:
+class SampleMessage:
     """What the model's columns of the same names take; `filename` is empty for a letter without attachment."""
 
     sender: str
@@ -86,7 +86,7 @@ class Letter:
     body_html: str
     filename: str
     raw: bytes = field(repr=False)
-    file: File | None = None
+    file: SampleFile | None = None
     cc: str = ""
     bcc: str = ""
     attached_text: str = ""
@@ -104,7 +104,7 @@ def word(number: int) -> str:
     return made + chance.choice(_ENDS) + ("" if number < 60 else chance.choice("aeiou"))
 
 
-def letters(count: int) -> list[Letter]:
+def letters(count: int) -> list[SampleMessage]:
     """The first `count` letters. Word n is about n times as rare as the first one (Zipf's law)."""
     chance = random.Random(count)  # noqa: S311 - as above
     vocabulary = [word(number) for number in range(VOCABULARY)]
@@ -112,7 +112,7 @@ def letters(count: int) -> list[Letter]:
     return [_letter(number, chance, vocabulary, shares) for number in range(count)]
 
 
-def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], shares: Sequence[float]) -> Letter:
+def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], shares: Sequence[float]) -> SampleMessage:
     def some(least: int, most: int) -> list[str]:
         return chance.choices(vocabulary, cum_weights=shares, k=chance.randint(least, most))
 
@@ -136,10 +136,12 @@ def _letter(number: int, chance: random.Random, vocabulary: Sequence[str], share
         "body_html": html,
     }
     filename = file.filename if file else ""
-    return Letter(sender_address=address, raw=_raw(**values, file=file), file=file, filename=filename, **values)
+    return SampleMessage(sender_address=address, raw=_raw(**values, file=file), file=file, filename=filename, **values)
 
 
-def _raw(*, sender: str, recipients: str, subject: str, body_text: str, body_html: str, file: File | None) -> bytes:
+def _raw(
+    *, sender: str, recipients: str, subject: str, body_text: str, body_html: str, file: SampleFile | None
+) -> bytes:
     """By hand: the standard library takes 3 ms to put one together."""
     words = base64.b64encode(subject.encode()).decode()
     head = f"From: {sender}\r\nTo: {recipients}\r\nSubject: =?utf-8?b?{words}?=\r\n"

@@ -29,8 +29,8 @@ from mailbox.search.index import empty_index, sort_key
 from mailbox.search.index_terms import IndexedWords, text_for, words_of
 from mailbox.search.tokenizer import VERSION
 from mailbox.storage import raw_store
-from prx_email_site.seed.letters import File, Letter, letters
-from prx_email_site.seed.tables import Rows, moment, next_pk
+from prx_email_site.seed.letters import SampleFile, SampleMessage, letters
+from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
 LETTERS = 4_000
 FOLDERS = (("INBOX", ""), ("Archive", "\\Archive"), ("Sent", "\\Sent"), ("Lists", ""))
@@ -40,7 +40,7 @@ NEW_MAIL = 2_000  # of the newest ones, every third is unread; of all others one
 
 
 @dataclass(frozen=True)
-class Place:
+class SeededAccount:
     """An account with the keys of its folders."""
 
     pk: int
@@ -53,7 +53,7 @@ def ticket(number: int) -> str:
     return f"ref{number:08d}"
 
 
-def make_accounts(count: int, now: datetime) -> list[Place]:
+def make_accounts(count: int, now: datetime) -> list[SeededAccount]:
     made = []
     for number in range(count):
         with transaction.atomic():
@@ -80,11 +80,11 @@ def make_accounts(count: int, now: datetime) -> list[Place]:
                 for hour in hours
                 for name in ("messages_received", "sends")
             )
-        made.append(Place(account.pk, account.email, tuple(folder.pk for folder in folders)))
+        made.append(SeededAccount(account.pk, account.email, tuple(folder.pk for folder in folders)))
     return made
 
 
-class Pool:
+class SamplePool:
     """The letters with what is costly of each made once: their raw bytes on disk, and the words of the index."""
 
     def __init__(self, count: int) -> None:
@@ -98,12 +98,12 @@ class Pool:
         """Which letter a mail is: another one each time round, so that each account gets its share of every kind."""
         return (number * 7_919 + number // accounts) % len(self.letters)
 
-    def _placed(self, letter: Letter) -> tuple[str, int]:
+    def _placed(self, letter: SampleMessage) -> tuple[str, int]:
         names = [letter.filename] if letter.filename else []
         placed = words_of(letter, account_id=0, size=0, has_attachments=False, filenames=names).placed
         return text_for(self._vendor, IndexedWords((), placed)), len(placed)
 
-    def text(self, place: Place, number: int, own_word: str) -> str:
+    def text(self, place: SeededAccount, number: int, own_word: str) -> str:
         """As index_text() says of the message: the account's and the letter's words, and the mail's own at the end."""
         text, length = self._words[number]
         letter = self.letters[number]
@@ -119,7 +119,7 @@ class Pool:
         return f"{facts} {text} '{own_word}':{length + 1}"
 
 
-_NOTHING = Letter("", "", "", "", "", "", "", b"")
+_NOTHING = SampleMessage("", "", "", "", "", "", "", b"")
 
 
 # The columns that differ from mail to mail.
@@ -159,27 +159,30 @@ _PLACE = [
 ]
 
 
-class Mails:
+class SampleMailbox:
     """Writes received mail: the message, its place, its link, its attachment, and what the search knows of it."""
 
     models_written = (Message, MessagePlace, Attachment, MessageSearch)
 
-    def __init__(self, pool: Pool, places: list[Place], newest: datetime, count: int) -> None:
+    def __init__(self, pool: SamplePool, places: list[SeededAccount], newest: datetime, count: int) -> None:
         self.pool, self.places, self.count = pool, places, count
         self.begin = newest - APART * count
         if not Message.objects.exists():
             empty_index()  # words may have outlived their messages (see sweep_words), and stand under these keys
         self.first_pk, self.first_place = next_pk(Message), next_pk(MessagePlace)
-        self.messages = Rows(Message, _MESSAGE)
-        self.lying = Rows(MessagePlace, _PLACE)
-        self.links = Rows(ConversationLink, ["message_id", "account_id", "conversation", "id_key", "received_at"])
+        self.messages = RowWriter(Message, _MESSAGE)
+        self.lying = RowWriter(MessagePlace, _PLACE)
+        self.links = RowWriter(ConversationLink, ["message_id", "account_id", "conversation", "id_key", "received_at"])
         names = ["message_id", "account_id", "received_at", "position", "filename", "content_type", "size", "digest"]
-        self.attachments = Rows(Attachment, names)
+        self.attachments = RowWriter(Attachment, names)
         index = ["sort_key", "message_id", "version"]
         if connection.vendor == "postgresql":
-            self.index = Rows.plain("message_search", [*index, "words"])
+            self.index = RowWriter.plain("message_search", [*index, "words"])
         else:
-            self.index, self.words = Rows(MessageSearch, index), Rows.plain("message_words", ["rowid", "words"])
+            self.index, self.words = (
+                RowWriter(MessageSearch, index),
+                RowWriter.plain("message_words", ["rowid", "words"]),
+            )
 
     def write(self, number: int) -> None:
         pool, place, pk = self.pool, self.places[number % len(self.places)], self.first_pk + number
@@ -225,7 +228,7 @@ class Mails:
 
 
 @cache
-def _described(file: File | None) -> str:
+def _described(file: SampleFile | None) -> str:
     """What the column `attachments` says of it."""
     if file is None:
         return "[]"

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from mailbox.models import AuditEntry
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
-from prx_email_site.seed.mailboxes import Place, Pool
-from prx_email_site.seed.tables import Rows, moment, next_pk
+from prx_email_site.seed.mailboxes import SamplePool, SeededAccount
+from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
 OPEN_AT_MOST = 1_000  # what is not over does not grow with the years
 # Status, hold and error of the open rows, in turns.
@@ -21,18 +21,18 @@ OPEN = (
 APART = timedelta(seconds=31)
 
 
-class Outgoing:
+class SampleOutbox:
     """Writes rows as sending leaves them: each with one recipient, its attachment if it has one and the entry of who
     wrote it, and all but the pending and cancelled ones with an attempt."""
 
     models_written = (OutboxMessage, OutboxRecipient, OutboxAttachment, DeliveryAttempt, AuditEntry)
 
-    def __init__(self, pool: Pool, places: list[Place], newest: datetime, count: int) -> None:
+    def __init__(self, pool: SamplePool, places: list[SeededAccount], newest: datetime, count: int) -> None:
         self.pool, self.places, self.count, self.newest = pool, places, count, newest
         self.begin = newest - APART * count
         self.open_each = max(count // min(max(count // 50, 1), OPEN_AT_MOST), 1)
         self.first_pk = next_pk(OutboxMessage)
-        self.rows = Rows(
+        self.rows = RowWriter(
             OutboxMessage,
             [
                 "id",
@@ -54,12 +54,12 @@ class Outgoing:
             ],
         )
         names = ["outbox_id", "account_id", "created_at", "position", "filename", "content_type", "size", "digest"]
-        self.attachments = Rows(OutboxAttachment, names)
-        self.audit = Rows(AuditEntry, ["at", "account_id", "verb", "target"])
-        self.recipients = Rows(OutboxRecipient, ["outbox_id", "kind", "address", "status"])
+        self.attachments = RowWriter(OutboxAttachment, names)
+        self.audit = RowWriter(AuditEntry, ["at", "account_id", "verb", "target"])
+        self.recipients = RowWriter(OutboxRecipient, ["outbox_id", "kind", "address", "status"])
         names = ["outbox_id", "number", "claim_token", "worker", "message_id", "prx_attempt", "phase", "outcome"]
         names += ["reply_code", "reply", "started_at", "finished_at"]
-        self.attempts = Rows(DeliveryAttempt, names)
+        self.attempts = RowWriter(DeliveryAttempt, names)
 
     def write(self, number: int) -> None:
         place, pk = self.places[number % len(self.places)], self.first_pk + number

@@ -6,26 +6,26 @@ from datetime import datetime, timedelta
 
 from mailbox.models import Message, Quarantine, SyncRun, SyncRunFolder
 from outbox.models import DeliveryReport, OutboxMessage
-from prx_email_site.seed.mailboxes import Place
-from prx_email_site.seed.tables import Rows, moment, next_pk
+from prx_email_site.seed.mailboxes import SeededAccount
+from prx_email_site.seed.tables import RowWriter, moment, next_pk
 
 RUNS_AT_MOST = 14 * 24 * 60  # reports are kept for two weeks, and there is one a minute
 LINES = 5  # of a run: what a tick finds due
 QUARANTINED_AT_MOST, BOUNCES_AT_MOST, UNSEEN = 300, 2_000, 20
 
 
-class Reports:
+class SampleRuns:
     """Writes one run a minute, back from `newest`."""
 
     models_written = (SyncRun, SyncRunFolder, Quarantine, DeliveryReport)
 
-    def __init__(self, places: list[Place], newest: datetime) -> None:
+    def __init__(self, places: list[SeededAccount], newest: datetime) -> None:
         self.places, self.newest = places, newest
 
     def write_runs(self, count: int) -> None:
         first = next_pk(SyncRun)
-        runs = Rows(SyncRun, ["id", "run_id", "started_at", "finished_at", "attempted", "succeeded"])
-        lines = Rows(
+        runs = RowWriter(SyncRun, ["id", "run_id", "started_at", "finished_at", "attempted", "succeeded"])
+        lines = RowWriter(
             SyncRunFolder, ["run_id", "account_id", "folder_id", "folder_name", "ok", "fetched", "bytes", "finished_at"]
         )
         for number in range(count):
@@ -39,7 +39,7 @@ class Reports:
         lines.flush()
 
     def write_quarantine(self, count: int) -> None:
-        rows = Rows(Quarantine, ["account_id", "folder_id", "uidvalidity", "uid", "error", "attempts"])
+        rows = RowWriter(Quarantine, ["account_id", "folder_id", "uidvalidity", "uid", "error", "attempts"])
         for number in range(count):
             place = self.places[number % len(self.places)]
             rows.add(place.pk, place.folders[1], 1, 2**31 + number, "The message could not be parsed.", 4)
@@ -49,7 +49,7 @@ class Reports:
         """About the newest sent rows; all but the last few were seen."""
         sent = OutboxMessage.objects.sent().order_by("-pk").values_list("pk", "recipients__pk", "recipients__address")
         names = ["outbox_id", "recipient_id", "message_id", "address", "action", "status_code", "words"]
-        rows = Rows(DeliveryReport, [*names, "is_proven", "reported_at", "acknowledged_at"])
+        rows = RowWriter(DeliveryReport, [*names, "is_proven", "reported_at", "acknowledged_at"])
         mails = Message.objects.order_by("-pk").values_list("pk", flat=True)[:count]
         at = moment(self.newest)
         for number, ((pk, recipient, address), mail) in enumerate(zip(sent[:count], mails, strict=False)):

@@ -20,7 +20,7 @@ def moment(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S+00" if connection.vendor == "postgresql" else "%Y-%m-%d %H:%M:%S")
 
 
-class Rows:
+class RowWriter:
     """Collects rows of a model and writes them in large pieces. Columns that are not named get their defaults."""
 
     def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
@@ -35,7 +35,7 @@ class Rows:
         self._into(model._meta.db_table, columns)
 
     @classmethod
-    def plain(cls, table: str, columns: Sequence[str]) -> Rows:
+    def plain(cls, table: str, columns: Sequence[str]) -> RowWriter:
         """Of a table, or with a column, that is no model's."""
         rows = cls.__new__(cls)
         rows._rest = ()

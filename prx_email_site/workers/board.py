@@ -22,7 +22,7 @@ class WorkerState:
     busy_since: float
 
 
-class Board:
+class SharedStates:
     """Times are by time.monotonic(), which is one clock for all processes of a machine."""
 
     def __init__(self, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,12 +52,12 @@ class Board:
         self._cells[FIRST_WORKER + 2 * slot + 1] = self.clock() if is_busy else 0
 
 
-class Flag:
+class SharedEvent:
     """What django-q2 uses of `multiprocessing.Event`, which waits for ever for a waiter that was killed."""
 
     STEP_SECONDS = 0.05
 
-    def __init__(self, board: Board, cell: int) -> None:
+    def __init__(self, board: SharedStates, cell: int) -> None:
         self._board, self._cell = board, cell
 
     def set(self) -> None:

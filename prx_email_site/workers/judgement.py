@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prx_email_site.workers import board as boards
-from prx_email_site.workers.board import Board, WorkerState
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.board import SharedStates, WorkerState
+from prx_email_site.workers.limits import SupervisorLimits
 
 
-class Judge:
+class WedgeDetector:
     """Looks again and again; each look says why the cluster must end, or "".
 
     `is_running` tells whether a pid is there and not stopped.
     """
 
-    def __init__(self, board: Board, limits: Limits, is_running: Callable[[int], bool]) -> None:
+    def __init__(self, board: SharedStates, limits: SupervisorLimits, is_running: Callable[[int], bool]) -> None:
         self._board, self._limits, self._is_running = board, limits, is_running
         self._looked_at = self._began = self._well_at = board.clock()
         self._stop_since = 0.0
@@ -58,7 +58,7 @@ class Judge:
 class StoppedProcesses:
     """Which processes were stopped by a signal at each look for long enough."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SupervisorLimits) -> None:
         self._limits = limits
         self._since: dict[int, float] = {}
 

@@ -8,14 +8,14 @@ from django.conf import settings
 
 
 @dataclass(frozen=True)
-class Limits:
+class SupervisorLimits:
     """Seconds."""
 
     silent: float = 45.0  # then the cluster is ended
     stop: float = 930.0  # of a drain
 
     @classmethod
-    def from_settings(cls) -> Limits:
+    def from_settings(cls) -> SupervisorLimits:
         # A task may rightly take its whole time-out; the rest is for django-q2's own end.
         return cls(float(settings.CLUSTER_SILENT_SECONDS), settings.TASK_TIMEOUT_SECONDS + 30.0)
 

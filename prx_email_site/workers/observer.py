@@ -12,14 +12,14 @@ import time
 
 from prx_email_site.workers import board as boards
 from prx_email_site.workers import processes
-from prx_email_site.workers.board import Board
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers.limits import SupervisorLimits
 
 LOOK_SECONDS = 1.0
 
 
 class Observer:
-    def __init__(self, board: Board, limits: Limits) -> None:
+    def __init__(self, board: SharedStates, limits: SupervisorLimits) -> None:
         self._board, self._limits = board, limits
         self._pid = 0
 

@@ -14,14 +14,14 @@ from django_q.signals import post_execute, post_execute_in_worker, post_spawn, p
 from django_q.signing import SignedPackage
 
 from prx_email_site.workers import board as boards
-from prx_email_site.workers.board import Board
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers.limits import SupervisorLimits
 
 FUNCTION = "prx_email_site.workers.pulse.answer"
 
 # Of this process and its forks; None where no cluster of ours runs.
-_board: Board | None = None
-_limits = Limits()
+_board: SharedStates | None = None
+_limits = SupervisorLimits()
 slot = -1  # of this process, when it is a worker: set before it is forked
 
 
@@ -29,7 +29,7 @@ def answer() -> None:
     """What the pulse's task does: nothing."""
 
 
-def connect(board: Board, limits: Limits) -> None:
+def connect(board: SharedStates, limits: SupervisorLimits) -> None:
     """Have this process's forks write to the board. Called once, before they are forked."""
     global _board, _limits
     _board, _limits = board, limits

@@ -10,7 +10,7 @@ from django_q.scheduler import scheduler
 
 from prx_email_site.workers import board as boards
 from prx_email_site.workers import pulse
-from prx_email_site.workers.board import Board
+from prx_email_site.workers.board import SharedStates
 
 KILL_AFTER_SECONDS = 1.0  # a worker whose task timed out writes that down and ends by itself
 
@@ -18,7 +18,7 @@ KILL_AFTER_SECONDS = 1.0  # a worker whose task timed out writes that down and e
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
     """Runs in its own process, from its constructor until it is asked to stop."""
 
-    def __init__(self, board: Board, *args: Any) -> None:
+    def __init__(self, board: SharedStates, *args: Any) -> None:
         self.board = board
         super().__init__(*args)
 

@@ -15,9 +15,9 @@ from mailbox.management.stop_signals import StopSignals
 from prx_email_site.parent_death import adopt_orphans
 from prx_email_site.workers import board as boards
 from prx_email_site.workers import processes, pulse
-from prx_email_site.workers.board import Board, Flag
-from prx_email_site.workers.judgement import Judge, StoppedProcesses
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.board import SharedEvent, SharedStates
+from prx_email_site.workers.judgement import StoppedProcesses, WedgeDetector
+from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.observer import Observer
 from prx_email_site.workers.sentinel import Sentinel
 
@@ -34,12 +34,12 @@ EX_TEMPFAIL = 75  # sysexits(3): `make run` and systemd start it again
 class Supervisor:
     """One cluster, from `run` to its end."""
 
-    def __init__(self, workers: int, limits: Limits) -> None:
+    def __init__(self, workers: int, limits: SupervisorLimits) -> None:
         self.signals = StopSignals()
         self._limits = limits
-        self._board = Board(workers)
-        self._stop = Flag(self._board, boards.STOPPING)
-        self._judge = Judge(self._board, limits, processes.is_running)
+        self._board = SharedStates(workers)
+        self._stop = SharedEvent(self._board, boards.STOPPING)
+        self._judge = WedgeDetector(self._board, limits, processes.is_running)
         self._stopped = StoppedProcesses(limits)
         self._next_look_at_processes = 0.0
         self._observer = Observer(self._board, limits)
@@ -47,7 +47,7 @@ class Supervisor:
 
     def _make_sentinel(self) -> BaseProcess:
         pulse.connect(self._board, self._limits)
-        started = Flag(self._board, boards.STARTED)
+        started = SharedEvent(self._board, boards.STARTED)
         # "fork": the board and all that was imported are there without another word.
         return multiprocessing.get_context("fork").Process(
             target=Sentinel, name="sentinel", args=(self._board, self._stop, started, uuid.uuid4())

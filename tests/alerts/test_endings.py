@@ -61,7 +61,7 @@ def test_the_page_shows_each_and_no_secret(everything: Account, client: Client, 
 
 @pytest.mark.parametrize(("days", "stage"), [(31, None), (29, 30), (8, 30), (6.5, 7), (2, 7), (0.9, 1), (-3, 1)])
 def test_it_is_told_thirty_seven_and_one_days_before(days: float, stage: int | None) -> None:
-    ending = endings.Ending("app:1", "The client secret", NOW + timedelta(days=days), "", "/")
+    ending = endings.Expiry("app:1", "The client secret", NOW + timedelta(days=days), "", "/")
     assert endings.stage_of(ending, NOW) == stage
 
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
-from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Source, to_json
+from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, SettingsSource, to_json
 from mailbox.models import AccountGrant, SettingsLookup
 from outbox.models import OutboxMessage
 from tests.conftest import missing
@@ -111,9 +111,16 @@ def look_ups() -> list[str]:
 NOTHING = Discovery(
     steps=[
         LookupStep(
-            Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "imap.example.com:143", Flaw.STARTTLS, "imap"
+            SettingsSource.SRV,
+            "_imap._tcp.example.com",
+            Outcome.UNUSABLE,
+            "imap.example.com:143",
+            ServerRefusal.STARTTLS,
+            "imap",
         ),
-        LookupStep(Source.GUESS, "mail.example.com:993", Outcome.NOTHING, "Nothing answers there.", kind="imap"),
+        LookupStep(
+            SettingsSource.GUESS, "mail.example.com:993", Outcome.NOTHING, "Nothing answers there.", kind="imap"
+        ),
     ]
 )
 

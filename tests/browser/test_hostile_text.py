@@ -16,7 +16,15 @@ from playwright.sync_api import Browser, Dialog, Page
 
 from alerts.models import AlertRule
 from mailbox import credentials
-from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source, to_json
+from mailbox.autoconfig.servers import (
+    Discovery,
+    LookupStep,
+    Outcome,
+    ServerRefusal,
+    ServerSettings,
+    SettingsSource,
+    to_json,
+)
 from mailbox.models import (
     Account,
     Attachment,
@@ -146,11 +154,11 @@ def hostile_test_mail(account: Account) -> OutboxMessage:
 def hostile_lookup(user: User) -> SettingsLookup:
     """What a domain's owner may publish."""
     found = Discovery()
-    found.keep(Server("imap", SHORT, 993, "tls", EVIL), Source.SRV)
+    found.keep(ServerSettings("imap", SHORT, 993, "tls", EVIL), SettingsSource.SRV)
     found.steps += [
-        LookupStep(Source.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
-        LookupStep(Source.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, Flaw.PLAIN, "smtp"),
-        LookupStep(Source.MX, EVIL, Outcome.NOTHING, EVIL),
+        LookupStep(SettingsSource.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
+        LookupStep(SettingsSource.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, ServerRefusal.PLAIN, "smtp"),
+        LookupStep(SettingsSource.MX, EVIL, Outcome.NOTHING, EVIL),
     ]
     return SettingsLookup.objects.create(asked_by=user, email=SHORT, finished_at=timezone.now(), found=to_json(found))
 

@@ -15,7 +15,7 @@ from mailbox.models import Account
 from outbox import api, restore_guard
 from outbox.delivery import deliver
 from outbox.models import Installation, OutboxMessage, SendingSwitch
-from outbox.restore_guard import CLONED, RESTORED, Mark, suspicion
+from outbox.restore_guard import CLONED, RESTORED, InstallationMark, suspicion
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.smtp import SmtpServer
 
@@ -38,13 +38,13 @@ def reason() -> str:
     ("database", "in_folder", "expected"),
     [
         (None, None, ""),
-        (None, Mark("other", 9, "here"), ""),  # a new database in an old folder has nothing to send twice
-        (("a", 5), Mark("a", 5, "here"), ""),
-        (("a", 6), Mark("a", 5, "here"), ""),  # a crash between the two writes
-        (("a", 5), Mark("a", 6, "here"), RESTORED),
+        (None, InstallationMark("other", 9, "here"), ""),  # a new database in an old folder has nothing to send twice
+        (("a", 5), InstallationMark("a", 5, "here"), ""),
+        (("a", 6), InstallationMark("a", 5, "here"), ""),  # a crash between the two writes
+        (("a", 5), InstallationMark("a", 6, "here"), RESTORED),
         (("a", 5), None, CLONED),
-        (("a", 5), Mark("b", 5, "here"), CLONED),
-        (("a", 5), Mark("a", 5, "elsewhere"), CLONED),
+        (("a", 5), InstallationMark("b", 5, "here"), CLONED),
+        (("a", 5), InstallationMark("a", 5, "elsewhere"), CLONED),
     ],
 )
 def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> None:
@@ -52,7 +52,7 @@ def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> Non
 
 
 def test_a_place_that_the_database_does_not_know_is_suspicious() -> None:
-    assert suspicion(None, Mark("a", 5, "here"), "here", is_new=False) == CLONED
+    assert suspicion(None, InstallationMark("a", 5, "here"), "here", is_new=False) == CLONED
 
 
 def test_two_hosts_that_share_a_data_folder_ask_once_and_then_send(monkeypatch: pytest.MonkeyPatch) -> None:

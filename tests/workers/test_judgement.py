@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from prx_email_site.workers import board as boards
-from prx_email_site.workers.board import Board
-from prx_email_site.workers.judgement import Judge, StoppedProcesses
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers.judgement import StoppedProcesses, WedgeDetector
+from prx_email_site.workers.limits import SupervisorLimits
 
-LIMITS = Limits(silent=45, stop=900)
+LIMITS = SupervisorLimits(silent=45, stop=900)
 
 
 class Cluster:
@@ -17,10 +17,10 @@ class Cluster:
 
     def __init__(self, workers: int = 2) -> None:
         self.now, self.stopped = 1000.0, set[int]()
-        self.board = Board(workers, clock=lambda: self.now)
+        self.board = SharedStates(workers, clock=lambda: self.now)
         for slot in range(workers):
             self.board.worker_started(slot, pid=slot + 1)
-        self.judge = Judge(self.board, LIMITS, is_running=lambda pid: pid not in self.stopped)
+        self.judge = WedgeDetector(self.board, LIMITS, is_running=lambda pid: pid not in self.stopped)
 
     def busy(self, *slots: int) -> None:
         for slot in range(self.board.workers):

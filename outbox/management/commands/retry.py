@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from outbox import api
-from outbox.actions.transitions import Seen
+from outbox.actions.transitions import ShownState
 from outbox.management.commands._answers import AnsweringCommand
 
 
@@ -22,6 +22,6 @@ class Command(AnsweringCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        seen = Seen(options["attempt"])
+        seen = ShownState(options["attempt"])
         response = api.retry_outbox(options["outbox_id"], options["failure_mode"], now_anyway=options["now"], seen=seen)
         self.answer(response, as_json=options["json"])

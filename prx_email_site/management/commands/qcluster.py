@@ -15,7 +15,7 @@ from mailbox import schedules
 from mailbox.queueing import queue
 from outbox import restore_guard
 from prx_email_site.parent_death import kill_forks_with_their_parent
-from prx_email_site.workers.limits import Limits
+from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.supervisor import Supervisor
 
 
@@ -31,7 +31,7 @@ class Command(QClusterCommand):  # type: ignore[misc]
         kill_forks_with_their_parent()
         if options["cluster_name"]:
             os.environ["Q_CLUSTER_NAME"] = options["cluster_name"]  # where django-q2 looks for it
-        supervisor = Supervisor(Conf.WORKERS, Limits.from_settings())
+        supervisor = Supervisor(Conf.WORKERS, SupervisorLimits.from_settings())
         status = supervisor.run(once=options["run_once"])
         supervisor.signals.ignore()
         sys.exit(status)

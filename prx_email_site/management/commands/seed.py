@@ -14,8 +14,15 @@ from mailbox.models import Account
 from mailbox.storage import usage as storage_usage
 from outbox.tasks.storage import count_storage
 from prx_email_site.seed import runs as seed_runs
-from prx_email_site.seed.mailboxes import LETTERS, Mails, Place, Pool, make_accounts, newest_moment
-from prx_email_site.seed.outbox import Outgoing
+from prx_email_site.seed.mailboxes import (
+    LETTERS,
+    SampleMailbox,
+    SamplePool,
+    SeededAccount,
+    make_accounts,
+    newest_moment,
+)
+from prx_email_site.seed.outbox import SampleOutbox
 from prx_email_site.seed.tables import in_bulk
 
 SLICE = 20_000  # rows a transaction
@@ -47,17 +54,17 @@ class Command(BaseCommand):
         if Account.objects.filter(email__endswith="@site.example", email__startswith="seed").exists():
             raise CommandError("This database was seeded before. Seed an empty one.")
         places = make_accounts(count, now)
-        written = [*Mails.models_written, *Outgoing.models_written, *seed_runs.Reports.models_written]
+        written = [*SampleMailbox.models_written, *SampleOutbox.models_written, *seed_runs.SampleRuns.models_written]
         with in_bulk(written):
-            pool = Pool(min(LETTERS, max(wanted.values()) + 1))
-            for name, kind in (("messages", Mails), ("outbox", Outgoing)):
+            pool = SamplePool(min(LETTERS, max(wanted.values()) + 1))
+            for name, kind in (("messages", SampleMailbox), ("outbox", SampleOutbox)):
                 self._write(kind(pool, places, now, wanted[name]), wanted[name], name, begin)
             _write_reports(places, now, wanted)
         storage_usage.count(timezone.now())  # as the clock would, within the hour
         count_storage()
         self.stdout.write(f"Done in {time.monotonic() - begin:.0f} s.")
 
-    def _write(self, rows: Mails | Outgoing, count: int, name: str, begin: float) -> None:
+    def _write(self, rows: SampleMailbox | SampleOutbox, count: int, name: str, begin: float) -> None:
         for start in range(0, count, SLICE):
             stop = min(start + SLICE, count)
             with transaction.atomic():
@@ -68,9 +75,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"{stop:,} of {count:,} {name}, {time.monotonic() - begin:.0f} s")
 
 
-def _write_reports(places: list[Place], now: datetime, wanted: dict[str, int]) -> None:
+def _write_reports(places: list[SeededAccount], now: datetime, wanted: dict[str, int]) -> None:
     """In proportion to the mail, up to what an installation of any age has."""
-    reports = seed_runs.Reports(places, now)
+    reports = seed_runs.SampleRuns(places, now)
     with transaction.atomic():
         reports.write_runs(min(wanted["messages"] // 50, seed_runs.RUNS_AT_MOST))
         reports.write_quarantine(min(wanted["messages"] // 1_000, seed_runs.QUARANTINED_AT_MOST))

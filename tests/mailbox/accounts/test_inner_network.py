@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox import public_hosts, safe_http
-from mailbox.accounts.secret_reuse import CA_CHANGED, PORT_CHANGED, Server, why_other
+from mailbox.accounts.secret_reuse import CA_CHANGED, PORT_CHANGED, SecretRecipient, why_other
 from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError
 from mailbox.imap.session import ImapSession
@@ -124,11 +124,11 @@ def test_a_name_that_leads_inside_is_not_connected_to_by_any_protocol(
 
 
 def test_a_port_or_an_authority_is_another_server() -> None:
-    before = Server("mail.example.com", 993, "CA one")
-    assert why_other(before, Server("MAIL.example.com.", 993, "CA  one\n")) == ""
-    assert why_other(before, Server("mail.example.com", 143, "CA one")) == str(PORT_CHANGED)
-    assert why_other(before, Server("mail.example.com", 993, "CA two")) == str(CA_CHANGED)
-    assert why_other(before, Server("mail.example.com", 993)) == ""
+    before = SecretRecipient("mail.example.com", 993, "CA one")
+    assert why_other(before, SecretRecipient("MAIL.example.com.", 993, "CA  one\n")) == ""
+    assert why_other(before, SecretRecipient("mail.example.com", 143, "CA one")) == str(PORT_CHANGED)
+    assert why_other(before, SecretRecipient("mail.example.com", 993, "CA two")) == str(CA_CHANGED)
+    assert why_other(before, SecretRecipient("mail.example.com", 993)) == ""
 
 
 def test_a_stored_secret_is_not_sent_to_another_port_of_the_host(

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, Server, Source, to_json
+from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerSettings, SettingsSource, to_json
 from mailbox.models import SettingsLookup
 
 ADD, FIND = "/accounts/add/", "/accounts/add/find/"
@@ -44,11 +44,13 @@ def lookup(person: User, found: Discovery, email: str = "ann@example.com") -> Se
 
 def found_by_srv() -> Discovery:
     found = Discovery()
-    found.keep(Server("imap", "imap.example.com", 993, "tls", "ann"), Source.SRV)
-    found.keep(Server("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), Source.SRV)
+    found.keep(ServerSettings("imap", "imap.example.com", 993, "tls", "ann"), SettingsSource.SRV)
+    found.keep(ServerSettings("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), SettingsSource.SRV)
     found.steps += [
-        LookupStep(Source.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
-        LookupStep(Source.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),
-        LookupStep(Source.SRV, "_submission._tcp.example.com", Outcome.FOUND, "mx.hoster.example:2587", kind="smtp"),
+        LookupStep(SettingsSource.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
+        LookupStep(SettingsSource.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),
+        LookupStep(
+            SettingsSource.SRV, "_submission._tcp.example.com", Outcome.FOUND, "mx.hoster.example:2587", kind="smtp"
+        ),
     ]
     return found

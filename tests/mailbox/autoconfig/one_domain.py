@@ -13,8 +13,8 @@ import pytest
 from mailbox import safe_http
 from mailbox.autoconfig.discover import NetworkAccess
 from mailbox.autoconfig.dns import Dns
-from mailbox.autoconfig.servers import Discovery, Source
-from mailbox.safe_http import Network, Refused
+from mailbox.autoconfig.servers import Discovery, SettingsSource
+from mailbox.safe_http import FetchRefused, Network
 from tests.mailbox.autoconfig.test_servers_found import config, server_xml
 from tests.mailbox.pictures.test_image_download import ImageServer
 from tests.servers.certificates import Certificates, make_certificates
@@ -52,7 +52,7 @@ class Domain:
         def resolve(host: str, port: int) -> list[safe_http.Address]:
             self.connected.append(f"{host}:{port}")
             if host not in self.hosts | self.private:
-                raise Refused("The host's name is not known.")
+                raise FetchRefused("The host's name is not known.")
             return [ipaddress.ip_address("10.0.0.1") if host in self.private else LOOPBACK]
 
         network = Network(
@@ -84,7 +84,7 @@ def domain(tmp_path: Path) -> Iterator[Domain]:
     made.stop()
 
 
-def where(found: Discovery) -> dict[str, tuple[str, int, str, Source]]:
+def where(found: Discovery) -> dict[str, tuple[str, int, str, SettingsSource]]:
     """kind -> (host, port, security, source) of what was taken."""
     taken = [each for each in (found.imap, found.smtp) if each]
     return {each.kind: (each.host, each.port, each.security, found.sources[each.kind]) for each in taken}

@@ -14,8 +14,8 @@ import pytest
 from mailbox import safe_http
 from mailbox.autoconfig import discover as autoconfig_discover
 from mailbox.autoconfig.discover import discover
-from mailbox.autoconfig.servers import Flaw, Outcome, Source
-from mailbox.safe_http import Network, Refused
+from mailbox.autoconfig.servers import Outcome, ServerRefusal, SettingsSource
+from mailbox.safe_http import FetchRefused, Network
 from tests.mailbox.autoconfig.one_domain import BOTH, CONFIG, DOMAIN, EMAIL, WELL_KNOWN, Domain, domain, where
 from tests.mailbox.autoconfig.test_servers_found import config, server_xml
 
@@ -26,8 +26,8 @@ def test_the_domains_own_autoconfiguration_is_believed_and_nothing_else_is_asked
     domain.publishes(BOTH)
     found = discover(EMAIL, domain.reach())
     assert where(found) == {
-        "imap": (f"imap.{DOMAIN}", 993, "tls", Source.AUTOCONFIG),
-        "smtp": (f"smtp.{DOMAIN}", 587, "starttls", Source.AUTOCONFIG),
+        "imap": (f"imap.{DOMAIN}", 993, "tls", SettingsSource.AUTOCONFIG),
+        "smtp": (f"smtp.{DOMAIN}", 587, "starttls", SettingsSource.AUTOCONFIG),
     }
     assert domain.is_asked_on_the_web == [CONFIG]
     assert domain.dns.asked == []
@@ -38,7 +38,7 @@ def test_the_domains_own_autoconfiguration_is_believed_and_nothing_else_is_asked
 
 def test_the_well_known_place_is_asked_second(domain: Domain) -> None:
     domain.publishes(BOTH, WELL_KNOWN)
-    assert where(discover(EMAIL, domain.reach()))["imap"][3] == Source.AUTOCONFIG
+    assert where(discover(EMAIL, domain.reach()))["imap"][3] == SettingsSource.AUTOCONFIG
     assert domain.is_asked_on_the_web == [CONFIG, WELL_KNOWN]
 
 
@@ -75,20 +75,20 @@ def test_a_host_in_the_inner_network_that_is_published_is_not_taken(domain: Doma
     domain.publishes(config(server_xml(host="router.example"), server_xml("smtp", f"smtp.{DOMAIN}", "465")))
     found = discover(EMAIL, domain.reach())
     assert "imap" not in where(found)
-    assert where(found)["smtp"][3] == Source.AUTOCONFIG
-    assert (Outcome.UNUSABLE, Flaw.NOT_PUBLIC) in [(step.outcome, step.flaw) for step in found.steps]
+    assert where(found)["smtp"][3] == SettingsSource.AUTOCONFIG
+    assert (Outcome.UNUSABLE, ServerRefusal.NOT_PUBLIC) in [(step.outcome, step.flaw) for step in found.steps]
 
 
 @pytest.mark.parametrize(
     ("security", "flaw"),
     [
-        ("plain", Flaw.PLAIN),
-        ("STARTTLS", Flaw.STARTTLS),
-        ("", Flaw.PLAIN),
-        ("SSL9", Flaw.PLAIN),
+        ("plain", ServerRefusal.PLAIN),
+        ("STARTTLS", ServerRefusal.STARTTLS),
+        ("", ServerRefusal.PLAIN),
+        ("SSL9", ServerRefusal.PLAIN),
     ],
 )
-def test_imap_that_begins_in_clear_is_told_and_not_taken(domain: Domain, security: str, flaw: Flaw) -> None:
+def test_imap_that_begins_in_clear_is_told_and_not_taken(domain: Domain, security: str, flaw: ServerRefusal) -> None:
     domain.publishes(config(server_xml(host=f"imap.{DOMAIN}", port="143", security=security)))
     found = discover(EMAIL, domain.reach())
     assert where(found) == {}
@@ -135,7 +135,7 @@ def test_a_server_that_drips_is_left_at_the_deadline(domain: Domain) -> None:
     domain.web.answers[CONFIG] = drip
     began = time.monotonic()
     reach = domain.reach()
-    with pytest.raises(Refused, match="took too long"):
+    with pytest.raises(FetchRefused, match="took too long"):
         safe_http.get(
             f"https://autoconfig.{DOMAIN}{CONFIG}",
             autoconfig_discover.WANTED,

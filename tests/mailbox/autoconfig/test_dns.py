@@ -6,7 +6,7 @@ import pytest
 
 from mailbox.autoconfig.discover import discover
 from mailbox.autoconfig.dns import Dns
-from mailbox.autoconfig.servers import Flaw, Outcome, Source
+from mailbox.autoconfig.servers import Outcome, ServerRefusal, SettingsSource
 from tests.mailbox.autoconfig.one_domain import DOMAIN, EMAIL, Domain, domain, where
 from tests.mailbox.autoconfig.test_servers_found import config, server_xml
 
@@ -24,8 +24,8 @@ def test_srv_records_name_the_servers_the_best_first(domain: Domain) -> None:
     domain.dns.says(f"_submission._tcp.{DOMAIN}", "SRV", f"0 1 587 smtp.{DOMAIN}.")
     found = discover(EMAIL, domain.reach())
     assert where(found) == {
-        "imap": (f"imap.{DOMAIN}", 1993, "tls", Source.SRV),
-        "smtp": (f"smtp.{DOMAIN}", 587, "starttls", Source.SRV),
+        "imap": (f"imap.{DOMAIN}", 1993, "tls", SettingsSource.SRV),
+        "smtp": (f"smtp.{DOMAIN}", 587, "starttls", SettingsSource.SRV),
     }
 
 
@@ -44,27 +44,27 @@ def test_a_service_that_is_said_not_to_be_there_is_none(domain: Domain) -> None:
 def test_imap_with_starttls_only_in_dns_is_told(domain: Domain) -> None:
     domain.dns.says(f"_imap._tcp.{DOMAIN}", "SRV", f"0 1 143 imap.{DOMAIN}.")
     found = discover(EMAIL, domain.reach())
-    assert (Source.SRV, Flaw.STARTTLS) in [(step.source, step.flaw) for step in found.steps]
+    assert (SettingsSource.SRV, ServerRefusal.STARTTLS) in [(step.source, step.flaw) for step in found.steps]
 
 
 def test_what_one_source_lacks_comes_from_the_next(domain: Domain) -> None:
     domain.publishes(config(server_xml(host=f"imap.{DOMAIN}")))
     domain.dns.says(f"_submissions._tcp.{DOMAIN}", "SRV", f"0 1 465 smtp.{DOMAIN}.")
     found = discover(EMAIL, domain.reach())
-    assert found.sources == {"imap": Source.AUTOCONFIG, "smtp": Source.SRV}
+    assert found.sources == {"imap": SettingsSource.AUTOCONFIG, "smtp": SettingsSource.SRV}
     assert f"_imaps._tcp.{DOMAIN} SRV" not in domain.dns.asked
 
 
 def test_a_receiver_that_is_a_known_provider_gives_its_settings(domain: Domain) -> None:
     domain.dns.says(DOMAIN, "MX", "20 backup.example.org.", "10 aspmx.l.google.com.")
     found = discover(EMAIL, domain.reach())
-    assert where(found)["imap"] == ("imap.gmail.com", 993, "tls", Source.MX)
+    assert where(found)["imap"] == ("imap.gmail.com", 993, "tls", SettingsSource.MX)
     assert (found.preset, found.imap and found.imap.user) == ("gmail", EMAIL)
 
 
 def test_a_receiver_nobody_knows_is_named(domain: Domain) -> None:
     domain.dns.says(DOMAIN, "MX", "10 mx.example.org.")
-    steps = [step for step in discover(EMAIL, domain.reach()).steps if step.source == Source.MX]
+    steps = [step for step in discover(EMAIL, domain.reach()).steps if step.source == SettingsSource.MX]
     assert [(step.outcome, step.said) for step in steps] == [(Outcome.NOTHING, "mx.example.org")]
 
 
@@ -72,7 +72,9 @@ def test_a_name_server_that_is_silent_or_broken_ends_in_words(domain: Domain) ->
     domain.dns.is_deaf = True
     reach = domain.reach(dns=Dns(domain.dns.resolver(), 0.2))
     silent = [
-        step for step in discover(EMAIL, reach).steps if step.outcome == Outcome.FAILED and step.source == Source.SRV
+        step
+        for step in discover(EMAIL, reach).steps
+        if step.outcome == Outcome.FAILED and step.source == SettingsSource.SRV
     ]
     assert {step.said for step in silent} == {"The name server did not answer in time."}
     domain.dns.is_deaf, domain.dns.is_broken = False, True
@@ -81,7 +83,12 @@ def test_a_name_server_that_is_silent_or_broken_ends_in_words(domain: Domain) ->
 
 def test_a_providers_own_domain_asks_nobody(domain: Domain) -> None:
     found = discover("ann@gmail.com", domain.reach())
-    assert (found.preset, found.sources["imap"], domain.connected, domain.dns.asked) == ("gmail", Source.PRESET, [], [])
+    assert (found.preset, found.sources["imap"], domain.connected, domain.dns.asked) == (
+        "gmail",
+        SettingsSource.PRESET,
+        [],
+        [],
+    )
 
 
 @pytest.mark.parametrize("email", ["ann@localhost", "ann@[10.0.0.1]", "ann@10.0.0.1"])
@@ -94,7 +101,7 @@ def test_the_time_for_all_of_it_ends(domain: Domain) -> None:
     clock = iter(range(0, 10_000, 30))
     found = discover(EMAIL, domain.reach(clock=lambda: float(next(clock)), seconds=45))
     assert [step.source for step in found.steps if step.outcome == Outcome.SKIPPED] == [
-        Source.SRV,
-        Source.MX,
-        Source.GUESS,
+        SettingsSource.SRV,
+        SettingsSource.MX,
+        SettingsSource.GUESS,
     ]

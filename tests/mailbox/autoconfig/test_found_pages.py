@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.autoconfig.servers import Discovery, Flaw, LookupStep, Outcome, Server, Source
+from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, ServerSettings, SettingsSource
 from mailbox.models import Account, AuditEntry, ConnectionTest, Folder
 from tests.mailbox.accounts.account_settings import TYPED
 from tests.mailbox.autoconfig.lookups import ADD, HTMX, administrator, found_by_srv, lookup, person, shown
@@ -46,16 +46,32 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
     found = Discovery(
         steps=[
             LookupStep(
-                Source.SRV,
+                SettingsSource.SRV,
                 "_imap._tcp.example.com",
                 Outcome.UNUSABLE,
                 "imap.example.com:143",
-                Flaw.STARTTLS,
+                ServerRefusal.STARTTLS,
                 "imap",
             ),
-            LookupStep(Source.AUTOCONFIG, "example.com/x", Outcome.UNUSABLE, "smtp.example.com:25", Flaw.PLAIN, "smtp"),
-            LookupStep(Source.AUTOCONFIG, "example.com/x", Outcome.UNUSABLE, "10.0.0.1:993", Flaw.NOT_PUBLIC, "imap"),
-            LookupStep(Source.AUTOCONFIG, "example.com/x", Outcome.UNUSABLE, "a b:0", Flaw.NONSENSE, "imap"),
+            LookupStep(
+                SettingsSource.AUTOCONFIG,
+                "example.com/x",
+                Outcome.UNUSABLE,
+                "smtp.example.com:25",
+                ServerRefusal.PLAIN,
+                "smtp",
+            ),
+            LookupStep(
+                SettingsSource.AUTOCONFIG,
+                "example.com/x",
+                Outcome.UNUSABLE,
+                "10.0.0.1:993",
+                ServerRefusal.NOT_PUBLIC,
+                "imap",
+            ),
+            LookupStep(
+                SettingsSource.AUTOCONFIG, "example.com/x", Outcome.UNUSABLE, "a b:0", ServerRefusal.NONSENSE, "imap"
+            ),
         ]
     )
     page = shown(administrator, f"{ADD}?lookup={lookup(person, found).pk}")
@@ -70,9 +86,9 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
 
 def test_what_strangers_wrote_is_text_in_the_page(administrator: Client, person: User) -> None:
     hostile = "<script>alert(1)</script>"
-    found = Discovery(steps=[LookupStep(Source.GUESS, hostile, Outcome.NOTHING, hostile)])
-    found.keep(Server("imap", "imap.example.com", 993, "tls", hostile), Source.GUESS)
-    found.steps.append(LookupStep(Source.GUESS, hostile, Outcome.FOUND, kind="imap"))
+    found = Discovery(steps=[LookupStep(SettingsSource.GUESS, hostile, Outcome.NOTHING, hostile)])
+    found.keep(ServerSettings("imap", "imap.example.com", 993, "tls", hostile), SettingsSource.GUESS)
+    found.steps.append(LookupStep(SettingsSource.GUESS, hostile, Outcome.FOUND, kind="imap"))
     page = administrator.get(f"{ADD}?lookup={lookup(person, found).pk}").content.decode()
     assert hostile not in page
     assert "&lt;script&gt;" in page

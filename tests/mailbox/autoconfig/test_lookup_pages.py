@@ -18,7 +18,7 @@ from django.utils import timezone
 from mailbox.autoconfig import discover
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.lookup import MOST
-from mailbox.autoconfig.servers import Discovery, Source
+from mailbox.autoconfig.servers import Discovery, SettingsSource
 from mailbox.models import Account, SettingsLookup
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.autoconfig.lookups import ADD, FIND, HTMX, administrator, found_by_srv, lookup, person, shown
@@ -94,7 +94,7 @@ def test_requests_at_once_do_not_pass_the_limit_together(person: User) -> None:
     def ask(number: int) -> None:
         try:
             autoconfig_lookup.ask(person.pk, f"ann@y{number}.example.com", now=timezone.now())
-        except autoconfig_lookup.TooMany:
+        except autoconfig_lookup.TooManyLookups:
             refused.append(number)
         finally:
             connection.close()
@@ -161,7 +161,10 @@ def test_a_worker_looks_once_and_keeps_what_came_out(person: User, domain: Domai
     autoconfig_lookup.run(row.pk, domain.reach())
     autoconfig_lookup.run(row.pk, domain.reach())
     row.refresh_from_db()
-    assert autoconfig_lookup.found_by(row).sources == {"imap": Source.AUTOCONFIG, "smtp": Source.AUTOCONFIG}
+    assert autoconfig_lookup.found_by(row).sources == {
+        "imap": SettingsSource.AUTOCONFIG,
+        "smtp": SettingsSource.AUTOCONFIG,
+    }
     assert row.finished_at
     assert len(domain.is_asked_on_the_web) == 1
 

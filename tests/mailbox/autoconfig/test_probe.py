@@ -13,8 +13,8 @@ import pytest
 from mailbox.autoconfig import probe
 from mailbox.autoconfig.discover import discover
 from mailbox.autoconfig.probe import Candidate
-from mailbox.autoconfig.servers import Source
-from mailbox.safe_http import Network, Refused
+from mailbox.autoconfig.servers import SettingsSource
+from mailbox.safe_http import FetchRefused, Network
 from tests.mailbox.autoconfig.one_domain import DOMAIN, EMAIL, Domain, domain, where
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
@@ -46,8 +46,8 @@ def test_usual_names_are_tried_last_and_the_first_good_one_is_taken(domain: Doma
         domain.ports = {993: imap.port, 465: smtp.port}
         found = discover(EMAIL, domain.reach())
     assert where(found) == {
-        "imap": (f"mail.{DOMAIN}", 993, "tls", Source.GUESS),
-        "smtp": (f"smtp.{DOMAIN}", 465, "tls", Source.GUESS),
+        "imap": (f"mail.{DOMAIN}", 993, "tls", SettingsSource.GUESS),
+        "smtp": (f"smtp.{DOMAIN}", 465, "tls", SettingsSource.GUESS),
     }
     assert b"LOGIN" not in imap.heard + smtp.heard
     assert b"AUTH" not in imap.heard + smtp.heard
@@ -121,7 +121,7 @@ def test_what_is_no_mail_server_with_tls_is_refused_in_words(
     kind, port, security = candidate
     with listening(domain.certificates, words, in_clear=in_clear) as server:
         asked = Candidate(kind, f"mail.{DOMAIN}", port, security)
-        with pytest.raises(Refused, match=sentence):
+        with pytest.raises(FetchRefused, match=sentence):
             probe.probe(asked, domain.reach().network, lambda _port: server.port, 3)
 
 
@@ -130,7 +130,7 @@ def test_bytes_in_clear_behind_starttls_are_refused(domain: Domain) -> None:
         listening(
             domain.certificates, b"", in_clear=b"220 a\r\n250-x\r\n250 STARTTLS\r\n220 go\r\n250 injected\r\n"
         ) as server,
-        pytest.raises(Refused, match="more than its answer to STARTTLS"),
+        pytest.raises(FetchRefused, match="more than its answer to STARTTLS"),
     ):
         asked = Candidate("smtp", f"mail.{DOMAIN}", 587, "starttls")
         probe.probe(asked, domain.reach().network, lambda _port: server.port, 3)
@@ -138,14 +138,17 @@ def test_bytes_in_clear_behind_starttls_are_refused(domain: Domain) -> None:
 
 def test_a_certificate_of_another_name_is_refused(domain: Domain) -> None:
     domain.hosts.add("other.example")
-    with listening(domain.certificates, b"* OK Hello\r\n") as server, pytest.raises(Refused, match="cannot be trusted"):
+    with (
+        listening(domain.certificates, b"* OK Hello\r\n") as server,
+        pytest.raises(FetchRefused, match="cannot be trusted"),
+    ):
         asked = Candidate("imap", "other.example", 993, "tls")
         probe.probe(asked, domain.reach().network, lambda _port: server.port, 3)
 
 
 def test_a_server_that_says_nothing_is_left_at_the_deadline(domain: Domain) -> None:
     began = time.monotonic()
-    with listening(domain.certificates, b"") as server, pytest.raises(Refused, match="did not answer in time"):
+    with listening(domain.certificates, b"") as server, pytest.raises(FetchRefused, match="did not answer in time"):
         asked = Candidate("imap", f"imap.{DOMAIN}", 993, "tls")
         probe.probe(asked, domain.reach().network, lambda _port: server.port, 0.5)
     assert time.monotonic() - began < 4

@@ -11,11 +11,11 @@ from mailbox.autoconfig import mozilla_xml
 from mailbox.autoconfig.mozilla_xml import NotUnderstood
 from mailbox.autoconfig.servers import (
     Discovery,
-    Flaw,
     LookupStep,
     Outcome,
-    Server,
-    Source,
+    ServerRefusal,
+    ServerSettings,
+    SettingsSource,
     domain_of,
     from_json,
     of_preset,
@@ -88,33 +88,35 @@ def test_only_a_name_of_dns_is_looked_up(email: str, domain: str | None) -> None
 @pytest.mark.parametrize(
     ("server", "flaw"),
     [
-        (Server("imap", "imap.example.com", 993, "tls", EMAIL), None),
-        (Server("smtp", "smtp.example.com", 587, "starttls", EMAIL), None),
-        (Server("imap", "imap.example.com", 143, "starttls", EMAIL), Flaw.STARTTLS),
-        (Server("imap", "imap.example.com", 143, "plain", EMAIL), Flaw.PLAIN),
-        (Server("smtp", "smtp.example.com", 25, "plain", EMAIL), Flaw.PLAIN),
-        (Server("imap", "", 993, "tls", EMAIL), Flaw.NONSENSE),
-        (Server("imap", "imap.example.com", 0, "tls", EMAIL), Flaw.NONSENSE),
-        (Server("imap", "imap.example.com", 65536, "tls", EMAIL), Flaw.NONSENSE),
-        (Server("imap", "imap example", 993, "tls", EMAIL), Flaw.NONSENSE),
-        (Server("imap", "a" * 254, 993, "tls", EMAIL), Flaw.NONSENSE),
+        (ServerSettings("imap", "imap.example.com", 993, "tls", EMAIL), None),
+        (ServerSettings("smtp", "smtp.example.com", 587, "starttls", EMAIL), None),
+        (ServerSettings("imap", "imap.example.com", 143, "starttls", EMAIL), ServerRefusal.STARTTLS),
+        (ServerSettings("imap", "imap.example.com", 143, "plain", EMAIL), ServerRefusal.PLAIN),
+        (ServerSettings("smtp", "smtp.example.com", 25, "plain", EMAIL), ServerRefusal.PLAIN),
+        (ServerSettings("imap", "", 993, "tls", EMAIL), ServerRefusal.NONSENSE),
+        (ServerSettings("imap", "imap.example.com", 0, "tls", EMAIL), ServerRefusal.NONSENSE),
+        (ServerSettings("imap", "imap.example.com", 65536, "tls", EMAIL), ServerRefusal.NONSENSE),
+        (ServerSettings("imap", "imap example", 993, "tls", EMAIL), ServerRefusal.NONSENSE),
+        (ServerSettings("imap", "a" * 254, 993, "tls", EMAIL), ServerRefusal.NONSENSE),
     ],
 )
-def test_only_what_an_account_may_have_is_taken(server: Server, flaw: Flaw | None) -> None:
+def test_only_what_an_account_may_have_is_taken(server: ServerSettings, flaw: ServerRefusal | None) -> None:
     assert server.flaw() == flaw
 
 
 def test_what_was_found_is_kept_and_read_again() -> None:
-    found = of_preset(preset_of_domain("gmail.com"), EMAIL, Source.MX, "aspmx.l.google.com")  # type: ignore[arg-type]
+    found = of_preset(preset_of_domain("gmail.com"), EMAIL, SettingsSource.MX, "aspmx.l.google.com")  # type: ignore[arg-type]
     found.steps.append(
-        LookupStep(Source.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "x:143", Flaw.STARTTLS, "imap")
+        LookupStep(
+            SettingsSource.SRV, "_imap._tcp.example.com", Outcome.UNUSABLE, "x:143", ServerRefusal.STARTTLS, "imap"
+        )
     )
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
     assert from_json(to_json(Discovery())) == Discovery()
 
 
 def test_what_strangers_wrote_is_cut_and_holds_nothing_a_database_refuses() -> None:
-    found = Discovery(steps=[LookupStep(Source.GUESS, "x", Outcome.NOTHING, "bad\x00\ud800" + "a" * 9000)])
+    found = Discovery(steps=[LookupStep(SettingsSource.GUESS, "x", Outcome.NOTHING, "bad\x00\ud800" + "a" * 9000)])
     said = to_json(found)["steps"][0]["said"]
     assert said.startswith("bad  aaa")
     assert len(said) == 400
@@ -143,10 +145,10 @@ def test_the_servers_are_read_in_their_order_with_their_security() -> None:
         server_xml("smtp", "smtp.example.com", "25", "plain"),
     )
     assert mozilla_xml.read(document, EMAIL) == [
-        Server("imap", "imap.example.com", 993, "tls", EMAIL),
-        Server("imap", "imap.example.com", 143, "starttls", EMAIL),
-        Server("smtp", "smtp.example.com", 465, "tls", EMAIL),
-        Server("smtp", "smtp.example.com", 25, "plain", EMAIL),
+        ServerSettings("imap", "imap.example.com", 993, "tls", EMAIL),
+        ServerSettings("imap", "imap.example.com", 143, "starttls", EMAIL),
+        ServerSettings("smtp", "smtp.example.com", 465, "tls", EMAIL),
+        ServerSettings("smtp", "smtp.example.com", 25, "plain", EMAIL),
     ]
 
 
@@ -210,7 +212,7 @@ def test_a_document_of_the_largest_size_is_read_at_once() -> None:
     with pytest.raises(NotUnderstood):
         mozilla_xml.read(document, EMAIL)
     text = config("<incomingServer type='imap'><hostname>", "a" * 90_000, "</hostname></incomingServer>")
-    assert mozilla_xml.read(text, EMAIL)[0].flaw() == Flaw.NONSENSE
+    assert mozilla_xml.read(text, EMAIL)[0].flaw() == ServerRefusal.NONSENSE
     assert time.process_time() - began < 1
 
 

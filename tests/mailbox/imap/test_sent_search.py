@@ -6,11 +6,11 @@ import pytest
 
 from mailbox.endpoints import Endpoint
 from mailbox.imap import sent_search
-from mailbox.imap.sent_search import Stamp
+from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.imap.session import ImapSession, ListedFolder
 from tests.servers.dovecot import Dovecot
 
-STAMP = Stamp("<outbox-7-0@example.com>", "5d1e")
+STAMP = AttemptHeaders("<outbox-7-0@example.com>", "5d1e")
 HEADER = b"Message-ID: <outbox-7-0@example.com>\r\nX-PRX-Attempt: 5d1e\r\nSubject: Hello\r\n\r\n"
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from mailbox.errors import NetworkError, SignInRefused
 from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import refresh
-from mailbox.oauth.refresh import Step
+from mailbox.oauth.refresh import RefreshStep
 from tests.servers.oidc import OidcProvider
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -33,24 +33,24 @@ def now_for(account: Account) -> Account:
 @pytest.mark.parametrize(
     ("fields", "step"),
     [
-        ({"expires_at": LATER}, Step.USE),
-        ({"expires_at": None}, Step.USE),
-        ({"expires_at": SOON}, Step.REFRESH),
-        ({"expires_at": LATER, "must_refresh": True}, Step.REFRESH),
-        ({"expires_at": PAST, "lease_expires_at": LATER}, Step.WAIT),
-        ({"expires_at": SOON, "lease_expires_at": LATER}, Step.USE),
-        ({"expires_at": LATER, "lease_expires_at": LATER, "must_refresh": True}, Step.WAIT),
-        ({"expires_at": PAST, "lease_expires_at": PAST}, Step.REFRESH),
-        ({"expires_at": PAST, "next_allowed_at": LATER}, Step.LATER),
-        ({"expires_at": SOON, "next_allowed_at": LATER}, Step.USE),
-        ({"expires_at": PAST, "next_allowed_at": PAST}, Step.REFRESH),
-        ({"expires_at": PAST, "failure": "ended"}, Step.SIGN_IN),
-        ({"expires_at": SOON, "failure": "ended"}, Step.USE),
-        ({"expires_at": PAST, "encrypted_refresh_token": None}, Step.SIGN_IN),
-        ({"expires_at": PAST, "encrypted_refresh_token": None, "flow": "application"}, Step.REFRESH),
+        ({"expires_at": LATER}, RefreshStep.USE),
+        ({"expires_at": None}, RefreshStep.USE),
+        ({"expires_at": SOON}, RefreshStep.REFRESH),
+        ({"expires_at": LATER, "must_refresh": True}, RefreshStep.REFRESH),
+        ({"expires_at": PAST, "lease_expires_at": LATER}, RefreshStep.WAIT),
+        ({"expires_at": SOON, "lease_expires_at": LATER}, RefreshStep.USE),
+        ({"expires_at": LATER, "lease_expires_at": LATER, "must_refresh": True}, RefreshStep.WAIT),
+        ({"expires_at": PAST, "lease_expires_at": PAST}, RefreshStep.REFRESH),
+        ({"expires_at": PAST, "next_allowed_at": LATER}, RefreshStep.LATER),
+        ({"expires_at": SOON, "next_allowed_at": LATER}, RefreshStep.USE),
+        ({"expires_at": PAST, "next_allowed_at": PAST}, RefreshStep.REFRESH),
+        ({"expires_at": PAST, "failure": "ended"}, RefreshStep.SIGN_IN),
+        ({"expires_at": SOON, "failure": "ended"}, RefreshStep.USE),
+        ({"expires_at": PAST, "encrypted_refresh_token": None}, RefreshStep.SIGN_IN),
+        ({"expires_at": PAST, "encrypted_refresh_token": None, "flow": "application"}, RefreshStep.REFRESH),
     ],
 )
-def test_what_to_do_is_decided_from_the_row(fields: dict[str, object], step: Step) -> None:
+def test_what_to_do_is_decided_from_the_row(fields: dict[str, object], step: RefreshStep) -> None:
     given = {"flow": "person", "encrypted_access_token": "a", "encrypted_refresh_token": "r", **fields}
     assert refresh.plan(OAuthGrant(**given), NOW) is step
 

@@ -12,7 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from mailbox.imap.fetch import Changes, Marks
+from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
 from mailbox.scheduler import group_commit, turn_commit
@@ -83,7 +83,7 @@ def test_a_server_that_says_what_it_said_has_nothing_new(state: LoadedState, sta
         (held(highestmodseq=None), replace(STATUS, highestmodseq=None)),
         (held(), replace(STATUS, mailbox_id="F2")),
         (held(), replace(QRESYNC, highestmodseq=8)),
-        (held(), replace(QRESYNC, changes=Changes({3: Marks(("\\Seen",))}, ()))),
+        (held(), replace(QRESYNC, changes=Changes({3: FlagsAndLabels(("\\Seen",))}, ()))),
         (held(), replace(QRESYNC, changes=Changes({}, ((3, 3),)))),
         (held(cursor=4), STATUS),
         (held(backfill_cursor=2), STATUS),

@@ -27,7 +27,7 @@ class Wire:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.events: list[bytes] = []
-        send, readinto = transport._Beneath.send, transport.Wire.readinto
+        send, readinto = transport._Beneath.send, transport.SocketReader.readinto
 
         def sending(beneath: Any, data: bytes) -> None:
             self.events.append(bytes(data))
@@ -39,7 +39,7 @@ class Wire:
             return readinto(wire, buffer)
 
         monkeypatch.setattr(transport._Beneath, "send", sending)
-        monkeypatch.setattr(transport.Wire, "readinto", reading)
+        monkeypatch.setattr(transport.SocketReader, "readinto", reading)
 
     def round_trips(self) -> list[list[str]]:
         """The commands of each, after sign-in."""

@@ -89,7 +89,7 @@ def test_queueing_says_that_the_mail_was_not_stored(account: Account) -> None:
 
 @pytest.mark.usefixtures("asleep")
 def test_so_does_saving_a_draft_with_a_file(make_user: Callable[..., User]) -> None:
-    typed = drafts.Typed({"subject": "Hello"}, files=[AttachmentContent("a.pdf", "application/pdf", b"%PDF")])
+    typed = drafts.FormContents({"subject": "Hello"}, files=[AttachmentContent("a.pdf", "application/pdf", b"%PDF")])
     with pytest.raises(raw_store.RawSwept):
         drafts.save(make_user("operator"), typed, key=drafts.uuid.uuid4(), pk=None, version=0)
     assert not Draft.objects.exists()

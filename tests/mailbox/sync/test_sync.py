@@ -210,7 +210,7 @@ def test_search_words_are_made_before_the_write_transaction_begins(
     account, made, words_of = make_account(), list[bool](), index_terms.words_of
     fill(dovecot, account, 2)
 
-    def watched(mail: index_terms.Mail, **facts: Any) -> index_terms.IndexedWords:
+    def watched(mail: index_terms.Indexable, **facts: Any) -> index_terms.IndexedWords:
         made.append(connection.in_atomic_block)
         return words_of(mail, **facts)
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from mailbox.errors import MailError, NetworkError, ProviderError
-from mailbox.imap.fetch import Changes, FetchedMessage, FolderStatus, Marks, MessageMeta
+from mailbox.imap.fetch import Changes, FetchedMessage, FlagsAndLabels, FolderStatus, MessageMeta
 from mailbox.imap.session import FolderIdentity, KnownFolder, ListedFolder
 from mailbox.models import Account, Folder, Lease, Message, MessagePlace, SyncState
 from mailbox.parsing.parse_job import header_of
@@ -156,18 +156,18 @@ class FakeServer:
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
         return {meta.uid: meta for meta in self.fetch_meta(sorted(self.box.mails)) if low <= meta.uid <= high}
 
-    def fetch_marks(self, uids: Sequence[int]) -> dict[int, Marks]:
+    def fetch_marks(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
         return {meta.uid: meta.marks for meta in self.fetch_meta(uids)}
 
-    def _changed(self, low: int, high: int, since: int) -> dict[int, Marks]:
+    def _changed(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         mails = self.box.mails.items()
         return {uid: marks_of(held) for uid, held in mails if low <= uid <= high and held.modseq > since}
 
-    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, Marks]:
+    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         self._command()
         return self._changed(low, high, since)
 
-    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[Marks, str]]:
+    def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
         found = self.fetch_marks(uids)
         return {uid: (marks, digest_of(header_of(self.box.mails[uid].raw))) for uid, marks in found.items()}
 
@@ -178,8 +178,8 @@ class FakeServer:
                 yield FetchedMessage(meta, self.box.mails[meta.uid].raw, is_complete=True)
 
 
-def marks_of(held: LoadedState) -> Marks:
-    return Marks(("\\Seen",) if held.seen else ())
+def marks_of(held: LoadedState) -> FlagsAndLabels:
+    return FlagsAndLabels(("\\Seen",) if held.seen else ())
 
 
 def run(account: Account, server: FakeServer, max_messages: int) -> list[folder_sync.SyncOutcome]:

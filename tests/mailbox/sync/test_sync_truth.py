@@ -62,9 +62,9 @@ def test_dovecot_killed_in_the_middle_of_a_literal(
     account = make_account()
     fill(dovecot, account, 2)
     dovecot.append(account.email, "INBOX", mail(3, body="word " * 2_500_000))  # more than sockets hold
-    readinto, got = transport.Wire.readinto, [0]
+    readinto, got = transport.SocketReader.readinto, [0]
 
-    def killing(wire: transport.Wire, buffer: Any) -> int:
+    def killing(wire: transport.SocketReader, buffer: Any) -> int:
         count = readinto(wire, buffer)
         got[0] += count
         if got[0] > 1_000_000 and dovecot.is_running():
@@ -72,7 +72,7 @@ def test_dovecot_killed_in_the_middle_of_a_literal(
         return count
 
     with monkeypatch.context() as patch:
-        patch.setattr(transport.Wire, "readinto", killing)
+        patch.setattr(transport.SocketReader, "readinto", killing)
         outcome = folder_sync.sync(account.pk)
     assert (outcome.ok, outcome.error_code) == (False, "network")
     assert 1_000_000 < got[0] < 12_000_000

@@ -17,9 +17,9 @@ from mailbox.models import Account, AccountGrant
 from outbox import api
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate, results, transitions
-from outbox.actions.estimate import Asked
+from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import Filters
-from outbox.actions.transitions import Seen
+from outbox.actions.transitions import ShownState
 from outbox.delivery import claims, deliver
 from outbox.models import Operation, OutboxMessage
 from outbox.retry.policy import Settlement, Verdict
@@ -53,11 +53,11 @@ def question(account: Account, subject: str = "A question", **fields: Any) -> Ou
     return row
 
 
-def asked_about(filters: Filters, verb: str, user: User) -> Asked:
+def asked_about(filters: Filters, verb: str, user: User) -> BulkQuestion:
     return estimate.ask(filters, verb, user, timezone.now())[0]
 
 
-def done(asked: Asked, user: User) -> Operation:
+def done(asked: BulkQuestion, user: User) -> Operation:
     operation = actions_bulk.begin(asked, user, timezone.now())
     assert operation
     actions_bulk.run(operation.pk)
@@ -253,9 +253,9 @@ def test_programs_may_say_which_attempt_they_answer_about(account: Account) -> N
     for answer in (api.send_again(row.pk, 0, user=None), api.mark_as_sent(row.pk, 2, user=None)):
         assert answer.error and answer.error.message == transitions.CHANGED_MEANWHILE
     refused = outbox_row(account, status="failed", hold="permanent")
-    assert not api.request_retry(refused.pk, user=None, seen=Seen(attempt=1)).ok
-    assert not api.cancel(refused.pk, user=None, seen=Seen(attempt=1)).ok
-    assert api.cancel(refused.pk, user=None, seen=Seen(attempt=0)).ok
+    assert not api.request_retry(refused.pk, user=None, seen=ShownState(attempt=1)).ok
+    assert not api.cancel(refused.pk, user=None, seen=ShownState(attempt=1)).ok
+    assert api.cancel(refused.pk, user=None, seen=ShownState(attempt=0)).ok
 
 
 def test_the_page_follows_what_came_of_the_mails_that_were_handed_over(operator: Client, account: Account) -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate
-from outbox.actions.estimate import Asked
+from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import Filters
 from outbox.models import Operation, OutboxMessage
 from outbox.tasks import bulk as bulk_tasks
@@ -48,7 +48,7 @@ def refused(account: Account, number: int, **fields: Any) -> list[OutboxMessage]
     ]
 
 
-def asked(user: User, verb: str = "retry", **filters: Any) -> Asked:
+def asked(user: User, verb: str = "retry", **filters: Any) -> BulkQuestion:
     return estimate.ask(Filters(**filters), verb, user, timezone.now())[0]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from outbox.compose.attachments import AttachmentInput, Store, checked_filename, read_attachment
+from outbox.compose.attachments import AttachmentInput, AttachmentStore, checked_filename, read_attachment
 from outbox.errors import ValidationFailed
 
 
@@ -20,20 +20,20 @@ class Limit:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> AttachmentStore:
     root = tmp_path / "root"
     (root / "sub").mkdir(parents=True)
     (root / "a.txt").write_bytes(b"inside")
     (root / "sub" / "b.txt").write_bytes(b"deeper")
     (tmp_path / "outside.txt").write_bytes(b"secret")
-    return Store(True, root)
+    return AttachmentStore(True, root)
 
 
-def read(wanted: AttachmentInput, store: Store | None = None) -> bytes:
-    return read_attachment(wanted, Limit(), store or Store(False, Path("/nowhere"))).content
+def read(wanted: AttachmentInput, store: AttachmentStore | None = None) -> bytes:
+    return read_attachment(wanted, Limit(), store or AttachmentStore(False, Path("/nowhere"))).content
 
 
-def refusal(wanted: AttachmentInput, store: Store | None = None) -> str:
+def refusal(wanted: AttachmentInput, store: AttachmentStore | None = None) -> str:
     with pytest.raises(ValidationFailed) as refused:
         read(wanted, store)
     return str(refused.value)
@@ -70,11 +70,11 @@ def test_exactly_one_source_is_given(wanted: AttachmentInput) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.txt", "sub/../a.txt", "./a.txt", "sub/b.txt"])
-def test_what_resolves_inside_the_root_is_read(store: Store, path: str) -> None:
+def test_what_resolves_inside_the_root_is_read(store: AttachmentStore, path: str) -> None:
     assert read(AttachmentInput(path=path), store) in (b"inside", b"deeper")
 
 
-def test_an_absolute_path_and_a_link_that_stay_inside_are_read(store: Store) -> None:
+def test_an_absolute_path_and_a_link_that_stay_inside_are_read(store: AttachmentStore) -> None:
     (store.root / "link.txt").symlink_to("sub/b.txt")
 
     assert read(AttachmentInput(path=str(store.root / "a.txt")), store) == b"inside"
@@ -84,7 +84,7 @@ def test_an_absolute_path_and_a_link_that_stay_inside_are_read(store: Store) -> 
 @pytest.mark.parametrize(
     "path", ["../outside.txt", "sub/../../outside.txt", "/etc/passwd", "out.txt", "outdir/outside.txt", "loop.txt"]
 )
-def test_a_path_that_leaves_the_root_is_refused(store: Store, path: str) -> None:
+def test_a_path_that_leaves_the_root_is_refused(store: AttachmentStore, path: str) -> None:
     (store.root / "out.txt").symlink_to(store.root.parent / "outside.txt")
     (store.root / "outdir").symlink_to(store.root.parent, target_is_directory=True)
     (store.root / "loop.txt").symlink_to("loop.txt")
@@ -93,7 +93,7 @@ def test_a_path_that_leaves_the_root_is_refused(store: Store, path: str) -> None
 
 
 def test_a_folder_swapped_for_a_link_after_the_check_is_not_followed(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: AttachmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing real can win this race on demand, so the swap is made between resolving and opening."""
     resolve = Path.resolve
@@ -110,13 +110,15 @@ def test_a_folder_swapped_for_a_link_after_the_check_is_not_followed(
     assert refusal(AttachmentInput(path="sub/b.txt"), store) == "attachment path escapes storage root"
 
 
-def test_without_a_store_no_path_is_read(store: Store) -> None:
-    assert refusal(AttachmentInput(path="a.txt"), Store(False, store.root)) == "attachment store not configured"
-    gone = Store(True, store.root / "gone")
+def test_without_a_store_no_path_is_read(store: AttachmentStore) -> None:
+    assert (
+        refusal(AttachmentInput(path="a.txt"), AttachmentStore(False, store.root)) == "attachment store not configured"
+    )
+    gone = AttachmentStore(True, store.root / "gone")
     assert refusal(AttachmentInput(path="a.txt"), gone) == "attachment store not configured"
 
 
-def test_only_files_are_attached(store: Store) -> None:
+def test_only_files_are_attached(store: AttachmentStore) -> None:
     os.mkfifo(store.root / "pipe.txt")
 
     assert "not a file" in refusal(AttachmentInput(path="pipe.txt"), store)

@@ -1,4 +1,4 @@
-"""Frozen mails: what is refused, what others read, and threading of answers."""
+"""FrozenMessage mails: what is refused, what others read, and threading of answers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import pytest
 from outbox.compose import build as compose_build
 from outbox.compose.addresses import Address
 from outbox.compose.attachments import AttachmentContent
-from outbox.compose.build import Frozen, Parent, Request
+from outbox.compose.build import FrozenMessage, RepliedMessage, Request
 from outbox.errors import ValidationFailed
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ME = Address("Ann", "ann@example.com")
 
 
-def freeze(**changes: Any) -> Frozen:
+def freeze(**changes: Any) -> FrozenMessage:
     sender, files = changes.pop("sender", ME), changes.pop("files", [])
     request = Request(**({"to": "bob@example.com", "subject": "Hello", "body_text": "A text."} | changes))
     return compose_build.freeze(request, sender, files, now=NOW)
 
 
-def read(frozen: Frozen) -> EmailMessage:
+def read(frozen: FrozenMessage) -> EmailMessage:
     message = email.message_from_bytes(frozen.mime, policy=email.policy.default)
     assert isinstance(message, EmailMessage)
     return message
@@ -157,12 +157,12 @@ def test_the_frozen_mail_has_no_message_id_and_two_attempts_differ_only_in_two_h
     assert one.startswith(b"Message-ID: <a@x>\r\nX-PRX-Attempt: 1\r\n")
 
 
-def parent(**changes: str) -> Parent:
+def parent(**changes: str) -> RepliedMessage:
     given = {
         "message_id": "<p@x>", "subject": "Plan", "sender": "Bob <bob@x.com>", "sender_address": "bob@x.com",
         "reply_to": "", "references_header": "", "in_reply_to": "",
     }  # fmt: skip
-    return Parent(**(given | changes))
+    return RepliedMessage(**(given | changes))
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,14 @@ import pytest
 from mailbox.mime import message as mime_message
 from outbox.compose import build as compose_build
 from outbox.compose.addresses import Address
-from outbox.compose.attachments import AttachmentContent, AttachmentInput, Store, checked_filename, read_attachment
-from outbox.compose.build import Frozen, Parent, Request
+from outbox.compose.attachments import (
+    AttachmentContent,
+    AttachmentInput,
+    AttachmentStore,
+    checked_filename,
+    read_attachment,
+)
+from outbox.compose.build import FrozenMessage, RepliedMessage, Request
 from outbox.errors import ValidationFailed
 from outbox.models import AttachmentPolicy
 
@@ -88,7 +94,7 @@ def filename_of(disposition: str) -> str:
     return urllib.parse.unquote(encoded, encoding=charset, errors="strict")
 
 
-def freeze(sender: Address | None = None, files: tuple[AttachmentContent, ...] = (), **changes: str) -> Frozen:
+def freeze(sender: Address | None = None, files: tuple[AttachmentContent, ...] = (), **changes: str) -> FrozenMessage:
     request = Request(**({"to": "bob@example.com", "subject": "Hello", "body_text": "A text."} | changes))
     return compose_build.freeze(request, sender or Address("Ann", "ann@example.com"), list(files), now=NOW)
 
@@ -136,7 +142,9 @@ def test_a_display_name_writes_no_header_and_no_line_over_998(name: str) -> None
 @pytest.mark.parametrize("length", [100, 899, 901, 985, 986, 987, 995, 996, 997, 998, 2000])
 def test_the_ids_of_an_answer_keep_their_line_below_998(length: int) -> None:
     message_id = f"<{'i' * (length - 14)}@example.com>"
-    parent = Parent(message_id, "Hello", "bob@example.com", "bob@example.com", "", f"<root@x.example> {message_id}", "")
+    parent = RepliedMessage(
+        message_id, "Hello", "bob@example.com", "bob@example.com", "", f"<root@x.example> {message_id}", ""
+    )
     threading = compose_build.reply_threading(parent)
     request = Request("bob@example.com", "Re: Hello", "A text.")
     frozen = compose_build.freeze(request, Address("", "ann@example.com"), [], now=NOW, threading=threading)
@@ -150,7 +158,7 @@ def test_the_ids_of_an_answer_keep_their_line_below_998(length: int) -> None:
 
 @pytest.mark.parametrize("value", ["<a@x>\r\nX-Evil: 1", "<a b@x>", "<é@x>", "<a@x> <b@x>", "\x00"])
 def test_an_id_of_the_parent_writes_no_header(value: str) -> None:
-    parent = Parent(value, "Hello", "bob@example.com", "bob@example.com", "", value, value)
+    parent = RepliedMessage(value, "Hello", "bob@example.com", "bob@example.com", "", value, value)
     request = Request("bob@example.com", "Re: Hello", "A text.")
     threading = compose_build.reply_threading(parent)
     frozen = compose_build.freeze(request, Address("", "ann@example.com"), [], now=NOW, threading=threading)
@@ -163,7 +171,7 @@ def test_an_id_of_the_parent_writes_no_header(value: str) -> None:
 def test_a_content_type_is_one_of_the_policys_or_refused(kind: str) -> None:
     policy = AttachmentPolicy(max_size_bytes=10, allowed_content_types=["text/plain", kind])
     with pytest.raises(ValidationFailed):
-        read_attachment(AttachmentInput("x", kind, content=b"x"), policy, Store(enabled=False, root=Path()))
+        read_attachment(AttachmentInput("x", kind, content=b"x"), policy, AttachmentStore(enabled=False, root=Path()))
 
 
 def test_what_no_person_wrote_says_so() -> None:

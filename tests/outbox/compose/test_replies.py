@@ -17,7 +17,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from mailbox.storage import raw_store
 from outbox import api
-from outbox.compose.replies import Letter, forward_subject, forwarded, quoted, reply_subject, reply_to_all
+from outbox.compose.replies import OriginalMessage, forward_subject, forwarded, quoted, reply_subject, reply_to_all
 from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter, letter_with, store
 
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.django_db
 COMPOSE = "/outbox/compose/"
 
 
-def of(**values: Any) -> Letter:
+def of(**values: Any) -> OriginalMessage:
     given = {"subject": "Plan", "sender": "Ann <ann@x.example>", "reply_to": "", "recipients": "", "cc": "", "text": ""}
-    return Letter(**(given | {"at": datetime(2026, 3, 1, 9, 30, tzinfo=UTC)} | values))
+    return OriginalMessage(**(given | {"at": datetime(2026, 3, 1, 9, 30, tzinfo=UTC)} | values))
 
 
 @pytest.mark.parametrize(
