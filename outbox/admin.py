@@ -19,7 +19,15 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.records import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, ValueFilter, audit
+from mailbox.admin.read_only import (
+    ModelAdmin,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    Table,
+    ValueFilter,
+    audit,
+    register_tables,
+)
 from mailbox.permissions import Role
 from outbox.actions import results
 from outbox.actions.estimate import ASKED_AT_MOST_AGO
@@ -136,28 +144,6 @@ class OutboxAdmin(ReadOnlyAdmin):
         self._click(request, queryset, "cancel")
 
 
-class RecipientAdmin(ReadOnlyAdmin):
-    list_display = ("address", "kind", "status", "reply_code", "outbox")
-    list_filter = ("status", "kind", ("reply_code", ValueFilter))
-    search_fields = ("address", "reply")
-    list_select_related = ("outbox",)
-
-
-class AttachmentAdmin(ReadOnlyAdmin):
-    list_display = ("filename", "content_type", "size", "outbox")
-    list_filter = (("content_type", ValueFilter),)
-    search_fields = ("filename", "digest")
-    list_select_related = ("outbox",)
-
-
-class AttemptAdmin(ReadOnlyAdmin):
-    list_display = ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code")
-    list_filter = ("outcome", "phase", ("failure_mode", ValueFilter), ("reply_code", ValueFilter))
-    search_fields = ("message_id", "prx_attempt", "worker", "reply")
-    list_select_related = ("outbox",)
-    exclude = ("claim_token",)
-
-
 class PolicyAdmin(ModelAdmin):
     form = PolicyForm
     fields = ("max_size", "types")
@@ -175,123 +161,71 @@ class PolicyAdmin(ModelAdmin):
         audit(request, "edit_policy", None, "attachment_policy", ", ".join(form.changed_data))
 
 
-class ReportAdmin(ReadOnlyAdmin):
-    list_display = ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at")
-    list_filter = (("action", ValueFilter), "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter))
-    search_fields = ("address", "words", "outbox__subject")
-    list_select_related = ("outbox",)
-
-
-class LookupAdmin(ReadOnlyAdmin):
-    list_display = ("attempt", "uncertain_at", "last_look_at", "next_look_at", "found_in")
-    list_filter = (("next_look_at", admin.EmptyFieldListFilter), ("found_in", admin.EmptyFieldListFilter))
-    search_fields = ("last_words", "found_in", "attempt__message_id", "attempt__outbox__subject")
-    list_select_related = ("attempt",)
-    exclude = ("claim_token",)
-
-
-class CopyAdmin(ReadOnlyAdmin):
-    list_display = ("outbox", "state", "tries", "next_try_at", "folder", "error")
-    list_filter = ("state",)
-    search_fields = ("folder", "error", "outbox__subject")
-    list_select_related = ("outbox",)
-    exclude = ("claim_token",)
-
-
-class OperationRowAdmin(ReadOnlyAdmin):
-    list_display = ("operation", "outbox", "attempt")
-    list_select_related = ("operation", "outbox")
-
-
-class OperationAdmin(ReadOnlyAdmin):
-    list_display = ("verb", "user", "total", "done", "asked_at", "stopped_at", "finished_at")
-    list_filter = ("verb", ("finished_at", admin.EmptyFieldListFilter))
-    search_fields = ("user__username", "query")
-    list_select_related = ("user",)
-
-
-class DraftAdmin(ReadOnlyAdmin):
-    """That there are some, and whose. What somebody is writing is theirs until they send it."""
-
-    list_display = ("id", "user", "account", "version", "updated_at")
-    list_filter = (OfAccount,)
-    search_fields = ("user__username", "account__email")
-    list_select_related = ("user", "account")
-    fields = ("user", "account", "version", "created_at", "updated_at")
-
-
-class DraftFileAdmin(ReadOnlyAdmin):
-    list_display = ("id", "content_type", "size")
-    list_filter = (("content_type", ValueFilter),)
-    fields = ("content_type", "size")
-
-
-class KnownAddressAdmin(ReadOnlyAdmin):
-    list_display = ("address", "name", "account", "last_at")
-    list_filter = (OfAccount,)
-    search_fields = ("address", "name_key")
-    list_select_related = ("account",)
-
-
-class SlotAdmin(ReadOnlyAdmin):
-    list_display = ("number", "holder", "expires_at")
-    exclude = ("token",)
-
-
-class CallAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "called_at")
-
-
-class PaceAdmin(ReadOnlyAdmin):
-    list_display = ("account", "next_at")
-    search_fields = ("account__email",)
-    list_select_related = ("account",)
-
-
-class InstallationAdmin(ReadOnlyAdmin):
-    """What tells this database from a copy of it: see outbox.installation."""
-
-    list_display = ("mark", "generation")
-
-
-class ReportCursorAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "message_id")
-
-
-class AddressCursorAdmin(ReadOnlyAdmin):
-    list_display = ("__str__", "message_id", "outbox_id")
-
-
-class CountAdmin(ReadOnlyAdmin):
-    list_display = ("account", "status", "number", "counted_at")
-    list_filter = ("status", OfAccount)
-    list_select_related = ("account",)
-
-
-class SwitchAdmin(ReadOnlyAdmin):
-    """Paused and resumed on the outbox page, where the consequence is told."""
-
-    list_display = ("__str__", "paused_at", "paused_by", "reason")
-
-
-admin.site.register(OutboxMessage, OutboxAdmin)
-admin.site.register(OutboxRecipient, RecipientAdmin)
-admin.site.register(OutboxAttachment, AttachmentAdmin)
-admin.site.register(DeliveryAttempt, AttemptAdmin)
-admin.site.register(AttachmentPolicy, PolicyAdmin)
-admin.site.register(SendingSwitch, SwitchAdmin)
-admin.site.register(Installation, InstallationAdmin)
-admin.site.register(DeliveryReport, ReportAdmin)
-admin.site.register(ReportCursor, ReportCursorAdmin)
-admin.site.register(SentLookup, LookupAdmin)
-admin.site.register(SentCopy, CopyAdmin)
-admin.site.register(CourierSlot, SlotAdmin)
-admin.site.register(DeliveryCall, CallAdmin)
-admin.site.register(SendPace, PaceAdmin)
-admin.site.register(Operation, OperationAdmin)
-admin.site.register(OperationRow, OperationRowAdmin)
-admin.site.register(Draft, DraftAdmin)
-admin.site.register(DraftFile, DraftFileAdmin)
-admin.site.register(KnownAddress, KnownAddressAdmin)
-admin.site.register(OutboxCount, CountAdmin)
-admin.site.register(AddressCursor, AddressCursorAdmin)
+register_tables(
+    {
+        OutboxMessage: OutboxAdmin,
+        OutboxRecipient: Table(
+            ("address", "kind", "status", "reply_code", "outbox"),
+            filters=("status", "kind", ("reply_code", ValueFilter)),
+            search=("address", "reply"),
+        ),
+        OutboxAttachment: Table(
+            ("filename", "content_type", "size", "outbox"),
+            filters=(("content_type", ValueFilter),),
+            search=("filename", "digest"),
+        ),
+        DeliveryAttempt: Table(
+            ("outbox", "number", "started_at", "worker", "phase", "outcome", "reply_code"),
+            filters=("outcome", "phase", ("failure_mode", ValueFilter), ("reply_code", ValueFilter)),
+            search=("message_id", "prx_attempt", "worker", "reply"),
+            hidden=("claim_token",),
+        ),
+        AttachmentPolicy: PolicyAdmin,
+        # Paused and resumed on the outbox page, where the consequence is told.
+        SendingSwitch: Table(("__str__", "paused_at", "paused_by", "reason")),
+        # What tells this database from a copy of it: see outbox.installation.
+        Installation: Table(("mark", "generation")),
+        DeliveryReport: Table(
+            ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at"),
+            filters=(("action", ValueFilter), "is_proven", ("acknowledged_at", admin.EmptyFieldListFilter)),
+            search=("address", "words", "outbox__subject"),
+        ),
+        ReportCursor: Table(("__str__", "message_id")),
+        SentLookup: Table(
+            ("attempt", "uncertain_at", "last_look_at", "next_look_at", "found_in"),
+            filters=(("next_look_at", admin.EmptyFieldListFilter), ("found_in", admin.EmptyFieldListFilter)),
+            search=("last_words", "found_in", "attempt__message_id", "attempt__outbox__subject"),
+            hidden=("claim_token",),
+        ),
+        SentCopy: Table(
+            ("outbox", "state", "tries", "next_try_at", "folder", "error"),
+            filters=("state",),
+            search=("folder", "error", "outbox__subject"),
+            hidden=("claim_token",),
+        ),
+        CourierSlot: Table(("number", "holder", "expires_at"), hidden=("token",)),
+        DeliveryCall: Table(("__str__", "called_at")),
+        SendPace: Table(("account", "next_at"), search=("account__email",)),
+        Operation: Table(
+            ("verb", "user", "total", "done", "asked_at", "stopped_at", "finished_at"),
+            filters=("verb", ("finished_at", admin.EmptyFieldListFilter)),
+            search=("user__username", "query"),
+        ),
+        OperationRow: Table(("operation", "outbox", "attempt")),
+        # That there are some, and whose. What somebody is writing is theirs until they send it.
+        Draft: Table(
+            ("id", "user", "account", "version", "updated_at"),
+            filters=(OfAccount,),
+            search=("user__username", "account__email"),
+            only=("user", "account", "version", "created_at", "updated_at"),
+        ),
+        DraftFile: Table(
+            ("id", "content_type", "size"), filters=(("content_type", ValueFilter),), only=("content_type", "size")
+        ),
+        KnownAddress: Table(
+            ("address", "name", "account", "last_at"), filters=(OfAccount,), search=("address", "name_key")
+        ),
+        OutboxCount: Table(("account", "status", "number", "counted_at"), filters=("status", OfAccount)),
+        AddressCursor: Table(("__str__", "message_id", "outbox_id")),
+    }
+)

@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.db.models import Model
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.admin.records import ReadOnlyAdmin
+from mailbox.admin.read_only import ReadOnlyAdmin
 
 
 class FailureAdmin(ReadOnlyAdmin):

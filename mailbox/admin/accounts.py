@@ -17,9 +17,10 @@ from django.utils.translation import gettext_lazy as _
 from mailbox import permissions
 from mailbox.accounts.forms import announce_change, forget_failures
 from mailbox.admin.forms import TransportForm
-from mailbox.admin.internals import TABLES as MORE
+from mailbox.admin.internals import TABLES as INTERNALS
 from mailbox.admin.oauth import TABLES as OAUTH
-from mailbox.admin.records import ADMIN_OF, ModelAdmin, audit
+from mailbox.admin.read_only import ModelAdmin, audit, register_tables
+from mailbox.admin.records import TABLES as RECORDS
 from mailbox.admin.users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
 from mailbox.models import Account, AccountGrant, Transport
 from mailbox.permissions import Role
@@ -180,6 +181,10 @@ admin.site.unregister(User)
 admin.site.register(User, SafeUserAdmin)
 admin.site.unregister(Group)
 admin.site.register(Group, PlainGroupAdmin)
-for table in apps.get_app_config("mailbox").get_models():
-    if not admin.site.is_registered(table):
-        admin.site.register(table, (ADMIN_OF | MORE | OAUTH)[table])
+register_tables(
+    {
+        table: (RECORDS | INTERNALS | OAUTH)[table]
+        for table in apps.get_app_config("mailbox").get_models()
+        if not admin.site.is_registered(table)
+    }
+)

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Model
 
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.records import ReadOnlyAdmin, ValueFilter
+from mailbox.admin.read_only import ReadOnlyAdmin, Table, ValueFilter
 from mailbox.models import (
     ConversationLink,
     DeletionLook,
@@ -25,29 +25,6 @@ from mailbox.models import (
 )
 
 UNFINISHED = ("finished_at", admin.EmptyFieldListFilter)
-
-
-class ConversationLinkAdmin(ReadOnlyAdmin):
-    list_display = ("message", "account", "conversation", "received_at")
-    list_filter = (OfAccount,)
-    search_fields = ("=conversation", "message__subject")
-    list_select_related = ("message", "account")
-
-
-class SearchAdmin(ReadOnlyAdmin):
-    """The words themselves stand in tables that are each database's own."""
-
-    list_display = ("message", "sort_key", "version")
-    list_filter = ("version",)
-    search_fields = ("message__subject", "=message__pk")
-    list_select_related = ("message",)
-
-
-class ImageFetchAdmin(ReadOnlyAdmin):
-    list_display = ("message", "asked_by", "asked_at", "claimed_at", "finished_at")
-    list_filter = (UNFINISHED,)
-    search_fields = ("message__subject", "asked_by__username")
-    list_select_related = ("message", "asked_by")
 
 
 class RemoteImageAdmin(ReadOnlyAdmin):
@@ -72,19 +49,6 @@ class PreviewAdmin(ReadOnlyAdmin):
         return preview.digest[:12]
 
 
-class TrustedSenderAdmin(ReadOnlyAdmin):
-    list_display = ("user", "address", "since")
-    search_fields = ("address", "user__username")
-    list_select_related = ("user",)
-
-
-class PreferenceAdmin(ReadOnlyAdmin):
-    list_display = ("user", "time_zone")
-    list_filter = (("time_zone", ValueFilter),)
-    search_fields = ("user__username", "time_zone")
-    list_select_related = ("user",)
-
-
 class RawAdmin(ReadOnlyAdmin):
     """Where the bytes lie, never the bytes: a message's page serves them to who may read it."""
 
@@ -93,65 +57,53 @@ class RawAdmin(ReadOnlyAdmin):
     ordering = ("-stored_at",)
 
 
-class ReparseAdmin(ReadOnlyAdmin):
-    list_display = (
-        "__str__",
-        "account",
-        "requested_by",
-        "started_at",
-        "finished_at",
-        "total",
-        "done",
-        "lost",
-        "failed",
-    )
-    list_filter = (UNFINISHED, "everything", OfAccount)
-    list_select_related = ("account", "requested_by")
-
-
-class LookupAdmin(ReadOnlyAdmin):
-    list_display = ("email", "asked_by", "asked_at", "started_at", "finished_at")
-    list_filter = (UNFINISHED,)
-    search_fields = ("email", "asked_by__username")
-    list_select_related = ("asked_by",)
-
-
-class StorageAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "account", "items", "size", "counted_at")
-    list_filter = ("kind", OfAccount)
-    list_select_related = ("account",)
-
-
-class SurveyedAdmin(ReadOnlyAdmin):
-    list_display = ("folder", "uidvalidity", "uid", "received_at", "size")
-    list_filter = (("folder", admin.RelatedOnlyFieldListFilter),)
-    search_fields = ("folder__name", "=uid")
-    list_select_related = ("folder",)
-
-
-class DeletionLookAdmin(ReadOnlyAdmin):
-    list_display = ("name", "host_at", "database_at")
-    search_fields = ("name",)
-
-
-class PushAdmin(ReadOnlyAdmin):
-    list_display = ("host", "pid", "started_at", "seen_at")
-    exclude = ("token",)
-
-
-TABLES: dict[type[Model], type[ReadOnlyAdmin]] = {
-    ConversationLink: ConversationLinkAdmin,
-    DeletionLook: DeletionLookAdmin,
-    ImageFetch: ImageFetchAdmin,
-    MessageSearch: SearchAdmin,
+TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
+    ConversationLink: Table(
+        ("message", "account", "conversation", "received_at"),
+        filters=(OfAccount,),
+        search=("=conversation", "message__subject"),
+    ),
+    DeletionLook: Table(("name", "host_at", "database_at"), search=("name",)),
+    ImageFetch: Table(
+        ("message", "asked_by", "asked_at", "claimed_at", "finished_at"),
+        filters=(UNFINISHED,),
+        search=("message__subject", "asked_by__username"),
+    ),
+    # The words themselves stand in tables that are each database's own.
+    MessageSearch: Table(
+        ("message", "sort_key", "version"), filters=("version",), search=("message__subject", "=message__pk")
+    ),
     Preview: PreviewAdmin,
-    PushHeartbeat: PushAdmin,
+    PushHeartbeat: Table(("host", "pid", "started_at", "seen_at"), hidden=("token",)),
     RawMessage: RawAdmin,
     RemoteImage: RemoteImageAdmin,
-    Reparse: ReparseAdmin,
-    SettingsLookup: LookupAdmin,
-    StorageUse: StorageAdmin,
-    SurveyedUid: SurveyedAdmin,
-    TrustedSender: TrustedSenderAdmin,
-    UserPreference: PreferenceAdmin,
+    Reparse: Table(
+        (
+            "__str__",
+            "account",
+            "requested_by",
+            "started_at",
+            "finished_at",
+            "total",
+            "done",
+            "lost",
+            "failed",
+        ),
+        filters=(UNFINISHED, "everything", OfAccount),
+    ),
+    SettingsLookup: Table(
+        ("email", "asked_by", "asked_at", "started_at", "finished_at"),
+        filters=(UNFINISHED,),
+        search=("email", "asked_by__username"),
+    ),
+    StorageUse: Table(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
+    SurveyedUid: Table(
+        ("folder", "uidvalidity", "uid", "received_at", "size"),
+        filters=(("folder", admin.RelatedOnlyFieldListFilter),),
+        search=("folder__name", "=uid"),
+    ),
+    TrustedSender: Table(("user", "address", "since"), search=("address", "user__username")),
+    UserPreference: Table(
+        ("user", "time_zone"), filters=(("time_zone", ValueFilter),), search=("user__username", "time_zone")
+    ),
 }

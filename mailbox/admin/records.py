@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from mailbox import permissions
-from mailbox.admin.large_lists import EndingPaginator, OfAccount, RecentValues
+from mailbox.admin.large_lists import OfAccount
+from mailbox.admin.read_only import ModelAdmin, ReadOnlyAdmin, ReadOnlyInline, Table, ValueFilter, audit
 from mailbox.models import (
-    Account,
     Attachment,
     AuditEntry,
     ConnectionTest,
@@ -34,60 +32,6 @@ from mailbox.models import (
 from mailbox.permissions import Role
 from mailbox.tasks import sync as sync_tasks
 
-if TYPE_CHECKING:
-    # Generic for the type checker only: Django's classes take no parameters when the program runs.
-    ModelAdmin = admin.ModelAdmin[Any]
-    TabularInline = admin.TabularInline[Any, Any]
-else:
-    ModelAdmin, TabularInline = admin.ModelAdmin, admin.TabularInline
-
-
-class ValueFilter(RecentValues):
-    """With a word for the empty text, whose link would have none."""
-
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        for choice in super().choices(changelist):
-            yield choice | {"display": choice["display"] if choice["display"] != "" else gettext("(none)")}
-
-
-class ReadOnlyInline(TabularInline):
-    """Rows of another table that belong to the one shown; nothing of them is changed here."""
-
-    template = "admin/readonly_inline.html"
-    extra = 0
-    can_delete = False
-    show_change_link = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class ReadOnlyAdmin(ModelAdmin):
-    """What only workers write: looked at, never edited, and not counted in full, as it may be millions of rows."""
-
-    is_harmless = True  # see PrxAdminSite.register
-    show_full_result_count = False
-    paginator = EndingPaginator
-    list_per_page = 50
-    ordering = ("-pk",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-
-def audit(request: HttpRequest, verb: str, account: Account | None, target: str, detail: str = "") -> None:
-    user = request.user if isinstance(request.user, User) else None
-    AuditEntry.objects.create(user=user, account=account, verb=verb, target=target, detail=detail)
-
 
 class FolderAdmin(ReadOnlyAdmin):
     list_display = ("name", "account", "special_use", "selectable", "sync_enabled", "gone_at")
@@ -104,13 +48,6 @@ class FolderAdmin(ReadOnlyAdmin):
         Folder.objects.filter(pk=obj.pk).update(sync_enabled=obj.sync_enabled)
         sign = "+" if obj.sync_enabled else "-"
         audit(request, "choose_folders", obj.account, f"account:{obj.account_id}", f"{sign}{obj.name}")
-
-
-class SyncStateAdmin(ReadOnlyAdmin):
-    list_display = ("folder", "account", "cursor", "exists", "failure_count", "last_success_at", "next_allowed_at")
-    list_filter = ("more_waiting", ("last_error_code", ValueFilter), OfAccount)
-    search_fields = ("folder__name", "account__email", "last_error")
-    list_select_related = ("folder", "account")
 
 
 class MessageAdmin(ReadOnlyAdmin):
@@ -135,20 +72,6 @@ class MessageAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("body_text", "body_html", "attached_text")
-
-
-class PlaceAdmin(ReadOnlyAdmin):
-    list_display = ("message", "folder", "uid", "uidvalidity", "seen", "size", "received_at", "gone_at")
-    list_filter = ("seen", "flagged", "is_complete", ("gone_at", admin.EmptyFieldListFilter))
-    search_fields = ("message__subject", "=uid", "raw_digest")
-    list_select_related = ("message", "folder")
-
-
-class AttachmentAdmin(ReadOnlyAdmin):
-    list_display = ("filename", "content_type", "size", "message", "is_inline", "removed_at")
-    list_filter = ("is_inline", ("content_type", ValueFilter), ("removed_at", admin.EmptyFieldListFilter))
-    search_fields = ("filename", "digest")
-    list_select_related = ("message",)
 
 
 class QuarantineAdmin(ReadOnlyAdmin):
@@ -202,59 +125,47 @@ class SyncRunAdmin(ReadOnlyAdmin):
     inlines = (RunLines,)
 
 
-class SyncRunFolderAdmin(ReadOnlyAdmin):
-    list_display = ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "seconds", "finished_at")
-    list_filter = ("ok", ("error_code", ValueFilter), OfAccount)
-    search_fields = ("folder_name", "error", "account__email")
-    list_select_related = ("account",)
-
-
-class AuditAdmin(ReadOnlyAdmin):
-    list_display = ("at", "user", "verb", "account", "target", "detail")
-    list_filter = (("verb", ValueFilter), OfAccount)
-    search_fields = ("target", "detail", "user__username")
-    list_select_related = ("user", "account")
-
-
-class ConnectionTestAdmin(ReadOnlyAdmin):
-    list_display = ("account", "requested_by", "requested_at", "finished_at", "imap_ok", "smtp_ok")
-    list_filter = ("imap_ok", "smtp_ok", ("imap_code", ValueFilter), ("smtp_code", ValueFilter), OfAccount)
-    search_fields = ("account__email", "imap_reply", "smtp_reply", "requested_by__username")
-    list_select_related = ("account", "requested_by")
-
-
-class CounterAdmin(ReadOnlyAdmin):
-    list_display = ("name", "hour", "account", "value")
-    search_fields = ("account__email",)
-    list_filter = ("name", OfAccount)
-    list_select_related = ("account",)
-
-
-class LeaseAdmin(ReadOnlyAdmin):
-    list_display = ("account", "purpose", "holder", "expires_at")
-    exclude = ("token",)
-    list_filter = ("purpose", OfAccount)
-    search_fields = ("account__email", "holder")
-    list_select_related = ("account",)
-
-
-class HeartbeatAdmin(ReadOnlyAdmin):
-    list_display = ("host", "cluster_pid", "started_at", "seen_at")
-    search_fields = ("host",)
-
-
-ADMIN_OF: dict[type[Model], type[ReadOnlyAdmin]] = {
-    Attachment: AttachmentAdmin,
-    AuditEntry: AuditAdmin,
-    ConnectionTest: ConnectionTestAdmin,
-    Counter: CounterAdmin,
+TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
+    Attachment: Table(
+        ("filename", "content_type", "size", "message", "is_inline", "removed_at"),
+        filters=("is_inline", ("content_type", ValueFilter), ("removed_at", admin.EmptyFieldListFilter)),
+        search=("filename", "digest"),
+    ),
+    AuditEntry: Table(
+        ("at", "user", "verb", "account", "target", "detail"),
+        filters=(("verb", ValueFilter), OfAccount),
+        search=("target", "detail", "user__username"),
+    ),
+    ConnectionTest: Table(
+        ("account", "requested_by", "requested_at", "finished_at", "imap_ok", "smtp_ok"),
+        filters=("imap_ok", "smtp_ok", ("imap_code", ValueFilter), ("smtp_code", ValueFilter), OfAccount),
+        search=("account__email", "imap_reply", "smtp_reply", "requested_by__username"),
+    ),
+    Counter: Table(("name", "hour", "account", "value"), filters=("name", OfAccount), search=("account__email",)),
     Folder: FolderAdmin,
-    Lease: LeaseAdmin,
+    Lease: Table(
+        ("account", "purpose", "holder", "expires_at"),
+        filters=("purpose", OfAccount),
+        search=("account__email", "holder"),
+        hidden=("token",),
+    ),
     Message: MessageAdmin,
-    MessagePlace: PlaceAdmin,
+    MessagePlace: Table(
+        ("message", "folder", "uid", "uidvalidity", "seen", "size", "received_at", "gone_at"),
+        filters=("seen", "flagged", "is_complete", ("gone_at", admin.EmptyFieldListFilter)),
+        search=("message__subject", "=uid", "raw_digest"),
+    ),
     Quarantine: QuarantineAdmin,
     SyncRun: SyncRunAdmin,
-    SyncRunFolder: SyncRunFolderAdmin,
-    SyncState: SyncStateAdmin,
-    WorkerHeartbeat: HeartbeatAdmin,
+    SyncRunFolder: Table(
+        ("account", "folder_name", "ok", "fetched", "updated", "quarantined", "seconds", "finished_at"),
+        filters=("ok", ("error_code", ValueFilter), OfAccount),
+        search=("folder_name", "error", "account__email"),
+    ),
+    SyncState: Table(
+        ("folder", "account", "cursor", "exists", "failure_count", "last_success_at", "next_allowed_at"),
+        filters=("more_waiting", ("last_error_code", ValueFilter), OfAccount),
+        search=("folder__name", "account__email", "last_error"),
+    ),
+    WorkerHeartbeat: Table(("host", "cluster_pid", "started_at", "seen_at"), search=("host",)),
 }

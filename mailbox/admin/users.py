@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from mailbox.admin.large_lists import OfAccount
-from mailbox.admin.records import ModelAdmin, audit
+from mailbox.admin.read_only import ModelAdmin, audit
 from mailbox.models import AccountGrant
 
 if TYPE_CHECKING:
