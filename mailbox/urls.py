@@ -43,6 +43,7 @@ urlpatterns: list[URLPattern] = [
     ),
     path("quarantine/", quarantine.quarantine, name="quarantine"),
     path("quarantine/<int:pk>/fetch/", quarantine.fetch_quarantined, name="quarantine_fetch"),
+    path("quarantine/readings/<int:pk>/", quarantine.read_again, name="read_again"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/add/", account_edit.add, name="account_add"),
     path("accounts/add/find/", views_autoconfig.find, name="account_find"),

@@ -76,7 +76,7 @@ PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "lazy_text", "logs", "mime", "models"),
-    *("oauth", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
+    *("oauth", "parsing", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

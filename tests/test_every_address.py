@@ -21,6 +21,8 @@ from mailbox.models import (
     AccountGrant,
     AuditEntry,
     ConnectionTest,
+    LaterReading,
+    Message,
     OAuthApp,
     OAuthSignIn,
     Quarantine,
@@ -29,7 +31,7 @@ from mailbox.models import (
 )
 from outbox.models import Draft, Operation
 from prx_email_site import health_checks
-from tests.rows import NOWHERE, folder_of, letter_with, outbox_row, store
+from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -84,6 +86,7 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:message_attachment_remove": of_account(OPERATOR, OPERATOR, "message", "position"),
     "mailbox:quarantine": Expected(SIGNED_IN),
     "mailbox:quarantine_fetch": of_account("", OPERATOR, "quarantine"),
+    "mailbox:read_again": of_account("", OPERATOR, "reading"),
     "mailbox:accounts": Expected(SIGNED_IN),
     "mailbox:account_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "mailbox:account_find": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
@@ -179,6 +182,12 @@ def probes_ask_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks.Check, "answer", lambda check: check._ask())
 
 
+def unread(message: Message) -> int:
+    """A message that could not be read as a report."""
+    note = LaterReading.objects.create(message=message, account_id=message.account_id, purpose="report", error="x")
+    return note.pk
+
+
 @pytest.fixture
 def rows(account: Account) -> dict[str, int]:
     """A row of every kind, all of the one account, and the position of an attachment."""
@@ -192,6 +201,7 @@ def rows(account: Account) -> dict[str, int]:
         "message": store(account, raw).pk,
         "position": 0,
         "quarantine": quarantined.pk,
+        "reading": unread(store(account, letter("Unread"))),
         "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
         "lookup": SettingsLookup.objects.create(
             asked_by=User.objects.get(username="its writer"), email="a@b.example"

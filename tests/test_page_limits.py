@@ -164,6 +164,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "message": first[0].pk,
         "position": 0,
         "quarantine": 0,
+        "reading": 0,
         "draft": person.drafts.latest("pk").pk,
         "lookup": SettingsLookup.objects.create(asked_by=person, email="ann@example.com").pk,
         "found": known_lookup(person),

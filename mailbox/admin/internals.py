@@ -11,6 +11,7 @@ from mailbox.models import (
     ConversationLink,
     DeletionLook,
     ImageFetch,
+    LaterReading,
     MessageSearch,
     Preview,
     PushHeartbeat,
@@ -68,6 +69,11 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ("message", "asked_by", "asked_at", "claimed_at", "finished_at"),
         filters=(UNFINISHED,),
         search=("message__subject", "asked_by__username"),
+    ),
+    LaterReading: Table(
+        ("message", "purpose", "attempts", "begun_at", "finished_at", "error"),
+        filters=(UNFINISHED, "purpose", OfAccount),
+        search=("message__subject", "error"),
     ),
     # The words themselves stand in tables that are each database's own.
     MessageSearch: Table(

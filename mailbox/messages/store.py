@@ -8,6 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -16,10 +17,10 @@ from mailbox.imap.fetch import FetchedMessage
 from mailbox.messages import conversations, places
 from mailbox.messages.received_date import newest_received
 from mailbox.messages.same_message import Identity, same_mail
-from mailbox.mime import message as mime_message
 from mailbox.mime.message import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
-from mailbox.parsing.parse_job import Reading, header_of
+from mailbox.parsing import pool as parsing_pool
+from mailbox.parsing.parse_job import Order, Reading
 from mailbox.search.index import index_messages
 from mailbox.storage import raw_store
 
@@ -158,11 +159,14 @@ def _identity(each: Incoming) -> Identity:
 def _stored_identity(message: Message) -> Identity:
     """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
     try:
-        raw = raw_store.map_raw(message.raw_digest)[0]
+        raw, path = raw_store.map_raw(message.raw_digest)
+        reading = parsing_pool.read_one(Order(raw, message.size, message.account_id, connection.vendor, path))
     except raw_store.RawMissing:
+        reading = "lost"
+    if not isinstance(reading, Reading):
         return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
-    parsed, header = mime_message.parse(raw), raw_store.digest_of(header_of(raw))
-    return Identity.of(parsed, is_complete=message.is_complete, header_digest=header, size=message.size)
+    header = reading.header_digest
+    return Identity.of(reading.parsed, is_complete=message.is_complete, header_digest=header, size=message.size)
 
 
 def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:

@@ -11,6 +11,7 @@ from mailbox.models.oauth import OAuthApp, OAuthGrant, OAuthSignIn, SeenCertific
 from mailbox.models.operations import Counter, DeletionLook, PushHeartbeat, StorageUse, WorkerHeartbeat
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import UserPreference
+from mailbox.models.readings import LaterReading
 from mailbox.models.reparse import Reparse
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
@@ -26,6 +27,7 @@ __all__ = [
     "DeletionLook",
     "Folder",
     "ImageFetch",
+    "LaterReading",
     "Lease",
     "Message",
     "MessagePlace",

@@ -1,6 +1,6 @@
 """All that a raw mail says by itself: its fields, its digests, its words for the index. Pure, and without Django.
 
-It runs in a parser's process (parser_child), or, for a few small mails, in the worker itself.
+It runs in a parser's process (mailbox.parsing.worker).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class Order:
     """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not.
 
     `path`: the file that `raw` is mapped from, where it is one; a parser's process reads that instead of a copy.
+    `reader`: module and function, with a colon between, that the parser's process calls with the order. Both must be
+    importable without Django; the function returns something that can be pickled and is no str.
     """
 
     raw: bytes
@@ -31,6 +33,7 @@ class Order:
     account_id: int
     vendor: str  # of the database: "sqlite" or "postgresql"
     path: str = ""
+    reader: str = "mailbox.parsing.parse_job:read"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""Mails are read in processes beside the worker, so that several cores work on one mailbox, and no mail can take the
-worker down: what a parser dies of is tried once more, alone, in a fresh one, and then given up in words.
+"""Mails are read in processes beside the worker, so that several cores work on one mailbox, and no mail can stop the
+worker: what a parser dies of is tried once more, alone, in a fresh one, and then given up in words.
 
-A thread for each parser feeds it; the threads touch neither the database nor a server. Parsers begin when there is
-enough to read, are shared by all syncs of this worker, and end with the last of them (`running`).
+A thread for each parser feeds it; the threads touch neither the database nor a server. Parsers are shared by all syncs
+of this worker (`running`). When the last of them ends, one parser stays for IDLE_SECONDS: to begin one takes as long as
+to read 500 mails, and most syncs bring a few.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import logging
@@ -23,24 +25,23 @@ from django.conf import settings
 
 from mailbox.errors import StorageError
 from mailbox.logs import event
-from mailbox.parsing import parse_job
 from mailbox.parsing.parse_job import Order
 from mailbox.parsing.process import ParserLost, ParserPipe, Result
 from mailbox.parsing.worker import GAVE_UP
 
 logger = logging.getLogger(__name__)
-# Fewer and smaller mails than this are read at once, here: a parser takes as long to begin.
+# Fewer and smaller mails than this are read by one parser: another takes as long to begin.
 WORTH_MAILS = 20
 WORTH_BYTES = 512 * 1024
 ORDERS_BYTES = 4 * 1024 * 1024  # in one go to a parser
+IDLE_SECONDS = 120.0  # a parser without work ends: two ticks of the scheduler
 
 
 class Pending:
-    """The results of some orders, in their order, once they are there. `here`: orders too few for a parser."""
+    """The results of some orders, in their order, once they are there."""
 
-    def __init__(self, parts: Sequence[Future[list[Result]]], here: Sequence[Order] = ()) -> None:
+    def __init__(self, parts: Sequence[Future[list[Result]]]) -> None:
         self._parts = parts
-        self._here = here
 
     def wait(self, seconds: float) -> bool:
         """Whether all are there, or have failed, within this time."""
@@ -48,7 +49,7 @@ class Pending:
 
     def result(self) -> list[Result]:
         """Wait for all; raises StorageError when no parser can be started."""
-        return [each for part in self._parts for each in part.result()] + [_read_here(order) for order in self._here]
+        return [each for part in self._parts for each in part.result()]
 
 
 @dataclass
@@ -63,9 +64,10 @@ class _Parsers:
 
     threads: list[threading.Thread] = field(default_factory=list)
     jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
+    ended: queue.SimpleQueue[threading.Thread] = field(default_factory=queue.SimpleQueue)
+    slots: list[IO[bytes]] = field(default_factory=list)  # the cores they use, see _free_slot
 
     def submit(self, orders: Sequence[Order]) -> Pending:
-        self.grow()
         parts = []
         for some in _parts_of(orders, len(self.threads)):
             job = _Job(some, Future())
@@ -73,22 +75,24 @@ class _Parsers:
             self.jobs.put(job)
         return Pending(parts)
 
-    def grow(self) -> None:
-        while len(self.threads) < (os.cpu_count() or 1):
+    def grow(self, most: int) -> None:
+        while len(self.slots) < most:
             slot = _free_slot()
-            if slot is None and self.threads:
-                return
-            thread = threading.Thread(target=self._feed, args=(slot,), name="parser", daemon=True)
+            if slot is None:
+                break
+            self.slots.append(slot)
+        for _ in range(max(len(self.slots), 1) - len(self.threads)):
+            thread = threading.Thread(target=self._feed, name="parser", daemon=True)
             self.threads.append(thread)
             thread.start()
 
-    def _feed(self, slot: IO[bytes] | None) -> None:
+    def _feed(self) -> None:
         """One parser's thread. It starts the parser too: the kernel kills a child with the thread that made it."""
         parser = ParserPipe()
         try:
             with contextlib.suppress(StorageError):  # who has mails for it is told
                 parser.start()
-            while (job := self.jobs.get()) is not None:
+            while (job := self._next_job()) is not None:
                 try:
                     job.future.set_result(_read_all(parser, job.orders))
                 except BaseException as error:
@@ -96,14 +100,26 @@ class _Parsers:
                 del job  # its mails would stay in memory until the next comes
         finally:
             parser.end()
-            if slot:
-                slot.close()
+            self.ended.put(threading.current_thread())
 
-    def close(self) -> None:
-        for _ in self.threads:
+    def _next_job(self) -> _Job | None:
+        while True:
+            try:
+                return self.jobs.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                if _forget_idle(self):
+                    return None
+
+    def shrink(self, left: int) -> None:
+        """End all but so many, and give the cores back. Call it when no job is under way."""
+        for _ in range(len(self.threads) - left):
             self.jobs.put(None)
-        for thread in self.threads:
+        while len(self.threads) > left:
+            thread = self.ended.get()
             thread.join()
+            self.threads.remove(thread)
+        while self.slots:
+            self.slots.pop().close()
 
 
 def _parts_of(orders: Sequence[Order], count: int) -> Iterator[list[Order]]:
@@ -163,8 +179,8 @@ _parsers: _Parsers | None = None
 
 @contextlib.contextmanager
 def running() -> Iterator[None]:
-    """Keep parsers, once there are any, until the last that asked for this has left."""
-    global _users, _parsers
+    """Keep parsers, once there are any, until the last that asked for this has left; one of them a little longer."""
+    global _users
     with _lock:
         _users += 1
     try:
@@ -172,40 +188,67 @@ def running() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            leaving = _parsers if _users == 0 else None
-            if leaving is not None:
-                _parsers = None
-        if leaving is not None:
-            leaving.close()
+            if _users == 0 and _parsers is not None:
+                _parsers.shrink(left=1)
 
 
 def prepare(count: int) -> None:
-    """So many mails are about to be fetched: if it is worth it, parsers begin meanwhile. Call it within running()."""
-    with _lock:
-        if count >= WORTH_MAILS:
-            _begin()
+    """So many mails are about to be fetched: parsers begin meanwhile. Call it within running()."""
+    if count:
+        with _lock:
+            _begun(is_worth_more=count >= WORTH_MAILS)
 
 
-def _begin() -> None:
+def _begun(*, is_worth_more: bool) -> _Parsers:
     global _parsers
-    if _parsers is None and _users:
+    if _parsers is None:
         _parsers = _Parsers()
-        _parsers.grow()
+    _parsers.grow((os.cpu_count() or 1) if is_worth_more else 1)
+    return _parsers
 
 
 def read(orders: Sequence[Order]) -> Pending:
-    """Have these mails read; call it within running(). A result is a Reading, or in words why there is none."""
+    """Have these mails read; call it within running(). A result is what the order's reader returns, or in words (str)
+    why there is none."""
+    if not orders:
+        return Pending([])
     with _lock:
-        if len(orders) >= WORTH_MAILS or sum(len(order.raw) for order in orders) >= WORTH_BYTES:
-            _begin()
-        if _parsers is not None and orders:
-            return _parsers.submit(orders)
-    return Pending([], here=orders)
+        assert _users, "parsers are kept by running()"
+        is_much = len(orders) >= WORTH_MAILS or sum(len(order.raw) for order in orders) >= WORTH_BYTES
+        return _begun(is_worth_more=is_much).submit(orders)
 
 
-def _read_here(order: Order) -> Result:
-    try:
-        return parse_job.read(order)
-    except Exception as error:
-        logger.exception("parse_failed", extra={"fields": {"account_id": order.account_id, "bytes": len(order.raw)}})
-        return f"{type(error).__name__}: {error}"[:500]
+def read_one(order: Order) -> Result:
+    """Have one mail read, and wait for it; raises StorageError when no parser can be started."""
+    with running():
+        (result,) = read([order]).result()
+    return result
+
+
+def _forget_idle(parsers: _Parsers) -> bool:
+    """Whether a parser that had no work may end: it is the last, and nobody is about to give it some."""
+    global _parsers
+    with _lock:
+        if _users or _parsers is not parsers:
+            return False
+        _parsers = None
+        return True
+
+
+@atexit.register
+def close() -> None:
+    """End the parser that was kept, unless a sync is under way."""
+    global _parsers
+    with _lock:
+        if _parsers is not None and not _users:
+            _parsers.shrink(left=0)
+            _parsers = None
+
+
+def _forget_after_fork() -> None:
+    """A forked process has none of the threads, and may not speak with its parent's parsers."""
+    global _lock, _users, _parsers
+    _lock, _users, _parsers = threading.Lock(), 0, None
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)

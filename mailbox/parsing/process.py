@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.conf import settings
 
@@ -17,14 +18,15 @@ from mailbox.errors import StorageError
 from mailbox.parsing.parse_job import Order, Reading
 from mailbox.parsing.worker import LENGTH
 
-CPU_SECONDS = 20.0  # for one mail, and more for a large one: see parser_child
+CPU_SECONDS = 20.0  # for one mail, and more for a large one: see mailbox.parsing.worker
 SPACE_BYTES = 512 * 1024 * 1024  # likewise, of address space, the interpreter's own among it
 SILENCE_SECONDS = 900.0  # a parser ends by its own clock of CPU time long before, unless it is stopped
 LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: the next is read by a fresh one
 PIPE_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # no keys, no addresses of databases
-Result = Reading | str
+# A Reading, or what another reader (Order.reader) returns; a str says why there is none.
+Result = Any
 
 
 class ParserLost(Exception):
@@ -60,7 +62,7 @@ class ParserPipe:
         try:
             # From the project's own folder: `mailbox` is a module of the standard library too.
             child = self._child = subprocess.Popen(  # noqa: S603 - our own words
-                [sys.executable, "-m", "mailbox.parsing.worker", str(os.getpid()), str(CPU_SECONDS), str(SPACE_BYTES)],
+                [sys.executable, "-m", "mailbox.parsing.worker", str(os.getpid())],
                 cwd=settings.BASE_DIR,
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
                 bufsize=0,
@@ -82,8 +84,10 @@ class ParserPipe:
     @staticmethod
     def _send(child: subprocess.Popen[bytes], orders: Sequence[Order]) -> None:
         assert child.stdin
-        wanted = [(len(order.raw), order.size, order.account_id, order.vendor, order.path) for order in orders]
-        words = pickle.dumps(wanted, pickle.HIGHEST_PROTOCOL)
+        wanted = [
+            (len(order.raw), order.size, order.account_id, order.vendor, order.path, order.reader) for order in orders
+        ]
+        words = pickle.dumps((CPU_SECONDS, SPACE_BYTES, wanted), pickle.HIGHEST_PROTOCOL)
         for piece in (LENGTH.pack(len(words)) + words, *(order.raw for order in orders if not order.path)):
             left = memoryview(piece)
             while left:
@@ -92,7 +96,7 @@ class ParserPipe:
     def _receive(self, child: subprocess.Popen[bytes]) -> Result:
         (length,) = LENGTH.unpack(self._take(child, LENGTH.size))
         answer = pickle.loads(self._take(child, length))  # noqa: S301 - our own child's
-        return answer if isinstance(answer, str) else Reading.unpacked(answer)
+        return Reading.unpacked(answer) if isinstance(answer, tuple) else answer
 
     def _take(self, child: subprocess.Popen[bytes], count: int) -> bytes:
         assert child.stdout

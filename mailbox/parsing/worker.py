@@ -1,10 +1,11 @@
-"""A parser in a process of its own: `python -m mailbox.parsing.worker PARENT_PID CPU_SECONDS BYTES`.
+"""A parser in a process of its own: `python -m mailbox.parsing.worker PARENT_PID`.
 
 No Django, no secrets, no sockets.
 
-Orders come by stdin: a list of what is to be known of each mail, then their bytes, one after the other. Readings go by
-stdout in the same order, each as its length and a pickle; the first says only that we are here. It ends with its input,
-is killed with its parent, and has an end to the time and memory of one mail.
+Orders come by stdin: the CPU seconds and bytes that a mail may take, a list of what is to be known of each mail, then
+their bytes, one after the other. Readings go by stdout in the same order, each as its length and a pickle; the first
+says only that we are here. It ends with its input, is killed with its parent, and has an end to the time and memory of
+one mail.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import IO, cast
 
-from mailbox.parsing.parse_job import Order, Reading, read
+from mailbox.parsing.parse_job import Order, Reading
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")
@@ -32,15 +36,15 @@ TWICE_AT = 20 * MB  # a mail of this size may take twice the time
 GAVE_UP = "The parser used more time or memory for this message than any honest message needs."
 
 
-def serve(orders: IO[bytes], readings: IO[bytes], cpu_seconds: float, space: int) -> None:
+def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
     """Read orders, a list of them at a time, until there are no more."""
     _say(readings, "ready")
     while (head := orders.read(LENGTH.size)) and len(head) == LENGTH.size:
-        wanted: list[tuple[int, int, int, str, str]] = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
+        cpu_seconds, space, wanted = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
         # All of it before the first answer: two that both write and neither reads would wait for each other.
         batch = [
-            Order(_mapped(path) if path else orders.read(length), size, account, vendor, path)
-            for length, size, account, vendor, path in wanted
+            Order(_mapped(path) if path else orders.read(length), size, account, vendor, path, reader)
+            for length, size, account, vendor, path, reader in wanted
         ]
         batch.reverse()
         while batch:
@@ -53,13 +57,19 @@ def _mapped(path: str) -> bytes:
         return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _say(readings: IO[bytes], answer: Reading | str) -> None:
+def _say(readings: IO[bytes], answer: object) -> None:
     words = pickle.dumps(answer.packed() if isinstance(answer, Reading) else answer, pickle.HIGHEST_PROTOCOL)
     readings.write(LENGTH.pack(len(words)) + words)
     readings.flush()
 
 
-def _read(order: Order, cpu_seconds: float, space: int) -> Reading | str:
+@cache
+def _reader(name: str) -> Callable[[Order], object]:
+    module, _, function = name.partition(":")
+    return cast(Callable[[Order], object], getattr(import_module(module), function))
+
+
+def _read(order: Order, cpu_seconds: float, space: int) -> object:
     """The reading, or in words why there is none. The kernel ends us (SIGPROF) when it takes too long: CPU seconds,
     not seconds, since a busy machine makes no mail a hostile one."""
     size = len(order.raw)
@@ -67,7 +77,7 @@ def _read(order: Order, cpu_seconds: float, space: int) -> Reading | str:
         resource.setrlimit(resource.RLIMIT_AS, (space + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds * (1 + size / TWICE_AT))
     try:
-        return read(order)
+        return _reader(order.reader)(order)
     except MemoryError:
         return GAVE_UP
     except Exception as error:
@@ -76,7 +86,7 @@ def _read(order: Order, cpu_seconds: float, space: int) -> Reading | str:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def main(parent: int, cpu_seconds: float, space: int) -> None:
+def main(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets us go
     with contextlib.suppress(OSError, AttributeError):  # not Linux: the end of our input must do
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -85,8 +95,8 @@ def main(parent: int, cpu_seconds: float, space: int) -> None:
     with os.fdopen(os.dup(1), "wb") as readings, os.fdopen(os.dup(0), "rb") as orders:
         os.dup2(2, 1)  # what any library prints is no reading
         with contextlib.suppress(BrokenPipeError):
-            serve(orders, readings, cpu_seconds, space)
+            serve(orders, readings)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]))

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
-from mailbox.models import MessagePlace, Quarantine
+from mailbox.models import LaterReading, MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
@@ -19,6 +19,9 @@ from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
+
+READINGS_SHOWN = 50
+LARGE = ("message__body_text", "message__body_html", "message__attached_text")
 
 
 @require_safe
@@ -31,9 +34,11 @@ def quarantine(request: HttpRequest) -> HttpResponse:
     page, last = cut(list(rows[: limit + 1]), limit)
     everywhere = has_role_everywhere(request.user, Role.OPERATOR)
     operated = set() if everywhere else set(accounts_for(request.user, Role.OPERATOR).values_list("pk", flat=True))
-    for row in page:
+    unread = of_accounts(LaterReading.objects.failed(), request).select_related("account", "message").order_by("-pk")
+    readings = [] if before else list(unread.defer(*LARGE)[:READINGS_SHOWN])
+    for row in [*page, *readings]:
         row.may_operate = everywhere or row.account_id in operated
-    context = {"rows": page, "next_url": next_page(request, last.pk) if last else ""}
+    context = {"rows": page, "readings": readings, "next_url": next_page(request, last.pk) if last else ""}
     return render(request, "mailbox/quarantine/list.html", context)
 
 
@@ -51,6 +56,20 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
         gettext("UID %(uid)s of %(folder)s is fetched again with the sync that starts now.")
         % {"uid": row.uid, "folder": row.folder.name},
     )
+    return redirect("mailbox:quarantine")
+
+
+@require_POST
+def read_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Have a stored message read once more as what it could not be read as; the next sweep does it."""
+    rows = LaterReading.objects.failed().filter(pk=pk)
+    row = of_accounts(rows, request).first()
+    if row is None:
+        raise Http404("No such reading.")
+    account = get_account(request.user, row.account_id, Role.OPERATOR)
+    rows.ask_again(timezone.now())
+    record(request, "read_again", f"message:{row.message_id}", account)
+    notices.success(request, gettext("The message is read again within a minute."))
     return redirect("mailbox:quarantine")
 
 

@@ -1,114 +1,94 @@
-"""A delivery report -> whom it is about and what it says. Pure: bytes in, a Report out, None when it is none.
+"""A report that came by mail -> whom it is about and what it says. Pure: bytes in, a Report out, None when it is none.
 
-RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), and qmail's plain-text bounces (QSBMF).
-An automatic answer (RFC 3834), a vacation notice or a read receipt is none of these.
+RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), RFC 5965 (message/feedback-report: a
+complaint), and reports that say it in a text only: see free_text. An automatic answer (RFC 3834), a vacation notice and
+a read receipt are none of these. It runs in a parser's process, so nothing here imports Django.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from email import message_from_bytes
-from email.errors import MessageError
-from email.message import Message
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from django.utils.translation import gettext, gettext_noop
+from mailbox.mime import tree
+from mailbox.mime.part import Part
+from mailbox.parsing.parse_job import Order
+from outbox.bounces import free_text
+from outbox.bounces.report import (
+    ACTIONS,
+    COMPLAINT,
+    MAX_ADDRESS,
+    MAX_RECIPIENTS,
+    RecipientReport,
+    Report,
+    Stamps,
+    clean,
+    status_code,
+)
 
+READER = f"{__name__}:read_order"  # for a parser's process
 MAX_BYTES = 2 * 1024 * 1024  # the reports come first; what is cut off is the end of the returned mail
-MAX_RECIPIENTS = 100
 MAX_PARTS = 50
-MAX_WORDS = 1000
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
+FEEDBACK_TYPE = "message/feedback-report"
 HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 MAIL_TYPES = ("message/rfc822", "message/global")
-ACTIONS = ("failed", "delayed", "delivered", "relayed", "expanded")
-_STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-_QMAIL_START = "Hi. This is the"
-_QMAIL_COPY = re.compile(r"^--- (?:Below this line is a copy of the message|Enclosed is a copy of the message)", re.M)
-_QMAIL_FAILED = re.compile(r"<([^<>\s]++)>:\s*+")  # of a whole line
+# RFC 5965, 7.3 and RFC 6430. Others say that a mail is wanted (not-spam), or tell of signatures (auth-failure).
+_COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "other", "miscategorized")
+_GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
-@dataclass(frozen=True)
-class RecipientReport:
-    address: str  # the one we wrote to, where the report tells it
-    final: str  # where a forwarding server sent it in the end
-    action: str  # one of ACTIONS
-    status_code: str  # RFC 3463, as "5.1.1", or ""
-    words: str  # of the server that refused
-
-
-@dataclass(frozen=True)
-class Report:
-    message_id: str  # of the mail that is reported on, as written; "" when the report does not tell
-    prx_attempt: str  # its X-PRX-Attempt, likewise
-    reporter: str
-    recipients: tuple[RecipientReport, ...]
-    envelope_id: str = ""  # Original-Envelope-Id: what was given as ENVID when it was sent, likewise
+def read_order(order: Order) -> Report | None:
+    return read(bytes(order.raw[:MAX_BYTES]))
 
 
 def read(raw: bytes) -> Report | None:
-    """Read a mail as a delivery report. Hostile structure is no report; nothing is raised."""
-    try:
-        mail = message_from_bytes(raw[:MAX_BYTES])
-        parts = list(_parts(mail))
-        if any(part.get_content_type() in STATUS_TYPES for part in parts):
-            return _rfc3464(parts)
-        return _qmail(mail)
-    except (MessageError, ValueError, LookupError, RecursionError, AttributeError, TypeError):
+    """Read a mail as a report. Raises nothing that any bytes could cause."""
+    root = tree.read_tree(raw[:MAX_BYTES])
+    parts = list(islice(tree.leaves(root), MAX_PARTS))
+    stamps = _stamps(parts)
+    return _rfc3464(parts, stamps) or _feedback(parts, stamps) or free_text.read(root, parts, stamps)
+
+
+def _first(parts: Sequence[Part], types: Sequence[str]) -> Part | None:
+    return next((part for part in parts if part.content_type in types), None)
+
+
+def _groups(part: Part) -> Iterator[Part]:
+    """The groups of fields that such a part consists of, also in base64, which RFC 3464, 2.1 forbids."""
+    content = part.octets()[0].strip(b"\r\n")
+    for group in islice(_GROUP_END.split(content), MAX_RECIPIENTS + 1):
+        if group.strip():
+            yield tree.read_headers(group.lstrip(b"\r\n") + b"\r\n\r\n")
+
+
+def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
+    status = _first(parts, STATUS_TYPES)
+    if status is None:
         return None
-
-
-def _parts(mail: Message) -> Iterator[Message]:
-    """The parts of a multipart/report, also where a gateway wrapped it once more."""
-    for part in _children(mail):
-        yield part
-        if part.get_content_maintype() == "multipart":
-            yield from _children(part)
-
-
-def _children(mail: Message) -> list[Message]:
-    content = mail.get_payload()
-    found = content if mail.get_content_maintype() == "multipart" and isinstance(content, list) else []
-    return [part for part in found[:MAX_PARTS] if isinstance(part, Message)]
-
-
-def _rfc3464(parts: list[Message]) -> Report | None:
-    status = next(part for part in parts if part.get_content_type() in STATUS_TYPES)
-    blocks = status.get_payload()
-    if status.get_content_type() != STATUS_TYPES[0] and isinstance(blocks, list):
-        # The standard library knows only the older kind, and takes this one for a mail with header and body.
-        whole = b"".join(part.as_bytes() for part in blocks if isinstance(part, Message))
-        blocks = [message_from_bytes(block) for block in re.split(rb"\r?\n\r?\n", whole) if block.strip()]
-    if not isinstance(blocks, list):
-        return None
-    groups = [block for block in blocks if isinstance(block, Message)]
-    found = [each for block in groups[: MAX_RECIPIENTS + 1] if (each := _recipient(block))]
-    returned = _returned_header(parts)
-    reporter = next((_typed(block["Reporting-MTA"]) for block in groups if block["Reporting-MTA"]), "")
+    groups = list(_groups(status))
+    found = [each for group in groups if (each := _recipient(group))]
     if not found:
         return None
-    envelope_id = next((str(block["Original-Envelope-Id"]) for block in groups if block["Original-Envelope-Id"]), "")
-    return Report(*_stamps(returned), reporter[:200], tuple(found), clean(envelope_id, 100))
+    reporter = next((_typed(each) for group in groups if (each := group.get("reporting-mta"))), "")
+    envelope_id = next((each for group in groups if (each := group.get("original-envelope-id"))), "")
+    return Report(stamps, clean(reporter, 200), tuple(found[:MAX_RECIPIENTS]), clean(envelope_id, 100))
 
 
-def _bytes(part: Message) -> bytes:
-    content = part.get_payload(decode=True)
-    return content if isinstance(content, bytes) else b""
-
-
-def _recipient(block: Message) -> RecipientReport | None:
-    final, original = (
-        clean(_typed(block[name]).removeprefix("<").removesuffix(">"), 320)  # Domino and others write a path
-        for name in ("Final-Recipient", "Original-Recipient")
-    )
-    action = _action(str(block["Action"] or ""))
+def _recipient(group: Part) -> RecipientReport | None:
+    final, original = (_address(group.get(name)) for name in ("final-recipient", "original-recipient"))
+    action = _action(group.get("action"))
     if not (final or original) or action not in ACTIONS:
         return None
-    code = _STATUS.search(str(block["Status"] or ""))
-    words = clean(_typed(block["Diagnostic-Code"]))
-    return RecipientReport(original or final, final or original, action, code[0] if code else "", words)
+    words = clean(_typed(group.get("diagnostic-code")))
+    return RecipientReport(original or final, final or original, action, status_code(group.get("status")), words)
+
+
+def _address(field: str) -> str:
+    """Also between angle brackets or quotation marks: Domino and others write a path."""
+    address = clean(_typed(field), MAX_ADDRESS).strip('"')
+    return address.removeprefix("<").removesuffix(">").strip('" ')
 
 
 def _action(stated: str) -> str:
@@ -117,117 +97,33 @@ def _action(stated: str) -> str:
     return "failed" if action == "expired" else action  # some gateways' word for what was given up
 
 
-def _typed(value: object) -> str:
+def _typed(value: str) -> str:
     """ "rfc822; ann@example.com" -> "ann@example.com" (RFC 3464, 2.1.2: a type, a semicolon, the value)."""
-    text = " ".join(str(value or "").split())
+    text = " ".join(value.split())
     kind, separator, rest = text.partition(";")
     return rest.strip() if separator and " " not in kind.strip() else text
 
 
-def _returned_header(parts: list[Message]) -> Message | None:
-    """The header of the mail that is reported on, returned whole or alone."""
-    for part in parts:
-        kind = part.get_content_type()
-        if kind in HEADER_TYPES:
-            return message_from_bytes(_bytes(part).lstrip())
-        if kind in MAIL_TYPES:
-            content = part.get_payload()
-            if isinstance(content, list) and content and isinstance(content[0], Message):
-                return content[0]
-            return message_from_bytes(_bytes(part).lstrip())
-    return None
-
-
-def _stamps(header: Message | None) -> tuple[str, str]:
-    if header is None:
-        return "", ""
-    return clean(str(header["Message-ID"] or ""), 998), clean(str(header["X-PRX-Attempt"] or ""), 64)
-
-
-def _qmail(mail: Message) -> Report | None:
-    """The qmail-send bounce message format (D. J. Bernstein, 1997): paragraphs that begin with the address."""
-    if mail.is_multipart():
+def _feedback(parts: Sequence[Part], stamps: Stamps) -> Report | None:
+    """A complaint (RFC 5965). Providers that hide who complains leave Original-Rcpt-To out: then it is the only one."""
+    part = _first(parts, (FEEDBACK_TYPE,))
+    if part is None:
         return None
-    text = _bytes(mail).decode("utf-8", "replace").replace("\r\n", "\n").lstrip()
-    copy = _QMAIL_COPY.search(text)
-    if not text.startswith(_QMAIL_START) or copy is None:
+    fields = next(_groups(part), part)
+    kind = clean(fields.get("feedback-type"), 40).lower()
+    if kind not in _COMPLAINTS:
         return None
-    found = []
-    for address, words in islice(_qmail_paragraphs(text[: copy.start()]), MAX_RECIPIENTS):
-        code = _STATUS.search(words)
-        found.append(RecipientReport(address, address, "failed", code[0] if code else "", words))
-    if not found:
-        return None
-    rest = text[copy.end() :].partition("\n")[2].lstrip()
-    returned = message_from_bytes(rest.encode("utf-8", "replace"))
-    return Report(*_stamps(returned), "", tuple(found))
+    reporter = clean(_typed(fields.get("reporting-mta")) or fields.get("user-agent"), 200)
+    address = _address(fields.get("original-rcpt-to"))
+    found = RecipientReport(address, address, COMPLAINT, "", f"Feedback-Type: {kind}")
+    envelope_id = clean(fields.get("original-envelope-id"), 100)
+    return Report(stamps, reporter, (found,), envelope_id, is_in_free_text=not address)
 
 
-def _qmail_paragraphs(text: str) -> Iterator[tuple[str, str]]:
-    """An address alone on its line, and the lines below it up to an empty one or the next address."""
-    address, words = "", list[str]()
-    for line in (*text.split("\n"), ""):
-        begins = _QMAIL_FAILED.fullmatch(line)
-        if begins or not line.strip():
-            if "@" in address:
-                yield clean(address, 320), clean(" ".join(words))
-            address, words = begins[1] if begins else "", []
-        elif address:
-            words.append(line)
-
-
-def clean(text: str, limit: int = MAX_WORDS) -> str:
-    """One line that every database holds."""
-    text = text.encode("utf-8", "replace").decode("utf-8", "replace").replace("\x00", "�")
-    return " ".join(text.split())[:limit]
-
-
-# RFC 3463, 3.2 to 3.8, and the registry of enhanced status codes: those that are met.
-_WORDS = {
-    "1.0": gettext_noop("Something is wrong with the address."),
-    "1.1": gettext_noop("There is no such mailbox."),
-    "1.2": gettext_noop("There is no such domain."),
-    "1.3": gettext_noop("The address is written wrongly."),
-    "1.6": gettext_noop("The mailbox has moved and left no address."),
-    "1.10": gettext_noop("The domain takes no mail."),
-    "2.0": gettext_noop("Something is wrong with the mailbox."),
-    "2.1": gettext_noop("The mailbox is disabled."),
-    "2.2": gettext_noop("The mailbox is full."),
-    "2.3": gettext_noop("The mail is larger than the mailbox takes."),
-    "3.1": gettext_noop("The server's disk is full."),
-    "3.4": gettext_noop("The mail is too large for the server."),
-    "4.1": gettext_noop("The recipient's server does not answer."),
-    "4.2": gettext_noop("The connection to the recipient's server broke."),
-    "4.3": gettext_noop("The recipient's domain cannot be looked up."),
-    "4.4": gettext_noop("The mail cannot be routed."),
-    "4.6": gettext_noop("The mail went round in a circle."),
-    "4.7": gettext_noop("The mail was not delivered in time."),
-    "5.2": gettext_noop("The server does not understand the sending one."),
-    "5.3": gettext_noop("The mail has too many recipients."),
-    "6.0": gettext_noop("The server does not take this kind of content."),
-    "7.0": gettext_noop("The recipient's server refuses the mail by its rules."),
-    "7.1": gettext_noop("The recipient's server refuses the mail by its rules."),
-    "7.7": gettext_noop("The mail was changed on its way."),
-    "7.20": gettext_noop("The mail has no valid DKIM signature."),
-    "7.23": gettext_noop("The SPF check failed: this server may not send for the domain."),
-    "7.25": gettext_noop("The sending server has no valid reverse name."),
-    "7.26": gettext_noop("Neither SPF nor DKIM proves who sent the mail."),
-}  # fmt: skip
-_BY_SUBJECT = {
-    "1": gettext_noop("Something is wrong with the address."),
-    "2": gettext_noop("Something is wrong with the mailbox."),
-    "3": gettext_noop("The recipient's server has a problem of its own."),
-    "4": gettext_noop("The mail could not be passed on."),
-    "5": gettext_noop("The servers do not understand each other."),
-    "6": gettext_noop("The server does not take this kind of content."),
-    "7": gettext_noop("The recipient's server refuses the mail by its rules."),
-}
-
-
-def status_words(code: str) -> str:
-    """An enhanced status code (RFC 3463) as a sentence, "" for one that says nothing."""
-    match = _STATUS.fullmatch(code)
-    if not match or match[1] == "2":
-        return ""
-    words = _WORDS.get(f"{match[2]}.{match[3]}") or _BY_SUBJECT.get(match[2], "")
-    return gettext(words) if words else ""
+def _stamps(parts: Sequence[Part]) -> Stamps:
+    """From the header of the mail that is reported on, returned whole or alone."""
+    returned = _first(parts, (*HEADER_TYPES, *MAIL_TYPES))
+    if returned is None:
+        return Stamps()
+    header = tree.read_headers(returned.octets()[0].lstrip())
+    return Stamps(clean(header.get("message-id"), 998), clean(header.get("x-prx-attempt"), 64))

@@ -3,23 +3,29 @@ sending stands is what the sending server said, and no mail that anybody can wri
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from mailbox import logs
 from mailbox.db import bulk_insert
-from mailbox.models import Attachment, Message
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.errors import StorageError
+from mailbox.models import Attachment, LaterReading, Message
+from mailbox.parsing import pool as parsing_pool
+from mailbox.parsing.parse_job import Order
 from mailbox.storage import raw_store
 from outbox.actions.transitions import record
-from outbox.bounces import dsn_report
-from outbox.bounces.dsn_report import RecipientReport, Report
-from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, ReportCursor
+from outbox.bounces import dsn_report, free_text
+from outbox.bounces.report import RecipientReport, Report
+from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient, ReportCursor
 from outbox.smtp.xtext import from_xtext
 
 logger = logging.getLogger(__name__)
@@ -31,41 +37,84 @@ _OURS = re.compile(r"<outbox-(\d{1,18})-\d+@[^<>\s]+>")
 
 
 def candidates(pks: Sequence[int]) -> list[int]:
-    """Which of these messages may be delivery reports, by what the tables say: a status part, or qmail's sender."""
+    """Which of these messages may be reports, by the tables: a part for programs, or a mail system as sender."""
     attached = bulk_insert.known(Attachment, "message_id", pks)
-    with_status = Attachment.objects.filter(message_id__in=attached, content_type__in=dsn_report.STATUS_TYPES)
-    found = set(with_status.values_list("message_id", flat=True))
-    plain = bulk_insert.known(Message, "id", pks, also="sender_address LIKE 'mailer-daemon@%%'", has_attachments=False)
-    return sorted(found | plain)
+    types = (*dsn_report.STATUS_TYPES, dsn_report.FEEDBACK_TYPE)
+    with_part = Attachment.objects.filter(message_id__in=attached, content_type__in=types)
+    found = set(with_part.values_list("message_id", flat=True))
+    senders = " OR ".join(f"sender_address LIKE '{each}%%'" for each in free_text.SENDERS)
+    return sorted(found | bulk_insert.known(Message, "id", pks, also=f"({senders})"))
 
 
-def read_message(pk: int) -> int:
-    """Tie one received message to the mail it reports on; returns how many reports are new. Twice does no harm."""
-    message = Message.objects.filter(pk=pk, is_complete=True).only("account_id", "raw_digest", "received_at").first()
-    if message is None:
+def read_message(pk: int, now: datetime | None = None) -> int:
+    """Tie one received message to the mail it reports on; returns how many reports are new. Twice does no harm.
+
+    A parser's process reads it. The try is noted before: a message that cannot be read is passed over from then on, and
+    stands in quarantine.
+    """
+    now = now or timezone.now()
+    columns = ("account_id", "raw_digest", "received_at", "size")
+    message = Message.objects.filter(pk=pk, is_complete=True).only(*columns).first()
+    if message is None or not LaterReading.objects.begin(message, LaterReading.Purpose.REPORT, now):
         return 0
     try:
-        report = dsn_report.read(raw_store.open_raw(message.raw_digest))
-    except raw_store.RawMissing:
-        return 0
+        new, error = _tie(message), ""
+    except raw_store.RawMissing as missing:
+        if isinstance(missing, raw_store.RawOutOfReach):
+            return _put_off(message)
+        new, error = 0, str(missing)
+    except StorageError:
+        return _put_off(message)
+    except DATABASE_TROUBLE:
+        with contextlib.suppress(DatabaseError):
+            _put_off(message)
+        raise
+    except Unreadable as failure:
+        logs.event(logger, "report_unreadable", logging.ERROR, message=pk, error=str(failure))
+        new, error = 0, str(failure)
+    except Exception as failure:
+        logger.exception("report_failed", extra={"fields": {"message": pk}})
+        new, error = 0, f"{type(failure).__name__}: {failure}"[:500]
+    _note(message).update(finished_at=timezone.now(), error=error)
+    return new
+
+
+def _put_off(message: Message) -> int:
+    """The trouble is ours, not the message's: the sweep reads it again, however often that takes."""
+    _note(message).update(attempts=0)
+    return 0
+
+
+def _note(message: Message) -> QuerySet[LaterReading]:
+    return LaterReading.objects.filter(message=message, purpose=LaterReading.Purpose.REPORT)
+
+
+class Unreadable(Exception):
+    """The parser gave the message up, in these words."""
+
+
+def _tie(message: Message) -> int:
+    raw, path = raw_store.map_raw(message.raw_digest)
+    report = parsing_pool.read_one(
+        Order(raw, message.size, message.account_id, connection.vendor, path, reader=dsn_report.READER)
+    )
+    if isinstance(report, str):
+        raise Unreadable(report)
     found = _attempt_of(report, message.account_id) if report else None
-    if report is None or found is None:
-        return 0
-    attempt, is_proven = found
-    return _store(report, attempt.outbox, message, is_proven=is_proven)
+    return _store(report, found[0].outbox, message, is_proven=found[1]) if found else 0
 
 
 def _attempt_of(report: Report, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
     """(the attempt, whether the report proves it). Only what this account handed to a server is reported on."""
     sent = DeliveryAttempt.objects.select_related("outbox").filter(outbox__account_id=account_id, data_at__isnull=False)
-    if report.prx_attempt:  # a wrong one is no report of ours, whatever its Message-ID claims
-        attempt = sent.filter(prx_attempt=report.prx_attempt).first()
+    if report.stamps.prx_attempt:  # a wrong one is no report of ours, whatever its Message-ID claims
+        attempt = sent.filter(prx_attempt=report.stamps.prx_attempt).first()
         return (attempt, True) if attempt else None
     # Nothing of the mail was returned, or its header was cut: what we gave the server for this, the same mark. One that
     # is not ours may be a gateway's own, and says nothing.
     if report.envelope_id and (attempt := sent.filter(prx_attempt=report.envelope_id).first()):
         return attempt, True
-    match = _OURS.search(report.message_id)
+    match = _OURS.search(report.stamps.message_id)
     if match is None:
         return None
     attempt = sent.filter(outbox_id=int(match[1]), message_id=match[0]).order_by("-number").first()
@@ -76,16 +125,12 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
     known = {recipient.address.lower(): recipient for recipient in row.recipients.all()}
     room = MOST_OF_A_MAIL - row.reports.count()
     before = row.reports.filter(message=message).count()
-
-    def made(each: RecipientReport) -> DeliveryReport:
-        # Original-Recipient is what we gave as ORCPT: some servers return it as it stood there.
-        given = from_xtext(each.address)
-        recipient = known.get(each.address.lower()) or known.get(given.lower()) or known.get(each.final.lower())
-        return DeliveryReport(
+    rows = [
+        DeliveryReport(
             outbox=row,
             recipient=recipient,
             message=message,
-            address=given if given.lower() in known else each.address,
+            address=address,
             action=each.action,
             status_code=each.status_code,
             words=each.words,
@@ -93,9 +138,9 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
             is_proven=is_proven,
             reported_at=message.received_at,
         )
-
+        for each, recipient, address in _recipients(report, known)[: max(room, 0)]
+    ]
     with transaction.atomic():
-        rows = [made(each) for each in report.recipients[: max(room, 0)]]
         DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task ran twice, or the sweep was first
         new = row.reports.filter(message=message).count() - before
     if new:
@@ -103,18 +148,41 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
     return new
 
 
+def _recipients(
+    report: Report, known: dict[str, OutboxRecipient]
+) -> list[tuple[RecipientReport, OutboxRecipient | None, str]]:
+    """Who each part of the report is about, and under which address. Of those that a text for people names, the mail's
+    recipients; the only recipient, when it names none of them."""
+    found = []
+    for each in report.recipients:
+        # Original-Recipient is what we gave as ORCPT: some servers return it as it stood there.
+        given = from_xtext(each.address)
+        recipient = known.get(each.address.lower()) or known.get(given.lower()) or known.get(each.final.lower())
+        if recipient is not None or not report.is_in_free_text:
+            found.append((each, recipient, given if given.lower() in known else each.address))
+    if not found and report.is_in_free_text and len(known) == 1:
+        (only,) = known.values()
+        found = [(report.recipients[0], only, only.address)]
+    return found
+
+
 def catch_up(now: datetime, steps: int = 5) -> int:
-    """The sweep: look through what was stored since the cursor, in order; returns how many reports are new."""
-    new = 0
+    """The sweep: look through what was stored since the cursor, in order, and what a worker that died had begun;
+    returns how many reports are new."""
+    begun = LaterReading.objects.filter(purpose=LaterReading.Purpose.REPORT)
+    left = begun.left(now).order_by("begun_at").values_list("message", flat=True)
+    new = sum(read_message(pk, now) for pk in list(left[:AT_ONCE]))
     for _ in range(steps):
         cursor = ReportCursor.current().message_id
         rows = Message.objects.filter(pk__gt=cursor).order_by("pk").values_list("pk", "created_at")[:AT_ONCE]
         window = list(rows)
-        new += sum(read_message(pk) for pk in candidates([pk for pk, _ in window]))
+        with parsing_pool.running():
+            new += sum(read_message(pk, now) for pk in candidates([pk for pk, _ in window]))
         settled = _settled(window, now - SETTLED_AFTER)
         if settled is not None:
             # Never back: a slower sweep may end after a faster one.
             ReportCursor.objects.filter(pk=1, message_id__lt=settled).update(message_id=settled)
+            begun.filter(message_id__lte=settled, error="").exclude(finished_at=None).delete()
         if settled is None or len(window) < AT_ONCE:
             break
     return new

@@ -1,4 +1,4 @@
-"""What servers report of mail that had been accepted: bounces, delays, deliveries (RFC 3464)."""
+"""What servers report of mail that had been accepted: bounces, delays, deliveries (RFC 3464), complaints (RFC 5965)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ class DeliveryReport(models.Model):
     """One report about one recipient of one mail. It informs; it never changes how the mail's sending stands."""
 
     class Action(models.TextChoices):
-        """RFC 3464, 2.3.3."""
+        """RFC 3464, 2.3.3, and one more."""
 
         FAILED = "failed", _("bounced")
         DELAYED = "delayed", _("delayed")
         DELIVERED = "delivered", _("delivered")
         RELAYED = "relayed", _("relayed")
         EXPANDED = "expanded", _("expanded")
+        COMPLAINT = "complaint", _("complaint")  # RFC 5965: the recipient calls it unwanted
 
     outbox = models.ForeignKey(OutboxMessage, models.CASCADE, related_name="reports")
     recipient = models.ForeignKey(OutboxRecipient, models.CASCADE, null=True, related_name="reports")

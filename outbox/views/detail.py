@@ -22,7 +22,7 @@ from mailbox.permissions import Role, accounts_for
 from mailbox.views.activity import told
 from mailbox.views.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
-from outbox.bounces.dsn_report import status_words
+from outbox.bounces.status_words import status_words
 from outbox.models import (
     DeliveryAttempt,
     DeliveryReport,
@@ -93,7 +93,7 @@ class Told:
     meaning: str
 
 
-_TONES = {"failed": "broken", "delayed": "needs", "delivered": "fine"}
+_TONES = {"failed": "broken", "complaint": "broken", "delayed": "needs", "delivered": "fine"}
 
 
 def _reports(row: OutboxMessage) -> list[Told]:

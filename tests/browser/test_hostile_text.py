@@ -31,6 +31,7 @@ from mailbox.models import (
     AuditEntry,
     ConnectionTest,
     Folder,
+    LaterReading,
     OAuthApp,
     OAuthSignIn,
     Quarantine,
@@ -123,6 +124,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         "message": message.pk,
         "position": OutboxAttachment.objects.get().position,
         "quarantine": quarantined.pk,
+        "reading": LaterReading.objects.create(message=message, account=account, purpose="report", error=EVIL).pk,
         "outbox": row.pk,
         "draft": Draft.objects.create(
             user=user, account=account, to=EVIL, cc=EVIL, bcc=EVIL, subject=EVIL, body_text=EVIL

@@ -6,7 +6,7 @@ import mmap
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -22,9 +22,9 @@ from django.utils import timezone
 from mailbox.messages import conversations, reparse
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
-from mailbox.parsing import parse_job
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Order
+from mailbox.parsing.process import ParserPipe, Result
 from mailbox.search.index import index_messages
 from mailbox.search.results import search
 from mailbox.storage import raw_store
@@ -189,11 +189,13 @@ def test_a_mail_that_takes_its_parser_down_is_counted_and_holds_up_nothing(
 ) -> None:
     mails = [store(account, letter(f"{number}")) for number in range(3)]
     read_wrongly(*mails)
-    results = iter(["It took the parser down."])
-    monkeypatch.setattr(
-        "mailbox.parsing.pool._read_here",
-        lambda order: next(results, None) or parse_job.read(order),
-    )
+    read, words = ParserPipe.read, ["It took the parser down."]
+
+    def fragile(parser: ParserPipe, orders: Sequence[Order]) -> Iterator[Result]:
+        for result in read(parser, orders):
+            yield words.pop() if words else result
+
+    monkeypatch.setattr(ParserPipe, "read", fragile)
     with pytest.raises(SystemExit):
         run()
     assert Reparse.objects.get().failed == 1

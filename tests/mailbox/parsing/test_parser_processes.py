@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,29 +52,71 @@ def is_alive(pid: int) -> bool:
 ORDERS = [order(mail(number, body=f"word{number} " * 200)) for number in range(60)]
 
 
+@pytest.fixture(autouse=True)
+def _no_parser_of_another_test() -> Iterator[None]:
+    parsing_pool.close()
+    yield
+    parsing_pool.close()
+
+
 def test_readings_come_in_order_and_are_those_of_a_worker() -> None:
     with parsing_pool.running():
         pending = parsing_pool.read(ORDERS)
         assert pending.result() == [parse_job.read(each) for each in ORDERS]
         assert children()
-    assert children() == set()
 
 
-def test_a_few_small_mails_start_no_parser() -> None:
+def test_one_small_mail_too_is_read_beside_the_worker_and_by_one_parser() -> None:
     with parsing_pool.running():
         (read,) = parsing_pool.read(ORDERS[:1]).result()
-        assert children() == set()
+        assert len(children()) == 1
     assert read == parse_job.read(ORDERS[0])
 
 
-def test_the_parsers_outlast_one_batch_and_end_with_the_last_that_uses_them() -> None:
+def test_the_parsers_outlast_one_batch_and_one_of_them_the_last_that_uses_them() -> None:
     with parsing_pool.running():
         with parsing_pool.running():
             parsing_pool.read(ORDERS).result()
         first = children()
         parsing_pool.read(ORDERS).result()
         assert children() == first != set()
+    (kept,) = children()
+    assert kept in first
+    assert parsing_pool.read_one(ORDERS[0]) == parse_job.read(ORDERS[0])
+    assert children() == {kept}
+    parsing_pool.close()
     assert children() == set()
+
+
+def test_a_parser_without_work_ends_by_itself_and_the_next_mail_begins_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parsing_pool, "IDLE_SECONDS", 0.02)
+    for each in ORDERS[:2]:
+        assert parsing_pool.read_one(each) == parse_job.read(each)
+        wait_until(lambda: not children(), seconds=30, what="the end of the parser")
+
+
+def test_the_cores_that_a_worker_used_are_given_back() -> None:
+    with parsing_pool.running():
+        parsing_pool.read(ORDERS).result()
+    slots = [parsing_pool._free_slot() for _ in range(os.cpu_count() or 1)]
+    assert all(slots)
+    for each in slots:
+        each.close()  # type: ignore[union-attr]
+
+
+def test_a_forked_process_speaks_with_parsers_of_its_own() -> None:
+    assert parsing_pool.read_one(ORDERS[0])
+    ours = children()
+    if (pid := os.fork()) == 0:
+        try:
+            read = parsing_pool.read_one(ORDERS[1]) == parse_job.read(ORDERS[1])
+            os._exit(0 if read and len(children()) == 1 and children().isdisjoint(ours) else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert children() == ours
 
 
 def test_a_parser_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from mailbox.models import Account, Attachment, Counter, Folder, Message, MessagePlace
 from mailbox.parsing import parse_job
@@ -204,19 +203,17 @@ def test_folders_are_found_chosen_and_missed(account: Account, dovecot: Dovecot)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_search_words_are_made_before_the_write_transaction_begins(
+def test_search_words_are_made_by_the_parsers_and_not_in_the_write_transaction(
     make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account, made, words_of = make_account(), list[bool](), index_terms.words_of
+    account = make_account()
     fill(dovecot, account, 2)
 
-    def watched(mail: index_terms.Indexable, **facts: Any) -> index_terms.IndexedWords:
-        made.append(connection.in_atomic_block)
-        return words_of(mail, **facts)
+    def refused(mail: index_terms.Indexable, **facts: Any) -> index_terms.IndexedWords:
+        raise AssertionError("made in the worker")
 
-    monkeypatch.setattr(index_terms, "words_of", watched)
-    folder_sync.sync(account.pk)
-    assert made == [False, False]
+    monkeypatch.setattr(index_terms, "words_of", refused)
+    assert folder_sync.sync(account.pk).fetched == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,5 +1,6 @@
 """A sync that meets trouble: with a mail, the database, its lease or the server; what it leaves, and how it goes on."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,11 +9,13 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mailbox.messages import store
-from mailbox.mime import message as mime_message
-from mailbox.mime.message import ParsedMessage
 from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage
+from mailbox.parsing.parse_job import Order
+from mailbox.parsing.process import ParserPipe, Result
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
+from mailbox.sync.batches import FolderRun, ReadBatch
+from mailbox.sync.prefetch import Fetched
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
 
@@ -20,14 +23,13 @@ __all__ = ["account"]
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, word: bytes) -> None:
-    parse = mime_message.parse
+    read = ParserPipe.read
 
-    def fragile(raw: bytes) -> ParsedMessage:
-        if word in raw:
-            raise RuntimeError("a bug in the parser")
-        return parse(raw)
+    def fragile(parser: ParserPipe, orders: Sequence[Order]) -> Iterator[Result]:
+        for order, result in zip(orders, read(parser, orders), strict=True):
+            yield "RuntimeError: a bug in the parser" if word in order.raw else result
 
-    monkeypatch.setattr(mime_message, "parse", fragile)
+    monkeypatch.setattr(ParserPipe, "read", fragile)
 
 
 def test_a_mail_that_cannot_be_parsed_is_put_aside_and_fetched_again_by_click(
@@ -142,13 +144,13 @@ def test_a_lease_lost_in_the_middle_commits_nothing(
     account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(dovecot, account, 2)
-    parse = mime_message.parse
+    read = FolderRun.read_batch
 
-    def slow(raw: bytes) -> ParsedMessage:
+    def slow(run: FolderRun, fetched: Fetched) -> ReadBatch:
         Lease.objects.update(token="another's")
-        return parse(raw)
+        return read(run, fetched)
 
-    monkeypatch.setattr(mime_message, "parse", slow)
+    monkeypatch.setattr(FolderRun, "read_batch", slow)
     assert folder_sync.sync(account.pk).error_code == "busy"
     assert not Message.objects.exists()
 

@@ -1,0 +1,104 @@
+"""Reports that servers write for people: qmail, Exim, Exchange, Domino, and those that return the mail and hardly more.
+
+Pure. Such a text is no format (qmail's QSBMF and Exim's X-Failed-Recipients are); it changes with version and language.
+So it is taken for a report only if a mail system wrote it, it returns what we put into the mail, and it says that
+something failed; the addresses that it names are compared with the mail's recipients by whoever knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mailbox.mime import addresses, charsets, html_text
+from mailbox.mime.part import Part
+from outbox.bounces.report import MAX_ADDRESS, MAX_RECIPIENTS, RecipientReport, Report, Stamps, clean, status_code
+
+MAX_TEXT = 500_000  # characters; a text-only report ends with the returned mail, whose header comes first
+MAX_LINES = 20  # behind an address, that are said of it
+# Local parts that mail systems write from; the servers' own names for it, and Exchange's hidden mailbox.
+SENDERS = ("mailer-daemon", "mailer_daemon", "maildaemon", "mail-daemon", "postmaster", "microsoftexchange")
+_STAMP = re.compile(r"^[> \t]{0,8}+(Message-ID|X-PRX-Attempt):[ \t]*+(?:\r?\n[ \t]++)?(\S{1,998})", re.I | re.M)
+_ADDRESS = re.compile(r"(?<![^\s<>\"'(:;,\[])([^\s<>\"'():;,\[\]@]{1,64}@[^\s<>\"'():;,\[\]@]{1,255})")
+_WORD = re.compile(r"\w")
+# Where the returned mail begins, in a report that has no parts (qmail, Exim, Exchange, Domino, sendmail 8.6).
+_COPY = re.compile(
+    r"^(?:-{2,} ?(?:(?:Below this line|Enclosed|This) is a copy|Returned (?:Message|mail)|Unsent message)"
+    r"|Original message headers|Return-Path:|Received: )",
+    re.I | re.M,
+)
+_FAILED = re.compile(
+    r"fail(?:ed|ure)|undeliver|returned to sender|reject|refus|unknown|not listed|did not reach|gave up|giving up"
+    r"|(?:not|n't|unable to|cannot) (?:be |able to )?deliver|permanent|\b5[0-7]\d\b|\b5\.\d{1,3}\.\d{1,3}\b",
+    re.I,
+)
+_DELAYED = re.compile(
+    r"delayed|not yet been delivered|will (?:keep trying|be retried|continue|try again)|still trying", re.I
+)
+
+
+def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
+    """`stamps`: of a mail that was returned as a part; else they are looked for in the text."""
+    failed = root.get("x-failed-recipients")
+    if not failed and not _is_of_mail_system(root):
+        return None
+    whole = "\n".join(_texts(parts))[:MAX_TEXT].replace("\r\n", "\n")
+    copy = _COPY.search(whole)
+    said = whole[: copy.start()] if copy else whole
+    if stamps == Stamps():
+        stamps = _stamps_in(whole)
+    if stamps == Stamps():
+        return None
+    found = _recipients(said, failed)
+    return Report(stamps, "", found, is_in_free_text=not failed) if found else None
+
+
+def _is_of_mail_system(root: Part) -> bool:
+    return any(each.address.lower().startswith(SENDERS) for each in addresses.read(root.get("from"))[:1])
+
+
+def _texts(parts: Sequence[Part]) -> Iterator[str]:
+    """What is written for people. HTML only where nothing else is: it says the same."""
+    plain = [part for part in parts if part.content_type == "text/plain"]
+    for part in plain or [part for part in parts if part.content_type == "text/html"]:
+        text, _ = charsets.decode_text(part.octets()[0][: 2 * MAX_TEXT], part.parameter("content-type", "charset"))
+        yield text if plain else html_text.html_lines(text, MAX_TEXT)
+
+
+def _stamps_in(text: str) -> Stamps:
+    found: dict[str, str] = {}
+    for match in _STAMP.finditer(text):
+        found.setdefault(match[1].lower(), match[2])
+    return Stamps(found.get("message-id", ""), clean(found.get("x-prx-attempt", ""), 64))
+
+
+def _recipients(said: str, failed: str) -> tuple[RecipientReport, ...]:
+    stated = [each.address for each in addresses.read(failed)][:MAX_RECIPIENTS]  # Exim's own list: all of them failed
+    has_failed = _FAILED.search(said) is not None
+    action = "delayed" if _DELAYED.search(said) and not stated else "failed" if has_failed or stated else ""
+    if not action:
+        return ()
+    named = _said_of_each(said)
+    found = [
+        RecipientReport(address, address, action, status_code(words if len(named) > 1 else said), words)
+        for address in stated or named
+        for words in [named.get(address, "")]
+    ]
+    return tuple(found) or (RecipientReport("", "", action, status_code(said), clean(said)),)
+
+
+def _said_of_each(said: str) -> dict[str, str]:
+    """Of each address that a line names first: that line and those below it, up to the next such line."""
+    found: dict[str, list[str]] = {}
+    lines = list[str]()
+    for line in said.split("\n"):
+        named = _ADDRESS.search(line[: 2 * MAX_ADDRESS])
+        if named is not None:
+            address = named[1].strip(".")
+            if address not in found and len(found) == MAX_RECIPIENTS:
+                break
+            lines = found.setdefault(address, [])
+            line = line if _WORD.search(line.replace(address, "")) else ""
+        if line.strip() and len(lines) < MAX_LINES:
+            lines.append(line)
+    return {address: clean(" ".join(words)) for address, words in found.items()}
