@@ -71,8 +71,8 @@ def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
     found = [each for group in groups if (each := _recipient(group))]
     if not found:
         return None
-    reporter = next((_typed(each) for group in groups if (each := group.get("reporting-mta"))), "")
-    envelope_id = next((each for group in groups if (each := group.get("original-envelope-id"))), "")
+    reporter = next((_typed(field) for group in groups if (field := group.get("reporting-mta"))), "")
+    envelope_id = next((field for group in groups if (field := group.get("original-envelope-id"))), "")
     return Report(stamps, clean(reporter, 200), tuple(found[:MAX_RECIPIENTS]), clean(envelope_id, 100))
 
 

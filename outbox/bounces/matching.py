@@ -170,8 +170,8 @@ def catch_up(now: datetime, steps: int = 5) -> int:
     """The sweep: look through what was stored since the cursor, in order, and what a worker that died had begun;
     returns how many reports are new."""
     begun = LaterReading.objects.filter(purpose=LaterReading.Purpose.REPORT)
-    left = begun.left(now).order_by("begun_at").values_list("message", flat=True)
-    new = sum(read_message(pk, now) for pk in list(left[:AT_ONCE]))
+    left = begun.left(now).order_by("begun_at")[:AT_ONCE]
+    new = sum(read_message(note.message_id, now) for note in left)
     for _ in range(steps):
         cursor = ReportCursor.current().message_id
         rows = Message.objects.filter(pk__gt=cursor).order_by("pk").values_list("pk", "created_at")[:AT_ONCE]
