@@ -73,7 +73,8 @@ class KeepAlive:
         """Call each act once; False when the database is in trouble. Raises nothing."""
         with self._lock:
             acts = list(self._acts)
-        return all([self._is_well(act) for act in acts])
+        went_well = [self._is_well(act) for act in acts]
+        return all(went_well)
 
     def _is_well(self, act: Act) -> bool:
         try:
