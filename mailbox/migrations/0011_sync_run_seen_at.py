@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0009_transport_private_host_allowed'),
+        ('mailbox', '0010_later_reading'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
