@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """"Send again" for many mails at once, and one name for what does not wait."""
 
-    dependencies = [("outbox", "0005_installation_a_row_a_host")]
+    dependencies = [("outbox", "0006_complaint_report")]
 
     operations = [
         migrations.AlterField(
