@@ -6,10 +6,12 @@ from __future__ import annotations
 class MailError(Exception):
     """An expected failure. str(error) is a sentence for a person, with the server's own words in it.
 
-    `reply` holds the server's words alone, "" when it said none; `wait_seconds` what it asked for, if it did.
+    `reply` holds the server's words alone, "" when it said none; `wait_seconds` what it asked for, if it did; `alerts`
+    what it marked as to be shown to the user (RFC 3501, 7.1: ALERT), where no session came of it.
     """
 
     code = "provider"
+    alerts: tuple[str, ...] = ()
 
     def __init__(self, message: str, *, reply: str = "", wait_seconds: float | None = None) -> None:
         super().__init__(message)

@@ -73,7 +73,7 @@ def store(account: Account, raw: bytes, *, folder: str = "INBOX", at: datetime |
     values |= {"variant": same.count(), "received_at": at, "size": len(raw), "raw_digest": digest}
     values |= {"has_attachments": bool(parsed.attachments)}
     message = Message.objects.create(account=account, **(values | fields))
-    conversations.link([message])
+    conversations.link([message], {message.pk: parsed.thread_index})
     MessagePlace.objects.create(
         message=message,
         folder=folder_of(account, folder),

@@ -26,6 +26,7 @@ from mailbox.imap.exceptions import failures
 from mailbox.imap.fetch import FetchedMessage, FlagsAndLabels, FolderStatus, ListedFolder, MessageMeta, marks_of
 from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
+from mailbox.imap.response_lines import alert_in
 from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import Client
 
@@ -48,6 +49,17 @@ __all__ = [
 ]
 
 
+@contextlib.contextmanager
+def _alerts_of_a_goodbye() -> Iterator[None]:
+    """A greeting that is a BYE leaves nothing but its words."""
+    try:
+        yield
+    except MailError as error:
+        if alert := alert_in(f"* BYE {error.reply}".encode()):
+            error.alerts = (alert,)
+        raise
+
+
 class ImapSession:
     """A signed-in connection. Use it as a context manager; leaving it signs out."""
 
@@ -63,7 +75,7 @@ class ImapSession:
 
         The time-outs are seconds of silence; a whole command may take twice as long, and longer for what it brings.
         """
-        with failures(endpoint, connecting=True):
+        with _alerts_of_a_goodbye(), failures(endpoint, connecting=True):
             client = Client(
                 endpoint.host,
                 port=endpoint.port,
@@ -77,7 +89,8 @@ class ImapSession:
         try:
             with failures(endpoint, signing_in=True):
                 greeting = sign_in(client, endpoint)
-        except MailError:
+        except MailError as error:
+            error.alerts = tuple(client._imap.alerts)
             _close(client)
             raise
         session = cls(client, endpoint, greeting)

@@ -46,7 +46,8 @@ class _Batch:
     same: list[int] = field(default_factory=list)  # read, and nothing is different
     changed: list[tuple[Message, Reading]] = field(default_factory=list)
     fields: dict[int, list[str]] = field(default_factory=dict)  # by pk of a changed one: which of its columns differ
-    referring_otherwise: set[int] = field(default_factory=set)  # of the changed ones, those with other references
+    relinked: list[Message] = field(default_factory=list)  # read, and may belong to another conversation now
+    thread_indexes: dict[int, str] = field(default_factory=dict)
     lost: int = 0
     failed: int = 0
 
@@ -125,18 +126,26 @@ def _read_batch(round_: Reparse) -> _Batch:
         else:
             orders.append((row, Order(raw, row.size, row.account_id, connection.vendor, path)))
     for (row, _), result in zip(orders, parsing_pool.read([order for _, order in orders]).result(), strict=True):
-        former = (row.references_header, row.in_reply_to)
+        former = _refers_to(row)
         if isinstance(result, str):
             batch.failed += 1
             event(logger, "reparse_failed", logging.ERROR, message=row.pk, reason=result)
         elif differing := _fill(row, result.parsed):
             batch.changed.append((row, result))
             batch.fields[row.pk] = differing
-            if former != (row.references_header, row.in_reply_to):
-                batch.referring_otherwise.add(row.pk)
         else:
             batch.same.append(row.pk)
+        if not isinstance(result, str):
+            batch.thread_indexes[row.pk] = result.parsed.thread_index
+            if former != _refers_to(row) or conversations.has_unusual_ids(row):
+                batch.relinked.append(row)
+    otherwise = conversations.linked_otherwise(batch.thread_indexes, [row for row, _ in orders])
+    batch.relinked += [row for row, _ in orders if row.pk in otherwise and row not in batch.relinked]
     return batch
+
+
+def _refers_to(row: Message) -> tuple[str, str]:
+    return (row.references_header, row.in_reply_to)
 
 
 def _fill(row: Message, parsed: mime_message.ParsedMessage) -> list[str]:
@@ -159,7 +168,8 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
         for row, read in changed:
             _replace_attachments(row, read.parsed.attachments)
         index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
-        conversations.relink([row for row, _ in changed if row.pk in batch.referring_otherwise])
+        written = {row.pk for row, _ in changed}.union(batch.same)
+        conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
         Message.objects.filter(pk__in=batch.same).update(parser_version=mime_message.PARSER_VERSION)
         is_over = batch.done == 0
         moved = Reparse.objects.unfinished().filter(pk=round_.pk, after_pk=round_.after_pk)

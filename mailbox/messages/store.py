@@ -205,7 +205,7 @@ def write(folder: Folder, uidvalidity: int, decision: Decision, now: datetime) -
             rows += _attachments(each, message)
     bulk_insert.insert(rows)
     index_messages(decision.written, decision.index_texts)
-    conversations.link(decision.new)
+    conversations.link(decision.new, {message.pk: each.parsed.thread_index for each, message in decision.pairs})
     _write_places(folder, uidvalidity, decision)
     _relink(folder, uidvalidity, decision, now)
     stored = [each.uid for each, _ in decision.pairs]

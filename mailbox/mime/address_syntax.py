@@ -103,3 +103,13 @@ def ascii_domain(domain: str) -> str:
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise AddressError("domain")
     return name
+
+
+def other_spelling(domain: str) -> str:
+    """The A-labels of a domain in letters, or the letters of one in A-labels; "" where there is no other spelling."""
+    try:
+        if not domain.isascii():
+            return ascii_domain(domain)
+        return idna.decode(domain) if "xn--" in domain.lower() else ""
+    except (AddressError, idna.IDNAError, UnicodeError, IndexError):
+        return ""

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, body, charsets, filenames, transfer_encoding
+from mailbox.mime import attachment_digest, body, charsets, filenames, message_ids, transfer_encoding
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 4  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 5  # raise it when the same bytes would give other rows: a sweep may then parse again
 
 MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
@@ -60,6 +60,7 @@ class ParsedMessage:
     reply_to: str
     in_reply_to: str
     references_header: str
+    thread_index: str  # of Outlook: what all mails of a conversation share of it, see message_ids.thread_root
     date: datetime | None
     body_text: str
     body_html: str
@@ -94,6 +95,7 @@ def _parsed(raw: bytes, depth: int) -> ParsedMessage:
         reply_to=fields.shown("reply-to"),
         in_reply_to=fields.line("in-reply-to"),
         references_header=" ".join(fields.line("references").split()),
+        thread_index=message_ids.thread_root(fields.line("thread-index")),
         date=fields.date(),
         body_text=body_text,
         body_html=body_html,
@@ -105,16 +107,34 @@ def _parsed(raw: bytes, depth: int) -> ParsedMessage:
     )
 
 
-def attachment_bytes(raw: bytes, position: int) -> bytes:
-    """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError."""
-    return _attachment(raw, position).octets()[0]
+def attachment_bytes(raw: bytes, position: int, digest: str = "") -> bytes:
+    """The decoded bytes of the attachment at `position` of parse(raw).attachments. Raises IndexError.
+
+    `digest`: SHA-256, hex, of the bytes that are meant. A row may have been written by an older parser, which counted
+    otherwise: where other bytes lie at the position, the attachment that has these is taken.
+    """
+    return _attachment(raw, position, digest).octets()[0]
 
 
-def _attachment(raw: bytes, position: int) -> Part:
+def _attachment(raw: bytes, position: int, digest: str) -> Part:
     attachments = opened(layout_of(mime_tree.read_tree(raw))).attachments
-    if not 0 <= position < len(attachments):
+    there = attachments[position : position + 1] if position >= 0 else ()
+    if digest:
+        others = (part for part in attachments if part not in there)
+        meant = next((part for part in (*there, *others) if _measured(part)[0].digest == digest), None)
+        there = (meant,) if meant else there  # none: this parser decodes the part otherwise, and better
+    if not there:
         raise IndexError(f"The message has {len(attachments)} attachments; there is none at position {position}.")
-    return attachments[position]
+    return there[0]
+
+
+def _measured(part: Part) -> tuple[attachment_digest.Measure, bool]:
+    """Size, digest and beginning of a part's decoded bytes, and whether its transfer encoding was sound."""
+    measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
+    if measured is not None:
+        return measured, True
+    octets, is_sound = part.octets()
+    return attachment_digest.Measure(len(octets), hashlib.sha256(octets).hexdigest(), octets[:65_536]), is_sound
 
 
 @dataclass(frozen=True)
@@ -125,9 +145,9 @@ class Content:
     pieces: Iterable[bytes | memoryview]
 
 
-def attachment_content(raw: bytes, position: int) -> Content:
+def attachment_content(raw: bytes, position: int, digest: str = "") -> Content:
     """As attachment_bytes(), for whoever passes them on; `raw` may be a mapped file. Raises IndexError."""
-    part = _attachment(raw, position)
+    part = _attachment(raw, position, digest)
     measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
     if measured is None:
         octets = part.octets()[0]
@@ -183,12 +203,9 @@ def header_lines(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _described(part: Part, position: int, defects: list[str]) -> ParsedAttachment:
-    measured = None if part.children is not None else attachment_digest.measure(part.transfer_encoding, part.encoded)
-    if measured is None:
-        octets, is_sound = part.octets()
-        if not is_sound:
-            defects.append("TransferEncodingDefect")
-        measured = attachment_digest.Measure(len(octets), hashlib.sha256(octets).hexdigest(), octets[:65_536])
+    measured, is_sound = _measured(part)
+    if not is_sound:
+        defects.append("TransferEncodingDefect")
     content_type = part.content_type if _TYPE.fullmatch(part.content_type) else "application/octet-stream"
     content_id = content_id_of(part)
     return ParsedAttachment(

@@ -9,12 +9,13 @@ from mailbox.models.messages import Message
 
 
 class ConversationLink(models.Model):
-    """A message's conversation, by 64 bits of the SHA-256 of Message-IDs (see mailbox.conversations)."""
+    """A message's conversation, by 64 bits of the SHA-256 of Message-IDs (see mailbox.messages.conversations)."""
 
     message = models.OneToOneField(Message, models.CASCADE, primary_key=True, related_name="link")
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
     conversation = models.BigIntegerField()  # the key of the Message-ID that the conversation began with
     id_key = models.BigIntegerField()  # the key of the message's own Message-ID
+    thread_key = models.BigIntegerField(null=True)  # of Thread-Index and subject; None without a Thread-Index
     received_at = models.DateTimeField()  # as the message's, so that one index finds the newest
 
     class Meta:
@@ -22,6 +23,9 @@ class ConversationLink(models.Model):
         indexes = [
             models.Index(fields=["account", "conversation", "-received_at", "-message"], name="link_newest"),
             models.Index(fields=["account", "id_key"], name="link_of_message_id"),
+            models.Index(
+                fields=["account", "thread_key"], name="link_of_thread", condition=models.Q(thread_key__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -102,7 +102,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
 
 def _content(row: Preview) -> bytes:
     try:
-        content = mime_message.attachment_bytes(raw_store.map_raw(row.source)[0], row.position)
+        content = mime_message.attachment_bytes(raw_store.map_raw(row.source)[0], row.position, row.digest)
     except (raw_store.RawMissing, IndexError) as error:
         raise NoPreview(gettext_noop("The stored bytes of the attachment cannot be read.")) from error
     if len(content) > MAX_BYTES:

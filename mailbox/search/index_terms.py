@@ -7,11 +7,13 @@ private-use characters, which no word of a mail ever holds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
-from mailbox.mime import body
+from mailbox.mime import address_syntax, body
 from mailbox.search.tokenizer import MAX_WORD, words
 
 FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
@@ -24,6 +26,8 @@ _BARRIER = "\ue005"  # between fields: no phrase reaches over it
 MAX_POSITIONS = 16_000
 MAX_BYTES = 400_000
 _FIELD_LIMITS = {"subject": 300, "from": 100, "to": 2_000, "filename": 300}
+MAX_RESPELLED = 100  # addresses of a field whose domain is looked at for another spelling
+_ADDRESS = re.compile(r"([^\s<>\"',;@]{1,64})@([^\s<>\"',;@]{1,253})")
 _LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
 
 
@@ -114,14 +118,22 @@ def words_of(
 
 
 def _field_texts(mail: Indexable, filenames: Sequence[str]) -> dict[str, str]:
+    stated = "" if mail.sender_address in mail.sender.lower() else f" {mail.sender_address}"
     return {
         "subject": mail.subject,
-        "from": f"{mail.sender} {mail.sender_address}"
-        if mail.sender_address not in mail.sender.lower()
-        else mail.sender,
-        "to": "\n".join((mail.recipients, mail.cc, mail.bcc)),
+        "from": _with_both_spellings(f"{mail.sender}{stated}"),
+        "to": _with_both_spellings("\n".join((mail.recipients, mail.cc, mail.bcc))),
         "filename": "\n".join(name for name in filenames if name),
     }
+
+
+def _with_both_spellings(text: str) -> str:
+    """The addresses, and those once more whose domain has another spelling (RFC 5890: U-labels and A-labels)."""
+    if text.isascii() and "xn--" not in text.lower():
+        return text
+    found = dict.fromkeys(islice(_ADDRESS.findall(text), MAX_RESPELLED))
+    others = [f"{local}@{other}" for local, domain in found if (other := address_syntax.other_spelling(domain))]
+    return "\n".join((text, *others))
 
 
 def _within_bytes(placed: Iterable[str]) -> Iterator[str]:

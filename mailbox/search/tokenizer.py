@@ -12,8 +12,9 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# Raise it when the same text gives other words than before; `manage.py reindex` then does the whole index again.
-VERSION = 1
+# Raise it when the same message gives other words than before, here, in index_terms or in mime.body.searched;
+# `manage.py reindex` then does the whole index again.
+VERSION = 2
 MAX_WORD = 64  # characters; what is longer (base64, tracking links) is cut, in the query likewise
 
 # Letters that Unicode does not decompose, though people search for them by the plain letter.

@@ -21,7 +21,7 @@ def events_of(row: Message, attachments: Sequence[Attachment] | QuerySet[Attachm
         if each.content_type in icalendar.TYPES and each.size <= icalendar.MAX_BYTES:
             try:
                 raw = raw_store.map_raw(row.raw_digest)[0]
-                return icalendar.read(mime_message.attachment_bytes(raw, each.position))
+                return icalendar.read(mime_message.attachment_bytes(raw, each.position, each.digest))
             except (raw_store.RawMissing, IndexError):
                 return []
     return []

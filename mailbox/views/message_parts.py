@@ -128,7 +128,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Ro
 def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase:
     found = find_attachment(request, pk, position)
     try:
-        content = mime_message.attachment_content(raw_or_404(found.message.raw_digest), found.position)
+        content = mime_message.attachment_content(raw_or_404(found.message.raw_digest), found.position, found.digest)
     except IndexError as error:
         raise Http404("The stored message does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)

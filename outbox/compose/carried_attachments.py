@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from django.utils.translation import gettext
 
@@ -49,17 +50,17 @@ def of_received(source: Message, current: AttachmentPolicy) -> list[CarriedAttac
     """Its attachments that are not removed, and the mail itself as a file; what the policy refuses says so."""
     raw = source.raw_digest
     there = source.attachment_rows.filter(removed_at=None).order_by("is_inline", "position")
-    rows = there.values_list("position", "filename", "content_type", "size", "is_inline")[:_SHOWN]
+    rows = there.values_list("position", "filename", "content_type", "size", "is_inline", "digest")[:_SHOWN]
     files = [
         CarriedAttachment(
             str(position),
             filename,
             size,
-            _reader(filename, kind, lambda at=position: mime_message.attachment_bytes(raw_store.map_raw(raw)[0], at)),  # type: ignore[misc]
+            _reader(filename, kind, partial(_received_bytes, raw, position, digest)),
             _refusal(kind, size, current),
             is_inline=is_inline,
         )
-        for position, filename, kind, size, is_inline in rows
+        for position, filename, kind, size, is_inline, digest in rows
     ]
     name = (
         f"{''.join(char for char in source.subject if char.isalnum() or char in ' -_').strip()[:80] or 'message'}.eml"
@@ -81,6 +82,10 @@ def of_draft(draft: Draft, current: AttachmentPolicy) -> list[CarriedAttachment]
         )
         for file in draft.files.all()
     ]
+
+
+def _received_bytes(raw_digest: str, position: int, digest: str) -> bytes:
+    return mime_message.attachment_bytes(raw_store.map_raw(raw_digest)[0], position, digest)
 
 
 def _refusal(content_type: str, size: int, current: AttachmentPolicy) -> str:

@@ -203,7 +203,7 @@ def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase
     if found is None:
         raise Http404("No such attachment.")
     try:
-        content = mime_message.attachment_content(raw_or_404(row.mime_digest), position)
+        content = mime_message.attachment_content(raw_or_404(row.mime_digest), position, found.digest)
     except IndexError as error:
         raise Http404("The frozen mail does not hold this attachment.") from error
     return download(content, found.filename, found.content_type)

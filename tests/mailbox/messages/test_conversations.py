@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections.abc import Callable
 from datetime import timedelta
@@ -136,3 +137,45 @@ def test_the_newest_visible_mail_stands_for_its_conversation(account: Account) -
         ("mail 10", 1),
         ("mail 11", 1),
     ]
+
+
+@pytest.mark.parametrize(
+    "form", ["m1@example.com", "<<m1@example.com>>", "<m1@example.com> (of Ann)", "<m1@example.com"]
+)
+def test_an_answer_joins_its_mail_in_whatever_form_it_names_it(account: Account, form: str) -> None:
+    root = store(account, mail(1))
+    by_field = letter("by In-Reply-To").replace(b"Subject:", b"In-Reply-To: " + form.encode() + b"\nSubject:")
+    references = letter("by References").replace(b"Subject:", b"References: " + form.encode() + b"\nSubject:")
+    for raw in (by_field, references):
+        store(account, raw)
+    assert subjects(root) == {"mail 1", "by In-Reply-To", "by References"}
+
+
+def test_a_mail_whose_own_id_stands_in_another_form_is_the_one_that_answers_name(account: Account) -> None:
+    store(account, mail(2, 1))
+    root = store(account, mail(1).replace(b"<m1@example.com>", b"m1@example.com (x)"))
+    assert subjects(root) == {"mail 1", "mail 2"}
+
+
+THREAD = {"Thread_Index": base64.b64encode(bytes(range(22))).decode()}
+ANSWER = {"Thread_Index": base64.b64encode(bytes(range(27))).decode()}
+
+
+@pytest.mark.parametrize("is_answer_first", [False, True])
+def test_outlooks_thread_index_joins_an_answer_without_references(account: Account, is_answer_first: bool) -> None:
+    raws = [letter("Offer", **THREAD), letter("RE: Offer", **ANSWER)]
+    first, second = [store(account, raw) for raw in (raws[::-1] if is_answer_first else raws)]
+    assert subjects(first) == subjects(second) == {"Offer", "RE: Offer"}
+
+
+def test_references_tell_more_than_a_thread_index(account: Account) -> None:
+    store(account, letter("Offer", **THREAD))
+    root = store(account, mail(1))
+    answer = store(account, letter("RE: Offer", References="<m1@example.com>", **ANSWER))
+    assert subjects(answer) == subjects(root) == {"mail 1", "RE: Offer"}
+
+
+def test_programs_that_write_one_index_into_all_mails_merge_nothing(account: Account) -> None:
+    report, alarm = store(account, letter("Report", **THREAD)), store(account, letter("Alarm", **THREAD))
+    assert subjects(report) == {"Report"}
+    assert subjects(alarm) == {"Alarm"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import mmap
 import signal
 import subprocess
@@ -62,7 +63,7 @@ def test_rows_attachments_and_index_are_made_anew(account: Account, make_user: C
     plain, with_file = store(account, letter("Zebra", "Giraffe")), store(account, letter_with(b"%PDF", "report.pdf"))
     read_wrongly(plain, with_file, version=mime_message.PARSER_VERSION - 1)
     said = run()
-    assert said.startswith("Done: 2 messages read again, 2 of them differently.\n")
+    assert "Done: 2 messages read again, 2 of them differently.\n" in said
     assert "  attachments: 1\n" in said
     assert "  subject: 2\n" in said
     assert Reparse.objects.get().changed_fields["subject"] == 2
@@ -266,6 +267,19 @@ def test_a_mail_whose_references_are_read_otherwise_moves_with_its_answers(accou
     run()
     assert set(conversations.members(root)) == {root, middle, answer}
     assert set(conversations.members(other)) == {other}
+
+
+def test_mails_that_were_linked_before_ids_were_read_in_every_form_are_linked_anew(account: Account) -> None:
+    index = base64.b64encode(bytes(range(22))).decode()
+    root = store(account, letter("Root", Message_ID="<root@x>", Thread_Index=index))
+    loose = store(account, letter("Loose").replace(b"Subject:", b"In-Reply-To: root@x\nSubject:"))
+    outlook = store(account, letter("RE: Root", Thread_Index=index))
+    for mail in (loose, outlook):
+        ConversationLink.objects.filter(pk=mail.pk).update(conversation=mail.pk, thread_key=None)
+    ConversationLink.objects.update(thread_key=None)
+    Message.objects.update(parser_version=None)
+    run()
+    assert set(conversations.members(root)) == {root, loose, outlook}
 
 
 def test_a_mail_that_turns_out_to_refer_to_nothing_takes_its_answers_out(account: Account) -> None:

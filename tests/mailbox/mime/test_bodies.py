@@ -178,3 +178,19 @@ def test_a_second_html_part_is_shown_behind_the_first_and_a_blank_one_nowhere() 
     parts = [b"<p>first</p>", b"<html><body><br> &nbsp;</body></html>", b"<p>second</p>"]
     parsed = mime_message.parse(multipart(*(b"Content-Type: text/html\r\n\r\n" + part for part in parts)))
     assert (parsed.body_html, parsed.attachments) == ("<p>first</p>\n<p>second</p>", ())
+
+
+def test_an_attachment_is_found_by_its_bytes_where_an_older_parser_counted_otherwise() -> None:
+    parts = [b"Content-Type: application/pdf; name=%d.pdf\r\n\r\n%d" % (n, n) for n in range(3)]
+    raw = multipart(*parts)
+    read = mime_message.parse(raw).attachments
+    for position in (0, 1, 2, 3, 99):
+        for each in read:
+            octets = mime_message.attachment_bytes(raw, position, each.digest)
+            assert octets == b"%d" % each.position
+            assert b"".join(mime_message.attachment_content(raw, position, each.digest).pieces) == octets
+    assert mime_message.attachment_bytes(raw, 1, "0" * 64) == b"1"  # decoded better since
+    with pytest.raises(IndexError):
+        mime_message.attachment_bytes(raw, 3, "0" * 64)
+    with pytest.raises(IndexError):
+        mime_message.attachment_bytes(raw, -1)

@@ -177,3 +177,11 @@ HOSTILE = st.text(max_size=40) | st.text(
 def test_no_input_is_a_syntax_error_for_the_database(account: Account, ann: User, query: str):
     page = search(ann, query)
     assert page.rows == () or page.problems == ()
+
+
+@pytest.mark.parametrize("typed", ["to:straße.example", "to:xn--strae-oqa.example", "to:info@straße.example"])
+@pytest.mark.parametrize("stated", ["info@straße.example", "Ann <a@x>, Info <info@XN--STRAE-OQA.example>"])
+def test_both_spellings_of_a_domain_are_found(account: Account, ann: User, typed: str, stated: str) -> None:
+    store(account, "sought", recipients=stated)
+    store(account, "other", recipients="info@strasse.org")
+    assert subjects(ann, typed) == ["sought"]

@@ -437,3 +437,18 @@ def test_an_alert_is_shown_on_the_accounts_page(
     assert "Mailbox is at 98% of &lt;b&gt;quota&lt;/b&gt;" in page
     account.imap.refresh_from_db()
     assert account.imap.alerted_at
+
+
+@pytest.mark.parametrize("reply", ["NO [ALERT] Sign in at <b>web</b> first", "NO [AUTHENTICATIONFAILED] No."])
+def test_an_alert_at_a_refused_sign_in_is_shown_too(
+    account: Account, server: ScriptedImap, client: Client, make_user: Callable[..., User], reply: str
+) -> None:
+    def refuse(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say("* OK [ALERT] Sign in at <b>web</b> first", f"{tag} {reply}")
+        return True
+
+    server.faults["LOGIN"] = refuse
+    assert folder_sync.sync(account.pk).error_code == "sign_in"
+    client.force_login(make_user("viewer"))
+    page = client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert page.count("asked to show this") == 1 and "Sign in at &lt;b&gt;web&lt;/b&gt; first" in page
