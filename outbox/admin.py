@@ -10,11 +10,11 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.core import signing
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
@@ -29,6 +29,7 @@ from mailbox.admin.read_only import (
     register_tables,
 )
 from mailbox.permissions import Role
+from mailbox.views.confirmation import Question, asks_first
 from outbox.actions import results
 from outbox.actions.estimate import ASKED_AT_MOST_AGO
 from outbox.actions.transitions import ShownState
@@ -56,12 +57,14 @@ from outbox.models import (
     SentLookup,
 )
 from outbox.policy_form import PolicyForm
-from outbox.views.actions import BULK, act_on
+from outbox.views.bulk import CONSEQUENCES
+from outbox.views.ticked_rows import act_on
 
 # What a claim and a frozen mail are made of is of no use to a person.
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
 
 
+ASKED_ABOUT = 100  # rows that the page of a question names
 _SHOWN_AT = "outbox.admin.shown_at"
 
 
@@ -127,7 +130,7 @@ class OutboxAdmin(ReadOnlyAdmin):
             said = gettext("The page is too old to act on its rows. Nothing was changed: look again.")
             self.message_user(request, said, messages.WARNING)
             return
-        clicked = act_on(request, dict.fromkeys(rows.values_list("pk", flat=True), seen), BULK[name])
+        clicked = act_on(request, dict.fromkeys(rows.values_list("pk", flat=True), seen), name)
         said = results.honest(name, len(clicked.done), clicked.skipped)
         self.message_user(request, said, messages.WARNING if clicked.skipped else messages.SUCCESS)
 
@@ -135,13 +138,25 @@ class OutboxAdmin(ReadOnlyAdmin):
     def retry(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         self._click(request, queryset, "retry")
 
-    @admin.action(description=_("Send now anyway"), permissions=["operate"])
+    @admin.action(description=_("Send now"), permissions=["operate"])
     def send_now(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
         self._click(request, queryset, "send_now")
 
     @admin.action(description=_("Cancel for good"), permissions=["operate"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> None:
+    def cancel(self, request: HttpRequest, queryset: QuerySet[OutboxMessage]) -> HttpResponse | None:
+        rows = list(queryset.order_by("-pk").values_list("subject", "to")[:ASKED_ABOUT])
+        number = queryset.count()
+        title = ngettext("Cancel %(number)s mail for good?", "Cancel %(number)s mails for good?", number)
+        words = (
+            title % {"number": number},
+            CONSEQUENCES["cancel"],
+            gettext("Cancel for good"),
+            request.get_full_path(),
+        )
+        if shown_at(request) and (asked := asks_first(request, Question(*words, rows), "admin/confirm.html")):
+            return asked
         self._click(request, queryset, "cancel")
+        return None
 
 
 class PolicyAdmin(ModelAdmin):

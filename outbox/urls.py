@@ -12,6 +12,7 @@ from outbox.views import (
     drafts,
     outbox_list,
     sending_switch,
+    ticked_rows,
 )
 from outbox.views import bulk as views_bulk
 from outbox.views import send_time as views_send_time
@@ -25,7 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("drafts/save/", drafts.save, name="draft_save"),
     path("drafts/<int:pk>/discard/", drafts.discard, name="draft_discard"),
     path("addresses/", address_completion.addresses, name="addresses"),
-    path("bulk/", actions.bulk, name="bulk"),
+    path("bulk/", ticked_rows.bulk, name="bulk"),
     path("all/", views_bulk.bulk_all, name="bulk_all"),
     path("operations/<int:pk>/", views_bulk.operation, name="operation"),
     path("operations/<int:pk>/stop/", views_bulk.stop_operation, name="stop_operation"),

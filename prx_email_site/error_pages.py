@@ -13,12 +13,14 @@ from django.core.exceptions import (
 )
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.lazy_text import Words
+from outbox.views import unsent
 
 # Django's own limits, before any form sees what was sent.
 TOO_LARGE: dict[type, Words] = {
@@ -71,7 +73,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 of a form whose token is missing or old."""
+    """403 of a form whose token is missing or old. A mail that was written is not lost with it."""
+    if request.POST.get("idempotency_key") and request.path == reverse("outbox:compose"):
+        return unsent.page(request)
     return _page(
         request,
         403,

@@ -26,7 +26,7 @@ SETS: dict[str, dict[str, Words]] = {
         ),
     },
     "draft": {
-        "signedOut": _("Not kept: you are signed out. Sign in in another tab, then go on here."),
+        "signedOut": _("Not kept: you are signed out. Sign in in another tab, then resume here."),
         "noAnswer": _("Not kept: the site does not answer. It is tried again."),
         "kept": _("Kept as a draft at {time}."),
         "tooLarge": _("too large, {size} MB of at most {most} MB."),

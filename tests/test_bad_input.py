@@ -199,5 +199,5 @@ def test_a_certificate_that_is_none_is_refused_in_words(administrator: Client, a
 
 
 def test_a_nul_in_a_reason_is_left_out(administrator: Client) -> None:
-    administrator.post(reverse("outbox:pause_sending"), {"reason": "moving\x00 house"})
+    administrator.post(reverse("outbox:pause_sending"), {"reason": "moving\x00 house", "confirmed": "1"})
     assert SendingSwitch.current().reason == "moving house"

@@ -22,7 +22,7 @@ FLOORS = [
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules mailbox.queueing",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions",
-    "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig",
+    "mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",
     "mailbox.oauth",
     "mailbox.push",
     "mailbox.parsing mailbox.pictures",

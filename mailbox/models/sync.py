@@ -173,6 +173,8 @@ class SyncRun(models.Model):
     trigger = models.CharField(max_length=10, choices=Trigger, default=Trigger.SCHEDULE)
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
+    # The process that runs it says so each few seconds; what has been silent for a minute is ended by another.
+    seen_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True)
     attempted = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)
@@ -181,6 +183,7 @@ class SyncRun(models.Model):
     class Meta:
         db_table = "sync_runs"
         ordering = ["-pk"]
+        indexes = [models.Index(fields=["seen_at"], name="sync_run_unfinished", condition=Q(finished_at=None))]
 
     def __str__(self) -> str:
         return str(self.run_id)

@@ -11,9 +11,10 @@ from functools import partial
 from django.db import OperationalError, connection, transaction
 
 from mailbox.db import bulk_insert
+from mailbox.keep_alive import LEASE_SECONDS
 from mailbox.models import Account, Lease, SyncRunFolder
 from mailbox.sync import no_change
-from mailbox.sync.account_session import Clock, lease_seconds
+from mailbox.sync.account_session import Clock
 from mailbox.sync.no_change import UnchangedFolder
 
 LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
@@ -45,7 +46,7 @@ class Ending:
         if give_back:
             is_ours = Lease.release(pk, purpose, self.token)
         else:
-            is_ours = Lease.renew(pk, purpose, self.token, seconds=lease_seconds(), now=clock())
+            is_ours = Lease.renew(pk, purpose, self.token, seconds=LEASE_SECONDS, now=clock())
         if is_ours and self.looks:
             no_change.write(pk, [look for look, _ in self.looks.values()])
             lines = [line for _, line in self.looks.values()]

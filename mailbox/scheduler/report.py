@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 from mailbox.db import bulk_insert
+from mailbox.keep_alive import keep_alive
 from mailbox.logs import event
 from mailbox.models import Account, Folder, SyncRun, SyncRunFolder
 from mailbox.sync.folder_sync import MORE_WAITING, SyncOutcome
 from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
+SILENT_AFTER = timedelta(seconds=60)
 
 
 @dataclass
@@ -30,7 +33,13 @@ class Report:
 
     @classmethod
     def begin(cls, trigger: str, requested_by: int | None, now: datetime) -> Report:
-        return cls(SyncRun.objects.create(trigger=trigger, requested_by_id=requested_by, started_at=now))
+        run = SyncRun.objects.create(trigger=trigger, requested_by_id=requested_by, started_at=now, seen_at=now)
+        return cls(run)
+
+    def say_it_goes_on(self) -> bool:
+        """For keep_alive: a run that has not been seen for a minute has lost its process."""
+        SyncRun.objects.filter(pk=self.run.pk, finished_at=None).update(seen_at=timezone.now())
+        return True
 
     def add(self, account: Account, name: str, outcome: SyncOutcome) -> None:
         """Write the folder's line, or add another round to it. That of a look is written with the look."""
@@ -70,13 +79,33 @@ class Report:
 
     def finish(self, now: datetime) -> SyncRun:
         run = self.run
-        run.attempted = len(self.lines)
-        run.succeeded = sum(line.ok for line in self.lines.values())
-        run.failed = run.attempted - run.succeeded
+        counts = _counted([line.ok for line in self.lines.values()])
+        for name, value in counts.items():
+            setattr(run, name, value)
         run.finished_at = now
-        run.save()
+
+        def write() -> bool:
+            SyncRun.objects.filter(pk=run.pk).update(finished_at=now, seen_at=now, **counts)
+            return False
+
+        keep_alive.do_until_done(write)
         event(
             logger, "sync_run", run_id=str(run.run_id), attempted=run.attempted, succeeded=run.succeeded,
             failed=run.failed, fetched=sum(line.fetched for line in self.lines.values()),
         )  # fmt: skip
         return run
+
+
+def _counted(oks: Sequence[bool]) -> dict[str, int]:
+    return {"attempted": len(oks), "succeeded": sum(oks), "failed": len(oks) - sum(oks)}
+
+
+def end_abandoned(now: datetime) -> int:
+    """End the runs whose process is gone, with what their lines tell; returns how many there were."""
+    abandoned = SyncRun.objects.filter(finished_at=None, seen_at__lt=now - SILENT_AFTER)
+    ended = 0
+    for run in abandoned.order_by("pk"):
+        counts = _counted(list(run.folders.values_list("ok", flat=True)))
+        ended += abandoned.filter(pk=run.pk).update(finished_at=run.seen_at, **counts)
+        event(logger, "sync_run_abandoned", logging.WARNING, run_id=str(run.run_id), **counts)
+    return ended

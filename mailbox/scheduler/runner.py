@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import F, Q
 from django.utils import timezone
 
 from mailbox.clocks import is_over, is_waiting
+from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import Busy, MailError
+from mailbox.keep_alive import keep_alive
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncRun, SyncState
 from mailbox.parsing import pool as parsing_pool
@@ -23,7 +26,7 @@ from mailbox.scheduler.report import Report
 from mailbox.scheduler.round_robin import spread, take_turns
 from mailbox.scheduler.turn_commit import Claim, Desks
 from mailbox.sync import folder_sync
-from mailbox.sync.account_session import BUSY, AccountSession, Backoff, Clock, connect
+from mailbox.sync.account_session import BUSY, AccountSession, Backoff, Clock, connect, renewing
 from mailbox.sync.folder_sync import SyncOutcome
 from mailbox.sync.folders import canonical, discover, listing_is_due
 
@@ -127,7 +130,7 @@ def run_sync(
     if trigger == SyncRun.Trigger.SCHEDULE:
         spread(accounts, config.time_budget_seconds or 0)
     deadline = None if config.time_budget_seconds is None else time.monotonic() + config.time_budget_seconds
-    with parsing_pool.running():  # they outlast each job
+    with keep_alive.during(report.say_it_goes_on), parsing_pool.running():  # parsers outlast each job
         take_turns(accounts, config.max_concurrency, deadline, settle=desks.settle)
     return report.finish(clock())
 
@@ -178,7 +181,10 @@ class _AccountTurn:
             raise Busy(BUSY)
         ending = Ending(claim.account, claim.token)
         try:
-            with connect(claim.account, self.clock) as imap:
+            with (
+                keep_alive.during(renewing(claim.token, self.clock)),
+                connect(claim.account, self.clock) as imap,
+            ):
                 session = AccountSession(claim.account, imap, claim.token, self.clock, claim.held, owes_looks=True)
                 self._list_folders(session)
                 self._sync_in_turn(session, ending, deadline, alone=alone)
@@ -268,9 +274,14 @@ class _AccountTurn:
         self._over()
 
     def _fail_unexpectedly(self, account_id: int, error: Exception) -> None:
-        account = Account.objects.filter(pk=account_id).first()
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
         folder = self.jobs[0].folder if self.jobs else None
-        _record_crash(self.report, account or account_id, folder, error, self.clock, self.config)
+        try:
+            account = Account.objects.filter(pk=account_id).first()
+            _record_crash(self.report, account or account_id, folder, error, self.clock, self.config)
+        except DATABASE_TROUBLE as trouble:  # still: the account stays due, and the others have their turn
+            event(logger, "crash_not_recorded", logging.WARNING, account=account_id, error=type(trouble).__name__)
         self._over()
 
     def _over(self) -> bool:

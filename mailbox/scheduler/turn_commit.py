@@ -17,17 +17,18 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.keep_alive import LEASE_SECONDS
 from mailbox.logs import event
 from mailbox.models import Account, Lease
 from mailbox.scheduler.group_commit import Ending, Exchange, JointCommits, rolled_back
 from mailbox.scheduler.report import Report
 from mailbox.sync import state_rows
-from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, holder, lease_seconds
+from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, give_back, holder
 from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 Crashed = Callable[[Account, str, Exception], None]
-TRIES = 3  # of an end while the database is in trouble; then the lease runs out by itself
+TRIES = 3  # of an end while the database is in trouble; then only the lease is given back, once it is over
 AGAIN_SECONDS = 0.5
 
 
@@ -66,7 +67,7 @@ class Desk:
         if account is None:
             return None
         taken = Lease.acquire(
-            account_id, Lease.Purpose.SYNC, who, seconds=lease_seconds(), now=self._clock(), token=token
+            account_id, Lease.Purpose.SYNC, who, seconds=LEASE_SECONDS, now=self._clock(), token=token
         )
         return Claim(account, taken, state_rows.states_of(account, folders) if taken else {})
 
@@ -114,6 +115,7 @@ class Desk:
                     self._owed.append(ending)
                 else:
                     self._lost(ending, error)
+                    give_back(ending.account.pk, ending.token)
             except Exception as error:  # a bug: told as in a turn, and the lease is given back as after one
                 self._owed.append(ending)
                 for name in self._forget(ending):

@@ -19,6 +19,7 @@ from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
 from mailbox.imap.session import ImapSession
 from mailbox.jitter import jittered
+from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
 from mailbox.oauth import refresh, seen_certificates
@@ -26,9 +27,6 @@ from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)
 Clock = Callable[[], datetime]
-# Renewed with each batch. Safe however long a batch takes: rows are committed only while the lease is still ours.
-LEASE_COMMANDS = 5  # command time-outs
-SLOWEST_BYTES_PER_SECOND = 50_000
 WAIT_STEP_SECONDS = 0.1
 QUOTA_PAUSE_SECONDS = 3600.0
 BUSY = "Another worker is syncing this account at this moment; try again when it is done."
@@ -70,15 +68,32 @@ class AccountSession:
     held: dict[str, LoadedState] = field(default_factory=dict)
     owes_looks: bool = False
 
-    def renew(self, upcoming_bytes: int = 0) -> None:
-        """Keep the lease for one more batch; raises Busy when another has taken it."""
-        seconds = lease_seconds() + upcoming_bytes / SLOWEST_BYTES_PER_SECOND
-        if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=seconds, now=self.clock()):
+    def renew(self) -> None:
+        """See that the lease is still ours, as each transaction does that writes; raises Busy when another took it."""
+        if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=LEASE_SECONDS, now=self.clock()):
             raise Busy("Another worker took over the sync of this account.")
 
 
-def lease_seconds() -> float:
-    return float(LEASE_COMMANDS * settings.COMMAND_TIMEOUT_SECONDS)
+def renewing(token: str, clock: Clock) -> Act:
+    """For keep_alive: the SYNC leases taken with this token go on while this process lives. Rows are safe without it,
+    as each transaction that writes them renews the lease."""
+
+    def renew() -> bool:
+        ends = clock() + timedelta(seconds=LEASE_SECONDS)
+        Lease.objects.filter(purpose=Lease.Purpose.SYNC, token=token).update(expires_at=ends)
+        return True
+
+    return renew
+
+
+def give_back(account_id: int, token: str) -> None:
+    """Free the account: at once, or when the database is back."""
+
+    def release() -> bool:
+        Lease.release(account_id, Lease.Purpose.SYNC, token)
+        return False
+
+    keep_alive.do_until_done(release)
 
 
 def holder() -> str:
@@ -90,16 +105,16 @@ def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Ite
     """Claim the account and sign in; raises Busy after `wait_seconds`, NetworkError, SignInRefused or Throttled."""
     token = _claim(account, clock, wait_seconds)
     try:
-        with connect(account, clock) as imap:
+        with keep_alive.during(renewing(token, clock)), connect(account, clock) as imap:
             yield AccountSession(account, imap, token, clock)
     finally:
-        Lease.release(account.pk, Lease.Purpose.SYNC, token)
+        give_back(account.pk, token)
 
 
 def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
     deadline = time.monotonic() + wait_seconds
     while True:
-        token = Lease.acquire(account.pk, Lease.Purpose.SYNC, holder(), seconds=lease_seconds(), now=clock())
+        token = Lease.acquire(account.pk, Lease.Purpose.SYNC, holder(), seconds=LEASE_SECONDS, now=clock())
         if token:
             return token
         if time.monotonic() >= deadline:

@@ -28,7 +28,7 @@ from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
 from mailbox.sync.poison import ALONE_FROM, LAST, PROVEN, Attempts
-from mailbox.sync.prefetch import BATCH_BYTES, BATCH_COUNT, Fetched, MessageBudget, Prefetcher, Source
+from mailbox.sync.prefetch import BATCH_COUNT, Fetched, MessageBudget, Prefetcher, Source
 from mailbox.sync.prefetch_thread import RENEW_SECONDS, FetchThread
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class FolderRun:
         """Note the batch, and keep the lease for it; returns which attempt it is."""
         is_alone = self._alone_left > 0
         with transaction.atomic():
-            self.session.renew(BATCH_BYTES)
+            self.session.renew()
             number = self.attempts.begin(first, is_alone=is_alone)
         self._noted.append(first)
         if number >= ALONE_FROM:

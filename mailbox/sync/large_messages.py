@@ -76,7 +76,7 @@ class LargeMessage:
         """A piece shorter than asked for ends the message only when nothing follows, or its length is as stated."""
         size, offset = FIRST_PIECE, self.file.length()
         while True:
-            self.session.renew(size)
+            self.session.renew()
             began = time.monotonic()
             piece = fetch_piece(self.session.imap, self.meta.uid, offset, size)
             if piece is None:

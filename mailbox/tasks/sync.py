@@ -20,9 +20,9 @@ from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
-from mailbox.models import Account, Counter, SyncRun, WorkerHeartbeat
+from mailbox.models import Account, Counter, Lease, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
-from mailbox.scheduler import runner
+from mailbox.scheduler import report, runner
 from mailbox.search.index import sweep_words
 from mailbox.storage import partial_files, raw_store, store_check
 from mailbox.storage.usage import free_percent
@@ -116,6 +116,17 @@ def beat() -> None:
         "store_failed_since": None if store_check.is_usable() else (before and before.store_failed_since) or now,
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
+    _take_up_of_the_dead(now)
+
+
+def _take_up_of_the_dead(now: datetime) -> None:
+    """A lease whose end has come is one that nobody renews: its account is synced at once, not with the next minute.
+
+    With a lease of half a minute, and this each half minute, nothing waits for a dead worker longer than a minute.
+    """
+    report.end_abandoned(now)
+    if Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now).delete()[0]:
+        queue("mailbox.tasks.sync_tick", group="sync")
 
 
 def sweep_raw() -> None:

@@ -51,7 +51,7 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
     values |= {"total": asked.total, "expected": asked.will, "in_flight": list(asked.in_flight)}
     with transaction.atomic():
         known = Operation.objects.filter(key=asked.key, user=user).first()
-        if known is None and estimate(rows, asked.verb, user, asked.asked_at).will > asked.will:
+        if known is None and estimate(rows, asked.verb, user).will > asked.will:
             return None
         operation, is_new = Operation.objects.get_or_create(key=asked.key, user=user, defaults=values)
         if is_new:
@@ -138,7 +138,6 @@ def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> st
         operation.verb,
         row.status,
         row.hold,
-        is_due=row.next_attempt_at <= now,
         needs_sign_in=bool(row.account.smtp.needs_sign_in_since),
         is_operated=True,
     )
@@ -154,9 +153,10 @@ def _click(operation: Operation, pk: int, now: datetime, *, is_full: bool) -> st
             transitions.cancel(pk, user=user, now=now, seen=seen)
         elif operation.verb == Verb.MARK:
             transitions.mark_as_sent(pk, user=user, now=now, seen=seen)
+        elif operation.verb == Verb.SEND_AGAIN:
+            transitions.ask_again(pk, user=user, now=now, seen=seen)
         else:
-            now_anyway = operation.verb == Verb.SEND_NOW
-            transitions.ask_retry(pk, user=user, now=now, now_anyway=now_anyway, seen=seen)
+            transitions.ask_retry(pk, user=user, now=now, now_anyway=True, seen=seen)
     except ChangedMeanwhile:
         return CHANGED
     except OutboxError as refused:

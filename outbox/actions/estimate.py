@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.core import signing
-from django.db.models import BooleanField, Case, Count, F, Value, When
+from django.db.models import Count, F
 from django.utils.translation import gettext_noop
 
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
@@ -19,6 +19,7 @@ from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
+ANSWERS = (Verb.MARK, Verb.SEND_AGAIN)  # to the question whether a mail went out
 OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # what is sent or cancelled no action changes
 ASKED_AT_MOST_AGO = timedelta(days=1)  # an older page is shown anew
 _SALT = "outbox.bulk.asked"
@@ -28,7 +29,6 @@ NOT_YOURS = gettext_noop("your role for the account is too low")
 DECISION = gettext_noop("it may have gone out already and needs a decision of its own")
 NO_QUESTION = gettext_noop("its outcome is no question")
 SIGN_IN = gettext_noop("the server refused the account's sign-in")
-NOT_DUE = gettext_noop("it is not due yet")
 ON_ITS_WAY = gettext_noop("it is being sent at this moment")
 CHANGED = gettext_noop("it changed meanwhile")
 
@@ -75,36 +75,31 @@ class BulkQuestion:
             return None
 
 
-def reason_to_skip(verb: str, status: str, hold: str, *, is_due: bool, needs_sign_in: bool, is_operated: bool) -> str:
+def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is_operated: bool) -> str:
     """Why a row would be left alone, or ""; the click itself decides again when its turn comes."""
     if not is_operated:
         return NOT_YOURS
     if status == Status.SENDING:
         return ON_ITS_WAY
-    if verb == Verb.MARK:
+    if verb in ANSWERS:
         return "" if hold == Hold.UNCERTAIN else NO_QUESTION
-    if hold == Hold.UNCERTAIN:  # a bulk click must never send twice what may have gone out
+    if hold == Hold.UNCERTAIN:  # only a verb that says so may send twice what may have gone out
         return DECISION
     if verb == Verb.CANCEL:
         return ""
-    if hold == Hold.SIGN_IN or needs_sign_in:
-        return SIGN_IN
-    return NOT_DUE if verb == Verb.RETRY and not is_due else ""
+    return SIGN_IN if hold == Hold.SIGN_IN or needs_sign_in else ""
 
 
-def estimate(rows: OutboxQuerySet, verb: str, user: User, now: datetime) -> Estimate:
+def estimate(rows: OutboxQuerySet, verb: str, user: User) -> Estimate:
     """`rows` are those the filter finds. One query, whatever their number."""
-    due = Case(When(next_attempt_at__lte=now, then=Value(True)), default=Value(False), output_field=BooleanField())
     refused = F("account__smtp__needs_sign_in_since")
-    open_rows = rows.filter(status__in=OPEN).order_by().annotate(is_due=due, refused=refused)
-    groups = open_rows.values_list("status", "hold", "is_due", "refused", "account_id").annotate(Count("pk"))
+    open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
+    groups = open_rows.values_list("status", "hold", "refused", "account_id").annotate(Count("pk"))
     operated = operated_by(user)
     will, skipped = 0, Counter[str]()
-    for status, hold, is_due, refused_since, account_id, number in groups:
+    for status, hold, refused_since, account_id, number in groups:
         is_operated = operated is None or account_id in operated
-        reason = reason_to_skip(
-            verb, status, hold, is_due=is_due, needs_sign_in=bool(refused_since), is_operated=is_operated
-        )
+        reason = reason_to_skip(verb, status, hold, needs_sign_in=bool(refused_since), is_operated=is_operated)
         if reason:
             skipped[reason] += number
         else:
@@ -133,7 +128,7 @@ def ask(filters: Filters, verb: str, user: User, now: datetime) -> tuple[BulkQue
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
     # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
     moving = list(in_flight)
-    found = estimate(unchanged_since(meant(filters, user, now), now), verb, user, now)
+    found = estimate(unchanged_since(meant(filters, user, now), now), verb, user)
     asked = BulkQuestion(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
     return asked, found
 

@@ -15,7 +15,7 @@ from outbox.models import Operation, OutboxMessage
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
 
 
-HANDED_OVER = (Verb.RETRY, Verb.SEND_NOW)  # what a worker then tries: done is not yet sent
+HANDED_OVER = (Verb.RETRY, Verb.SEND_NOW, Verb.SEND_AGAIN)  # what a worker then tries: done is not yet sent
 FOLLOWED_AT_MOST = 10_000  # mails of one operation whose outcomes its page counts
 
 
@@ -41,6 +41,9 @@ def done_words(verb: str, number: int) -> str:
         Verb.SEND_NOW.value: ngettext(
             "%(number)s handed to a worker to be sent now", "%(number)s handed to a worker to be sent now", number
         ),
+        Verb.SEND_AGAIN.value: ngettext(
+            "%(number)s handed to a worker to be sent again", "%(number)s handed to a worker to be sent again", number
+        ),
         Verb.CANCEL.value: ngettext("%(number)s cancelled", "%(number)s cancelled", number),
         Verb.MARK.value: ngettext("%(number)s marked as sent", "%(number)s marked as sent", number),
     }
@@ -48,7 +51,7 @@ def done_words(verb: str, number: int) -> str:
 
 
 def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
-    """ "212 retried, 3 skipped: 3 because: it is not due yet." """
+    """ "212 retried, 3 skipped: 3 because: it changed meanwhile." """
     if not skipped:
         return f"{done_words(verb, number)}."
     reasons = "; ".join(

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, AuditEntry, Transport
@@ -28,6 +28,13 @@ NOT_RETRYABLE, NOT_DUE = "not retryable: ", "retry_not_due"
 CANNOT_TAKE_BACK = _(
     "The mail may have gone out, and then nothing takes it back. Decide first: mark it as sent, or send it again."
 )
+# Why a mail that a person sends now had not gone out by itself; recorded, so in English.
+HAD_WAITED = {
+    Hold.PERMANENT.value: gettext_noop("The server had refused it for good."),
+    Hold.GAVE_UP.value: gettext_noop("It had been tried for too long without success."),
+}
+BEFORE_ITS_TIME = gettext_noop("Before the time it was scheduled for.")
+BEFORE_ITS_ATTEMPT = gettext_noop("Before its next attempt was due.")
 CHANGED_MEANWHILE = _("It has changed since this page was shown. Look at it as it is now, then decide again.")
 
 
@@ -127,8 +134,17 @@ def ask_retry(
     digest = row.mime_digest
     if row.send_at and row.send_at > now and not row.attempts.exists():
         digest = date_header.redated(row, now)  # written down before the row that refers to it
-    _make_due(seen.narrow(_as_read(row)), row, verb, user, now, failure_mode, digest)
+    _make_due(seen.narrow(_as_read(row)), row, verb, user, now, failure_mode, digest, why_it_waited(row, now))
     return row
+
+
+def why_it_waited(row: OutboxMessage, now: datetime) -> str:
+    """A stored sentence, or "" for a mail that was due anyway."""
+    if row.hold in HAD_WAITED:
+        return HAD_WAITED[row.hold]
+    if row.next_attempt_at <= now:
+        return ""
+    return BEFORE_ITS_TIME if row.send_at and row.send_at > now else BEFORE_ITS_ATTEMPT
 
 
 def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState) -> OutboxMessage:
@@ -155,6 +171,7 @@ def _make_due(
     now: datetime,
     failure_mode: str = "",
     mime_digest: str = "",
+    why: str = "",
 ) -> None:
     with transaction.atomic():
         due = {"hold": "", "next_attempt_at": now, "requested_by": user, "failure_mode": failure_mode}
@@ -171,7 +188,7 @@ def _make_due(
             refused.update(status=OutboxRecipient.Status.WAITING)
         # A click does not wait for a server that is being left alone.
         Transport.objects.filter(pk=row.account.smtp_id).update(next_allowed_at=None)
-        record(row, verb, user, now)
+        record(row, verb, user, now, why)
 
 
 def cancel(outbox_id: int, *, user: User | None, now: datetime, seen: ShownState = AS_IT_IS) -> OutboxMessage:

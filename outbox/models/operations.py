@@ -20,9 +20,10 @@ class Operation(models.Model):
 
     class Verb(models.TextChoices):
         RETRY = "retry", _("Retry")
-        SEND_NOW = "send_now", _("Send now anyway")
+        SEND_NOW = "send_now", _("Send now")
         CANCEL = "cancel", _("Cancel")
         MARK = "mark_as_sent", _("Mark as sent")
+        SEND_AGAIN = "send_again", _("Send again")
 
     key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: sent twice, it is one operation
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")

@@ -30,6 +30,7 @@ CONSEQUENCES = {
     "retry": _("A worker tries each of them again now."),
     "send_now": _("A worker sends each of them now, without waiting for its time."),
     "cancel": _("They are cancelled for good and never sent."),
+    "send_again": _("The recipients may get them twice: whether the first ones arrived is unknown."),
     "mark_as_sent": _("They count as sent and are not tried again. Do this only when you know that they arrived."),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import uuid
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +14,6 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext
@@ -30,13 +28,14 @@ from mailbox.views.message_lookup import find_message
 from mailbox.views.requests import number_of, signed_in_user
 from outbox import api
 from outbox.compose import drafts, replies
-from outbox.compose.attachments import AttachmentInput
 from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
-from outbox.views.drafts import find_draft, forget_sent, save_typed
+from outbox.views.drafts import address_of, drafts_of, find_draft, forget_sent, save_typed
+from outbox.views.one_mail import another_is_unasked, files_of, key_of, made_before
 from outbox.views.selection import find_row
+from outbox.views.unsent import keeps_what_was_typed
 
 TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
 
@@ -98,8 +97,11 @@ class Start:
         return f"{self.way}={source.pk}" if source else ""
 
 
+@keeps_what_was_typed
 @require_http_methods(["GET", "HEAD", "POST"])
 def compose(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST" and (mail := _sent_meanwhile(request)):
+        return redirect("outbox:detail", mail.pk)
     start = Start.read(request)
     accounts, current = _senders(request, start.parent), AttachmentPolicy.current()
 
@@ -117,7 +119,10 @@ def compose(request: HttpRequest) -> HttpResponse:
     form = form_of(request.POST or None, request.FILES or None)
     if request.method == "POST" and request.POST.get("do") == "draft":
         return _kept_as_draft(request, form, start)
-    if request.method == "POST" and form.is_valid():
+    before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None
+    if before:
+        form.add_error(None, gettext("A mail was already made from this page."))
+    elif request.method == "POST" and form.is_valid():
         response = _queue(request, form, start.parent)
         if response.ok and response.data:
             if start.way == "forward" and start.message:
@@ -131,7 +136,14 @@ def compose(request: HttpRequest) -> HttpResponse:
         form = form_of(_as_kept(request, draft), None)
         for words in said:
             form.add_error(None, words)
-    return _page(request, form, start)
+    return _page(request, form, start, before=before)
+
+
+def _sent_meanwhile(request: HttpRequest) -> OutboxMessage | None:
+    """Back to a draft that became a mail: the mail. The address of a draft carries its key for this."""
+    if not request.GET.get("key") or drafts_of(request).exists():
+        return None
+    return made_before(request, request.GET["key"])
 
 
 def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: Start) -> Draft | None:
@@ -153,7 +165,9 @@ def _as_kept(request: HttpRequest, draft: Draft) -> QueryDict:
     return data
 
 
-def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "") -> HttpResponse:
+def _page(
+    request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "", before: OutboxMessage | None = None
+) -> HttpResponse:
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
     version = form.data.get("version") if form.is_bound else None
@@ -171,6 +185,7 @@ def _page(request: HttpRequest, form: ComposeForm, start: Start, *, conflict: st
         "version": (version or draft.version) if draft else 1,
         "start": start.name,
         "conflict": conflict,
+        "before": before,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
@@ -191,7 +206,7 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: Start) -> Htt
     notices.success(
         request, gettext("Kept as a draft.") if draft else gettext("There is nothing to keep yet: the page is empty.")
     )
-    return redirect(f"{reverse('outbox:compose')}?draft={draft.pk}" if draft else request.get_full_path())
+    return redirect(address_of(draft) if draft else request.get_full_path())
 
 
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
@@ -260,26 +275,10 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         failure_mode=sent.get("failure_mode") or None,
         cc=sent["cc"] or (),
         bcc=sent["bcc"] or (),
-        attachments=_files(sent),
-        idempotency_key=_key(sent),
+        attachments=files_of(sent),
+        idempotency_key=key_of(sent),
         send_at=sent["send_at"],
         undo_seconds=settings.OUTBOX_UNDO_SECONDS,
         user=signed_in_user(request),
         parent_pk=parent.pk if parent else None,
     )
-
-
-def _files(sent: dict[str, Any]) -> list[AttachmentInput]:
-    return [*sent.get("kept", []), *sent["attachments"]]
-
-
-def _key(sent: dict[str, Any]) -> str | None:
-    """The page's key and what was typed: a double click is one mail, but a page gone back to and changed is another."""
-    if not sent["idempotency_key"]:
-        return None
-    digest = hashlib.sha256()
-    for name in ("account", "to", "cc", "bcc", "subject", "body_text", "send_at"):
-        digest.update(f"{sent[name]}\0".encode(errors="replace"))
-    for attached in _files(sent):
-        digest.update(attached.filename.encode(errors="replace") + b"\0" + (attached.content or b"") + b"\0")
-    return f"{sent['idempotency_key']}-{digest.hexdigest()[:32]}"

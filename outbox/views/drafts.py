@@ -6,9 +6,11 @@ import uuid
 
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -25,11 +27,21 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
 
 
+def address_of(draft: Draft) -> str:
+    """Its page; with its key, which finds the mail that it became once the draft is gone."""
+    return f"{reverse('outbox:compose')}?draft={draft.pk}&key={draft.key}"
+
+
+def drafts_of(request: HttpRequest) -> QuerySet[Draft]:
+    """The user's draft of the address's number, or none."""
+    return drafts.of_user(signed_in_user(request)).filter(pk=_number(request.GET.get("draft", "")))
+
+
 def find_draft(request: HttpRequest) -> Draft | None:
     """The draft that the address or the form names; Http404 when it is not the user's, or gone."""
     given = request.GET.get("draft") or ""
     if given:
-        draft = drafts.of_user(signed_in_user(request)).filter(pk=_number(given)).first()
+        draft = drafts_of(request).first()
         if draft is None:
             raise Http404("There is no such draft: it was sent or discarded meanwhile.")
         return draft

@@ -12,10 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from mailbox.permissions import Role, has_role_everywhere
+from mailbox.permissions import Role, has_role_everywhere, has_role_somewhere
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, signed_in_user
+from outbox.actions import estimate
+from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
@@ -74,7 +76,9 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
         "switch": SendingSwitch.objects.filter(pk=1).first(),
-        "may_tick": any(each.may_tick for each in page),
+        "ticks_decisions": _asks_what_became(filters),
+        "matching": next((tab.number for tab in tabs if tab.current), None),
+        "retry_all": _retry_all(request, filters) if not before else None,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     if operation_id := number_of(request, "operation"):  # its part of the page, where it is one's own
@@ -83,11 +87,27 @@ def outbox(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/list.html", context | {"in_list": True})
 
 
+def _asks_what_became(filters: Filters) -> bool:
+    return filters.state == "needs_decision" or filters.reason == OutboxMessage.Hold.UNCERTAIN
+
+
+def _retry_all(request: HttpRequest, filters: Filters) -> BulkQuestion | None:
+    """Of the failed: what the button that retries all of them asks about, by its number. Not where a text is looked
+    for, which would be looked for in every row."""
+    if filters.state != "failed_for_good" or filters.text or not has_role_somewhere(request.user, Role.OPERATOR):
+        return None
+    asked, _found = estimate.ask(filters, Operation.Verb.RETRY, signed_in_user(request), timezone.now())
+    return asked if asked.will else None
+
+
 def _verbs(filters: Filters) -> list[tuple[str, str]]:
     """What may be asked for all that match: an outcome in question is decided, nothing else is."""
     if filters.state in ("sent", "cancelled", "sending"):
         return []
-    names = ["mark_as_sent"] if filters.state == "needs_decision" else ["send_now", "retry", "cancel"]
+    if _asks_what_became(filters):
+        names = ["mark_as_sent", "send_again"]
+    else:
+        names = ["retry" if filters.state == "failed_for_good" else "send_now", "cancel"]
     return [(name, str(Operation.Verb(name).label)) for name in names]
 
 

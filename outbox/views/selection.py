@@ -134,6 +134,7 @@ class CountedTab:
     query: str
     current: bool
     counted_at: datetime | None = None  # None: at this moment
+    number: int | None = None  # of what is not over
 
 
 def count_tabs(
@@ -144,7 +145,8 @@ def count_tabs(
     counts = _open_counts(request, filters, accounts, now)
     counted = _counted(request, filters)
     over = newest.narrow(narrowed(request, filters, accounts, now))
-    tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state)]
+    not_over = sum(counts.values())
+    tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state, number=not_over)]
     for tab in TABS:
         text, at = number_format(counts[tab.name], force_grouping=True), None
         if tab.is_final and (known := counted.get(tab.name)) and known.number > COUNTED_AT_MOST:
@@ -152,7 +154,8 @@ def count_tabs(
         elif tab.is_final:
             text = _cut_count(getattr(over, tab.name)(), is_all=newest.goes_on_at is None)
         query, current = filters.query(state=tab.name), filters.state == tab.name
-        tabs.append(CountedTab(tab, str(tab.label), text, query, current, at))
+        number = None if tab.is_final else counts[tab.name]
+        tabs.append(CountedTab(tab, str(tab.label), text, query, current, at, number))
     return tabs
 
 

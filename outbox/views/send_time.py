@@ -27,7 +27,7 @@ def undo(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk, Role.OPERATOR)
     response = api.undo(pk, user=signed_in_user(request))
     if not response.ok:
-        notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
+        notices.error(request, f"“{row.subject[:80]}”: {refusal(response)}")
         return redirect("outbox:detail", pk)
     notices.success(request, gettext("Nothing was sent. Here is the mail as you wrote it."))
     return redirect(f"{reverse('outbox:compose')}?again={pk}")
@@ -49,7 +49,7 @@ def reschedule(request: HttpRequest, pk: int) -> HttpResponse:
         }
         notices.success(request, f"“{row.subject[:80]}”: {when}")
     else:
-        notices.error(request, f"“{row.subject[:80]}”: {refusal(response, row)}")
+        notices.error(request, f"“{row.subject[:80]}”: {refusal(response)}")
     return redirect(back)
 
 

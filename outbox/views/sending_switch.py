@@ -9,12 +9,20 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
+from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import back_to, signed_in_user
 from outbox.models import SendingSwitch
+
+PAUSE = (
+    _("Pause all sending?"),
+    _("Mail of every account is kept in the outbox and goes out once somebody resumes."),
+    _("Pause all sending"),
+)
 
 
 def _must_administer(request: HttpRequest) -> None:
@@ -27,13 +35,16 @@ def _must_administer(request: HttpRequest) -> None:
 @require_POST
 def pause_sending(request: HttpRequest) -> HttpResponse:
     _must_administer(request)
+    back = back_to(request, reverse("outbox:list"))
+    if asked := asks_first(request, Question(*PAUSE, back, is_danger=False)):
+        return asked
     SendingSwitch.current()
     reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
     off = SendingSwitch.objects.filter(pk=1, paused_at=None)
     if off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
         record(request, "pause_sending", "sending", detail=reason)
         notices.success(request, gettext("All sending is paused. Mail is kept and goes out when you resume."))
-    return redirect(back_to(request, reverse("outbox:list")))
+    return redirect(back)
 
 
 @require_POST

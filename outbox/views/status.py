@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.utils import timezone
@@ -204,9 +204,8 @@ class Choice:
 
 
 RETRY = Choice("outbox:retry", _("Retry"), "primary")
-SEND_NOW = Choice("outbox:send_now", _("Send now"))
+SEND_NOW = Choice("outbox:send_now", _("Send now"), "primary")
 UNDO = Choice("outbox:undo", _("Undo"), "primary")
-NOW = Choice("outbox:send_now", _("Send now anyway"), "primary")
 CANCEL = Choice("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
 MARK = Choice("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
 AGAIN = Choice("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
@@ -223,12 +222,10 @@ def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
     if row.hold:
         return [RETRY, CANCEL]
     if may_be_undone(row, now):
-        return [UNDO, SEND_NOW]
-    if is_scheduled(row, now):
+        return [UNDO, replace(SEND_NOW, kind="")]
+    if row.next_attempt_at > now or row.status == Status.FAILED:
         return [SEND_NOW, CANCEL]
-    if row.next_attempt_at > now:
-        return [NOW, CANCEL]
-    return [RETRY, CANCEL] if row.status == Status.FAILED else [CANCEL]
+    return [CANCEL]
 
 
 @dataclass
@@ -269,7 +266,7 @@ class Shown:
     def may_tick(self) -> bool:
         """Whether a bulk action could do anything with it."""
         final = self.row.status in (Status.SENT, Status.CANCELLED)
-        return self.may_operate and not final and not self.needs_decision
+        return self.may_operate and not final
 
     @property
     def needs_decision(self) -> bool:

@@ -39,7 +39,7 @@ def test_a_box_stands_for_the_attempt_that_is_shown(
     box.check()
     attempt(row, outcome="permanent")
     expect(page.locator(f"input[name=pk][value='{row.pk}.1']")).to_be_checked(timeout=20_000)
-    page.once("dialog", lambda dialog: dialog.accept())
     page.click("#bulk button[value=cancel]")
+    page.click("#confirm")
     expect(page.locator("main")).to_contain_text("1 cancelled.")
     assert OutboxMessage.objects.get().status == "cancelled"

@@ -137,7 +137,7 @@ def test_an_operator_does_the_whole_job(
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("The server has accepted it for every recipient")).to_be_visible(timeout=PATIENCE)
 
-    # Refused for now: retrying, with its countdown, and Send now anyway does not wait for it.
+    # Refused for now: retrying, with its countdown, and Send now does not wait for it.
     sink.refuse("DATA", "451 4.7.1 Greylisted, try again later")
     page.goto(f"{live_site}/outbox/compose/")
     page.locator("[name=to]").fill("Bob <bob@customer.example>")
@@ -148,7 +148,7 @@ def test_an_operator_does_the_whole_job(
     expect(page.locator("time[data-countdown]").first).to_be_visible()
     sink.accept()
     page.goto(f"{live_site}/outbox/?state=retrying")
-    page.get_by_role("row").filter(has_text="Second mail").get_by_role("button", name="Send now anyway").click()
+    page.get_by_role("row").filter(has_text="Second mail").get_by_role("button", name="Send now").click()
     page.goto(f"{live_site}/outbox/{OutboxMessage.objects.latest('pk').pk}/")
     expect(page.get_by_text("The server has accepted it for every recipient")).to_be_visible(timeout=PATIENCE)
 

@@ -192,14 +192,15 @@ def _all_that_match(page: Page, live_site: str, account: Account) -> None:
     outbox_row(account, "Bill of the unknown", status="failed", hold="uncertain")
     outbox_row(account, "Greeting", status="failed", hold="permanent")
     page.goto(f"{live_site}{reverse('outbox:list')}?q=bill")
-    page.click(".all-that-match button[value=retry]")
+    page.get_by_label("all 4 that match").check()
+    page.click("#bulk button[value=send_now]")
     expect(page.locator("main")).to_contain_text("3 of 4 mails that match.")
     expect(page.locator("main")).to_contain_text("1 because it may have gone out already")
     page.click("main form[data-once] button")
     page.wait_for_url(re.compile("/outbox/operations/"))
     actions_bulk.run(Operation.objects.get().pk)
     page.reload()
-    expect(page.locator("#operation")).to_contain_text("3 handed to a worker to be retried, 1 skipped: 1 because")
+    expect(page.locator("#operation")).to_contain_text("3 handed to a worker to be sent now, 1 skipped: 1 because")
     assert OutboxMessage.objects.filter(hold="permanent").count() == 1
 
 

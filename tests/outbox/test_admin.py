@@ -86,7 +86,7 @@ def act_from(page: str, client: Client, name: str, *rows: OutboxMessage) -> str:
     """As from the list that was shown then."""
     shown_at = re.search(r'name="shown_at" value="([^"]*)"', page)
     fields = {"action": name, "_selected_action": [row.pk for row in rows], "shown_at": shown_at[1] if shown_at else ""}
-    response = client.post(reverse(LIST), fields, follow=True)
+    response = client.post(reverse(LIST), fields | {"confirmed": "1"}, follow=True)
     return " ".join(str(message) for message in response.context["messages"])
 
 
@@ -115,7 +115,8 @@ def test_the_actions_obey_the_rules_of_the_outbox(staff: Client, account: Accoun
     waiting = outbox_row(account, status="failed", next_attempt_at=later)
     uncertain = outbox_row(account, status="failed", hold="uncertain")
     said = act(staff, "retry", row, waiting, uncertain)
-    assert said.startswith("1 handed to a worker to be retried, 2 skipped")
+    assert said.startswith("2 handed to a worker to be retried, 1 skipped")
+    OutboxMessage.objects.filter(pk=waiting.pk).update(next_attempt_at=later)
     assert act(staff, "send_now", waiting) == "1 handed to a worker to be sent now."
     assert act(staff, "cancel", row) == "1 cancelled."
     uncertain.refresh_from_db()
@@ -130,6 +131,22 @@ def test_the_actions_leave_alone_what_changed_since_the_list_was_shown(staff: Cl
     assert "too old" in act_from("", staff, "cancel", row)
     row.refresh_from_db()
     assert row.status == "failed"
+
+
+def test_cancelling_for_good_asks_by_a_page_that_keeps_what_was_ticked(staff: Client, row: OutboxMessage) -> None:
+    listed = staff.get(reverse(LIST)).content.decode()
+    shown_at = re.search(r'name="shown_at" value="([^"]*)"', listed)
+    assert shown_at
+    fields = {"action": "cancel", "_selected_action": [row.pk], "shown_at": shown_at[1]}
+    page = staff.post(reverse(LIST), fields).content.decode()
+    row.refresh_from_db()
+    assert row.status == "failed"
+    assert "Cancel 1 mail for good?" in page and row.subject in page
+    hidden = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page[page.index("asked-about") :])
+    assert {"action", "_selected_action", "shown_at", "confirmed"} <= dict(hidden).keys()
+    staff.post(reverse(LIST), dict(hidden))
+    row.refresh_from_db()
+    assert row.status == "cancelled"
 
 
 def test_staff_without_the_role_may_look_and_not_click(

@@ -285,7 +285,7 @@ def test_new_rows_wait_behind_their_number(operator: Client, account: Account) -
 BUTTONS = {
     "queued": ["Cancel"],
     "sending": [],
-    "retrying": ["Send now anyway", "Cancel"],
+    "retrying": ["Send now", "Cancel"],
     "needs_decision": ["Mark as sent", "Send again"],
     "failed_for_good": ["Retry", "Cancel"],
     "sent": [],
@@ -381,19 +381,17 @@ def test_retry_lifts_a_refusal_and_a_worker_is_asked(
     assert row.hold == ""
     assert row.next_attempt_at <= timezone.now()
     assert OrmQ.objects.count() == 1
-    assert AuditEntry.objects.get(target=f"outbox:{row.pk}").verb == "retry"
+    entry = AuditEntry.objects.get(target=f"outbox:{row.pk}")
+    assert (entry.verb, entry.detail) == ("retry", "The server had refused it for good.")
 
 
-def test_retry_before_its_time_is_refused_in_a_sentence_and_send_now_anyway_is_not(
-    operator: Client, account: Account
-) -> None:
+def test_send_now_does_not_wait_and_is_recorded_with_who_and_why(operator: Client, account: Account) -> None:
     row = in_every_state(account)["retrying"]
-    said = post(operator, "outbox:retry", row.pk)
-    assert "not due yet; the next attempt is in 2 min" in said
-    assert "retry_not_due" not in said
     assert "handed to a worker, which sends it now" in post(operator, "outbox:send_now", row.pk)
     row.refresh_from_db()
     assert row.next_attempt_at <= timezone.now()
+    entry = AuditEntry.objects.select_related("user").get(target=f"outbox:{row.pk}")
+    assert entry.user and (entry.verb, entry.detail) == ("send_now", "Before its next attempt was due.")
 
 
 @pytest.mark.parametrize("state", ["sent", "sending", "cancelled", "needs_decision"])
@@ -406,8 +404,8 @@ def test_what_cannot_be_retried_says_why(operator: Client, account: Account, sta
 
 def test_an_uncertain_mail_is_decided_by_a_person(operator: Client, account: Account) -> None:
     first, second = in_every_state(account)["needs_decision"], in_every_state(account)["needs_decision"]
-    assert "marked as sent" in post(operator, "outbox:mark_as_sent", first.pk, attempt=0)
-    assert "with the same Message-ID" in post(operator, "outbox:send_again", second.pk, attempt=0)
+    assert "marked as sent" in post(operator, "outbox:mark_as_sent", first.pk, attempt=0, confirmed=1)
+    assert "with the same Message-ID" in post(operator, "outbox:send_again", second.pk, attempt=0, confirmed=1)
     first.refresh_from_db()
     second.refresh_from_db()
     assert first.status == "sent"
@@ -416,18 +414,18 @@ def test_an_uncertain_mail_is_decided_by_a_person(operator: Client, account: Acc
 
 def test_cancel_is_final(operator: Client, account: Account) -> None:
     rows = in_every_state(account)
-    assert "it is never sent" in post(operator, "outbox:cancel", rows["queued"].pk)
+    assert "it is never sent" in post(operator, "outbox:cancel", rows["queued"].pk, confirmed=1)
     rows["queued"].refresh_from_db()
     assert rows["queued"].status == "cancelled"
-    assert "too late to cancel" in post(operator, "outbox:cancel", rows["sent"].pk)
+    assert "too late to cancel" in post(operator, "outbox:cancel", rows["sent"].pk, confirmed=1)
 
 
 def test_a_bulk_click_tells_honestly_what_came_of_it(operator: Client, account: Account) -> None:
     rows = in_every_state(account)
     chosen = [rows[state].pk for state in ("failed_for_good", "retrying", "needs_decision", "sent")]
     said = post(operator, "outbox:bulk", action="retry", pk=chosen)
-    assert said.startswith("1 handed to a worker to be retried, 3 skipped: ")
-    for reason in ("it is not due yet", "it may have gone out already and needs", "The mail is sent"):
+    assert said.startswith("2 handed to a worker to be retried, 2 skipped: ")
+    for reason in ("it may have gone out already and needs", "The mail is sent"):
         assert f"1 because: {reason}" in said
     assert OutboxMessage.objects.get(pk=rows["needs_decision"].pk).hold == "uncertain"
     assert post(operator, "outbox:bulk", action="send_now", pk=[rows["retrying"].pk]).startswith("1 handed to a worker")
@@ -449,14 +447,14 @@ def test_a_bulk_click_changes_no_row_of_an_account_that_is_not_the_users_to_oper
     chosen = [seen.pk, unseen.pk]
     assert client.post(reverse("outbox:bulk"), {"action": "cancel", "pk": chosen}).status_code == 403
     AccountGrant.objects.create(user=user, account=make_account("third@example.com", **NOWHERE), role="operator")
-    said = post(client, "outbox:bulk", action="cancel", pk=chosen)
+    said = post(client, "outbox:bulk", action="cancel", pk=chosen, confirmed=1)
     assert said.startswith("0 cancelled, 2 skipped")
     assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"pending"}
 
 
 def test_an_administrator_pauses_and_resumes_all_sending(client: Client, make_user: Callable[..., User]) -> None:
     client.force_login(make_user("administrator"))
-    assert "All sending is paused" in post(client, "outbox:pause_sending", reason="maintenance")
+    assert "All sending is paused" in post(client, "outbox:pause_sending", reason="maintenance", confirmed=1)
     switch = SendingSwitch.objects.get()
     assert switch.paused_at is not None
     assert "maintenance" in get(client, "outbox:list")
@@ -474,7 +472,9 @@ def test_pausing_everything_needs_an_administrator(operator: Client) -> None:
 
 def test_a_form_returns_only_to_pages_of_ours(operator: Client, account: Account) -> None:
     row = outbox_row(account)
-    response = operator.post(reverse("outbox:cancel", args=[row.pk]), {"next": "https://evil.example/"})
+    response = operator.post(
+        reverse("outbox:cancel", args=[row.pk]), {"next": "https://evil.example/", "confirmed": "1"}
+    )
     assert response["Location"] == reverse("outbox:detail", args=[row.pk])
 
 

@@ -64,7 +64,10 @@ document.addEventListener("click", async (event) => {
 // A dangerous button asks once, with the consequence in the question.
 document.addEventListener("submit", (event) => {
   const question = event.submitter?.dataset.confirm;
-  if (question && !window.confirm(question)) event.preventDefault();
+  if (!question) return;
+  if (!window.confirm(question)) { event.preventDefault(); return; }
+  // The server asks by a page of its own whoever did not see the dialog.
+  if (!event.target.elements.namedItem("confirmed")) event.target.append(Object.assign(document.createElement("input"), { type: "hidden", name: "confirmed", value: "1" }));
 });
 
 // Polling waits while nobody looks, and while a swap would take something from under the hand: a button that is

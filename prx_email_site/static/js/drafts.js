@@ -20,11 +20,23 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function tell(words) { state.textContent = words; }
 
-  async function post(withFiles) {
+  // Whoever signed in again in another tab has another token: this page takes it over.
+  async function freshToken() {
+    const response = await fetch(location.href, { credentials: "same-origin", redirect: "manual" });
+    if (!response.ok) return false;
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("form[data-autosave] input[name=csrfmiddlewaretoken]");
+    if (!fresh) return false;
+    field("csrfmiddlewaretoken").value = fresh.value;
+    document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": fresh.value }));
+    return true;
+  }
+
+  async function post(withFiles, isSecondTry = false) {
     const body = new FormData(form);
     if (!withFiles) body.delete("attachments");
     const before = typed();
     const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin" });
+    if (response.status === 403 && !isSecondTry && await freshToken()) return post(withFiles, true);
     if (response.type === "opaqueredirect" || response.status === 403) {
       tell(words.signedOut);
       return false;
@@ -37,7 +49,7 @@ document.addEventListener("DOMContentLoaded", () => {
     field("version").value = answer.version;
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
-    history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}`);
+    history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}&key=${field("idempotency_key").value}`);
     const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) {

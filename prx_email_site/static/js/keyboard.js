@@ -1,6 +1,7 @@
 // Shortcuts of a single key, never while somebody types. Each presses a link or a button that is there anyway.
 "use strict";
 
+const TRY_NOW = 'form[action$="/retry/"] button, form[action$="/send-now/"] button';
 const OFF = "prx-shortcuts-off";
 let first = ""; // "g", for a moment
 let forget = 0;
@@ -35,9 +36,9 @@ function press(element) {
 
 function retryOrReply() {
   const row = rowAtHand();
-  if (row) return press(row.querySelector('form[action$="/retry/"] button'));
+  if (row) return press(row.querySelector(TRY_NOW));
   if (document.querySelector("main table.list tbody td.tick")) return false; // a list: only the row at hand
-  return press(document.querySelector('main a[href*="?reply_to="]')) || press(document.querySelector('#send-state form[action$="/retry/"] button'));
+  return press(document.querySelector('main a[href*="?reply_to="]')) || press(document.querySelector(`#send-state :is(${TRY_NOW})`));
 }
 
 async function showSheet(address) {

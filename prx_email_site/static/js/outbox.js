@@ -7,6 +7,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const words = document.querySelector("[data-ticked]");
   const boxes = () => [...document.querySelectorAll('input[name="pk"][form="bulk"]')];
 
+  const scope = (value) => document.querySelector(`#bulk input[name="scope"][value="${value}"]`);
+
   function count() {
     const ticked = boxes().filter((box) => box.checked).length;
     words.textContent = wordsOf(words).ticked.replace("{number}", ticked);
@@ -17,9 +19,11 @@ document.addEventListener("DOMContentLoaded", () => {
   all.closest("[hidden]").hidden = false;
   all.addEventListener("change", () => {
     for (const box of boxes()) box.checked = all.checked;
+    scope("ticked").checked = true;
     count();
   });
   document.addEventListener("change", (event) => {
+    if (event.target.name === "pk") scope("ticked").checked = true;
     if (event.target.form?.id === "bulk" && event.target !== all) count();
   });
   // A row's new state came in: its box stands for what is shown now.

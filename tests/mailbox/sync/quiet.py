@@ -1,9 +1,12 @@
 """Accounts in step with their server, so that a look at them finds nothing."""
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import psycopg
 import pytest
+from django.db import connection
 
 from mailbox.imap.session import FolderStatus, ImapSession
 from mailbox.models import Account
@@ -38,3 +41,20 @@ def at_examine(act: Callable[[ImapSession], None], monkeypatch: pytest.MonkeyPat
         return status
 
     monkeypatch.setattr(ImapSession, "examine", acting)
+
+
+def take_database_away() -> Callable[[], None]:
+    """From this thread's connection, until what is returned is called."""
+    if connection.vendor == "sqlite":
+        other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        connection.connection.execute("PRAGMA busy_timeout = 20")
+        return other.close
+    connection.ensure_connection()
+    where = {key: value for key, value in connection.get_connection_params().items() if key in WHERE}
+    with psycopg.connect(**where, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+    return lambda: None
+
+
+WHERE = ("dbname", "user", "password", "host", "port")

@@ -73,7 +73,7 @@ def form_of(page: str, action: str) -> dict[str, str]:
     """The hidden fields of the form that posts there."""
     found = re.search(rf'<form method="post" action="{re.escape(action)}">(.*?)</form>', page, re.S)
     assert found, action
-    return dict(re.findall(r'name="(\w+)" value="([^"]*)"', found[1]))
+    return dict(re.findall(r'name="(\w+)" value="([^"]*)"', found[1])) | {"confirmed": "1"}
 
 
 def becomes_a_question(row: OutboxMessage) -> None:
@@ -139,12 +139,12 @@ def test_no_action_on_all_touches_a_row_that_somebody_else_changed_since(
     assert (operation.done, operation.skipped) == (0, {estimate.CHANGED: 1})
 
 
-@pytest.mark.parametrize("verb", ["mark_as_sent", "cancel", "retry", "send_now"])
+@pytest.mark.parametrize("verb", ["mark_as_sent", "send_again", "cancel", "retry", "send_now"])
 def test_a_change_between_reading_the_row_and_its_update_is_found_by_the_update(
     user: User, account: Account, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     """The row is a question again, of the next attempt, or refused again: by its looks nothing has changed."""
-    hold = "uncertain" if verb == "mark_as_sent" else "permanent"
+    hold = "uncertain" if verb in estimate.ANSWERS else "permanent"
     row = outbox_row(account, status="failed", hold=hold)
     attempt(row, outcome=hold)
     asked = asked_about(Filters(state="needs_decision" if hold == "uncertain" else ""), verb, user)
@@ -226,7 +226,8 @@ def test_every_button_of_an_old_page_is_refused_once_another_attempt_was_made(
     operator: Client, account: Account, name: str
 ) -> None:
     later = timezone.now() + timedelta(minutes=5)
-    row = outbox_row(account, status="failed", next_attempt_at=later if name == "send_now" else timezone.now())
+    hold = "permanent" if name == "retry" else ""
+    row = outbox_row(account, status="failed", hold=hold, next_attempt_at=timezone.now() if hold else later)
     attempt(row, outcome="transient")
     click = reverse(f"outbox:{name}", args=[row.pk])
     pages = [operator.get(reverse("outbox:detail", args=[row.pk])), operator.get(reverse("outbox:list"))]
@@ -243,7 +244,7 @@ def test_ticked_rows_are_those_that_were_shown(operator: Client, account: Accoun
     page = operator.get(reverse("outbox:list")).content.decode()
     ticked = re.findall(r'type="checkbox" name="pk" value="([^"]+)"', page)
     attempt(other, outcome="permanent")
-    answer = operator.post(reverse("outbox:bulk"), {"pk": ticked, "action": "cancel"}, follow=True)
+    answer = operator.post(reverse("outbox:bulk"), {"pk": ticked, "action": "cancel", "confirmed": "1"}, follow=True)
     assert "1 cancelled, 1 skipped: 1 because: it changed meanwhile." in answer.content.decode()
     assert (status(same)[0], status(other)[0]) == ("cancelled", "failed")
 

@@ -91,7 +91,7 @@ def test_a_click_on_what_a_frozen_worker_holds_is_told_to_try_again(
 ) -> None:
     client.force_login(make_user("operator"))
     with frozen_in_a_transaction(row.account, "_begin_attempts"):  # for everybody else the mail is not claimed yet
-        answer = client.post(reverse("outbox:cancel", args=[row.pk]), follow=True)
+        answer = client.post(reverse("outbox:cancel", args=[row.pk]), {"confirmed": "1"}, follow=True)
         assert "Another process is busy with this at the moment." in unescape(answer.content.decode())
     row.refresh_from_db()
     assert (row.status, row.attempts.count()) == ("sent", 1)
@@ -106,7 +106,7 @@ def test_a_page_that_waits_in_vain_for_another_lock_is_no_mistake_of_the_site(
     try:
         with other.cursor() as cursor:
             cursor.execute(f"BEGIN; LOCK TABLE {SendingSwitch._meta.db_table} IN EXCLUSIVE MODE")
-            answer = client.post(reverse("outbox:pause_sending"))
+            answer = client.post(reverse("outbox:pause_sending"), {"confirmed": "1"})
     finally:
         other.close()
     assert answer.status_code == 503 and "This is busy" in answer.content.decode()

@@ -257,7 +257,9 @@ def test_an_uncertain_mail_cannot_be_cancelled_before_it_is_decided(
 ) -> None:
     tried = uncertain(account)
     client.force_login(make_user("operator"))
-    page = client.post(reverse("outbox:cancel", args=[tried.outbox_id]), follow=True).content.decode()
+    page = client.post(
+        reverse("outbox:cancel", args=[tried.outbox_id]), {"confirmed": "1"}, follow=True
+    ).content.decode()
     assert "Decide first" in page
     refused = api.cancel(tried.outbox_id, user=None)
     assert refused.error and "mark it as sent, or send it again" in refused.error.message

@@ -1,0 +1,105 @@
+"""What a living process does again and again while it works: renew short leases, say that its runs go on.
+
+One thread a process, so that neither a slow server nor a long parse lets a lease end. A lease may therefore be short:
+when the process dies, its accounts are free within SECONDS. When the database is away, each act is tried again each
+second: what lives goes on under its leases, or gives them back as soon as it can.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from django.db import connection
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.logs import event
+
+logger = logging.getLogger(__name__)
+LEASE_SECONDS = 30.0
+BEAT_SECONDS = 8.0  # three beats before a lease ends
+AGAIN_SECONDS = 1.0  # while the database is in trouble
+Act = Callable[[], bool]  # False: done, not to be called again
+
+
+class KeepAlive:
+    """Calls each registered act every BEAT_SECONDS, on a thread of its own with a database connection of its own."""
+
+    def __init__(self) -> None:
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Begin anew, as a forked child does: the thread and the leases are its parent's."""
+        self._acts: list[Act] = []
+        self._lock = threading.Lock()
+        self._soon = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, act: Act) -> None:
+        """Call it at each beat from the next one on."""
+        with self._lock:
+            self._acts.append(act)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="keep-alive", daemon=True)
+                self._thread.start()
+
+    def remove(self, act: Act) -> None:
+        """A beat that has begun may still call it: an act must do no harm then."""
+        with self._lock, suppress(ValueError):
+            self._acts.remove(act)
+
+    @contextmanager
+    def during(self, act: Act) -> Iterator[None]:
+        self.add(act)
+        try:
+            yield
+        finally:
+            self.remove(act)
+
+    def do_until_done(self, act: Act) -> None:
+        """Do it now or, when the database is in trouble, as soon as that is over, while this process lives."""
+        try:
+            act()
+        except DATABASE_TROUBLE:
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+            self.add(act)
+            self._soon.set()
+
+    def beat(self) -> bool:
+        """Call each act once; False when the database is in trouble. Raises nothing."""
+        with self._lock:
+            acts = list(self._acts)
+        went_well = [self._is_well(act) for act in acts]
+        return all(went_well)
+
+    def _is_well(self, act: Act) -> bool:
+        try:
+            if not act():
+                self.remove(act)
+        except DATABASE_TROUBLE as error:
+            event(logger, "not_renewed", logging.WARNING, error=f"{type(error).__name__}: {error}"[:160])
+            connection.close()
+            return False
+        except Exception:
+            logger.exception("keep_alive_crashed")
+        return True
+
+    def _run(self) -> None:
+        wait = BEAT_SECONDS
+        while True:
+            self._soon.wait(wait)
+            self._soon.clear()
+            with self._lock:
+                if not self._acts:
+                    self._thread = None
+                    return
+            wait = BEAT_SECONDS if self.beat() else AGAIN_SECONDS
+            connection.close()
+
+
+keep_alive = KeepAlive()
+os.register_at_fork(after_in_child=keep_alive.forget_all)

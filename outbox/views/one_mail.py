@@ -1,0 +1,50 @@
+"""One page of writing makes one mail: the page's key finds the mail that was already made from it."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import Any
+
+from django.http import HttpRequest
+
+from mailbox.permissions import Role
+from mailbox.views.requests import signed_in_user
+from outbox.compose.attachments import AttachmentInput
+from outbox.models import OutboxMessage
+from outbox.views.selection import seen_by
+
+
+def files_of(cleaned: dict[str, Any]) -> list[AttachmentInput]:
+    return [*cleaned.get("kept", []), *cleaned["attachments"]]
+
+
+def key_of(cleaned: dict[str, Any]) -> str | None:
+    """The page's key and what was typed: the same form sent twice is one mail, whatever the person answers."""
+    if not cleaned["idempotency_key"]:
+        return None
+    digest = hashlib.sha256()
+    for name in ("account", "to", "cc", "bcc", "subject", "body_text", "send_at"):
+        digest.update(f"{cleaned[name]}\0".encode(errors="replace"))
+    for attached in files_of(cleaned):
+        digest.update(attached.filename.encode(errors="replace") + b"\0" + (attached.content or b"") + b"\0")
+    return f"{cleaned['idempotency_key']}-{digest.hexdigest()[:32]}"
+
+
+def made_before(request: HttpRequest, page_key: str) -> OutboxMessage | None:
+    """The newest mail that the user made from the page (or draft) of this key and did not take back."""
+    try:
+        key = uuid.UUID(page_key)
+    except ValueError:
+        return None
+    made = seen_by(request, Role.OPERATOR).filter(created_by=signed_in_user(request)).exclude(status="cancelled")
+    # A range of the key's index in any collation: what follows the dash is hexadecimal, in small letters.
+    made = made.filter(idempotency_key__gte=f"{key}-", idempotency_key__lt=f"{key}-g")
+    return made.order_by("-pk").first()
+
+
+def another_is_unasked(request: HttpRequest, cleaned: dict[str, Any]) -> OutboxMessage | None:
+    """The mail that was already made from this page, where the person has not said that this is to be another one."""
+    before = made_before(request, str(cleaned["idempotency_key"] or ""))
+    is_same = before is not None and before.idempotency_key == key_of(cleaned)
+    return None if before is None or is_same or request.POST.get("another") == str(before.pk) else before

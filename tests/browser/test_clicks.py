@@ -1,0 +1,117 @@
+"""How many clicks an operator's commonest jobs take, from the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import BrowserContext, Page, expect
+
+from mailbox.models import Account
+from outbox.actions import bulk as actions_bulk
+from outbox.models import Operation, OutboxMessage
+from tests.rows import NOWHERE, attempt, outbox_row
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
+
+
+class Hand:
+    """Clicks, and counts what it clicked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.clicks = page, 0
+
+    def click(self, selector: str) -> None:
+        self.clicks += 1
+        self.page.click(selector)
+
+
+def question(account: Account, number: int) -> OutboxMessage:
+    row = outbox_row(account, f"Invoice {number}", status="failed", hold="uncertain")
+    attempt(row, outcome="uncertain")
+    return row
+
+
+def test_sixteen_uncertain_mails_are_settled_in_eighteen_clicks_at_most(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    rows = [question(account, number) for number in range(16)]
+    arrived, lost = rows[:8], rows[8:]
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("main a[href*='state=needs_decision']")
+    for row in arrived:
+        hand.click(f"input[name=pk][value='{row.pk}.1']")
+    expect(hand.page.locator("[data-ticked]")).to_have_text("8 ticked")
+    hand.click("#bulk button[value=mark_as_sent]")
+    expect(hand.page.locator("main")).to_contain_text("They count as sent and are not tried again.")
+    hand.click("#confirm")
+    expect(hand.page.locator(".notice")).to_contain_text("8 marked as sent.")
+    hand.click("[data-tick-all]")
+    hand.click("#bulk button[value=send_again]")
+    expect(hand.page.locator("main")).to_contain_text("may get them twice")
+    hand.click("#confirm")
+    expect(hand.page.locator("#operation")).to_contain_text("8 handed to a worker to be sent again.")
+    assert hand.clicks <= 18
+    states = {row.pk: (row.status, row.hold) for row in OutboxMessage.objects.all()}
+    assert {states[row.pk] for row in arrived} == {("sent", "")}
+    assert {states[row.pk] for row in lost} == {("failed", "")}
+
+
+def test_all_that_failed_is_retried_in_two_clicks_by_a_button_with_their_number(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    for number in range(3):
+        outbox_row(account, f"Bill {number}", status="failed", hold="permanent")
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("main a[href*='state=failed_for_good']")
+    expect(hand.page.locator("#retry-all")).to_have_text("Retry all 3 that failed")
+    hand.click("#retry-all")
+    expect(hand.page.locator("#operation")).to_be_visible()
+    assert hand.clicks == 2
+    actions_bulk.run(Operation.objects.get().pk)
+    assert not OutboxMessage.objects.exclude(hold="").exists()
+
+
+def test_the_switch_sends_the_same_buttons_to_all_that_match(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    rows = [question(account, number) for number in range(3)]
+    page = signed_in_page
+    page.goto(f"{live_site}{reverse('outbox:list')}?state=needs_decision")
+    page.get_by_label("all 3 that match").check()
+    page.click("#bulk button[value=send_again]")
+    expect(page.locator("main")).to_contain_text("3 of 3 mails that match.")
+    page.get_by_role("link", name="Back to the list").click()
+    page.get_by_label("all 3 that match").check()
+    page.locator(f"input[name=pk][value='{rows[0].pk}.1']").check()  # a tick says what is meant
+    page.click("#bulk button[value=mark_as_sent]")
+    expect(page.locator("h1")).to_have_text("Mark as sent: 1 mail?")
+
+
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_a_dangerous_button_asks_once_with_and_without_scripts(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account], has_scripts: bool
+) -> None:
+    row = question(make_account(**NOWHERE), 1)
+    cookies = signed_in_page.context.cookies()
+    browser = signed_in_page.context.browser
+    assert browser
+    context: BrowserContext = browser.new_context(java_script_enabled=has_scripts)
+    context.add_cookies(cookies)  # type: ignore[arg-type]
+    page, asked = context.new_page(), list[str]()
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    page.goto(f"{live_site}{reverse('outbox:detail', args=[row.pk])}")
+    page.get_by_role("button", name="Send again").click()
+    if not has_scripts:
+        expect(page.locator("main")).to_contain_text("The recipient may get it twice")
+        asked.append(page.locator("h1").inner_text())
+        page.click("#confirm")
+    expect(page.locator(".notice").first).to_contain_text("sends it again with the same Message-ID")
+    assert len(asked) == 1
+    context.close()

@@ -1,0 +1,175 @@
+"""After trouble with the database, or the death of a worker: what lives goes on or gives back, what is dead is taken
+up within a minute."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
+from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
+from mailbox.scheduler import report, runner, turn_commit
+from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
+from mailbox.sync import folder_sync
+from mailbox.sync.account_session import signed_in
+from mailbox.tasks import sync as sync_tasks
+from tests.mailbox.sync.quiet import ONCE, WHERE, MakeAccount, account, at_examine, in_step, take_database_away
+from tests.mailbox.sync.synced import fill, on_server, stored
+from tests.servers.dovecot import Dovecot
+
+__all__ = ["account"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = timezone.now()
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def take(account: Account, now: datetime) -> str | None:
+    return Lease.acquire(account.pk, Lease.Purpose.SYNC, "another", seconds=LEASE_SECONDS, now=now)
+
+
+def test_a_living_process_keeps_its_lease_however_long_a_command_lasts(account: Account) -> None:
+    clock = Clock()
+    with signed_in(account, clock):
+        for _ in range(5):
+            clock.now += timedelta(seconds=LEASE_SECONDS - 1)
+            assert keep_alive.beat()
+            assert take(account, clock.now + timedelta(seconds=LEASE_SECONDS - 1)) is None
+    assert not Lease.objects.exists()
+
+
+def test_a_lease_that_another_took_is_not_renewed_by_the_one_that_slept(account: Account) -> None:
+    clock = Clock()
+    with signed_in(account, clock):
+        clock.now += timedelta(seconds=LEASE_SECONDS)
+        assert take(account, clock.now)
+        theirs = Lease.objects.get()
+        clock.now += timedelta(seconds=1)
+        keep_alive.beat()
+        assert Lease.objects.get().expires_at == theirs.expires_at
+    assert Lease.objects.get().token == theirs.token
+
+
+def test_what_a_dead_worker_had_is_taken_up_within_a_minute(
+    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a minute until the lease ends, and at most as long again until the next heartbeat of any cluster."""
+    queued: list[str] = []
+    monkeypatch.setattr(sync_tasks, "queue", lambda name, *_, **__: queued.append(name))
+    assert take(account, timezone.now())
+    run = SyncRun.objects.create()
+    SyncRunFolder.objects.create(run=run, account=account, folder_name="INBOX", ok=True, fetched=3)
+    sync_tasks.beat()
+    assert (queued, Lease.objects.count()) == ([], 1)
+    later = timezone.now() + timedelta(seconds=60)
+    monkeypatch.setattr(sync_tasks.timezone, "now", lambda: later)
+    sync_tasks.beat()
+    assert (queued, Lease.objects.count()) == (["mailbox.tasks.sync_tick"], 0)
+    run.refresh_from_db()
+    assert (run.finished_at, run.attempted, run.succeeded, run.failed) == (run.seen_at, 1, 1, 0)
+    fill(dovecot, account, 1, first=9)
+    sync_tasks.sync_tick()
+    assert stored(account) == on_server(dovecot, account)
+
+
+def test_a_run_that_lives_is_not_ended_by_another() -> None:
+    now = timezone.now()
+    begun = report.Report.begin("schedule", None, now - timedelta(minutes=9))
+    begun.say_it_goes_on()
+    assert report.end_abandoned(now) == 0
+    assert report.end_abandoned(now + timedelta(seconds=61)) == 1
+    assert report.end_abandoned(now + timedelta(seconds=61)) == 0
+
+
+def test_a_database_that_comes_back_after_the_run_gets_the_lease_and_the_runs_end(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away from the server's answer until all is over, longer than any try of the run's own."""
+    back: list[Callable[[], None]] = []
+    at_examine(lambda _: back.append(take_database_away()), monkeypatch)
+    monkeypatch.setattr(turn_commit, "AGAIN_SECONDS", 0)
+    if connection.vendor == "postgresql":  # which takes connections again at once: so it is kept away
+        at_examine(lambda _: monkeypatch.setattr(type(connection), "get_new_connection", refused), monkeypatch)
+    else:
+        monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.02)
+    run_sync([SyncJob(account.pk)], ONCE)
+    monkeypatch.undo()
+    connection.close()
+    back.pop()()
+    assert keep_alive.beat()
+    assert not Lease.objects.exists()
+    assert not SyncRun.objects.filter(finished_at=None).exists()
+
+
+def refused(self: object, parameters: Any) -> Any:
+    raise OperationalError("the database system is shutting down")
+
+
+def test_accounts_whose_connections_to_the_database_all_end_at_once_are_free_when_the_run_is_over(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PostgreSQL ends them when it is restarted."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that could be restarted")
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    for each in accounts:
+        fill(dovecot, each, 2, first=9)
+    ended: list[int] = []
+
+    def restart(_: object) -> None:
+        if len(ended) < 3:
+            ended.append(end_all_connections())
+
+    at_examine(restart, monkeypatch)
+    run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=3, time_budget_seconds=5))
+    connection.close()
+    keep_alive.beat()
+    assert max(ended) >= 3  # each thread's own, at least
+    assert not Lease.objects.exists()
+    assert not SyncRun.objects.filter(finished_at=None).exists()
+    monkeypatch.undo()
+    for each in accounts:
+        assert folder_sync.sync(each.pk).ok
+        assert stored(each) == on_server(dovecot, each)
+
+
+def end_all_connections() -> int:
+    where = {key: value for key, value in connection.get_connection_params().items() if key in WHERE}
+    with psycopg.connect(**where, autocommit=True) as other:
+        found = other.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+        ).fetchall()
+    return len(found)
+
+
+def test_what_cannot_be_done_at_once_is_done_when_the_trouble_is_over_and_then_no_more() -> None:
+    alive, answers = KeepAlive(), [OperationalError("away"), OperationalError("away"), None]
+    done: list[object] = []
+
+    def act() -> bool:
+        done.append(answer := answers[len(done)])
+        if answer:
+            raise answer
+        return False
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(KeepAlive, "_run", lambda _: None)  # the beats are the test's
+        alive.do_until_done(act)
+        assert (alive.beat(), alive.beat(), alive.beat()) == (False, True, True)
+    assert len(done) == 3
+
+
+def test_three_beats_fit_into_a_lease_and_a_run_is_silent_for_longer_than_one() -> None:
+    assert BEAT_SECONDS * 3 < LEASE_SECONDS <= 30
+    assert timedelta(seconds=2 * BEAT_SECONDS) < report.SILENT_AFTER
+    assert runner.TURN_SECONDS < LEASE_SECONDS
