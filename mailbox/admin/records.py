@@ -118,6 +118,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
         "attempted",
         "succeeded",
         "failed",
+        "unchanged",
     )
     list_filter = ("trigger", "started_at")
     list_select_related = ("requested_by",)

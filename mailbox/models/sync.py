@@ -161,7 +161,8 @@ class Quarantine(models.Model):
 
 
 class SyncRun(models.Model):
-    """The report of one run: run_id, attempted, succeeded, failed."""
+    """The report of one run: run_id, and how many folders were attempted, succeeded, failed; `unchanged` of those that
+    succeeded had nothing new, and have no line of their own unless a person asked for the run."""
 
     class Trigger(models.TextChoices):
         SCHEDULE = "schedule", _("scheduled")
@@ -179,6 +180,7 @@ class SyncRun(models.Model):
     attempted = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
 
     class Meta:
         db_table = "sync_runs"

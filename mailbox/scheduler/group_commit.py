@@ -10,9 +10,8 @@ from functools import partial
 
 from django.db import OperationalError, connection, transaction
 
-from mailbox.db import bulk_insert
 from mailbox.keep_alive import LEASE_SECONDS
-from mailbox.models import Account, Lease, SyncRunFolder
+from mailbox.models import Account, Lease
 from mailbox.sync import no_change
 from mailbox.sync.account_session import Clock
 from mailbox.sync.no_change import UnchangedFolder
@@ -22,19 +21,18 @@ LONGEST_SECONDS = 2.0  # that a look is kept while its account's turn goes on
 
 @dataclass(eq=False)
 class Ending:
-    """What is still to be written of an account's turn: by folder name a look that found nothing new, and its line."""
+    """What is still to be written of an account's turn: by folder name, that nothing was new."""
 
     account: Account
     token: str
-    looks: dict[str, tuple[UnchangedFolder, SyncRunFolder]] = field(default_factory=dict)
+    looks: dict[str, UnchangedFolder] = field(default_factory=dict)
     tries: int = 0
     _since: float = 0.0
-    _inserted: list[SyncRunFolder] = field(default_factory=list)
 
-    def note(self, folder: str, look: UnchangedFolder, line: SyncRunFolder) -> None:
+    def note(self, folder: str, look: UnchangedFolder) -> None:
         if not self.looks:
             self._since = time.monotonic()
-        self.looks[folder] = look, line
+        self.looks[folder] = look
 
     def is_old(self) -> bool:
         """Whether what was noted first has waited for long enough."""
@@ -48,24 +46,11 @@ class Ending:
         else:
             is_ours = Lease.renew(pk, purpose, self.token, seconds=LEASE_SECONDS, now=clock())
         if is_ours and self.looks:
-            no_change.write(pk, [look for look, _ in self.looks.values()])
-            lines = [line for _, line in self.looks.values()]
-            self._inserted = [line for line in lines if line.pk is None]
-            for line in lines:
-                if line.pk is not None:
-                    line.save(force_update=True)
-            bulk_insert.insert(self._inserted)
+            no_change.write(pk, list(self.looks.values()))
         return is_ours
 
-    def was_rolled_back(self) -> None:
-        for line in self._inserted:
-            line.pk, line._state.adding = None, True
-        self._inserted = []
 
-
-def rolled_back(endings: Sequence[Ending]) -> None:
-    for ending in endings:
-        ending.was_rolled_back()
+def rolled_back() -> None:
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
 
@@ -121,7 +106,7 @@ class JointCommits:
                 for _, _, act in steps:
                     act()
         except BaseException as error:
-            rolled_back([ending for each in batch for ending in each.owed])
+            rolled_back()
             for each in batch:
                 each.lost.clear()
                 each.error = error if isinstance(error, Exception) else OperationalError("The writer was stopped.")

@@ -205,8 +205,7 @@ class _AccountTurn:
             self.jobs.popleft()
             self.report.add(session.account, job.folder, outcome)
             if outcome.look is not None:
-                line = self.report.line_of(session.account, job.folder)
-                ending.note(canonical(job.folder), outcome.look, line)
+                ending.note(canonical(job.folder), outcome.look)
             if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(session.account, outcome)
             rounds -= 1

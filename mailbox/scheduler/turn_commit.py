@@ -84,8 +84,8 @@ class Desk:
     def _forget(self, ending: Ending) -> list[str]:
         """The folders' names."""
         names = list(ending.looks)
-        for _, line in ending.looks.values():
-            self._report.was_not_written(line)
+        for name in names:
+            self._report.was_not_written(ending.account.pk, name)
         ending.looks.clear()
         return names
 
@@ -139,7 +139,7 @@ class Desk:
             with transaction.atomic():
                 is_ours = ending.write(self._clock, give_back=give_back)
         except BaseException:
-            rolled_back([ending])
+            rolled_back()
             raise
         if not is_ours:
             self._lost(ending, None)

@@ -36,6 +36,11 @@ class SyncOutcome:
     note: str = ""
     look: UnchangedFolder | None = None
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Nothing was new, wrong, or worth a word."""
+        return self.ok and not (self.fetched or self.updated or self.quarantined or self.more_waiting or self.note)
+
 
 def count_run(account: Account, outcome: SyncOutcome, now: datetime) -> None:
     ended = Counter.Name.SYNC_SUCCESSES if outcome.ok else Counter.Name.SYNC_FAILURES
