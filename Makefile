@@ -61,13 +61,13 @@ languages: .venv/installed
 	@sh scripts/install-servers gettext
 	@$(BIN)/python manage.py compilemessages --ignore var --ignore .venv
 
-# The second run, on PostgreSQL, is what touches a database, without what is about pages, roles or the words of mail servers
-# (test-long has all of it); status 77 says that there is none here. worksteal: else one process is left with the browser's
+# The second run, on PostgreSQL, is what touches a database, without what is about pages, roles, processes or the words of
+# mail servers (test-long has all of it); status 77 says that there is none here. worksteal: else one process is left with the browser's
 # tests, which come last, and the others have nothing to do for minutes. Four processes, as tests also wait: two cores are busy then.
 test: .venv/installed-dev servers
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long"
 	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest -n 4 --dist worksteal \
-		-m "database and not long and not browser and not pages and not wire" || [ $$? -eq 77 ]
+		-m "database and not long and not browser and not pages and not wire and not processes" || [ $$? -eq 77 ]
 
 test-long: .venv/installed-dev servers
 	$(BIN)/python -m pytest

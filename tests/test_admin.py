@@ -20,7 +20,7 @@ from outbox.admin import HIDDEN
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, attempt, folder_of, letter, outbox_row, store, tasks_queued
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 @pytest.fixture

@@ -91,11 +91,11 @@ def test_each_list_refuses_a_limit_outside_1_to_500_in_words(
 
 
 @pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected.names])
-@pytest.mark.parametrize("pk", [0, 2**63, 10**30, int("9" * 4000)])
-def test_a_number_no_row_can_have_names_nothing(administrator: Client, name: str, pk: int) -> None:
-    url = reverse(name, args=[*(pk for _ in EXPECTED[name].names), *EXPECTED[name].args])
+def test_a_number_no_row_can_have_names_nothing(administrator: Client, name: str) -> None:
     method = "get" if EXPECTED[name].to_read else "post"
-    assert getattr(administrator, method)(url).status_code == 404
+    for pk in (0, 2**63, 10**30, int("9" * 4000)):
+        url = reverse(name, args=[*(pk for _ in EXPECTED[name].names), *EXPECTED[name].args])
+        assert getattr(administrator, method)(url).status_code == 404, pk
 
 
 def test_what_asks_the_admin_for_no_account_gets_an_answer(administrator: Client, account: Account) -> None:

@@ -179,6 +179,7 @@ def test_seeded_installations_are_kept_until_other_code_makes_them(
     assert [folder.name for folder in tmp_path.iterdir()] == ["seed_300_another"]
 
 
+@pytest.mark.long
 def test_one_that_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     half = tmp_path / f"seed_300_{kept.version()}"
     half.mkdir()

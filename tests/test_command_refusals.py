@@ -42,10 +42,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
     ("arguments", "said"),
     [
         (["outbox", "--limit", "abc"], "invalid int value: 'abc'"),
-        (["retry", "abc"], "invalid int value: 'abc'"),
-        (["sync", "--max-messages", "1.5"], "invalid int value: '1.5'"),
         (["send", "ops@example.com", "--to", "a@example.com"], "--subject, --body"),
-        (["add_account", "a@example.com"], "--imap-host"),
         (["sync", BROKEN], "email is not valid UTF-8."),
     ],
 )

@@ -172,6 +172,7 @@ def cycle(needs: dict[str, set[str]]) -> list[str]:
     return []
 
 
+@cache
 def all_imports() -> list[tuple[str, str]]:
     return [(module, target) for module in MODULES for target in imports(module)]
 

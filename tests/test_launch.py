@@ -152,6 +152,7 @@ def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
     assert "Stopped." in run.output()
 
 
+@pytest.mark.long
 def test_push_runs_beside_the_rest_and_is_started_again_when_it_ends(
     launch: Callable[..., Run], prepared: Path
 ) -> None:
@@ -195,6 +196,7 @@ def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
     assert groups == [("administrator",)]
 
 
+@pytest.mark.long
 def test_when_the_web_server_dies_the_rest_is_stopped_and_the_status_says_so(
     launch: Callable[..., Run], prepared: Path
 ) -> None:
@@ -222,6 +224,7 @@ def test_workers_that_end_are_started_again_and_work(
     assert run.process.poll() is None
 
 
+@pytest.mark.long
 def test_nothing_is_left_when_the_launcher_itself_is_killed(launch: Callable[..., Run], prepared: Path) -> None:
     run = launch(prepared)
     run.wait_until_ready()

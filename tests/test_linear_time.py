@@ -188,7 +188,12 @@ def test_an_expression_takes_linear_time(each: Expression) -> None:
 
 
 @pytest.mark.parametrize(
-    "source", [r"^<([^<>\s]+@[^<>\s]+)>:", r"(a+)+$", r"\s+$", r"(?:a|ab)*c", r"x*y*z", r"<!--.*?-->"]
+    "source",
+    [
+        r"^<([^<>\s]+@[^<>\s]+)>:",
+        r"(a+)+$",
+        *(pytest.param(each, marks=pytest.mark.long) for each in (r"\s+$", r"(?:a|ab)*c", r"x*y*z", r"<!--.*?-->")),
+    ],
 )
 def test_a_slow_expression_is_found(source: str) -> None:
     """Else the test above shows nothing."""

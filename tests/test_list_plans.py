@@ -171,6 +171,7 @@ def test_no_list_walks_a_table_that_grows(root: Client, names: dict[str, int], i
     assert all_that_walk(root, names, LISTS) == {}
 
 
+@pytest.mark.long
 def test_nor_does_a_list_of_some_accounts(operator: Client, names: dict[str, int], indexed: None) -> None:
     administrators = re.compile("/admin/|/delete/")
     assert all_that_walk(operator, names, [url for url in LISTS if not administrators.search(url)]) == {}

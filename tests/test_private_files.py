@@ -66,15 +66,15 @@ def test_a_start_closes_what_an_older_version_left_open_and_check_says_so_before
     said = prepare(data, "check").stderr
     assert "prx_email_site.W002" in said
     assert str(data) in said
-    prepare(data)
+    static = tmp_path / "static"
+    prepare(data, PRX_EMAIL_STATIC_ROOT=str(static))
     assert modes(data) == {}
     assert (tmp_path / "elsewhere").stat().st_mode & 0o777 == 0o666
     assert "W002" not in prepare(data, "check").stderr
+    is_readable_by_a_proxy(static)
 
 
-def test_static_files_outside_of_the_data_folder_are_for_a_proxy_to_read(tmp_path: Path) -> None:
-    static = tmp_path / "static"
-    prepare(tmp_path / "data", PRX_EMAIL_STATIC_ROOT=str(static))
+def is_readable_by_a_proxy(static: Path) -> None:
     (style,) = static.glob("css/base.*.css")
     assert style.stat().st_mode & 0o777 == 0o644
     assert style.with_name(f"{style.name}.gz").stat().st_mode & 0o777 == 0o644

@@ -17,7 +17,7 @@ from prx_email_site import chart
 from prx_email_site.templatetags.prx import exact
 from tests.rows import NOWHERE, outbox_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 VIENNA, KOLKATA = "Europe/Vienna", "Asia/Kolkata"
 AT = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 

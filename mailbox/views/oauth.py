@@ -118,9 +118,11 @@ def under_way(request: HttpRequest, pk: int) -> HttpResponse:
     if row is None:
         raise Http404("No such sign-in.")
     _check_still_allowed(request, row)
-    if row.status == Status.DONE and row.account:
+    if row.status in (Status.DONE, Status.SHOWN) and row.account:
         if not is_partial(request):
-            messages.success(request, gettext("%(email)s is signed in.") % {"email": row.account.email})
+            # Two polls may lead here twice before the browser has left.
+            if row.move(Status.DONE, Status.SHOWN, timezone.now()):
+                messages.success(request, gettext("%(email)s is signed in.") % {"email": row.account.email})
             return redirect("mailbox:account", row.account.pk)
         return HttpResponse(headers={"HX-Redirect": request.path})
     context = {"row": row, "stuck": sign_in.is_stuck(row, timezone.now()), "again": _again(row)}

@@ -20,7 +20,7 @@ from outbox.tasks import storage as storage_tasks
 from outbox.views import selection
 from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 GREYLISTED = "451 4.7.1 Greylisted, try again"
 REFUSED = "550 5.1.1 User unknown"
 

@@ -22,7 +22,7 @@ from outbox.models import OutboxMessage, SendingSwitch
 from tests.rows import NOWHERE, letter, outbox_row, store, tasks_queued
 from tests.servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 KEY = "a-key-of-a-form"
 HTMX = {"HTTP_HX_REQUEST": "true"}
 

@@ -18,7 +18,7 @@ from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 Accounts = Callable[..., Account]
 KILL, TERM, STOP = signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP
 SILENT_SECONDS = "10"

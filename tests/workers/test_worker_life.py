@@ -19,7 +19,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
 def test_a_cluster_is_seen_before_its_clock_turns(start_workers: Callable[..., Cluster]) -> None:

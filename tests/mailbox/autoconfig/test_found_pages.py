@@ -20,7 +20,7 @@ from tests.mailbox.autoconfig.lookups import ADD, HTMX, administrator, found_by_
 from tests.rows import NOWHERE, folder_of, tasks_queued
 
 __all__ = ["administrator", "person"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 # --- What was found ---------------------------------------------------------------------------------------------

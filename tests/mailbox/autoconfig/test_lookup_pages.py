@@ -26,7 +26,7 @@ from tests.mailbox.autoconfig.one_domain import BOTH, DOMAIN, EMAIL, Domain, dom
 from tests.rows import looked_yesterday, tasks_queued
 
 __all__ = ["administrator", "domain", "person"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------

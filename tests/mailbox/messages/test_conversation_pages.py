@@ -16,7 +16,7 @@ from mailbox.models import Account, Message
 from mailbox.views import messages
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, queries_of, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "/messages/"
 
 

@@ -14,7 +14,7 @@ from tests.mailbox.mime.mime_messages import multipart
 from tests.mailbox.mime.test_icalendar import calendar
 from tests.rows import NOWHERE, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 INVITATION = calendar(
     "SUMMARY:Planning <script>",
     "DTSTART;TZID=Europe/Berlin:20260302T140000",

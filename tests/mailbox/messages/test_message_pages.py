@@ -15,7 +15,7 @@ from tests.mailbox.messages.message_pages import account, operator, other_accoun
 from tests.rows import folder_of, letter, letter_with, queries_of, store, tasks_queued
 
 __all__ = ["account", "operator", "other_account", "viewer"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 def granted(client: Client, make_user: Callable[..., User], account: Account, role: str) -> Client:

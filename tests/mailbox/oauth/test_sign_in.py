@@ -209,3 +209,13 @@ def test_the_code_and_the_verifier_are_stored_encrypted(
     code = dict(parse_qsl(urlsplit(address).query))["code"]
     stored = OAuthSignIn.objects.values().get()
     assert stored["encrypted_code"] and code not in str(stored)
+
+
+def test_who_is_led_away_twice_is_told_once(
+    administrator: Client, app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
+) -> None:
+    row = signed_in(administrator, make_account(mail_user), app, mail_user)
+    for _ in range(2):  # two polls, each answered while the browser is about to leave
+        administrator.get(reverse("mailbox:oauth_sign_in", args=[row.pk]))
+    page = administrator.get(reverse("mailbox:account", args=[row.account_id])).content.decode()
+    assert page.count(f"{mail_user} is signed in.") == 1

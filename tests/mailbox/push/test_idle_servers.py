@@ -17,7 +17,7 @@ from tests.servers.certificates import Certificates
 from tests.servers.imap_script import ScriptedImap, Talk
 
 __all__ = ["listen"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 
 
 def endpoint_of(server: ScriptedImap, certificates: Certificates) -> Endpoint:

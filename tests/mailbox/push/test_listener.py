@@ -29,7 +29,7 @@ from tests.servers.ports import wait_until
 from tests.servers.site import ROOT, environment
 
 __all__ = ["listen"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 
 
 def test_a_sync_is_queued_within_a_second_of_a_new_mail(

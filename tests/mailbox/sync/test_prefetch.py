@@ -17,7 +17,7 @@ from tests.mailbox.sync.test_sync_faults import account, breaking_on, drop, uids
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
 COUNT = META_COUNT + 50
 __all__ = ["account"]
 

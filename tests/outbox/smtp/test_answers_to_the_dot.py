@@ -15,7 +15,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.smtp_dialogue import Dialogue, Left
 from tests.servers.smtp_faults import Drop, Reply
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits"), pytest.mark.wire]
 OFFERED = [{}, {"chunking": True}, {"pipelining": True, "chunking": True}]
 UNKNOWN = [
     "421 4.4.0 Lost connection to relay server",  # Dovecot

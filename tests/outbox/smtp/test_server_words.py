@@ -14,7 +14,7 @@ from outbox.models import OutboxMessage
 from outbox.views.status import waits_for
 from tests.servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 

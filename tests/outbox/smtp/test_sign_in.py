@@ -13,7 +13,7 @@ from outbox.models import OutboxMessage
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Accounts = Callable[..., Account]
 
 

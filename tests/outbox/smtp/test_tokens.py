@@ -21,7 +21,7 @@ from tests.outbox.smtp.pipelined import Start
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Accounts = Callable[..., Account]
 PADDINGS = [0, 300, 900, 3600]  # the last makes a token of 5,000 characters
 
