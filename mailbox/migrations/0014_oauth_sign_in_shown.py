@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0012_sync_run_seen_at'),
+        ('mailbox', '0013_sync_run_unchanged'),
     ]
 
     operations = [
