@@ -65,6 +65,7 @@ class Filters:
     code: str = ""  # "550", or "5xx" for all of its class
     domain: str = ""
     age: str = ""  # a key of AGES
+    said: str = ""  # a part of what the server said of a mail that failed
 
     @classmethod
     def of(cls, given: dict[str, str]) -> Filters:
@@ -90,12 +91,14 @@ class Filters:
             text=given.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT],
             code=code,
             domain=given.get("domain", "").replace("\0", "").strip().lower().lstrip("@")[:TEXT_LIMIT],
+            said=given.get("said", "").replace("\0", "").strip()[:TEXT_LIMIT],
         )
 
     def pairs(self) -> dict[str, str]:
         """The parameters of the address, without those that ask for nothing."""
         values = {"state": self.state, "account": self.account, "reason": self.reason, "q": self.text}
         values |= {"mark": self.mark, "error": self.error, "code": self.code, "domain": self.domain, "age": self.age}
+        values |= {"said": self.said}
         return {name: str(value) for name, value in values.items() if value}
 
     def query(self, **changes: object) -> str:
@@ -112,6 +115,8 @@ class Filters:
             rows = rows.filter(account=self.account)
         if self.reason:
             rows = rows.filter(status="failed", hold=self.reason)  # only these have one; outbox_tab knows them as such
+        if self.said:
+            rows = rows.filter(status="failed", error__icontains=self.said)  # few rows are: outbox_tab finds them
         if self.error:
             rows = rows.filter(error_code__gt="", error_code=self.error)  # the first is the condition of its index
         if self.code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from mailbox.models import Account
 from mailbox.permissions import Role, has_role_everywhere, has_role_somewhere
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import cut, limit_of, next_page
@@ -21,6 +23,7 @@ from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
+from outbox.views import failure_groups
 from outbox.views.bulk import shown_operation
 from outbox.views.selection import (
     OPEN_STATES,
@@ -78,6 +81,8 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "switch": SendingSwitch.objects.filter(pk=1).first(),
         "ticks_decisions": _asks_what_became(filters),
         "matching": next((tab.number for tab in tabs if tab.current), None),
+        "groups": _groups(request, filters, accounts, now) if not before else [],
+        "groups_looked_at": failure_groups.LOOKED_AT,
         "retry_all": _retry_all(request, filters) if not before else None,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
@@ -85,6 +90,15 @@ def outbox(request: HttpRequest) -> HttpResponse:
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
+
+
+def _groups(
+    request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime
+) -> list[failure_groups.FailureGroup]:
+    if filters.state not in failure_groups.GROUPED_STATES:
+        return []
+    rows = narrowed(request, filters, accounts, now, filters.state)
+    return failure_groups.grouped(rows, filters, {account.pk: account.email for account in accounts})
 
 
 def _asks_what_became(filters: Filters) -> bool:

@@ -55,6 +55,7 @@ def chips(filters: Filters, accounts: list[Account]) -> list[Chip]:
         ("reason", filters.reason, gettext("because %(reason)s") % {"reason": reason}),
         ("error", filters.error, gettext("Error: %(error)s") % {"error": ERRORS.get(filters.error, "")}),
         ("code", filters.code, gettext("Code %(code)s") % {"code": filters.code}),
+        ("said", filters.said, gettext("Server said “%(words)s”") % {"words": filters.said}),
         ("domain", filters.domain, gettext("To @%(domain)s") % {"domain": filters.domain}),
         ("age", filters.age, str(AGES[filters.age][0]) if filters.age else ""),
         ("mark", filters.mark, str(MARKS.get(filters.mark, ""))),

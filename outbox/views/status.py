@@ -273,6 +273,11 @@ class Shown:
         return self.row.hold == Hold.UNCERTAIN
 
     @property
+    def may_edit_copy(self) -> bool:
+        """Refused for good: often the address is wrong, and a copy with another one mends it."""
+        return self.may_operate and self.row.hold == Hold.PERMANENT
+
+    @property
     def needs_sign_in(self) -> bool:
         return self.row.hold == Hold.SIGN_IN
 

@@ -1,0 +1,99 @@
+"""What failed, grouped by cause: the server's words without what differs from mail to mail, the domain, the account."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from outbox.actions.filters import Filters
+from outbox.models import OutboxMessage
+from outbox.models.messages import OutboxQuerySet
+from outbox.views.status import first_line
+
+GROUPED_STATES = ("failed_for_good", "retrying")
+LOOKED_AT = 2_000  # newest rows of the state; more are said to be more
+SHOWN = 6
+_LEAST = 2  # a cause of one mail is a row of the list
+# Addresses, links, words with a digit (ids, hosts, times, sizes): after the codes, which say the cause.
+_CODES = re.compile(r"\s*[245]\d\d(?:[ -]+[245]\.\d{1,3}\.\d{1,3})?")
+_VARIES = re.compile(r"\S*@\S+|https?://\S+|\S*\d\S*|[<>\[\](){}\"']+")
+_DOMAIN = re.compile(r"@([\w.-]+)")
+_UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad system, bad syntax, moved
+
+
+@dataclass(frozen=True)
+class Cause:
+    """`words` is a part of what the server said that all its mails share; "" where they share none."""
+
+    codes: str  # "550 5.1.1"
+    words: str
+    domain: str  # "" for several
+    account: int
+    hold: str
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    cause: Cause
+    account: str
+    number: int
+    query: str  # of the list that shows these
+    is_sign_in: bool
+    is_unknown_user: bool
+    retry_verb: str
+
+
+def shared_words(error: str) -> str:
+    """The codes and the longest run of the server's words in which nothing is of this mail alone."""
+    line = first_line(error)
+    codes = _CODES.match(line)
+    start = codes.end() if codes else 0
+    pieces, at = list[str](), 0
+    for varying in _VARIES.finditer(line, start):
+        pieces.append(line[at : varying.start()])
+        at = varying.end()
+    longest: str = max([*pieces, line[at:]], key=len)
+    return longest.strip(" .,:;-")[:120]
+
+
+def codes_of(error: str) -> str:
+    found = _CODES.match(error)
+    return found[0].strip() if found else ""
+
+
+def _domain(to: str) -> str:
+    domains = {found.lower().rstrip(".") for found in _DOMAIN.findall(to)}
+    return domains.pop() if len(domains) == 1 else ""
+
+
+def grouped(rows: OutboxQuerySet, filters: Filters, accounts: dict[int, str]) -> list[FailureGroup]:
+    """The commonest causes among the newest rows; one query. Nothing where the address asks for one cause already."""
+    if filters.state not in GROUPED_STATES or filters.said or filters.text:
+        return []
+    newest = rows.order_by("-pk").values_list("error", "to", "account_id", "hold")[:LOOKED_AT]
+    return _groups(newest, filters, accounts)
+
+
+def _groups(
+    rows: Iterable[tuple[str, str, int, str]], filters: Filters, accounts: dict[int, str]
+) -> list[FailureGroup]:
+    counted = Counter(
+        Cause(codes_of(error), shared_words(error), _domain(to), account, hold) for error, to, account, hold in rows
+    )
+    common = [(cause, number) for cause, number in counted.most_common(SHOWN) if number >= _LEAST and cause.words]
+    return [_shown(cause, number, filters, accounts) for cause, number in common]
+
+
+def _shown(cause: Cause, number: int, filters: Filters, accounts: dict[int, str]) -> FailureGroup:
+    here = replace(filters, account=cause.account, said=cause.words, reason=cause.hold)
+    return FailureGroup(
+        cause,
+        accounts.get(cause.account, ""),
+        number,
+        replace(here, domain=cause.domain or filters.domain).query(),
+        is_sign_in=cause.hold == OutboxMessage.Hold.SIGN_IN,
+        is_unknown_user=bool(_UNKNOWN_USER.search(cause.codes)),
+        retry_verb="retry" if cause.hold else "send_now",
+    )
