@@ -34,12 +34,15 @@ SETS: dict[str, dict[str, Words]] = {
         "without": _("Send without it"),
         "attaching": _("Attaching …"),
         "attached": _("Attached"),
+        "understood": _("Recipients as understood"),
+        "remove": _("Remove {address}"),
         "knownAddresses": _("Known addresses"),
     },
     "ticked": {
         # Translators: whatever the number is, so where it must agree say it as "ticked: {number}".
         "ticked": _("{number} ticked"),
     },
+    "walk": {"back": _("Back to the list"), "previous": _("Previous"), "next": _("Next")},
     "sheet": {"close": _("Close")},
 }
 

@@ -133,7 +133,7 @@ EXPECTED: dict[str, Expected] = {
     "outbox:drafts": Expected(SIGNED_IN),
     "outbox:draft_save": Expected("", SIGNED_IN),
     "outbox:draft_discard": Expected("own", "own", ("draft",)),
-    "outbox:addresses": Expected(SIGNED_IN),
+    "outbox:addresses": Expected(SIGNED_IN, SOMEWHERE),
     "outbox:pause_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "outbox:resume_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "outbox:attachments": Expected(SIGNED_IN),

@@ -1,20 +1,42 @@
-"""Completion of addresses: JSON for the compose page's own script; without it one types them."""
+"""What the compose page's own script asks about addresses, as JSON: completions, and what was understood of a field.
+
+Without the script one types them, and the form's answer says what is wrong.
+"""
 
 from __future__ import annotations
 
 from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods
 
-from mailbox.mime.addresses import Mailbox
+from mailbox.mime.addresses import Mailbox, Typed, read_typed
+from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.requests import number_of, signed_in_user
 from outbox.compose.address_book import suggest
+from outbox.compose.addresses import sentence
+
+LONGEST = 20_000  # characters of a field, as in the form
+CHIPS = 100  # a mail has no more recipients
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def addresses(request: HttpRequest) -> JsonResponse:
-    """`?q=` what is typed so far, `?account=` to ask one account's correspondents only."""
+    """`?q=` what is typed so far, `?account=` to ask one account's correspondents only. A POST of `typed`: its items as
+    the reader of addresses understands them (in the body: addresses do not belong into logs)."""
+    if request.method == "POST":
+        require_role_somewhere(request.user, Role.OPERATOR)
+        items = read_typed(request.POST.get("typed", "")[:LONGEST])
+        return JsonResponse({"items": [_chip(item) for item in items[:CHIPS]], "more": max(0, len(items) - CHIPS)})
     found = suggest(signed_in_user(request), request.GET.get("q", ""), number_of(request, "account"))
     said = [
         {"name": each.name, "address": each.address, "value": str(Mailbox(each.name, each.address))} for each in found
     ]
     return JsonResponse({"addresses": said})
+
+
+def _chip(item: Typed) -> dict[str, str]:
+    """`value`: the item as it is sent, or as it was typed where it is no address and `problem` says why."""
+    if item.mailbox:
+        return {"name": item.mailbox.name, "address": item.mailbox.address, "value": str(item.mailbox), "problem": ""}
+    problem = sentence(gettext("Recipients"), item.problem) if item.problem else ""
+    return {"name": "", "address": item.text[:100], "value": item.text, "problem": problem}

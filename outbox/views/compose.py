@@ -117,6 +117,8 @@ def compose(request: HttpRequest) -> HttpResponse:
         )
 
     form = form_of(request.POST or None, request.FILES or None)
+    if start.way in ("reply_to", "reply_all"):  # who it goes to and what about are there already
+        form.fields["body_text"].widget.attrs["autofocus"] = True
     if request.method == "POST" and request.POST.get("do") == "draft":
         return _kept_as_draft(request, form, start)
     before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None

@@ -8,6 +8,14 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "yes";
 });
 
+// Ctrl+Enter (or the Command key) sends what is being written.
+document.addEventListener("keydown", (event) => {
+  const form = event.target.closest?.("form.compose");
+  if (!form || event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  form.requestSubmit(document.getElementById("send"));
+});
+
 // The back button brings the page as it was left: it may be sent again then.
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;

@@ -82,13 +82,19 @@ function go(key) {
   return press([...document.querySelectorAll(".topnav a[data-go]")].find((link) => link.dataset.go === key));
 }
 
+// On the page of a message: the next or previous one of the list it was opened from.
+const step = (name) => press(document.querySelector(`nav.walk a[data-step="${name}"]`));
+const isWalk = () => Boolean(document.querySelector("nav.walk:not([hidden])"));
+
 const obey = {
-  j: () => move(1),
-  k: () => move(-1),
+  j: () => (isWalk() ? step("next") : move(1)),
+  k: () => (isWalk() ? step("previous") : move(-1)),
+  ArrowRight: () => step("next"),
+  ArrowLeft: () => step("previous"),
   o: () => press(rowAtHand() && linkOf(rowAtHand())),
   x: () => press(rowAtHand()?.querySelector('input[type="checkbox"]')),
   r: retryOrReply,
-  u: () => press([...document.querySelectorAll("main .crumbs a")].pop()),
+  u: () => step("back") || press([...document.querySelectorAll("main .crumbs a")].pop()),
   c: () => press(document.querySelector('main a[href*="/outbox/compose/"]')),
   "/": () => { const field = document.querySelector('main input[type="search"]'); if (field) { field.focus(); field.select(); } else go("m"); },
   "?": () => showSheet(document.querySelector("a[data-shortcuts]").href),
@@ -112,6 +118,7 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat && !"jk".includes(event.key)) return;
   const act = Object.hasOwn(obey, event.key) ? obey[event.key] : null;
   if (!act) return;
+  if (event.key.startsWith("Arrow") && (!isWalk() || event.target !== document.body)) return; // they move a focus or a frame
   event.preventDefault();
   act();
 });
