@@ -101,6 +101,7 @@ INSTALLED_APPS = [
     "outbox",
     "alerts",
     "people",
+    "api",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -30,6 +30,7 @@ urlpatterns = [
     path("accounts/<int:pk>/test-mail/", trial_mail.test_mail, name="test_mail"),
     path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
+    path("", include("api.urls")),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]

@@ -19,6 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule
+from api.models import Token
 from mailbox.models import (
     Account,
     AccountGrant,
@@ -66,6 +67,8 @@ EXPECTED: dict[str, Expected] = {
     "profile": Expected(SIGNED_IN, SIGNED_IN),
     "people:sign_out_everywhere": Expected("", SIGNED_IN),
     "keyboard": Expected(SIGNED_IN),
+    "api:tokens": Expected(SIGNED_IN, SIGNED_IN),
+    "api:token_end": Expected("", EVERYWHERE, ("token",), ADMINISTRATOR),
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),
     "health_workers": Expected(OPEN),
@@ -214,6 +217,9 @@ def rows(account: Account) -> dict[str, int]:
             app=provider, asked_by=User.objects.get(username="its writer"), email="a@b.example", state_digest="d"
         ).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
+        "token": Token.objects.create(
+            user=User.objects.get(username="its writer"), name="x", digest="d", scopes=["read"], expires_at=now
+        ).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,

@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule
+from api.models import Token
 from mailbox import credentials
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
@@ -138,6 +139,9 @@ def person(request: pytest.FixtureRequest, accounts: list[Account], make_user: C
             AccountGrant.objects.create(user=user, account=account, role="operator")
     for number in range(5):
         TrustedSender.objects.create(user=user, address=f"a{number}@example.com")
+        Token.objects.create(
+            user=user, name=f"t{number}", digest=f"d{number}", scopes=["read"], expires_at=timezone.now()
+        )
         Draft.objects.create(user=user, account=accounts[0], subject=f"Draft {number}", to="ann@example.com")
     return user
 
@@ -177,6 +181,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             encrypted_verifier=credentials.encrypt("verifier") or "",
         ).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
+        "token": person.api_tokens.latest("pk").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,

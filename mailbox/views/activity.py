@@ -65,6 +65,8 @@ SAID = {
     "edit_alert": _("changed an alert"),
     "test_alert": _("sent a test of an alert"),
     "delete_alert": _("deleted an alert"),
+    "make_token": _("made a token for a program"),
+    "end_token": _("ended a token"),
     "change_password": _("changed the own password"),
     "sign_in": _("signed in"),
     "sign_in_failed": _("failed to sign in"),

@@ -15,6 +15,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
 from alerts.models import AlertRule
+from api.models import Token
 from mailbox import credentials
 from mailbox.autoconfig.servers import (
     Discovery,
@@ -131,6 +132,15 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         ).pk,
         "operation": Operation.objects.create(
             user=user, verb="retry", query=f"q={EVIL}", upto_pk=0, skipped={EVIL: 1}, finished_at=now
+        ).pk,
+        "token": Token.objects.create(
+            user=user,
+            name=EVIL[:80],
+            digest="d",
+            scopes=[EVIL],
+            last_address=SHORT[:45],
+            last_used_at=now,
+            expires_at=now,
         ).pk,
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
         "provider": OAuthApp.objects.create(kind="discovery", name=SHORT).pk,

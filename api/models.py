@@ -1,0 +1,43 @@
+"""Tokens of programs. Only the digest of a token is stored; the token itself is shown once, when it is made."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Account
+
+
+class Scope(models.TextChoices):
+    READ = "read", _("read mail")
+    SEND = "send", _("send")
+    OPERATE = "operate", _("operate: retry, cancel, sync, pause")
+    ADMINISTER = "administer", _("administer accounts")
+
+
+class Token(models.Model):
+    """A program's proof that it works for a user. The row ends when somebody ends the token, or with its user."""
+
+    user = models.ForeignKey("auth.User", models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    digest = models.CharField(max_length=64, unique=True)  # SHA-256 in hex: 256 random bits need no salt
+    scopes = models.JSONField(default=list)  # of Scope
+    # Told by a column of its own: a token for two accounts must not become one for all when both are deleted.
+    all_accounts = models.BooleanField(default=False)
+    accounts = models.ManyToManyField(Account, related_name="+", db_table="api_token_accounts")
+    networks = models.JSONField(default=list)  # of CIDR texts; none: from everywhere
+    per_minute = models.PositiveIntegerField(default=600)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    last_address = models.CharField(max_length=45, blank=True)
+    # Requests of the clock's minute (Unix seconds // 60) that was counted last.
+    minute = models.BigIntegerField(default=0)
+    in_minute = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        db_table = "api_tokens"
+
+    def __str__(self) -> str:
+        return f"token {self.pk}"

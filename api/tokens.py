@@ -1,0 +1,141 @@
+"""Make a token, check one that a program presents, end one."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Case, F, Q, Value, When
+from django.utils.translation import gettext
+
+from api.models import Scope, Token
+from mailbox.models import Account, AuditEntry
+from mailbox.models.accounts import AccountQuerySet
+from mailbox.permissions import Role, accounts_for
+
+PREFIX = "prx_"  # so that scanners of repositories can find a token that was committed
+MOST_OF_A_USER = 50
+ROLE_OF = {
+    Scope.READ: Role.VIEWER,
+    Scope.SEND: Role.OPERATOR,
+    Scope.OPERATE: Role.OPERATOR,
+    Scope.ADMINISTER: Role.ADMINISTRATOR,
+}
+
+
+class TokenRefused(Exception):
+    """str() is a sentence for the program's author; `status` the HTTP status that says the same."""
+
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a token may do. `accounts` None: all that its user may use, those added later included."""
+
+    name: str
+    scopes: Sequence[Scope]
+    expires_at: datetime
+    accounts: Sequence[Account] | None = None
+    networks: Sequence[str] = ()
+    per_minute: int = 600
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A program whose token was accepted for this request."""
+
+    token: Token
+
+    def accounts(self, scope: Scope) -> AccountQuerySet:
+        """The accounts that the token and its user's role both cover. Raises TokenRefused without the scope."""
+        if scope.value not in self.token.scopes:
+            message = gettext("This token lacks the scope %(scope)s.") % {"scope": scope.value}
+            raise TokenRefused(HTTPStatus.FORBIDDEN, message)
+        having = accounts_for(self.token.user, ROLE_OF[scope])
+        return having if self.token.all_accounts else having.filter(pk__in=self.token.accounts.values("pk"))
+
+
+def make(user: User, terms: Terms, by: User | None) -> tuple[Token, str]:
+    """The row and the token, which is nowhere else. `by`: who made it; None for a command.
+
+    Raises TokenRefused when the user has as many as one may have.
+    """
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)  # two made at once are counted one after the other
+        if Token.objects.filter(user=user).count() >= MOST_OF_A_USER:
+            message = gettext("%(number)s tokens are there already; end one first.") % {"number": MOST_OF_A_USER}
+            raise TokenRefused(HTTPStatus.CONFLICT, message)
+        token = Token.objects.create(
+            user=user,
+            name=terms.name,
+            digest=_digest(secret),
+            scopes=sorted({scope.value for scope in terms.scopes}),
+            all_accounts=terms.accounts is None,
+            networks=list(terms.networks),
+            per_minute=terms.per_minute,
+            expires_at=terms.expires_at,
+        )
+        token.accounts.set(terms.accounts or [])
+        _note(by, "make_token", token)
+    return token, secret
+
+
+def end(token: Token, by: User | None) -> None:
+    """The token opens nothing from now on; its row goes, the activity stays."""
+    with transaction.atomic():
+        _note(by, "end_token", token)
+        token.delete()
+
+
+def authenticate(secret: str, address: str, now: datetime) -> Caller:
+    """The program that presents this token from this address. Counts the request and notes the use.
+
+    Raises TokenRefused: 401 for what is no valid token (without saying why to whoever guesses), 403 for another
+    network, 429 above the rate.
+    """
+    token = Token.objects.select_related("user").filter(digest=_digest(secret)).first()
+    if token is None or token.expires_at <= now or not token.user.is_active:
+        raise TokenRefused(HTTPStatus.UNAUTHORIZED, gettext("The token is unknown, ended or expired."))
+    if token.networks and not _is_within(address, token.networks):
+        raise TokenRefused(HTTPStatus.FORBIDDEN, gettext("This token is not allowed from this address."))
+    if not _counted(token, address, now):
+        message = gettext("More than %(number)s requests in this minute.") % {"number": token.per_minute}
+        raise TokenRefused(HTTPStatus.TOO_MANY_REQUESTS, message)
+    return Caller(token)
+
+
+def _counted(token: Token, address: str, now: datetime) -> bool:
+    """Count in one conditional UPDATE, so that requests at once on many hosts are never more than the rate."""
+    minute = int(now.timestamp()) // 60
+    count = Case(When(minute=minute, then=F("in_minute") + 1), default=Value(1))
+    within_rate = ~Q(minute=minute) | Q(in_minute__lt=token.per_minute)
+    changed = {"minute": minute, "in_minute": count, "last_used_at": now, "last_address": address}
+    return Token.objects.filter(within_rate, pk=token.pk).update(**changed) == 1
+
+
+def _is_within(address: str, networks: Sequence[str]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # the server named none
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+
+
+def _note(by: User | None, verb: str, token: Token) -> None:
+    detail = f"{token.user.get_username()}: {token.name} ({', '.join(token.scopes)})"
+    AuditEntry.objects.create(user=by, verb=verb, target=f"token:{token.pk}", detail=detail)

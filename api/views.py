@@ -1,0 +1,61 @@
+"""The page of tokens: one's own, and everybody's for administrators of all accounts."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from api import tokens
+from api.forms import TokenForm
+from api.models import Scope, Token
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.requests import signed_in_user
+
+SHOWN = 100
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def show(request: HttpRequest) -> HttpResponse:
+    """The tokens and the form for a new one, which is shown in the answer to the POST and never again."""
+    user, secret = signed_in_user(request), ""
+    form = TokenForm(user, request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            _token, secret = tokens.make(user, form.terms(timezone.now()), by=user)
+            form = TokenForm(user)
+        except tokens.TokenRefused as error:
+            form.add_error(None, str(error))
+    rows = Token.objects.select_related("user").prefetch_related("accounts").order_by("-pk")
+    sees_all = has_role_everywhere(user, Role.ADMINISTRATOR)
+    shown = [_row(token) for token in (rows if sees_all else rows.filter(user=user))[:SHOWN]]
+    context = {"form": form, "secret": secret, "rows": shown, "now": timezone.now(), "sees_all": sees_all}
+    return render(request, "api/tokens.html", context)
+
+
+def _row(token: Token) -> dict[str, object]:
+    labels = dict(Scope.choices)
+    accounts = gettext("all accounts") if token.all_accounts else ", ".join(each.email for each in token.accounts.all())
+    return {
+        "token": token,
+        "scopes": "; ".join(str(labels.get(each, each)) for each in token.scopes),
+        "accounts": accounts or gettext("none any more"),
+        "networks": ", ".join(token.networks),
+    }
+
+
+@require_POST
+def end(request: HttpRequest, pk: int) -> HttpResponse:
+    user = signed_in_user(request)
+    token = get_object_or_404(Token.objects.select_related("user"), pk=pk)
+    if token.user_id != user.pk and not has_role_everywhere(user, Role.ADMINISTRATOR):
+        raise PermissionDenied(gettext("This is the token of somebody else."))
+    tokens.end(token, by=user)
+    messages.success(request, gettext("The token was ended: programs that use it are refused from now on."))
+    return redirect("api:tokens")
