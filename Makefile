@@ -8,7 +8,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers
+.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers bench-agreement
 
 setup: .venv/installed
 
@@ -86,6 +86,11 @@ bench-servers: .venv/installed-dev
 
 bench-sync bench-outbox: bench-%: bench-servers
 	$(BIN)/python -m benchmarks $*
+
+# How far our reader of mail and GMime say the same.
+bench-agreement: .venv/installed-dev
+	@sh scripts/install-servers gmime
+	$(BIN)/python -m benchmarks.agreement
 
 # No server takes part: pages are asked, over databases of a million rows that `manage.py seed` makes.
 bench-pages: .venv/installed-dev

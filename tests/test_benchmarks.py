@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bare, frame, kept, mails, pages, pages_table, table
+from benchmarks import agreement, bare, frame, kept, mails, pages, pages_table, table
 from benchmarks import outbox_peers as peers
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
@@ -22,6 +22,7 @@ from benchmarks.servers import fill, places
 from benchmarks.sink import Sink
 from benchmarks.sync_more import round_trips
 from benchmarks.sync_plain import one_by_one
+from tests.mailbox.mime.odd_mail import odd_mails
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 
@@ -189,3 +190,17 @@ def test_one_that_was_interrupted_is_made_anew(monkeypatch: pytest.MonkeyPatch, 
 
 def test_p95_is_the_time_that_95_of_100_do_not_exceed() -> None:
     assert (pages.p95([float(number) for number in range(1, 101)]), pages.p95([3.0])) == (95.0, 3.0)
+
+
+def test_readers_are_compared_field_by_field_and_with_what_is_right() -> None:
+    odd = [each for each in odd_mails() if each.kind in ("boundary absent", "uuencoded in the text", "CR only")]
+    reads = [agreement.ours(each.raw) for each in odd]
+    assert all(map(agreement.is_right, reads, odd))
+    for spoiled in ({"subject": "another"}, {"text": "", "html": ""}, {"files": []}):
+        left = [each for each in odd if each.files or "files" not in spoiled]
+        read_of = {each.kind + each.text: read for each, read in zip(odd, reads, strict=True)}
+        assert not any(agreement.is_right({**read_of[each.kind + each.text], **spoiled}, each) for each in left)
+    assert agreement.is_same("files", [["a.pdf", "1"], ["b", "2"]], [["", "2"], ["", "1"]])
+    assert not agreement.is_same("from", ["a@x"], ["b@x"])
+    written = agreement.table({"odd": {"subject": (1, 2), "to": (2, 2)}})
+    assert "| subject | 50.0 % of 2 |" in written and "| all | **75.0 % of 4** |" in written
