@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 
-from mailbox.mime import transfer_encoding
+from mailbox.mime import binhex, transfer_encoding
 
 MARKS = (b"begin ", b"BinHex 4")
 MAX_FILES = 50
@@ -21,7 +21,7 @@ _KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads a
 
 @dataclass(frozen=True)
 class EmbeddedFile:
-    """One file, decoded; BinHex stays as it is, for the program that opens it."""
+    """One file, decoded; damaged BinHex stays as it is, for the program that opens it."""
 
     filename: str
     content_type: str
@@ -42,13 +42,24 @@ def apart(text: bytes) -> tuple[bytes, list[EmbeddedFile]]:
             break
         octets, _ = _decoded(text, begin, end)
         name = begin[1].decode("utf-8", "replace")
-        files.append(EmbeddedFile(name, _KNOWN_TYPES.guess_type(name)[0] or "application/octet-stream", octets))
+        files.append(EmbeddedFile(name, _type_of(name), octets))
         kept.append(text[position : begin.start()])
         position = search_from = end.end()
     rest = b"".join((*kept, text[position:]))
     for found in list(_HQX.finditer(rest))[: MAX_FILES - len(files)]:
-        files.append(EmbeddedFile(f"binhex-{len(files) + 1}.hqx", "application/mac-binhex40", found[0]))
+        files.append(_from_binhex(found, len(files) + 1))
     return (_HQX.sub(b"", rest, count=MAX_FILES) if files else text), files
+
+
+def _from_binhex(found: re.Match[bytes], number: int) -> EmbeddedFile:
+    file = binhex.read(found[1])
+    if file is None:
+        return EmbeddedFile(f"binhex-{number}.hqx", "application/mac-binhex40", found[0])
+    return EmbeddedFile(file.filename, _type_of(file.filename), file.octets)
+
+
+def _type_of(filename: str) -> str:
+    return _KNOWN_TYPES.guess_type(filename)[0] or "application/octet-stream"
 
 
 def _decoded(text: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> tuple[bytes, bool]:
