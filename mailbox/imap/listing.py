@@ -98,8 +98,12 @@ def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
         return None
     finally:
         client.folder_encode = encoded
-    if name is None:  # NIL is no name
+    if name is None or not isinstance(flags, tuple | list):  # NIL is no name
         return None
+    flags = [flag for flag in flags if isinstance(flag, bytes)]
+    delimiter = (
+        delimiter if isinstance(delimiter, bytes) else None
+    )  # a number is none, and no reason to lose the folder
     if not encoded:
         return flags, delimiter, text(name)
     shown = folder_names.decoded(name)

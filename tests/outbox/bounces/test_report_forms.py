@@ -12,10 +12,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mailbox.models import Account, LaterReading
 from outbox.bounces import dsn_report
 from outbox.bounces import matching as bounces_matching
+from outbox.bounces.report import MAX_ADDRESS, MAX_WORDS
 from outbox.models import DeliveryAttempt, DeliveryReport
 from tests.outbox.bounces.report_forms import DELAYED, EXIM, FAILED, HEADER, complaint, in_parts, part, plain
 from tests.outbox.bounces.test_bounces import about, account, arrived, sent
@@ -101,3 +104,20 @@ def test_what_was_read_is_forgotten_when_the_sweep_has_passed_it(account: Accoun
     assert LaterReading.objects.get().finished_at
     bounces_matching.catch_up(timezone.now() + LATER)
     assert not LaterReading.objects.exists()
+
+
+SEEDS = [*FAILED.values(), *DELAYED.values(), complaint()]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_mutated_report_is_read_or_none(data: st.DataObject) -> None:
+    raw = data.draw(st.sampled_from(SEEDS))
+    for _ in range(data.draw(st.integers(1, 5))):
+        start, length = data.draw(st.integers(0, len(raw))), data.draw(st.integers(0, 60))
+        raw = raw[:start] + data.draw(st.binary(max_size=8) | st.sampled_from(SEEDS)) + raw[start + length :]
+    report = dsn_report.read(raw)
+    for each in report.recipients if report else ():
+        "".join((each.address, each.words, each.status_code)).encode()
+        assert "\0" not in each.address + each.words
+        assert len(each.address) <= MAX_ADDRESS and len(each.words) <= MAX_WORDS
