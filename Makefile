@@ -3,7 +3,7 @@
 # make screenshots   every page of the demo into var/screenshots
 # make setup   only the virtual environment      make lint       ruff and mypy
 # make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
-# make messages  the texts of the sources into locale/     make languages  compile what was translated (docs/translating.md)
+# make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 PYTHON ?= python3
 BIN := .venv/bin
@@ -58,8 +58,7 @@ messages: .venv/installed
 	@$(BIN)/python manage.py messages $(if $(LANGUAGE_NAME),--locale $(LANGUAGE_NAME))
 
 languages: .venv/installed
-	@sh scripts/install-servers gettext
-	@$(BIN)/python manage.py compilemessages --ignore var --ignore .venv
+	@$(BIN)/python manage.py languages
 
 # The second run, on PostgreSQL, is what touches a database, without what is about pages, roles, processes or the words of
 # mail servers (test-long has all of it); status 77 says that there is none here. worksteal: else one process is left with the browser's

@@ -24,6 +24,12 @@ TEST_DATA_DIR = Path(os.environ[FOLDER_VARIABLE], os.environ.get("PYTEST_XDIST_W
 TEST_DATA_DIR.mkdir(exist_ok=True, mode=0o700)
 os.environ["PRX_EMAIL_DATA_DIR"] = str(TEST_DATA_DIR)
 
+from prx_email_site import catalogues  # noqa: E402
+
+# Before the settings, which look for compiled ones.
+if faults := list(catalogues.compile_new([Path(__file__).resolve().parents[1] / "locale"])):
+    raise RuntimeError("; ".join(faults))
+
 from prx_email_site.settings import *  # noqa: E402, F403
 from prx_email_site.settings import DATABASES, STORAGES  # noqa: E402
 

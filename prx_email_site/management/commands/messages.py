@@ -9,6 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.commands import makemessages
 
+from prx_email_site import catalogues
+
 # No page's text is in these.
 IGNORED = ("var", ".venv", "tests", "demo", "benchmarks", "scripts", "node_modules", "*/static/*", "*/migrations/*")
 HEAD = "# The texts of PRX-Email Site; see docs/translating.md.\n"
@@ -23,7 +25,8 @@ class Command(makemessages.Command):
     help = "Bring locale/*/LC_MESSAGES/django.po in step with the sources; --locale de begins a new language."
 
     # One order and one form for everybody, so that a change of a catalogue shows what changed.
-    msgmerge_options = ["-q", "--backup=none", "--previous", "--update", "--sort-output"]
+    # A changed text is to be translated again: what gettext guesses ("fuzzy") is never shown, and nobody looks at it.
+    msgmerge_options = ["-q", "--backup=none", "--no-fuzzy-matching", "--update", "--sort-output"]
     msgattrib_options = ["--no-obsolete", "--sort-output"]
     xgettext_options = ["--from-code=UTF-8", "--add-comments=Translators", "--sort-output"]
 
@@ -59,3 +62,5 @@ class Command(makemessages.Command):
                 text = _UNKNOWN.sub("", _NOBODY.sub(HEAD, text))
                 text = text.replace('"Language: \\n"', f'"Language: {path.parent.parent.name}\\n"')
             path.write_text(_DATE.sub("", text), encoding="utf-8")
+        for path in catalogues.written_in([folder]):
+            self.stdout.write(str(catalogues.progress(path)))

@@ -11,18 +11,20 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from mailbox.accounts import stored_secrets
-from prx_email_site import checks, private_files
+from prx_email_site import catalogues, checks, private_files
 from prx_email_site import environment as env
 from prx_email_site.one_at_a_time import one_at_a_time
 
 
 class Command(BaseCommand):
-    help = "Collect static files, migrate the database, and make the first administrator when there is none."
+    help = "Compile the languages, collect static files, migrate the database, and make the first administrator when there is none."
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
         with one_at_a_time(settings.DATA_DIR, self.stdout.write):
             self.close_the_data_folder()
+            for trouble in catalogues.compile_new(settings.LOCALE_PATHS):
+                self.stderr.write(trouble)
             call_command("collectstatic", interactive=False, verbosity=0)
             open_static_files_to_the_proxy()
             call_command("migrate", interactive=False, verbosity=0)

@@ -1,0 +1,107 @@
+"""Compile and check the catalogues of texts (GNU gettext manual, "The Format of PO Files"); needs no tools of gettext.
+
+Imported before the settings are read, as these look for compiled catalogues: so nothing of Django is used here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polib
+
+SOURCE = "en"  # the list of texts to translate from
+_PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|%%|\{\w*\}")
+_TAG = re.compile(r"<[^<>]+>")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a language is; `faults` says what would break a page, a sentence each."""
+
+    language: str
+    translated: int
+    total: int
+    faults: tuple[str, ...]
+
+    def __str__(self) -> str:
+        missing = self.total - self.translated
+        return f"{self.language}: {self.translated} of {self.total} texts translated, {missing} missing"
+
+
+def written_in(folders: Iterable[Path]) -> list[Path]:
+    """The .po files of all languages but the source's."""
+    found = (path for each in folders for path in each.glob("*/LC_MESSAGES/django.po"))
+    return sorted(path for path in found if path.parent.parent.name != SOURCE)
+
+
+def compile_new(folders: Iterable[Path]) -> Iterator[str]:
+    """Write django.mo beside each django.po that is newer than it; yields a sentence on each that cannot be.
+
+    The file is put in place whole: several processes may compile at once, and others read meanwhile.
+    """
+    for path in written_in(folders):
+        target = path.with_suffix(".mo")
+        try:
+            if target.exists() and target.stat().st_mtime >= path.stat().st_mtime:
+                continue
+            part = target.with_suffix(f".{os.getpid()}.part")
+            polib.pofile(str(path)).save_as_mofile(str(part))
+            part.replace(target)
+        except (OSError, ValueError) as error:  # polib raises OSError for a syntax error
+            yield f"The catalogue {path} cannot be compiled: {error}"
+
+
+def progress(path: Path) -> Progress:
+    catalogue = polib.pofile(str(path))
+    entries = [each for each in catalogue if not each.obsolete]
+    forms = re.search(r"nplurals\s*=\s*(\d+)", catalogue.metadata.get("Plural-Forms", ""))
+    count = int(forms[1]) if forms else 0
+    faults = tuple(f"“{each.msgid}” {fault}" for each in entries if (fault := _fault(each, count)))
+    return Progress(path.parent.parent.name, sum(map(_is_translated, entries)), len(entries), faults)
+
+
+def _is_translated(entry: polib.POEntry) -> bool:
+    return not entry.fuzzy and any((entry.msgstr, *entry.msgstr_plural.values()))
+
+
+def _fault(entry: polib.POEntry, plural_forms: int) -> str:
+    """What is wrong with it, "" for nothing. What is not translated at all is no fault."""
+    if entry.fuzzy:
+        return "is marked as fuzzy"
+    if not _is_translated(entry):
+        return ""
+    if not entry.msgid_plural:
+        return _difference(entry.msgid, entry.msgstr, _placeholders(entry.msgid))
+    texts = [entry.msgstr_plural[index] for index in sorted(entry.msgstr_plural)]
+    if len(texts) != plural_forms or not all(texts):
+        return f"has not {plural_forms} plural forms"
+    # A form that stands for one number only ("one mail", "two mails") may leave the number out; the last never is one.
+    needed = _placeholders(entry.msgid_plural)
+    least = needed - {"%(number)s", "%(formatted)s"} if plural_forms > 1 else needed
+    found = [_difference(entry.msgid_plural, text, least) for text in texts[:-1]]
+    return next(filter(None, [*found, _difference(entry.msgid_plural, texts[-1], needed)]), "")
+
+
+def _difference(source: str, text: str, needed: set[str]) -> str:
+    given = _placeholders(text)
+    if lost := needed - given:
+        return f"has lost {', '.join(sorted(lost))}"
+    if more := given - _placeholders(source):
+        return f"has {', '.join(sorted(more))}, which the source has not"
+    if sorted(_TAG.findall(source)) != sorted(_TAG.findall(text)):
+        return "has other tags than the source"
+    if _blanks(source) != _blanks(text):
+        return "begins or ends with other blanks or line breaks than the source"
+    return ""
+
+
+def _placeholders(text: str) -> set[str]:
+    return set(_PLACEHOLDER.findall(text))
+
+
+def _blanks(text: str) -> tuple[str, str]:
+    return text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
