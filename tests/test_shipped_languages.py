@@ -84,7 +84,7 @@ def test_a_catalogue_is_compiled_once_and_one_that_cannot_be_read_is_told(tmp_pa
     assert list(catalogues.compile_new([tmp_path])) == []
     assert compiled.stat().st_mtime_ns == before
     compiled.unlink()
-    path.write_text('msgid "Sent\n', encoding="utf-8")
+    path.write_text("no entry\n", encoding="utf-8")
     (told,) = catalogues.compile_new([tmp_path])
     assert str(path) in told
     assert not compiled.exists()
