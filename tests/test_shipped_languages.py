@@ -56,8 +56,8 @@ def written(folder: Path, *entries: polib.POEntry) -> Path:
         (polib.POEntry(msgid="<b>Sent</b>", msgstr="<b>Gesendet"), "other tags"),
         (polib.POEntry(msgid="Sent ", msgstr="Gesendet"), "blanks"),
         (polib.POEntry(msgid="Sent", msgstr="Gesendet", flags=["fuzzy"]), "fuzzy"),
-        (polib.POEntry(msgid="%(number)s", msgid_plural="%(number)s", msgstr_plural={0: "%(number)s", 1: ""}), "plural"),
-        (polib.POEntry(msgid="a", msgid_plural="%(number)s", msgstr_plural={0: "ein", 1: "viele"}), "lost %(number)s"),
+        (polib.POEntry(msgid="one", msgid_plural="many", msgstr_plural={0: "ein", 1: ""}), "plural"),
+        (polib.POEntry(msgid="a", msgid_plural="%(number)s", msgstr_plural={0: "x", 1: "y"}), "lost %(number)s"),
     ],
 )
 def test_a_broken_text_is_told(tmp_path: Path, entry: polib.POEntry, fault: str) -> None:

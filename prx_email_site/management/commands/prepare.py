@@ -17,7 +17,7 @@ from prx_email_site.one_at_a_time import one_at_a_time
 
 
 class Command(BaseCommand):
-    help = "Compile the languages, collect static files, migrate the database, and make the first administrator when there is none."
+    help = "Compile languages, collect static files, migrate, and make the first administrator when there is none."
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
