@@ -41,6 +41,13 @@ def beat(seconds_ago: int) -> None:
     WorkerHeartbeat.objects.create(host="h", cluster_pid=1, started_at=at, seen_at=at)
 
 
+def test_the_dashboard_says_once_that_nobody_works(operator: Client, make_account: Callable[..., Account]) -> None:
+    assert operator.get("/").content.decode().count("No worker is running") == 1  # no account yet: the banner
+    make_account("ops@example.com", **NOWHERE)
+    page = operator.get("/").content.decode()
+    assert page.count("No worker is running") == 1 and GONE not in page
+
+
 def test_every_page_that_promises_says_that_nobody_works(
     operator: Client, make_account: Callable[..., Account]
 ) -> None:

@@ -115,3 +115,18 @@ def test_a_dangerous_button_asks_once_with_and_without_scripts(
     expect(page.locator(".notice").first).to_contain_text("sends it again with the same Message-ID")
     assert len(asked) == 1
     context.close()
+
+
+def test_the_focus_lands_on_the_result_and_the_tab_that_is_shown_is_in_sight_on_a_phone(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    outbox_row(make_account(**NOWHERE), status="failed", hold="permanent")
+    page = signed_in_page
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{live_site}{reverse('outbox:list')}?state=failed_for_good")
+    expect(page.locator("#tab-failed_for_good")).to_be_in_viewport(ratio=0.95)
+    page.locator("input[name=pk]").check()
+    page.click("#bulk button[value=cancel]")
+    page.click("#confirm")
+    expect(page.locator(".notice[data-result]")).to_be_focused()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -110,6 +110,21 @@ document.addEventListener("htmx:afterRequest", (event) => {
   document.getElementById("stale")?.remove();
 });
 
+// On a phone the tabs are wider than the screen: the one that is shown is scrolled into sight, and nothing else moves.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const tab of document.querySelectorAll(".tabs a[aria-current]")) {
+    const tabs = tab.parentElement;
+    const shown = tab.getBoundingClientRect();
+    const room = tabs.getBoundingClientRect();
+    if (shown.left < room.left || shown.right > room.right) tabs.scrollLeft += shown.left - room.left - (room.width - shown.width) / 2;
+  }
+});
+
+// The result of a click is where the focus goes, so that it is read out and Tab goes on from there.
+document.addEventListener("DOMContentLoaded", () => {
+  if (document.activeElement === document.body) document.querySelector("main > .notice[data-result]")?.focus({ preventScroll: true });
+});
+
 document.addEventListener("DOMContentLoaded", tick);
 document.addEventListener("htmx:afterSwap", tick);
 setInterval(tick, 1000);
