@@ -36,8 +36,6 @@ LOCAL: dict[str, dict[str, Any]] = {
 KEPT_BY_MODULE = {"outbox.retry.throttling", "mailbox.accounts.troubleshooting", "mailbox.autoconfig.servers"}
 # Characters of the longest text that it is given: it is cut where the expression is used.
 BOUNDED = {"mailbox.mime.charsets:_META_CHARSET": 2048}
-# Handed to another module, which uses it so.
-USED_AS = {"outbox.smtp.pipelined:GO_ON": {"fullmatch"}}
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ def expressions() -> list[Expression]:
             pattern, name = compiled(module, call), name_of(module, call)
             where = f"{module}:{name or call.lineno}"
             method = call.func.attr  # type: ignore[attr-defined]
-            uses = {method} if method in USES else USED_AS.get(where) or uses_of_names(module).get(name) or USES
+            uses = {method} if method in USES else uses_of_names(module).get(name) or USES
             if pattern is not None:
                 found[where, pattern.pattern, pattern.flags] = Expression(where, pattern, frozenset(uses))
             elif module not in KEPT_BY_MODULE:

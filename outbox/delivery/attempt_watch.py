@@ -86,20 +86,20 @@ class AttemptWatch(Watch):
         lease: SendLease,
         *,
         lease_seconds: float,
-        data_lease_seconds: float,
+        dot_lease_seconds: float,
         clock: Clock,
         stalled: Callable[[], None] = lambda: None,
     ) -> None:
-        """The row is held as its claim says, and for `lease_seconds` after each renewal, from "data" on for
-        `data_lease_seconds`."""
+        """The row is held as its claim says, and for `lease_seconds` after each renewal, from "dot" on for
+        `dot_lease_seconds`."""
         self._claim, self._lease, self._clock = claim, lease, clock
-        self._seconds, self._data_seconds = lease_seconds, data_lease_seconds
+        self._seconds, self._dot_seconds = lease_seconds, dot_lease_seconds
         self._stalled = stalled
         self._held, self._kept_at = claim.lease_seconds, claim.claimed_at
         self._moved_at = time.monotonic()
-        self._is_lapsed = False  # after "data": the row is a question, which only our answer or a person settles
+        self._is_lapsed = False  # after "dot": the row is a question, which only our answer or a person settles
         self.phase: Phase = Phase.CLAIM
-        self.data_committed = False
+        self.dot_committed = False
         self.transcript: list[dict[str, str]] = []
 
     @property
@@ -112,8 +112,8 @@ class AttemptWatch(Watch):
         """The end of the mail is with the server, or on its way: only its answer tells whether it took the mail."""
         return self.phase in AFTER_DOT
 
-    def committed_data(self) -> None:
-        self.data_committed, self._held, self._kept_at = True, self._data_seconds, self._clock()
+    def committed_dot(self) -> None:
+        self.dot_committed, self._held, self._kept_at = True, self._dot_seconds, self._clock()
 
     def reached(self, phase: Phase) -> None:
         """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time.
@@ -126,14 +126,14 @@ class AttemptWatch(Watch):
         self.phase, self._moved_at = phase, time.monotonic()
         if phase in OPENING:  # names, connection and TLS do not tell that they wait
             self._lease.keep()
-        if not self.data_committed and (phase in OPENING or self._is_old(1)):
+        if not self.dot_committed and (phase in OPENING or self._is_old(1)):
             self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
         self._moved_at = time.monotonic()
         if len(self.transcript) < MAX_TRANSCRIPT:
             at = self._clock().isoformat()
-            self.transcript.append({"at": at, "phase": phase.recorded, "command": command, "reply": reply})
+            self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
     def waiting(self) -> None:
         """Raises ClaimLost before the end of the mail is written; after it the answer is worth waiting for."""
@@ -147,12 +147,12 @@ class AttemptWatch(Watch):
         return self._clock() - self._kept_at > timedelta(seconds=seconds)
 
     def _extend(self, phase: Phase) -> None:
-        now, seconds = self._clock(), self._data_seconds if self.data_committed else self._seconds
-        written = Phase.DATA if self.data_committed else phase
+        now, seconds = self._clock(), self._dot_seconds if self.dot_committed else self._seconds
+        written = Phase.DOT if self.dot_committed else phase
         try:
-            kept = claims.extend(self._claim, written.recorded, lease_seconds=seconds, now=now)
+            kept = claims.extend(self._claim, written.value, lease_seconds=seconds, now=now)
         except DATABASE_TROUBLE as error:
-            # The "data" commit decides; until then a database that is away for a moment costs nothing. After it, the
+            # The "dot" commit decides; until then a database that is away for a moment costs nothing. After it, the
             # row may become a question, which this attempt still settles.
             logs.event(logger, "claim_not_extended", logging.WARNING, outbox_id=self._claim.outbox_id, error=str(error))
             if phase is Phase.DOT and self.phase is not Phase.DOT and self._is_old(self._held):

@@ -2,7 +2,7 @@
 
 Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
 PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may
-share one: the outcome of a mail, "data" of the next and the claim of the one after it.
+share one: the outcome of a mail, "dot" of the next and the claim of the one after it.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def extend(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> 
     return True
 
 
-def commit_data(
+def commit_dot(
     claim: Claim,
     refused: Mapping[str, Reply],
     transcript: list[dict[str, str]],
@@ -165,16 +165,16 @@ def commit_data(
     now: datetime,
     no_longer_refused: Sequence[str] = (),
 ) -> bool:
-    """Write down that DATA is about to be sent. False: the claim is lost, and DATA must not be sent.
+    """Write down that the end of the mail is about to be sent. False: the claim is lost, and it must not be sent.
 
     `no_longer_refused`: taken by the server now, after an earlier refusal. Should the outcome stay unknown, "Mark as
     sent" must count them among those who have the mail.
     """
     at, lease = claims_sql.instant(now), claims_sql.instant(now + timedelta(seconds=lease_seconds))
     with claims_sql.in_transaction():
-        if claims_sql.changed(claims_sql.DATA, [at, lease, at, claim.outbox_id, claim.token]) != 1:
+        if claims_sql.changed(claims_sql.DOT, [at, lease, at, claim.outbox_id, claim.token]) != 1:
             return False
-        claims_sql.changed(claims_sql.DATA_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
+        claims_sql.changed(claims_sql.DOT_OF_ATTEMPT, [at, json.dumps(transcript), claim.attempt_id])
         _write_refused(claim.outbox_id, refused)
         if no_longer_refused:
             OutboxRecipient.objects.filter(outbox_id=claim.outbox_id, address__in=no_longer_refused).update(
@@ -183,11 +183,11 @@ def commit_data(
     return True
 
 
-def withdraw_data(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
-    """Undo commit_data: it is known that the server has nothing of the mail. False when the claim is lost."""
+def withdraw_dot(claim: Claim, phase: str, *, lease_seconds: float, now: datetime) -> bool:
+    """Undo commit_dot: it is known that the server has nothing of the mail. False when the claim is lost."""
     lease = claims_sql.instant(now + timedelta(seconds=lease_seconds))
     with claims_sql.in_transaction():
-        if claims_sql.changed(claims_sql.NO_DATA, [lease, claims_sql.instant(now), claim.outbox_id, claim.token]) != 1:
+        if claims_sql.changed(claims_sql.NO_DOT, [lease, claims_sql.instant(now), claim.outbox_id, claim.token]) != 1:
             return False
         DeliveryAttempt.objects.filter(pk=claim.attempt_id).update(phase=phase, data_at=None)
     return True
@@ -266,7 +266,7 @@ def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared 
 
 def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
     """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
-    # Only who began DATA can have left one. Nobody but us writes our attempt's `data_at`, so no snapshot is too old.
+    # Only who committed "dot" can have left one. Nobody but us writes our attempt's `data_at`: no snapshot is too old.
     if not DeliveryAttempt.objects.filter(pk=claim.attempt_id, data_at__isnull=False).exists():
         return False
     settled = ending.settlement

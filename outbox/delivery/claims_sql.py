@@ -39,10 +39,10 @@ CLAIM_NEXT = _CLAIM.format(which=_NEXT)
 CLAIM_NEXT_UNLOCKED = _CLAIM.replace("IN {which}", "= ANY(ARRAY{which})").format(
     which=_NEXT.replace("LIMIT %s", "LIMIT %s FOR UPDATE SKIP LOCKED")
 )
-DATA = f"""UPDATE "outbox" SET "data_at" = %s, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}
+DOT = f"""UPDATE "outbox" SET "data_at" = %s, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}
 AND "data_at" IS NULL"""
-NO_DATA = f"""UPDATE "outbox" SET "data_at" = NULL, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}"""
-DATA_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'data', "data_at" = %s, "transcript" = %s
+NO_DOT = f"""UPDATE "outbox" SET "data_at" = NULL, "lease_expires_at" = %s, "updated_at" = %s WHERE {OURS}"""
+DOT_OF_ATTEMPT = """UPDATE "delivery_attempts" SET "phase" = 'dot', "data_at" = %s, "transcript" = %s
 WHERE "id" = %s"""
 FINALIZE = f"""UPDATE "outbox" SET "status" = %s, "hold" = %s, "retries" = %s, "next_attempt_at" = %s,
 "error_code" = %s, "error" = %s, "updated_at" = %s, "sent_at" = %s, "provider_message_id" = %s,

@@ -1,6 +1,6 @@
 """What a sender owes the database: outcomes that are known and not written yet, and the rows it has claimed ahead.
 
-A mail costs one commit: `commit_data` writes the outcome of the mail before it, its own "data" and the claim of the
+A mail costs one commit: `commit_dot` writes the outcome of the mail before it, its own "dot" and the claim of the
 one after it. Rows that are claimed ahead and not begun go back as if they had not been claimed.
 """
 
@@ -99,9 +99,9 @@ class Ledger:
                 self._last = each
             outcomes.log(each, is_written)
 
-    # --- "data" -------------------------------------------------------------------------------------------------
-    def commit_data(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
-        """Write "data", with the outcome before this mail and the claim after it; False when the claim is lost.
+    # --- "dot" -------------------------------------------------------------------------------------------------
+    def commit_dot(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
+        """Write "dot", with the outcome before this mail and the claim after it; False when the claim is lost.
 
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
         """
@@ -110,11 +110,11 @@ class Ledger:
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
             written, now = self._finalize(owed), self._clock()
-            is_ours = claims.commit_data(
+            is_ours = claims.commit_dot(
                 work.claim,
                 delivery.refused,
                 watch.transcript,
-                lease_seconds=self._times.data_lease,
+                lease_seconds=self._times.dot_lease,
                 now=now,
                 no_longer_refused=[each for each in delivery.accepted if each in work.recipients.refused_before],
             )
@@ -126,19 +126,17 @@ class Ledger:
         answer: tuple[list[bool], bool, list[Claim]] = yield Together(step)
         written, is_ours, following = answer
         if is_ours:
-            watch.committed_data()
+            watch.committed_dot()
         self._written(owed, written, following)
         return is_ours
 
-    def withdraw_data(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> Steps[None]:
-        """The server took nothing: until "data" is committed again, a worker that dies leaves no question."""
-        if not watch.data_committed:
+    def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> Steps[None]:
+        """The server took nothing: until "dot" is committed again, a worker that dies leaves no question."""
+        if not watch.dot_committed:
             return
-        watch.data_committed = False
+        watch.dot_committed = False
         seconds, now = self._times.claim_lease, self._clock()
-        is_ours: bool = yield Together(
-            lambda: claims.withdraw_data(claim, phase.recorded, lease_seconds=seconds, now=now)
-        )
+        is_ours: bool = yield Together(lambda: claims.withdraw_dot(claim, phase.value, lease_seconds=seconds, now=now))
         if not is_ours:
             raise ClaimLost
 

@@ -101,8 +101,7 @@ def prepare(claim: Claim) -> Work:
     except raw_store.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
-    may_go_unasked = len(lacking.to_try) == 1 and not lacking.refused_before
-    return Work(claim, lacking, Mail(envelope, content, may_go_unasked))
+    return Work(claim, lacking, Mail(envelope, content))
 
 
 def _looks_before(outbox_id: int) -> int:
@@ -146,7 +145,7 @@ def of_answer(work: Work, delivery: Delivery, watch: AttemptWatch, now: datetime
         settled,
         reply=words or str(delivery.final or ""),
         reply_code=delivery.final.code if delivery.final else next(iter(codes), None),
-        phase=(Phase.ACCEPTED if delivery.final else watch.phase).recorded,
+        phase=(Phase.ACCEPTED if delivery.final else Phase.RCPT if delivery.refused else watch.phase).value,
         transcript=watch.transcript,
         accepted=delivery.accepted if delivery.final else (),
         refused=delivery.refused,
@@ -177,7 +176,7 @@ def of_fault(
         # The row that found the server away asks again at its own time, and the rest of the queue after it.
         until = min(until, settled.next_attempt_at) if not settled.hold else until
     phase = fault.phase if fault.phase is not Phase.ACCEPTED else Phase.DOT
-    ending = Ending(settled, fault.reply, fault.code, phase.recorded, watch.transcript, refused=refused or {})
+    ending = Ending(settled, fault.reply, fault.code, phase.value, watch.transcript, refused=refused or {})
     return Failure(ending, until)
 
 
@@ -185,7 +184,7 @@ def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> 
     """Our own failure, after which only the server knows the outcome if the end of the mail was written."""
     verdict = Verdict.UNCERTAIN if watch.may_be_taken else Verdict.TRANSIENT
     settled = retry_policy.settle_failure(claim.tried, verdict, ErrorCode.STORAGE.value, limits=limits(), now=now)
-    return Ending(settled, words, phase=watch.phase.recorded, transcript=watch.transcript)
+    return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 
 def log(owed: Owed, written: bool) -> None:

@@ -1,4 +1,4 @@
-"""An account's rate limit as its one sender keeps it: read once, written with each "data", waited for in between."""
+"""An account's rate limit as its one sender keeps it: read once, written with each "dot", waited for in between."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Pace:
         return self.wait_seconds(now) <= 0
 
     def count(self, now: datetime) -> None:
-        """One mail goes out now; within the transaction of its "data"."""
+        """One mail goes out now; within the transaction of its "dot"."""
         if self._per_minute:
             self._next_at = rate_limit.following_at(now, self._per_minute)
             claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])

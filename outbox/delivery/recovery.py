@@ -28,7 +28,7 @@ RECOVER_AT_ONCE = 500
 
 
 def recover(now: datetime) -> tuple[int, int]:
-    """Settle the rows whose lease ran out: back to their former state before "data", uncertain after it.
+    """Settle the rows whose lease ran out: back to their former state before "dot", uncertain after it.
 
     A lease that ends later than the longest possible one was taken by a clock that was ahead, and counts as run out.
 
@@ -38,7 +38,7 @@ def recover(now: datetime) -> tuple[int, int]:
     found = list(lapsed.values_list("next_attempt_at", "pk", "claim_token", "data_at")[:RECOVER_AT_ONCE])
     ahead, outcomes = set[str](), []
     for _due, pk, token, data_at in sorted(found):  # in the order in which a worker takes them
-        # Of those claimed by one statement only the first can have been begun, or read for what comes after "data".
+        # Of those claimed by one statement only the first can have been begun, or read for what comes after "dot".
         batch = token.rpartition("-")[0]
         outcomes.append(_recover_row(pk, token, now, is_untried=bool(batch) and batch in ahead))
         ahead |= {batch} if data_at is None else set()
@@ -54,7 +54,9 @@ def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Ver
     """`is_untried`: claimed ahead by a worker that did not come to it; then it stands where it stood, as if it had not
     been claimed: it must not wait longer for a row before it that takes its worker down."""
     lapsed = OutboxMessage.objects.filter(_is_lapsed(now), pk=pk, status=Status.SENDING, claim_token=token)
-    words = "The worker stopped after DATA was begun and before the server's answer was written down."
+    words = (
+        "The worker stopped after the end of the mail could be sent and before the server's answer was written down."
+    )
     with transaction.atomic():
         # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.
         if not lapsed.select_for_update(skip_locked=True).values_list("pk"):

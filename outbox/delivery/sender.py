@@ -1,9 +1,9 @@
 """One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
 
-A mail costs one commit: once its MAIL and RCPT are answered, or before they are said (pipelined), one transaction
-writes the outcome of the mail before it, this one's "data" and the claim of the one after it: see ledger. Answers that
-take their time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the
-server takes this one. At no instant do two rows of a session have "data" and no outcome.
+A mail costs one commit: when its body is on its way, and before its end is written, one transaction writes the outcome
+of the mail before it, this one's "dot" and the claim of the one after it: see ledger. Answers, or a body, that take
+their time do not hold up the outcome before them: that is then written meanwhile. The mail after is read while the
+server takes this one. At no instant do two rows of a session have "dot" and no outcome.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Sender(Ledger):
             claim,
             self._lease,
             lease_seconds=self._times.claim_lease,
-            data_lease_seconds=self._times.data_lease,
+            dot_lease_seconds=self._times.dot_lease,
             clock=self._clock,
             stalled=self.give_back_following,
         )
@@ -129,12 +129,12 @@ class Sender(Ledger):
             except SmtpFailure as failure:
                 if failure.surplus is not None:
                     yield from self.doubt(failure.surplus)
-                if _is_lost(session, failure) and is_used:
-                    # Servers end a session after so many mails or minutes: a fresh one tells the server's state.
-                    yield from self.withdraw_data(claim, watch, failure.fault.phase)
+                if _is_lost(session, failure) and (is_used or failure.fault.kind is Kind.UNKNOWN):
+                    # Servers end a session after so many mails or minutes: a fresh one tells the server's state. What
+                    # the server does not know after all is not said again.
+                    yield from self.withdraw_dot(claim, watch, failure.fault.phase)
                     continue
-                parks = _is_lost(session, failure) and failure.fault.kind is not Kind.UNKNOWN
-                return self._failed(work, watch, failure.fault, parks=parks, refused=failure)
+                return self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
             if delivery.stopped:
                 raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
@@ -215,9 +215,9 @@ class Sender(Ledger):
             raise trouble
 
     def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
-        """The claim ran out before the end of the mail was written. After "data" that has made the row a question; this
+        """The claim ran out before the end of the mail was written. After "dot" that has made the row a question; this
         attempt can answer it: nothing was sent."""
-        if watch.data_committed:
+        if watch.dot_committed:
             ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
             self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
         else:
@@ -245,8 +245,8 @@ class SenderSteps(Beside):
     def kept_waiting(self) -> Steps[None]:
         return self._sender.settle(claims_next=True)
 
-    def before_data(self, delivery: Delivery) -> Steps[bool]:
-        return self._sender.commit_data(self._work, self._watch, delivery)
+    def before_dot(self, delivery: Delivery) -> Steps[bool]:
+        return self._sender.commit_dot(self._work, self._watch, delivery)
 
     def given(self) -> Mail | None:
         return self._sender.prepare_following()

@@ -16,14 +16,14 @@ LONGEST_LEASE_SECONDS = 120.0
 class Times:
     """Seconds. Leases are short and renewed by whoever lives, so that a worker that died is found soon.
 
-    What a dead worker leaves behind waits for a lease and for a sweep (30 s): before "data", for at most a minute in
-    all. Rows claimed ahead, which are not begun and not renewed, are held for little longer than the server may keep us
-    waiting before they are given back.
+    What a dead worker leaves behind waits for a lease and for a sweep (30 s): for at most a minute in all. Rows
+    claimed ahead, which are not begun and not renewed, are held for little longer than the server may keep us waiting
+    before they are given back.
     """
 
     patience: Patience
     claim_lease: float
-    data_lease: float
+    dot_lease: float  # from the commit of "dot" on
     finalize: float  # how long to try to write an outcome down
     ahead_lease: float = 15
     send_lease: float = 15
@@ -34,8 +34,10 @@ class Times:
         # What a task may take in all, less the final dot and some time to write down what came of it.
         session = settings.TASK_TIMEOUT_SECONDS - final_dot - 10
         return cls(
-            Patience(settings.CONNECT_TIMEOUT_SECONDS, command, final_dot, max(session, command)),
-            claim_lease=32,
-            data_lease=60,
+            Patience(
+                settings.CONNECT_TIMEOUT_SECONDS, command, final_dot, max(session, 3 * command), write=3 * command
+            ),
+            claim_lease=20,
+            dot_lease=25,
             finalize=settings.TASK_TIMEOUT_SECONDS,
         )

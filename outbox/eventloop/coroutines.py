@@ -56,14 +56,6 @@ class Rest(Ask):
 
 
 @dataclass(frozen=True, slots=True)
-class Alone(Ask):
-    """Whether nobody else's steps go on in this thread: then time spent waiting is time lost."""
-
-    def here(self) -> bool:
-        return True
-
-
-@dataclass(frozen=True, slots=True)
 class Apart(Ask, Generic[T]):
     """What cannot be written as steps and may take its time: where many run in one thread, another thread does it."""
 

@@ -19,7 +19,7 @@ from typing import Any
 from django.db import connections
 
 from outbox.eventloop import group_commit
-from outbox.eventloop.coroutines import Alone, Apart, Ask, Ready, Rest, Steps
+from outbox.eventloop.coroutines import Apart, Ask, Ready, Rest, Steps
 from outbox.eventloop.group_commit import Together
 
 LONGEST_WAIT_SECONDS = 60.0
@@ -124,8 +124,6 @@ class Carousel:
         """Up to what it waits for next."""
         try:
             asked = ride.steps.send(answer) if error is None else ride.steps.throw(error)
-            while isinstance(asked, Alone):
-                asked = ride.steps.send(not (self._waiting or self._to_write))
             ride.asked = asked
         except BaseException:  # StopIteration at the end; nothing else must stop the others
             return

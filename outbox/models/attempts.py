@@ -10,7 +10,7 @@ from outbox.models.messages import OutboxMessage
 
 class DeliveryAttempt(models.Model):
     class Phase(models.TextChoices):
-        """The last phase reached. "data" is committed before DATA is sent."""
+        """The last phase reached. "dot" is committed before the end of the mail is sent."""
 
         CLAIM = "claim", _("claimed")
         CONNECT = "connect", _("connect")
@@ -19,6 +19,7 @@ class DeliveryAttempt(models.Model):
         MAIL = "mail", _("mail")
         RCPT = "rcpt", _("rcpt")
         DATA = "data", _("data")
+        DOT = "dot", _("dot")
         ACCEPTED = "accepted", _("accepted")
 
     class Outcome(models.TextChoices):
@@ -46,7 +47,7 @@ class DeliveryAttempt(models.Model):
     reply = models.TextField(blank=True)
     transcript = models.JSONField(default=list, blank=True)  # [{"at": iso, "phase": ..., "reply": ...}], no secrets
     started_at = models.DateTimeField()
-    data_at = models.DateTimeField(null=True)
+    data_at = models.DateTimeField(null=True)  # when "dot" was committed
     finished_at = models.DateTimeField(null=True)
 
     class Meta:

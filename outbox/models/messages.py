@@ -115,8 +115,8 @@ class OutboxMessage(models.Model):
     error_code = models.CharField(max_length=20, blank=True)  # an errors.Code
     error = models.TextField(blank=True)  # the server's words, first
 
-    # The claim. `former_status` is what a lapsed claim falls back to; `data_at` is committed before DATA is sent and
-    # from then on nobody but the server knows the outcome.
+    # The claim. `former_status` is what a lapsed claim falls back to; `data_at` is committed before the end of
+    # the mail (the final dot) is sent, and from then on nobody but the server knows the outcome.
     claim_token = models.CharField(max_length=32, blank=True)
     claimed_by = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True)

@@ -79,7 +79,7 @@ class DeliveryCall(models.Model):
 
 
 class SendPace(models.Model):
-    """When an account with a rate limit may send its next mail; written with each mail's "data"."""
+    """When an account with a rate limit may send its next mail; written with each mail's "dot"."""
 
     account = models.OneToOneField(Account, models.CASCADE, primary_key=True, related_name="send_pace")
     next_at = models.DateTimeField()

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Phase(StrEnum):
-    """How far an attempt came, in order. The values of DeliveryAttempt.Phase, but for DOT: see `recorded`."""
+    """How far an attempt came, in order. The values of DeliveryAttempt.Phase."""
 
     CLAIM = "claim"
     CONNECT = "connect"
@@ -16,13 +16,8 @@ class Phase(StrEnum):
     MAIL = "mail"
     RCPT = "rcpt"
     DATA = "data"  # the mail is being written; the server lacks its end, so it cannot take it
-    DOT = "dot"  # the final dot, or the chunk with LAST, is being written or is with the server
+    DOT = "dot"  # the final dot is being written or is with the server
     ACCEPTED = "accepted"
-
-    @property
-    def recorded(self) -> str:
-        """As an attempt's row and transcript name it: "data" is committed before DATA and covers the final dot."""
-        return Phase.DATA.value if self is Phase.DOT else self.value
 
 
 # Nothing of any mail was said: whatever fails here is about the server, the way to it or the sign-in.
@@ -37,7 +32,7 @@ class Kind(StrEnum):
     NETWORK = "network"  # refused, lost, timed out, certificate
     PROTOCOL = "protocol"  # an answer that is no SMTP reply, half of one, or one to nothing that was asked
     REPLY = "reply"  # a proper reply with a code that refuses
-    UNKNOWN = "unknown"  # the server does not know a command that it offered, so it took nothing
+    UNKNOWN = "unknown"  # the server does not know a parameter that it offered, so the mail was left without its end
     AWAY = "away"  # this worker cannot read the stored mail, which may lie where another one can
     LOCAL = "local"  # found here before asking: too large, no STARTTLS, stored mail missing
 

@@ -1,9 +1,9 @@
 """Speaks SMTP with one server: dataclasses in, dataclasses out; no models, no queries.
 
 Way in: `session.SmtpSession.open(endpoint)`, then `deliver`. From the ground up: `transport` (the socket),
-`connection` (commands and replies), `content` (DATA and BDAT), `mail_transaction` (the envelope), `pipelined` (all in
-one round trip), `session` (how it begins).
+`connection` (commands and replies), `content` (what follows DATA), `mail_transaction` (the envelope), `session` (how it
+begins).
 
-RFC 5321 (SMTP), 2920 (PIPELINING), 3030 (CHUNKING), 3207 (STARTTLS), 3461 (DSN), 4954 (AUTH), 6531
+RFC 5321 (SMTP), 2920 (PIPELINING), 3207 (STARTTLS), 3461 (DSN), 4954 (AUTH), 6531
 (SMTPUTF8), 7628 (OAUTHBEARER).
 """

@@ -29,10 +29,11 @@ WRONG = (Lost, OSError, UnicodeError)  # what sockets and TLS raise; UnicodeErro
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, in seconds: for each write and each reply (RFC 5321 4.5.3.2), and for the whole of a mail.
+    """How long to wait, in seconds: for each reply and each write (RFC 5321 4.5.3.2), and for the whole of a mail.
 
-    `session` bounds what a mail may take before its final dot, without the time that its octets take at
-    `slowest_bytes_per_second`: a large mail on a slow line goes out, a server that drips ends.
+    `write` is how long the body of a mail may make no progress. `session` bounds what a mail may take before its final
+    dot, without the time that its octets take at `slowest_bytes_per_second`: a large mail on a slow line goes out, an
+    upload that never ends is one failure.
     """
 
     connect: float = 10
@@ -40,6 +41,7 @@ class Patience:
     final_dot: float = 600
     session: float = 290
     slowest_bytes_per_second: float = 8 * 1024
+    write: float = 180
 
 
 class SmtpFailure(Exception):
@@ -185,7 +187,7 @@ class Conversation:
                 raise self._refusal(surplus)
             raise self._out_of_step(f"The server answered more than it was asked: {surplus}", surplus)
 
-    def _out_of_step(self, words: str, surplus: Reply) -> SmtpFailure:
+    def _out_of_step(self, words: str, surplus: Reply | None) -> SmtpFailure:
         return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
 
     def _is_contradicted(self) -> Steps[bool]:

@@ -1,27 +1,29 @@
-"""The content of a mail: DATA or BDAT, its octets, its end, and the answer to that.
+"""The content of a mail behind DATA: its body, its end, and the answer to that.
 
-Up to the end the server lacks the mail, so whatever fails before it is tried again. From the end on (the final dot, or
-the last chunk) only the server's answer tells, and no word that was not asked for is taken for it.
+The end (the last line with CRLF.CRLF) is the point of no return. Up to it the server lacks the mail and cannot take it
+(RFC 5321 4.1.1.4; RFC 1047 is about what comes after it), so whatever fails before is tried again. From the end on only
+the server's answer tells, and no reply that was not asked for is taken for it.
 
-RFC 5321 4.1.1.4 (DATA), 4.5.3.2 (time limits), RFC 3030 (BDAT).
+RFC 5321 4.1.1.4 (DATA), 4.5.3.2 (time limits).
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator
 
 from mailbox.endpoints import Endpoint
 from outbox.eventloop.coroutines import Steps
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Conversation, Patience, SmtpFailure, Watch
-from outbox.smtp.mail import Beside, Mail
-from outbox.smtp.octets import CHUNK, chunks, dot_stuffed, with_crlf
+from outbox.smtp.mail import Beside, Delivery, Mail
+from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
-from outbox.smtp.transport import Lost
+from outbox.smtp.transport import AT_ONCE, TICK_SECONDS, Lost
 
-NOT_KNOWN = (500, 501, 502, 503, 504)  # replies to a command that the server does not know after all
-_without_bdat: set[tuple[str, int]] = set()  # host and port of servers that offered CHUNKING and did not know BDAT
+COURTESY_SECONDS = 1.0  # for the last of the body to arrive before the end is written
+FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between looks at what the kernel still holds
 
 
 class ContentConversation(Conversation):
@@ -29,44 +31,33 @@ class ContentConversation(Conversation):
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._is_inside_mail = False  # the server reads what we write as a mail, up to its end
+        self._waits: Iterator[Callable[[], Steps[None]]] = iter(())  # Beside.kept_waiting, once a mail
 
     def _look_ahead(self, following: Mail | None) -> None:
         """Prepare what is said of the mail after this one."""
         raise NotImplementedError
 
-    def _data(self, content: bytes, beside: Beside) -> Steps[Reply]:
-        self._enter(Phase.DATA)
-        if self._in_one_go(content):
-            return (yield from self._bdat(content, beside))
-        self._expect("DATA", (yield from self._command("DATA")), 354)
-        self._is_inside_mail = True
-        yield from self._transfer(dot_stuffed(content))
-        yield from self._write_end(b".\r\n")
+    def _kept_waiting(self) -> Steps[None]:
+        if kept_waiting := next(self._waits, None):
+            yield from kept_waiting()
+
+    def _write_mail(self, content: bytes, delivery: Delivery, beside: Beside) -> Steps[Reply | None]:
+        """Write the mail after a 354; the server's reply, None when the mail had to be left without its end.
+
+        The commit of "dot" comes when the kernel has the body: the server receives the last of it meanwhile. Behind
+        the commit comes nothing but a bounded wait for that, and the end.
+        """
+        body, end = body_and_end(dot_stuffed(content))
+        yield from self._write_body(body)
+        if not (yield from beside.before_dot(delivery)):
+            self.drop()  # there is no other way out of a mail
+            return None
+        self._waits = iter(())  # nothing is done any more but this
+        if len(body) > AT_ONCE:
+            yield from self._has_arrived(0, COURTESY_SECONDS)
+        yield from self._write_end(end)
         self._look_ahead(beside.given())
         return (yield from self._final("(end of mail)", (yield from self._read(self._patience.final_dot))))
-
-    def _in_one_go(self, content: bytes) -> bool:
-        """Without asking first whether the server wants it. A large mail does ask: it may be refused there."""
-        offered = "chunking" in self._extensions and (self._endpoint.host, self._endpoint.port) not in _without_bdat
-        return offered and len(content) <= CHUNK
-
-    def _bdat(self, content: bytes, beside: Beside) -> Steps[Reply]:
-        """The whole mail as one chunk that is the last (RFC 3030): its answer is that to the final dot."""
-        lines = with_crlf(content)
-        command = f"BDAT {len(lines)} LAST"
-        yield from self._write_end(memoryview(f"{command}\r\n".encode() + lines))
-        self._look_ahead(beside.given())
-        try:
-            return (yield from self._final(command, (yield from self._read(self._patience.final_dot))))
-        except SmtpFailure as failure:
-            if failure.fault.code not in NOT_KNOWN:
-                raise
-            # It was offered, perhaps by something between us and the server: the mail was read as commands, if at all.
-            self._do_without_bdat()
-            raise SmtpFailure(replace(failure.fault, kind=Kind.UNKNOWN, phase=Phase.DATA)) from None
-
-    def _do_without_bdat(self) -> None:
-        _without_bdat.add((self._endpoint.host, self._endpoint.port))
 
     def _final(self, command: str, reply: Reply) -> Steps[Reply]:
         self._is_inside_mail = False
@@ -102,15 +93,42 @@ class ContentConversation(Conversation):
             raise self._refusal(said)
         raise self._out_of_step(f"The server answered before the mail was there: {said}", said)
 
-    def _transfer(self, octets: bytes) -> Steps[None]:
-        """Write the mail without its end. The whole may take longer than `session`, the longer the larger it is."""
-        self._deadline += len(octets) / self._patience.slowest_bytes_per_second
-        for chunk in chunks(octets):
+    def _write_body(self, body: memoryview) -> Steps[None]:
+        """Write the mail without its end. The larger it is, the longer the whole may take.
+
+        Of a large one all but the last is with the server before "dot" is committed: a worker that dies while a slow
+        line carries the rest leaves no question.
+        """
+        self._deadline += len(body) / self._patience.slowest_bytes_per_second
+        for chunk in chunks(body):
             yield from self._check_nothing_before_the_end()
             yield from self._write(chunk)
             self._watch.waiting()
+        if len(body) > AT_ONCE and not (yield from self._has_arrived(AT_ONCE, self._patience.write)):
+            raise self._failure(Kind.NETWORK, "The connection was lost while the mail was sent: no progress.")
 
-    def _write_end(self, octets: bytes | memoryview) -> Steps[None]:
+    def _has_arrived(self, but: int, seconds: float) -> Steps[bool]:
+        """Wait until all `but` so many octets are with the server's kernel, or the server says something; False after
+        `seconds` without progress. The end that leaves alone is lost by fewer of the connections that break."""
+        wire, pause = self._connected(), FIRST_PAUSE
+        least, told_at = wire.unacknowledged(), time.monotonic()
+        moved_at = told_at
+        while (left := wire.unacknowledged()) > but and not wire.has_unread():
+            yield from self._kept_waiting()
+            now = time.monotonic()
+            if left < least:
+                least, moved_at = left, now
+            if now >= min(moved_at + seconds, self._deadline):
+                return False
+            if (yield wire.readable(now + pause)):
+                self._look()
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if now - told_at >= TICK_SECONDS:
+                told_at = now
+                self._watch.waiting()
+        return True
+
+    def _write_end(self, octets: bytes) -> Steps[None]:
         """Write what ends the mail. From here on silence is uncertainty."""
         yield from self._check_nothing_before_the_end()
         self._enter(Phase.DOT)
@@ -118,9 +136,9 @@ class ContentConversation(Conversation):
 
     def _write(self, octets: bytes | memoryview) -> Steps[None]:
         """Raises SmtpFailure of the phase DATA: the server lacks at least the last octet, so it took nothing."""
-        wire = self._connected()
+        wire, blocked = self._connected(), None if self._phase is Phase.DOT else self._kept_waiting
         try:
-            yield from wire.send(octets, self._left())
+            yield from wire.send(octets, self._patience.write, until=self._deadline, blocked=blocked)
         except (Lost, OSError) as error:
             self._enter(Phase.DATA)
             # A server that has had enough may have said so before it closed.

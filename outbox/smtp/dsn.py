@@ -8,6 +8,7 @@ it returns nothing of the mail, or a server on the way rewrote the Message-ID or
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from mailbox.endpoints import Endpoint
 from outbox.smtp.replies import Reply
@@ -20,12 +21,26 @@ LONGEST_ORCPT = 500  # RFC 3461, 4.2
 _refuse_it: set[tuple[str, int]] = set()  # host and port of servers that offered DSN and did not take its parameters
 
 
+_without_of: set[tuple[str, int, str]] = set()  # likewise of one recipient, while others of the mail were taken
+MOST_REMEMBERED = 10_000
+
+
 def is_taken_by(endpoint: Endpoint) -> bool:
     return (endpoint.host, endpoint.port) not in _refuse_it
 
 
 def do_without(endpoint: Endpoint) -> None:
     _refuse_it.add((endpoint.host, endpoint.port))
+
+
+def is_taken_of(endpoint: Endpoint, address: str) -> bool:
+    return (endpoint.host, endpoint.port, address) not in _without_of
+
+
+def do_without_of(endpoint: Endpoint, addresses: Iterable[str]) -> None:
+    if len(_without_of) > MOST_REMEMBERED:
+        _without_of.clear()
+    _without_of.update((endpoint.host, endpoint.port, address) for address in addresses)
 
 
 def of_mail(envelope_id: str) -> str:

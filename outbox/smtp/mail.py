@@ -19,37 +19,37 @@ class Envelope:
 
 @dataclass
 class Delivery:
-    """What the server said of one mail. `final` is None when DATA was not sent, because of `refused` or `stopped`."""
+    """What the server said of one mail. `final`: None when it was not ended, because of `refused` or `stopped`."""
 
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, Reply] = field(default_factory=dict)
     final: Reply | None = None
-    stopped: bool = False  # before_data said no: nothing was sent
+    stopped: bool = False  # before_dot said no: the mail was left without its end, so the server did not take it
 
 
 @dataclass(frozen=True, eq=False)
 class Mail:
     envelope: Envelope
     content: bytes
-    may_go_unasked: bool = False  # it has one recipient, whom no server has refused so far: see pipelined
 
 
 class Beside:
     """What a sender does beside one mail. Whatever is raised in here leaves the session in the middle of something."""
 
     def asked(self) -> None:
-        """MAIL and RCPT are sent, and their answers are not read yet."""
+        """MAIL, RCPT and DATA are sent (without PIPELINING: MAIL), and their answers are not read yet."""
 
     def kept_waiting(self) -> Steps[None]:
-        """The answers to MAIL and RCPT take longer than GRACE_SECONDS. Called once a mail at most."""
+        """The answers take longer than GRACE_SECONDS, or the body is not taken at once. Called once a mail at most."""
         yield from ()
 
-    def before_data(self, delivery: Delivery) -> Steps[bool]:
-        """Commit "data"; False when the mail must be left."""
+    def before_dot(self, delivery: Delivery) -> Steps[bool]:
+        """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
         yield from ()
         return True
 
     def given(self) -> Mail | None:
-        """The whole mail is with the server, and the answer is not read yet. The next one, if there is to be one: its
-        MAIL and RCPT are said as soon as the answer is yes, and `deliver` for it goes on from there. Must not raise."""
+        """The whole mail is with the server, and the answer is not read yet. Returns the next one, if there is to be
+        one: its MAIL, RCPT and DATA are said as soon as the answer is yes, and `deliver` for it goes on from there.
+        Must not raise."""
         return None

@@ -1,21 +1,21 @@
 """One mail on an open SMTP session: envelope, DATA, body, answer, and what is done beside them. No models, no queries.
 
-What waits for the server costs time, so the sender works meanwhile: see Beside. Commands are grouped (PIPELINING, RFC
-2920), but never across the end of a mail: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows
-the final dot, or the last chunk, in one packet, after it took the mail and before it said so. A small mail goes as one
-chunk where CHUNKING (RFC 3030) is offered: a round trip less than by DATA.
+Two round trips a mail where PIPELINING (RFC 2920) is offered: MAIL, RCPT and DATA in one write, then the mail. What
+waits for the server costs time, so the sender works meanwhile: see Beside. Nothing follows the end of a mail before its
+answer: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows the final dot in one packet, after it
+took the mail and before it said so.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mailbox.endpoints import Endpoint
 from outbox.eventloop.coroutines import Steps
-from outbox.retry.faults import Kind, Phase
+from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
 from outbox.smtp.content import ContentConversation
@@ -24,6 +24,7 @@ from outbox.smtp.replies import Reply
 
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
+DATA = "DATA"
 LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
 
 
@@ -31,10 +32,16 @@ class MailConversation(ContentConversation):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
-        self._envelope_seconds = 0.0  # which the answers to the last MAIL and RCPT took
         self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
         self._says_plainly = False  # without asking for reports
         self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
+
+    def quit(self) -> Steps[Reply | None]:
+        """As Connection's; but where the server may read what is written as a mail, no QUIT is said."""
+        if self._is_inside_mail or self._said_of is not None:
+            self.drop()
+            return None
+        return (yield from super().quit())
 
     def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
         """Send one mail.
@@ -44,17 +51,18 @@ class MailConversation(ContentConversation):
         for the answer to the next mail.
         """
         delivery = Delivery()
+        self._waits = iter([beside.kept_waiting])
         try:
             yield from self._send_envelope_once_more_plainly(mail, delivery, beside)
             if not delivery.accepted:
+                yield from self._end_without_recipients(delivery)
                 yield from self._reset_in_step(delivery)
                 return delivery
-            yield from self._check_in_step()
-            if not (yield from beside.before_data(delivery)):
+            assert self._is_inside_mail  # else the mail would be read as commands
+            delivery.final = yield from self._write_mail(mail.content, delivery, beside)
+            if delivery.final is None:
                 delivery.stopped = True
-                yield from self._reset()
                 return delivery
-            delivery.final = yield from self._data(mail.content, beside)
         except SmtpFailure as failure:
             failure.refused = delivery.refused
             yield from self._leave(failure)
@@ -76,6 +84,22 @@ class MailConversation(ContentConversation):
             else:  # one of the words behind the dot was the answer, and we cannot know which
                 failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
             self.drop()
+
+    def _end_without_recipients(self, delivery: Delivery) -> Steps[None]:
+        """Every recipient was refused, and DATA was answered with 354 all the same: then a lone dot ends a mail that is
+        for nobody (RFC 2920 3.1)."""
+        if not self._is_inside_mail:
+            return
+        self._look()
+        if self._connected().has_unread():
+            self.drop()
+            raise self._out_of_step("The server refused every recipient and said more than it was asked.", None)
+        try:
+            yield from self._say(".")
+            yield from self._answer_to("(no mail, as every recipient was refused)")
+        except SmtpFailure:
+            self.drop()  # the refusals are known
+        self._is_inside_mail = False
 
     def _reset_in_step(self, delivery: Delivery) -> Steps[None]:
         """After every recipient was refused. With a surplus word, the refusals may be answers to what came before."""
@@ -113,16 +137,21 @@ class MailConversation(ContentConversation):
                 yield from self._say(*lines)
 
     def _groups(self, mail: Mail) -> list[list[str]]:
-        """The commands before DATA, those together that go in one packet."""
+        """The commands up to DATA, those together that go in one write."""
         envelope = mail.envelope
         asks = self._asks_for_reports()
-        groups = [[f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, mail.content)}"]]
-        groups[0][0] += dsn.of_mail(envelope.envelope_id) if asks else ""
-        for address in envelope.rcpt_to:
+        first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, mail.content)}"
+        groups = [[first + (dsn.of_mail(envelope.envelope_id) if asks else "")]]
+        for line in (*(f"RCPT TO:<{each}>{self._asked_of(each)}" for each in envelope.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
-            groups[-1].append(f"RCPT TO:<{address}>{dsn.of_recipient(address) if asks else ''}")
+            groups[-1].append(line)
         return groups
+
+    def _asked_of(self, address: str) -> str:
+        """The parameters of RCPT."""
+        is_asked = self._asks_for_reports() and dsn.is_taken_of(self._endpoint, address)
+        return dsn.of_recipient(address) if is_asked else ""
 
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
@@ -136,6 +165,7 @@ class MailConversation(ContentConversation):
             if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
                 raise
         if self._blamed:
+            yield from self._leave_to_speak_plainly(delivery)
             yield from self._reset()
             delivery.accepted.clear()
             delivery.refused.clear()
@@ -147,6 +177,16 @@ class MailConversation(ContentConversation):
             if delivery.accepted and not self._blamed & delivery.refused.keys():
                 dsn.do_without(self._endpoint)
 
+    def _leave_to_speak_plainly(self, delivery: Delivery) -> Steps[None]:
+        """A mail that the server waits for, and that not all recipients would get, is left without its end, and goes in
+        a fresh session."""
+        if self._is_inside_mail and delivery.accepted:
+            dsn.do_without_of(self._endpoint, self._blamed)
+            self.drop()
+            words = "; ".join(str(delivery.refused[each]) for each in self._blamed if each in delivery.refused)
+            raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
+        yield from self._end_without_recipients(delivery)
+
     def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
         said_of, self._said_of = self._said_of, None
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
@@ -155,16 +195,18 @@ class MailConversation(ContentConversation):
         self._enter(Phase.MAIL)
         if said_of is None:
             yield from self._check_nothing_said()
-        groups, began = self._groups(mail), time.monotonic()
-        grace, waits = began + GRACE_SECONDS, iter([beside.kept_waiting])
+        groups, grace = self._groups(mail), time.monotonic() + GRACE_SECONDS
         for group in groups:
+            if group == [DATA]:  # alone: the recipients' answers are known
+                if not delivery.accepted or (self._blamed and not self._says_plainly):
+                    return
+                yield from self._check_in_step()
             if group is not groups[0] or said_of is not mail:
                 yield from self._say(*group)
             if group is groups[0]:
                 beside.asked()
             is_ahead = said_of is mail and group is groups[0]
-            yield from self._hear_group(group, mail.envelope, delivery, grace, waits, is_ahead=is_ahead)
-        self._envelope_seconds = time.monotonic() - began
+            yield from self._hear_group(group, mail.envelope, delivery, grace, is_ahead=is_ahead)
 
     def _hear_group(
         self,
@@ -172,7 +214,6 @@ class MailConversation(ContentConversation):
         envelope: Envelope,
         delivery: Delivery,
         grace: float,
-        waits: Iterator[Callable[[], Steps[None]]],
         *,
         is_ahead: bool,
     ) -> Steps[None]:
@@ -180,17 +221,19 @@ class MailConversation(ContentConversation):
         the group was said right behind the answer to the mail before."""
         refusal: SmtpFailure | None = None
         for line in group:
-            is_mail = line.startswith("MAIL")
-            if not is_mail and self._phase is not Phase.RCPT:
-                self._enter(Phase.RCPT)
-            is_there = yield from self._connected().has_line(grace)
-            if not is_there and (kept_waiting := next(waits, None)):
-                yield from kept_waiting()
+            self._enter_of(line)
+            if not (yield from self._connected().has_line(grace)):
+                yield from self._kept_waiting()
             try:
                 reply = yield from self._answer_to(line)
             except SmtpFailure as lost:
+                if line == DATA and delivery.refused and not (delivery.accepted or refusal):
+                    self.drop()
+                    return
                 # Lost behind a refusal: the refusal is what the server meant.
                 raise refusal or lost from lost
+            if line == DATA and reply.code == 354:
+                self._is_inside_mail = True
             if refusal is not None:
                 if (
                     is_ahead and reply.code < 400
@@ -199,7 +242,7 @@ class MailConversation(ContentConversation):
                     refusal = self._out_of_step(f"The answers do not belong together: {refusal}; {reply}", surplus)
                 continue
             try:
-                self._judge(is_mail, reply, envelope, delivery)
+                self._judge(line, reply, envelope, delivery)
             except SmtpFailure as failure:
                 refusal = failure
                 if reply.code == 421:  # the server closes
@@ -207,9 +250,19 @@ class MailConversation(ContentConversation):
         if refusal is not None:
             raise refusal
 
-    def _judge(self, is_mail: bool, reply: Reply, envelope: Envelope, delivery: Delivery) -> None:
+    def _enter_of(self, line: str) -> None:
+        phase = Phase.MAIL if line.startswith("MAIL") else Phase.DATA if line == DATA else Phase.RCPT
+        if self._phase is not phase:
+            self._enter(phase)
+
+    def _judge(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> None:
+        if line == DATA:
+            self._judge_data(reply, delivery)
+            return
+        is_mail = line.startswith("MAIL")
         address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
-        if self._asks_for_reports() and dsn.may_be_about_it(reply):
+        is_asked = self._asks_for_reports() if is_mail else bool(self._asked_of(address))
+        if is_asked and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:
             self._expect("MAIL", reply, 250)
@@ -222,6 +275,16 @@ class MailConversation(ContentConversation):
             delivery.refused[address] = reply
         else:
             raise self._failure(Kind.PROTOCOL, str(reply))
+
+    def _judge_data(self, reply: Reply, delivery: Delivery) -> None:
+        if reply.code == 354:
+            return
+        if reply.code < 400:  # no answer to DATA: a reply that nobody asked for moves every answer by one
+            raise self._out_of_step(f"The server did not answer DATA: {reply}", reply)
+        if delivery.accepted:
+            self._expect(DATA, reply, 354)
+        if reply.code == 421:
+            self.drop()
 
     def _parameters(self, envelope: Envelope, content: bytes) -> str:
         parameters = ""

@@ -23,6 +23,16 @@ def dot_stuffed(content: bytes) -> bytes:
     return content.replace(b"\r\n.", b"\r\n..")
 
 
-def chunks(content: bytes) -> Iterator[memoryview]:
-    view = memoryview(content)
-    return (view[start : start + CHUNK] for start in range(0, len(view), CHUNK))
+def body_and_end(stuffed: bytes) -> tuple[memoryview, bytes]:
+    """Cut dot-stuffed octets before their last line; the end is that line with CRLF.CRLF, which leaves in one write.
+
+    A Cisco PIX firewall that sees the end of a mail split between packets swallows it: the server then answers a mail
+    that the client never finished, and it is sent again and again.
+    """
+    cut = stuffed.rfind(b"\r\n", 0, len(stuffed) - 2)
+    cut = 0 if cut < 0 else cut + 2
+    return memoryview(stuffed)[:cut], stuffed[cut:] + b".\r\n"
+
+
+def chunks(octets: memoryview) -> Iterator[memoryview]:
+    return (octets[start : start + CHUNK] for start in range(0, len(octets), CHUNK))

@@ -15,16 +15,16 @@ from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, tls_context, token_mech
 from outbox.eventloop.coroutines import to_the_end
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Patience, Watch
-from outbox.smtp.pipelined import OneTripConversation
+from outbox.smtp.mail_transaction import MailConversation
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import Wire
 
 LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
 
 
-class SmtpSession(OneTripConversation):
+class SmtpSession(MailConversation):
     """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
-    mail_transaction and pipelined, in steps."""
+    mail_transaction, in steps."""
 
     greeting = ""  # the server's words at sign-in
 

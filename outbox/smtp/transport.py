@@ -6,9 +6,11 @@ Once connected, the socket never blocks: who sends or reads yields what it waits
 from __future__ import annotations
 
 import contextlib
-import re
+import fcntl
 import socket
 import ssl
+import struct
+import termios
 import time
 from collections.abc import Callable
 
@@ -63,9 +65,17 @@ class Wire:
     def has_unread(self) -> bool:
         return bool(self._unread)
 
-    def has_only(self, form: re.Pattern[bytes]) -> bool:
-        """Whether all that has arrived and was not read is of this form; so is nothing, if the form says so."""
-        return form.fullmatch(self._unread) is not None
+    def unacknowledged(self) -> int:
+        """Octets that were handed to the kernel and that the other end's kernel does not have yet; 0 if not known."""
+        try:
+            found = fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4))
+        except OSError:
+            return 0
+        return int(struct.unpack("i", found)[0])
+
+    def readable(self, until: float) -> Ready:
+        """To be yielded: wait until then (time.monotonic()) for something to look at."""
+        return Ready(self._socket.fileno(), until)
 
     def look(self) -> bool:
         """Take what has arrived without waiting for anything, and tell whether something had; raises Lost or OSError
@@ -76,19 +86,30 @@ class Wire:
             return False
         return True
 
-    def send(self, octets: bytes | memoryview, seconds: float) -> Steps[None]:
-        """Send all; raises OSError, TimeoutError among them. Then the server lacks at least the last octet: what was
-        not handed to the kernel, or the end of its TLS record."""
-        deadline, left = time.monotonic() + seconds, memoryview(octets)
+    def send(
+        self,
+        octets: bytes | memoryview,
+        seconds: float,
+        *,
+        until: float = float("inf"),
+        blocked: Callable[[], Steps[None]] | None = None,
+    ) -> Steps[None]:
+        """Send all; raises OSError, TimeoutError among them: after `seconds` in which the kernel took nothing, or at
+        `until` (time.monotonic()). Then the server lacks at least the last octet: what was not handed to the kernel,
+        or the end of its TLS record. `blocked` is run when the kernel does not take all at once."""
+        moved_at, left = time.monotonic(), memoryview(octets)
         while left:
             try:
                 left = left[self._socket.send(left) :]
+                moved_at = time.monotonic()
                 continue
             except ssl.SSLWantReadError:
                 to_write = False
             except (ssl.SSLWantWriteError, BlockingIOError):
                 to_write = True
-            now = time.monotonic()
+            if blocked is not None:
+                yield from blocked()
+            now, deadline = time.monotonic(), min(moved_at + seconds, until)
             if now >= deadline:
                 raise TimeoutError("The server does not take what is sent.")
             is_ready = yield Ready(self._socket.fileno(), min(deadline, now + TICK_SECONDS), to_write)

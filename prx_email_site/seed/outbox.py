@@ -84,10 +84,11 @@ class SampleOutbox:
         self.recipients.add(pk, "to", letter.sender_address, "accepted" if is_sent else "waiting")
         if status in ("sent", "failed"):
             outcome = "accepted" if is_sent else {"": "transient", "uncertain": "uncertain"}.get(hold, "permanent")
+            phase = "accepted" if is_sent else "dot" if hold == "uncertain" else "data"
             code = 250 if is_sent else int(error[:3]) if error[:3].isdigit() else None
             self.attempts.add(
                 pk, 1, f"seed-{pk}", "seed/1", f"<seed-{pk}@site.example>", f"seed{pk}",
-                "accepted" if is_sent else "data", outcome, code, error or "250 2.0.0 Ok", at, at,
+                phase, outcome, code, error or "250 2.0.0 Ok", at, at,
             )  # fmt: skip
 
     def flush(self) -> None:

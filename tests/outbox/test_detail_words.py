@@ -78,7 +78,7 @@ def test_a_cancelled_mail_was_never_sent_only_where_that_is_known(operator: Clie
     """After "Send again" the mail can be cancelled like any other, but not what an attempt before may have done."""
     never, maybe, partly = (outbox_row(account, f"Mail {n}", status="failed") for n in range(3))
     attempt(never, outcome="transient", phase="mail")
-    attempt(maybe, outcome="uncertain", phase="data")
+    attempt(maybe, outcome="uncertain", phase="dot")
     attempt(partly, outcome="partial", phase="accepted")
     partly.recipients.update(status="accepted")
     partly.recipients.create(kind="to", address="late@example.com", status="refused", reply_code=450, reply="Later")

@@ -33,7 +33,7 @@ def main(name: str, skew: float, lease: float) -> None:
     from outbox.smtp.connection import Patience
 
     delivery_worker.MOST_ROUNDS = 2
-    times = Times(Patience(10, 60, 60, 120), claim_lease=lease, data_lease=lease, finalize=30)
+    times = Times(Patience(10, 60, 60, 120), claim_lease=lease, dot_lease=lease, finalize=30)
     Times.from_settings = classmethod(lambda cls: times)  # type: ignore[method-assign, assignment]
     execute_from_command_line(["manage.py", "qcluster"])
 

@@ -40,8 +40,8 @@ class SmtpServer:
     """`security`: "tls" (from the first byte), "starttls" or "none"; the last two listen in clear.
 
     `on("RCPT", Reply("550 5.1.1 No such user"), containing="bob@")` scripts a fault; commands are CONNECT, EHLO,
-    STARTTLS, AUTH, "AUTH name" (the first word of AUTH LOGIN), MAIL, RCPT, DATA, BDAT, "." (the final dot, or the last
-    chunk), RSET, NOOP, QUIT. The last rule that applies wins.
+    STARTTLS, AUTH, "AUTH name" (the first word of AUTH LOGIN), MAIL, RCPT, DATA, "." (the final dot), RSET, NOOP,
+    QUIT. The last rule that applies wins.
     """
 
     security: str = "none"
@@ -52,9 +52,9 @@ class SmtpServer:
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "XOAUTH2")
     max_size: int = 50_000_000
     pipelining: bool = False  # whether it is offered; it is understood in any case
-    smtputf8: bool = False  # likewise
-    chunking: bool = False  # likewise; what is scripted for the final dot holds for the last chunk
-    dsn: bool = False  # likewise
+    data_without_recipients: bool = False  # DATA is answered with 354 when every recipient was refused
+    smtputf8: bool = False  # whether it is offered
+    dsn: bool = False  # whether it is offered
     host: str = "localhost"
     port: int = 0
     commands: list[str] = field(default_factory=list)

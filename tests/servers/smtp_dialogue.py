@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.servers.smtp import SmtpServer
 
 SASL = ("PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER")
-VERBS = ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT")
+VERBS = ("EHLO", "HELO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT")
 
 
 class Left(OSError):
@@ -102,8 +102,6 @@ class Dialogue:
         words = ["localhost", "8BITMIME", "ENHANCEDSTATUSCODES", f"SIZE {self.server.max_size}"]
         if self.server.pipelining:
             words.append("PIPELINING")
-        if self.server.chunking:
-            words.append("CHUNKING")
         if self.server.dsn:
             words.append("DSN")
         if self.server.smtputf8:
@@ -188,30 +186,15 @@ class Dialogue:
             self.rcpt_tos.append(_address(line))
 
     def data(self, line: str) -> None:
-        if not self.rcpt_tos:
+        if not self.rcpt_tos and self.server.data_without_recipients:  # RFC 2920 3.1 allows it
+            self.say("354 End data with <CR><LF>.<CR><LF>")
+            assert self._read_content() == b""
+            self.say("554 5.5.1 No valid recipients")
+            self._new_mail()
+        elif not self.rcpt_tos:
             self.say("503 5.5.1 Need RCPT first")
         elif self._answer("DATA", line, "354 End data with <CR><LF>.<CR><LF>"):
             self._final_dot(self._read_content())
-
-    def bdat(self, line: str) -> None:
-        """One chunk that is the last (RFC 3030), read whatever the answer will be."""
-        _, size, last = line.split(" ")
-        assert last == "LAST", line
-        fault = self.server.fault("BDAT", line)
-        if isinstance(fault, Hold):
-            fault.reached.set()
-            fault.released.wait(600)
-            fault = None
-        raw = self.reader.read(int(size))
-        if len(raw) < int(size):
-            raise Left
-        if not self.rcpt_tos:
-            self.say("503 5.5.1 Need RCPT first")
-        elif fault is not None:
-            self._commit_fault(fault)
-        else:
-            self.server.record(".")
-            self._final_dot(raw)
 
     def _final_dot(self, raw: bytes) -> None:
         from tests.servers.smtp import SinkMail
@@ -221,7 +204,7 @@ class Dialogue:
         if isinstance(fault, Hold):
             fault.reached.set()
             fault.released.wait(600)
-            fault = None
+            fault = fault.then
         if fault is None or isinstance(fault, Surplus) or (isinstance(fault, Drop | Silence | Raw) and fault.keep_mail):
             self.server.keep(mail)
         self._new_mail()

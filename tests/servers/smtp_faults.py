@@ -43,10 +43,12 @@ class Surplus:
     content: bytes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Hold:
-    """Stop before the usual answer until the test calls `release()`; `reached` tells that we got there."""
+    """Stop before the usual answer until the test calls `release()`; `reached` tells that we got there. `then`: what
+    is done at the final dot instead of the usual answer."""
 
+    then: Reply | None = None
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 

@@ -80,10 +80,10 @@ def becomes_a_question(row: OutboxMessage) -> None:
     """As a worker does that loses its connection after the final dot."""
     claim = claims.claim_row(row.pk, "w", lease_seconds=60, now=timezone.now())
     assert claim
-    claims.commit_data(claim, {}, [], lease_seconds=60, now=timezone.now())
+    claims.commit_dot(claim, {}, [], lease_seconds=60, now=timezone.now())
     now = timezone.now()
     settled = Settlement("failed", "uncertain", row.retries, now, "Network", Verdict.UNCERTAIN)
-    assert claims.finalize(claim, claims.Ending(settled, phase="data"), now=now)
+    assert claims.finalize(claim, claims.Ending(settled, phase="dot"), now=now)
 
 
 def test_marked_as_sent_is_only_what_was_a_question_when_the_person_was_asked(user: User, account: Account) -> None:
@@ -114,12 +114,12 @@ def test_an_outcome_that_was_stamped_before_the_question_and_committed_after_it_
     late = outbox_row(account, "Being sent")
     claim = claims.claim_row(late.pk, "w", lease_seconds=60, now=timezone.now())
     assert claim
-    claims.commit_data(claim, {}, [], lease_seconds=60, now=timezone.now())
+    claims.commit_dot(claim, {}, [], lease_seconds=60, now=timezone.now())
     stamped = timezone.now()
     seen = question(account)
     asked = asked_about(QUESTIONS, "mark_as_sent", user)
     settled = Settlement("failed", "uncertain", 0, stamped, "Network", Verdict.UNCERTAIN)
-    assert claims.finalize(claim, claims.Ending(settled, phase="data"), now=stamped)
+    assert claims.finalize(claim, claims.Ending(settled, phase="dot"), now=stamped)
 
     operation = done(asked, user)
 

@@ -75,11 +75,11 @@ def copies(server: SmtpServer) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("click", CLICKS)
-@pytest.mark.parametrize("command", ["EHLO", "MAIL", "RCPT", "BDAT", "."])
+@pytest.mark.parametrize("command", ["EHLO", "MAIL", "RCPT", "DATA", "."])
 def test_a_click_on_a_mail_that_is_being_sent_is_refused_and_changes_nothing(
     account_on: Accounts, smtp_server: Start, command: str, click: str
 ) -> None:
-    server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
+    server, hold = smtp_server("tls", pipelining=True), Hold()
     server.on(command, hold, times=1)
     account = account_on(server)
     (row,) = queued(account)
@@ -103,7 +103,7 @@ def test_a_click_on_a_mail_that_is_not_asked_for_is_refused(
     account_on: Accounts, smtp_server: Start, command: str
 ) -> None:
     """And on those that are claimed ahead of it: they are a moment from being sent."""
-    server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
+    server, hold = smtp_server("tls", pipelining=True), Hold()
     server.on(command, hold, containing="u1@", times=1)
     account = account_on(server)
     rows = queued(account, 4)
@@ -119,7 +119,7 @@ def test_a_click_on_a_mail_that_is_not_asked_for_is_refused(
 def test_of_many_mails_cancelled_while_they_go_out_each_is_either_cancelled_or_sent(
     account_on: Accounts, smtp_server: Start
 ) -> None:
-    server = smtp_server("tls", pipelining=True, chunking=True)
+    server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     rows = queued(account, 40)
     begun = threading.Event()
@@ -143,7 +143,7 @@ def test_of_many_mails_cancelled_while_they_go_out_each_is_either_cancelled_or_s
 def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
     account_on: Accounts, smtp_server: Start, make_user: Callable[..., User]
 ) -> None:
-    server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
+    server, hold = smtp_server("tls", pipelining=True), Hold()
     server.on(".", hold, containing="u3@", times=1)
     account, user = account_on(server), make_user("administrator")
     rows = queued(account, 20)
@@ -168,7 +168,7 @@ def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
 def test_a_click_in_the_instant_before_the_claim_is_what_the_claim_finds(
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, click: str
 ) -> None:
-    server = smtp_server("tls", pipelining=True, chunking=True)
+    server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     first, second = queued(account, 2)
     claim_some, answers = claims.claim_some, list[ApiResponse]()
@@ -194,7 +194,7 @@ def test_a_pause_lets_the_mail_in_hand_end_and_begins_no_other(
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(deliver, "MAY_SEND_SECONDS", 0.0)
-    server, hold = smtp_server("tls", pipelining=True, chunking=True), Hold()
+    server, hold = smtp_server("tls", pipelining=True), Hold()
     server.on(".", hold, containing="u1@", times=1)
     account = account_on(server)
     rows = queued(account, 4)
@@ -215,10 +215,9 @@ def test_an_attempt_that_wakes_up_after_a_person_has_marked_its_mail_as_sent_onl
     account_on: Accounts, smtp_server: Start, fault: Fault | None
 ) -> None:
     """Its lease lapsed while it waited (the worker was stopped): the person's word stands, nothing goes out again."""
-    server, hold = smtp_server("tls", chunking=True), Hold()
-    server.on("BDAT", hold, times=1)
-    if fault:
-        server.on(".", fault, times=1)
+    server, hold = smtp_server("tls"), Hold()
+    hold.then = fault
+    server.on(".", hold, times=1)
     account = account_on(server)
     (row,) = queued(account)
     worker, later = at_work_beyond_its_lease(account, hold)
@@ -237,7 +236,7 @@ def test_an_attempt_that_wakes_up_after_a_person_has_marked_its_mail_as_sent_onl
 def test_an_attempt_that_wakes_up_after_send_again_makes_the_one_copy_that_was_chosen_and_no_third(
     account_on: Accounts, smtp_server: Start
 ) -> None:
-    server, hold = smtp_server("tls", chunking=True), Hold()
+    server, hold = smtp_server("tls"), Hold()
     server.on(".", hold, times=1)
     account = account_on(server)
     (row,) = queued(account)

@@ -138,7 +138,7 @@ def test_a_damaged_file_is_a_persons_question_at_once(account_on: Accounts, smtp
 def test_a_store_that_is_away_for_a_while_holds_up_nothing_that_is_there(
     account_on: Accounts, smtp_server: Start
 ) -> None:
-    server = smtp_server("tls", pipelining=True, chunking=True)
+    server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     rows = queued(account, 4)
     segment = Path(raw_store.raw_storage().path(RawMessage.objects.order_by("stored_at")[1].segment))

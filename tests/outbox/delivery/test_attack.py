@@ -255,8 +255,8 @@ class TimeOut(SystemExit):
 
 @pytest.mark.parametrize(
     ("owner", "step"),
-    [(recipients, "lacking"), (claims, "extend"), (claims, "commit_data"), (claims, "finalize")],
-    ids=["recipients", "extend", "commit_data", "finalize"],
+    [(recipients, "lacking"), (claims, "extend"), (claims, "commit_dot"), (claims, "finalize")],
+    ids=["recipients", "extend", "commit_dot", "finalize"],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_task_that_is_stopped_at_any_step_leaves_a_row_that_somebody_comes_back_to(

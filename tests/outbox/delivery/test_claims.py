@@ -89,7 +89,7 @@ def test_a_worker_that_died_before_data_gives_the_row_back(account: Account) -> 
 def test_a_worker_that_died_after_data_leaves_a_question(account: Account) -> None:
     row, now = queued(account), timezone.now()
     claimed = claim(row, now)
-    assert claimed and claims.commit_data(claimed, {}, [], lease_seconds=60, now=now)
+    assert claimed and claims.commit_dot(claimed, {}, [], lease_seconds=60, now=now)
 
     assert recovery.recover(now + timedelta(seconds=60)) == (0, 1)
 
@@ -105,10 +105,10 @@ def test_data_is_not_committed_on_a_claim_that_was_recovered(account: Account) -
     second = claim(row, now + timedelta(seconds=61))
 
     assert first and second
-    assert not claims.commit_data(first, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
+    assert not claims.commit_dot(first, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
     assert not claims.extend(first, "rcpt", lease_seconds=60, now=now + timedelta(seconds=62))
-    assert claims.commit_data(second, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
-    assert not claims.commit_data(second, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
+    assert claims.commit_dot(second, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
+    assert not claims.commit_dot(second, {}, [], lease_seconds=60, now=now + timedelta(seconds=62))
 
 
 def send_in_thread(row: OutboxMessage) -> threading.Thread:
@@ -121,7 +121,7 @@ def send_in_thread(row: OutboxMessage) -> threading.Thread:
     return thread
 
 
-def test_a_lease_that_lapses_before_data_makes_the_attempt_leave_without_sending(
+def test_a_lease_that_lapses_before_the_dot_makes_the_attempt_leave_without_sending(
     account_on: Accounts, smtp_server: Start
 ) -> None:
     server, hold = smtp_server("tls"), Hold()
@@ -135,11 +135,11 @@ def test_a_lease_that_lapses_before_data_makes_the_attempt_leave_without_sending
     thread.join(20)
 
     row.refresh_from_db()
-    assert server.mails() == [] and server.said("DATA") == []
+    assert server.mails() == [] and "." not in server.commands
     assert (row.status, row.attempts.get().outcome) == ("pending", "abandoned")
 
 
-def test_a_lease_that_lapses_after_data_is_settled_by_the_attempt_that_still_lives(
+def test_a_lease_that_lapses_after_the_dot_is_settled_by_the_attempt_that_still_lives(
     account_on: Accounts, smtp_server: Start
 ) -> None:
     server, hold = smtp_server("tls"), Hold()
@@ -162,7 +162,7 @@ def test_a_lease_that_lapses_after_data_is_settled_by_the_attempt_that_still_liv
 def test_an_attempt_does_not_settle_what_a_person_has_sent_again(account: Account) -> None:
     row, now = queued(account), timezone.now()
     first = claim(row, now)
-    assert first and claims.commit_data(first, {}, [], lease_seconds=1, now=now)
+    assert first and claims.commit_dot(first, {}, [], lease_seconds=1, now=now)
     recovery.recover(now + timedelta(seconds=2))
     assert api.send_again(row.pk, newest_attempt(row.pk), user=None).ok
     second = claim(row, timezone.now())

@@ -49,7 +49,7 @@ def test_one_that_had_begun_data_is_a_question(make_account: Accounts, ahead: da
     account = make_account(**NOWHERE)
     assert api.queue(account.pk, "ann@example.test", "Hello", "A text.").ok
     claim = claims.claim_next(account.pk, "ahead/1", lease_seconds=30, now=ahead)
-    assert claim and claims.commit_data(claim, {}, [], lease_seconds=60, now=ahead)
+    assert claim and claims.commit_dot(claim, {}, [], lease_seconds=60, now=ahead)
     assert recovery.recover(timezone.now()) == (0, 1)
     assert OutboxMessage.objects.get().hold == "uncertain"
 

@@ -70,13 +70,13 @@ def test_connections_that_are_ended_at_any_instant_lose_nothing_and_double_nothi
     assert OutboxMessage.objects.count() == len(rows) and sum(ended) > 3
     for row in OutboxMessage.objects.all():
         taken = copies[f"Message-ID: <outbox-{row.pk}-0@prx-email.local>"]
-        if row.hold == "uncertain":  # the connection was ended again in each try to take "data" back
+        if row.hold == "uncertain":  # the connection was ended again in each try to take "dot" back
             assert taken <= 1, row.pk
         else:
             assert (row.status, row.hold, row.retries, taken) == ("sent", "", 0, 1), row.pk
 
 
-@pytest.mark.parametrize("step", ["finalize", "commit_data", "extend"])
+@pytest.mark.parametrize("step", ["finalize", "commit_dot", "extend"])
 def test_a_transaction_that_slept_too_long_for_the_server_is_made_again(
     account_on: Callable[..., Account],
     smtp_server: Callable[..., SmtpServer],

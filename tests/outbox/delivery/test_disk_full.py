@@ -1,4 +1,4 @@
-"""A disk that is full at the two commits that count: "data", and the outcome. A real file system, and real SQLite."""
+"""A disk that is full at the two commits that count: "dot", and the outcome. A real file system, and real SQLite."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from outbox.delivery.timeouts import Times
 later = timedelta(hours=1 if "later" in sys.argv else 0)
 clock = lambda: timezone.now() + later
 recovery.recover(clock())
-times = Times(Patience(10, 20, 20, 60), claim_lease=60, data_lease=60, finalize=4)
+times = Times(Patience(10, 20, 20, 60), claim_lease=60, dot_lease=60, finalize=4)
 delivery.deliver_account(int(sys.argv[1]), times=times, clock=lambda: clock() + timedelta(seconds=1))
 """
 
@@ -75,11 +75,11 @@ class Installation:
         return done.stdout + done.stderr
 
     def row(self) -> tuple[str, str, bool]:
-        """Status, hold, and whether "data" is written."""
+        """Status, hold, and whether "dot" is written."""
         with sqlite3.connect(self.file) as database:
             found = database.execute('SELECT status, hold, data_at IS NOT NULL FROM "outbox"').fetchone()
-        status, hold, has_data = found
-        return status, hold, bool(has_data)
+        status, hold, has_dot = found
+        return status, hold, bool(has_dot)
 
 
 @pytest.fixture
@@ -101,14 +101,14 @@ def when_asked_for(server: SmtpServer, command: str, act: Callable[[], None]) ->
     server.fault = fault  # type: ignore[method-assign, assignment]
 
 
-def test_full_at_the_data_commit_nothing_is_sent_and_the_mail_goes_out_later(
+def test_full_at_the_dot_commit_nothing_is_sent_and_the_mail_goes_out_later(
     installation: Installation, disk: SmallDisk
 ) -> None:
     when_asked_for(installation.server, "RCPT", disk.fill)
 
     log = installation.work()
 
-    assert "full" in log and installation.server.said("DATA") == []
+    assert "full" in log and "." not in installation.server.commands
     disk.free()
     assert installation.row() == ("sending", "", False)  # it could not even be given back: its lease ends by itself
     installation.server.fault = lambda command, line: None  # type: ignore[method-assign]

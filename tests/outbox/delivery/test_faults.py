@@ -58,17 +58,17 @@ def test_a_connection_lost_before_data_is_tried_again_in_ten_seconds(
 
 
 @pytest.mark.parametrize("fault", LOST, ids=repr)
-@pytest.mark.parametrize(("command", "chunking"), [(".", False), ("BDAT", True), (".", True)])
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "PIPELINING"])
 def test_a_connection_lost_after_the_end_of_the_mail_asks_a_person(
-    account_on: Accounts, smtp_server: Start, command: str, chunking: bool, fault: Fault
+    account_on: Accounts, smtp_server: Start, pipelining: bool, fault: Fault
 ) -> None:
-    server = smtp_server("tls", chunking=chunking)
-    server.on(command, fault)
+    server = smtp_server("tls", pipelining=pipelining)
+    server.on(".", fault)
 
     row = sent_row(account_on(server))
 
     assert (row.status, row.hold, row.retries) == ("failed", "uncertain", 0)
-    assert (row.attempts.get().phase, row.attempts.get().outcome) == ("data", "uncertain")
+    assert (row.attempts.get().phase, row.attempts.get().outcome) == ("dot", "uncertain")
     assert api.retry_outbox(row.pk, now_anyway=True).error is not None
 
 
@@ -236,10 +236,10 @@ def test_a_refusal_is_what_its_code_says(
         ("421 4.7.0 Closing", "uncertain", "uncertain"),
     ],
 )
-def test_a_refused_chunk_is_what_its_code_says_and_the_session_goes_on_in_step(
+def test_a_refused_mail_is_what_its_code_says_and_the_session_goes_on_in_step(
     account_on: Accounts, smtp_server: Start, reply: str, hold: str, outcome: str
 ) -> None:
-    server = smtp_server("tls", chunking=True)
+    server = smtp_server("tls")
     server.on(".", Reply(reply), times=1)
     account = account_on(server)
     for to in ("bob@example.test", "eve@example.test"):
@@ -250,33 +250,6 @@ def test_a_refused_chunk_is_what_its_code_says_and_the_session_goes_on_in_step(
     first, second = OutboxMessage.objects.order_by("pk")
     assert (first.status, first.hold, first.attempts.get().outcome) == ("failed", hold, outcome)
     assert second.status == ("pending" if outcome == "throttled" else "sent")
-
-
-@pytest.mark.parametrize("reply", ["500 5.5.1 What was that?", "502 5.5.1 No such command", "503 5.5.1 Not now"])
-def test_a_server_that_does_not_know_the_bdat_it_offered_gets_the_mail_by_data(
-    account_on: Accounts, smtp_server: Start, reply: str
-) -> None:
-    """It has taken nothing, but may take the body for commands: that session is left, and no person is asked."""
-    server = smtp_server("tls", chunking=True)
-    server.on("BDAT", Reply(reply))
-    row = sent_row(account_on(server))
-    assert (row.status, row.hold, row.retries) == ("failed", "", 1) and reply[4:] in row.error
-    assert server.said("RSET") == [] and server.mails() == []
-
-    assert api.retry_outbox(row.pk, now_anyway=True).ok
-
-    assert len(server.mails()) == 1 and len(server.said("BDAT")) == 1 and len(server.said("DATA")) == 1
-
-
-def test_what_goes_as_one_chunk_is_the_mail_as_it_goes_by_data(account_on: Accounts, smtp_server: Start) -> None:
-    text = ".\n.. a dot\r\nlast line"
-    chunk, data = smtp_server("tls", chunking=True), smtp_server("tls")
-    for server in (chunk, data):
-        assert api.send(account_on(server).pk, "bob@example.test", "Hello", text).ok
-    assert chunk.said("BDAT") and not chunk.said("DATA") and not data.said("BDAT")
-
-    ours, theirs = (server.mails()[0].raw.partition(b"\r\n\r\n")[2] for server in (chunk, data))
-    assert ours == theirs
 
 
 def test_a_refused_recipient_alone_gets_the_mail_again(account_on: Accounts, smtp_server: Start) -> None:

@@ -35,8 +35,8 @@ LATER = timedelta(hours=1)
 
 
 @contextmanager
-def frozen_in_a_transaction(account: Account, call: str = "commit_data") -> Iterator[None]:
-    """A worker that stopped after its UPDATE ("data", or the claim) and before the COMMIT; it wakes up at the end."""
+def frozen_in_a_transaction(account: Account, call: str = "commit_dot") -> Iterator[None]:
+    """A worker that stopped after its UPDATE ("dot", or the claim) and before the COMMIT; it wakes up at the end."""
     instant = f"at(claims, '{call}', 'after', 1)"
     code = WORKER.replace("SIGKILL", "SIGSTOP").format(instant=instant, grace=60, alone=True)
     worker = subprocess.Popen([sys.executable, "-c", code, str(account.pk)], cwd=ROOT, env=environment())

@@ -81,7 +81,7 @@ def test_killed_before_data_the_mail_goes_out_once(
     assert [attempt.outcome for attempt in row.attempts.all()] == ["abandoned", "accepted"]
 
 
-@pytest.mark.parametrize("step", ["claims.claim_next", "sender.Sender.commit_data", "sender.Sender.settle"])
+@pytest.mark.parametrize("step", ["claims.claim_next", "sender.Sender.commit_dot", "sender.Sender.settle"])
 def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
     account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], step: str
 ) -> None:
@@ -94,7 +94,7 @@ def test_killed_after_a_commit_of_ours_nothing_is_lost_or_doubled(
     sent = len(server.mails())
     assert (row.status, row.hold, sent) == {
         "claims.claim_next": ("sent", "", 1),
-        "sender.Sender.commit_data": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
+        "sender.Sender.commit_dot": ("failed", "uncertain", 0),  # a person decides: nobody but the server knows
         "sender.Sender.settle": ("sent", "", 1),
     }[step]
 

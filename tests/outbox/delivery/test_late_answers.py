@@ -34,7 +34,7 @@ def pk(make_account: Callable[..., Account]) -> int:
 def begun(pk: int, now: datetime) -> Claim:
     """An attempt that has begun DATA."""
     claim = claims.claim_row(pk, "test/1", lease_seconds=60, now=now)
-    assert claim and claims.commit_data(claim, {}, [], lease_seconds=60, now=now)
+    assert claim and claims.commit_dot(claim, {}, [], lease_seconds=60, now=now)
     return claim
 
 

@@ -102,7 +102,7 @@ class Race:
 
     def slow_down(self) -> None:
         """Now and then a recipient, or the final dot, takes longer than a lease; the first of each, until a sweep has
-        found a lease that ran out before "data", or after it."""
+        found a lease that ran out before "dot", or after it."""
         asked, taken, answer = itertools.count(), itertools.count(), self.server.fault
 
         def fault(command: str, line: str) -> Fault | None:
@@ -162,7 +162,7 @@ def write(accounts: list[Account], rows: int) -> None:
 
 
 def the_race_was_one(race: Race, found: Counter[tuple[str, str]], rows: int) -> None:
-    """Several clusters sent, and leases ran out in the middle, before "data" and after it; or nothing was proved."""
+    """Several clusters sent, and leases ran out in the middle, before "dot" and after it; or nothing was proved."""
     assert senders() <= set(SKEWS) and len(senders()) >= race.machines, senders()
     assert found["sent", ""] > rows / 2, found
     assert race.lapsed("abandoned") and race.lapsed("uncertain"), race.log()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from html import unescape
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,9 +19,11 @@ from mailbox.models import Account
 from outbox import api
 from outbox.delivery import deliver, recovery
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
+from outbox.eventloop.coroutines import Steps
 from outbox.models import OutboxMessage
 from outbox.models.messages import SILENT_AFTER
 from outbox.smtp.connection import Patience
+from outbox.smtp.content import ContentConversation
 from tests.outbox.delivery.test_kill import run_worker
 from tests.rows import NOWHERE, outbox_row
 from tests.servers.ports import wait_until
@@ -31,7 +34,7 @@ from tests.servers.smtp_faults import Hold
 pytestmark = pytest.mark.django_db(transaction=True)
 Accounts = Callable[..., Account]
 Start = Callable[..., SmtpServer]
-SHORT = Times(Patience(10, 60, 60, 120), claim_lease=3, data_lease=3, finalize=30)
+SHORT = Times(Patience(10, 60, 60, 120), claim_lease=3, dot_lease=3, finalize=30)
 
 
 def queued(account: Account) -> OutboxMessage:
@@ -48,14 +51,14 @@ def lease_of(row: OutboxMessage) -> datetime:
 
 def test_no_lease_is_longer_than_a_minute() -> None:
     times = Times.from_settings()
-    assert max(times.claim_lease, times.data_lease, times.ahead_lease, times.send_lease) <= 60 < LONGEST_LEASE_SECONDS
+    assert max(times.claim_lease, times.dot_lease, times.ahead_lease, times.send_lease) <= 60 < LONGEST_LEASE_SECONDS
 
 
-@pytest.mark.parametrize(("command", "chunking"), [("RCPT", False), ("DATA", False), (".", False), (".", True)])
+@pytest.mark.parametrize("command", ["RCPT", "DATA", "."])
 def test_a_worker_that_waits_renews_its_claim_at_each_step(
-    account_on: Accounts, smtp_server: Start, command: str, chunking: bool
+    account_on: Accounts, smtp_server: Start, command: str
 ) -> None:
-    server, hold = smtp_server("tls", chunking=chunking), Hold()
+    server, hold = smtp_server("tls"), Hold()
     server.on(command, hold, times=1)
     row = queued(account_on(server))
 
@@ -113,20 +116,22 @@ def test_what_it_had_handed_over_is_a_question_within_a_minute_and_a_half(
 def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_and_answers_the_question(
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was stopped in the middle of the mail for longer than its lease; meanwhile a person was asked."""
+    """It was stopped just before the end of the mail for longer than its lease; meanwhile a person was asked."""
     server = smtp_server("tls")
     row = queued(account_on(server))
     late = timedelta()
 
-    def stopped_meanwhile(*_: object) -> object:
+    real = ContentConversation._write_end
+
+    def stopped_meanwhile(*arguments: Any) -> Steps[None]:
         nonlocal late
         late = timedelta(minutes=2)
         recovery.recover(timezone.now() + late)
         row.refresh_from_db()
         assert row.hold == "uncertain"
-        yield from ()
+        yield from real(*arguments)
 
-    monkeypatch.setattr("outbox.smtp.content.ContentConversation._transfer", stopped_meanwhile)
+    monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)
 
     row.refresh_from_db()
@@ -141,12 +146,14 @@ def test_one_that_still_holds_its_claim_asks_for_it_again_and_goes_on(
     row = queued(account_on(server))
     late = timedelta()
 
-    def stopped_meanwhile(*_: object) -> object:
+    real = ContentConversation._write_end
+
+    def stopped_meanwhile(*arguments: Any) -> Steps[None]:
         nonlocal late
         late = timedelta(minutes=2)
-        yield from ()
+        yield from real(*arguments)
 
-    monkeypatch.setattr("outbox.smtp.content.ContentConversation._transfer", stopped_meanwhile)
+    monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)
     row.refresh_from_db()
     assert row.status == "sent" and "." in server.commands
@@ -167,9 +174,31 @@ def test_a_large_mail_on_a_slow_line_takes_as_long_as_it_takes(
     server = smtp_server("tls")
     account = account_on(server)
     assert api.queue(account.pk, "bob@example.test", "Large", ("x" * 70 + "\n") * 12_000).ok
-    times = Times(Patience(10, 10, 10, 2), claim_lease=30, data_lease=60, finalize=30)
+    times = Times(Patience(10, 10, 10, 2), claim_lease=30, dot_lease=60, finalize=30)
     deliver.deliver_account(account.pk, times=times)
     assert OutboxMessage.objects.get().status == "sent" and len(server.mails()) == 1
+
+
+def test_a_server_that_stops_reading_in_the_middle_of_a_mail_is_one_failure_and_no_question(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_over = threading.Event()
+    monkeypatch.setattr(Dialogue, "_read_content", lambda self: is_over.wait(60))
+    server = smtp_server("tls", pipelining=True)
+    account = account_on(server)
+    assert api.queue(account.pk, "bob@example.test", "Large", ("x" * 70 + "\n") * 120_000).ok
+    times = Times(Patience(10, 10, 10, 60, write=1), claim_lease=30, dot_lease=60, finalize=30)
+    deliver.deliver_account(account.pk, times=times)
+    is_over.set()
+    row = OutboxMessage.objects.get()
+    assert (row.status, row.hold, row.retries, row.data_at) == ("failed", "", 1, None)
+    assert (row.attempts.get().phase, row.attempts.get().outcome) == ("data", "transient") and server.mails() == []
+
+
+def test_each_write_of_a_body_has_three_minutes_and_the_largest_mail_goes_out_over_64_kilobytes_a_second() -> None:
+    patience, largest = Times.from_settings().patience, 150 * 1024 * 1024 * 4 / 3
+    assert patience.write == 180
+    assert largest / (64 * 1024) < patience.session + largest / patience.slowest_bytes_per_second
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Attempt:
     to_try: list[str]
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, Reply] = field(default_factory=dict)
-    has_data: bool = False  # the "data" commit said yes: from here on the mail may go out
+    has_dot: bool = False  # the "dot" commit said yes: from here on the mail may go out
     taken: bool = False
 
 
@@ -94,45 +94,45 @@ class Outbox(RuleBasedStateMachine):
         taken=st.sampled_from([True, True, False]),
     )
     def send(self, attempt: Attempt, answers: list[Reply | None], taken: bool) -> None:
-        self.commit_data(attempt, answers)
+        self.commit_dot(attempt, answers)
         if taken:
             self.the_server_takes_it(attempt)
 
-    def commit_data(self, attempt: Attempt, answers: list[Reply | None]) -> None:
-        if attempt.has_data or attempt.taken:
+    def commit_dot(self, attempt: Attempt, answers: list[Reply | None]) -> None:
+        if attempt.has_dot or attempt.taken:
             return
         said = dict(zip(PEOPLE, answers, strict=True))
         refused = {who: reply for who in attempt.to_try if (reply := said[who])}
         accepted = [who for who in attempt.to_try if who not in refused]
         if not accepted:
             return
-        attempt.has_data = claims.commit_data(
+        attempt.has_dot = claims.commit_dot(
             attempt.claim, refused, [], lease_seconds=900, now=self.now, no_longer_refused=accepted
         )
         attempt.accepted, attempt.refused = accepted, refused
 
     @rule(attempt=attempts)
     def the_server_takes_it(self, attempt: Attempt) -> None:
-        if attempt.has_data and not attempt.taken:
+        if attempt.has_dot and not attempt.taken:
             attempt.taken = True
             for who in attempt.accepted:
                 self.delivered[attempt.claim.outbox_id, who] += 1
 
     @rule(attempt=consumes(attempts), verdict=st.sampled_from(list(Verdict)))
     def finalize(self, attempt: Attempt, verdict: Verdict) -> None:
-        """The answer is read and written down; after "data" it is what the server did, or unknown."""
+        """The answer is read and written down; after "dot" it is what the server did, or unknown."""
         tried, now = attempt.claim.tried, self.now
-        if attempt.has_data and attempt.taken and verdict is not Verdict.UNCERTAIN:
+        if attempt.has_dot and attempt.taken and verdict is not Verdict.UNCERTAIN:
             codes = [reply.code for reply in attempt.refused.values()]
             codes += [each.code for each in recipients.lacking(attempt.claim.outbox_id).refused_for_good.values()]
             settled = retry_policy.settle_accepted(tried, codes, limits=LIMITS, now=now)
             ending = Ending(settled, "250 ok", 250, "accepted", accepted=attempt.accepted, refused=attempt.refused)
         elif verdict in (Verdict.ACCEPTED, Verdict.PARTIAL, Verdict.ABANDONED):
-            if not attempt.has_data:
+            if not attempt.has_dot:
                 claims.release(attempt.claim, "left", now=now)
             return  # else: killed here
-        elif verdict is Verdict.UNCERTAIN and not attempt.has_data:
-            return  # killed here: only "data" makes an outcome unknown
+        elif verdict is Verdict.UNCERTAIN and not attempt.has_dot:
+            return  # killed here: only "dot" makes an outcome unknown
         elif verdict is Verdict.THROTTLED:
             until = now + timedelta(seconds=60)
             ending = Ending(retry_policy.settle_throttled(tried, "Provider", until, limits=LIMITS, now=now), "421 wait")
@@ -215,7 +215,7 @@ class Outbox(RuleBasedStateMachine):
             recovery.recover(self.now)
             while claim := claims.claim_next(self.account.pk, "w", lease_seconds=90, now=self.now):
                 attempt = Attempt(claim, list(recipients.lacking(claim.outbox_id).to_try))
-                self.commit_data(attempt, [None, None])
+                self.commit_dot(attempt, [None, None])
                 self.the_server_takes_it(attempt)
                 if attempt.to_try:
                     self.finalize(attempt, Verdict.ACCEPTED)

@@ -145,13 +145,13 @@ def test_a_limit_beside_a_recipient_who_is_refused_for_good_keeps_that_refusal_a
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("chunking", [False, True], ids=["DATA", "BDAT"])
+@pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "PIPELINING"])
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "."])
 def test_a_server_that_limits_the_rate_in_the_middle_of_a_queue_costs_no_mail_an_attempt(
-    account_on: Accounts, smtp_server: Callable[..., SmtpServer], command: str, chunking: bool
+    account_on: Accounts, smtp_server: Callable[..., SmtpServer], command: str, pipelining: bool
 ) -> None:
-    """Whether the mail goes step by step or in one write (the third does): all that is left waits as long."""
-    server = smtp_server("tls", pipelining=True, chunking=chunking)
+    """All that is left waits as long."""
+    server = smtp_server("tls", pipelining=pipelining)
     account = account_on(server)
     for number in range(5):
         assert api.queue(account.pk, f"u{number}@example.test", f"Mail {number}", "A text.").ok

@@ -1,24 +1,17 @@
-"""Mails that follow MAIL and RCPT unasked: a server that lets them, each order of its answers, what came of them."""
+"""Mails in a queue, a fault that meets the second of them, what came of each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-import pytest
 
 from mailbox.models import Account
 from outbox import api
-from outbox.eventloop import coroutines
 from outbox.models import OutboxMessage
-from outbox.smtp import pipelined
-from tests.servers.ports import wait_until
 from tests.servers.smtp import SinkMail, SmtpServer
 from tests.servers.smtp_faults import Fault
 
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
-BEFORE, BEHIND, ONE_WRITE = "answered before the mail is given", "answered behind it", "in one write"
 
 
 def queue(account: Account, count: int = 3, text: str = "A text.") -> list[OutboxMessage]:
@@ -35,39 +28,6 @@ def after_the_first(server: SmtpServer, command: str, fault: Fault, times: int |
         server.on(command, fault, times=times)
 
     server.deliver = taken
-
-
-def fast_server(start: Start) -> SmtpServer:
-    return start("tls", pipelining=True, chunking=True)
-
-
-def answers_come(when: str, server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether the server has had its say on the second mail's MAIL and RCPT before any of that mail is given."""
-    if when == ONE_WRITE:
-        monkeypatch.setattr(coroutines.Alone, "here", lambda _: False)
-        return
-    if when == BEHIND:
-        monkeypatch.setattr(pipelined.OneTripConversation, "_hear_meanwhile", lambda *_, **__: iter(()))
-        return
-    real = pipelined.OneTripConversation._hear_meanwhile
-
-    def hear(*args: Any, **options: Any) -> Any:
-        wait_until(lambda: server.has_answered("RCPT", 2), seconds=20, what="the answers to MAIL and RCPT")
-        return real(*args, **options)
-
-    monkeypatch.setattr(pipelined.OneTripConversation, "_hear_meanwhile", hear)
-
-
-def went_unasked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    count: list[object] = []
-    real = pipelined.OneTripConversation._give_and_hear
-
-    def counted(self: object, *args: object) -> object:
-        count.append(args)
-        return real(self, *args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(pipelined.OneTripConversation, "_give_and_hear", counted)
-    return lambda: len(count)
 
 
 def state(row: OutboxMessage) -> tuple[str, str, int]:

@@ -16,7 +16,7 @@ from tests.servers.smtp_dialogue import Dialogue, Left
 from tests.servers.smtp_faults import Drop, Reply
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits"), pytest.mark.wire]
-OFFERED = [{}, {"chunking": True}, {"pipelining": True, "chunking": True}]
+OFFERED = [{}, {"pipelining": True}]
 UNKNOWN = [
     "421 4.4.0 Lost connection to relay server",  # Dovecot
     "421 4.3.2 Shutting down",
@@ -76,7 +76,7 @@ def test_a_refusal_that_tells_of_a_lost_connection_is_a_question(
 def test_any_other_refusal_for_now_is_tried_again_by_itself(
     account_on: Accounts, smtp_server: Start, said: str
 ) -> None:
-    server = smtp_server("tls", pipelining=True, chunking=True)
+    server = smtp_server("tls", pipelining=True)
     server.on(".", Reply(said), times=1)
     rows = queue(account_on(server), 1)
     deliver.deliver_account(rows[0].account_id)

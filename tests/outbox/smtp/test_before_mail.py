@@ -107,7 +107,7 @@ def test_a_refused_sign_in_waits_for_a_sign_in(account_on: Accounts, smtp_server
 def test_a_limit_told_with_5xx_stops_the_queue_at_the_first_and_a_person_is_told(
     account_on: Accounts, smtp_server: Start, command: str, said: str
 ) -> None:
-    server = smtp_server("tls", pipelining=True, chunking=True)
+    server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     server.on(command, Reply(said))
     queue(account, 4)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.usefixtures("short_waits"),
     pytest.mark.wire,
 ]
-OFFERED = [{}, {"pipelining": True}, {"chunking": True}, {"pipelining": True, "chunking": True}]
+OFFERED = [{}, {"pipelining": True}]
 
 
 @pytest.mark.parametrize("surplus", [b"250 2.0.0 Queued\r\n", b"550 5.7.1 Refused after all\r\n", b"4"], ids=repr)
