@@ -20,7 +20,7 @@ from mailbox.models import Account, Lease
 from outbox import api
 from outbox.compose.attachments import AttachmentInput
 from outbox.delivery import deliver, recovery
-from outbox.models import OutboxMessage
+from outbox.models import DeliveryAttempt, OutboxMessage
 from tests.servers.forked import Forked
 from tests.servers.resetting_proxy import ResettingProxy
 from tests.servers.smtp import SmtpServer
@@ -41,7 +41,7 @@ deliver.deliver_account(int(sys.argv[1]), clock=lambda: timezone.now() + timedel
 
 def queue(account: Account, size: int, number: int) -> int:
     """A mail of about so many bytes."""
-    file = AttachmentInput("a.bin", "application/octet-stream", content=os.urandom(max(0, size * 3 // 4 - 300)))
+    file = AttachmentInput("a.pdf", "application/pdf", content=os.urandom(max(0, size * 3 // 4 - 300)))
     response = api.queue(account.pk, f"u{number}@example.test", f"Mail {number}", "A text.", file)
     assert response.data, response
     return response.data.outbox_id
@@ -124,5 +124,6 @@ def test_of_300_mails_whose_workers_are_killed_at_random_all_that_needs_no_perso
             deliver.deliver_account(account.pk, clock=lambda late=late: timezone.now() + timedelta(seconds=late))  # type: ignore[misc]
 
     questions, taken = questions_among(server)
-    print(f"{kills} kills, {number} mails, {questions} questions, {taken} of them taken")
+    begun = DeliveryAttempt.objects.filter(outcome=DeliveryAttempt.Outcome.ABANDONED).count()
+    print(f"{kills} kills, {begun} in an attempt, {number} mails, {questions} questions, {taken} of them taken")
     assert number >= 300

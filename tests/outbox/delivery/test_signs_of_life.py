@@ -28,7 +28,7 @@ from tests.outbox.delivery.test_kill import run_worker
 from tests.rows import NOWHERE, outbox_row
 from tests.servers.ports import wait_until
 from tests.servers.smtp import SmtpServer
-from tests.servers.smtp_dialogue import Dialogue
+from tests.servers.smtp_dialogue import Dialogue, Left
 from tests.servers.smtp_faults import Hold
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -183,7 +183,12 @@ def test_a_server_that_stops_reading_in_the_middle_of_a_mail_is_one_failure_and_
     account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_over = threading.Event()
-    monkeypatch.setattr(Dialogue, "_read_content", lambda self: is_over.wait(60))
+
+    def stop_reading(self: Dialogue) -> bytes:
+        is_over.wait(60)
+        raise Left
+
+    monkeypatch.setattr(Dialogue, "_read_content", stop_reading)
     server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     assert api.queue(account.pk, "bob@example.test", "Large", ("x" * 70 + "\n") * 120_000).ok
