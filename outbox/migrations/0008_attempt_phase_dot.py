@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('outbox', '0005_installation_a_row_a_host'),
+        ('outbox', '0007_operation_send_again'),
     ]
 
     operations = [
