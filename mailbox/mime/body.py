@@ -44,8 +44,10 @@ def searched(mail: SearchedBody) -> str:
     text = mail.body_text
     words = html_text.html_words(mail.body_html, SEARCHED_HTML_CHARACTERS) if mail.body_html else ""
     if words and text.strip():
-        others = set(words.split()).difference(text.split())
-        words = " ".join(dict.fromkeys(word for word in words.split() if word in others)) if others else ""
+        others = dict.fromkeys(words.split())
+        for word in text.split():
+            others.pop(word, None)
+        words = " ".join(others)
     return "\n".join(filter(None, (text, words, mail.attached_text)))
 
 

@@ -64,19 +64,22 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
     pieces: list[str] = []
     unclosed: set[str] = set()
     position = 0
+    tags = _MARKUP.finditer(markup)
     for _ in range(_MAX_TAGS):
-        found = _MARKUP.search(markup, position)
+        found = next(tags, None)
         if found is None:
             pieces.append(markup[position:])
             break
         start = found.start()
         if start > position:
-            pieces.append(markup[position:start])
-            wanted -= len(pieces[-1].strip())
+            piece = markup[position:start]
+            pieces.append(piece)
+            wanted -= len(piece.strip())
             if wanted <= 0:
                 break
         position = found.end()
-        name = found[2].lower() if found[2] else ""
+        name = found[2]
+        name = name.lower() if name else ""
         if name in _INLINE:
             continue
         pieces.append(_LINE_END if lines and name in _BLOCKS else " ")
@@ -84,6 +87,7 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
             closing = _CLOSING[name].search(markup, start)
             if closing:
                 position = closing.end()
+                tags = _MARKUP.finditer(markup, position)
             else:
                 unclosed.add(name)  # to look for it once more at each would take forever
     return pieces
