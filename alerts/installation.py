@@ -12,14 +12,14 @@ from django.urls import reverse
 from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
 from mailbox import schedules
-from mailbox.models import Account, PushHeartbeat, WorkerHeartbeat
+from mailbox.models import Account, PushHeartbeat, StoreMiss, WorkerHeartbeat
 from outbox.models import OutboxMessage, SendingSwitch
 
 LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
 SCHEDULE_LATE_AFTER = timedelta(minutes=5)
 DISK_FREE_PERCENT = 10
 # While no worker runs these say nothing: what they look at is written by workers.
-TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.LATE})
+TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.BROKER, Kind.LATE})
 
 
 def find(now: datetime) -> Iterator[Finding]:
@@ -27,6 +27,8 @@ def find(now: datetime) -> Iterator[Finding]:
     yield from _schedules(now)
     yield from _push(now)
     yield from _disks(now)
+    yield from _stores(now)
+    yield from _brokers(now)
     yield from _paused()
     yield from _late(now)
 
@@ -64,6 +66,22 @@ def _disks(now: datetime) -> Iterator[Finding]:
     low = WorkerHeartbeat.objects.alive(now).filter(disk_free_percent__lt=DISK_FREE_PERCENT)
     for host, free in low.order_by().values_list("host").annotate(Min("disk_free_percent")):
         yield _finding(f"disk:{host}"[:100], Kind.DISK, f"The data folder's disk on {host} has {free} % free.")
+
+
+def _stores(now: datetime) -> Iterator[Finding]:
+    """Hosts whose workers cannot use the raw store and so take no work, and those that lacked a file lately."""
+    for each in WorkerHeartbeat.objects.without_store(now):
+        words = f"Workers of {each.host} cannot write and read stored mail: they take no sync and no delivery."
+        yield _finding(f"store:{each.host}"[:100], Kind.STORE, words)
+    for miss in StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT):
+        words = f"Stored mail is out of reach on {miss.host} since {miss.first_at:%Y-%m-%d %H:%M} UTC: {miss.file}."
+        yield _finding(f"store-miss:{miss.host}"[:100], Kind.STORE, words)
+
+
+def _brokers(now: datetime) -> Iterator[Finding]:
+    for each in WorkerHeartbeat.objects.without_broker(now):
+        words = f"{each.host} does not reach the broker (Redis): tasks go by way of the database, within half a minute."
+        yield _finding(f"broker:{each.host}"[:100], Kind.BROKER, words)
 
 
 def _paused() -> Iterator[Finding]:

@@ -20,6 +20,8 @@ class Kind(models.TextChoices):
     HOST = "host", _("A host's workers are gone")
     SCHEDULES = "schedules", _("Nothing runs by the clock")
     PUSH = "push", _("Push is not running")
+    STORE = "store", _("A host cannot read or write stored mail")
+    BROKER = "broker", _("The broker is out of reach")
     DISK = "disk", _("A disk is nearly full")
     PAUSED = "paused", _("All sending is paused")
     SENDING = "sending", _("An SMTP server takes no mail")

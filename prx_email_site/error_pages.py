@@ -1,6 +1,8 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
+import logging
 import re
+import socket
 import sys
 from typing import Any
 
@@ -14,13 +16,18 @@ from django.core.exceptions import (
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.lazy_text import Words
+from mailbox.logs import event
+from mailbox.models import StoreMiss
 from outbox.views import unsent
+
+logger = logging.getLogger(__name__)
 
 # Django's own limits, before any form sees what was sent.
 TOO_LARGE: dict[type, Words] = {
@@ -118,6 +125,26 @@ def _form_again(request: HttpRequest) -> dict[str, Any]:
     kept = [(name, value) for name, value in fields if not _SECRET.search(name)]
     secrets = [name for name, _value in fields if _SECRET.search(name)]
     return {"again": request.get_full_path(), "kept": kept, "secrets": secrets, "has_files": has_files}
+
+
+def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
+    """503: the raw store of this host lacks a file that the database knows; an event, and an incident by StoreMiss."""
+    host = socket.gethostname()
+    event(logger, "stored_file_out_of_reach", logging.ERROR, file=file)
+    StoreMiss.note(host, file, timezone.now())
+    response = _page(
+        request,
+        503,
+        title=gettext("This mail is out of reach on this host"),
+        sentence=gettext(
+            "The database knows the mail, but the file with its bytes cannot be read on %(host)s. Nothing is lost by "
+            "that: another host, or this one once its data folder is back, has it."
+        )
+        % {"host": host},
+        advice=gettext("Try again in a moment; if it stays so, an administrator looks at the data folder (raw store)."),
+    )
+    response.headers["Retry-After"] = "30"
+    return response
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

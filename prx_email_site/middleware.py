@@ -11,6 +11,7 @@ from django.utils.cache import patch_vary_headers
 
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.permissions import language_of, time_zone_of
+from mailbox.storage.raw_store import RawOutOfReach
 from prx_email_site import error_pages
 
 # No inline script or style, nothing from elsewhere.
@@ -72,7 +73,8 @@ class SignedOutPollMiddleware:
 
 
 class BusyMiddleware:
-    """A view that waited in vain for a locked row answers with a page that says so, not with a 500."""
+    """A view that waited in vain for a locked row, or whose stored file this host does not have, answers with a page
+    that says so, not with a 500."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -81,6 +83,8 @@ class BusyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, RawOutOfReach):
+            return error_pages.out_of_reach(request, exception.segment)
         return error_pages.busy(request) if is_locked_by_another(exception) else None
 
 

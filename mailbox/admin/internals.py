@@ -20,6 +20,7 @@ from mailbox.models import (
     Reparse,
     SettingsLookup,
     StorageUse,
+    StoreMiss,
     SurveyedUid,
     TrustedSender,
     UserPreference,
@@ -102,6 +103,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         filters=(UNFINISHED,),
         search=("email", "asked_by__username"),
     ),
+    StoreMiss: Table(("host", "file", "first_at", "last_at")),
     StorageUse: Table(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
     SurveyedUid: Table(
         ("folder", "uidvalidity", "uid", "received_at", "size"),

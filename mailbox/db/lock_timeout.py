@@ -1,4 +1,4 @@
-"""A row that another process has locked for longer than anybody waits (PostgreSQL's lock_timeout, see settings)."""
+"""What waited in vain for another process: a locked row, or a statement over its time (PostgreSQL, see settings)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sqlite3
 from django.db import DatabaseError
 from django.utils.translation import gettext
 
-LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE
+# SQLSTATEs: lock_not_available (lock_timeout) and query_canceled (statement_timeout).
+WAITED_IN_VAIN = frozenset({"55P03", "57014"})
 
 
 def is_locked_by_another(error: BaseException) -> bool:
@@ -16,7 +17,7 @@ def is_locked_by_another(error: BaseException) -> bool:
         return False
     if isinstance(cause, sqlite3.OperationalError):  # the busy timeout is over; extended codes keep it in the low byte
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return getattr(cause, "sqlstate", None) == LOCK_NOT_AVAILABLE
+    return getattr(cause, "sqlstate", None) in WAITED_IN_VAIN
 
 
 def in_words(error: DatabaseError) -> str:

@@ -101,6 +101,29 @@ class WorkerHeartbeat(models.Model):
         return seen_at >= now - WORKER_SILENT_AFTER
 
 
+class StoreMiss(models.Model):
+    """A host that was asked for a stored file and did not have it, lately: another host may. A row a host."""
+
+    KEPT = timedelta(minutes=15)
+
+    host = models.CharField(max_length=200, unique=True)
+    file = models.CharField(max_length=200)  # of the raw store, as the database names it
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "store_misses"
+
+    def __str__(self) -> str:
+        return f"{self.host} lacks {self.file}"
+
+    @classmethod
+    def note(cls, host: str, file: str, now: datetime) -> None:
+        says = {"file": file[:200], "last_at": now}
+        cls.objects.filter(host=host, last_at__lt=now - cls.KEPT).delete()
+        cls.objects.update_or_create(host=host[:200], defaults=says, create_defaults={**says, "first_at": now})
+
+
 class PushHeartbeat(models.Model):
     """The one process that listens for news, and how each account's connection does. A single row, pk 1.
 

@@ -89,6 +89,9 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     row = Preview.objects.get(pk=digest)
     try:
         pictures = draw(_content(row), row.content_type)
+    except raw_store.RawOutOfReach:  # asked for again when somebody looks, perhaps of another host
+        waiting.filter(claimed_at=now).update(claimed_at=None)
+        return
     except NoPreview as none:
         values: dict[str, Any] = {"state": Preview.State.NONE, "reason": str(none)[:200]}
     else:
@@ -103,6 +106,8 @@ def make(digest: str, *, now: datetime | None = None) -> None:
 def _content(row: Preview) -> bytes:
     try:
         content = mime_message.attachment_bytes(raw_store.map_raw(row.source)[0], row.position, row.digest)
+    except raw_store.RawOutOfReach:
+        raise
     except (raw_store.RawMissing, IndexError) as error:
         raise NoPreview(gettext_noop("The stored bytes of the attachment cannot be read.")) from error
     if len(content) > MAX_BYTES:

@@ -51,6 +51,10 @@ class RawSwept(StorageError):
 class RawOutOfReach(RawMissing):
     """Its file is not to be had here and now; another machine, or this one later, may well have it."""
 
+    def __init__(self, segment: str, error: OSError) -> None:
+        super().__init__(f"The file {segment} of the raw store cannot be read: {error}")
+        self.segment = segment
+
 
 @dataclass(frozen=True)
 class StoredRaw:
@@ -203,7 +207,7 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
     try:
         raw = _read(raw_storage(), segment, offset, length)
     except OSError as error:
-        raise RawOutOfReach(f"The file {segment} of the raw store cannot be read: {error}") from error
+        raise RawOutOfReach(segment, error) from error
     return _proven(raw, digest, segment, offset)
 
 
@@ -232,7 +236,7 @@ def map_raw(digest: str) -> tuple[bytes, str]:
                 return _opened(digest, segment, offset, length), ""
             mapped = cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
     except OSError as error:
-        raise RawOutOfReach(f"The file {segment} of the raw store cannot be read: {error}") from error
+        raise RawOutOfReach(segment, error) from error
     return _proven(mapped, digest, segment, offset), path
 
 

@@ -20,7 +20,7 @@ from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
-from mailbox.models import Account, Counter, Lease, SyncRun, WorkerHeartbeat
+from mailbox.models import Account, Counter, Lease, StoreMiss, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
 from mailbox.scheduler import report, runner
 from mailbox.search.index import sweep_words
@@ -163,5 +163,6 @@ def _prune(now: datetime) -> None:
     autoconfig_lookup.forget_old(now)
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
+    StoreMiss.objects.filter(last_at__lt=now - HEARTBEATS_KEPT).delete()
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
     Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()

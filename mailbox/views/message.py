@@ -114,6 +114,8 @@ def _content(row: Message, shown: str) -> dict[str, Any]:
         return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}
     try:
         raw = raw_store.map_raw(row.raw_digest)[0]
+    except raw_store.RawOutOfReach:
+        raise
     except raw_store.RawMissing as missing:
         return {"missing": str(missing)}
     if shown == "headers":

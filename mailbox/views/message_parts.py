@@ -75,9 +75,14 @@ def _sliced(content: bytes) -> Iterator[bytes]:
 
 
 def raw_or_404(digest: str) -> bytes:
-    """The stored mail; a large one as a mapped file, which takes no memory of this process."""
+    """The stored mail; a large one as a mapped file, which takes no memory of this process.
+
+    Raises RawOutOfReach, which is answered with 503: see BusyMiddleware.
+    """
     try:
         return raw_store.map_raw(digest)[0]
+    except raw_store.RawOutOfReach:
+        raise
     except raw_store.RawMissing as missing:
         raise Http404(str(missing)) from missing
 

@@ -74,6 +74,8 @@ def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
         return redirect(static("img/no-preview.svg"))
     try:
         content = previews.picture(row, small=request.GET.get("size") == "small")
+    except raw_store.RawOutOfReach:
+        raise
     except raw_store.RawMissing:
         row.delete()  # made again when somebody looks
         return redirect(static("img/no-preview.svg"))

@@ -102,6 +102,11 @@ def _reader(filename: str, content_type: str, content: Callable[[], bytes]) -> C
     def read() -> AttachmentInput:
         try:
             return AttachmentInput(filename=filename, content_type=content_type, content=content())
+        except raw_store.RawOutOfReach as error:
+            raise ValidationFailed(
+                gettext("%(filename)s is out of reach on this host: try again later, or attach it again.")
+                % {"filename": filename}
+            ) from error
         except (raw_store.RawMissing, IndexError) as error:
             raise ValidationFailed(
                 gettext("%(filename)s is no longer stored here: attach it again.") % {"filename": filename}

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from mailbox import logs
-from mailbox.errors import Busy, MailError, SignInRefused
+from mailbox.errors import Busy, MailError, SignInRefused, StorageError
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.models import Account
@@ -129,6 +129,14 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) ->
             _end(copy, token, State.DONE, folder, "", ours.clock())
             report.made += 1
             return
+    except (raw_store.RawOutOfReach, StorageError) as error:  # as delivery does, it waits for the file: no try counts
+        SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
+            tries=F("tries") - 1,
+            error=str(error),
+            next_try_at=now + BASE_WAIT,
+            claim_token="",
+            lease_expires_at=None,
+        )
     except (raw_store.RawMissing, OutboxError) as error:
         _end(copy, token, State.FAILED, "", str(error), now)
     except MailError as error:

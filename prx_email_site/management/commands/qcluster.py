@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import sys
+from pathlib import Path
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
 from mailbox import schedules
+from mailbox.models import WorkerHeartbeat
 from mailbox.queueing import queue
 from outbox import restore_guard
 from prx_email_site.parent_death import kill_forks_with_their_parent
@@ -34,4 +38,14 @@ class Command(QClusterCommand):  # type: ignore[misc]
         supervisor = Supervisor(Conf.WORKERS, SupervisorLimits.from_settings())
         status = supervisor.run(once=options["run_once"])
         supervisor.signals.ignore()
+        if status == 0:
+            _forget_heartbeats()
         sys.exit(status)
+
+
+def _forget_heartbeats() -> None:
+    """A cluster stopped in order is no host that is gone: its heartbeats go, and those of former ones on this host."""
+    rows = WorkerHeartbeat.objects.filter(host=platform.node() or "localhost")
+    gone = [row.pk for row in rows if not Path(f"/proc/{row.cluster_pid}").exists()]
+    with contextlib.suppress(DatabaseError):  # what cannot be said now is said by the silence
+        rows.filter(pk__in=gone).delete()

@@ -1,0 +1,118 @@
+"""A stored file that this host lacks: 503 and words, an incident, and whatever needs it waits."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from alerts import findings
+from alerts.models import Kind
+from mailbox.models import Account, Attachment, Message, Preview, RawMessage, StoreMiss, WorkerHeartbeat
+from mailbox.pictures import previews
+from mailbox.storage.raw_store import raw_storage
+from tests.rows import NOWHERE, letter_with, outbox_row, store
+
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+
+
+@pytest.fixture
+def message(make_account: Callable[..., Account]) -> Message:
+    return store(make_account("ops@example.com", **NOWHERE), letter_with(b"%PDF-1.4", "report.pdf"))
+
+
+@pytest.fixture
+def away(message: Message) -> Callable[[], None]:
+    """Takes the raw store's files away, as on a host whose data folder is another, or is not mounted."""
+
+    def take() -> None:
+        for each in RawMessage.objects.values_list("segment", flat=True).distinct():
+            Path(raw_storage().path(each)).unlink()
+
+    return take
+
+
+@pytest.fixture
+def viewer(client: Client, make_user: Callable[..., User]) -> Client:
+    client.force_login(make_user("viewer"))
+    return client
+
+
+def addresses(message: Message) -> list[str]:
+    pk = message.pk
+    sent = outbox_row(message.account, raw=letter_with(b"%PDF-1.4", "sent.pdf"), status="sent")
+    return [
+        reverse("mailbox:message_eml", args=[pk]),
+        reverse("mailbox:message_attachment", args=[pk, 0]),
+        f"{reverse('mailbox:message', args=[pk])}?view=source",
+        reverse("outbox:eml", args=[sent.pk]),
+    ]
+
+
+def test_what_needs_the_file_answers_503_in_words_and_the_rest_of_the_page_goes_on(
+    viewer: Client, message: Message, away: Callable[[], None]
+) -> None:
+    asked = addresses(message)
+    away()
+    for address in asked:
+        response = viewer.get(address)
+        assert response.status_code == 503, address
+        assert "out of reach on this host" in response.content.decode()
+        assert response.headers["Retry-After"] == "30"
+    assert viewer.get(f"{reverse('mailbox:message', args=[message.pk])}?view=text").status_code == 200
+
+
+def test_it_is_an_incident_for_a_quarter_of_an_hour_and_then_begins_anew(
+    viewer: Client, message: Message, away: Callable[[], None]
+) -> None:
+    away()
+    viewer.get(reverse("mailbox:message_eml", args=[message.pk]))
+    miss, now = StoreMiss.objects.get(), timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now + timedelta(hours=1))
+    assert miss.host == socket.gethostname()
+    said = {each.sentence for each in findings.find(now).found if each.kind == Kind.STORE}
+    assert said == {
+        f"Stored mail is out of reach on {miss.host} since {miss.first_at:%Y-%m-%d %H:%M} UTC: {miss.file}."
+    }
+    later = now + timedelta(minutes=16)
+    assert not [each for each in findings.find(later).found if each.kind == Kind.STORE]
+    StoreMiss.note(miss.host, miss.file, later)
+    assert StoreMiss.objects.get().first_at == later
+
+
+def test_a_preview_of_it_waits_and_is_not_given_up(message: Message, away: Callable[[], None]) -> None:
+    away()
+    file = Attachment.objects.get(message=message)
+    row = Preview.objects.create(
+        digest=file.digest,
+        source=message.raw_digest,
+        position=0,
+        content_type="application/pdf",
+        asked_at=timezone.now(),
+    )
+    previews.make(row.pk)
+    row.refresh_from_db()
+    assert (row.state, row.claimed_at) == (Preview.State.WAITING, None)
+
+
+@pytest.mark.parametrize(
+    ("field", "kind", "words"),
+    [
+        ("store_failed_since", Kind.STORE, "cannot write and read stored mail"),
+        ("broker_away_since", Kind.BROKER, "does not reach the broker"),
+    ],
+)
+def test_a_host_that_cannot_reach_what_it_needs_is_named(field: str, kind: Kind, words: str) -> None:
+    now = timezone.now()
+    fields: dict[str, Any] = {field: now}
+    WorkerHeartbeat.objects.create(host="web2", cluster_pid=1, started_at=now, seen_at=now, **fields)
+    (found,) = [each for each in findings.find(now).found if each.kind == kind]
+    assert "web2" in found.sentence and words in found.sentence
