@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from mailbox import logs
-from mailbox.errors import Busy, MailError, SignInRefused, StorageError
+from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.models import Account
@@ -129,7 +129,7 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) ->
             _end(copy, token, State.DONE, folder, "", ours.clock())
             report.made += 1
             return
-    except (raw_store.RawOutOfReach, StorageError) as error:  # as delivery does, it waits for the file: no try counts
+    except raw_store.RawOutOfReach as error:  # raised before the APPEND: it waits for the file, and no try counts
         SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
             tries=F("tries") - 1,
             error=str(error),

@@ -101,7 +101,9 @@ def test_an_error_of_ours_in_tying_a_report_holds_up_no_other(
     assert LaterReading.objects.failed().get().error == "RuntimeError: a bug"
 
 
-@pytest.mark.parametrize("error", [raw_store.RawOutOfReach("on another host"), raw_store.RawMissing("gone")])
+@pytest.mark.parametrize(
+    "error", [raw_store.RawOutOfReach("0001.seg", OSError("on another host")), raw_store.RawMissing("gone")]
+)
 def test_a_report_waits_for_a_file_out_of_reach_and_not_for_one_that_is_gone(
     account: Account, sent: DeliveryAttempt, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,7 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.endpoints import keeps_sent_copy
-from mailbox.models import Account, AuditEntry, Folder, Message, Transport
+from mailbox.models import Account, AuditEntry, Folder, Message, RawMessage, Transport
+from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
 from outbox import api
 from outbox.delivery import deliver
@@ -265,3 +267,16 @@ def test_synced_the_copy_and_the_mail_one_sent_oneself_are_one_message(account: 
 
     message = Message.objects.get(account=account, message_id=row.provider_message_id)
     assert sorted(message.places.values_list("folder__name", flat=True)) == ["INBOX", "Sent"]
+
+
+def test_a_copy_whose_file_is_out_of_reach_waits_for_it_and_loses_no_try(account: Account, dovecot: Dovecot) -> None:
+    row = sent(account)
+    file = Path(raw_store.raw_storage().path(RawMessage.objects.get(digest=row.mime_digest).segment))
+    elsewhere = file.rename(file.with_name("elsewhere"))
+    copy = copied(account)
+    assert (copy.state, copy.tries) == ("waiting", 0)
+    assert "cannot be read" in copy.error
+
+    elsewhere.rename(file)
+    assert copied(account, timedelta(minutes=1)).state == "done"
+    assert len(dovecot.messages(account.email, "Sent")) == 1
