@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
 from people import sign_in
 from prx_email_site import dashboard, health_checks, keyboard, profile
@@ -31,6 +32,7 @@ urlpatterns = [
     path("accounts/test-mails/<int:pk>/", trial_mail.followed, name="test_mail_sent"),
     path("alerts/", include("alerts.urls")),
     path("", include("api.urls")),
+    path("api/v1/", api_v1.urls),
     path("outbox/", include("outbox.urls")),
     path("", include("mailbox.urls")),
 ]

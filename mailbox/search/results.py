@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from mailbox.gmail_labels import in_or_carrying, label_of
 from mailbox.models import Account, Folder, Message, MessageSearch
+from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import accounts_for, has_role_everywhere
 from mailbox.search.index import first_key, place_of, sort_key
@@ -56,9 +57,16 @@ class _Plan:
 
 
 def search(
-    user: User | AnonymousUser, query: SearchQuery | str, *, limit: int = 50, before: Place | None = None
+    user: User | AnonymousUser,
+    query: SearchQuery | str,
+    *,
+    limit: int = 50,
+    before: Place | None = None,
+    among: AccountQuerySet | None = None,
 ) -> SearchPage:
     """The first `limit` (1 to 500) messages this user may see that satisfy the query, after `before`.
+
+    `among`: of these accounts only; None for all that the user may see.
 
     Order: received_at descending (whole seconds, as IMAP has them), then pk descending. A query that is not understood
     gives a page with `problems` and no rows. Raises ValueError for a limit out of range.
@@ -68,7 +76,7 @@ def search(
     asked = parse(query) if isinstance(query, str) else query
     if asked.problems:
         return SearchPage(problems=asked.problems)
-    plan = _plan(user, asked)
+    plan = _plan(user, asked, among)
     if plan is None:
         return SearchPage()
     below = min(plan.below, sort_key(*before)) if before else plan.below
@@ -80,11 +88,11 @@ def search(
     return _page_of_hits(plan, plan.match, below, limit)
 
 
-def _plan(user: User | AnonymousUser, query: SearchQuery) -> _Plan | None:
+def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet | None) -> _Plan | None:
     """None when nothing can be found: no account, or no folder, of that name."""
-    seen = accounts_for(user)
+    seen = accounts_for(user) if among is None else among
     account_ids: list[int] | None = None
-    if query.accounts or not has_role_everywhere(user, "viewer"):
+    if among is not None or query.accounts or not has_role_everywhere(user, "viewer"):
         account_ids = _account_ids(seen.values_list("pk", "email", "display_name"), query.accounts)
     messages = Message.objects.visible()
     if account_ids is not None:

@@ -67,6 +67,7 @@ SAID = {
     "delete_alert": _("deleted an alert"),
     "make_token": _("made a token for a program"),
     "end_token": _("ended a token"),
+    "use_token": _("had a program change something"),
     "change_password": _("changed the own password"),
     "sign_in": _("signed in"),
     "sign_in_failed": _("failed to sign in"),

@@ -1,0 +1,280 @@
+"""What is asked and answered. Every answer has `ok`, `data` and `error`; times are RFC 3339."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from django.db.models import Model
+from ninja import Schema
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from mailbox.models import Account, Folder, Message
+from outbox.answers import SendResult
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+
+T = TypeVar("T")
+Number = Annotated[int, Field(ge=1, le=2**63 - 1)]  # a primary key
+Limit = Annotated[int, Field(ge=1, le=500)]
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL is no character of a mail")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class Failure(Schema):
+    code: str
+    message: str
+
+
+class Answer(Schema, Generic[T]):
+    ok: Literal[True] = True
+    data: T
+    error: None = None
+
+
+class Problem(Schema):
+    """A failure: the members of RFC 9457, and those of every answer."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    ok: Literal[False] = False
+    data: SendState | None = None
+    error: Failure
+
+
+class Page(Schema, Generic[T]):
+    """`next` is the `before` of the following page; null at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+class AccountState(Schema):
+    id: int
+    email: str
+    display_name: str
+    fetches_mail: bool
+    sends_mail: bool
+    sending_paused_at: datetime | None
+    imap_needs_sign_in_since: datetime | None
+    smtp_needs_sign_in_since: datetime | None
+
+    @classmethod
+    def of(cls, row: Account) -> AccountState:
+        return cls(
+            id=row.pk,
+            email=row.email,
+            display_name=row.display_name,
+            fetches_mail=row.sync_enabled,
+            sends_mail=row.send_enabled,
+            sending_paused_at=row.sending_paused_at,
+            imap_needs_sign_in_since=row.imap.needs_sign_in_since,
+            smtp_needs_sign_in_since=row.smtp.needs_sign_in_since,
+        )
+
+
+class FolderState(Schema):
+    id: int
+    name: str
+    special_use: str
+    is_synced: bool
+
+    @classmethod
+    def of(cls, row: Folder) -> FolderState:
+        return cls(id=row.pk, name=row.name, special_use=row.special_use, is_synced=row.sync_enabled)
+
+
+class MessageHead(Schema):
+    id: int
+    account_id: int
+    message_id: str
+    subject: str
+    sender: str
+    recipients: str
+    cc: str
+    date: datetime | None
+    received_at: datetime
+    snippet: str
+    size: int
+    seen: bool
+    flagged: bool
+    answered: bool
+    has_attachments: bool
+    is_complete: bool
+
+    @classmethod
+    def of(cls, row: Message) -> MessageHead:
+        return cls(**_columns(cls, row))
+
+
+class AttachmentState(Schema):
+    position: int
+    filename: str
+    content_type: str
+    size: int
+    is_inline: bool
+
+
+class MessageWhole(MessageHead):
+    in_reply_to: str
+    reply_to: str
+    body_text: str
+    body_html: str = Field(description="As it came: untrusted HTML.")
+    attachments: list[AttachmentState]
+
+    @classmethod
+    def of(cls, row: Message) -> MessageWhole:
+        there = row.attachment_rows.filter(removed_at=None).order_by("position")
+        attachments = [AttachmentState(**_columns(AttachmentState, each)) for each in there]
+        return cls(**_columns(cls, row), attachments=attachments)
+
+
+class SendState(Schema):
+    outbox_id: int
+    status: str
+    retries: int
+    provider_message_id: str | None
+    next_attempt_at: datetime | None
+    next_attempt_at_unix: int | None = Field(description="The same in Unix seconds.")
+
+    @classmethod
+    def of(cls, result: SendResult) -> SendState:
+        at = result.next_attempt_at
+        return cls(
+            outbox_id=result.outbox_id,
+            status=result.status,
+            retries=result.retries,
+            provider_message_id=result.provider_message_id,
+            next_attempt_at=at,
+            next_attempt_at_unix=int(at.timestamp()) if at else None,
+        )
+
+
+class OutboxHead(Schema):
+    id: int
+    account_id: int
+    to: str
+    cc: str
+    bcc: str
+    subject: str
+    status: str
+    hold: str
+    retries: int
+    last_attempt: int
+    next_attempt_at: datetime
+    next_attempt_at_unix: int
+    send_at: datetime | None
+    provider_message_id: str | None
+    error_code: str
+    error: str
+    created_at: datetime
+    sent_at: datetime | None
+
+    @classmethod
+    def of(cls, row: OutboxMessage) -> OutboxHead:
+        return cls(**_columns(cls, row), next_attempt_at_unix=int(row.next_attempt_at.timestamp()))
+
+
+class RecipientState(Schema):
+    kind: str
+    address: str
+    status: str
+    reply_code: int | None
+    reply: str
+
+
+class AttemptState(Schema):
+    number: int
+    message_id: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    reply: str
+
+
+class OutboxWhole(OutboxHead):
+    body_text: str
+    body_html: str
+    recipients: list[RecipientState]
+    attempts: list[AttemptState]
+
+    @classmethod
+    def of(cls, row: OutboxMessage) -> OutboxWhole:
+        recipients: list[OutboxRecipient] = list(row.recipients.order_by("pk"))
+        attempts: list[DeliveryAttempt] = list(row.attempts.order_by("number"))
+        return cls(
+            **_columns(cls, row),
+            next_attempt_at_unix=int(row.next_attempt_at.timestamp()),
+            recipients=[RecipientState(**_columns(RecipientState, each)) for each in recipients],
+            attempts=[AttemptState(**_columns(AttemptState, each)) for each in attempts],
+        )
+
+
+class File(Schema):
+    filename: Text
+    content_type: Text = ""
+    base64: str
+
+
+class Writing(Schema):
+    account_id: Number
+    body_text: Text
+    body_html: Text = ""
+    cc: list[Text] = []
+    bcc: list[Text] = []
+    attachments: list[File] = []
+    send_at: AwareDatetime | None = None
+
+
+class Mail(Writing):
+    to: list[Text]
+    subject: Text
+
+
+class Reply(Writing):
+    message: Number = Field(description="The id of the message that is answered.")
+    to: list[Text] = Field([], description="Empty: whom the message asks to answer to.")
+    subject: Text = ""
+
+
+class Retry(Schema):
+    now_anyway: bool = Field(False, description="Also before its next attempt is due; recorded.")
+
+
+class Decision(Schema):
+    attempt: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
+        description="The number of the attempt that is decided about; refused when a later one was made."
+    )
+
+
+class OutboxFilter(Schema):
+    state: str = ""
+    account: Number | None = None
+    reason: str = ""
+    q: str = ""
+    mark: str = ""
+    error: str = ""
+    code: str = ""
+    domain: str = ""
+    age: str = ""
+
+
+def _columns(schema: type[Schema], row: Model) -> dict[str, Any]:
+    """The values of those fields that are columns of the row."""
+    own = {field.name for field in row._meta.concrete_fields} | {"account_id"}
+    return {
+        name: row.pk if name == "id" else getattr(row, name)
+        for name in schema.model_fields
+        if name in own and name != "attachments"
+    }
+
+
+Problem.model_rebuild()
