@@ -145,8 +145,9 @@ def is_page(response: Any) -> bool:
 
 
 # The mail itself, and what a mail looks like on paper, are the senders' words.
+# The API's documentation is shown from its schema, which is English for every reader, and marked as such.
 def is_mail(url: str) -> bool:
-    return url.rstrip("/").endswith("/html")
+    return url.rstrip("/").endswith(("/html", "/api"))
 
 
 @pytest.mark.django_db
@@ -199,7 +200,7 @@ def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
         client.force_login(make_user(role))
         told = told_by_rows()
         for name, expected in EXPECTED.items():
-            if expected.to_read and not expected.names:
+            if expected.to_read and not expected.names and not is_mail(reverse(name, args=expected.args)):
                 response = client.get(reverse(name, args=expected.args))
                 found[f"{name} {role}"] = forgotten(response.content.decode(), told) if is_page(response) else []
     SendingSwitch.objects.create(paused_at=timezone.now())
