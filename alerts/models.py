@@ -70,6 +70,9 @@ class AlertRule(models.Model):
     def __str__(self) -> str:
         return f"{self.channel} alert {self.pk}"
 
+    def when_key_is_lost(self) -> str:
+        return f"{self}: give the webhook a new secret, here and where it is received"
+
     @property
     def secret(self) -> str:
         """The key of the webhook's signature; raises DecryptionFailed."""

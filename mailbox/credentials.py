@@ -55,3 +55,12 @@ def rotate(token: str) -> str:
     secret = decrypt(token)
     assert secret is not None
     return _current().encrypt(secret.encode()).decode("ascii")
+
+
+def is_current(token: str) -> bool:
+    """Whether the first key encrypted this."""
+    try:
+        Fernet(settings.ENCRYPTION_KEYS[0]).decrypt(token.encode("ascii"))
+    except InvalidToken:
+        return False
+    return True

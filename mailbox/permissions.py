@@ -26,6 +26,10 @@ PERMISSION_OF = {
 }
 
 
+# What other apps must know of a user on each page, asked in the same query as roles: name -> expression over User.
+also_asked: dict[str, Any] = {}
+
+
 def _at_least(role: str) -> list[str]:
     return [each.value for each in ROLES[ROLES.index(Role(role)) :]]
 
@@ -46,12 +50,17 @@ def language_of(user: User) -> str:
     return _kept(user)[2]
 
 
-def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str]:
+def also_known(user: User) -> dict[str, Any]:
+    """The answers to `also_asked`."""
+    return _kept(user)[3]
+
+
+def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str, dict[str, Any]]:
     """The user's permissions of the three, own and by groups, time zone and language: in one query, as each page asks.
 
     Kept on the object, as `has_perm` keeps what it takes two queries for: a request has a new one.
     """
-    kept: tuple[frozenset[str], str, str] | None = getattr(user, "_kept_for_pages", None)
+    kept: tuple[frozenset[str], str, str, dict[str, Any]] | None = getattr(user, "_kept_for_pages", None)
     if kept is None:
         names = [name.removeprefix("mailbox.") for name in PERMISSION_OF.values()]
         own = User.user_permissions.through.objects.filter(user=user.pk).values("permission")
@@ -60,10 +69,11 @@ def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str]:
         chosen = UserPreference.objects.filter(pk=user.pk)
         preferences = {"zone": Subquery(chosen.values("time_zone")), "language": Subquery(chosen.values("language"))}
         asked = {name: Exists(having.filter(codename=name)) for name in names}
-        found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **asked)
-        row = found.values(*preferences, *names).first() or {}
+        found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **asked, **also_asked)
+        row = found.values(*preferences, *names, *also_asked).first() or {}
         granted = frozenset(name for name in names if row.get(name))
-        kept = granted, row.get("zone") or "", row.get("language") or ""
+        others = {name: row.get(name) for name in also_asked}
+        kept = granted, row.get("zone") or "", row.get("language") or "", others
         user._kept_for_pages = kept  # type: ignore[union-attr]
     return kept
 

@@ -1,4 +1,4 @@
-"""Sessions with their users."""
+"""Sessions with their users, and the rules of signing in."""
 
 from __future__ import annotations
 
@@ -23,3 +23,18 @@ class Session(AbstractBaseSession):
     def get_session_store_class(cls) -> type:
         store: type = import_string("people.sessions.SessionStore")  # it needs this class
         return store
+
+
+class SignInRules(models.Model):
+    """One row, key 1; while there is none, nothing is demanded.
+
+    `second_factor_role` is the lowest role of AccountGrant, for all accounts or for some, that needs a second factor.
+    """
+
+    second_factor_role = models.CharField(max_length=13, blank=True)
+
+    class Meta:
+        db_table = "sign_in_rules"
+
+    def __str__(self) -> str:
+        return "rules of signing in"

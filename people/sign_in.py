@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from allauth.account.internal.flows.login import perform_password_login
+from allauth.account.models import Login
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
@@ -22,12 +24,14 @@ from people import sign_in_log
 
 
 class SignIn(LoginView):
+    """Name and password; whoever has a second factor is asked for it before the session is a user's (allauth)."""
+
     redirect_authenticated_user = True
 
     def form_valid(self, form: Any) -> HttpResponse:
-        response = super().form_valid(form)
-        sign_in_log.record_sign_in(self.request, form.get_user())
-        return response
+        user = form.get_user()
+        login = Login(user=user, redirect_url=self.get_redirect_url() or None)
+        return cast(HttpResponse, perform_password_login(self.request, {"username": user.get_username()}, login))
 
 
 class SignOut(LogoutView):

@@ -16,6 +16,9 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+# django-q2, and django-allauth, whose tables hold second factors: people manage them on pages of this site.
+OF_OTHERS = {"django_q", "account", "mfa", "socialaccount"}
+
 
 class PrxAdminSite(admin.AdminSite):
     """Every table of ours, users and groups, and django-q2's failures.
@@ -38,7 +41,7 @@ class PrxAdminSite(admin.AdminSite):
         """Refuse django-q2's own admin: its schedules run any dotted function, its tasks can be submitted again."""
         models = [model_or_iterable] if isinstance(model_or_iterable, ModelBase) else list(model_or_iterable)
         harmless = getattr(admin_class, "is_harmless", False)
-        kept = [model for model in models if harmless or model._meta.app_label != "django_q"]
+        kept = [model for model in models if harmless or model._meta.app_label not in OF_OTHERS]
         super().register(kept, admin_class, **options)
 
     @method_decorator(login_not_required)

@@ -3,7 +3,6 @@
 import base64
 import secrets
 import socket
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from prx_email_site import environment as env
 from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
+from prx_email_site.sign_in_settings import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -62,27 +62,6 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# --- Sign-in --------------------------------------------------------------------------------------------------
-SESSION_ENGINE = "people.sessions"
-SESSION_COOKIE_AGE = 60 * env.integer("PRX_EMAIL_SESSION_IDLE_MINUTES", 720, minimum=1)  # since a person's last request
-SESSION_LONGEST_SECONDS = 3600 * env.integer("PRX_EMAIL_SESSION_LONGEST_HOURS", 168, minimum=1)
-TRUSTED_PROXIES = env.networks("PRX_EMAIL_TRUSTED_PROXIES")
-SIGN_IN_LOCK_MINUTES = env.integer("PRX_EMAIL_SIGN_IN_LOCK_MINUTES", 15, minimum=1)
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",  # first: whoever is locked out costs no password hash
-    "django.contrib.auth.backends.ModelBackend",
-]
-# Failures are counted in the database, for all web processes: by the name, and by the address, each for itself.
-AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
-AXES_FAILURE_LIMIT = env.integer("PRX_EMAIL_SIGN_IN_FAILURES", 10, minimum=1)
-AXES_COOLOFF_TIME = timedelta(minutes=SIGN_IN_LOCK_MINUTES)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else a stranger could keep a name locked for ever
-AXES_CLIENT_IP_CALLABLE = "people.client_address.counted_address"
-AXES_LOCKOUT_CALLABLE = "people.sign_in.locked_out"
-AXES_DISABLE_ACCESS_LOG = True  # the audit holds the sign-ins
-AXES_ENABLE_ADMIN = False
-AXES_VERBOSE = False
-
 # --- Django ---------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "prx_email_site.apps.SiteConfig",
@@ -91,6 +70,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",  # for `clearsessions`; the table is that of `people`
     "axes",
+    "allauth.account",
+    "allauth.mfa",
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
@@ -114,12 +95,15 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "people.second_factor_required.SecondFactorMiddleware",
+    "people.step_up.StepUpMiddleware",
     "prx_email_site.middleware.LanguageMiddleware",
     "prx_email_site.middleware.TimeZoneMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "prx_email_site.middleware.BusyMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "prx_email_site.urls"
@@ -140,19 +124,7 @@ TEMPLATES = [
         },
     }
 ]
-LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "dashboard"
-LOGOUT_REDIRECT_URL = "login"
 CSRF_FAILURE_VIEW = "prx_email_site.error_pages.csrf_failure"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
-    for name, options in (
-        ("UserAttributeSimilarityValidator", {}),
-        ("MinimumLengthValidator", {"min_length": 12}),
-        ("CommonPasswordValidator", {}),
-        ("NumericPasswordValidator", {}),
-    )
-]
 LANGUAGE_CODE = "en"
 # English, and whatever a catalogue was compiled for: of this release, or the operator's own (docs/translating.md).
 LOCALE_PATHS = [BASE_DIR / "locale", Path(env.text("PRX_EMAIL_LOCALE_DIR", str(DATA_DIR / "locale")))]

@@ -16,6 +16,8 @@ handler500 = "prx_email_site.error_pages.server_error"
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("login/", sign_in.SignIn.as_view(), name="account_login"),  # the name by which allauth knows it
+    path("second-factor/", include("people.second_factor_urls")),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("people/", include("people.urls")),

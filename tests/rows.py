@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from cryptography.hazmat.primitives.asymmetric import ec
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
+from fido2.webauthn import Aaguid, AttestationObject, AttestedCredentialData, AuthenticatorData, CollectedClientData
 
 from mailbox import deletions
 from mailbox.messages import conversations
@@ -159,3 +167,29 @@ def queries_of(client: Client, url: str, add_rows: Callable[[], object]) -> tupl
             assert client.get(url).status_code == 200
         counts.append(len(captured))
     return counts[0], counts[1]
+
+
+def passkey_of(user: User) -> Authenticator:
+    """A passkey as a browser would have registered it, whose private key nobody has."""
+    public_key = ES256.from_cryptography_key(  # type: ignore[no-untyped-call]
+        ec.generate_private_key(ec.SECP256R1()).public_key()
+    )
+    credential_id = secrets.token_bytes(16)
+    data = AuthenticatorData.create(
+        hashlib.sha256(b"localhost").digest(),
+        AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.AT,
+        0,
+        AttestedCredentialData.create(Aaguid.NONE, credential_id, public_key),
+    )
+    made = CollectedClientData.create("webauthn.create", b"challenge", "http://localhost")
+    response = {
+        "clientDataJSON": websafe_encode(made),
+        "attestationObject": websafe_encode(AttestationObject.create("none", data, {})),
+    }
+    credential: dict[str, Any] = {
+        "id": websafe_encode(credential_id),
+        "rawId": websafe_encode(credential_id),
+        "type": "public-key",
+    }
+    credential = credential | {"response": response, "clientExtensionResults": {}}
+    return Authenticator.objects.create(user=user, type="webauthn", data={"name": "Laptop", "credential": credential})

@@ -35,7 +35,7 @@ from mailbox.models import (
 )
 from outbox.models import Draft, Operation
 from prx_email_site import health_checks
-from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, store
+from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -62,10 +62,24 @@ def of_account(to_read: str = "", to_post: str = "", *names: str, args: tuple[st
 EXPECTED: dict[str, Expected] = {
     "dashboard": Expected(SIGNED_IN),
     "login": Expected(OPEN, OPEN),
+    "account_login": Expected(OPEN, OPEN),
     "logout": Expected("", SIGNED_IN),
+    "mfa_index": Expected(SIGNED_IN),
+    "mfa_list_webauthn": Expected(SIGNED_IN),
+    "mfa_authenticate": Expected(SIGNED_IN, SIGNED_IN),  # who is signed in needs it no more, who is not has to begin
+    "account_reauthenticate": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_reauthenticate": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_reauthenticate_webauthn": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_activate_totp": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_deactivate_totp": Expected("own", "own"),
+    "mfa_add_webauthn": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_remove_webauthn": Expected("own", "own", ("factor",)),
+    "mfa_view_recovery_codes": Expected("own"),
+    "mfa_generate_recovery_codes": Expected(SIGNED_IN, SIGNED_IN),
     "password_change": Expected(SIGNED_IN, SIGNED_IN),
     "profile": Expected(SIGNED_IN, SIGNED_IN),
     "people:sign_out_everywhere": Expected("", SIGNED_IN),
+    "people:rules": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "keyboard": Expected(SIGNED_IN),
     "api:documentation": Expected(SIGNED_IN),
     "api:tokens": Expected(SIGNED_IN, SIGNED_IN),
@@ -217,6 +231,7 @@ def rows(account: Account) -> dict[str, int]:
         "sign_in": OAuthSignIn.objects.create(
             app=provider, asked_by=User.objects.get(username="its writer"), email="a@b.example", state_digest="d"
         ).pk,
+        "factor": passkey_of(User.objects.get(username="its writer")).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": Token.objects.create(
             user=User.objects.get(username="its writer"), name="x", digest="d", scopes=["read"], expires_at=now

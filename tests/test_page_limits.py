@@ -40,7 +40,7 @@ from mailbox.models import (
 )
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
 from prx_email_site import health_checks
-from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
 from tests.test_every_address import EXPECTED
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -180,6 +180,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             state_digest="d",
             encrypted_verifier=credentials.encrypt("verifier") or "",
         ).pk,
+        "factor": passkey_of(person).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": person.api_tokens.latest("pk").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,

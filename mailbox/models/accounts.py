@@ -99,6 +99,10 @@ class Transport(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.host}:{self.port}"
 
+    def when_key_is_lost(self) -> str:
+        account = Account.objects.filter(models.Q(imap=self.pk) | models.Q(smtp=self.pk)).first()
+        return f"{account or 'no account'} ({self}): sign in again, with the password or token"
+
     @property
     def password(self) -> str | None:
         """The password in clear; raises credentials.DecryptionFailed when no key opens it."""

@@ -56,6 +56,9 @@ class OAuthApp(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def when_key_is_lost(self) -> str:
+        return f"sign-in provider {self}: enter its client secret or service key again"
+
     @property
     def client_secret(self) -> str | None:
         """In clear; raises credentials.DecryptionFailed."""
@@ -144,6 +147,11 @@ class OAuthGrant(models.Model):
     def __str__(self) -> str:
         return f"grant {self.pk} of {self.identity or self.get_flow_display()}"
 
+    def when_key_is_lost(self) -> str:
+        transports = self._meta.apps.get_model("mailbox", "Transport").objects.filter(grant=self.pk)
+        users = sorted(set(transports.values_list("user", flat=True)))
+        return f"{', '.join(users) or 'no account'} ({self}): sign in again at {self.app}"
+
     @property
     def access_token(self) -> str | None:
         """In clear; raises credentials.DecryptionFailed."""
@@ -214,6 +222,9 @@ class OAuthSignIn(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in {self.pk} of {self.email} by {self.app_id}"
+
+    def when_key_is_lost(self) -> str:
+        return f"{self.email}: its sign-in at the provider was under way; begin it again"
 
     def move(self, before: str, after: str, now: datetime, **fields: Any) -> bool:
         """Go on to another state, once; False when it was not in the state before."""

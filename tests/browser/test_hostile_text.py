@@ -51,7 +51,7 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
-from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
 from tests.test_every_address import EXPECTED
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -152,6 +152,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             encrypted_verifier=credentials.encrypt("verifier") or "",
             error=EVIL,
         ).pk,
+        "factor": passkey_of(user).pk,
         "test_mail": hostile_test_mail(account).pk,
         "lookup": hostile_lookup(user).pk,
     }

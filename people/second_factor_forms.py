@@ -1,0 +1,85 @@
+"""allauth's forms of the second factor, each guess counted with those at the sign-in page, for all web processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.forms import ReauthenticateForm as AllauthPassword
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.webauthn.forms import AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
+from axes.handlers.proxy import AxesProxyHandler
+from django import forms
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+
+from people.sign_in import locked_out
+
+
+class Guarded(forms.Form):
+    """Closed after PRX_EMAIL_SIGN_IN_FAILURES wrong ones, by name and by address; a lock closes every door."""
+
+    user: User
+
+    def full_clean(self) -> None:
+        if self.is_bound:
+            self._stop_when_locked()
+        super().full_clean()
+        if self.is_bound and self.errors:
+            self._count()
+            self._stop_when_locked()
+
+    def _credentials(self) -> dict[str, Any]:
+        return {"username": self.user.get_username()}
+
+    def _stop_when_locked(self) -> None:
+        if not AxesProxyHandler.is_allowed(context.request, self._credentials()):
+            raise ImmediateHttpResponse(locked_out(context.request, self._credentials()))
+
+    def _count(self) -> None:
+        user_login_failed.send(sender=__name__, credentials=self._credentials(), request=context.request)
+
+
+class _Code(Guarded):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["code"]
+        field.label, field.widget.attrs = _("Code"), {"autocomplete": "one-time-code", "autofocus": True}
+        field.help_text = _("Six digits of your authenticator app, or one of your recovery codes.")
+
+
+class Code(_Code, AuthenticateForm):  # type: ignore[misc]
+    pass
+
+
+class CodeAgain(_Code, ReauthenticateForm):  # type: ignore[misc]
+    pass
+
+
+class Passkey(Guarded, AuthenticateWebAuthnForm):  # type: ignore[misc]
+    pass
+
+
+class PasskeyAgain(Guarded, ReauthenticateWebAuthnForm):  # type: ignore[misc]
+    pass
+
+
+class PasswordAgain(AllauthPassword):  # type: ignore[misc]
+    """The password once more. `authenticate` counts the failure by itself."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field = self.fields["password"]
+        field.label, field.help_text = _("Password"), ""
+        field.widget = forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True})
+
+    def clean_password(self) -> str:
+        try:
+            return str(super().clean_password())
+        except ValidationError:
+            if not AxesProxyHandler.is_allowed(context.request, {"username": self.user.get_username()}):
+                raise ImmediateHttpResponse(locked_out(context.request)) from None
+            raise

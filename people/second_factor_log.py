@@ -1,0 +1,31 @@
+"""The audit hears of each second factor that is set up, removed or used up (receivers of allauth's signals)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.mfa import signals
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from mailbox.models import AuditEntry
+from people import sign_in_log
+
+
+def connect() -> None:
+    signals.authenticator_added.connect(added, dispatch_uid="people.second_factor_log")
+    signals.authenticator_removed.connect(removed, dispatch_uid="people.second_factor_log")
+    signals.authenticator_reset.connect(added, dispatch_uid="people.second_factor_log")
+
+
+def added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    _note("second_factor_added", user, authenticator)
+
+
+def removed(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
+    _note("second_factor_removed", user, authenticator)
+
+
+def _note(verb: str, user: User, authenticator: Authenticator) -> None:
+    AuditEntry.objects.create(user=user, verb=verb, target=sign_in_log.target_of(user), detail=authenticator.type)

@@ -1,0 +1,41 @@
+"""Whoever must have a second factor and has none is led to set it up, and can do nothing else: half signed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext
+
+from mailbox.views.requests import signed_in_user
+from people import second_factor
+from people.session_end import is_poll
+
+OPEN_TO_HALF = {"mfa_index", "mfa_list_webauthn", "mfa_activate_totp", "mfa_add_webauthn", "login", "account_login"}
+OPEN_TO_HALF |= {"account_reauthenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "logout"}
+OPEN_TO_HALF |= {"health_live", "health_ready", "health_workers"}
+OPEN_TO_HALF |= {"mfa_authenticate"}
+
+
+class SecondFactorMiddleware:
+    """Stands behind LoginRequiredMiddleware."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        name = request.resolver_match.view_name if request.resolver_match else ""
+        if not request.user.is_authenticated or name in OPEN_TO_HALF:
+            return None
+        if not second_factor.is_missing(signed_in_user(request)):
+            return None
+        if is_poll(request):
+            return HttpResponse(headers={"HX-Refresh": "true"})
+        messages.warning(request, gettext("Your role needs a second factor: set one up to go on."))
+        return redirect("mfa_index")

@@ -1,0 +1,72 @@
+"""Asking again who somebody is, before secrets, roles, keys and exports.
+
+Signing in is proof enough for PRX_EMAIL_STEP_UP_MINUTES; after that, password or second factor are asked for once more
+(allauth's reauthentication). A form that was opened in time may be sent for as long again: what was typed is not lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.adapter import get_adapter
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from people.session_end import is_poll
+
+TO_OPEN, TO_SEND = 1, 2  # times PRX_EMAIL_STEP_UP_MINUTES
+SECRETS = {"mailbox:account_sign_in", "mailbox:account_edit", "mailbox:account_add", "mailbox:oauth_begin"}
+KEYS = {"mailbox:providers", "mailbox:provider_add", "mailbox:provider", "mailbox:provider_remove"}
+KEYS |= {"mailbox:provider_known", "mailbox:oauth_begin_new", "alerts:add", "alerts:edit", "api:tokens"}
+ROLES = {"people:rules"}
+FACTORS = {"mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes"}
+FACTORS |= {"mfa_add_webauthn", "mfa_remove_webauthn"}
+EXPORTS = {"mailbox:message_eml", "outbox:eml"}
+ASKED_AGAIN = SECRETS | KEYS | ROLES | FACTORS | EXPORTS
+
+now_seconds = time.time
+
+
+def note_proof(request: HttpRequest, **extra: Any) -> None:
+    """Receiver of allauth's authentication_step_completed."""
+    if extra.get("reauthenticated"):
+        request.session["proved_at"] = int(now_seconds())
+
+
+def is_fresh(request: HttpRequest, times: int) -> bool:
+    """Whether the person proved who it is within so many times the limit."""
+    proved_at = max(request.session.get("proved_at", 0), request.session.get("began_at", 0))
+    return bool(now_seconds() - proved_at < times * 60 * settings.STEP_UP_MINUTES)
+
+
+class StepUpMiddleware:
+    """Stands behind LoginRequiredMiddleware. Django's admin, which edits all of it, is covered as a whole."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
+        name = request.resolver_match.view_name if request.resolver_match else ""
+        is_covered = name in ASKED_AGAIN or (name.startswith("admin:") and name != "admin:login")
+        if not is_covered or not request.user.is_authenticated:
+            return None
+        if is_fresh(request, TO_OPEN if request.method in ("GET", "HEAD") else TO_SEND):
+            return None
+        return ask_again(request)
+
+
+def ask_again(request: HttpRequest) -> HttpResponse:
+    """Lead to the first of the person's proofs, and back. A form's content is kept nowhere: it may hold secrets."""
+    back = {"next": request.get_full_path()} if request.method in ("GET", "HEAD") and not is_poll(request) else {}
+    methods = get_adapter().get_reauthentication_methods(request.user)
+    # Who has neither password nor second factor here proves it at the provider.
+    url = methods[0]["url"] if methods else reverse("login")
+    return redirect(f"{url}?{urlencode(back | ({} if methods else {'again': '1'}))}")

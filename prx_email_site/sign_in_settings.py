@@ -1,0 +1,69 @@
+"""The settings of sign-in: sessions, the limit on guessing, passwords, the second factor. See docs/sign-in.md."""
+
+from datetime import timedelta
+
+from prx_email_site import environment as env
+
+# --- Sessions -------------------------------------------------------------------------------------------------
+SESSION_ENGINE = "people.sessions"
+SESSION_COOKIE_AGE = 60 * env.integer("PRX_EMAIL_SESSION_IDLE_MINUTES", 720, minimum=1)  # since a person's last request
+SESSION_LONGEST_SECONDS = 3600 * env.integer("PRX_EMAIL_SESSION_LONGEST_HOURS", 168, minimum=1)
+# For so long after signing in, or after proving it again, a person may open pages of secrets, roles and keys.
+STEP_UP_MINUTES = env.integer("PRX_EMAIL_STEP_UP_MINUTES", 15, minimum=1)
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "login"
+
+# --- Guessing -------------------------------------------------------------------------------------------------
+TRUSTED_PROXIES = env.networks("PRX_EMAIL_TRUSTED_PROXIES")
+SIGN_IN_LOCK_MINUTES = env.integer("PRX_EMAIL_SIGN_IN_LOCK_MINUTES", 15, minimum=1)
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: whoever is locked out costs no password hash
+    "people.local_passwords.LocalPasswords",
+]
+# Failures are counted in the database, for all web processes: by the name, and by the address, each for itself.
+AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
+AXES_FAILURE_LIMIT = env.integer("PRX_EMAIL_SIGN_IN_FAILURES", 10, minimum=1)
+AXES_COOLOFF_TIME = timedelta(minutes=SIGN_IN_LOCK_MINUTES)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else a stranger could keep a name locked for ever
+AXES_CLIENT_IP_CALLABLE = "people.client_address.counted_address"
+AXES_LOCKOUT_CALLABLE = "people.sign_in.locked_out"
+AXES_DISABLE_ACCESS_LOG = True  # the audit holds the sign-ins
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+# --- Passwords ------------------------------------------------------------------------------------------------
+# Where people sign in at the company's provider, passwords of this site may be switched off, but for one person's.
+LOCAL_PASSWORDS = env.boolean("PRX_EMAIL_LOCAL_PASSWORDS", True)
+BREAK_GLASS_USER = env.text("PRX_EMAIL_BREAK_GLASS_USER")
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
+    )
+]
+
+# --- Second factor (django-allauth) ---------------------------------------------------------------------------
+ACCOUNT_ADAPTER = "people.account_adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # people are invited, or come from the provider
+ACCOUNT_RATE_LIMITS = False  # django-axes counts for all doors, in the database; allauth would in each process's cache
+ACCOUNT_FORMS = {"reauthenticate": "people.second_factor_forms.PasswordAgain"}
+MFA_ADAPTER = "people.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {
+    "authenticate": "people.second_factor_forms.Code",
+    "authenticate_webauthn": "people.second_factor_forms.Passkey",
+    "reauthenticate": "people.second_factor_forms.CodeAgain",
+    "reauthenticate_webauthn": "people.second_factor_forms.PasskeyAgain",
+}
+MFA_TOTP_ISSUER = "PRX-Email"
+MFA_TOTP_TOLERANCE = 1  # periods of 30 s that a clock may be off by
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # allauth's own table of addresses is not used
+# A passkey belongs to an https address, or to localhost (W3C WebAuthn, 5.1.2).
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = env.text("PRX_EMAIL_BASE_URL", "http://127.0.0.1:8000").startswith("http://")

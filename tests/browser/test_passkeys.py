@@ -1,0 +1,42 @@
+"""Passkeys in Chromium, by a virtual authenticator (CDP WebAuthn), under the site's own Content-Security-Policy."""
+
+from __future__ import annotations
+
+import pytest
+from allauth.mfa.models import Authenticator
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+DEVICE = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -> None:
+    page = signed_in_page
+    refused: list[str] = []
+    page.on("console", lambda said: refused.append(said.text) if "Content Security" in said.text else None)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})
+    page.goto(f"{live_site}/second-factor/passkeys/add/")
+    page.locator("[name=name]").fill("Laptop")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_role("heading", name="Recovery codes")).to_be_visible()
+    user = Authenticator.objects.get(type="webauthn").user
+    page.context.clear_cookies()
+    page.goto(f"{live_site}/login/")
+    page.fill("[name=username]", user.username)
+    page.fill("[name=password]", "sign-in-please")
+    page.click("main form button")
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url(f"{live_site}/")
+    page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url(f"{live_site}/profile/")
+    assert refused == []
