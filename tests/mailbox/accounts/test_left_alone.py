@@ -50,7 +50,7 @@ def imap_of(account: Account) -> Any:
     return account.imap
 
 
-def said_of(account: Account) -> health.Condition:
+def said_of(account: Account) -> health.AccountNotice:
     row = Account.objects.with_transports().prefetch_related(health.chosen_folders()).get(pk=account.pk)
     return health.conditions(row, row.chosen_folders, timezone.now())[0]  # type: ignore[attr-defined]
 

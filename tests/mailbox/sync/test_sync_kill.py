@@ -26,7 +26,7 @@ WORKER = """
 import django, os, signal, sys
 django.setup()
 from mailbox.sync import batches as batch
-from mailbox.mime import message as mime
+from mailbox.parsing import pool
 from mailbox.messages import places
 from mailbox.storage import raw_store as rawstore
 from mailbox.messages import store
@@ -56,8 +56,9 @@ STAGES = {
 
 def kill_worker(account: Account, stage: str) -> None:
     """Run a worker on the account until it kills itself at this stage."""
-    step, _, when = STAGES.get(stage, "mime.parse:poison").partition(":")
-    condition = {"before": "", "after": "False and ", "poison": "b'Mail 2' in args[0] and "}[when]
+    step, _, when = STAGES.get(stage, "pool.read:poison").partition(":")
+    is_poison = "any(b'Mail 2' in order.raw for order in args[0])"
+    condition = {"before": "", "after": "False and ", "poison": f"{is_poison} and "}[when]
     code = WORKER.format(step=step, condition=condition, is_after=when == "after")
     assert Forked(code, account.pk).wait(120) == -signal.SIGKILL
 
@@ -99,7 +100,7 @@ def test_a_mail_that_kills_its_worker_each_time_is_put_aside(
     account = make_account()
     fill(dovecot, account, 2)
     for _ in range(5):
-        kill_worker(account, "while it is parsed")
+        kill_worker(account, "when it is handed to a parser")
         Lease.objects.all().delete()
     assert folder_sync.sync(account.pk).ok
     assert {uid for _, uid, _ in stored(account)} == {1}
