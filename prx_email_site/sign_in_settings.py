@@ -56,6 +56,8 @@ ACCOUNT_FORMS = {"reauthenticate": "people.second_factor_forms.PasswordAgain"}
 MFA_ADAPTER = "people.second_factor.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
+    "activate_totp": "people.second_factor_forms.NewApp",
+    "add_webauthn": "people.second_factor_forms.NewPasskey",
     "authenticate": "people.second_factor_forms.Code",
     "authenticate_webauthn": "people.second_factor_forms.Passkey",
     "reauthenticate": "people.second_factor_forms.CodeAgain",

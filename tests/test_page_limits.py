@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.db import connection
@@ -157,6 +159,13 @@ def probes_ask_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks.Check, "answer", lambda check: check._ask())
 
 
+def all_factors_of(person: User) -> int:
+    """An app, recovery codes and a passkey, whose key this is."""
+    TOTP.activate(person, "JBSWY3DPEHPK3PXP")
+    RecoveryCodes.activate(person)
+    return passkey_of(person).pk
+
+
 @pytest.fixture
 def rows(accounts: list[Account], person: User) -> Rows:
     account = accounts[0]
@@ -180,7 +189,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             state_digest="d",
             encrypted_verifier=credentials.encrypt("verifier") or "",
         ).pk,
-        "factor": passkey_of(person).pk,
+        "factor": all_factors_of(person),
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": person.api_tokens.latest("pk").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,

@@ -35,11 +35,12 @@ ALLOWED = {
     r"[a-z]+/[\w.+-]+": "a content type",
     r"Google|Microsoft|Gmail|Outlook / Office 365|Yahoo|Fastmail|ProtonMail Bridge": "names of providers",
     r"English": "a language is offered in that language",
-    r"localhost|gmail\.com": "a host",
+    r"localhost|gmail\.com|example\.com": "a host",
     r"UTC": "a time zone",
     r"https?://": "how an address begins",
     r"OtherDefect": "the name of a defect that no sentence is known for",
     r"Event 1": "of a mail",
+    r"Laptop": "what a person called a passkey",
 }
 MORE = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
 MORE += [f"/outbox/all/?action={verb}" for verb in ("retry", "send_now", "cancel", "mark_as_sent")]

@@ -103,7 +103,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         filters=(UNFINISHED,),
         search=("email", "asked_by__username"),
     ),
-    StoreMiss: Table(("host", "file", "first_at", "last_at")),
+    StoreMiss: Table(("host", "file", "first_at", "last_at"), search=("host",)),
     StorageUse: Table(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
     SurveyedUid: Table(
         ("folder", "uidvalidity", "uid", "received_at", "size"),

@@ -144,6 +144,8 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
             logger, name, logging.WARNING,
             account=account.pk, error_code=error.code, reply=provider_words(str(error)),
         )  # fmt: skip
+        if error.alerts:
+            transport.note_alert(" ".join(error.alerts), clock())
         if isinstance(error, SignInRefused):
             transport.mark_needs_sign_in(str(error), clock())
         elif isinstance(error, NetworkError | Throttled | OverQuota):

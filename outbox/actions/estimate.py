@@ -90,12 +90,11 @@ def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is
     return SIGN_IN if hold == Hold.SIGN_IN or needs_sign_in else ""
 
 
-def estimate(rows: OutboxQuerySet, verb: str, user: User) -> Estimate:
-    """`rows` are those the filter finds. One query, whatever their number."""
+def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None) -> Estimate:
+    """`rows` are those the filter finds; `operated` as operated_by() has it. One query, whatever their number."""
     refused = F("account__smtp__needs_sign_in_since")
     open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
     groups = open_rows.values_list("status", "hold", "refused", "account_id").annotate(Count("pk"))
-    operated = operated_by(user)
     will, skipped = 0, Counter[str]()
     for status, hold, refused_since, account_id, number in groups:
         is_operated = operated is None or account_id in operated
@@ -123,12 +122,14 @@ def meant(filters: Filters, user: User, now: datetime) -> OutboxQuerySet:
     return filters.of_state(filters.narrow(visible_to(user), now))
 
 
-def ask(filters: Filters, verb: str, user: User, now: datetime) -> tuple[BulkQuestion, Estimate]:
-    """Count for the page that asks. Four queries, whatever the number of rows."""
+def ask(
+    filters: Filters, verb: str, user: User, now: datetime, operated: set[int] | None
+) -> tuple[BulkQuestion, Estimate]:
+    """Count for the page that asks, by two queries, whatever the number of rows. `operated`: see operated_by()."""
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
     # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
     moving = list(in_flight)
-    found = estimate(unchanged_since(meant(filters, user, now), now), verb, user)
+    found = estimate(unchanged_since(meant(filters, user, now), now), verb, operated)
     asked = BulkQuestion(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
     return asked, found
 

@@ -53,7 +53,7 @@ def bulk_all(request: HttpRequest) -> HttpResponse:
         if begun is not None:
             return redirect("outbox:operation", begun.pk)
         notices.warning(request, gettext("What matches has changed since the page asked. Look at the number again."))
-    asked, found = estimate.ask(filters, verb, user, now)
+    asked, found = estimate.ask(filters, verb, user, now, estimate.operated_by(user))
     context = {
         "verb": verb,
         "label": Operation.Verb(verb).label,

@@ -14,14 +14,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from mailbox.models import Account
-from mailbox.permissions import Role, has_role_everywhere, has_role_somewhere
+from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, signed_in_user
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
-from outbox.models import Operation, OutboxMessage, SendingSwitch
+from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views import failure_groups
 from outbox.views.bulk import shown_operation
@@ -33,10 +33,9 @@ from outbox.views.selection import (
     count_tabs,
     listed,
     narrowed,
-    operated_accounts,
     read_filters,
     seen_by,
-    visible_accounts,
+    visible_and_operated,
 )
 from outbox.views.status import TAB_BY_NAME, Shown, shown
 
@@ -47,7 +46,7 @@ NEW_AT_MOST = 99
 @require_safe
 def outbox(request: HttpRequest) -> HttpResponse:
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
-    now, accounts = timezone.now(), visible_accounts(request)
+    now, (accounts, operated) = timezone.now(), visible_and_operated(request)
     newest = Stretch.newest(filters)
     stretch = newest.further(before)
     rows = stretch.narrow(narrowed(request, filters, accounts, now, filters.state)).order_by("-pk")
@@ -56,7 +55,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
     if filters.account is None and filters.state not in OPEN_STATES:
         rows = newest_of_accounts(rows, of_some(request, accounts), limit + 1)
     rows = listed(rows)
-    page, last = cut(_shown(request, rows[: limit + 1]), limit)
+    page, last = cut(_shown(rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else stretch.goes_on_at
     tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
@@ -78,12 +77,11 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "verbs": _verbs(filters),
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),
-        "switch": SendingSwitch.objects.filter(pk=1).first(),
         "ticks_decisions": _asks_what_became(filters),
         "matching": next((tab.number for tab in tabs if tab.current), None),
         "groups": _groups(request, filters, accounts, now) if not before else [],
         "groups_looked_at": failure_groups.LOOKED_AT,
-        "retry_all": _retry_all(request, filters) if not before else None,
+        "retry_all": _retry_all(request, filters, operated) if not before else None,
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     if operation_id := number_of(request, "operation"):  # its part of the page, where it is one's own
@@ -105,12 +103,12 @@ def _asks_what_became(filters: Filters) -> bool:
     return filters.state == "needs_decision" or filters.reason == OutboxMessage.Hold.UNCERTAIN
 
 
-def _retry_all(request: HttpRequest, filters: Filters) -> BulkQuestion | None:
+def _retry_all(request: HttpRequest, filters: Filters, operated: set[int]) -> BulkQuestion | None:
     """Of the failed: what the button that retries all of them asks about, by its number. Not where a text is looked
     for, which would be looked for in every row."""
-    if filters.state != "failed_for_good" or filters.text or not has_role_somewhere(request.user, Role.OPERATOR):
+    if filters.state != "failed_for_good" or filters.text or not operated:
         return None
-    asked, _found = estimate.ask(filters, Operation.Verb.RETRY, signed_in_user(request), timezone.now())
+    asked, _found = estimate.ask(filters, Operation.Verb.RETRY, signed_in_user(request), timezone.now(), operated)
     return asked if asked.will else None
 
 
@@ -125,8 +123,8 @@ def _verbs(filters: Filters) -> list[tuple[str, str]]:
     return [(name, str(Operation.Verb(name).label)) for name in names]
 
 
-def _shown(request: HttpRequest, rows: OutboxQuerySet) -> list[Shown]:
-    now, operated = timezone.now(), operated_accounts(request)
+def _shown(rows: OutboxQuerySet, operated: set[int]) -> list[Shown]:
+    now = timezone.now()
     return [shown(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
 
 
@@ -163,8 +161,8 @@ def changes(request: HttpRequest) -> HttpResponse:
     """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
     filters, known = read_filters(request), Known.read(request.GET.get("rows", ""))
     now = timezone.now()
-    accounts = visible_accounts(request)
-    now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])))
+    accounts, operated = visible_and_operated(request)
+    now_shown = _shown(listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
     prints = {each.pk: each.print for each in known}

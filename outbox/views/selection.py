@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Count, Exists, Max, OuterRef, QuerySet, Subquery, Value
+from django.contrib.auth.models import User
+from django.db.models import Count, Exists, IntegerField, Max, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest
 from django.utils import timezone
@@ -127,6 +128,24 @@ def visible_accounts(request: HttpRequest) -> list[Account]:
     return list(accounts_for(request.user).order_by("email"))
 
 
+def visible_and_operated(request: HttpRequest) -> tuple[list[Account], set[int]]:
+    """The accounts whose mail the person sees, and the keys of those that they operate; one query."""
+    is_operated = Exists(accounts_for(request.user, Role.OPERATOR).filter(pk=OuterRef("pk")))
+    accounts = list(accounts_for(request.user).annotate(is_operated=is_operated).order_by("email"))
+    return accounts, {account.pk for account in accounts if getattr(account, "is_operated", False)}
+
+
+class CountUpTo(Subquery):
+    """How many rows a query finds, up to COUNTED_AT_MOST and one more."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
+    output_field = IntegerField()
+    empty_result_set_value = 0
+
+    def __init__(self, rows: OutboxQuerySet) -> None:
+        super().__init__(rows.order_by().values("pk")[: COUNTED_AT_MOST + 1])
+
+
 @dataclass(frozen=True)
 class CountedTab:
     tab: Tab | None  # None: all states
@@ -141,23 +160,38 @@ class CountedTab:
 def count_tabs(
     request: HttpRequest, filters: Filters, accounts: list[Account], newest: Stretch, now: datetime
 ) -> list[CountedTab]:
-    """The tabs with their counts: one query for the states that empty themselves, and for each of the two that grow
-    one that ends early, or none where the clock has counted many. `accounts`: those that the person may see."""
+    """The tabs with their counts: one query for the states that empty themselves, and one that ends early for the two
+    that grow, or none where the clock has counted many. `accounts`: those that the person may see."""
     counts = _open_counts(request, filters, accounts, now)
     counted = _counted(request, filters)
-    over = newest.narrow(narrowed(request, filters, accounts, now))
+    few = [tab.name for tab in TABS if tab.is_final and not _is_many(counted.get(tab.name))]
+    over = _final_counts(request, newest.narrow(narrowed(request, filters, accounts, now)), few)
     not_over = sum(counts.values())
     tabs = [CountedTab(None, gettext("All"), "", filters.query(state=""), not filters.state, number=not_over)]
     for tab in TABS:
         text, at = number_format(counts[tab.name], force_grouping=True), None
-        if tab.is_final and (known := counted.get(tab.name)) and known.number > COUNTED_AT_MOST:
+        if tab.is_final and tab.name not in few:
+            known = counted[tab.name]
             text, at = number_format(known.number, force_grouping=True), known.at
         elif tab.is_final:
-            text = _cut_count(getattr(over, tab.name)(), is_all=newest.goes_on_at is None)
+            text = _cut_count(over[tab.name], is_all=newest.goes_on_at is None)
         query, current = filters.query(state=tab.name), filters.state == tab.name
         number = None if tab.is_final else counts[tab.name]
         tabs.append(CountedTab(tab, str(tab.label), text, query, current, at, number))
     return tabs
+
+
+def _is_many(known: Counted | None) -> bool:
+    return known is not None and known.number > COUNTED_AT_MOST
+
+
+def _final_counts(request: HttpRequest, rows: OutboxQuerySet, names: list[str]) -> dict[str, int]:
+    """How many rows are in each of these states, up to COUNTED_AT_MOST and one more; one query."""
+    if not names:
+        return {}
+    one_row = User.objects.filter(pk=request.user.pk or 0)  # to hang the counts on
+    found: dict[str, int] = one_row.values(**{name: CountUpTo(getattr(rows, name)()) for name in names}).get()  # type: ignore[assignment]
+    return found
 
 
 def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime) -> dict[str, int]:
@@ -224,7 +258,6 @@ def _tab_name(status: str, hold: str) -> str:
     return {"": "retrying", "uncertain": "needs_decision"}.get(hold, "failed_for_good")
 
 
-def _cut_count(rows: OutboxQuerySet, *, is_all: bool) -> str:
-    number = rows.order_by()[: COUNTED_AT_MOST + 1].count()
+def _cut_count(number: int, *, is_all: bool) -> str:
     shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
     return f"{shown}+" if number > COUNTED_AT_MOST or not is_all else shown

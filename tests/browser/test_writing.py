@@ -48,7 +48,7 @@ def test_a_draft_keeps_itself_and_is_there_after_the_sign_in_has_run_out(
     page.fill("[name=subject]", "A long letter")
     page.type("[name=body_text]", "Dear Ann")
     expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
-    expect(page).to_have_url(re.compile(r"\?draft=\d+$"))
+    expect(page).to_have_url(re.compile(r"\?draft=\d+&key=[\w-]+$"))
     page.context.clear_cookies()
     page.type("[name=body_text]", ", one word more")
     expect(page.locator("#draft-state")).to_contain_text("you are signed out")
