@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from outbox.actions.filters import Filters
@@ -18,7 +18,9 @@ SHOWN = 6
 _LEAST = 2  # a cause of one mail is a row of the list
 # Addresses, links, words with a digit (ids, hosts, times, sizes): after the codes, which say the cause.
 _CODES = re.compile(r"\s*[245]\d\d(?:[ -]+[245]\.\d{1,3}\.\d{1,3})?")
-_VARIES = re.compile(r"\S*@\S+|https?://\S+|\S*\d\S*|[<>\[\](){}\"']+")
+_WORD = re.compile(r"\S+")
+_VARIES = re.compile(r"[@\d]|https?://")
+_BRACKETS = re.compile(r"[<>\[\](){}\"']+")
 _DOMAIN = re.compile(r"@([\w.-]+)")
 _UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad system, bad syntax, moved
 
@@ -51,11 +53,21 @@ def shared_words(error: str) -> str:
     codes = _CODES.match(line)
     start = codes.end() if codes else 0
     pieces, at = list[str](), 0
-    for varying in _VARIES.finditer(line, start):
-        pieces.append(line[at : varying.start()])
-        at = varying.end()
+    for begin, end in _varying(line, start):
+        pieces.append(line[at:begin])
+        at = end
     longest: str = max([*pieces, line[at:]], key=len)
     return longest.strip(" .,:;-")[:120]
+
+
+def _varying(line: str, start: int) -> Iterator[tuple[int, int]]:
+    """Where words stand that differ from mail to mail (addresses, links, numbers), and brackets of others."""
+    for word in _WORD.finditer(line, start):
+        if _VARIES.search(word[0]):
+            yield word.span()
+            continue
+        for brackets in _BRACKETS.finditer(word[0]):
+            yield word.start() + brackets.start(), word.start() + brackets.end()
 
 
 def codes_of(error: str) -> str:
