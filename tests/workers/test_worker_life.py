@@ -31,6 +31,14 @@ def test_a_cluster_is_seen_before_its_clock_turns(start_workers: Callable[..., C
         time.sleep(0.1)
 
 
+def test_a_cluster_that_is_stopped_in_order_takes_its_heartbeat_along(start_workers: Callable[..., Cluster]) -> None:
+    Schedule.objects.all().delete()
+    cluster = start_workers()
+    wait_until(WorkerHeartbeat.objects.exists, seconds=30, what="a heartbeat")
+    cluster.stop()
+    assert not WorkerHeartbeat.objects.exists()
+
+
 def test_the_workers_threads_wait_less_for_one_another(workers: Cluster) -> None:
     async_task("sys.getswitchinterval")
     done = Task.objects.filter(func="sys.getswitchinterval")
