@@ -86,7 +86,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "push": push if push and push.is_alive(now) else None,
         "push_connected": list(push.states.values()).count("connected") if push else 0,
         "wants_push": wants_push,
-        "is_paused": bool(known["paused_at"]),
+        "paused_at": known["paused_at"],
         "may_administer": may_administer,
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
         "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],

@@ -16,7 +16,7 @@ from mailbox.sync import uidvalidity
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_edit import queue_first_look
 from mailbox.views.audit import record
-from mailbox.views.requests import back_to
+from mailbox.views.requests import back_to, shown_pause
 
 
 def _back(request: HttpRequest, account: Account) -> HttpResponse:
@@ -66,8 +66,13 @@ def pause_sending(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def resume_sending(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.OPERATOR)
-    if Account.objects.filter(pk=pk, sending_paused_at__isnull=False).update(sending_paused_at=None):
+    paused = Account.objects.filter(pk=pk, sending_paused_at__isnull=False)
+    if paused.filter(sending_paused_at=shown_pause(request)).update(sending_paused_at=None):
         record(request, "resume_sending", f"account:{pk}", account)
+    elif paused.exists():
+        words = gettext("Sending from %(account)s was paused anew since your page was loaded, and stays paused.")
+        messages.warning(request, words % {"account": account.email})
+        return _back(request, account)
     messages.success(
         request, gettext("Sending from %(account)s is on again; what waits goes out now.") % {"account": account.email}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -38,6 +39,16 @@ def of_accounts(
     """The rows whose account the user has this role for; no condition at all for whoever has it everywhere."""
     user = request.user
     return rows if has_role_everywhere(user, role) else rows.filter(**{f"{field}__in": accounts_for(user, role)})
+
+
+def shown_pause(request: HttpRequest) -> datetime | None:
+    """The pause that the page showed to whoever resumes, by its time (ISO 8601); None when the form tells none. A pause
+    made since, as after a restored database, is no business of that click."""
+    try:
+        at = datetime.fromisoformat(request.POST.get("paused_at", ""))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
 
 
 def back_to(request: HttpRequest, otherwise: str) -> str:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
-from mailbox.views.requests import back_to, signed_in_user
+from mailbox.views.requests import back_to, shown_pause, signed_in_user
 from outbox.models import SendingSwitch
 
 PAUSE = (
@@ -50,8 +50,11 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resume_sending(request: HttpRequest) -> HttpResponse:
     _must_administer(request)
-    on = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
-    if on.update(paused_at=None, paused_by=None, reason=""):
+    paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
+    if paused.filter(paused_at=shown_pause(request)).update(paused_at=None, paused_by=None, reason=""):
         record(request, "resume_sending", "sending")
         notices.success(request, gettext("Sending is resumed. What waits goes out within a minute."))
+    elif paused.exists():
+        words = gettext("Sending was paused anew since your page was loaded, and stays paused: see the reason first.")
+        notices.warning(request, words)
     return redirect(back_to(request, reverse("outbox:list")))

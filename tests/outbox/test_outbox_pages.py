@@ -458,10 +458,25 @@ def test_an_administrator_pauses_and_resumes_all_sending(client: Client, make_us
     switch = SendingSwitch.objects.get()
     assert switch.paused_at is not None
     assert "maintenance" in get(client, "outbox:list")
-    assert "Sending is resumed" in post(client, "outbox:resume_sending")
+    assert "Sending is resumed" in post(client, "outbox:resume_sending", paused_at=switch.paused_at.isoformat())
     switch.refresh_from_db()
     assert switch.paused_at is None
     assert {entry.verb for entry in AuditEntry.objects.all()} == {"pause_sending", "resume_sending"}
+
+
+def test_resume_of_an_old_page_does_not_lift_the_pause_of_a_restored_database(
+    client: Client, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("administrator"))
+    post(client, "outbox:pause_sending", reason="maintenance", confirmed=1)
+    old_page = get(client, "outbox:list")
+    shown = re.search('name="paused_at" value="([^"]+)"', old_page)
+    later = timezone.now() + timedelta(minutes=1)
+    SendingSwitch.objects.update(paused_at=later, reason="The database was restored.")
+    assert shown and "was paused anew" in post(client, "outbox:resume_sending", paused_at=shown[1])
+    assert SendingSwitch.objects.get().paused_at == later
+    now_shown = re.search('name="paused_at" value="([^"]+)"', get(client, "outbox:list"))
+    assert now_shown and "Sending is resumed" in post(client, "outbox:resume_sending", paused_at=now_shown[1])
 
 
 def test_pausing_everything_needs_an_administrator(operator: Client) -> None:

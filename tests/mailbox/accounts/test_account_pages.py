@@ -140,8 +140,11 @@ def test_sync_now_queues_a_sync_and_is_kept_with_its_person(administrator: Clien
 def test_sending_is_paused_and_resumed(administrator: Client, account: Account) -> None:
     administrator.post(reverse("mailbox:account_pause", args=[account.pk]))
     assert not Account.objects.sending().exists()
-    administrator.post(reverse("mailbox:account_resume", args=[account.pk]))
-    assert Account.objects.sending().exists()
+    old, shown = "2026-01-01T00:00:00+00:00", Account.objects.get().sending_paused_at
+    assert shown is not None
+    for paused_at, resumes in ((old, False), ("", False), (shown.isoformat(), True)):
+        administrator.post(reverse("mailbox:account_resume", args=[account.pk]), {"paused_at": paused_at})
+        assert Account.objects.sending().exists() == resumes
     assert [entry.verb for entry in AuditEntry.objects.order_by("pk")] == ["pause_sending", "resume_sending"]
 
 
