@@ -54,7 +54,7 @@ def question(account: Account, subject: str = "A question", **fields: Any) -> Ou
 
 
 def asked_about(filters: Filters, verb: str, user: User) -> BulkQuestion:
-    return estimate.ask(filters, verb, user, timezone.now())[0]
+    return estimate.ask(filters, verb, user, timezone.now(), estimate.operated_by(user))[0]
 
 
 def done(asked: BulkQuestion, user: User) -> Operation:

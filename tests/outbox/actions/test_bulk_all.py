@@ -49,7 +49,7 @@ def refused(account: Account, number: int, **fields: Any) -> list[OutboxMessage]
 
 
 def asked(user: User, verb: str = "retry", **filters: Any) -> BulkQuestion:
-    return estimate.ask(Filters(**filters), verb, user, timezone.now())[0]
+    return estimate.ask(Filters(**filters), verb, user, timezone.now(), estimate.operated_by(user))[0]
 
 
 def sealed(client: Client, verb: str) -> str:

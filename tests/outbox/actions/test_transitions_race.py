@@ -149,7 +149,7 @@ def test_all_that_match_cancelled_while_they_go_out_is_counted_as_it_was(
     rows = queued(account, 20)
     worker = at_work(account)
     assert hold.reached.wait(20)
-    asked = estimate.ask(Filters(), "cancel", user, timezone.now())[0]
+    asked = estimate.ask(Filters(), "cancel", user, timezone.now(), estimate.operated_by(user))[0]
     operation = actions_bulk.begin(asked, user, timezone.now())
     assert operation
     actions_bulk.run(operation.pk)
