@@ -1,4 +1,4 @@
-"""Passwords of this site: all people's, or one person's alone where everybody signs in at the company's provider."""
+"""Passwords of this site: all people's, or one person's alone."""
 
 from __future__ import annotations
 

@@ -67,6 +67,6 @@ def ask_again(request: HttpRequest) -> HttpResponse:
     """Lead to the first of the person's proofs, and back. A form's content is kept nowhere: it may hold secrets."""
     back = {"next": request.get_full_path()} if request.method in ("GET", "HEAD") and not is_poll(request) else {}
     methods = get_adapter().get_reauthentication_methods(request.user)
-    # Who has neither password nor second factor here proves it at the provider.
+    # Who has neither password nor second factor can only sign in anew.
     url = methods[0]["url"] if methods else reverse("login")
     return redirect(f"{url}?{urlencode(back | ({} if methods else {'again': '1'}))}")

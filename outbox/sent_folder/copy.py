@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import platform
 import secrets
 import time
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
-from mailbox.models import Account
+from mailbox.models import Account, StoreMiss
 from mailbox.storage import raw_store
 from outbox.actions.transitions import record
 from outbox.compose import addresses
@@ -130,6 +131,7 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) ->
             report.made += 1
             return
     except raw_store.RawOutOfReach as error:  # raised before the APPEND: it waits for the file, and no try counts
+        StoreMiss.note(platform.node() or "localhost", error.segment, now)  # for the incident
         SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
             tries=F("tries") - 1,
             error=str(error),

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.endpoints import keeps_sent_copy
-from mailbox.models import Account, AuditEntry, Folder, Message, RawMessage, Transport
+from mailbox.models import Account, AuditEntry, Folder, Message, RawMessage, StoreMiss, Transport
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
 from outbox import api
@@ -276,6 +276,9 @@ def test_a_copy_whose_file_is_out_of_reach_waits_for_it_and_loses_no_try(account
     copy = copied(account)
     assert (copy.state, copy.tries) == ("waiting", 0)
     assert "cannot be read" in copy.error
+    assert (
+        StoreMiss.objects.get().file == RawMessage.objects.get(digest=row.mime_digest).segment
+    )  # so it is an incident
 
     elsewhere.rename(file)
     assert copied(account, timedelta(minutes=1)).state == "done"
