@@ -141,7 +141,7 @@ def draw(content: bytes, content_type: str, *, seconds: float = SECONDS) -> Prev
 
 
 def picture(row: Preview, *, small: bool) -> bytes:
-    """The picture of a row that is ready (WebP); raises rawstore.RawMissing."""
+    """The picture of a row that is ready (WebP); raises raw_store.RawMissing."""
     both = raw_store.open_raw(row.raw_digest)
     return both[: row.small_length] if small else both[row.small_length :]
 

@@ -290,6 +290,6 @@ def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> 
 
 
 def attachment_bytes(attachment: OutboxAttachment) -> bytes:
-    """The bytes of an outgoing attachment, cut from the frozen mail; raises rawstore.RawMissing or IndexError."""
+    """The bytes of an outgoing attachment, cut from the frozen mail; raises raw_store.RawMissing or IndexError."""
     frozen = raw_store.map_raw(attachment.outbox.mime_digest)[0]
     return mime_message.attachment_bytes(frozen, attachment.position, attachment.digest)
