@@ -196,7 +196,6 @@ class OAuthSignIn(models.Model):
         RETURNED = "returned", _("waits for a worker")
         ASKING = "asking", _("a worker asks the provider")
         DONE = "done", _("done")
-        SHOWN = "shown", _("done, and its person knows")
         FAILED = "failed", _("failed")
 
     app = models.ForeignKey(OAuthApp, models.CASCADE, related_name="+")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,13 +19,15 @@ from mailbox.accounts import sign_in_state
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.waiting_mail import of_failing
-from mailbox.models import Account, AuditEntry, ConnectionTest, PushHeartbeat, SyncRunFolder
+from mailbox.models import Account, AuditEntry, ConnectionTest, OAuthSignIn, PushHeartbeat, SyncRunFolder
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.account_permissions import Rights
 from mailbox.views.activity import told
 from mailbox.views.backfill import show_progress
 from mailbox.views.pagination import cut, limit_of
 from mailbox.views.requests import Refused, signed_in_user
+
+NEWS_FOR = timedelta(minutes=2)  # how long the page's address says that its person has signed in
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,17 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "mailbox/accounts/_status.html", context)
     context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
+    context["has_just_signed_in"] = _has_just_signed_in(request, pk)
     return render(request, "mailbox/accounts/detail.html", context)
+
+
+def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
+    """Whether this page is where `?signed_in=`, a sign-in at the provider, led its person a moment ago."""
+    given = request.GET.get("signed_in", "")
+    if not given.isascii() or not given.isdigit() or len(given) > 18:
+        return False
+    own = OAuthSignIn.objects.filter(pk=int(given), account=account_id, asked_by=signed_in_user(request).pk)
+    return own.filter(status=OAuthSignIn.Status.DONE, moved_at__gt=timezone.now() - NEWS_FOR).exists()
 
 
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, OAuthApp, OAuthGrant, OAuthSignIn
 from mailbox.oauth import exchange, sign_in
+from mailbox.views.accounts import NEWS_FOR
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.oidc_browser import Person
@@ -211,11 +212,28 @@ def test_the_code_and_the_verifier_are_stored_encrypted(
     assert stored["encrypted_code"] and code not in str(stored)
 
 
-def test_who_is_led_away_twice_is_told_once(
+def test_who_is_led_away_twice_is_told_though_the_first_answer_is_lost(
     administrator: Client, app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
 ) -> None:
     row = signed_in(administrator, make_account(mail_user), app, mail_user)
-    for _ in range(2):  # two polls, each answered while the browser is about to leave
-        administrator.get(reverse("mailbox:oauth_sign_in", args=[row.pk]))
-    page = administrator.get(reverse("mailbox:account", args=[row.account_id])).content.decode()
-    assert page.count(f"{mail_user} is signed in.") == 1
+    polls = [
+        administrator.get(reverse("mailbox:oauth_sign_in", args=[row.pk]), headers={"HX-Request": "true"})
+        for _ in range(2)  # each answered while the browser is about to leave
+    ]
+    assert len({answer.headers["HX-Redirect"] for answer in polls}) == 1
+    for _ in range(2):  # the first answer comes when the browser has left for the second
+        page = administrator.get(polls[0].headers["HX-Redirect"]).content.decode()
+        assert page.count(f"{mail_user} is signed in.") == 1
+
+
+def test_nobody_but_who_signed_in_a_moment_ago_is_told(
+    administrator: Client, app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
+) -> None:
+    account = make_account(mail_user)
+    row = signed_in(administrator, account, app, mail_user)
+    page = reverse("mailbox:account", args=[account.pk])
+    told = f"{mail_user} is signed in."
+    for address in (page, f"{page}?signed_in=x", f"{page}?signed_in={row.pk + 1}", f"{page}?signed_in={'9' * 30}"):
+        assert told not in administrator.get(address).content.decode()
+    OAuthSignIn.objects.update(moved_at=timezone.now() - NEWS_FOR)
+    assert told not in administrator.get(f"{page}?signed_in={row.pk}").content.decode()
