@@ -12,7 +12,7 @@ from django.urls import reverse
 from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
 from mailbox import schedules
-from mailbox.models import Account, PushHeartbeat, StoreMiss, WorkerHeartbeat
+from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
 from outbox.models import OutboxMessage, SendingSwitch
 
 LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
@@ -29,6 +29,7 @@ def find(now: datetime) -> Iterator[Finding]:
     yield from _disks(now)
     yield from _stores(now)
     yield from _brokers(now)
+    yield from _restore(now)
     yield from _paused()
     yield from _late(now)
 
@@ -82,6 +83,19 @@ def _brokers(now: datetime) -> Iterator[Finding]:
     for each in WorkerHeartbeat.objects.without_broker(now):
         words = f"{each.host} does not reach the broker (Redis): tasks go by way of the database, within half a minute."
         yield _finding(f"broker:{each.host}"[:100], Kind.BROKER, words)
+
+
+def _restore(now: datetime) -> Iterator[Finding]:
+    """The newest proof failed, or is old. Who never proved a restore hears nothing of it here."""
+    newest = RestoreProof.objects.order_by("-pk").first()
+    if newest is None:
+        return
+    if newest.fault:
+        words = f"The restore tried at {newest.proven_at:%Y-%m-%d %H:%M} UTC failed. {newest.detail}"
+        yield _finding("restore:failed", Kind.RESTORE, words)
+    elif newest.proven_at < now - RestoreProof.STALE_AFTER:
+        words = f"A restore was last proven {newest.proven_at:%Y-%m-%d %H:%M} UTC: make a backup and run manage.py prove."
+        yield _finding("restore:old", Kind.RESTORE, words)
 
 
 def _paused() -> Iterator[Finding]:

@@ -23,6 +23,7 @@ class Kind(models.TextChoices):
     STORE = "store", _("A host cannot read or write stored mail")
     BROKER = "broker", _("The broker is out of reach")
     DISK = "disk", _("A disk is nearly full")
+    RESTORE = "restore", _("No restore was proven lately, or one failed")
     PAUSED = "paused", _("All sending is paused")
     SENDING = "sending", _("An SMTP server takes no mail")
     LATE = "late", _("Mail that is due does not go out")

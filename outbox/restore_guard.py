@@ -120,7 +120,7 @@ def _check(path: Path, place: str, now: datetime) -> str:
     row = Installation.objects.filter(place=place).first()
     why = _suspicion(row, folder, place)
     if why:
-        _pause(why, now)
+        pause(why, now)
     if row is None:
         row = Installation.objects.get_or_create(place=place, defaults={"mark": secrets.token_hex(16)})[0]
     # Past the folder's number, or a restored database would be found restored again at each start.
@@ -132,7 +132,8 @@ def _check(path: Path, place: str, now: datetime) -> str:
     return why
 
 
-def _pause(why: str, now: datetime) -> None:
+def pause(why: str, now: datetime) -> None:
+    """Have all sending wait for a person; who paused it already stays the reason."""
     SendingSwitch.current()
     if SendingSwitch.objects.filter(pk=1, paused_at=None).update(paused_at=now, paused_by=None, reason=why):
         logs.event(logger, "sending_paused", logging.WARNING, reason=why)

@@ -20,6 +20,7 @@ from mailbox.models import (
     Reparse,
     SettingsLookup,
     StorageUse,
+    RestoreProof,
     StoreMiss,
     SurveyedUid,
     TrustedSender,
@@ -103,6 +104,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         filters=(UNFINISHED,),
         search=("email", "asked_by__username"),
     ),
+    RestoreProof: Table(("proven_at", "backup_at", "messages", "missing", "fault"), search=("fault",)),
     StoreMiss: Table(("host", "file", "first_at", "last_at"), search=("host",)),
     StorageUse: Table(("kind", "account", "items", "size", "counted_at"), filters=("kind", OfAccount)),
     SurveyedUid: Table(

@@ -8,7 +8,15 @@ from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
 from mailbox.models.oauth import OAuthApp, OAuthGrant, OAuthSignIn, SeenCertificate
-from mailbox.models.operations import Counter, DeletionLook, PushHeartbeat, StorageUse, StoreMiss, WorkerHeartbeat
+from mailbox.models.operations import (
+    Counter,
+    DeletionLook,
+    PushHeartbeat,
+    RestoreProof,
+    StorageUse,
+    StoreMiss,
+    WorkerHeartbeat,
+)
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import UserPreference
 from mailbox.models.readings import LaterReading
@@ -41,6 +49,7 @@ __all__ = [
     "RawMessage",
     "RemoteImage",
     "Reparse",
+    "RestoreProof",
     "SeenCertificate",
     "SettingsLookup",
     "StorageUse",

@@ -208,3 +208,30 @@ class StorageUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.size} bytes"
+
+
+class RestoreProof(models.Model):
+    """A backup was restored into a scratch database and looked through: what came of it. The newest fifty are kept."""
+
+    KEPT = 50
+    STALE_AFTER = timedelta(days=7)
+
+    proven_at = models.DateTimeField(db_index=True)
+    backup_at = models.DateTimeField(null=True)  # None: its manifest cannot be read
+    messages = models.BigIntegerField(default=0)  # whose bytes were read and compared with their digest
+    missing = models.BigIntegerField(default=0)  # messages whose bytes are not there, or others
+    fault = models.CharField(max_length=30, blank=True)  # the name of what was wrong; "": the restore is proven
+    detail = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        db_table = "restore_proofs"
+
+    def __str__(self) -> str:
+        return f"{self.fault or 'proven'} at {self.proven_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def note(cls, proof: RestoreProof) -> None:
+        """Keep it, and forget what is old."""
+        proof.save()
+        kept = cls.objects.order_by("-pk").values_list("pk", flat=True)[: cls.KEPT]
+        cls.objects.filter(pk__lt=min(kept)).delete()

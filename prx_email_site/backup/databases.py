@@ -1,0 +1,156 @@
+"""The two databases' own ways to be copied whole while they are written to, and put back.
+
+SQLite: its backup API. PostgreSQL: pg_dump and pg_restore, of the server's version or newer.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import DatabaseError, connection, transaction
+from django.db.backends.postgresql.client import DatabaseClient
+
+from prx_email_site.backup.manifest import DumpDamaged, ToolFailed
+
+Fetch = Callable[[str], list[Any]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a database: rows by table, names of migrations, and for each segment the bytes that rows refer to."""
+
+    counts: dict[str, int]
+    migrations: list[str]
+    segments: dict[str, int]
+
+
+def dump(to: Path) -> Content:
+    """Copy the database to a file; says what is in the copy. Raises ToolFailed."""
+    return _dump_sqlite(to) if connection.vendor == "sqlite" else _dump_postgresql(to)
+
+
+def load(path: Path) -> None:
+    """Put a copy in place of the database, of which nothing is left. Raises DumpDamaged and ToolFailed."""
+    if connection.vendor == "sqlite":
+        _load_sqlite(path)
+    else:
+        _load_postgresql(path)
+
+
+def content() -> Content:
+    """Of the database of this process, in one snapshot."""
+    with _snapshot() as fetch:
+        return _content(fetch, connection.introspection.table_names())
+
+
+def _content(fetch: Fetch, tables: list[str]) -> Content:
+    counts = {table: fetch(f'SELECT count(*) FROM "{table}"')[0][0] for table in sorted(tables)}  # noqa: S608
+    migrations = [f"{app}.{name}" for app, name in fetch("SELECT app, name FROM django_migrations")]
+    ends = fetch('SELECT segment, max("offset" + length) FROM raw_messages GROUP BY segment')
+    return Content(counts, sorted(migrations), {segment: int(end) for segment, end in ends})
+
+
+@contextmanager
+def _snapshot() -> Iterator[Fetch]:
+    """Every question sees the database as it was at the first."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+        def fetch(sql: str) -> list[Any]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+        yield fetch
+
+
+# --- SQLite ---------------------------------------------------------------------------------------------------
+
+
+def _dump_sqlite(to: Path) -> Content:
+    """All pages in one step: a reader of the write-ahead log, in whose way no writer is, nor the other way round."""
+    with closing(sqlite3.connect(connection.settings_dict["NAME"])) as ours, closing(sqlite3.connect(to)) as copy:
+        ours.backup(copy)
+        copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+        tables = [name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        own = [name for name in tables if not name.startswith("sqlite_")]
+        return _content(lambda sql: copy.execute(sql).fetchall(), own)
+
+
+def _load_sqlite(path: Path) -> None:
+    connection.close()
+    name = connection.settings_dict["NAME"]
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as copy, closing(sqlite3.connect(name)) as ours:
+        try:
+            found = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise DumpDamaged(f"{path} is no SQLite database: {error}") from error
+        if found != "ok":
+            raise DumpDamaged(f"{path}: {found}")
+        copy.backup(ours)
+
+
+# --- PostgreSQL -----------------------------------------------------------------------------------------------
+
+
+def _dump_postgresql(to: Path) -> Content:
+    """pg_dump sees what the counts see: the snapshot of one transaction, handed on by its name."""
+    with _snapshot() as fetch:
+        name = fetch("SELECT pg_export_snapshot()")[0][0]
+        counted = _content(fetch, connection.introspection.table_names())
+        _run("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--snapshot={name}", f"--file={to}")
+        return counted
+
+
+def _load_postgresql(path: Path) -> None:
+    """All in one transaction: a copy that is cut short leaves nothing."""
+    listed = subprocess.run(["pg_restore", "--list", str(path)], capture_output=True, text=True)  # noqa: S603, S607
+    if listed.returncode:
+        raise DumpDamaged(f"pg_restore cannot read {path}: {listed.stderr.strip()[-300:]}")
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"DROP TABLE {connection.ops.quote_name(table)} CASCADE")
+    options = ("--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", str(path))
+    _run("pg_restore", *options, name_database=True)
+
+
+def _run(tool: str, *options: str, name_database: bool = False) -> None:
+    command, environment = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
+    connects, database = command[1:-1], command[-1]
+    target = [f"--dbname={database}"] if name_database else [database]
+    try:
+        subprocess.run(  # noqa: S603
+            [tool, *connects, *target, *options],
+            env={**os.environ, **(environment or {})},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except FileNotFoundError as error:
+        raise ToolFailed(f"{tool} is not installed: apt-get install postgresql-client") from error
+    except subprocess.CalledProcessError as error:
+        raise ToolFailed(f"{tool}: {error.stderr.strip()[-500:]}") from error
+
+
+@contextmanager
+def scratch_database(name: str) -> Iterator[None]:
+    """An empty PostgreSQL database on the same server, dropped at the end; raises ToolFailed."""
+    quoted = connection.ops.quote_name(name)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {quoted} TEMPLATE template0")
+    except DatabaseError as error:
+        why = f"{error}".strip()
+        raise ToolFailed(f"No scratch database: {why}. The role needs CREATEDB (ALTER ROLE … CREATEDB).") from error
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")

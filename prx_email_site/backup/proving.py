@@ -1,0 +1,91 @@
+"""Prove that a backup can be restored: do it, in a scratch installation, by a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import connection
+
+from mailbox.models import RestoreProof
+from prx_email_site import environment as env
+from prx_email_site.backup import databases, manifest, restoring
+from prx_email_site.backup.looking_through import SCRATCH
+from prx_email_site.backup.manifest import BackupFault, Manifest, ToolFailed
+
+# The scratch installation has its own of these; the raw store is the backup's folder.
+NOT_HANDED_ON = (
+    *("DATABASE_URL", "PRX_EMAIL_ENCRYPTION_KEYS", "PRX_EMAIL_DATA_DIR", "PRX_EMAIL_RAW_STORAGE"),
+    *("PRX_EMAIL_BROKER_URL", "PRX_EMAIL_STATIC_ROOT", "PRX_EMAIL_SECRET_KEY", "PRX_EMAIL_LOCALE_DIR"),
+)
+
+
+def prove(path: Path, now: datetime) -> RestoreProof:
+    """Restore, look through, and note what came of it, for the dashboard and the alerts. Raises nothing of a backup."""
+    proof = RestoreProof(proven_at=now)
+    try:
+        place = manifest.find(path)
+        stated = manifest.read(place)
+        proof.backup_at = stated.made_at
+        restoring.check_schema(stated)
+        restoring.check_files(place, stated)
+        _note(proof, _in_scratch(place, stated))
+    except BackupFault as fault:
+        proof.fault, proof.detail = type(fault).__name__, str(fault)[:500]
+    except OSError as error:
+        proof.fault, proof.detail = "Unreadable", f"Unreadable: {error}"[:500]
+    RestoreProof.note(proof)
+    return proof
+
+
+def _note(proof: RestoreProof, said: dict[str, Any]) -> None:
+    proof.messages, proof.missing = said["messages"], said["missing"]
+    proof.fault, proof.detail = said["fault"], said["detail"][:500]
+
+
+def _in_scratch(place: Path, stated: Manifest) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="prx-email-proof-") as name:
+        folder = Path(name)
+        (folder / SCRATCH).touch()
+        (folder / "raw").symlink_to((place.parent / manifest.RAW).resolve())
+        with _scratch_url(folder) as url:
+            return _run(place, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS)})
+
+
+@contextmanager
+def _scratch_url(folder: Path) -> Iterator[str]:
+    if connection.vendor == "sqlite":
+        yield f"sqlite:///{folder / 'scratch.sqlite3'}"
+        return
+    name = f"prx_email_proof_{secrets.token_hex(6)}"
+    with databases.scratch_database(name):
+        yield urlsplit(env.text("DATABASE_URL"))._replace(path=f"/{name}").geturl()
+
+
+def _run(place: Path, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
+    """`hidden`: variables that hold secrets, handed on in files that only this user may read."""
+    environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
+    environment |= {"PRX_EMAIL_DATA_DIR": str(folder), "PRX_EMAIL_NETWORK": "0"}
+    for name, value in hidden.items():
+        path = folder / f"{name}.secret"
+        path.touch(mode=0o600)
+        path.write_text(value, encoding="utf-8")
+        environment[f"{name}_FILE"] = str(path)
+    command = [sys.executable, "manage.py", "prove", str(place.resolve()), "--in-scratch"]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True)  # noqa: S603
+    try:
+        said: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError as error:
+        raise ToolFailed(f"The scratch installation ended: {done.stderr.strip()[-400:]}") from error
+    return said
