@@ -94,7 +94,9 @@ def _restore(now: datetime) -> Iterator[Finding]:
         words = f"The restore tried at {newest.proven_at:%Y-%m-%d %H:%M} UTC failed. {newest.detail}"
         yield _finding("restore:failed", Kind.RESTORE, words)
     elif newest.proven_at < now - RestoreProof.STALE_AFTER:
-        words = f"A restore was last proven {newest.proven_at:%Y-%m-%d %H:%M} UTC: make a backup and run manage.py prove."
+        words = (
+            f"A restore was last proven {newest.proven_at:%Y-%m-%d %H:%M} UTC: make a backup and run manage.py prove."
+        )
         yield _finding("restore:old", Kind.RESTORE, words)
 
 

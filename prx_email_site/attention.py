@@ -220,6 +220,13 @@ def _out_of_reach(found: list[tuple[str, datetime]], tone: str, words: str, deta
     return [Need(tone, words % {"hosts": hosts}, detail=detail, since=min(since for _host, since in found))]
 
 
+def of_restore(tried_at: datetime | None, detail: str) -> list[Need]:
+    """The newest proof of a restore, when it failed. `detail`: what was wrong, in English as the command says it."""
+    if tried_at is None or not detail:
+        return []
+    return [Need("broken", gettext("The last backup that was tried cannot be restored"), detail=detail, since=tried_at)]
+
+
 def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_administer: bool) -> list[Need]:
     """Only where a process is meant to listen, and there is an account to listen for."""
     if not is_wanted or (row is not None and row.is_alive(now)):

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Counter, PushHeartbeat, Quarantine, SyncRunFolder, WorkerHeartbeat
+from mailbox.models import Counter, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.accounts import AccountRow, is_partial, rows_of
 from mailbox.views.requests import of_accounts, signed_in_user
@@ -71,6 +71,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
             *attention.of_hosts(alive),
+            *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
             *attention.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
             *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
             *attention.sign_ins(rows),
@@ -86,6 +87,8 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "push": push if push and push.is_alive(now) else None,
         "push_connected": list(push.states.values()).count("connected") if push else 0,
         "wants_push": wants_push,
+        "proven_at": known["proven_at"],
+        "proven_missing": known["proven_missing"],
         "paused_at": known["paused_at"],
         "may_administer": may_administer,
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
@@ -98,12 +101,18 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
     bounces = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
     quarantined = of_accounts(Quarantine.objects.open(), request)
     push = PushHeartbeat.objects.filter(pk=1)
+    tried = RestoreProof.objects.order_by("-pk")
+    proven = tried.filter(fault="")
     return facts(
         request,
         bounced=counted(bounces, "outbox_id"),
         bounced_since=earliest(bounces, "reported_at"),
         quarantined=counted(quarantined),
         quarantined_since=earliest(quarantined, "first_failed_at"),
+        tried_at=Subquery(tried.values("proven_at")[:1]),
+        tried_fault=Subquery(tried.values("detail")[:1]),
+        proven_at=Subquery(proven.values("proven_at")[:1]),
+        proven_missing=Subquery(proven.values("missing")[:1]),
         push_token=Subquery(push.values("token")),
         push_host=Subquery(push.values("host")),
         push_pid=Subquery(push.values("pid")),

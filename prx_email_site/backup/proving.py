@@ -60,7 +60,9 @@ def _in_scratch(place: Path, stated: Manifest) -> dict[str, Any]:
         (folder / SCRATCH).touch()
         (folder / "raw").symlink_to((place.parent / manifest.RAW).resolve())
         with _scratch_url(folder) as url:
-            return _run(place, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS)})
+            return _run(
+                place, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS)}
+            )
 
 
 @contextmanager

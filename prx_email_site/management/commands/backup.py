@@ -17,7 +17,9 @@ class Command(BaseCommand):
     help = "Back up the database and the stored mail into a folder. The keys are kept apart: --keys FILE."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("folder", type=Path, metavar="DIR", help="segments that it holds already are not copied again")
+        parser.add_argument(
+            "folder", type=Path, metavar="DIR", help="segments that it holds already are not copied again"
+        )
         parser.add_argument("--keys", type=Path, metavar="FILE", help="write the keys to this file, elsewhere")
         parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups of the folder")
         parser.add_argument("--json", action="store_true")
@@ -42,4 +44,6 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"{place}: {rows:,} rows, {len(made.segments):,} segments of stored mail.")
         if made.missing:
-            raise CommandError(f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}")
+            raise CommandError(
+                f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}"
+            )

@@ -16,7 +16,9 @@ from prx_email_site.backup.manifest import BackupFault
 
 
 class Command(BaseCommand):
-    help = "Prove that a backup can be restored, without touching what runs. The dashboard says when it was last proven."
+    help = (
+        "Prove that a backup can be restored, without touching what runs. The dashboard says when it was last proven."
+    )
     requires_system_checks = []  # within the scratch installation there is no table yet
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,0 +1,260 @@
+"""A backup restores, and each thing that can be wrong with one is called by its name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from alerts import installation
+from alerts.models import Kind
+from mailbox.models import Account, RawMessage, RestoreProof
+from mailbox.storage.raw_store import open_raw, raw_storage
+from outbox.models import OutboxMessage, SendingSwitch
+from prx_email_site.backup import making, manifest, proving, restoring
+from prx_email_site.backup.manifest import BackupFault, NotEmpty
+from tests.rows import NOWHERE, letter, outbox_row, store
+from tests.servers.site import ROOT, database_url
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = timezone.now().replace(microsecond=0)
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account], settings: Any, tmp_path: Path) -> Account:
+    """Mail received and mail to send, in a data folder of the test's own."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
+    account = make_account("ops@example.com", **NOWHERE)
+    store(account, letter("First"))
+    store(account, letter("Second"))
+    outbox_row(account, "Waits")
+    return account
+
+
+@pytest.fixture
+def place(account: Account, tmp_path: Path) -> Path:
+    return making.make(tmp_path / "backups", NOW)
+
+
+@pytest.fixture
+def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scratch process reads its settings from the environment, as one of an operator does."""
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")
+    monkeypatch.setenv("DATABASE_URL", database_url())
+
+
+def segment_of(place: Path) -> Path:
+    return place.parent / "raw" / manifest.read(place).segments[0].path
+
+
+def changed(place: Path, **fields: Any) -> None:
+    path = place / manifest.FILE_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+FAULTS: dict[str, Callable[[Path], object]] = {
+    "DumpTruncated": lambda place: cut(place / "database"),
+    "DumpDamaged": lambda place: flip(place / "database"),
+    "SegmentMissing": lambda place: segment_of(place).unlink(),
+    "SegmentDamaged": lambda place: flip(segment_of(place)),
+    "NewerSchema": lambda place: changed(place, migrations=["mailbox.9999_of_a_newer_release"]),
+    "OtherDatabase": lambda place: changed(place, engine="oracle"),
+    "NoBackup": lambda place: cut(place / manifest.FILE_NAME),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_is_wrong_with_a_backup_has_a_name_and_changes_nothing(place: Path, name: str) -> None:
+    FAULTS[name](place)
+    assert proving.prove(place, NOW).fault == name
+    with pytest.raises(BackupFault) as refused:
+        restoring.restore(place, NOW)
+    assert type(refused.value).__name__ == name
+    assert Account.objects.get().email == "ops@example.com" and not SendingSwitch.objects.exists()
+
+
+def test_a_backup_is_proven_beside_the_running_database(place: Path, as_in_production: None) -> None:
+    before = RawMessage.objects.count()
+    proof = proving.prove(place.parent, NOW)
+    assert (proof.fault, proof.detail) == ("", "")
+    assert (proof.messages, proof.missing) == (before, 0)
+    assert RestoreProof.objects.get().backup_at == NOW
+    assert OutboxMessage.objects.get().status == "pending" and not SendingSwitch.objects.exists()  # ours goes on
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'prx_email_proof%'")
+            assert cursor.fetchone() == (0,)
+
+
+def test_secrets_that_no_key_opens_are_the_wrong_key(place: Path, as_in_production: None, settings: Any) -> None:
+    other = Fernet.generate_key().decode()
+    settings.ENCRYPTION_KEYS = [other]
+    assert proving.prove(place, NOW).fault == "WrongKey"
+    changed(place, keys=manifest.key_digests([other]))  # even where the manifest does not say so
+    proof = proving.prove(place, NOW)
+    assert (proof.fault, "0 of" in proof.detail) == ("WrongKey", True)
+
+
+def test_bytes_that_were_damaged_before_they_were_copied_are_counted(
+    account: Account, tmp_path: Path, as_in_production: None
+) -> None:
+    lost = RawMessage.objects.order_by("segment")[0]
+    path = Path(raw_storage().path(lost.segment))
+    flip(path)
+    try:
+        proof = proving.prove(making.make(tmp_path / "backups", NOW), NOW)
+    finally:
+        flip(path)
+    assert (proof.fault, proof.missing) == ("MessagesMissing", 1)
+    assert lost.digest in proof.detail
+
+
+def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
+    place: Path, account: Account, tmp_path: Path, as_in_production: None, settings: Any
+) -> None:
+    digest = RawMessage.objects.first()
+    with pytest.raises(NotEmpty):
+        restoring.restore(place, NOW)  # here somebody works
+    assert digest is not None
+    raw = open_raw(digest.digest)
+    if connection.vendor == "postgresql":
+        pytest.skip("the proof above restores into a database of its own")
+    new = tmp_path / "new"
+    keys = tmp_path / "keys.txt"
+    keys.write_text(",".join(settings.ENCRYPTION_KEYS))
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"PRX_EMAIL_DATA_DIR": str(new), "PRX_EMAIL_ENCRYPTION_KEYS_FILE": str(keys)}
+    script = (
+        "import django; django.setup()\n"
+        "from django.core.management import call_command\n"
+        f"call_command('restore', {str(place)!r})\n"
+        "from mailbox.storage.raw_store import open_raw\n"
+        "from outbox.delivery import deliver\n"
+        "from outbox.models import OutboxMessage, SendingSwitch\n"
+        "from django.utils import timezone\n"
+        f"assert open_raw({digest.digest!r}) == {raw!r}\n"
+        "assert OutboxMessage.objects.get().status == 'pending'\n"
+        "assert 'restored from the backup' in SendingSwitch.objects.get().reason\n"
+        "assert deliver.accounts_with_due_rows(timezone.now()) == []\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_second_backup_copies_only_what_is_new(place: Path, account: Account) -> None:
+    times = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
+    store(account, letter("Third"))
+    second = making.make(place.parent, NOW + timedelta(hours=1))
+    segments = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
+    assert len(segments) == len(times) + 1 and times.items() <= segments.items()
+    assert manifest.find(place.parent) == second
+    making.forget(place.parent, 1)
+    assert not place.exists() and len(list((place.parent / "raw").rglob("*.seg"))) == len(segments)
+    restoring.check_files(second, manifest.read(second))
+
+
+def test_the_counts_are_those_of_the_copy_and_not_of_what_came_meanwhile(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mail that is stored between the copy of the database and that of the segments is not in the backup."""
+    copy_segments = making._copy_segments
+
+    def after_another_mail(*arguments: Any) -> Any:
+        store(account, letter("Meanwhile"))
+        return copy_segments(*arguments)
+
+    monkeypatch.setattr(making, "_copy_segments", after_another_mail)
+    made = manifest.read(making.make(tmp_path / "backups", NOW))
+    assert made.counts["messages"] == 2
+    assert len(made.segments) == made.counts["raw_messages"]  # one mail each here
+
+
+def test_a_segment_that_is_swept_while_the_backup_runs_has_the_database_copied_anew(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = RawMessage.objects.order_by("segment")[0]
+    copy_segments = making._copy_segments
+
+    def after_the_sweep(*arguments: Any) -> Any:
+        RawMessage.objects.filter(pk=swept.pk).delete()
+        raw_storage().delete(swept.segment)
+        return copy_segments(*arguments)
+
+    monkeypatch.setattr(making, "_copy_segments", after_the_sweep)
+    made = manifest.read(making.make(tmp_path / "backups", NOW))
+    assert swept.segment not in [each.path for each in made.segments] and made.missing == []
+
+
+def test_a_segment_that_is_lost_is_named_and_the_rest_is_kept(
+    account: Account, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = RawMessage.objects.order_by("segment")[0].segment
+    path = Path(raw_storage().path(lost))
+    shutil.move(path, tmp_path / "away")
+    try:
+        with pytest.raises(CommandError, match="1 segments are missing"):
+            call_command("backup", tmp_path / "backups", "--json")
+    finally:
+        shutil.move(tmp_path / "away", path)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ok"], said["missing"]) == (False, [lost])
+
+
+def test_the_keys_are_kept_apart_from_the_backup(account: Account, tmp_path: Path, settings: Any) -> None:
+    (settings.DATA_DIR / "keys").mkdir()
+    (settings.DATA_DIR / "keys" / "encryption_key").write_text(settings.ENCRYPTION_KEYS[0])
+    (settings.DATA_DIR / "installation-abc").write_text("{}")
+    (settings.DATA_DIR / "locale").mkdir()
+    (settings.DATA_DIR / "locale" / "de.po").write_text("words of our own")
+    folder, keys = tmp_path / "backups", tmp_path / "keys.env"
+    call_command("backup", folder, "--keys", keys)
+    everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert settings.ENCRYPTION_KEYS[0].encode() not in everything
+    assert settings.ENCRYPTION_KEYS[0] in keys.read_text() and keys.stat().st_mode & 0o77 == 0
+    assert [each.path for each in manifest.read(manifest.find(folder)).files] == ["locale/de.po"]
+    with pytest.raises(CommandError, match="apart"):
+        call_command("backup", folder, "--keys", folder / "keys.env")
+
+
+def test_the_dashboard_and_an_incident_say_when_a_restore_was_last_proven(
+    account: Account, make_user: Callable[..., Any], client: Client
+) -> None:
+    def found(now: datetime) -> list[str]:
+        return [each.key for each in installation.find(now) if each.kind == Kind.RESTORE]
+
+    client.force_login(make_user("administrator"))
+    assert found(NOW) == [] and "proven" not in client.get("/").content.decode()  # never tried: nobody is alarmed
+    RestoreProof.note(RestoreProof(proven_at=NOW - timedelta(days=2), backup_at=NOW, messages=7))
+    assert found(NOW) == []
+    page = client.get("/").content.decode()
+    assert "Last proven restore" in page and "0 missing" in page
+    assert found(NOW + timedelta(days=6)) == ["restore:old"]
+    RestoreProof.note(RestoreProof(proven_at=NOW, fault="WrongKey", detail="WrongKey: none opens them.", missing=3))
+    assert found(NOW) == ["restore:failed"]
+    assert "WrongKey" in client.get("/").content.decode()
