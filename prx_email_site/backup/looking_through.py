@@ -46,10 +46,10 @@ def restore_and_look(place: Path, now: datetime) -> LookedThrough:
         call_command("check", databases=["default"])
     except CommandError as error:
         raise BackupFault(f"The checks of the restored installation fail: {error}") from error
-    secrets = _open_secrets()
+    secrets = open_secrets()
     if not SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists():
         raise SendingNotPaused("The restored database would send.")
-    messages, lost = _read_all()
+    messages, lost = read_all()
     lost += list(_unknown())
     if lost:
         raise MissingBytes(f"{len(lost)} messages, the first: {lost[0]}", LookedThrough(messages, len(lost), secrets))
@@ -64,14 +64,15 @@ class MissingBytes(MessagesMissing):
         self.found = found
 
 
-def _open_secrets() -> int:
+def open_secrets() -> int:
+    """How many there are; raises WrongKey when some stay closed."""
     closed, total = stored_secrets.unopened()
     if closed:
         raise WrongKey(f"The keys open {total - closed} of {total} stored secrets.")
     return total
 
 
-def _read_all() -> tuple[int, list[str]]:
+def read_all() -> tuple[int, list[str]]:
     """How many messages were read, and what is wrong, segment by segment in the order in which they lie."""
     count, lost = 0, []
     storage = raw_storage()

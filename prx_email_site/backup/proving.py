@@ -39,6 +39,7 @@ def prove(path: Path, now: datetime) -> RestoreProof:
         stated = manifest.read(place)
         proof.backup_at = stated.made_at
         restoring.check_schema(stated)
+        restoring.check_keys(stated)
         restoring.check_files(place, stated)
         _note(proof, _in_scratch(place, stated))
     except BackupFault as fault:

@@ -32,8 +32,8 @@ from prx_email_site.backup.manifest import (
 )
 
 PAUSED = (
-    "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that went out since then stands in the "
-    "outbox as not sent: look through it, then resume"
+    "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that went out since then stands in "
+    "the outbox as not sent: look through it, then resume"
 )
 
 
