@@ -134,9 +134,11 @@ def read(folder: Path) -> Manifest:
         said: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
         if said["format"] != FORMAT:
             raise NoBackup(f"{folder} has format {said['format']}; this release reads {FORMAT}.")
-        stored = {name: [StoredFile(**each) for each in said.pop(name)] for name in ("segments", "files")}
-        made_at = datetime.fromisoformat(said.pop("made_at"))
-        return Manifest(made_at=made_at, database=StoredFile(**said.pop("database")), **stored, **said)
+        said["made_at"] = datetime.fromisoformat(said["made_at"])
+        said["database"] = StoredFile(**said["database"])
+        for name in ("segments", "files"):
+            said[name] = [StoredFile(**each) for each in said[name]]
+        return Manifest(**said)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoBackup(f"{folder / FILE_NAME} cannot be read: {error}") from error
 
