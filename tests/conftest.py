@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & {"db", "transactional_db"}:
             item.add_marker("database")
+    leave_to_the_long_run(items)
+
+
+def leave_to_the_long_run(items: list[pytest.Item]) -> None:
+    """Of the cases of a test marked `in_part(n)` each nth stays in the short run; all others become `long`."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("in_part"):
+            test = item.nodeid.partition("[")[0]
+            if seen[test] % mark.args[0]:
+                item.add_marker("long")
+            seen[test] += 1
 
 
 @pytest.fixture(scope="session")

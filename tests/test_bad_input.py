@@ -71,6 +71,7 @@ def address(name: str, rows: dict[str, int]) -> str:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.in_part(3)
 def test_no_parameter_breaks_a_page(administrator: Client, rows: dict[str, int], name: str) -> None:
     for parameter in PARAMETERS[name]:
         for junk in JUNK:
@@ -91,6 +92,7 @@ def test_each_list_refuses_a_limit_outside_1_to_500_in_words(
 
 
 @pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected.names])
+@pytest.mark.in_part(3)
 def test_a_number_no_row_can_have_names_nothing(administrator: Client, name: str) -> None:
     method = "get" if EXPECTED[name].to_read else "post"
     for pk in (0, 2**63, 10**30, int("9" * 4000)):

@@ -46,6 +46,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
         (["sync", BROKEN], "email is not valid UTF-8."),
     ],
 )
+@pytest.mark.in_part(3)
 def test_an_option_that_cannot_be_read_is_a_stated_failure(arguments: list[str], said: str) -> None:
     answered = typed(*arguments, "--json")
     assert answered.returncode == 1

@@ -137,6 +137,7 @@ def postgres(server_folder: Path) -> Iterator[Postgres]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_probes_answer_while_the_database_is_silent_and_many_wait_for_it(postgres: Postgres, tmp_path: Path) -> None:
     site = Site(tmp_path, postgres.url)
     try:

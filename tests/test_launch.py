@@ -210,6 +210,7 @@ def test_when_the_web_server_dies_the_rest_is_stopped_and_the_status_says_so(
     assert [pid for pid in everything if is_alive(pid)] == []
 
 
+@pytest.mark.long
 def test_workers_that_end_are_started_again_and_work(
     launch: Callable[..., Run], prepared: Path, tmp_path: Path
 ) -> None:

@@ -193,6 +193,7 @@ def test_an_expression_takes_linear_time(each: Expression) -> None:
         *(pytest.param(each, marks=pytest.mark.long) for each in (r"\s+$", r"(?:a|ab)*c", r"x*y*z", r"<!--.*?-->")),
     ],
 )
+@pytest.mark.in_part(2)
 def test_a_slow_expression_is_found(source: str) -> None:
     """Else the test above shows nothing."""
     each = Expression(source, re.compile(source, re.DOTALL), frozenset({"search"}))

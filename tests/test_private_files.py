@@ -54,6 +54,7 @@ def prepare(data: Path, *command: str, **variables: str) -> subprocess.Completed
     return subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
 
+@pytest.mark.long
 def test_a_start_closes_what_an_older_version_left_open_and_check_says_so_before(
     careless_umask: None, tmp_path: Path
 ) -> None:

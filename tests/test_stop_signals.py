@@ -37,6 +37,7 @@ def start(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[str], Cl
 
 
 @pytest.mark.parametrize("processes", [2, 6], ids=["while it starts", "when it runs"])
+@pytest.mark.in_part(2)
 def test_a_burst_of_signals_ends_a_cluster_and_all_it_started(start: Callable[[str], Cluster], processes: int) -> None:
     """The second process is the sentinel, for which django-q2's start waits; the sixth is the last."""
     cluster = start("qcluster")

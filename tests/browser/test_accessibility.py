@@ -162,6 +162,7 @@ def admin_addresses(*, every: bool) -> list[str]:
 
 
 @pytest.mark.parametrize("schemes", [IN_TURNS, *BOTH])
+@pytest.mark.long
 def test_no_page_of_the_admin_keeps_anybody_out(
     reader: Page, live_site: str, rows: dict[str, int], axe: str, schemes: Schemes
 ) -> None:

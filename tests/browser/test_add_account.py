@@ -59,6 +59,7 @@ def wait_for(page: Page, words: str, scripted: bool) -> None:
     raise AssertionError(f"waited for {words!r}")
 
 
+@pytest.mark.in_part(2)
 def test_from_an_address_to_the_first_mail(
     page: Page,
     live_site: str,
@@ -129,6 +130,7 @@ def test_a_providers_address_fills_the_form_without_asking_anybody(page: Page, l
     expect(page.get_by_text("whose domain gmail.com is").first).to_be_visible()
 
 
+@pytest.mark.in_part(2)
 def test_a_test_mail_is_sent_with_one_click_and_followed(
     page: Page,
     live_site: str,

@@ -32,6 +32,7 @@ def test_the_dashboard_says_by_itself_that_a_server_refused_the_sign_in(
     assert problems == []
 
 
+@pytest.mark.long
 def test_nothing_moves_under_the_pointer(signed_in_page: Page, live_site: str, account: Account) -> None:
     signed_in_page.goto(live_site)
     signed_in_page.get_by_role("button", name="Pause", exact=True).hover()
@@ -43,6 +44,7 @@ def test_nothing_moves_under_the_pointer(signed_in_page: Page, live_site: str, a
     expect(news).to_be_visible(timeout=12_000)
 
 
+@pytest.mark.long
 def test_a_tab_that_nobody_looks_at_asks_nothing_and_catches_up(
     signed_in_page: Page, live_site: str, account: Account
 ) -> None:

@@ -180,6 +180,7 @@ def test_the_frame_shows_the_mail_and_its_pictures_from_within(
 
 
 @pytest.mark.parametrize("kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/plain"])
+@pytest.mark.in_part(2)
 def test_a_hostile_attachment_is_saved_and_never_opened_in_our_origin(
     signed_in_page: Page, live_site: str, account: Account, dialogs: list[str], kind: str
 ) -> None:

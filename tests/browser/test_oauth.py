@@ -86,6 +86,7 @@ def test_an_account_is_added_by_a_consent_and_fetches_and_sends(
     assert oidc.token_requests("authorization_code") == [200]
 
 
+@pytest.mark.long
 def test_another_mailbox_than_the_accounts_is_refused_and_nothing_changes(
     signed_in_page: Page,
     live_site: str,

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
 @pytest.mark.parametrize("how", ["500", "no answer"])
+@pytest.mark.in_part(2)
 def test_a_poll_that_fails_is_said_on_the_page_until_it_succeeds(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account], how: str
 ) -> None:
@@ -29,6 +30,7 @@ def test_a_poll_that_fails_is_said_on_the_page_until_it_succeeds(
     expect(page.locator("#stale")).to_have_count(0, timeout=20_000)
 
 
+@pytest.mark.long
 def test_a_box_stands_for_the_attempt_that_is_shown(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:

@@ -77,6 +77,7 @@ def test_images_come_from_our_copy_and_the_browser_asks_nobody(
     assert problems == []
 
 
+@pytest.mark.long
 def test_always_for_a_sender_asks_once_and_is_taken_back(
     signed_in_page: Page, live_site: str, account: Account, server: ImageServer
 ) -> None:
@@ -94,6 +95,7 @@ def test_always_for_a_sender_asks_once_and_is_taken_back(
     expect(page.get_by_text("1 remote image is blocked")).to_be_visible()
 
 
+@pytest.mark.long
 def test_a_preview_appears_by_itself_in_the_list_and_on_its_page(
     signed_in_page: Page, live_site: str, account: Account, foreign_requests: list[str]
 ) -> None:
@@ -138,6 +140,7 @@ def test_everything_is_reached_without_javascript(
     page.context.close()
 
 
+@pytest.mark.long
 def test_the_page_for_paper_runs_nothing_and_prints(
     signed_in_page: Page, live_site: str, account: Account, foreign_requests: list[str]
 ) -> None:

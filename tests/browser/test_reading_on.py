@@ -15,6 +15,7 @@ from tests.rows import NOWHERE, letter, store
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
+@pytest.mark.long
 def test_j_and_k_read_on_within_the_list_also_beyond_its_page_and_u_goes_back_to_the_place(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:
@@ -44,6 +45,7 @@ def test_j_and_k_read_on_within_the_list_also_beyond_its_page_and_u_goes_back_to
     expect(page.locator("tr.at-hand td.subject")).to_contain_text(subjects[1])
 
 
+@pytest.mark.long
 def test_a_message_that_was_opened_from_no_list_offers_no_next(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_draft_keeps_itself_and_is_there_after_the_sign_in_has_run_out(
     assert Draft.objects.get().body_text == "Dear Ann"
 
 
+@pytest.mark.long
 def test_a_second_tab_is_told_and_overwrites_nothing(signed_in_page: Page, live_site: str, account: Account) -> None:
     first = signed_in_page
     first.goto(f"{live_site}{reverse('outbox:compose')}")
@@ -106,6 +107,7 @@ def test_a_dropped_file_is_looked_at_before_it_travels_and_goes_out_once(
     assert not Draft.objects.exists()
 
 
+@pytest.mark.long
 def test_an_address_is_completed_with_the_keyboard(signed_in_page: Page, live_site: str, account: Account) -> None:
     store(account, letter(From="Zoe Miller <zoe@example.com>"))
     address_book.gather(timezone.now() + timedelta(hours=1))
@@ -151,6 +153,7 @@ def test_the_keyboard_walks_ticks_opens_and_goes_back_but_not_while_typing(
     page.wait_for_url(f"{live_site}/")
 
 
+@pytest.mark.long
 def test_r_retries_the_row_at_hand(signed_in_page: Page, live_site: str, account: Account) -> None:
     row = outbox_row(account, "Refused", status="failed", hold="permanent")
     page = signed_in_page
@@ -162,6 +165,7 @@ def test_r_retries_the_row_at_hand(signed_in_page: Page, live_site: str, account
     assert row.hold == ""
 
 
+@pytest.mark.long
 def test_shortcuts_can_be_switched_off(signed_in_page: Page, live_site: str, account: Account) -> None:
     outbox_row(account)
     page = signed_in_page
@@ -174,6 +178,7 @@ def test_shortcuts_can_be_switched_off(signed_in_page: Page, live_site: str, acc
     expect(page.locator("tr.at-hand")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_all_that_match_are_counted_confirmed_and_told_with_a_script(
     signed_in_page: Page, live_site: str, account: Account
 ) -> None:
@@ -204,6 +209,7 @@ def _all_that_match(page: Page, live_site: str, account: Account) -> None:
     assert OutboxMessage.objects.filter(hold="permanent").count() == 1
 
 
+@pytest.mark.long
 def test_without_scripts_a_mail_is_drafted_gone_on_with_discarded_sent_undone_and_copied(
     plain_page: Page, live_site: str, account: Account, settings: Settings
 ) -> None:

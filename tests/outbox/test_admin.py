@@ -91,6 +91,7 @@ def act_from(page: str, client: Client, name: str, *rows: OutboxMessage) -> str:
 
 
 @pytest.mark.parametrize("model", list(apps.get_app_config("outbox").get_models()), ids=lambda model: model.__name__)
+@pytest.mark.in_part(2)
 def test_every_table_is_listed_searched_and_shown(staff: Client, row: OutboxMessage, model: type) -> None:
     meta = model._meta  # type: ignore[attr-defined]
     changelist = reverse(f"admin:outbox_{meta.model_name}_changelist")

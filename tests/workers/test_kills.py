@@ -99,6 +99,7 @@ def test_a_dead_sentinel_ends_the_cluster_with_a_status(kept: KeptCluster) -> No
     assert not kept.cluster.pids()
 
 
+@pytest.mark.long
 def test_a_parent_that_is_stopped_is_ended_and_all_with_it(kept: KeptCluster) -> None:
     kept.begin()
     os.kill(kept.cluster.pid, STOP)
@@ -116,6 +117,7 @@ def test_sigterm_to_the_whole_group_lets_the_task_under_way_finish(kept: KeptClu
     assert not kept.cluster.pids()
 
 
+@pytest.mark.long
 def test_a_stop_of_a_cluster_that_hangs_has_an_end(kept: KeptCluster) -> None:
     kept.begin()
     os.kill(kept.pid("idle"), KILL)

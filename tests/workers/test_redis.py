@@ -42,6 +42,7 @@ def redis(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     server.kill()
 
 
+@pytest.mark.long
 def test_mail_goes_out_before_while_and_after_redis_is_away(
     redis: RedisServer, account_on: Accounts, smtp_server: Callable[..., SmtpServer],
     start_workers: Callable[..., Cluster], monkeypatch: pytest.MonkeyPatch,

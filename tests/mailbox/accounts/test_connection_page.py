@@ -102,6 +102,7 @@ def test_a_server_that_never_answers_is_given_up_with_advice(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.long
 def test_from_a_wrong_password_to_mail_in_the_list_by_clicks_alone(
     administrator: Client, make_account: Callable[..., Account], mail_user: str, dovecot: Dovecot, workers: Cluster
 ) -> None:

@@ -89,6 +89,7 @@ def account(make_account: Callable[..., Account]) -> Account:
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.in_part(3)
 def test_every_view_of_a_hostile_mail_answers_and_holds_no_script(reader: Client, account: Account, raw: bytes) -> None:
     message = store(account, raw)
     pages = [reverse("mailbox:messages"), reverse("mailbox:message_html", args=[message.pk])]

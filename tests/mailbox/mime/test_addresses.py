@@ -171,6 +171,7 @@ def test_plain_addresses_are_read_as_the_scanner_reads_them(line: str) -> None:
         "(a)",
     ],
 )
+@pytest.mark.in_part(3)
 def test_a_hostile_list_takes_linear_time(unit: str) -> None:
     text = unit * (100_000 // len(unit))
     started = time.process_time()

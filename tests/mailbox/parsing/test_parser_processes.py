@@ -206,6 +206,7 @@ with parsers.running():
 
 
 @pytest.mark.django_db
+@pytest.mark.long
 def test_the_parsers_die_with_a_worker_that_is_killed() -> None:
     done = subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, env=environment(), capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr

@@ -37,6 +37,7 @@ def bomb() -> bytes:
         ("PDF", "application/pdf"),
     ],
 )
+@pytest.mark.in_part(3)
 def test_images_and_pdf_pages_are_drawn_anew_in_two_sizes(kind: str, content_type: str) -> None:
     drawn = previews.draw(picture(kind, (3000, 1500)), content_type)
     for content, bounds in ((drawn.small, pictures_render.SMALL), (drawn.large, pictures_render.LARGE)):

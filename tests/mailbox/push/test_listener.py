@@ -186,6 +186,7 @@ def test_what_the_task_of_a_push_fetches_is_the_mail(make_account: MakeAccount, 
     assert SyncRun.objects.count() == 1
 
 
+@pytest.mark.long
 def test_the_command_listens_until_it_is_told_to_stop(
     make_account: MakeAccount, dovecot: Dovecot, tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def count(account: Account) -> int:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.long
 def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
     servers: Any, account_on: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

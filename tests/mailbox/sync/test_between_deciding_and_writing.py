@@ -85,6 +85,7 @@ def each_is_here_once(account: Account, server: ScriptedImap) -> None:
 
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("is_first", [True, False], ids=["a new folder", "a renumbered folder"])
+@pytest.mark.in_part(2)
 def test_the_answer_to_a_commit_is_lost_at_each_commit_of_a_session(
     account: Account, server: ScriptedImap, monkeypatch: pytest.MonkeyPatch, is_first: bool
 ) -> None:

@@ -93,6 +93,7 @@ def test_an_attachment_is_every_byte_and_takes_no_memory(viewer: Client, message
 
 
 @pytest.mark.parametrize("view", ["source", "headers"])
+@pytest.mark.in_part(2)
 def test_its_page_takes_no_memory(viewer: Client, message: Message, view: str) -> None:
     viewer.get(f"/messages/{message.pk}/?view=text")
     fetched = Fetched(viewer, f"/messages/{message.pk}/?view={view}")
@@ -101,6 +102,7 @@ def test_its_page_takes_no_memory(viewer: Client, message: Message, view: str) -
 
 
 @pytest.mark.parametrize("what", ["source.eml", "attachments/0/"])
+@pytest.mark.in_part(2)
 def test_a_written_mail_too(viewer: Client, written: OutboxMessage, what: str) -> None:
     viewer.get("/")
     fetched = Fetched(viewer, f"/outbox/{written.pk}/{what}")

@@ -86,6 +86,7 @@ print([line for line in open("/proc/self/status") if line.startswith("VmHWM")][0
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.long
 def test_the_memory_of_a_worker_stays_level(account: Account, server: ScriptedImap) -> None:
     raw = big(95 * MB)
     server.mails = {1: Mail(letter()), 2: Mail(raw)}

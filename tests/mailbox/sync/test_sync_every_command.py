@@ -87,6 +87,7 @@ def test_a_line_without_end_is_cut_at_every_command(
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("step", ["LIST", "LSUB", "STATUS"])
+@pytest.mark.in_part(3)
 def test_a_fault_while_folders_are_listed_takes_none_away(
     account: Account, server: ScriptedImap, impatient: Callable[[], None], step: str, fault: Callable[..., bool]
 ) -> None:

@@ -64,6 +64,7 @@ def half_a_line(talk: Talk, tag: str, arguments: str) -> bool:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("fault", [silent, bye, garbage, drop, half_a_line], ids=lambda fault: fault.__name__)
+@pytest.mark.in_part(3)
 def test_a_fault_at_any_command_is_an_outcome_and_the_next_run_makes_up_for_it(
     account: Account, server: ScriptedImap, settings: Any, step: str, fault: Callable[..., bool]
 ) -> None:

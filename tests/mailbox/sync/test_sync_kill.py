@@ -79,6 +79,7 @@ def sync_to_the_end(account: Account) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.in_part(3)
 def test_a_worker_killed_in_any_stage_of_a_batch_loses_and_doubles_nothing(
     make_account: Callable[..., Account], dovecot: Dovecot, stage: str
 ) -> None:
@@ -176,6 +177,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta"])
+@pytest.mark.in_part(3)
 def test_a_mailbox_that_changes_while_it_is_read(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

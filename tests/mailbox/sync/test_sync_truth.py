@@ -95,6 +95,7 @@ def recreated(dovecot: Dovecot, account: Account) -> None:
 
 @pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta", "fetch_messages"])
 @pytest.mark.parametrize("after", [True, False], ids=["after", "before"])
+@pytest.mark.in_part(4)
 def test_a_mailbox_recreated_while_it_is_read(
     make_account: Callable[..., Account],
     dovecot: Dovecot,
@@ -120,6 +121,7 @@ def test_a_mailbox_recreated_while_it_is_read(
 
 
 @pytest.mark.parametrize("moment", ["examine", "search_uids", "fetch_meta", "fetch_messages"])
+@pytest.mark.in_part(2)
 def test_mail_moved_while_a_sync_runs(
     make_account: Callable[..., Account], dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:

@@ -70,6 +70,7 @@ def test_no_more_rows_are_claimed_than_asked_for_whatever_way_the_database_takes
 
 @pytest.mark.parametrize("fault", [Drop(), Silence(), Reply("421 4.7.0 Later"), Reply("550 5.1.0 No")], ids=repr)
 @pytest.mark.parametrize("command", ["MAIL", "DATA", "."])
+@pytest.mark.in_part(3)
 def test_whatever_ends_a_session_nothing_stays_claimed(
     account_on: Accounts, smtp_server: Start, command: str, fault: Any
 ) -> None:

@@ -116,6 +116,7 @@ def test_full_at_the_dot_commit_nothing_is_sent_and_the_mail_goes_out_later(
     assert installation.row()[:2] == ("sent", "") and len(installation.server.mails()) == 1
 
 
+@pytest.mark.long
 def test_full_at_the_outcome_a_person_is_asked(installation: Installation, disk: SmallDisk) -> None:
     installation.server.deliver = lambda mail: disk.fill()
 
@@ -128,6 +129,7 @@ def test_full_at_the_outcome_a_person_is_asked(installation: Installation, disk:
     assert installation.row() == ("failed", "uncertain", True) and len(installation.server.mails()) == 1
 
 
+@pytest.mark.long
 def test_full_for_a_moment_at_the_outcome_costs_nothing(installation: Installation, disk: SmallDisk) -> None:
     def fill_for_a_moment(_: object) -> None:
         disk.fill()

@@ -39,6 +39,7 @@ def sent_row(account: Account, **changes: str) -> OutboxMessage:
 
 @pytest.mark.parametrize("fault", LOST, ids=repr)
 @pytest.mark.parametrize("command", BEFORE_DATA)
+@pytest.mark.in_part(3)
 def test_a_connection_lost_before_data_is_tried_again_in_ten_seconds(
     account_on: Accounts, smtp_server: Start, command: str, fault: Fault
 ) -> None:
@@ -59,6 +60,7 @@ def test_a_connection_lost_before_data_is_tried_again_in_ten_seconds(
 
 @pytest.mark.parametrize("fault", LOST, ids=repr)
 @pytest.mark.parametrize("pipelining", [False, True], ids=["one by one", "PIPELINING"])
+@pytest.mark.in_part(3)
 def test_a_connection_lost_after_the_end_of_the_mail_asks_a_person(
     account_on: Accounts, smtp_server: Start, pipelining: bool, fault: Fault
 ) -> None:
@@ -94,6 +96,7 @@ def test_a_connection_lost_in_answer_to_data_is_no_question(
     ("reply", "hold", "outcome"),
     [("450 4.3.0 Not now", "", "transient"), ("550 5.3.0 Not ever", "permanent", "permanent")],
 )
+@pytest.mark.in_part(3)
 def test_at_every_command_4xx_is_for_now_and_from_mail_on_5xx_is_for_good(
     account_on: Accounts, smtp_server: Start, command: str, reply: str, hold: str, outcome: str, pipelining: bool
 ) -> None:
@@ -128,6 +131,7 @@ def test_a_fault_in_the_middle_of_auth_login_sends_nothing(
 
 @pytest.mark.parametrize("fault", [*LOST, Reply("450 4.3.0 Not now"), Reply("550 5.3.0 Not ever")], ids=repr)
 @pytest.mark.parametrize(("place", "pipelining"), [(0, True), (1, False), (2, True)])
+@pytest.mark.in_part(4)
 def test_a_fault_at_one_recipient_of_three_loses_none_and_doubles_none(
     account_on: Accounts, smtp_server: Start, place: int, fault: Fault, pipelining: bool
 ) -> None:

@@ -61,6 +61,7 @@ def an_hour_later(row: OutboxMessage) -> None:
 
 
 @pytest.mark.parametrize("command", ["CONNECT", "EHLO", "AUTH", "MAIL", "RCPT"])
+@pytest.mark.in_part(2)
 def test_killed_before_data_the_mail_goes_out_once(
     account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], command: str
 ) -> None:

@@ -329,6 +329,7 @@ def test_killed_at_every_instant_several_times_nothing_is_lost_or_doubled(
 
 
 @pytest.mark.parametrize("instant", FRESH, ids=lambda each: each.name)
+@pytest.mark.in_part(3)
 def test_killed_while_a_mail_moves_to_a_fresh_session_it_is_in_question_only_while_dot_stands(
     account_on: Accounts, smtp_server: Start, instant: Instant, tmp_path: Path
 ) -> None:

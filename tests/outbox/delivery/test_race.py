@@ -169,6 +169,7 @@ def the_race_was_one(race: Race, found: Counter[tuple[str, str]], rows: int) -> 
     assert "Traceback" not in race.log(), race.log()
 
 
+@pytest.mark.long
 def test_clusters_whose_leases_run_out_send_nothing_twice(
     account_on: Accounts, smtp_server: Callable[..., SmtpServer], tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_no_lease_is_longer_than_a_minute() -> None:
 
 
 @pytest.mark.parametrize("command", ["RCPT", "DATA", "."])
+@pytest.mark.in_part(3)
 def test_a_worker_that_waits_renews_its_claim_at_each_step(
     account_on: Accounts, smtp_server: Start, command: str
 ) -> None:

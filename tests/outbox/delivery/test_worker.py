@@ -61,6 +61,7 @@ def wait_until(done: Callable[[], bool], seconds: float) -> bool:
     return done()
 
 
+@pytest.mark.long
 def test_servers_that_stall_at_the_final_dot_hold_up_nobody(
     account_on: Accounts, smtp_server: Start, start_workers: Callable[..., Cluster], holds: list[Hold]
 ) -> None:
