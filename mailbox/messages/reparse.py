@@ -74,17 +74,21 @@ def begin(account: Account | None, *, everything: bool, requested_by: int | None
 
 
 def go_on(round_: Reparse, *, seconds: float | None = None) -> Iterator[Reparse]:
-    """Read batch after batch, for at most so many seconds; yields the round after each, its last state when it ends.
+    """Read batch after batch, no further one after so many seconds; yields the round after each.
+
+    One batch is read whatever the time is: a machine that takes longer than that before the first would never end.
 
     Ends early when the round was deleted, or another worker has moved it on.
     """
     started = time.monotonic()
     with parsing_pool.running():
-        while round_.finished_at is None and (seconds is None or time.monotonic() - started < seconds):
+        while round_.finished_at is None:
             if not _write(round_, _read_batch(round_), timezone.now()):
                 return
             round_.refresh_from_db()
             yield round_
+            if seconds is not None and time.monotonic() - started >= seconds:
+                return
 
 
 def _of(account: Account | None) -> QuerySet[Message]:
