@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
-from django.core import signing
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -28,10 +23,10 @@ from mailbox.admin.read_only import (
     audit,
     register_tables,
 )
+from mailbox.admin.shown_at import TOO_OLD, ShownAtForm, shown_at
 from mailbox.permissions import Role
 from mailbox.views.confirmation import Question, asks_first
 from outbox.actions import results
-from outbox.actions.estimate import ASKED_AT_MOST_AGO
 from outbox.actions.transitions import ShownState
 from outbox.models import (
     AddressCursor,
@@ -65,11 +60,6 @@ HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})
 
 
 ASKED_ABOUT = 100  # rows that the page of a question names
-_SHOWN_AT = "outbox.admin.shown_at"
-
-
-def _sealed_now() -> str:
-    return signing.dumps(timezone.now().isoformat(), salt=_SHOWN_AT)
 
 
 class RecipientInline(ReadOnlyInline):
@@ -87,19 +77,10 @@ class AttemptInline(ReadOnlyInline):
     fields = ("number", "started_at", "worker", "requested_by", "phase", "outcome", "reply")
 
 
-class ShownAtForm(ActionForm):
-    """The admin's form of actions, with the time at which its list was made: rows that changed since are left alone."""
-
-    shown_at = forms.CharField(widget=forms.HiddenInput, required=False, initial=_sealed_now)
-
-
-def shown_at(request: HttpRequest) -> ShownState | None:
+def seen_by(request: HttpRequest) -> ShownState | None:
     """None when the list was made more than a day ago, or its time is missing."""
-    try:
-        at = signing.loads(request.POST.get("shown_at", ""), salt=_SHOWN_AT, max_age=ASKED_AT_MOST_AGO)
-    except signing.BadSignature:
-        return None
-    return ShownState(unchanged_since=datetime.fromisoformat(at))
+    at = shown_at(request)
+    return ShownState(unchanged_since=at) if at else None
 
 
 class OutboxAdmin(ReadOnlyAdmin):
@@ -125,10 +106,9 @@ class OutboxAdmin(ReadOnlyAdmin):
         return permissions.has_role_somewhere(request.user, Role.OPERATOR)
 
     def _click(self, request: HttpRequest, rows: QuerySet[OutboxMessage], name: str) -> None:
-        seen = shown_at(request)
+        seen = seen_by(request)
         if seen is None:
-            said = gettext("The page is too old to act on its rows. Nothing was changed: look again.")
-            self.message_user(request, said, messages.WARNING)
+            self.message_user(request, TOO_OLD, messages.WARNING)
             return
         clicked = act_on(request, dict.fromkeys(rows.values_list("pk", flat=True), seen), name)
         said = results.honest(name, len(clicked.done), clicked.skipped)

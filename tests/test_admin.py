@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -130,9 +131,27 @@ def test_adding_and_deleting_accounts_goes_through_the_sites_own_pages(superuser
 
 
 def run_action(client: Client, action: str, *rows: Account) -> str:
-    url = reverse("admin:mailbox_account_changelist")
+    return run_action_from(list_of_accounts(client), client, action, *rows)
+
+
+def list_of_accounts(client: Client) -> str:
+    return client.get(reverse("admin:mailbox_account_changelist")).content.decode()
+
+
+def run_action_from(page: str, client: Client, action: str, *rows: Account) -> str:
+    """As from the list that was shown then."""
+    shown_at = re.search(r'name="shown_at" value="([^"]*)"', page)
     typed = {"action": action, "_selected_action": [row.pk for row in rows]}
-    return client.post(url, typed, follow=True).content.decode()
+    typed |= {"shown_at": [shown_at[1]]} if shown_at else {}
+    return client.post(reverse("admin:mailbox_account_changelist"), typed, follow=True).content.decode()
+
+
+def test_resume_in_an_old_list_of_accounts_does_not_lift_a_later_pause(superuser: Client, account: Account) -> None:
+    old_list = list_of_accounts(superuser)
+    Account.objects.update(sending_paused_at=timezone.now())
+    assert "Sending was resumed for 0 accounts" in run_action_from(old_list, superuser, "resume_sending", account)
+    assert "too old" in run_action_from("", superuser, "resume_sending", account)
+    assert Account.objects.get().sending_paused_at is not None
 
 
 def test_accounts_are_synced_paused_and_resumed_by_action(superuser: Client, account: Account) -> None:

@@ -21,6 +21,7 @@ from mailbox.admin.internals import TABLES as INTERNALS
 from mailbox.admin.oauth import TABLES as OAUTH
 from mailbox.admin.read_only import ModelAdmin, audit, register_tables
 from mailbox.admin.records import TABLES as RECORDS
+from mailbox.admin.shown_at import TOO_OLD, ShownAtForm, shown_at
 from mailbox.admin.users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
 from mailbox.models import Account, AccountGrant, Transport
 from mailbox.permissions import Role
@@ -49,6 +50,7 @@ class AccountAdmin(ModelAdmin):
     )
     readonly_fields = ("imap", "smtp", "state")
     actions = ("sync_now", "pause_sending", "resume_sending")
+    action_form = ShownAtForm
 
     @admin.display(description=_("state"))
     def state(self, account: Account) -> str:
@@ -120,9 +122,14 @@ class AccountAdmin(ModelAdmin):
         self._switch(request, queryset, paused=False)
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[Account], *, paused: bool) -> None:
-        changed, verb = 0, "pause_sending" if paused else "resume_sending"
+        changed, verb, seen = 0, "pause_sending" if paused else "resume_sending", shown_at(request)
+        if seen is None:
+            self.message_user(request, TOO_OLD, messages.WARNING)
+            return
         for account in self._operated(request, queryset):
-            row = Account.objects.filter(pk=account.pk, sending_paused_at__isnull=paused)
+            # A pause that was made since the list was shown is lifted by nobody who has not seen it.
+            state = {"sending_paused_at": None} if paused else {"sending_paused_at__lte": seen}
+            row = Account.objects.filter(pk=account.pk, **state)
             if row.update(sending_paused_at=timezone.now() if paused else None):
                 audit(request, verb, account, f"account:{account.pk}")
                 changed += 1

@@ -270,8 +270,13 @@ def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
     return f"{happened}: {about}{kept} kept, {about}{max(exists - kept, 0)} {fetched}."
 
 
-def let_go_on(account_id: int) -> int:
-    """A person says that the account's stopped folders are to be fetched again; returns how many there were."""
+def let_go_on(account_id: int, shown_at: datetime | None = None) -> int:
+    """A person says that the account's stopped folders are to be fetched again; returns how many there were.
+
+    `shown_at`: when they were told of them; what was stopped later they have not seen. None: all.
+    """
     stopped = SyncState.objects.filter(account_id=account_id, stopped_at__isnull=False)
+    if shown_at is not None:
+        stopped = stopped.filter(stopped_at__lte=shown_at)
     fresh = {"stopped_at": None, "renumbered_count": 0, "failure_count": 0, "next_allowed_at": None}
     return stopped.update(**fresh, last_error="", last_error_code="")

@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
-from mailbox.models import Account
+from mailbox.models import Account, SyncState
 from mailbox.permissions import Role, get_account
 from mailbox.sync import uidvalidity
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_edit import queue_first_look
 from mailbox.views.audit import record
-from mailbox.views.requests import back_to, shown_pause
+from mailbox.views.requests import back_to, posted_time, shown_pause
 
 
 def _back(request: HttpRequest, account: Account) -> HttpResponse:
@@ -40,9 +40,14 @@ def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
 def go_on(request: HttpRequest, pk: int) -> HttpResponse:
     """Fetch folders again that were stopped because the server renumbered them again and again."""
     account = get_account(request.user, pk, Role.OPERATOR)
-    if uidvalidity.let_go_on(account.pk):
+    shown_at = posted_time(request, "shown_at")
+    if shown_at and uidvalidity.let_go_on(account.pk, shown_at):
         record(request, "go_on", f"account:{pk}", account)
         sync_tasks.queue_sync(account.pk, request.user.pk)
+    if SyncState.objects.filter(account=account, stopped_at__isnull=False).exists():
+        words = gettext("A folder of %(account)s was stopped since your page was loaded, and stays stopped.")
+        messages.warning(request, words % {"account": account.email})
+        return _back(request, account)
     messages.success(
         request,
         gettext("The stopped folders of %(account)s are fetched again; what is here is kept.")

@@ -145,7 +145,11 @@ def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpRespo
     found = find_attachment(request, pk, position, Role.OPERATOR)
     if request.method != "POST":
         return render(request, "mailbox/messages/remove_attachment.html", {"attachment": found})
-    if Attachment.objects.filter(pk=found.pk, removed_at=None).update(removed_at=timezone.now()):
+    if request.POST.get("digest") != found.digest:
+        words = gettext("The mail was read again since you were asked, and another file stands there now: look again.")
+        notices.warning(request, words)
+        return redirect("mailbox:message_attachment_remove", pk, position)
+    if Attachment.objects.filter(pk=found.pk, digest=found.digest, removed_at=None).update(removed_at=timezone.now()):
         record(
             request,
             "remove_attachment",

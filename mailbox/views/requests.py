@@ -41,11 +41,22 @@ def of_accounts(
     return rows if has_role_everywhere(user, role) else rows.filter(**{f"{field}__in": accounts_for(user, role)})
 
 
+def posted_key(request: HttpRequest, name: str) -> int | None:
+    """A primary key that a form bears; None when it bears none."""
+    given = request.POST.get(name, "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None
+
+
 def shown_pause(request: HttpRequest) -> datetime | None:
-    """The pause that the page showed to whoever resumes, by its time (ISO 8601); None when the form tells none. A pause
-    made since, as after a restored database, is no business of that click."""
+    """The pause that the page showed to whoever resumes, by its time; None when the form tells none. A pause made
+    since, as after a restored database, is no business of that click."""
+    return posted_time(request, "paused_at")
+
+
+def posted_time(request: HttpRequest, name: str) -> datetime | None:
+    """A time that a form bears (ISO 8601, with its zone); None when it bears none."""
     try:
-        at = datetime.fromisoformat(request.POST.get("paused_at", ""))
+        at = datetime.fromisoformat(request.POST.get(name, ""))
     except ValueError:
         return None
     return at if at.tzinfo else None

@@ -198,11 +198,14 @@ def _settled(window: list[tuple[int, datetime]], before: datetime) -> int | None
     return last
 
 
-def acknowledge(row: OutboxMessage, *, user: User, now: datetime | None = None) -> int:
-    """A person has taken note of the bounces of this mail; returns how many they were."""
+def acknowledge(row: OutboxMessage, *, user: User, last_shown: int, now: datetime | None = None) -> int:
+    """A person has taken note of the bounces of this mail; returns how many they were.
+
+    `last_shown`: the key of the newest report on their page. What came later nobody has seen.
+    """
     now = now or timezone.now()
     with transaction.atomic():
-        open_ones = DeliveryReport.objects.unacknowledged().filter(outbox=row)
+        open_ones = DeliveryReport.objects.unacknowledged().filter(outbox=row, pk__lte=last_shown)
         number = open_ones.update(acknowledged_at=now, acknowledged_by=user)
         if number:
             record(row, "acknowledge_bounce", user, now)

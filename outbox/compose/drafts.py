@@ -132,6 +132,9 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
         Draft.objects.filter(pk=draft.pk).update(kept=draft.kept)
 
 
-def discard(user: User, pk: int) -> bool:
-    """Its files' bytes are swept with the rest of what nobody refers to."""
-    return of_user(user).filter(pk=pk).delete()[0] > 0
+def discard(user: User, pk: int, version: int) -> bool:
+    """The version that its writer was asked about, and no later one: False, and nothing is gone, when it has changed.
+
+    Its files' bytes are swept with the rest of what nobody refers to.
+    """
+    return of_user(user).filter(pk=pk, version=version).delete()[0] > 0

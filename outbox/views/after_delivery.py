@@ -11,7 +11,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from mailbox.permissions import Role
-from mailbox.views.requests import back_to, signed_in_user
+from mailbox.views.requests import back_to, posted_key, signed_in_user
 from outbox.bounces import matching as bounces_matching
 from outbox.errors import OutboxError
 from outbox.sent_folder import copy as sent_folder_copy
@@ -54,8 +54,11 @@ def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
     """Somebody has taken note of the bounces: they no longer stand under "Needs you"."""
     row = find_row(request, pk, Role.OPERATOR)
-    if bounces_matching.acknowledge(row, user=signed_in_user(request)):
+    last_shown = posted_key(request, "last_report") or 0
+    if bounces_matching.acknowledge(row, user=signed_in_user(request), last_shown=last_shown):
         notices.success(
             request, gettext("“%(subject)s”: noted. It stays marked as bounced.") % {"subject": row.subject[:80]}
         )
+    if row.reports.unacknowledged().exists():
+        notices.warning(request, gettext("A bounce came since your page was loaded: see it first."))
     return _back(request, pk)

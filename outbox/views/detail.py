@@ -133,6 +133,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "each": each,
         "sentence": sentence,
         "reports": reports,
+        "last_report": max((told.report.pk for told in reports), default=0),
         "unacknowledged": any(t.report.action == "failed" and not t.report.acknowledged_at for t in reports),
         "lookup": lookup,
         "copy": copy,

@@ -136,7 +136,9 @@ def discard(request: HttpRequest, pk: int) -> HttpResponse:
     if draft is None:
         raise Http404("There is no such draft: it was sent or discarded meanwhile.")
     if request.method == "POST":
-        drafts.discard(user, pk)
+        if not drafts.discard(user, pk, _number(request.POST.get("version", ""))):
+            notices.warning(request, gettext("The draft has changed since you were asked, and is kept: look again."))
+            return redirect("outbox:draft_discard", pk)
         notices.success(
             request,
             gettext("The draft “%(subject)s” is discarded.")

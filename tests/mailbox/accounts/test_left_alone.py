@@ -1,5 +1,6 @@
 """When an account is left alone: what its server said stays in sight, and how many connections it has."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -134,9 +135,14 @@ def test_a_stopped_folder_is_told_and_an_operator_lets_it_go_on(
     assert (condition.tone, condition.label, condition.remedy) == ("needs", "folder stopped", "go_on")
     url = reverse("mailbox:account_go_on", args=[account.pk])
     client.force_login(make_user("operator"))
-    assert url in client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    page = client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert url in page
     assert url in client.get(reverse("dashboard")).content.decode()
-    assert client.post(url).status_code == 302
+    shown = re.search('name="shown_at" value="([^"]+)"', page)
+    before = (timezone.now() - timedelta(minutes=1)).isoformat()
+    for answer in ({"shown_at": before}, {}):  # pages that showed an earlier stop, or none
+        assert "stays stopped" in client.post(url, answer, follow=True).content.decode()
+    assert shown and client.post(url, {"shown_at": shown[1]}).status_code == 302
     state = SyncState.objects.get()
     assert (state.stopped_at, state.renumbered_count) == (None, 0)
     assert said_of(account).label != "folder stopped"

@@ -105,7 +105,9 @@ def test_a_removed_attachment_is_listed_nowhere_and_not_downloaded(operator: Cli
     address = reverse("mailbox:message_attachment_remove", args=[message.pk, 0])
     assert "can no longer be downloaded" in operator.get(address).content.decode()
     assert Attachment.objects.get().removed_at is None
-    operator.post(address)
+    assert "another file stands there" in operator.post(address, {"digest": "0" * 64}, follow=True).content.decode()
+    assert Attachment.objects.get().removed_at is None
+    operator.post(address, {"digest": Attachment.objects.get().digest})
     operator.get(reverse("mailbox:messages"))  # where the notice is read, which names the file
     assert "secret.pdf" not in page(operator, "mailbox:message", message.pk)
     assert "secret.pdf" not in page(operator, "outbox:attachments")

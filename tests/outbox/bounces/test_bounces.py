@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -205,12 +206,33 @@ def test_a_bounce_needs_a_person_until_somebody_has_seen_it(
     client.force_login(make_user("operator"))
     assert "1 mail bounced" in client.get(reverse("dashboard")).content.decode()
 
-    client.post(reverse("outbox:acknowledge_bounce", args=[sent.outbox_id]))
+    page = client.get(reverse("outbox:detail", args=[sent.outbox_id])).content.decode()
+    shown = re.search('name="last_report" value="([0-9]+)"', page)
+    assert shown
+    client.post(reverse("outbox:acknowledge_bounce", args=[sent.outbox_id]), {"last_report": shown[1]})
 
     assert "1 mail bounced" not in client.get(reverse("dashboard")).content.decode()
     assert AuditEntry.objects.filter(verb="acknowledge_bounce").count() == 1
     page = client.get(reverse("outbox:detail", args=[sent.outbox_id])).content.decode()
     assert "Seen by" in page and "I have seen it" not in page
+
+
+def test_a_bounce_that_came_after_the_page_was_shown_is_not_acknowledged_by_its_button(
+    client: Client, account: Account, sent: DeliveryAttempt, make_user: Callable[..., User]
+) -> None:
+    arrived(account, about(sent))
+    seen = DeliveryReport.objects.unacknowledged().latest("pk")
+    later = DeliveryReport.objects.create(
+        outbox=seen.outbox, address="other@example.com", action="failed", reported_at=seen.reported_at
+    )
+    client.force_login(make_user("operator"))
+    url = reverse("outbox:acknowledge_bounce", args=[sent.outbox_id])
+    for answer in ({}, {"last_report": "x"}, {"last_report": str(seen.pk)}):
+        said = client.post(url, answer, follow=True).content.decode()
+        assert "A bounce came since your page was loaded" in said
+    seen.refresh_from_db()
+    assert seen.acknowledged_at is not None
+    assert list(DeliveryReport.objects.unacknowledged()) == [later]
 
 
 def test_only_those_who_see_the_account_hear_of_its_bounces(

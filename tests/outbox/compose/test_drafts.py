@@ -175,10 +175,19 @@ def test_a_viewer_keeps_no_draft(client: Client, account: Account, make_user: Ca
 def test_discarding_asks_first(operator: Client, user: User) -> None:
     draft = Draft.objects.create(user=user, subject="Old")
     url = reverse("outbox:draft_discard", args=[draft.pk])
-    assert "Discard this draft?" in operator.get(url).content.decode()
+    assert '<input type="hidden" name="version" value="1">' in operator.get(url).content.decode()
     assert Draft.objects.exists()
-    operator.post(url)
+    operator.post(url, {"version": "1"})
     assert not Draft.objects.exists()
+
+
+def test_a_draft_that_another_tab_has_gone_on_with_is_not_discarded(operator: Client, user: User) -> None:
+    draft = Draft.objects.create(user=user, subject="Old")
+    url = reverse("outbox:draft_discard", args=[draft.pk])
+    Draft.objects.update(body_text="an hour of work", version=2)
+    for answer in ({"version": "1"}, {}):
+        assert "has changed since you were asked" in operator.post(url, answer, follow=True).content.decode()
+    assert Draft.objects.get().body_text == "an hour of work"
 
 
 @pytest.mark.parametrize("status", ["sent", "failed", "cancelled"])
