@@ -16,8 +16,10 @@ from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
+from mailbox.keep_alive import keep_alive
 from mailbox.models import Account, ConnectionTest, Lease, Transport
 from mailbox.oauth import refresh
+from mailbox.sync import account_session
 from outbox.delivery import recovery
 from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
@@ -108,7 +110,8 @@ def _third_connection(account: Account) -> Iterator[None]:
             raise Busy("Another worker is signed in to this account for short work; try again in a minute.")
         time.sleep(0.2)
     try:
-        yield
+        with keep_alive.during(account_session.renewing(token, timezone.now, purpose)):
+            yield
     finally:
         Lease.release(account.pk, purpose, token)
 

@@ -1,8 +1,6 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
-import logging
 import re
-import socket
 import sys
 from typing import Any
 
@@ -16,18 +14,14 @@ from django.core.exceptions import (
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.lazy_text import Words
-from mailbox.logs import event
-from mailbox.models import StoreMiss
+from mailbox.storage import out_of_reach as stored_files
 from outbox.views import unsent
-
-logger = logging.getLogger(__name__)
 
 # Django's own limits, before any form sees what was sent.
 TOO_LARGE: dict[type, Words] = {
@@ -129,9 +123,8 @@ def _form_again(request: HttpRequest) -> dict[str, Any]:
 
 def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
     """503: the raw store of this host lacks a file that the database knows; an event, and an incident by StoreMiss."""
-    host = socket.gethostname()
-    event(logger, "stored_file_out_of_reach", logging.ERROR, file=file)
-    StoreMiss.note(host, file, timezone.now())
+    host = stored_files.this_host()
+    stored_files.note(file)
     response = _page(
         request,
         503,

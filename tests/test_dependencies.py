@@ -76,8 +76,8 @@ PAGES_MAY_KNOW = {"mailbox.sync.backfill_progress", "mailbox.sync.folders", "mai
 PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
-    *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "lazy_text", "logs", "mime", "models"),
-    *("oauth", "parsing", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
+    *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "keep_alive", "lazy_text", "logs"),
+    *("mime", "models", "oauth", "parsing", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

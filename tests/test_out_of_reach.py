@@ -16,10 +16,28 @@ from django.utils import timezone
 
 from alerts import findings
 from alerts.models import Kind
-from mailbox.models import Account, Attachment, Message, Preview, RawMessage, StoreMiss, WorkerHeartbeat
-from mailbox.pictures import previews
+from mailbox.messages import reparse
+from mailbox.models import (
+    Account,
+    Attachment,
+    Message,
+    Preview,
+    RawMessage,
+    RemoteImage,
+    Reparse,
+    StoreMiss,
+    WorkerHeartbeat,
+)
+from mailbox.pictures import previews, remote_images
 from mailbox.storage.raw_store import raw_storage
+from mailbox.sync import folder_sync
+from mailbox.views import invitations
+from outbox.compose import date_header
+from outbox.errors import StorageFailed
+from tests.mailbox.sync.synced import mail
 from tests.rows import NOWHERE, letter_with, outbox_row, store
+from tests.servers.certificates import Certificates
+from tests.servers.imap_script import Mail, ScriptedImap
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -101,6 +119,65 @@ def test_a_preview_of_it_waits_and_is_not_given_up(message: Message, away: Calla
     previews.make(row.pk)
     row.refresh_from_db()
     assert (row.state, row.claimed_at) == (Preview.State.WAITING, None)
+
+
+def missed() -> bool:
+    """Whether an incident was noted; it begins anew afterwards."""
+    return StoreMiss.objects.all().delete()[0] > 0
+
+
+def test_what_goes_on_without_the_file_notes_that_it_is_missing(message: Message, away: Callable[[], None]) -> None:
+    sent = outbox_row(message.account, raw=letter_with(b"%PDF-1.4", "sent.pdf"))
+    image = RemoteImage.objects.create(message=message, address="https://a.example/1.png", address_digest="0" * 64)
+    RemoteImage.objects.filter(pk=image.pk).update(raw_digest=message.raw_digest)
+    calendar = Attachment(position=0, content_type="text/calendar", size=9, digest="0" * 64)
+    away()
+    assert remote_images.fetched(message) == {} and missed()
+    assert invitations.events_of(message, [calendar]) == [] and missed()
+    with pytest.raises(StorageFailed, match="out of reach on this host"):
+        date_header.redated(sent, timezone.now())
+    assert missed()
+
+
+def test_a_mail_that_comes_again_where_its_file_is_out_of_reach_is_no_second_mail(
+    make_account: Callable[..., Account], certificates: Certificates
+) -> None:
+    mails = {1: Mail(mail(1))}
+    server = ScriptedImap(certificates, mails).start()
+    ca = server.certificates.ca_pem
+    account = make_account(
+        imap_host="localhost", imap_port=server.port, ca_certificate=ca, smtp_host="localhost", smtp_port=1
+    )
+    try:
+        folder_sync.sync(account.pk, "INBOX")
+        Path(raw_storage().path(RawMessage.objects.get().segment)).unlink()
+        # The same mail with another trace header, so with another digest; and one that bears its Message-ID only.
+        mails |= {2: Mail(b"Received: by mx\r\n" + mail(1)), 3: Mail(mail(1, body="forged"))}
+        folder_sync.sync(account.pk, "INBOX")
+    finally:
+        server.stop()
+    assert [row.places.count() for row in Message.objects.order_by("pk")] == [2, 1]
+    assert missed()
+
+
+def test_reading_again_waits_for_a_host_that_has_the_file_and_not_for_ever(
+    message: Message, away: Callable[[], None]
+) -> None:
+    away()
+    now = timezone.now()
+    round_, _ = reparse.begin(None, everything=True)
+    WorkerHeartbeat.objects.create(host="another", cluster_pid=1, started_at=now, seen_at=now)
+    assert list(reparse.go_on(round_)) == [] and missed()
+    round_.refresh_from_db()
+    assert (round_.done, round_.lost, round_.finished_at) == (0, 0, None)
+    Reparse.objects.update(moved_at=now - timedelta(minutes=11))
+    round_.refresh_from_db()
+    assert [each.lost for each in reparse.go_on(round_)] == [1, 1]  # no host had it
+
+
+def test_reading_again_on_the_only_host_goes_past_what_is_missing(message: Message, away: Callable[[], None]) -> None:
+    away()
+    assert [each.lost for each in reparse.go_on(reparse.begin(None, everything=True)[0])] == [1, 1]
 
 
 @pytest.mark.parametrize(

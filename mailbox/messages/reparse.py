@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -31,9 +31,10 @@ from mailbox.models import Account, Attachment, Message, Reparse
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Order, Reading
 from mailbox.search.index import index_messages
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 
 logger = logging.getLogger(__name__)
+OTHERS_TRY_FOR = timedelta(minutes=10)
 BATCH = 50  # messages a transaction: well below 250 ms each
 BATCH_BYTES = 16_000_000
 
@@ -50,6 +51,7 @@ class _Batch:
     thread_indexes: dict[int, str] = field(default_factory=dict)
     lost: int = 0
     failed: int = 0
+    is_cut: bool = False  # the next message's file is out of reach on this host
 
     @property
     def done(self) -> int:
@@ -78,12 +80,13 @@ def go_on(round_: Reparse, *, seconds: float | None = None) -> Iterator[Reparse]
 
     One batch is read whatever the time is: a machine that takes longer than that before the first would never end.
 
-    Ends early when the round was deleted, or another worker has moved it on.
+    Ends early when the round was deleted, another worker has moved it on, or the next message waits for another host.
     """
     started = time.monotonic()
     with parsing_pool.running():
         while round_.finished_at is None:
-            if not _write(round_, _read_batch(round_), timezone.now()):
+            batch = _read_batch(round_)
+            if (batch.is_cut and not batch.done) or not _write(round_, batch, timezone.now()):
                 return
             round_.refresh_from_db()
             yield round_
@@ -119,16 +122,24 @@ def _next_rows(round_: Reparse) -> list[Message]:
 
 def _read_batch(round_: Reparse) -> _Batch:
     rows = _next_rows(round_)
-    batch = _Batch(last_pk=rows[-1].pk if rows else 0)
+    batch = _Batch(last_pk=0)
     orders: list[tuple[Message, Order]] = []
     for row in rows:
         try:
             raw, path = raw_store.map_raw(row.raw_digest)
+        except raw_store.RawOutOfReach as missing:
+            out_of_reach.note(missing.segment)
+            if _waits_for_another_host(round_, timezone.now()):
+                batch.is_cut = True
+                break
+            batch.lost += 1
+            event(logger, "reparse_lost", logging.WARNING, message=row.pk, reason=str(missing))
         except raw_store.RawMissing as missing:
             batch.lost += 1
             event(logger, "reparse_lost", logging.WARNING, message=row.pk, reason=str(missing))
         else:
             orders.append((row, Order(raw, row.size, row.account_id, connection.vendor, path)))
+        batch.last_pk = row.pk
     for (row, _), result in zip(orders, parsing_pool.read([order for _, order in orders]).result(), strict=True):
         former = _refers_to(row)
         if isinstance(result, str):
@@ -146,6 +157,11 @@ def _read_batch(round_: Reparse) -> _Batch:
     otherwise = conversations.linked_otherwise(batch.thread_indexes, [row for row, _ in orders])
     batch.relinked += [row for row, _ in orders if row.pk in otherwise and row not in batch.relinked]
     return batch
+
+
+def _waits_for_another_host(round_: Reparse, now: datetime) -> bool:
+    """The sweep takes a round up that stands still, on whichever host; what none of them has is lost in the end."""
+    return round_.moved_at > now - OTHERS_TRY_FOR and out_of_reach.others_work(now)
 
 
 def _refers_to(row: Message) -> tuple[str, str]:

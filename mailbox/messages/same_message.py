@@ -14,8 +14,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mailbox.mime.message import ParsedMessage
+
+if TYPE_CHECKING:
+    from mailbox.models import Message
 
 _TAG = re.compile(r"^((?:(?:re|fwd?|aw|wg|sv):\s*)*)\[[^\]]{1,80}\]\s*", re.IGNORECASE)
 
@@ -31,7 +35,7 @@ class Identity:
     body_html: str
     attachments: tuple[str, ...]  # digests
     is_complete: bool
-    from_list: bool
+    from_list: bool | None  # None: not known
     header_digest: str = ""  # SHA-256 of the header, hex
     size: int = 0  # RFC822.SIZE, bytes
 
@@ -50,6 +54,22 @@ class Identity:
             size=size,
         )
 
+    @classmethod
+    def of_row(cls, message: Message, header_digest: str) -> Identity:
+        """By what the database holds of it. Whether a list sent it stands nowhere there: a list's copy is another."""
+        return cls(
+            sender=_folded(message.sender_address or message.sender),
+            subject=_spaced(message.subject),
+            date=message.date,
+            body_text=_spaced(message.body_text),
+            body_html=_spaced(message.body_html),
+            attachments=tuple(sorted(each["digest"] for each in message.attachments)),
+            is_complete=message.is_complete,
+            from_list=None,
+            header_digest=header_digest,
+            size=message.size,
+        )
+
 
 def same_mail(one: Identity, other: Identity, *, is_same_place: bool = False) -> bool:
     """True when both are copies of one mail. `is_same_place`: both came from one folder, UIDVALIDITY and UID."""
@@ -58,7 +78,7 @@ def same_mail(one: Identity, other: Identity, *, is_same_place: bool = False) ->
     if not (one.is_complete and other.is_complete):
         is_this_one = is_same_place or (one.header_digest, one.size) == (other.header_digest, other.size)
         return is_this_one and one.subject == other.subject
-    if one.from_list != other.from_list:
+    if None not in (one.from_list, other.from_list) and one.from_list != other.from_list:
         original, copy = (other, one) if one.from_list else (one, other)
         return _same_but_for_the_list(original, copy)
     if one.subject != other.subject:

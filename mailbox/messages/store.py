@@ -22,7 +22,7 @@ from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Order, Reading
 from mailbox.search.index import index_messages
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 
 HEADER_FIELDS = ("subject", "sender", "sender_address", "recipients", "cc", "bcc", "reply_to", "in_reply_to", "date")
 PARSED_FIELDS = (*HEADER_FIELDS, "references_header", "body_text", "body_html", "attached_text", "snippet")
@@ -157,16 +157,25 @@ def _identity(each: Incoming) -> Identity:
 
 
 def _stored_identity(message: Message) -> Identity:
-    """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it."""
+    """From the raw message, which alone says whether a list sent it. When that is lost, nothing is the same as it; when
+    its file is out of reach on this host, its row tells the rest, so that no host stores another's mail once more."""
     try:
         raw, path = raw_store.map_raw(message.raw_digest)
         reading = parsing_pool.read_one(Order(raw, message.size, message.account_id, connection.vendor, path))
+    except raw_store.RawOutOfReach as missing:
+        out_of_reach.note(missing.segment)
+        return Identity.of_row(message, _header_digest(message))
     except raw_store.RawMissing:
         reading = "lost"
     if not isinstance(reading, Reading):
         return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
     header = reading.header_digest
     return Identity.of(reading.parsed, is_complete=message.is_complete, header_digest=header, size=message.size)
+
+
+def _header_digest(message: Message) -> str:
+    known = MessagePlace.objects.filter(message=message).exclude(header_digest="")
+    return known.values_list("header_digest", flat=True).first() or ""
 
 
 def _new_row(folder: Folder, each: Incoming, message_id: str, variant: int) -> Message:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_noop
 
 from mailbox.mime import message as mime_message
 from mailbox.models import Preview
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 
 MAX_BYTES = 30_000_000  # of the attachment
 MAX_PICTURE_BYTES = 5_000_000
@@ -89,7 +89,8 @@ def make(digest: str, *, now: datetime | None = None) -> None:
     row = Preview.objects.get(pk=digest)
     try:
         pictures = draw(_content(row), row.content_type)
-    except raw_store.RawOutOfReach:  # asked for again when somebody looks, perhaps of another host
+    except raw_store.RawOutOfReach as missing:  # asked for again by the sweep, perhaps of another host
+        out_of_reach.note(missing.segment)
         waiting.filter(claimed_at=now).update(claimed_at=None)
         return
     except NoPreview as none:

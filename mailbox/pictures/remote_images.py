@@ -19,7 +19,7 @@ from mailbox.html.sanitizer import safe_html
 from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
 from mailbox.pictures import image_download
 from mailbox.pictures.image_download import FetchedImage, ImageRefused, Network
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 
 MAX_IMAGES = 60  # of one message
 MAX_TOTAL_BYTES = 8_000_000
@@ -54,6 +54,8 @@ def fetched(message: Message) -> dict[str, tuple[str, bytes]]:
     for row in RemoteImage.objects.filter(message=message).exclude(raw_digest="")[:MAX_IMAGES]:
         try:
             images[row.address] = (row.content_type, raw_store.open_raw(row.raw_digest))
+        except raw_store.RawOutOfReach as missing:
+            out_of_reach.note(missing.segment)
         except raw_store.RawMissing:
             continue
     return images

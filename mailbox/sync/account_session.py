@@ -74,13 +74,13 @@ class AccountSession:
             raise Busy("Another worker took over the sync of this account.")
 
 
-def renewing(token: str, clock: Clock) -> Act:
-    """For keep_alive: the SYNC leases taken with this token go on while this process lives. Rows are safe without it,
-    as each transaction that writes them renews the lease."""
+def renewing(token: str, clock: Clock, purpose: str = Lease.Purpose.SYNC) -> Act:
+    """For keep_alive: the leases taken with this token go on while this process lives, and none is made shorter. Rows
+    are safe without it, as each transaction that writes them renews the lease."""
 
     def renew() -> bool:
         ends = clock() + timedelta(seconds=LEASE_SECONDS)
-        Lease.objects.filter(purpose=Lease.Purpose.SYNC, token=token).update(expires_at=ends)
+        Lease.objects.filter(purpose=purpose, token=token, expires_at__lt=ends).update(expires_at=ends)
         return True
 
     return renew

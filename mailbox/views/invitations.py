@@ -10,7 +10,7 @@ from mailbox.mime import icalendar
 from mailbox.mime import message as mime_message
 from mailbox.mime.icalendar import Event
 from mailbox.models import Attachment, Message
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 
 
 def events_of(row: Message, attachments: Sequence[Attachment] | QuerySet[Attachment]) -> list[Event]:
@@ -22,6 +22,9 @@ def events_of(row: Message, attachments: Sequence[Attachment] | QuerySet[Attachm
             try:
                 raw = raw_store.map_raw(row.raw_digest)[0]
                 return icalendar.read(mime_message.attachment_bytes(raw, each.position, each.digest))
+            except raw_store.RawOutOfReach as missing:
+                out_of_reach.note(missing.segment)
+                return []
             except (raw_store.RawMissing, IndexError):
                 return []
     return []

@@ -24,7 +24,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Attachment, Message
 from mailbox.permissions import Role
 from mailbox.pictures import remote_images
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from mailbox.views.audit import record
 from mailbox.views.message_lookup import find_message
 
@@ -93,7 +93,9 @@ def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
     if _NAMES_OWN_IMAGE.search(row.body_html) and any(each["content_type"] in _IMAGES for each in row.attachments):
         try:
             inline = mime_message.shown_images(raw_store.map_raw(row.raw_digest)[0], largest=sanitizer.MAX_IMAGE_BYTES)
-        except raw_store.RawMissing:
+        except raw_store.RawMissing as missing:
+            if isinstance(missing, raw_store.RawOutOfReach):
+                out_of_reach.note(missing.segment)
             inline = {}  # the text is still worth showing; the page's other tabs say what is missing
     wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)
     return sanitizer.safe_html(row.body_html, inline, remote_images.fetched(row) if wanted else {})

@@ -21,7 +21,7 @@ from mailbox.errors import StorageError
 from mailbox.models import Attachment, LaterReading, Message
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Order
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record
 from outbox.bounces import dsn_report, free_text
 from outbox.bounces.report import RecipientReport, Report
@@ -61,6 +61,7 @@ def read_message(pk: int, now: datetime | None = None) -> int:
         new, error = _tie(message), ""
     except raw_store.RawMissing as missing:
         if isinstance(missing, raw_store.RawOutOfReach):
+            out_of_reach.note(missing.segment)
             return _put_off(message)
         new, error = 0, str(missing)
     except StorageError:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from mailbox.mime import message as mime_message
 from mailbox.models import Message
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import attachments
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.create import attachment_bytes
@@ -103,6 +103,7 @@ def _reader(filename: str, content_type: str, content: Callable[[], bytes]) -> C
         try:
             return AttachmentInput(filename=filename, content_type=content_type, content=content())
         except raw_store.RawOutOfReach as error:
+            out_of_reach.note(error.segment)
             raise ValidationFailed(
                 gettext("%(filename)s is out of reach on this host: try again later, or attach it again.")
                 % {"filename": filename}

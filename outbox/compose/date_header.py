@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 
 from mailbox.errors import StorageError
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from outbox.errors import StorageFailed
 from outbox.models import OutboxMessage
 
@@ -37,6 +37,11 @@ def redated(row: OutboxMessage, when: datetime) -> str:
             return row.mime_digest
         new = _DATE + format_datetime(when).encode("ascii") + b"\r\n" + raw.partition(b"\r\n")[2]
         return raw_store.save_batch([new], now=timezone.now(), prove=True)[0]
+    except raw_store.RawOutOfReach as error:
+        out_of_reach.note(error.segment)
+        raise StorageFailed(
+            gettext("The stored mail is out of reach on this host: try again in a moment. Nothing was changed.")
+        ) from error
     except (raw_store.RawMissing, StorageError) as error:
         raise StorageFailed(
             gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}

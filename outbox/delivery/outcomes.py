@@ -11,7 +11,7 @@ from functools import cached_property
 from django.conf import settings
 
 from mailbox import logs
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import build as compose_build
 from outbox.delivery import claims, recipients
 from outbox.delivery.attempt_watch import AttemptWatch
@@ -95,6 +95,7 @@ def prepare(claim: Claim) -> Work:
     try:
         content = compose_build.stamped(raw_store.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
     except raw_store.RawOutOfReach as error:
+        out_of_reach.note(error.segment)
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
         looks = _looks_before(claim.outbox_id) + 1
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
 import secrets
 import time
 from dataclasses import dataclass
@@ -21,19 +20,21 @@ from mailbox import logs
 from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
-from mailbox.models import Account, StoreMiss
-from mailbox.storage import raw_store
+from mailbox.keep_alive import keep_alive
+from mailbox.models import Account
+from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record
 from outbox.compose import addresses
 from outbox.compose import build as compose_build
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch, SentCopy
-from outbox.sent_folder.session import Clock, SentSession, lease_seconds, signed_in
+from outbox.sent_folder.session import Clock, SentSession, lease_seconds, renewing_claim, signed_in
 
 logger = logging.getLogger(__name__)
 State = SentCopy.State
 BUDGET_SECONDS = 60.0
 BASE_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+LONGEST_WAIT_FOR_FILE = timedelta(minutes=10)  # below StoreMiss.KEPT
 MOST_TRIES = 10
 AT_ONCE = timedelta(minutes=5)  # a copy that is made later than this after its mail may be there already
 NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try again."
@@ -126,16 +127,17 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) ->
         if folder is None:
             _end(copy, token, State.FAILED, "", NO_FOLDER, now)
         else:
-            _append(copy, token, ours, folder)
+            with keep_alive.during(renewing_claim(SentCopy.objects.filter(pk=pk, claim_token=token), ours.clock)):
+                _append(copy, token, ours, folder)
             _end(copy, token, State.DONE, folder, "", ours.clock())
             report.made += 1
             return
     except raw_store.RawOutOfReach as error:  # raised before the APPEND: it waits for the file, and no try counts
-        StoreMiss.note(platform.node() or "localhost", error.segment, now)  # for the incident
+        out_of_reach.note(error.segment, now)
         SentCopy.objects.filter(pk=copy.pk, claim_token=token).update(
             tries=F("tries") - 1,
             error=str(error),
-            next_try_at=now + BASE_WAIT,
+            next_try_at=now + _wait_for_file(copy.outbox, now),
             claim_token="",
             lease_expires_at=None,
         )
@@ -148,6 +150,13 @@ def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) ->
             raise
         return
     report.failed += 1
+
+
+def _wait_for_file(row: OutboxMessage, now: datetime) -> timedelta:
+    """As long as the copy has waited already, so that it doubles; short enough for the incident to last."""
+    attempt = _attempt_of(row)
+    age = now - (attempt.finished_at or attempt.started_at)
+    return min(max(age, BASE_WAIT), LONGEST_WAIT_FOR_FILE)
 
 
 def _append(copy: SentCopy, token: str, ours: SentSession, folder: str) -> None:

@@ -17,10 +17,11 @@ from mailbox import logs
 from mailbox.errors import Busy, MailError
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
+from mailbox.keep_alive import keep_alive
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
-from outbox.sent_folder.session import Clock, lease_seconds, signed_in
+from outbox.sent_folder.session import Clock, lease_seconds, renewing_claim, signed_in
 
 logger = logging.getLogger(__name__)
 LOOK_AFTER = (timedelta(0), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=15))
@@ -59,8 +60,10 @@ def look(pk: int, clock: Clock = timezone.now) -> int | None:
     lookup = SentLookup.objects.select_related("attempt").get(pk=pk)
     account = Account.objects.with_transports().get(outbox=lookup.attempt.outbox_id)
     stamp = AttemptHeaders(lookup.attempt.message_id, lookup.attempt.prx_attempt)
+    claim = renewing_claim(SentLookup.objects.filter(pk=pk, claim_token=token), clock)
     try:
-        folder, words = _search(account, stamp, clock)
+        with keep_alive.during(claim):
+            folder, words = _search(account, stamp, clock)
     except Busy:
         _end(pk, token, next_look_at=clock() + BUSY_WAIT)
         return None

@@ -10,22 +10,39 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from mailbox.errors import Busy, NetworkError, SignInRefused
 from mailbox.imap.session import ImapSession
+from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
 from mailbox.models import Account, Lease
 from mailbox.sync import account_session
+from outbox.models import SentCopy, SentLookup
 
 Clock = Callable[[], datetime]
 SLOWEST_BYTES_PER_SECOND = 50_000
 
 
 def lease_seconds(upcoming_bytes: int = 0) -> float:
-    """Above a handful of commands and this many bytes on a slow line."""
+    """Of a living process, which renews it; for an APPEND, also above its bytes on a slow line: a process that is
+    stopped there and goes on must not find that another has made the copy as well."""
+    if not upcoming_bytes:
+        return LEASE_SECONDS
     return 5.0 * settings.COMMAND_TIMEOUT_SECONDS + upcoming_bytes / SLOWEST_BYTES_PER_SECOND
+
+
+def renewing_claim(rows: QuerySet[SentCopy] | QuerySet[SentLookup], clock: Clock) -> Act:
+    """For keep_alive: the claim of a copy or look-up, `rows` with its token, goes on while this process lives."""
+
+    def renew() -> bool:
+        ends = clock() + timedelta(seconds=LEASE_SECONDS)
+        rows.filter(lease_expires_at__lt=ends).update(lease_expires_at=ends)
+        return True
+
+    return renew
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,8 @@ def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
     if token is None:
         raise Busy("Another worker is at work in this account's Sent folder.")
     try:
-        with account_session.connect(account, clock) as imap:
+        renewing = account_session.renewing(token, clock, Lease.Purpose.SENT)
+        with keep_alive.during(renewing), account_session.connect(account, clock) as imap:
             yield SentSession(imap, account.pk, token, clock)
     finally:
         Lease.release(account.pk, Lease.Purpose.SENT, token)

@@ -40,7 +40,9 @@ class Command(RefusingCommand):
                 self.stdout.write(f"{_progress(moved)}.")
         round_.refresh_from_db()
         if round_.finished_at is None:
-            self.stdout.write("Another worker goes on with it; its progress is on the page of stored mail.")
+            self.stdout.write(
+                "Another worker goes on with it, or another host that has its files; see the page of stored mail."
+            )
             return
         self.stdout.write(f"Done: {round_.done} messages read again, {round_.changed} of them differently.")
         for name, count in sorted(round_.changed_fields.items()):

@@ -280,6 +280,12 @@ def test_a_copy_whose_file_is_out_of_reach_waits_for_it_and_loses_no_try(account
         StoreMiss.objects.get().file == RawMessage.objects.get(digest=row.mime_digest).segment
     )  # so it is an incident
 
+    waits = []
+    for minutes in (1, 3, 60):
+        later = timezone.now() + timedelta(minutes=minutes)
+        waits.append(round((copied(account, timedelta(minutes=minutes)).next_try_at - later).total_seconds() / 60))
+    assert waits == [1, 3, 10]  # as long as it has waited; the incident lasts for fifteen minutes
+
     elsewhere.rename(file)
-    assert copied(account, timedelta(minutes=1)).state == "done"
+    assert copied(account, timedelta(minutes=71)).state == "done"
     assert len(dovecot.messages(account.email, "Sent")) == 1

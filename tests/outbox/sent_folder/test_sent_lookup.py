@@ -23,6 +23,7 @@ from outbox.delivery import deliver
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
 from outbox.sent_folder import lookup as sent_folder_lookup
 from outbox.sent_folder.lookup import LOOK_AFTER, next_look
+from outbox.sent_folder.session import renewing_claim
 from outbox.tasks import sent_folder as sent_folder_tasks
 from tests.rows import NOWHERE, attempt, letter, outbox_row
 from tests.servers.dovecot import Dovecot
@@ -186,10 +187,20 @@ def test_a_worker_that_was_killed_while_looking_is_followed_by_another(account: 
     sent_folder_lookup.open_lookups(NOW)
     assert sent_folder_lookup._claim(SentLookup.objects.get().pk, NOW)  # and nothing more was heard of it
 
-    looked(timedelta(minutes=1))
+    looked(timedelta(seconds=20))
     assert state(tried) == ("failed", "uncertain")
-    looked(timedelta(minutes=10))
+    looked(timedelta(minutes=1))  # a living worker would have renewed its claim
     assert state(tried) == ("sent", "")
+
+
+def test_a_slow_look_is_not_taken_over_while_its_worker_lives(account: Account) -> None:
+    uncertain(account)
+    sent_folder_lookup.open_lookups(NOW)
+    pk = SentLookup.objects.get().pk
+    token, later = sent_folder_lookup._claim(pk, NOW), NOW + timedelta(seconds=25)
+    assert renewing_claim(SentLookup.objects.filter(pk=pk, claim_token=token), lambda: later)()
+    assert sent_folder_lookup._claim(pk, NOW + timedelta(seconds=50)) is None
+    assert sent_folder_lookup._claim(pk, NOW + timedelta(seconds=56))
 
 
 def test_of_two_workers_at_one_instant_one_looks(account: Account) -> None:
