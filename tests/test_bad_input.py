@@ -13,7 +13,7 @@ from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.test_every_address import EXPECTED, account, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 __all__ = ["account", "rows"]
 
 # As they stand in an address: NUL, numbers no column holds, digits of other scripts, no UTF-8, half of a pair.

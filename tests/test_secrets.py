@@ -17,7 +17,7 @@ from django_q.signing import SignedPackage
 from mailbox.models import Account, AuditEntry, Transport
 from tests.test_every_address import EXPECTED, account, rows
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 __all__ = ["account", "rows"]
 
 SECRETS = ("imap-s3same-oil", "smtp-t0ken-of-old", "brand-new-s3cret", "refused-s3cret")

@@ -18,7 +18,7 @@ from outbox.models import OutboxMessage
 from prx_email_site.seed.letters import letters
 from prx_email_site.seed.mailboxes import ticket
 
-pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
+pytestmark = [pytest.mark.django_db(transaction=True, reset_sequences=True), pytest.mark.pages]
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ import pytest
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 
+pytestmark = pytest.mark.processes
+
 BURST = 400
 
 

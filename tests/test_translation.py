@@ -170,6 +170,7 @@ def test_no_page_says_anything_that_the_catalogue_has_not(reader: Client, rows: 
 
 @pytest.mark.django_db
 @WHO_SEES_MOST
+@pytest.mark.long
 def test_no_click_is_answered_with_what_the_catalogue_has_not(
     reader: Client, rows: dict[str, int], troubles: None
 ) -> None:
@@ -192,6 +193,7 @@ def test_no_click_is_answered_with_what_the_catalogue_has_not(
 
 
 @pytest.mark.django_db
+@pytest.mark.long
 def test_what_a_site_without_mail_says_is_in_the_catalogue_too(
     pseudo: None, client: Client, make_user: Callable[..., User]
 ) -> None:

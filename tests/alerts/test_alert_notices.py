@@ -18,7 +18,7 @@ from outbox.models import OutboxMessage
 from tests.alerts.telling import MINUTE, SECRET, Receiver, account, by_mail, by_webhook, failed, look, now, receiver
 
 __all__ = ["account", "now", "receiver"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
 
 
 def test_a_webhook_says_what_and_where_and_is_signed(

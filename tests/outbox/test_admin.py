@@ -37,7 +37,7 @@ from outbox.models import (
 )
 from tests.rows import NOWHERE, attempt, letter_with, outbox_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "admin:outbox_outboxmessage_changelist"
 
 

@@ -14,7 +14,7 @@ from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, attempt, outbox_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 @pytest.fixture

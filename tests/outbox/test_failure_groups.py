@@ -15,7 +15,7 @@ from outbox.models import OutboxMessage
 from outbox.views.failure_groups import FailureGroup, shared_words
 from tests.rows import NOWHERE, outbox_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "/outbox/"
 
 

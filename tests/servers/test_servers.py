@@ -15,6 +15,8 @@ from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop, Hold, Raw, Reply, Silence
 
+pytestmark = pytest.mark.processes
+
 MAIL = b"From: a@example.test\r\nSubject: hello\r\nMessage-ID: <1@example.test>\r\n\r\nA line\r\n.dot\r\n"
 
 

@@ -19,6 +19,7 @@ from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+LONG = pytest.mark.long
 Accounts = Callable[..., Account]
 KILL, TERM, STOP = signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP
 SILENT_SECONDS = "10"
@@ -73,10 +74,10 @@ def prepare(kept: KeptCluster, role: str = "", *, task_seconds: float = 600) -> 
     ("role", "number"),
     [
         pytest.param("idle", KILL, id="the idle worker that holds the queue's lock is killed"),
-        pytest.param("monitor", KILL, id="the monitor that holds the results' lock is killed"),
-        pytest.param("idle", STOP, id="the idle worker that holds the queue's lock is stopped"),
+        pytest.param("monitor", KILL, id="the monitor that holds the results' lock is killed", marks=LONG),
+        pytest.param("idle", STOP, id="the idle worker that holds the queue's lock is stopped", marks=LONG),
         *(
-            pytest.param(role, number, id=f"{role} {number.name}", marks=pytest.mark.long)
+            pytest.param(role, number, id=f"{role} {number.name}", marks=LONG)
             for role in ROLES
             for number in (KILL, TERM, STOP)
             if (role, number) not in {("idle", KILL), ("monitor", KILL), ("idle", STOP), ("parent", TERM)}

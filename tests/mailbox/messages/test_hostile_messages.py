@@ -22,7 +22,7 @@ from mailbox.views.message import ATTACHMENTS_SHOWN, VIEWS
 from tests.mailbox.mime.mime_messages import HEAD, multipart
 from tests.rows import NOWHERE, letter, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 SCRIPT = b"<script>alert(1)</script><img src=x onerror=alert(2)>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(3)"/>'

@@ -197,6 +197,8 @@ import django, os, signal, sys
 django.setup()
 from mailbox.parsing import pool as parsers
 from tests.mailbox.parsing.test_parser_processes import ORDERS, children
+
+pytestmark = pytest.mark.processes
 with parsers.running():
     parsers.read(ORDERS).result()
     pending = parsers.read(ORDERS * 50)

@@ -20,6 +20,8 @@ from mailbox.tasks import pictures as pictures_tasks
 from tests.mailbox.pictures.pictures import picture
 from tests.rows import NOWHERE, letter_with, looked_yesterday, outbox_row, store, tasks_queued
 
+pytestmark = pytest.mark.pages
+
 
 @pytest.fixture
 def account(make_account: Callable[..., Account]) -> Account:

@@ -22,7 +22,7 @@ from tests.rows import newest_attempt
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop, Hold, Raw, Reply, Silence
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits"), pytest.mark.wire]
 Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 
