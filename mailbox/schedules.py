@@ -32,6 +32,7 @@ PLANNED = (
     Planned("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
     Planned("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
     Planned("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
+    Planned("mailbox: take up what was forgotten", "mailbox.tasks.take_up_forgotten", Schedule.MINUTES, 1, 20),
     Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
     Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),

@@ -15,6 +15,7 @@ class SiteConfig(AppConfig):
         register(checks.unknown_variables)
         register(checks.encryption_keys)
         register(checks.data_folder_is_private, Tags.security)
+        register(checks.no_proxy_before_an_open_address, Tags.security, deploy=True)
         uid = "prx_email_site.signal_receivers"
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)
         signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from mailbox import credentials
 from mailbox.accounts import stored_secrets
-from prx_email_site import environment, private_files
+from prx_email_site import environment, launch, private_files
 
 
 def unknown_variables(**_: Any) -> list[CheckMessage]:
@@ -30,6 +30,18 @@ def unknown_variables(**_: Any) -> list[CheckMessage]:
 def _hint(name: str, known: list[str]) -> str:
     alike = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
     return f"Did you mean {alike[0]}?" if alike else "docs/operations.md lists the variables; remove this one."
+
+
+def no_proxy_before_an_open_address(**_: Any) -> list[CheckMessage]:
+    """As `make run` says at its start, for whoever starts gunicorn otherwise."""
+    try:
+        address = launch.BindAddress.parse(environment.text("PRX_EMAIL_BIND", launch.DEFAULT_BIND))
+    except launch.CannotStart as reason:
+        return [Warning(str(reason), id="prx_email_site.W005")]
+    if not launch.is_open_in_plain_http(address):
+        return []
+    words = f"PRX_EMAIL_BIND: {address} {launch.IN_PLAIN_HTTP}"
+    return [Warning(words, hint=launch.PROXY_HINT, id="prx_email_site.W004")]
 
 
 def data_folder_is_private(**_: Any) -> list[CheckMessage]:

@@ -225,6 +225,17 @@ def check_address() -> int:
     return 0
 
 
+IN_PLAIN_HTTP = "is open to the network in plain HTTP: passwords and mail can be read on the way."
+PROXY_HINT = (
+    "Put a proxy that ends TLS before it, and set PRX_EMAIL_BASE_URL to its https address (docs/operations.md)."
+)
+
+
+def is_open_in_plain_http(address: BindAddress) -> bool:
+    """Whether other machines reach the address, and no proxy is said to end TLS before it."""
+    return not address.is_loopback and not env.text("PRX_EMAIL_BASE_URL").startswith("https://")
+
+
 def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") -> int:
     """`before_start` runs when the database is ready; `welcome` is printed when the site answers."""
     try:
@@ -236,11 +247,8 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
         return 1
     if not env.text("PRX_EMAIL_BASE_URL"):
         os.environ["PRX_EMAIL_BASE_URL"] = address.url
-    if not address.is_loopback and not env.text("PRX_EMAIL_BASE_URL").startswith("https://"):
-        say(
-            f"WARNING: {address} is open to the network in plain HTTP: passwords and mail can be read on the way. "
-            "Put a proxy that ends TLS before it, and set PRX_EMAIL_BASE_URL to its https address (docs/operations.md)."
-        )
+    if is_open_in_plain_http(address):
+        say(f"WARNING: {address} {IN_PLAIN_HTTP} {PROXY_HINT}")
     prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
     if prepared.returncode:
         return prepared.returncode

@@ -20,6 +20,7 @@ from mailbox.models import Account, AccountGrant, AuditEntry, Folder, Quarantine
 from outbox.admin import HIDDEN
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, attempt, folder_of, letter, outbox_row, store, tasks_queued
+from tests.servers.certificates import Certificates
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -121,6 +122,21 @@ def test_the_admin_refuses_what_the_form_refuses(
     page = superuser.post(change(account.imap), transport_form(account.imap, **wrong)).content.decode()
     assert sentence in page
     assert Account.objects.get().imap.password == "imap sesame"
+
+
+def test_another_ca_in_the_admin_asks_for_both_secrets_again(
+    superuser: Client, account: Account, certificates: Certificates
+) -> None:
+    typed = {"email": account.email, "sent_copy": account.sent_copy, "ca_certificate": certificates.ca_pem}
+    said = superuser.post(change(account), typed).content.decode()
+    assert said.count("The extra CA certificate has changed, so enter the password or token again") == 2
+    half = superuser.post(change(account), typed | {"imap_password": "a"}).content.decode()
+    assert half.count("The extra CA certificate has changed") == 1
+    assert Account.objects.get().ca_certificate == ""
+    assert superuser.post(change(account), typed | {"imap_password": "a", "smtp_oauth_token": "b"}).status_code == 302
+    saved = Account.objects.get()
+    assert (saved.ca_certificate.strip(), saved.imap.password) == (certificates.ca_pem.strip(), "a")
+    assert (saved.smtp.oauth_token, saved.smtp.encrypted_password) == ("b", None)
 
 
 def test_adding_and_deleting_accounts_goes_through_the_sites_own_pages(superuser: Client, account: Account) -> None:

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.models import Account, WorkerHeartbeat
+from mailbox.models import Account, Folder, SyncState, WorkerHeartbeat
 from outbox.models import DeliveryReport, SentLookup
 from tests.rows import NOWHERE, attempt, outbox_row
 
@@ -74,6 +74,20 @@ def test_every_page_that_promises_says_that_nobody_works(
     for page in pages:
         assert GONE not in operator.get(page).content.decode(), page
     assert "within seconds" in operator.get(pages[0]).content.decode()
+
+
+def test_no_account_is_fine_while_nobody_works(operator: Client, make_account: Callable[..., Account]) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+    folder = Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
+    now = timezone.now()
+    SyncState.objects.create(account=account, folder=folder, last_success_at=now, last_attempt_at=now)
+    pages = ["/", reverse("mailbox:accounts"), reverse("mailbox:account", args=[account.pk])]
+    for page in pages:
+        said = operator.get(page).content.decode()
+        assert "no worker runs" in said and "Mail is fetched as it comes" not in said and "1 fine" not in said, page
+    beat(5)
+    for page in pages:
+        assert "no worker runs" not in operator.get(page).content.decode(), page
 
 
 def test_a_database_that_is_locked_for_long_keeps_what_was_typed(

@@ -35,9 +35,15 @@ def state_of(folder: Folder) -> SyncState | None:
 
 
 def conditions(
-    account: Account, folders: Sequence[Folder], now: datetime, waiting: Mapping[int, int] = MappingProxyType({})
+    account: Account,
+    folders: Sequence[Folder],
+    now: datetime,
+    waiting: Mapping[int, int] = MappingProxyType({}),
+    *,
+    has_workers: bool = True,
 ) -> list[AccountNotice]:
-    """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`."""
+    """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`. Without workers
+    nothing is promised, and no account is fine."""
     found = [
         *sign_in_refused(
             account.imap,
@@ -54,11 +60,11 @@ def conditions(
         *_failing_folders(account, folders),
         *unavailable(account.imap, now),
         *(sending_failure(account, now, waiting.get(account.pk, 0)) or unavailable(account.smtp, now)),
-        *_behind(account, folders, now),
+        *_behind(account, folders, now, has_workers=has_workers),
         *_switches(account),
     ]
     order = ("broken", "needs", "waiting", "fine")
-    return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders)]
+    return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders, has_workers=has_workers)]
 
 
 def oldest_success(folders: Sequence[Folder]) -> datetime | None:
@@ -159,7 +165,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
     ]
 
 
-def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[AccountNotice]:
+def _behind(account: Account, folders: Sequence[Folder], now: datetime, *, has_workers: bool) -> list[AccountNotice]:
     if not account.sync_enabled or account.imap.needs_sign_in_since:
         return []
     if not folders:
@@ -167,7 +173,7 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[
         words = (
             gettext("No folder is synced. Choose at least one.")
             if account.folders_listed_at
-            else gettext("The workers have not looked at this account yet; they do within a minute.")
+            else _not_looked_at(has_workers=has_workers)
         )
         remedy = "folders" if account.folders_listed_at else "sync"
         return [AccountNotice("needs" if account.folders_listed_at else "waiting", label, words, remedy=remedy)]
@@ -186,6 +192,17 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime) -> list[
             since=oldest_success(late),
         )
     ]
+
+
+def _not_looked_at(*, has_workers: bool) -> str:
+    if has_workers:
+        return gettext("The workers have not looked at this account yet; they do within a minute.")
+    return gettext("No worker has looked at this account yet, and none is running: it waits until one is started.")
+
+
+def _no_worker(folders: Sequence[Folder]) -> AccountNotice:
+    words = gettext("Nothing is fetched or sent until a worker is started. What you ask for waits.")
+    return AccountNotice("needs", gettext("no worker runs"), words, since=oldest_success(folders), kind="no_worker")
 
 
 def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
@@ -218,11 +235,13 @@ def _switches(account: Account) -> list[AccountNotice]:
     return found
 
 
-def _all_well(folders: Sequence[Folder]) -> AccountNotice:
+def _all_well(folders: Sequence[Folder], *, has_workers: bool) -> AccountNotice:
     states = [state for folder in folders if (state := state_of(folder))]
     if not any(state.last_success_at for state in states):
-        words = gettext("The workers have not looked at this account yet; they do within a minute.")
+        words = _not_looked_at(has_workers=has_workers)
         return AccountNotice("waiting", gettext("first sync is waiting"), words, remedy="sync")
+    if not has_workers:
+        return _no_worker(folders)
     if any(state.more_waiting for state in states):
         return AccountNotice(
             "fine",

@@ -15,8 +15,8 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
-from mailbox.accounts.forms import announce_change, forget_failures
-from mailbox.admin.forms import TransportForm
+from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures
+from mailbox.admin.forms import AccountForm, TransportForm
 from mailbox.admin.internals import TABLES as INTERNALS
 from mailbox.admin.oauth import TABLES as OAUTH
 from mailbox.admin.read_only import ModelAdmin, audit, register_tables
@@ -31,6 +31,7 @@ from mailbox.tasks import sync as sync_tasks
 class AccountAdmin(ModelAdmin):
     """Adding and deleting go through the site's own pages: they know of secrets and of mail that still waits."""
 
+    form = AccountForm
     list_display = ("email", "display_name", "imap", "smtp", "sync_enabled", "send_enabled", "push_enabled", "state")
     list_filter = ("sync_enabled", "send_enabled", "push_enabled", ("sending_paused_at", admin.EmptyFieldListFilter))
     search_fields = ("email", "display_name", "imap__host", "smtp__host")
@@ -39,6 +40,10 @@ class AccountAdmin(ModelAdmin):
         "email",
         "display_name",
         "ca_certificate",
+        "imap_password",
+        "imap_oauth_token",
+        "smtp_password",
+        "smtp_oauth_token",
         "sync_enabled",
         "send_enabled",
         "push_enabled",
@@ -81,8 +86,12 @@ class AccountAdmin(ModelAdmin):
     def save_model(self, request: HttpRequest, obj: Account, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         audit(request, "edit_account", obj, f"account:{obj.pk}", ", ".join(form.changed_data))
-        if "ca_certificate" in form.changed_data:
-            announce_change(obj.pk)
+        for kind in ("imap", "smtp"):
+            if {f"{kind}_password", f"{kind}_oauth_token", "ca_certificate"}.intersection(form.changed_data):
+                transport = getattr(obj, kind)
+                forget_failures(transport)
+                transport.save(update_fields=[*SECRETS, *FAILURES])
+                announce_change(obj.pk)
 
     def _operated(self, request: HttpRequest, queryset: QuerySet[Account]) -> list[Account]:
         """Those of the selected that the user may operate; says how many were not."""

@@ -10,12 +10,36 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.forms import SecretField, put_secret
 from mailbox.accounts.secret_reuse import SecretRecipient, why_other
-from mailbox.models import Transport
+from mailbox.models import Account, Transport
 
 if TYPE_CHECKING:
     ModelForm = forms.ModelForm[Transport]
+    OfAccount = forms.ModelForm[Account]
 else:
-    ModelForm = forms.ModelForm
+    ModelForm = OfAccount = forms.ModelForm
+
+
+class AccountForm(OfAccount):
+    """An extra CA decides who may pose as the servers: whoever changes it types the secrets again, as on the site."""
+
+    imap_password = SecretField(label=_("IMAP password"), help_text=_("Only when the extra CA certificate changes."))
+    imap_oauth_token = SecretField(label=_("IMAP OAuth token"))
+    smtp_password = SecretField(label=_("SMTP password"), help_text=_("Only when the extra CA certificate changes."))
+    smtp_oauth_token = SecretField(label=_("SMTP OAuth token"))
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        before = SecretRecipient("", None, str(self.initial.get("ca_certificate") or ""))
+        reason = why_other(before, SecretRecipient("", None, str(cleaned.get("ca_certificate") or "")))
+        for kind in ("imap", "smtp"):
+            typed = cleaned.get(f"{kind}_password") or "", cleaned.get(f"{kind}_oauth_token") or ""
+            if reason and not any(typed):
+                self.add_error(f"{kind}_password", reason)
+            try:
+                put_secret(getattr(self.instance, kind), *typed)
+            except ValidationError as error:
+                self.add_error(f"{kind}_password", error)
+        return cleaned
 
 
 class TransportForm(ModelForm):

@@ -251,6 +251,9 @@ class Account(models.Model):
     # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     folders_listed_at = models.DateTimeField(null=True, editable=False)
+    # When a person last asked for a sync or a listing that no worker has begun: a broker may lose its queue.
+    sync_asked_at = models.DateTimeField(null=True, editable=False)
+    listing_asked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -39,7 +39,9 @@ PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
 
 
 def queue_sync(account_id: int, user_id: int | None) -> None:
-    """Sync the chosen folders of an account, as a person asked, once the present transaction has committed."""
+    """Sync the chosen folders of an account, as a person asked, once the present transaction has committed. The row
+    remembers it until a worker begins."""
+    Account.objects.filter(pk=account_id).update(sync_asked_at=timezone.now())
     queue("mailbox.tasks.sync_account", account_id, user_id, group="sync")
 
 
@@ -50,6 +52,7 @@ def queue_pushed_sync(account_id: int) -> None:
 
 def queue_folder_listing(account_id: int) -> None:
     """Ask for the account's folders, once the present transaction has committed: a worker may be faster than it."""
+    Account.objects.filter(pk=account_id).update(listing_asked_at=timezone.now())
     queue("mailbox.tasks.list_folders", account_id, group="sync")
 
 
@@ -75,6 +78,7 @@ def sync_tick(is_continuation: bool = False) -> None:
 def sync_account(account_id: int, user_id: int | None) -> None:
     if not store_check.is_usable():
         return
+    Account.objects.filter(pk=account_id).update(sync_asked_at=None)
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=CLICK_BUDGET_SECONDS, wait_seconds=CLICK_WAIT_SECONDS
     )
@@ -96,6 +100,7 @@ def sync_pushed(account_id: int) -> None:
 
 def list_folders(account_id: int) -> None:
     """Ask the server for the account's folders. A refusal is on the transport, where the page shows it."""
+    Account.objects.filter(pk=account_id).update(listing_asked_at=None)
     try:
         folder_sync.discover_folders(account_id)
     except Account.DoesNotExist:

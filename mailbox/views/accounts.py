@@ -19,7 +19,15 @@ from mailbox.accounts import sign_in_state
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.waiting_mail import of_failing
-from mailbox.models import Account, AuditEntry, ConnectionTest, OAuthSignIn, PushHeartbeat, SyncRunFolder
+from mailbox.models import (
+    Account,
+    AuditEntry,
+    ConnectionTest,
+    OAuthSignIn,
+    PushHeartbeat,
+    SyncRunFolder,
+    WorkerHeartbeat,
+)
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.account_permissions import Rights
 from mailbox.views.activity import told
@@ -45,23 +53,29 @@ class AccountRow:
         return self.conditions[0]
 
 
-def row_of(account: Account, rights: Rights, now: datetime, waiting: dict[int, int]) -> AccountRow:
+def row_of(
+    account: Account, rights: Rights, now: datetime, waiting: dict[int, int], *, has_workers: bool
+) -> AccountRow:
     folders = account.chosen_folders  # type: ignore[attr-defined]
     return AccountRow(
         account=account,
-        conditions=conditions(account, folders, now, waiting),
+        conditions=conditions(account, folders, now, waiting, has_workers=has_workers),
         in_step_at=oldest_success(folders),
         may_operate=rights.may_operate(account.pk),
         may_administer=rights.may_administer(account.pk),
     )
 
 
+def has_workers(now: datetime) -> bool:
+    return WorkerHeartbeat.objects.alive(now).exists()
+
+
 def rows_of(request: HttpRequest, accounts: QuerySet[Account]) -> list[AccountRow]:
     """Rows at constant cost: accounts with transports, their folders with states, the user's rights."""
     rights, now = Rights.of(request.user), timezone.now()
     selected = list(accounts.select_related("imap", "smtp").prefetch_related(chosen_folders()))
-    waiting = of_failing(selected, now)
-    return [row_of(account, rights, now, waiting) for account in selected]
+    waiting, works = of_failing(selected, now), has_workers(now)
+    return [row_of(account, rights, now, waiting, has_workers=works) for account in selected]
 
 
 @require_safe
@@ -112,8 +126,9 @@ def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
     now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
+    rights, waiting, works = Rights.of(signed_in_user(request)), of_failing([account], now), has_workers(now)
     return {
-        "row": row_of(account, Rights.of(signed_in_user(request)), now, of_failing([account], now)),
+        "row": row_of(account, rights, now, waiting, has_workers=works),
         "account": account,
         "folders": folders,
         "backfill": show_progress(folders, now),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox.db.lock_timeout import is_locked_by_another
+from mailbox.errors import StorageError
 from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
-from outbox.errors import ValidationFailed
+from outbox.errors import StorageFailed, ValidationFailed
 from outbox.models import Draft, DraftFile
 
+logger = logging.getLogger(__name__)
 FIELDS = ("to", "cc", "bcc", "subject", "body_text")
 _LONGEST = {"to": 20_000, "cc": 20_000, "bcc": 20_000, "subject": 2_000, "body_text": 2_000_000}
 MAX_DRAFTS = 500  # of one person
@@ -27,6 +31,12 @@ MAX_BYTES = 200 * 1024 * 1024  # of the files of one person's drafts
 CHANGED_ELSEWHERE = _(
     "This draft was changed in another tab or on another device, so this page does not overwrite it. Open the other "
     "version from the list of drafts, or go on here and save this as a draft of its own."
+)
+
+
+NOT_STORED = _(
+    "The draft could not be stored: the disk is full, or refuses. Your text stands here: keep this page open, and save "
+    "again once an administrator has made room."
 )
 
 
@@ -67,12 +77,21 @@ def of_user(user: User) -> QuerySet[Draft]:
 
 
 def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
-    """Write it down: a new draft without `pk`. Raises DraftConflict, and ValidationFailed when there are too many."""
+    """Write it down: a new draft without `pk`.
+
+    Raises DraftConflict, ValidationFailed when there are too many, StorageFailed when the disk or database refuses.
+    """
     contents = [file.content for file in typed.files]
-    digests = raw_store.save_batch(contents, prove=True) if contents else []  # before their rows
-    with transaction.atomic():
-        draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
-        _attach(draft, typed.files, digests)
+    try:
+        digests = raw_store.save_batch(contents, prove=True) if contents else []  # before their rows
+        with transaction.atomic():
+            draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
+            _attach(draft, typed.files, digests)
+    except (StorageError, DatabaseError) as error:
+        if is_locked_by_another(error):  # the busy page keeps the form
+            raise
+        logger.exception("draft_not_stored")
+        raise StorageFailed(NOT_STORED) from error
     return draft
 
 

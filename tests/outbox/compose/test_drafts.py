@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import DatabaseError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.errors import StorageError
 from mailbox.models import Account, AccountGrant, Message
-from outbox.compose import address_book
+from outbox.compose import address_book, drafts
 from outbox.models import Draft, DraftFile, KnownAddress, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store
 
@@ -179,6 +181,23 @@ def test_discarding_asks_first(operator: Client, user: User) -> None:
     assert Draft.objects.exists()
     operator.post(url, {"version": "1"})
     assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize("error", [StorageError("no space left on device"), DatabaseError("disk is full")])
+def test_a_draft_on_a_full_disk_is_refused_in_words_and_its_form_stays(
+    operator: Client, account: Account, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    # No disk of the tests is full for the database and the store alike; what they raise then is.
+    monkeypatch.setattr(drafts, "_made", refuse)
+    saved = operator.post(SAVE, typed(account, body_text="an hour of work"))
+    assert saved.status_code == 422
+    assert "could not be stored" in saved.json()["said"]
+    page = operator.post(COMPOSE, typed(account, body_text="an hour of work") | {"do": "draft"})
+    assert page.status_code == 200
+    assert "could not be stored" in page.content.decode() and "an hour of work" in page.content.decode()
 
 
 def test_a_draft_that_another_tab_has_gone_on_with_is_not_discarded(operator: Client, user: User) -> None:

@@ -1,0 +1,63 @@
+"""What a page asked of a worker and none has begun: a broker that lost its queue has forgotten the task, not the row.
+
+Each kind of task that a page queues is found again by a sweep. Those of mail are found by the sweeps of sync and
+outbox; the rest is here. A task that comes twice does no harm.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from mailbox.models import Account, ConnectionTest, ImageFetch, OAuthApp, Preview, SettingsLookup
+from mailbox.oauth import sign_in
+from mailbox.pictures import previews, remote_images
+from mailbox.signals import connection_test_asked
+from mailbox.tasks import autoconfig, oauth, pictures, sync
+
+BEGUN_WITHIN = timedelta(seconds=45)  # a worker takes a task within a second or two
+ASKED_WITHIN = timedelta(hours=1)  # nobody waits any more for what was asked before
+AT_ONCE = 100  # of each kind
+
+
+def take_up_forgotten() -> None:
+    """Each minute: queue again what was asked for and not begun."""
+    now = timezone.now()
+    _of_accounts(now)
+    _of_pictures(now)
+    for pk in SettingsLookup.objects.filter(started_at=None, **_asked(now)).values_list("pk", flat=True)[:AT_ONCE]:
+        autoconfig.queue_lookup(pk)
+    tests = ConnectionTest.objects.filter(started_at=None, **_asked(now, "requested_at"))
+    for pk in tests.values_list("pk", flat=True)[:AT_ONCE]:
+        connection_test_asked.send(sender=ConnectionTest, test_id=pk)
+    unread = OAuthApp.objects.filter(kind=OAuthApp.Kind.DISCOVERY, document={}, discovery_error="")
+    for pk in unread.values_list("pk", flat=True)[:AT_ONCE]:
+        oauth.queue_discovery(pk)
+    for pk in sign_in.waiting():
+        oauth.queue_finish(pk)
+
+
+def _asked(now: datetime, column: str = "asked_at") -> dict[str, datetime]:
+    return {f"{column}__lt": now - BEGUN_WITHIN, f"{column}__gt": now - ASKED_WITHIN}
+
+
+def _of_accounts(now: datetime) -> None:
+    syncs = Account.objects.filter(sync_asked_at__lt=now - BEGUN_WITHIN)
+    for pk in list(syncs.values_list("pk", flat=True)[:AT_ONCE]):
+        sync.queue_sync(pk, None)
+    listings = Account.objects.filter(listing_asked_at__lt=now - BEGUN_WITHIN)
+    for pk in list(listings.values_list("pk", flat=True)[:AT_ONCE]):
+        sync.queue_folder_listing(pk)
+
+
+def _of_pictures(now: datetime) -> None:
+    free = Q(claimed_at=None) | Q(claimed_at__lt=now - previews.CLAIM)
+    waiting = Preview.objects.filter(free, state=Preview.State.WAITING, **_asked(now))
+    for digest in waiting.values_list("pk", flat=True)[:AT_ONCE]:
+        pictures.queue_preview(digest)
+    unfetched = ImageFetch.objects.filter(finished_at=None, **_asked(now))
+    unfetched.filter(claimed_at__lt=now - remote_images.CLAIM).update(claimed_at=None)  # its worker was killed
+    for pk in unfetched.filter(claimed_at=None).values_list("pk", flat=True)[:AT_ONCE]:
+        pictures.queue_image_fetch(pk)

@@ -1,0 +1,103 @@
+"""A broker that loses its queue loses no work: each kind of task that is queued is found again by a sweep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.module_loading import import_string
+from django_q.models import OrmQ, Schedule
+
+from mailbox import tasks
+from mailbox.models import Account, ConnectionTest, ImageFetch, OAuthApp, Preview, SettingsLookup
+from mailbox.tasks.forgotten import take_up_forgotten
+from tests.rows import NOWHERE, letter, store, tasks_queued
+from tests.servers.site import ROOT
+
+pytestmark = pytest.mark.django_db
+FORGOTTEN = "mailbox.tasks.take_up_forgotten"
+SWEPT_BY = {  # what is queued -> the schedule that finds it again
+    "mailbox.tasks.fetch_images": FORGOTTEN,
+    "mailbox.tasks.list_folders": FORGOTTEN,
+    "mailbox.tasks.look_up": FORGOTTEN,
+    "mailbox.tasks.make_preview": FORGOTTEN,
+    "mailbox.tasks.oauth_discover": FORGOTTEN,
+    "mailbox.tasks.oauth_finish": FORGOTTEN,
+    "mailbox.tasks.reparse_slice": "mailbox.tasks.reparse_stalled",
+    "mailbox.tasks.sync_account": FORGOTTEN,
+    "mailbox.tasks.sync_pushed": "mailbox.tasks.sync_tick",
+    "mailbox.tasks.sync_tick": "mailbox.tasks.sync_tick",
+    "outbox.tasks.copy_to_sent": "outbox.tasks.sweep_afterwards",
+    "outbox.tasks.deliver": "outbox.tasks.sweep",
+    "outbox.tasks.deliver_account": "outbox.tasks.sweep",
+    "outbox.tasks.look_in_sent": "outbox.tasks.sweep_afterwards",
+    "outbox.tasks.read_reports": "outbox.tasks.sweep_afterwards",
+    "outbox.tasks.run_connection_test": FORGOTTEN,
+    "outbox.tasks.run_operation": "outbox.tasks.sweep_operations",
+    "alerts.tasks.send_due": "alerts.tasks.watch",
+}
+
+
+def test_each_kind_of_task_that_the_sources_queue_has_a_sweep_that_runs() -> None:
+    queued = set()
+    for app in ("mailbox", "outbox", "alerts", "people", "api", "prx_email_site"):
+        for file in (ROOT / app).rglob("*.py"):
+            text = file.read_text(encoding="utf-8")
+            queued |= set(re.findall(r'queue\(\s*f?"([a-z_.{}]+)"', text))
+    queued.remove("outbox.tasks.{name}")  # that module names its functions without their package
+    assert {each if "." in each else f"outbox.tasks.{each}" for each in queued} == set(SWEPT_BY)
+    assert all(callable(import_string(each)) for each in SWEPT_BY)
+    assert set(SWEPT_BY.values()) <= set(Schedule.objects.values_list("func", flat=True))
+
+
+def test_what_pages_asked_for_is_queued_again_when_the_broker_has_lost_it(
+    make_account: Callable[..., Account], make_user: Callable[..., User], client: Client
+) -> None:
+    user, account = make_user("administrator"), make_account("ops@example.com", **NOWHERE)
+    client.force_login(user)
+    client.post(reverse("mailbox:account_sync", args=[account.pk]))
+    client.post(reverse("mailbox:account_folders_refresh", args=[account.pk]))
+    asked, message = timezone.now() - timedelta(minutes=1), store(account, letter())
+    Account.objects.update(sync_asked_at=asked, listing_asked_at=asked)
+    SettingsLookup.objects.create(asked_by=user, email="a@example.com", asked_at=asked)
+    ConnectionTest.objects.create(account=account, requested_at=asked)
+    Preview.objects.create(digest="0" * 64, source="1" * 64, position=0, content_type="a/b", asked_at=asked)
+    ImageFetch.objects.create(message=message, asked_at=asked, claimed_at=asked - timedelta(hours=1))
+    OAuthApp.objects.create(kind="discovery", name="Own", discovery_url="https://id.example.com")
+    assert len(tasks_queued()) == 2
+    OrmQ.objects.all().delete()  # as Redis after FLUSHALL, or a restart without its file
+
+    take_up_forgotten()
+
+    assert sorted(tasks_queued()) == [
+        "mailbox.tasks.fetch_images",
+        "mailbox.tasks.list_folders",
+        "mailbox.tasks.look_up",
+        "mailbox.tasks.make_preview",
+        "mailbox.tasks.oauth_discover",
+        "mailbox.tasks.sync_account",
+        "outbox.tasks.run_connection_test",
+    ]
+
+
+def test_what_a_worker_has_begun_is_not_queued_again(
+    make_account: Callable[..., Account], make_user: Callable[..., User], client: Client
+) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+    client.force_login(make_user("administrator"))
+    client.post(reverse("mailbox:account_sync", args=[account.pk]))
+    client.post(reverse("mailbox:account_folders_refresh", args=[account.pk]))
+    account.refresh_from_db()
+    assert account.sync_asked_at and account.listing_asked_at
+    take_up_forgotten()
+    assert len(tasks_queued()) == 2  # a moment ago: a worker is about to take them
+    tasks.sync_account(account.pk, None)
+    tasks.list_folders(account.pk)
+    account.refresh_from_db()
+    assert (account.sync_asked_at, account.listing_asked_at) == (None, None)
