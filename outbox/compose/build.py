@@ -78,6 +78,7 @@ class FrozenMessage:
     body_html: str
     threading: Threading
     needs_smtputf8: bool
+    message_id: str = ""  # the one in `mime`; "": each attempt makes one
 
 
 def freeze(
@@ -271,6 +272,14 @@ def _bounded(ids: list[str]) -> str:
     return " ".join(ids if len(" ".join(ids)) <= MAX_REFERENCES_BYTES else ids[-1:])
 
 
+_OWN_MESSAGE_ID = re.compile(rb"^message-id[ \t]*+:", re.I | re.M)
+
+
 def stamped(mime: bytes, message_id: str, prx_attempt: str) -> bytes:
-    """The mail of one attempt: the frozen bytes under the two headers in which attempts differ."""
-    return f"Message-ID: {message_id}\r\nX-PRX-Attempt: {prx_attempt}\r\n".encode("ascii") + mime
+    """The mail of one attempt: the frozen bytes under the two headers in which attempts differ. A mail that a program
+    submitted may have a Message-ID of its own, which every attempt keeps."""
+    header = mime[: mime.find(b"\r\n\r\n") + 2]
+    own = f"X-PRX-Attempt: {prx_attempt}\r\n".encode("ascii")
+    if _OWN_MESSAGE_ID.search(header):
+        return own + mime
+    return f"Message-ID: {message_id}\r\n".encode("ascii") + own + mime

@@ -9,21 +9,22 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError
 from django.utils.translation import gettext
 
 from mailbox.errors import StorageError
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, AuditEntry, Message
+from mailbox.models import Account, Message
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import replies
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
-from outbox.compose.build import FrozenMessage, RepliedMessage, Request, Threading
+from outbox.compose.build import RepliedMessage, Request, Threading
+from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
-from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
+from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage
 
 NO_SMTPUTF8 = "The server does not offer SMTPUTF8"  # as outbox.smtp says it
 FAILURE_MODES = ("network", "provider")
@@ -62,7 +63,18 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         _check_smtputf8(account, now)
     try:
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
-        return _insert(account, request, NewRow(frozen, digest, parent, files, times, asked), now)
+        new = NewRow(
+            frozen=frozen,
+            digest=digest,
+            times=times,
+            files=[_stored(each) for each in files],
+            parent=parent,
+            user=request.user,
+            failure_mode=request.failure_mode or "",
+            idempotency_key=key,
+            request_digest=asked,
+        )
+        return insert(account, new, now)
     except IntegrityError:
         if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
             return known
@@ -153,31 +165,14 @@ def _listed(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
 
 
-@dataclass(frozen=True)
-class SendTimes:
-    """When a new row may go out, and why not at once."""
-
-    next_attempt_at: datetime
-    send_at: datetime | None
-    undo_until: datetime | None
-
-
 def _times(request: SendRequest, now: datetime) -> SendTimes:
     send_at = checked_send_at(request.send_at, now)
     undo_until = now + timedelta(seconds=request.undo_seconds) if request.undo_seconds > 0 else None
     return SendTimes(max(send_at or now, undo_until or now), send_at, undo_until)
 
 
-@dataclass(frozen=True)
-class NewRow:
-    """Everything of a new row that is known before it is written."""
-
-    frozen: FrozenMessage
-    digest: str
-    parent: Message | None
-    files: Sequence[AttachmentContent]
-    times: SendTimes
-    asked: str | None
+def _stored(file: AttachmentContent) -> StoredFile:
+    return StoredFile(file.filename, file.content_type, len(file.content), raw_store.digest_of(file.content))
 
 
 def _store() -> AttachmentStore:
@@ -232,61 +227,6 @@ def _answering(mail: Request, message: Message | None) -> tuple[Request, Threadi
     return replace(mail, to=to, subject=mail.subject or compose_build.reply_subject(parent.subject)), (
         compose_build.reply_threading(parent)
     )
-
-
-@transaction.atomic
-def _insert(account: Account, request: SendRequest, new: NewRow, now: datetime) -> int:
-    frozen = new.frozen
-    raw_store.keep([new.digest], now)
-    row = OutboxMessage.objects.create(
-        account=account,
-        to=frozen.to,
-        cc=frozen.cc,
-        bcc=frozen.bcc,
-        subject=frozen.subject,
-        body_text=frozen.body_text,
-        body_html=frozen.body_html,
-        in_reply_to=frozen.threading.in_reply_to,
-        references_header=frozen.threading.references,
-        parent=new.parent,
-        mail_from=frozen.mail_from,
-        mime_digest=new.digest,
-        mime_size=len(frozen.mime),
-        needs_smtputf8=frozen.needs_smtputf8,
-        next_attempt_at=new.times.next_attempt_at,
-        send_at=new.times.send_at,
-        undo_until=new.times.undo_until,
-        requested_by=request.user,
-        failure_mode=request.failure_mode or "",
-        idempotency_key=request.idempotency_key,
-        request_digest=new.asked,
-        created_by=request.user,
-    )
-    OutboxRecipient.objects.bulk_create(
-        [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
-    )
-    OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
-    if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
-        SentCopy.objects.create(outbox=row, next_try_at=now)
-    verb = "reply" if new.parent else "send"
-    AuditEntry.objects.create(at=now, user=request.user, account=account, verb=verb, target=f"outbox:{row.pk}")
-    return row.pk
-
-
-def _attachment_rows(row: OutboxMessage, files: Sequence[AttachmentContent]) -> list[OutboxAttachment]:
-    return [
-        OutboxAttachment(
-            outbox=row,
-            account_id=row.account_id,
-            created_at=row.created_at,
-            position=position,
-            filename=file.filename,
-            content_type=file.content_type,
-            size=len(file.content),
-            digest=raw_store.digest_of(file.content),
-        )
-        for position, file in enumerate(files)
-    ]
 
 
 def attachment_bytes(attachment: OutboxAttachment) -> bytes:

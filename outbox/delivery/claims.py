@@ -105,7 +105,7 @@ def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds
 
 
 def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
-    pk, _account_id, retries, _since, requested_by_id, failure_mode, _from, _digest, _utf8, token, _due, number = row
+    pk, _account_id, retries, _since, requested_by_id, failure_mode, *_, token, _due, number, message_id = row
     return {
         "outbox_id": pk,
         "number": number,
@@ -113,7 +113,7 @@ def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) ->
         "worker": worker,
         "requested_by_id": requested_by_id,
         "failure_mode": failure_mode,
-        "message_id": f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
+        "message_id": message_id or f"<outbox-{pk}-{retries}@{settings.MESSAGE_ID_DOMAIN}>",
         "prx_attempt": stamp + secrets.token_hex(12),
         "transcript": claims_sql.room_for_transcript(),
         "started_at": claims_sql.instant(now),

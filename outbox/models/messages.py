@@ -102,6 +102,8 @@ class OutboxMessage(models.Model):
     parent = models.ForeignKey(Message, models.SET_NULL, null=True, blank=True, related_name="answers", db_index=False)
 
     # Frozen: the MIME bytes lie in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
+    # The Message-ID in a mail that a program submitted; "": each attempt makes one.
+    message_id = models.CharField(max_length=998, blank=True, default="", db_default="")
     mail_from = models.CharField(max_length=320)
     mime_digest = models.CharField(max_length=64)
     mime_size = models.BigIntegerField()

@@ -1,0 +1,111 @@
+"""A frozen mail -> its rows: the outbox row, its recipients and attachments, the copy for Sent, the activity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from mailbox.models import Account, AuditEntry, Message
+from mailbox.storage import raw_store
+from outbox.compose.build import FrozenMessage
+from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
+
+
+@dataclass(frozen=True)
+class SendTimes:
+    """When a new row may go out, and why not at once."""
+
+    next_attempt_at: datetime
+    send_at: datetime | None
+    undo_until: datetime | None
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An attachment of a frozen mail. `size` (bytes) and `digest` (SHA-256, hex) are of its decoded bytes."""
+
+    filename: str
+    content_type: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class NewRow:
+    """Everything of a new row that is known before it is written. `files` in the order of their positions."""
+
+    frozen: FrozenMessage
+    digest: str  # of the frozen mail, which is durable in the raw store
+    times: SendTimes
+    files: Sequence[StoredFile] = ()
+    parent: Message | None = None
+    user: User | None = None
+    failure_mode: str = ""
+    idempotency_key: str | None = None
+    request_digest: str | None = None
+    detail: str = ""  # of the entry in the activity: by which program
+
+
+@transaction.atomic
+def insert(account: Account, new: NewRow, now: datetime) -> int:
+    """Write the rows and return the outbox row's pk. Raises IntegrityError when the idempotency key is taken."""
+    frozen = new.frozen
+    raw_store.keep([new.digest], now)
+    row = OutboxMessage.objects.create(
+        account=account,
+        to=frozen.to,
+        cc=frozen.cc,
+        bcc=frozen.bcc,
+        subject=frozen.subject,
+        body_text=frozen.body_text,
+        body_html=frozen.body_html,
+        in_reply_to=frozen.threading.in_reply_to,
+        references_header=frozen.threading.references,
+        parent=new.parent,
+        mail_from=frozen.mail_from,
+        mime_digest=new.digest,
+        mime_size=len(frozen.mime),
+        message_id=frozen.message_id,
+        needs_smtputf8=frozen.needs_smtputf8,
+        next_attempt_at=new.times.next_attempt_at,
+        send_at=new.times.send_at,
+        undo_until=new.times.undo_until,
+        requested_by=new.user,
+        failure_mode=new.failure_mode,
+        idempotency_key=new.idempotency_key,
+        request_digest=new.request_digest,
+        created_by=new.user,
+    )
+    OutboxRecipient.objects.bulk_create(
+        [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
+    )
+    OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
+    if account.wants_sent_copy():  # with the row: no crash afterwards can forget it
+        SentCopy.objects.create(outbox=row, next_try_at=now)
+    _note(account, row, new, now)
+    return row.pk
+
+
+def _note(account: Account, row: OutboxMessage, new: NewRow, now: datetime) -> None:
+    verb, target = "reply" if new.parent else "send", f"outbox:{row.pk}"
+    AuditEntry.objects.create(at=now, user=new.user, account=account, verb=verb, target=target, detail=new.detail)
+
+
+def _attachment_rows(row: OutboxMessage, files: Sequence[StoredFile]) -> list[OutboxAttachment]:
+    return [
+        OutboxAttachment(
+            outbox=row,
+            account_id=row.account_id,
+            created_at=row.created_at,
+            position=position,
+            filename=file.filename,
+            content_type=file.content_type,
+            size=file.size,
+            digest=file.digest,
+        )
+        for position, file in enumerate(files)
+    ]

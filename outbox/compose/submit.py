@@ -1,0 +1,122 @@
+"""A mail that a program submitted -> rows of the outbox, once for each recipient however often it is submitted.
+
+The mail's own Message-ID is the idempotency key. A client that got no answer sends the same mail again, and one that
+sends to many divides the recipients among several transactions of one Message-ID: each recipient that no row of that
+Message-ID has yet goes into a new row, so none is left out and none is written down twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import DatabaseError, IntegrityError
+from django.utils.translation import gettext
+
+from mailbox.errors import StorageError
+from mailbox.mime.message import ParsedMessage
+from mailbox.storage import raw_store
+from outbox.compose import submitted_mail
+from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
+from outbox.compose.create import checked_account
+from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
+from outbox.compose.submitted_mail import Submitted
+from outbox.errors import StorageFailed, ValidationFailed
+from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
+
+MOST_ROWS = 100  # of one Message-ID
+TRIES = 5  # when the same mail is submitted at the same instant by as many
+
+
+def submit(account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime) -> int:
+    """Write the mail down for the workers and return the pk of its row, which is durable, as are its bytes.
+
+    `program`: which one submits, for the activity. Raises OutboxError; StorageFailed means: try again.
+    """
+    try:
+        account = checked_account(account_id)
+        frozen, parsed = submitted_mail.frozen(given, account.email, now=now)
+        asked = raw_store.digest_of(submitted_mail.with_crlf(given.content))
+        files = _checked_files(parsed)
+        for _ in range(TRIES):
+            known = _Known(account.pk, frozen.message_id, asked)
+            missing = tuple(each for each in frozen.recipients if each[1] not in known.recipients)
+            if not missing:
+                return known.answer()
+            new = NewRow(
+                frozen=replace(frozen, recipients=missing),
+                digest=raw_store.save_batch([frozen.mime], now=now, prove=True)[0],  # durable before the row
+                times=SendTimes(now, None, None),
+                files=files,
+                user=user,
+                idempotency_key=known.next_key,
+                request_digest=asked,
+                detail=program,
+            )
+            try:
+                return insert(account, new, now)
+            except IntegrityError:  # the same Message-ID at the same instant: the other one took the key
+                if known.next_key is None:
+                    raise
+        raise StorageFailed(gettext("This mail is being submitted by several programs at once: try again."))
+    except (StorageError, DatabaseError) as error:
+        raise StorageFailed(
+            gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
+        ) from error
+
+
+class _Known:
+    """What was submitted under this Message-ID before. Raises ValidationFailed when that was another mail."""
+
+    def __init__(self, account_id: int, message_id: str, asked: str) -> None:
+        self.recipients: set[str] = set()
+        self.next_key: str | None = None
+        self._rows: list[tuple[int, str]] = []
+        if not message_id:
+            return
+        stem = f"smtp:{raw_store.digest_of(message_id.encode())}"
+        keys = [f"{stem}:{number}" for number in range(MOST_ROWS)]
+        rows = OutboxMessage.objects.filter(account_id=account_id, idempotency_key__in=keys).order_by("pk")
+        for pk, status, digest in rows.values_list("pk", "status", "request_digest"):
+            if digest != asked:
+                raise ValidationFailed(
+                    gettext(
+                        "This Message-ID was used before, for another mail (outbox %(number)s): a new mail needs a "
+                        "Message-ID of its own."
+                    )
+                    % {"number": pk}
+                )
+            self._rows.append((pk, status))
+        if len(self._rows) == MOST_ROWS:
+            raise ValidationFailed(gettext("This mail was submitted too many times, each time to others."))
+        self.next_key = keys[len(self._rows)]
+        found = OutboxRecipient.objects.filter(outbox_id__in=[pk for pk, _status in self._rows])
+        self.recipients.update(found.values_list("address", flat=True) if self._rows else ())
+
+    def answer(self) -> int:
+        """The row of a mail that is there already. One that a person cancelled is not accepted: it will not go out."""
+        cancelled = next((pk for pk, status in self._rows if status == OutboxMessage.Status.CANCELLED), None)
+        if cancelled is not None:
+            raise ValidationFailed(
+                gettext("This mail (outbox %(number)s) was cancelled by a person and is not sent.")
+                % {"number": cancelled}
+            )
+        return self._rows[-1][0]
+
+
+def _checked_files(parsed: ParsedMessage) -> list[StoredFile]:
+    """The attachments, checked against the policy as those of a person are."""
+    policy = AttachmentPolicy.current()
+    if len(parsed.attachments) > MAX_ATTACHMENTS:
+        raise ValidationFailed(gettext("At most %(number)s attachments go in one mail.") % {"number": MAX_ATTACHMENTS})
+    files = []
+    for each in parsed.attachments:
+        try:
+            content_type = checked_type(each.content_type, policy)
+        except ValidationFailed as error:
+            raise ValidationFailed(f"{error}: {each.content_type}") from None
+        if each.size > policy.max_size_bytes:
+            raise ValidationFailed(TOO_LARGE)
+        files.append(StoredFile(each.filename[:255], content_type, each.size, each.digest))
+    return files
