@@ -104,7 +104,7 @@ def authenticate(secret: str, address: str, now: datetime) -> Caller:
     Raises TokenRefused: 401 for what is no valid token (without saying why to whoever guesses), 403 for another
     network, 429 above the rate.
     """
-    token = Token.objects.select_related("user").filter(digest=_digest(secret)).first()
+    token = of_secret(secret)
     if token is None or token.expires_at <= now or not token.user.is_active:
         raise TokenRefused(HTTPStatus.UNAUTHORIZED, gettext("The token is unknown, ended or expired."))
     if token.networks and not _is_within(address, token.networks):
@@ -113,6 +113,11 @@ def authenticate(secret: str, address: str, now: datetime) -> Caller:
         message = gettext("More than %(number)s requests in this minute.") % {"number": token.per_minute}
         raise TokenRefused(HTTPStatus.TOO_MANY_REQUESTS, message)
     return Caller(token)
+
+
+def of_secret(secret: str) -> Token | None:
+    """The row of this token, whatever it may do at this moment; None when it was ended."""
+    return Token.objects.select_related("user").filter(digest=_digest(secret)).first()
 
 
 def _counted(token: Token, address: str, now: datetime) -> bool:

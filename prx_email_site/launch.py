@@ -157,6 +157,8 @@ def commands(address: BindAddress) -> list[Child]:
     children.append(Child("workers", [sys.executable, "manage.py", "qcluster"], starts_again=True))
     if env.boolean("PRX_EMAIL_PUSH", True):
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
+    if env.text("PRX_EMAIL_SUBMISSION_BIND") or env.text("PRX_EMAIL_SUBMISSION_TLS_BIND"):
+        children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
     # Workers cannot tell that they are gone.
     alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 60))]
     if alerts[-1] != "0":

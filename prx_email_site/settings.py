@@ -14,6 +14,7 @@ from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
 from prx_email_site.sign_in_settings import *  # noqa: F403
+from prx_email_site.submission_settings import submission
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -217,6 +218,7 @@ _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
 EHLO_NAME = ehlo_name(env.text("PRX_EMAIL_EHLO_NAME", ""), _base.hostname or "", socket.gethostname())
+SUBMISSION = submission(EHLO_NAME)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
 # How long a mail written in the browser is held back so that its writer may undo it; 0: no time at all.

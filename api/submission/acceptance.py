@@ -1,0 +1,146 @@
+"""What submission asks of the database. These functions block: they are called in threads, never in the event loop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from api import tokens
+from api.models import Scope
+from api.tokens import TokenRefused
+from mailbox.errors import StorageError
+from mailbox.logs import event
+from mailbox.mime.addresses import same
+from outbox.compose import submit
+from outbox.compose.create import checked_account
+from outbox.compose.submitted_mail import Submitted
+from outbox.errors import OutboxError, StorageFailed
+from outbox.tasks import delivery as delivery_tasks
+
+P = ParamSpec("P")
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+LONGEST_WORDS = 400
+_PLAIN_QUOTES = str.maketrans("“”‘’…", "\"\"''.")  # noqa: RUF001
+WRONG_NAME = "The user name must be the address of an account that this token may send for"
+AWAY = "The database is away: try again"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program that signed in: its token, from where, and for which account."""
+
+    secret: str
+    address: str
+    account_id: int
+    email: str
+
+
+class Refused(Exception):
+    """str() is the whole SMTP reply."""
+
+
+def reply(code: str, words: object) -> str:
+    """One line, ASCII: a client that did not ask for SMTPUTF8 may not be sent anything else (RFC 6531 3.7.4.2)."""
+    text = " ".join(str(words).split()).translate(_PLAIN_QUOTES)[:LONGEST_WORDS]
+    return f"{code} {text}".encode("ascii", "replace").decode("ascii")
+
+
+def plain_address(address: str) -> str:
+    """An IPv4 address that came over an IPv6 socket as what it is."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+def with_connection(ask: Callable[P, R]) -> Callable[P, R]:
+    """Threads have no request whose end would let go of a database connection that is broken or old."""
+
+    @wraps(ask)
+    def asked(*args: P.args, **kwargs: P.kwargs) -> R:
+        close_old_connections()
+        try:
+            return ask(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return asked
+
+
+@with_connection
+def sign_in(login: str, secret: str, address: str) -> Program:
+    """The user name is the account's address, the password a token with the scope send. Raises Refused."""
+    try:
+        caller = tokens.authenticate(secret, address, timezone.now())
+        accounts = caller.accounts(Scope.SEND)
+        found = next((each for each in accounts if same(each.email) == same(login)), None)
+    except TokenRefused as error:
+        if error.status is HTTPStatus.TOO_MANY_REQUESTS:
+            raise Refused(reply("454 4.7.0", error)) from None
+        raise Refused(reply("535 5.7.8", error)) from None
+    except DatabaseError as error:
+        event(logger, "submission_database_away", logging.WARNING, error=str(error))
+        raise Refused(reply("454 4.7.0", AWAY)) from None
+    if found is None:
+        raise Refused(reply("535 5.7.8", WRONG_NAME))
+    return Program(secret, address, found.pk, found.email)
+
+
+@with_connection
+def allow_mail(program: Program) -> None:
+    """Before each mail: the token may have ended, and its rate counts mails. Raises Refused."""
+    try:
+        _allowed(program)
+        checked_account(program.account_id)
+    except TokenRefused as error:
+        code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
+        raise Refused(reply(code, error)) from None
+    except OutboxError as error:
+        raise Refused(reply("550 5.7.1", error)) from None
+    except DatabaseError as error:
+        event(logger, "submission_database_away", logging.WARNING, error=str(error))
+        raise Refused(reply("451 4.3.0", AWAY)) from None
+
+
+def _allowed(program: Program) -> tokens.Caller:
+    caller = tokens.authenticate(program.secret, program.address, timezone.now())
+    if not caller.accounts(Scope.SEND).filter(pk=program.account_id).exists():
+        raise TokenRefused(HTTPStatus.FORBIDDEN, f"This token may not send for {program.email} any more.")
+    return caller
+
+
+@with_connection
+def accept(program: Program, content: bytes, rcpt_to: Sequence[str], smtputf8: bool) -> str:
+    """Write the mail down; the reply to the end of the mail. 250 only when the row and its bytes are durable."""
+    given = Submitted(content, rcpt_to, smtputf8)
+    try:
+        token = tokens.of_secret(program.secret)
+        if token is None:
+            return reply("550 5.7.1", "The token was ended")
+        name = f"{token.name} (token {token.pk}), SMTP"
+        pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now())
+    except (StorageFailed, StorageError, DatabaseError) as error:
+        event(logger, "submission_not_stored", logging.WARNING, account=program.account_id, error=str(error))
+        return reply("451 4.3.0", error)
+    except OutboxError as error:
+        return reply("550 5.7.1", error)
+    _have_it_delivered(program.account_id)
+    return f"250 2.0.0 Accepted as outbox {pk}"
+
+
+def _have_it_delivered(account_id: int) -> None:
+    """The mail is durable: whatever fails from here on, the workers' sweep finds it."""
+    try:
+        delivery_tasks.queue_delivery(account_id)
+    except Exception as error:
+        event(logger, "submission_not_queued", logging.WARNING, account=account_id, error=str(error))

@@ -1,0 +1,260 @@
+"""One connection of a program, by aiosmtpd, whose gaps are closed here.
+
+aiosmtpd keeps an endless line of a mail in memory, answers TLS from the first byte as if it were none, counts its time
+from command to command, and asks about a sign-in in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import ssl
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
+
+from api.submission import acceptance
+from api.submission.acceptance import Program, Refused, reply
+from api.submission.limits import Limits
+from mailbox.logs import event
+from mailbox.mime.addresses import AddressError, canonical, same
+from outbox.compose.addresses import MAX_RECIPIENTS
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R")
+SIGN_IN_SECONDS = 60  # from the connection to the end of AUTH, whatever is said meanwhile
+COMMAND_SECONDS = 300  # between two commands (RFC 5321 4.5.3.2.7)
+MAIL_SECONDS = 900  # from DATA to the end of the mail
+LONGEST_COMMAND = 1000
+MOST_COMMANDS = {"AUTH": 3, "EHLO": 10, "HELO": 10, "STARTTLS": 2, "NOOP": 1000, "*": 20}
+MOST_COMMANDS |= dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET", "QUIT"), 1_000_000)
+TOO_LONG = "554 5.6.0 A line of the mail has more than 998 bytes: encode it"
+TOO_LARGE = "552 5.3.4 The mail is larger than SIZE says"
+NO_ROOM = "451 4.3.1 Too many mails at this moment: try again"
+TOO_MANY = b"421 4.7.0 Too many connections: try again later\r\n"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all connections share."""
+
+    limits: Limits
+    threads: Executor
+    max_bytes: int
+    hostname: str
+    tls: ssl.SSLContext
+
+
+class Protocol(SMTP):
+    """`is_implicit`: TLS began with the connection (RFC 8314); else STARTTLS must come before AUTH."""
+
+    def __init__(self, service: Service, *, is_implicit: bool) -> None:
+        self.command_size_limits = defaultdict(lambda: LONGEST_COMMAND)  # aiosmtpd shares one among all connections
+        self._service, self._is_counted, self._address = service, False, ""
+        super().__init__(
+            Handler(service),
+            data_size_limit=service.max_bytes,
+            enable_SMTPUTF8=True,
+            hostname=service.hostname,
+            ident="ESMTP",
+            tls_context=None if is_implicit else service.tls,
+            require_starttls=not is_implicit,
+            auth_required=True,
+            authenticator=_as_given,
+            command_call_limit=MOST_COMMANDS,
+            timeout=COMMAND_SECONDS,
+            loop=asyncio.get_running_loop(),
+        )
+        self._auth_require_tls = not is_implicit  # else aiosmtpd knows only STARTTLS for TLS
+
+    def connection_made(self, transport: Any) -> None:
+        if not self._is_counted:
+            peer = transport.get_extra_info("peername")
+            self._address = acceptance.plain_address(peer[0] if peer else "")
+            if not self._service.limits.enter(self._address):
+                transport.write(TOO_MANY)
+                transport.close()
+                return
+            self._is_counted = True
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_counted:
+            super().data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return super().eof_received() if self._is_counted else None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self._service.limits.leave(self._address, was_signed_in=self._program() is not None)
+            super().connection_lost(error)
+
+    def _program(self) -> Program | None:
+        data = self.session.auth_data if self.session else None
+        return data if isinstance(data, Program) else None
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        """Until it has signed in a client has one span of time, which nothing that it says prolongs."""
+        if self._program() is not None:
+            super()._reset_timeout(duration)
+        elif self._timeout_handle is None:
+            super()._reset_timeout(SIGN_IN_SECONDS)
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        try:
+            found: tuple[str | None, str | None] = super()._getaddr(arg)
+        except (
+            ValueError,
+            IndexError,
+            AttributeError,
+            TypeError,
+        ):  # email._header_value_parser, of some malformed ones
+            return None, None
+        return found
+
+    async def smtp_AUTH(self, arg: str) -> None:
+        mechanism, _, initial = (arg or "").partition(" ")  # a mechanism's name knows no case (RFC 4422 3.1)
+        await super().smtp_AUTH(f"{mechanism.upper()} {initial}".strip())
+
+    async def auth_PLAIN(self, _: Any, args: list[str]) -> AuthResult:
+        return await self._checked(await super().auth_PLAIN(_, args))
+
+    async def auth_LOGIN(self, _: Any, args: list[str]) -> AuthResult:
+        return await self._checked(await super().auth_LOGIN(_, args))
+
+    async def _checked(self, given: AuthResult) -> AuthResult:
+        if not given.success or not isinstance(given.auth_data, LoginPassword):
+            return given
+        login, secret = (part.decode("utf-8", "replace") for part in given.auth_data)
+        try:
+            program = await in_thread(self._service, acceptance.sign_in, login, secret, self._address)
+        except Refused as refusal:
+            return AuthResult(success=False, handled=False, message=str(refusal))
+        if self.session is not None:
+            self.session.auth_data = program  # type: ignore[assignment]
+        self._service.limits.sign_in()
+        self._reset_timeout()
+        return AuthResult(success=True, auth_data=program)
+
+    async def smtp_DATA(self, arg: str) -> None:
+        if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
+            return
+        if self.envelope is None or not self.envelope.rcpt_tos:
+            await self.push("503 5.5.1 Say MAIL and RCPT first")
+            return
+        if arg:
+            await self.push("501 5.5.4 Syntax: DATA")
+            return
+        self._reset_timeout(MAIL_SECONDS)
+        await self.push("354 End the mail with a line that holds a dot alone")
+        try:
+            status = await self._read_and_accept()
+        finally:
+            self._set_post_data_state()  # type: ignore[no-untyped-call]
+            if self.transport is not None:  # else the client has gone
+                self._reset_timeout()
+        await self.push(status)
+
+    async def _read_and_accept(self) -> str:
+        """The reply. A mail that is refused is read to its end, which is where the reply belongs, and kept nowhere."""
+        content, limits = bytearray(), self._service.limits
+        size = reserved = 0
+        refusal = ""
+        try:
+            while (line := await self._line()) != b".\r\n":
+                size += len(line)
+                if not line:
+                    refusal = TOO_LONG
+                elif size > self._service.max_bytes:
+                    refusal = TOO_LARGE
+                elif not refusal and not limits.reserve(len(line)):
+                    refusal = NO_ROOM
+                if refusal:
+                    content.clear()
+                    continue
+                reserved += len(line)
+                content += line[1:] if line.startswith(b".") else line
+            return refusal or await self._call_handler_hook("DATA", bytes(content))
+        finally:
+            limits.free(reserved)
+
+    async def _line(self) -> bytes:
+        """The next line with its CRLF; b"" for one that is too long. Only CRLF ends a line: with anything else a mail
+        could hold the commands of another one."""
+        is_too_long = False
+        while True:
+            try:
+                line = await self._reader.readuntil(b"\r\n")
+                return b"" if is_too_long else line
+            except asyncio.LimitOverrunError as error:
+                await self._reader.read(error.consumed)
+                is_too_long = True
+
+
+def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: Any) -> AuthResult:
+    """What was given is looked at in a thread, by Protocol._checked."""
+    return AuthResult(success=True, auth_data=data)
+
+
+async def in_thread(service: Service, ask: Callable[..., R], *args: object) -> R:
+    call = functools.partial(ask, *args)
+    return await asyncio.get_running_loop().run_in_executor(service.threads, call)
+
+
+class Handler:
+    """aiosmtpd calls handle_NAME for each command; what it returns is the reply."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def handle_EHLO(
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+    async def handle_MAIL(
+        self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        program: Program = session.auth_data  # type: ignore[assignment]
+        if same(address) != same(program.email):
+            return reply("550 5.7.1", f"MAIL FROM must be {program.email}: you signed in for this account")
+        try:
+            await in_thread(self._service, acceptance.allow_mail, program)
+        except Refused as refusal:
+            return str(refusal)
+        envelope.mail_from = address
+        return "250 2.1.0 OK"
+
+    async def handle_RCPT(
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
+            return "452 4.5.3 Too many recipients: send the mail to the others once more"
+        try:
+            spec = canonical(address)
+        except AddressError:
+            return reply("553 5.1.3", f"{address[:100]} is no address")
+        if not spec.isascii() and not envelope.smtp_utf8:
+            return "553 5.6.7 Say SMTPUTF8 with MAIL for such an address"
+        envelope.rcpt_tos.append(spec)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope, content: bytes) -> str:
+        recipients = tuple(envelope.rcpt_tos)
+        with self._service.limits.write():
+            return await in_thread(
+                self._service, acceptance.accept, session.auth_data, content, recipients, envelope.smtp_utf8
+            )
+
+    async def handle_exception(self, error: Exception) -> str:
+        if not isinstance(error, TLSSetupException):  # of a client that did not like our certificate, or spoke no TLS
+            event(logger, "submission_error", logging.ERROR, error=repr(error))
+        return "451 4.3.0 An error on our side: try again"

@@ -1,0 +1,90 @@
+"""Listens for programs until it is told to stop; then lets the mails that are being written down end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.submission.limits import Limits
+from api.submission.protocol import Protocol, Service
+from mailbox.logs import event
+
+logger = logging.getLogger(__name__)
+THREADS = 8  # that ask the database at once
+HANDSHAKE_SECONDS = 15
+STOP_SECONDS = 20
+LOOK_SECONDS = 0.2
+RENEWAL_SECONDS = 60  # between looks at the certificate's file
+
+
+@dataclass(frozen=True)
+class Terms:
+    """`starttls` and `tls`: host and port to listen on; None: not."""
+
+    starttls: tuple[str, int] | None
+    tls: tuple[str, int] | None
+    certificate: Path
+    key: Path
+    max_bytes: int
+    hostname: str
+
+
+async def serve(
+    terms: Terms,
+    must_stop: Callable[[], bool],
+    listening: Callable[[list[int]], object] = lambda ports: None,
+    limits: Limits | None = None,
+) -> None:
+    """Raises OSError when it cannot listen, ssl.SSLError when the certificate cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(terms.certificate, terms.key)
+    limits = limits or Limits()
+    threads = ThreadPoolExecutor(THREADS, thread_name_prefix="submission")
+    service = Service(limits, threads, terms.max_bytes, terms.hostname, context)
+    servers = [await _listen(service, *terms.starttls, is_implicit=False)] if terms.starttls else []
+    servers += [await _listen(service, *terms.tls, is_implicit=True)] if terms.tls else []
+    listening([server.sockets[0].getsockname()[1] for server in servers])
+    renewal = asyncio.create_task(_renew(context, terms))
+    while not must_stop():
+        await asyncio.sleep(LOOK_SECONDS)
+    renewal.cancel()
+    for server in servers:
+        server.close()
+    for _ in range(int(STOP_SECONDS / LOOK_SECONDS)):
+        if not limits.writing:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    threads.shutdown(wait=False)
+
+
+async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(
+        lambda: Protocol(service, is_implicit=is_implicit),
+        host,
+        port,
+        ssl=service.tls if is_implicit else None,
+        ssl_handshake_timeout=HANDSHAKE_SECONDS if is_implicit else None,
+    )
+
+
+async def _renew(context: ssl.SSLContext, terms: Terms) -> None:
+    """A renewed certificate is used from the next connection on."""
+    read = _changed_at(terms)
+    while True:
+        await asyncio.sleep(RENEWAL_SECONDS)
+        if (now := _changed_at(terms)) == read:
+            continue
+        try:
+            context.load_cert_chain(terms.certificate, terms.key)
+            read = now
+        except (OSError, ssl.SSLError) as error:  # half of a renewal: the old one goes on
+            event(logger, "submission_certificate_unusable", logging.WARNING, error=str(error))
+
+
+def _changed_at(terms: Terms) -> list[float]:
+    return [path.stat().st_mtime for path in (terms.certificate, terms.key) if path.exists()]

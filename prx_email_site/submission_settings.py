@@ -1,0 +1,47 @@
+"""Settings of SMTP submission (docs/submission.md). It is off until an address to listen on is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prx_email_site import environment as env
+from prx_email_site.launch import BindAddress, CannotStart
+
+
+@dataclass(frozen=True)
+class Submission:
+    """As api.submission.server.Terms, which settings cannot import."""
+
+    starttls: tuple[str, int] | None
+    tls: tuple[str, int] | None
+    certificate: Path
+    key: Path
+    max_bytes: int
+    hostname: str
+
+
+def _address(name: str) -> tuple[str, int] | None:
+    text = env.text(name)
+    if not text:
+        return None
+    try:
+        address = BindAddress.parse(text)
+    except CannotStart:
+        raise env.SettingError(f"{name} must be HOST:PORT, such as 127.0.0.1:587, not {text!r}.") from None
+    return address.host, address.port
+
+
+def submission(hostname: str) -> Submission:
+    """Raises SettingError when it is to listen and has no certificate: a token never goes over the network in clear."""
+    found = Submission(
+        starttls=_address("PRX_EMAIL_SUBMISSION_BIND"),
+        tls=_address("PRX_EMAIL_SUBMISSION_TLS_BIND"),
+        certificate=Path(env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE")),
+        key=Path(env.text("PRX_EMAIL_SUBMISSION_KEY") or env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE")),
+        max_bytes=env.integer("PRX_EMAIL_SUBMISSION_MAX_BYTES", 50 * 1024 * 1024, minimum=1024),
+        hostname=hostname,
+    )
+    if (found.starttls or found.tls) and not env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE"):
+        raise env.SettingError("Set PRX_EMAIL_SUBMISSION_CERTIFICATE: SMTP submission speaks TLS only.")
+    return found
