@@ -278,5 +278,9 @@ Q_CLUSTER = {
     **({"redis": BROKER_URL} if BROKER_URL else {}),
 }
 
+# --- Watching: who may read /metrics --------------------------------------------------------------------------
+METRICS_TOKEN = env.text("PRX_EMAIL_METRICS_TOKEN")
+METRICS_NETWORKS = env.networks("PRX_EMAIL_METRICS_NETWORKS")
+
 # --- Logs -----------------------------------------------------------------------------------------------------
 LOGGING = logging_config(env.text("PRX_EMAIL_LOG_LEVEL", "INFO"), OF_THE_SITE)

@@ -6,7 +6,7 @@ from django.urls import include, path
 from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
 from people import sign_in
-from prx_email_site import dashboard, health_checks, keyboard, profile
+from prx_email_site import dashboard, health_checks, keyboard, metrics, profile
 
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"
@@ -26,6 +26,7 @@ urlpatterns = [
     path("health/live/", health_checks.live, name="health_live"),
     path("health/ready/", health_checks.ready, name="health_ready"),
     path("health/workers/", health_checks.workers, name="health_workers"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),

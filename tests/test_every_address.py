@@ -87,6 +87,7 @@ EXPECTED: dict[str, Expected] = {
     "health_live": Expected(OPEN),
     "health_ready": Expected(OPEN),
     "health_workers": Expected(OPEN),
+    "metrics": Expected(""),  # no page: a token or a network, and neither is set
     "connection_test_start": of_account("", OPERATOR),
     "connection_test": of_account(VIEWER, "", "test"),
     "test_mail": of_account(OPERATOR, OPERATOR),

@@ -79,7 +79,7 @@ def _scratch_url(folder: Path) -> Iterator[str]:
 def _run(place: Path, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
     """`hidden`: variables that hold secrets, handed on in files that only this user may read."""
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
-    environment |= {"PRX_EMAIL_DATA_DIR": str(folder), "PRX_EMAIL_NETWORK": "0"}
+    environment["PRX_EMAIL_DATA_DIR"] = str(folder)
     for name, value in hidden.items():
         path = folder / f"{name}.secret"
         path.touch(mode=0o600)
