@@ -172,8 +172,8 @@ def _kept(now: datetime) -> Iterator[GaugeMetricFamily]:
     items = [((kind,), float(number)) for kind, _, number in sizes]
     yield _labelled("storage_items", "What is kept, as it was counted last.", ("kind",), items)
     proven = RestoreProof.objects.filter(fault="").aggregate(last=Max("proven_at"))["last"]
-    rows = [((), (now - proven).total_seconds())] if proven else []
-    yield _labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), rows)
+    ages: list[tuple[Sequence[str], float]] = [((), (now - proven).total_seconds())] if proven else []
+    yield _labelled("restore_proven_seconds", "How long ago a restore was last proven; absent if never.", (), ages)
 
 
 def _incidents() -> Iterator[GaugeMetricFamily]:
