@@ -64,6 +64,10 @@ def _push(now: datetime) -> Iterator[Finding]:
 
 
 def _disks(now: datetime) -> Iterator[Finding]:
+    beats = WorkerHeartbeat.objects.alive(now).exclude(fetching_stopped_since=None).order_by()
+    for host, since in beats.values_list("host").annotate(Min("fetching_stopped_since")):
+        words = f"{host} fetches no mail since {since:%Y-%m-%d %H:%M} UTC: its disk is nearly full. Sending goes on."
+        yield _finding(f"disk-full:{host}"[:100], Kind.DISK, words)
     low = WorkerHeartbeat.objects.alive(now).filter(disk_free_percent__lt=DISK_FREE_PERCENT)
     for host, free in low.order_by().values_list("host").annotate(Min("disk_free_percent")):
         yield _finding(f"disk:{host}"[:100], Kind.DISK, f"The data folder's disk on {host} has {free} % free.")

@@ -205,6 +205,12 @@ def of_hosts(alive: list[WorkerHeartbeat]) -> list[Need]:
             gettext("Look at its disk and data folder; its log says store_unusable and why."),
         ),
         *_out_of_reach(
+            [(beat.host, beat.fetching_stopped_since) for beat in alive if beat.fetching_stopped_since],
+            "broken",
+            gettext("%(hosts)s fetches no mail: its disk is nearly full"),
+            gettext("Sending goes on, and mail that is not fetched stays on its server. Give the disk more room."),
+        ),
+        *_out_of_reach(
             [(beat.host, beat.broker_away_since) for beat in alive if beat.broker_away_since],
             "needs",
             gettext("%(hosts)s cannot reach Redis"),

@@ -208,6 +208,8 @@ MAX_MESSAGE_BYTES = env.integer("PRX_EMAIL_MAX_MESSAGE_BYTES", 100 * 1024 * 1024
 FETCH_NOW_MAX_BYTES = max(
     env.integer("PRX_EMAIL_FETCH_NOW_MAX_BYTES", 150 * 1024 * 1024, minimum=1024), MAX_MESSAGE_BYTES
 )
+# Below so much free space nothing is fetched; sending goes on. 0: until the disk is full.
+DISK_RESERVE_BYTES = 1024 * 1024 * env.integer("PRX_EMAIL_DISK_RESERVE_MB", 512)
 EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)

@@ -86,6 +86,7 @@ class WorkerHeartbeat(models.Model):
     disk_free_percent = models.PositiveSmallIntegerField(null=True)
     broker_away_since = models.DateTimeField(null=True)
     store_failed_since = models.DateTimeField(null=True)
+    fetching_stopped_since = models.DateTimeField(null=True)  # its disk has less free than the reserve
 
     objects = WorkerHeartbeatQuerySet.as_manager()
 

@@ -25,6 +25,7 @@ from mailbox.scheduler.group_commit import Ending
 from mailbox.scheduler.report import Report
 from mailbox.scheduler.round_robin import spread, take_turns
 from mailbox.scheduler.turn_commit import Claim, Desks
+from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import BUSY, AccountSession, Backoff, Clock, connect, renewing
 from mailbox.sync.folder_sync import SyncOutcome
@@ -163,6 +164,8 @@ class _AccountTurn:
         account_id = self.jobs[0].account_id
         if self.config.time_budget_seconds and _past(deadline):
             return self._over()  # its jobs stay due, and those who waited longest come first
+        if disk_budget.is_spent():
+            return self._over()  # likewise, until there is room
         try:
             names = list(dict.fromkeys(canonical(job.folder) for job in self.jobs))
             claim = self.desks.mine.claim(account_id, names, self.config.wait_seconds)
@@ -208,6 +211,8 @@ class _AccountTurn:
                 ending.note(canonical(job.folder), outcome.look)
             if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(session.account, outcome)
+            if disk_budget.is_spent():
+                return self._stop_for_disk(session.account)
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not _past(deadline):
                 self.jobs.append(job)
@@ -229,7 +234,12 @@ class _AccountTurn:
         """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
         only a new beginning finds mail that came meanwhile."""
         ends = (*ends, time.monotonic() + GO_ON_SECONDS)
-        return lambda: len(self.jobs) == 1 and not any(map(_past, ends)) and not self._has_news(account)
+
+        def go_on() -> bool:
+            is_alone = len(self.jobs) == 1 and not any(map(_past, ends))
+            return is_alone and not disk_budget.is_spent() and not self._has_news(account)
+
+        return go_on
 
     def _has_news(self, account: Account) -> bool:
         return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
@@ -245,6 +255,10 @@ class _AccountTurn:
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
         """The connection is gone: what is left of the account is due again by its own clock."""
         event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
+        self._over()
+
+    def _stop_for_disk(self, account: Account) -> None:
+        event(logger, "disk_reserve_reached", logging.WARNING, account=account.pk)
         self._over()
 
     def _list_folders(self, session: AccountSession) -> None:

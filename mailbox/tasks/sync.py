@@ -24,7 +24,7 @@ from mailbox.models import Account, Counter, Lease, StoreMiss, SyncRun, WorkerHe
 from mailbox.queueing import queue
 from mailbox.scheduler import report, runner
 from mailbox.search.index import sweep_words
-from mailbox.storage import partial_files, raw_store, store_check
+from mailbox.storage import disk_budget, partial_files, raw_store, store_check
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
@@ -56,13 +56,18 @@ def queue_folder_listing(account_id: int) -> None:
     queue("mailbox.tasks.list_folders", account_id, group="sync")
 
 
+def _may_fetch() -> bool:
+    """Whether what is fetched can be kept here. What is not stays on its server."""
+    return store_check.is_usable() and not disk_budget.is_spent()
+
+
 def sync_tick(is_continuation: bool = False) -> None:
     """Each minute: sync what is due, until nothing is left or the time is over.
 
     When time ran out, one continuation fills the gap until the next tick. It queues none itself, so that ticks never
     pile up however much mail waits.
     """
-    if not store_check.is_usable():
+    if not _may_fetch():
         return
     jobs = runner.due_jobs(timezone.now())
     if not jobs:
@@ -76,7 +81,7 @@ def sync_tick(is_continuation: bool = False) -> None:
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:
-    if not store_check.is_usable():
+    if not _may_fetch():
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)
     config = runner.SyncRunnerConfig.from_settings(
@@ -92,7 +97,7 @@ def sync_pushed(account_id: int) -> None:
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )
-    if jobs and store_check.is_usable() and Account.objects.syncing().filter(pk=account_id).exists():
+    if jobs and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
         run = runner.run_sync(jobs, config, trigger=SyncRun.Trigger.PUSH)
         if run.attempted == 0:
             run.delete()
@@ -118,6 +123,7 @@ def beat() -> None:
         "seen_at": now,
         "disk_free_percent": free_percent(settings.DATA_DIR),
         "broker_away_since": None if get_broker().ping() else (before and before.broker_away_since) or now,
+        "fetching_stopped_since": (before and before.fetching_stopped_since) or now if disk_budget.is_spent() else None,
         "store_failed_since": None if store_check.is_usable() else (before and before.store_failed_since) or now,
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})

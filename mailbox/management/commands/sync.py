@@ -12,6 +12,7 @@ from django.conf import settings
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
+from mailbox.storage import disk_budget
 from mailbox.sync.folders import canonical
 
 WAIT_SECONDS = 120.0  # for a worker that syncs the same account at this moment
@@ -37,6 +38,8 @@ class Command(RefusingCommand):
             problem = "--folder is the name of a folder, without control characters; leave it out for the chosen ones."
         if problem:
             self.refuse(problem, as_json=options["json"])
+        if disk_budget.is_spent():
+            raise CommandError("The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched.")
         jobs = [job for account in accounts for job in _jobs(account, options["folder"], limit)]
         config = SyncRunnerConfig.from_settings(
             time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS
