@@ -211,8 +211,6 @@ class _AccountTurn:
                 ending.note(canonical(job.folder), outcome.look)
             if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(session.account, outcome)
-            if disk_budget.is_spent():
-                return self._stop_for_disk(session.account)
             rounds -= 1
             if outcome.ok and outcome.more_waiting and not _past(deadline):
                 self.jobs.append(job)
@@ -234,12 +232,7 @@ class _AccountTurn:
         """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
         only a new beginning finds mail that came meanwhile."""
         ends = (*ends, time.monotonic() + GO_ON_SECONDS)
-
-        def go_on() -> bool:
-            is_alone = len(self.jobs) == 1 and not any(map(_past, ends))
-            return is_alone and not disk_budget.is_spent() and not self._has_news(account)
-
-        return go_on
+        return lambda: len(self.jobs) == 1 and not any(map(_past, ends)) and not self._has_news(account)
 
     def _has_news(self, account: Account) -> bool:
         return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
@@ -255,10 +248,6 @@ class _AccountTurn:
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
         """The connection is gone: what is left of the account is due again by its own clock."""
         event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
-        self._over()
-
-    def _stop_for_disk(self, account: Account) -> None:
-        event(logger, "disk_reserve_reached", logging.WARNING, account=account.pk)
         self._over()
 
     def _list_folders(self, session: AccountSession) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from django.conf import settings
 
 from mailbox.errors import StorageError
+from mailbox.storage import disk_budget
 
 KEPT_SECONDS = 7 * 86_400  # of one that nobody went on with
 _NAME = re.compile(r"\d+-\d+-\d+(-\d+-[\dTZ]+(\.first)?)?")
@@ -43,6 +44,7 @@ class PartialFile:
 
     def put(self, offset: int, piece: bytes) -> None:
         """On disk when it returns: after a power cut the file is shorter, never wrong. Raises StorageError."""
+        disk_budget.demand(len(piece))
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Not a hole of zeros before the piece, where another worker was done with the message and removed the file.

@@ -23,7 +23,7 @@ from mailbox.models import Folder, Message, MessagePlace, SyncState
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import Reading
 from mailbox.signals import messages_stored
-from mailbox.storage import raw_store
+from mailbox.storage import disk_budget, raw_store
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
@@ -202,6 +202,7 @@ class FolderRun:
                 batch.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
         raws = [each.fetched.raw for each in batch.incoming]
         digests, now = [each.digest for each in batch.incoming], self.session.clock()
+        disk_budget.demand(sum(map(len, raws)))
         raw_store.save_batch(raws, digests=digests, now=now, prove=prove)
         return batch
 

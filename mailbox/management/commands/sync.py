@@ -39,7 +39,8 @@ class Command(RefusingCommand):
         if problem:
             self.refuse(problem, as_json=options["json"])
         if disk_budget.is_spent():
-            raise CommandError("The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched.")
+            words = "The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched."
+            self.refuse(words, as_json=options["json"])
         jobs = [job for account in accounts for job in _jobs(account, options["folder"], limit)]
         config = SyncRunnerConfig.from_settings(
             time_budget_seconds=None if options["all"] else 0, wait_seconds=WAIT_SECONDS

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
 from alerts import installation
-from mailbox.models import Account, Message, SyncRun, WorkerHeartbeat
+from mailbox.models import Account, Message, Quarantine, SyncRun, WorkerHeartbeat
 from mailbox.scheduler.runner import jobs_of, run_sync
 from mailbox.storage import store_check
 from mailbox.tasks import sync as sync_tasks
@@ -53,15 +54,18 @@ def test_a_run_stops_at_the_reserve_and_goes_on_where_it_was_when_there_is_room(
     account = make_account(mail_user)
     for number in range(4):
         dovecot.append(mail_user, "INBOX", letter(f"Number {number}", text="x" * 75 + "\n" * MIB))
-    use(disk, 9 * MIB)  # one mail fits above the reserve
-    run_sync(jobs_of(account.pk, 1))
-    first = Message.objects.count()
-    assert 1 <= first < 4
-    run_sync(jobs_of(account.pk, 1))
-    assert Message.objects.count() == first
+    use(disk, 8 * MIB + MIB // 2)  # less than the four mails is left above the reserve
+
+    def sync() -> int:
+        run_sync(jobs_of(account.pk, 1), trigger=SyncRun.Trigger.CLICK)
+        return Message.objects.count()
+
+    some = sync()
+    assert some < 4
+    assert "PRX_EMAIL_DISK_RESERVE_MB" in SyncRun.objects.get().folders.get(ok=False).error
+    assert sync() == some and os.statvfs(disk.path).f_bavail * os.statvfs(disk.path).f_frsize >= 6 * MIB
     (disk.path / "filler").unlink()
-    run_sync(jobs_of(account.pk, 1))
-    assert Message.objects.count() == 4
+    assert sync() == 4 and not Quarantine.objects.exists()
 
 
 def test_below_the_reserve_nothing_is_fetched_and_a_mail_goes_out_and_both_are_said(
@@ -70,6 +74,7 @@ def test_below_the_reserve_nothing_is_fetched_and_a_mail_goes_out_and_both_are_s
     smtp_server: Callable[..., SmtpServer],
     make_user: Callable[..., Any],
     client: Client,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server = smtp_server("tls")
     account = account_on(server)
@@ -77,8 +82,9 @@ def test_below_the_reserve_nothing_is_fetched_and_a_mail_goes_out_and_both_are_s
     sync_tasks.sync_tick()
     sync_tasks.sync_account(account.pk, None)
     assert not SyncRun.objects.exists()
-    with pytest.raises(CommandError, match="PRX_EMAIL_DISK_RESERVE_MB"):
+    with pytest.raises(SystemExit):
         call_command("sync", account.email)
+    assert "PRX_EMAIL_DISK_RESERVE_MB" in capsys.readouterr().err
 
     assert api.queue(account.pk, "bob@example.test", "Hello", "A text.").ok
     delivery_tasks.sweep()
