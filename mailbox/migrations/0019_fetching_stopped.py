@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0017_restore_proofs'),
+        ('mailbox', '0018_account_asked_at'),
     ]
 
     operations = [
