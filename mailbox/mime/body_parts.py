@@ -193,8 +193,9 @@ def _is_blank(part: Part) -> bool:
 
 
 def stated_filename(part: Part) -> str:
-    """RFC 2183 section 2.3, and the older `name` of the type."""
-    return part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
+    """RFC 2183 section 2.3, and the older `name` of the type, which some write into the wrong field."""
+    stated = part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
+    return stated or part.parameter("content-disposition", "name")
 
 
 def content_id_of(part: Part) -> str:

@@ -44,6 +44,8 @@ _LABELS = {
     "koi8-u": "koi8u koi8ru 21866",
     "mac-roman": "mac macroman macintosh 10000",
     "mac-cyrillic": "maccyrillic macukrainian macukraine 10007 10017",
+    "mac_romanian": "macromanian 10010",
+    "mac-arabic": "macarabic 10004",
     "mac-latin2": "maclatin2 macce maccentraleurope macceneastern maccentraleuroman 10029",
     "mac-greek": "macgreek 10006",
     "mac-turkish": "macturkish 10081",

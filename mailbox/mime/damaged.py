@@ -6,6 +6,7 @@ import re
 
 MAX_BOUNDARY = 200  # characters; RFC 2046 section 5.1.1 allows 70
 _LOOKED_AT = 1_000_000  # bytes in which the first boundary must stand
+_HEADER_LOOKED_AT = 2_000
 _MOST_CLOSES = 20  # lines that may close a multipart, each looked for from the beginning
 
 _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)", re.I | re.M)
@@ -34,6 +35,13 @@ def boundary_in(raw: bytes, start: int, end: int) -> str:
 def begins_part(raw: bytes, position: int, end: int) -> bool:
     """Whether the header of a part stands here."""
     return _FIELD.match(raw, position, end) is not None
+
+
+def begins_encoded(raw: bytes, start: int, end: int, boundary: str) -> bool:
+    """Whether the header of the first part is quoted-printable: its boundary, of letters alone, looks the same so."""
+    at = raw.find(b"--" + boundary.encode("utf-8", "replace"), start, end)
+    header = raw[at : min(end, at + _HEADER_LOOKED_AT)].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    return at >= 0 and b"=3D" in header.partition(b"\n")[2]
 
 
 def type_of_text(raw: bytes, start: int, end: int) -> str:

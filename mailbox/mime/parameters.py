@@ -26,8 +26,12 @@ _LOOSE = re.compile(
 )
 _NEXT = re.compile(rf"(?<![\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
 _QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,])', re.S)
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
+_COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # for the equals sign
+# Comments where they cannot belong to a value: a file may be called "a (1).pdf", without quotes.
+_COMMENT_BEFORE = re.compile(r"\A\s*+\([^()\"]*+\)")
 
 
 def parameters(field: str) -> Mapping[str, str]:
@@ -36,8 +40,8 @@ def parameters(field: str) -> Mapping[str, str]:
 
 
 def is_malformed(field: str) -> bool:
-    """Whether a parameter of this field had to be looked for, as no semicolon stands before it."""
-    return any(part != found for part, found in _parts(field))
+    """Whether a parameter of this field had to be looked for: no semicolon stands before it, or a colon within it."""
+    return any(part != found or _COLON.match(found) for part, found in _parts(field))
 
 
 def _read(field: str) -> Mapping[str, str]:
@@ -48,7 +52,7 @@ def _read(field: str) -> Mapping[str, str]:
         if section is not None:
             sections.setdefault(name, {}).setdefault(section, (value, is_encoded))
         elif is_encoded:
-            whole.setdefault(name, _decoded([(value, True)]))
+            whole.setdefault(name, charsets.decode_words(_decoded([(value, True)])))
         else:
             plain.setdefault(name, charsets.decode_words(value))
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
@@ -62,10 +66,12 @@ def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
     for count, part in enumerate(found for _, found in _parts(field)):
         if count >= MAX_PARAMETERS:
             return
-        name, equals, value = part.partition("=")
+        name, equals, value = (_COLON.sub(r"\1=", part, count=1) if ":" in part else part).partition("=")
+        if "(" in name:
+            name = _COMMENT_BEFORE.sub("", name, count=1)
         shape = _NAME.fullmatch(name.strip().lower())
         if equals and shape:
-            yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip())
+            yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip(), shape[1])
 
 
 def _parts(field: str) -> Iterator[tuple[str, str]]:
@@ -93,10 +99,21 @@ def _apart(part: str) -> Iterator[str]:
         yield from _NEXT.split(part)
 
 
-def _unquoted(value: str) -> str:
+def _unquoted(value: str, name: str) -> str:
+    if '"' in value and "(" in value:
+        value = _around_quotes(value)
     if len(value) > 1 and value[0] == value[-1] == '"':
         return value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
-    return value
+    if len(value) > 2 and value[0] == value[-1] == "'" and name in ("filename", "name"):  # elsewhere they are letters
+        return value[1:-1]
+    return value.removeprefix('"')  # quotes that are never closed
+
+
+def _around_quotes(value: str) -> str:
+    """A quoted value without the comments before and behind it."""
+    value = _COMMENT_BEFORE.sub("", value, count=1).strip() if value[0] == "(" else value
+    quoted = _QUOTED.match(value)
+    return quoted[0] if quoted and _COMMENT_BEFORE.match(value[quoted.end() :]) else value
 
 
 def _decoded(pieces: list[tuple[str, bool]]) -> str:

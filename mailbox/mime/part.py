@@ -17,7 +17,8 @@ MAX_DEPTH = 100
 MAX_MIME_HEADER = 4096
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
-_MEANT_TYPE = re.compile(r"[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+/\s*+([a-z0-9!#$&^.+_-]++)")
+_MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
+_MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
 _COMMENT = re.compile(r"\([^()]*+\)")
 
 
@@ -86,11 +87,11 @@ class Part:
         """Type and subtype, lower case; text/plain when absent or malformed (RFC 2045 section 5.2)."""
         if self._content_type is None:
             stated = self.get("content-type", self.default_type).partition(";")[0].strip().lower()
-            if stated.count("/") != 1 or not _PLAIN_TYPE.fullmatch(stated):
-                meant = _MEANT_TYPE.match(_COMMENT.sub("", stated))
-                if meant and f"{meant[1]}/{meant[2]}" != stated:
+            if stated.count("/") != 1 or not _PLAIN_TYPE.fullmatch(stated) or stated.endswith("."):
+                meant = _meant_type(stated)
+                if meant and meant != stated:
                     self.defects.append("MimeFieldDefect")
-                    stated = f"{meant[1]}/{meant[2]}"
+                    stated = meant
             self._content_type = stated if stated.count("/") == 1 else "text/plain"
         return self._content_type
 
@@ -113,7 +114,7 @@ class Part:
         if header not in self._parameters:
             field = self.get(header)
             self._parameters[header] = parameters.parameters(field)
-            if field.count("=") > field.count(";") and parameters.is_malformed(field):
+            if (field.count("=") > field.count(";") or ":" in field) and parameters.is_malformed(field):
                 self.defects.append("MimeFieldDefect")
         return self._parameters[header].get(name, "")
 
@@ -153,3 +154,13 @@ class Part:
     def is_now(self, content_type: str) -> None:
         """Read the part as one of this type, whatever it says."""
         self._content_type = content_type
+
+
+def _meant_type(stated: str) -> str:
+    """The media type that a field means which is not written as RFC 2045 section 5.1 says, or ""."""
+    plain = _COMMENT.sub("", charsets.decode_words(stated).lower())
+    found = _MEANT_TYPE.match(plain)
+    if found:
+        return f"{found[1]}/{found[2].rstrip('.')}"
+    word = re.split(r"[\s/,:]", plain.strip(" \t\"'"), maxsplit=1)[0]
+    return _MEANT_BY_ONE_WORD.get(word, "")

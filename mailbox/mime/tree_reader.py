@@ -97,13 +97,14 @@ class Reader:
 
     def _divide(self, part: Part) -> None:
         """Find the parts between a multipart's boundaries, or what else is in it."""
-        boundary = part.parameter("content-type", "boundary").rstrip().removeprefix('"')  # of quotes never closed
+        boundary = part.parameter("content-type", "boundary").rstrip()
         encoding = part.transfer_encoding or "8bit"
         if not boundary:
             part.defects.append("NoBoundaryInMultipartDefect")
         elif encoding not in ("7bit", "8bit", "binary"):
             part.defects.append("InvalidMultipartContentTransferEncodingDefect")
-        if boundary and self._split(part, boundary):
+        is_encoded = encoding == "quoted-printable" and damaged.begins_encoded(self.raw, part.start, part.end, boundary)
+        if boundary and not is_encoded and self._split(part, boundary):
             return
         if boundary:
             part.defects.append("StartBoundaryNotFoundDefect")

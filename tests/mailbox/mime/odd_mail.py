@@ -69,6 +69,10 @@ def boundaries(text: str) -> Iterator[OddMail]:
         "folded within": ('multipart/mixed; boundary="a\r\n b"', "a b", ""),
         "unclosed quote": ('multipart/mixed; boundary="B', "B", ""),
         "single quotes": ("multipart/mixed; boundary='B'", "B", "BoundaryGuessedDefect"),
+        "behind a colon": ("multipart/mixed; boundary: B", "B", "MimeFieldDefect"),
+        "without a subtype": ("multipart; boundary=B", "B", "MimeFieldDefect"),
+        "behind the field's own name": ("Content-Type: multipart/mixed; boundary=B", "B", "MimeFieldDefect"),
+        "with a comment behind": ('multipart/mixed; boundary="B" (mailer)', "B", ""),
         "twice": ("multipart/mixed; boundary=A; boundary=B", "B", "BoundaryGuessedDefect"),
     }
     for name, (content_type, edge, defect) in stated.items():
@@ -81,6 +85,11 @@ def boundaries(text: str) -> Iterator[OddMail]:
 
 
 def encoded_multiparts(text: str) -> Iterator[OddMail]:
+    inner = _body("B", "").replace(b"; charset=utf-8\r\n\r\n\r\n", f"; charset=3Dutf-8\r\n\r\n{text}\r\n".encode())
+    quoted = head("multipart/mixed; boundary=B", "Content-Transfer-Encoding: quoted-printable\r\n") + b"\r\n"
+    inner = inner.replace(b'filename="', b'filename=3D"').replace(b"==\n", b"=3D=3D\n")
+    yield OddMail("multipart in quoted-printable, its lines plain", quoted + inner, text, files={"a.pdf": PDF},
+                  defect="EncodedMultipartDefect")  # fmt: skip
     for name, encode in (("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)):
         content = encode(_body("=B", text).replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
         raw = head('multipart/mixed; boundary="=B"', f"Content-Transfer-Encoding: {name}\r\n") + b"\r\n" + content
@@ -103,15 +112,21 @@ def nested(text: str) -> Iterator[OddMail]:
 def fields(text: str) -> Iterator[OddMail]:
     """MIME fields with quotes, comments, commas, no semicolons."""
     coded = base64.encodebytes(text.encode())
-    for stated in ('"base64"', "base64 (of text)", "BASE64;", "Base-64"):
+    for stated in ('"base64"', "base64 (of text)", "BASE64;", "Base-64", "b64"):
         raw = head("text/plain; charset=utf-8", f"Content-Transfer-Encoding: {stated}\r\n") + b"\r\n" + coded
         yield OddMail(f"encoding {stated}", raw, text, defect="MimeFieldDefect")
     for stated in ("text/plain charset=utf-8", "text/plain, charset=utf-8", 'text/plain (c); charset="utf-8"',
                    "text/plain; charset='utf-8'", "text/plain; charset=utf-8 (c)", "TEXT / PLAIN; charset=UTF-8",
-                   "text/plain; charset=utf-8 format=fixed", 'text/plain; charset="utf-8'):  # fmt: skip
+                   "text/plain; charset=utf-8 format=fixed", "text\\plain; charset=utf-8",
+                   "'text/plain'; charset=utf-8",
+                   "text/plain.; charset=utf-8", "text/plain; charset: utf-8", "=?utf-8?Q?text/plain?=; charset=utf-8",
+                   'text/plain; charset="utf-8'):  # fmt: skip
         yield OddMail(f"type {stated}", head(stated) + b"\r\n" + text.encode(), text)
     for stated in ('attachment filename="a.pdf"', 'filename="a.pdf"', "attachment, filename=a.pdf",
-                   'ATTACHMENT ; FILENAME = "a.pdf"', "attachment; filename*=utf-8''a%2Epdf"):  # fmt: skip
+                   'ATTACHMENT ; FILENAME = "a.pdf"', "attachment; filename*=utf-8''a%2Epdf",
+                   'attachment; filename="a.pdf', "attachment; filename='a.pdf'", 'attachment; filename: "a.pdf"',
+                   'attachment; (x) filename=a.pdf', 'attachment; filename = (x) "a.pdf" (y)', 'attachment; name=a.pdf',
+                   'attachment; filename*="=?utf-8?Q?a=2Epdf?="'):  # fmt: skip
         body = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
         raw = head("multipart/mixed; boundary=B") + b"\r\n" + body + _pdf("B", stated) + b"--B--\r\n"
         yield OddMail(f"disposition {stated}", raw, text, files={"a.pdf": PDF})
@@ -154,6 +169,13 @@ def encodings(text: str) -> Iterator[OddMail]:
     b64 = head("text/plain; charset=utf-8", "Content-Transfer-Encoding: base64\r\n") + b"\r\n"
     yield OddMail("padding in each line", b64 + blocks, text, defect="TransferEncodingDefect")
     yield OddMail("padding without lines", b64 + blocks.replace(b"\r\n", b""), text, defect="TransferEncodingDefect")
+    safe = base64.urlsafe_b64encode(PDF).replace(b"=", b"")
+    for name, code in (
+        ("in one line", safe),
+        ("in lines", b"\r\n".join(safe[at : at + 76] for at in range(0, len(safe), 76))),
+    ):
+        raw = head('application/pdf; name="a.pdf"', "Content-Transfer-Encoding: base64\r\n") + b"\r\n" + code
+        yield OddMail(f"base64 of URLs {name}", raw, "", files={"a.pdf": PDF}, defect="TransferEncodingDefect")
     quoted = head("text/plain; charset=utf-8", "Content-Transfer-Encoding: quoted-printable\r\n") + b"\r\n"
     for line in ("==", "====", "========"):
         content = quopri.encodestring(octets) + b"\r\n" + line.encode() + b"\r\nend"
