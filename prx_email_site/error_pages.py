@@ -1,5 +1,6 @@
 """The pages shown instead of a page: what happened, what was kept, what to do."""
 
+import logging
 import re
 import sys
 from typing import Any
@@ -12,16 +13,24 @@ from django.core.exceptions import (
     TooManyFilesSent,
 )
 from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
 
+from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
+from mailbox.errors import StorageError
 from mailbox.lazy_text import Words
+from mailbox.logs import event
 from mailbox.storage import out_of_reach as stored_files
 from outbox.views import unsent
+
+logger = logging.getLogger(__name__)
 
 # Django's own limits, before any form sees what was sent.
 TOO_LARGE: dict[type, Words] = {
@@ -140,9 +149,37 @@ def out_of_reach(request: HttpRequest, file: str) -> HttpResponse:
     return response
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    """500, or 503 where it was a lock: a middleware's statement (the session's) is beyond BusyMiddleware."""
-    error = sys.exc_info()[1]
-    if error is not None and is_locked_by_another(error):
+def storage_trouble(request: HttpRequest, error: BaseException) -> HttpResponse | None:
+    """The page for a lock, or for a database or disk that is away or refuses; None for anything else."""
+    if is_locked_by_another(error):
         return busy(request)
+    if not (is_trouble(error) or isinstance(error, StorageError)):
+        return None
+    event(logger, "storage_away", logging.ERROR, path=request.path, error=f"{type(error).__name__}: {error}"[:200])
+    return _unavailable(request)
+
+
+def _unavailable(request: HttpRequest) -> HttpResponse:
+    """503 without a frame, which would ask the database. An answer to COMMIT may be lost: nothing is said of that."""
+    context = {
+        "language": translation.get_language() or "en",
+        "title": gettext("The database or the disk does not answer"),
+        "sentence": gettext(
+            "What this page needs cannot be read or written at the moment. Mail that waits still waits, and nothing is "
+            "sent twice because of this."
+        ),
+        "advice": gettext("Try again in a moment. If it stays so, tell whoever runs this site at what time it began."),
+        "csrf_token": get_token(request),
+        **_form_again(request),
+    }
+    response = HttpResponse(render_to_string("unavailable.html", context), status=503)
+    response.headers["Retry-After"] = "10"
+    return response
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500, or 503 where storage is in trouble: a middleware's statement (the session's) is beyond BusyMiddleware."""
+    error = sys.exc_info()[1]
+    if error is not None and (answer := storage_trouble(request, error)):
+        return answer
     return defaults.server_error(request)

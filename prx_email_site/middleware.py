@@ -9,7 +9,6 @@ from django.shortcuts import resolve_url
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 
-from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.permissions import language_of, time_zone_of
 from mailbox.storage.raw_store import RawOutOfReach
 from prx_email_site import error_pages
@@ -73,8 +72,8 @@ class SignedOutPollMiddleware:
 
 
 class BusyMiddleware:
-    """A view that waited in vain for a locked row, or whose stored file this host does not have, answers with a page
-    that says so, not with a 500."""
+    """A view that waited in vain for a locked row, whose stored file this host does not have, or whose database or disk
+    is away or full, answers with a page that says so and keeps the form, not with a 500."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -85,7 +84,7 @@ class BusyMiddleware:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if isinstance(exception, RawOutOfReach):
             return error_pages.out_of_reach(request, exception.segment)
-        return error_pages.busy(request) if is_locked_by_another(exception) else None
+        return error_pages.storage_trouble(request, exception)
 
 
 class LanguageMiddleware:

@@ -9,11 +9,14 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.db.errors import is_trouble
+from mailbox.errors import StorageError
 from mailbox.models import Account, Folder, SyncState, WorkerHeartbeat
 from outbox.models import DeliveryReport, SentLookup
 from tests.rows import NOWHERE, attempt, outbox_row
@@ -105,6 +108,49 @@ def test_a_database_that_is_locked_for_long_keeps_what_was_typed(
     assert answer.status_code == 503
     assert "What you typed is kept" in page and 'value="An hour&#x27;s &lt;work&gt;"' in page
     assert f'action="{reverse("outbox:compose")}"' in page
+
+
+@pytest.mark.parametrize(
+    "where", ["outbox.views.compose._queue", "django.contrib.sessions.backends.db.SessionStore.load"]
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("connection timeout expired"),
+        InterfaceError("the connection is closed"),
+        StorageError("disk full"),
+    ],
+)
+def test_a_database_or_disk_that_is_away_is_said_and_keeps_what_was_typed(
+    operator: Client,
+    make_account: Callable[..., Account],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    error: Exception,
+) -> None:
+    account = make_account("ops@example.com", **NOWHERE)
+    operator.raise_request_exception = False
+
+    def refuse(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(where, refuse)
+    typed = {"account": account.pk, "to": "ann@example.com", "subject": "Long", "body_text": "An hour's <work>"}
+    with CaptureQueriesContext(connection) as queries:
+        answer = operator.post(reverse("outbox:compose"), typed)
+    page = answer.content.decode()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    assert "does not answer" in page and 'value="An hour&#x27;s &lt;work&gt;"' in page
+    assert "csrfmiddlewaretoken" in page and f'action="{reverse("outbox:compose")}"' in page
+    assert len(queries) < 12
+
+
+def test_a_mistake_of_ours_is_no_trouble_of_the_database(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    cause = sqlite3.OperationalError("no such table: gone")
+    cause.sqlite_errorcode = sqlite3.SQLITE_ERROR
+    mistake = OperationalError("no such table: gone")
+    mistake.__cause__ = cause
+    assert not is_trouble(mistake) and is_trouble(OperationalError("server closed the connection unexpectedly"))
 
 
 def test_signing_in_while_the_database_is_locked_gives_the_busy_page_and_no_password(
