@@ -134,9 +134,8 @@ def test_a_database_whose_packets_are_dropped_is_told_by_probes_and_pages(
     clean["DATABASE_URL"] = f"postgres://postgres@{TO_DATABASE}:{relay(postgres.port)}/postgres"
     clean |= {"PRX_EMAIL_DATA_DIR": str(tmp_path / "data"), "DJANGO_SETTINGS_MODULE": "prx_email_site.settings"}
     inside = ["ip", "netns", "exec", namespace.name]
-    subprocess.run(
-        [*inside, sys.executable, "manage.py", "migrate"], cwd=ROOT, env=clean, check=True, capture_output=True
-    )
+    migrate = [*inside, sys.executable, "manage.py", "migrate"]
+    subprocess.run(migrate, cwd=ROOT, env=clean, check=True, capture_output=True)
     web = commands(BindAddress("0.0.0.0", port))[0]
     with (tmp_path / "web.log").open("wb") as log:
         site = subprocess.Popen(

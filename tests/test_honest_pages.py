@@ -23,6 +23,7 @@ from tests.rows import NOWHERE, attempt, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 GONE = 'id="no-worker"'
+SESSION_LOAD = "django.contrib.sessions.backends.db.SessionStore.load"
 
 
 def locked() -> OperationalError:
@@ -110,16 +111,10 @@ def test_a_database_that_is_locked_for_long_keeps_what_was_typed(
     assert f'action="{reverse("outbox:compose")}"' in page
 
 
-@pytest.mark.parametrize(
-    "where", ["outbox.views.compose._queue", "django.contrib.sessions.backends.db.SessionStore.load"]
-)
+@pytest.mark.parametrize("where", ["outbox.views.compose._queue", SESSION_LOAD])
 @pytest.mark.parametrize(
     "error",
-    [
-        OperationalError("connection timeout expired"),
-        InterfaceError("the connection is closed"),
-        StorageError("disk full"),
-    ],
+    [OperationalError("connection timeout expired"), InterfaceError("connection is closed"), StorageError("disk full")],
 )
 def test_a_database_or_disk_that_is_away_is_said_and_keeps_what_was_typed(
     operator: Client,
@@ -145,7 +140,7 @@ def test_a_database_or_disk_that_is_away_is_said_and_keeps_what_was_typed(
     assert len(queries) < 12
 
 
-def test_a_mistake_of_ours_is_no_trouble_of_the_database(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_of_ours_is_no_trouble_of_the_database() -> None:
     cause = sqlite3.OperationalError("no such table: gone")
     cause.sqlite_errorcode = sqlite3.SQLITE_ERROR
     mistake = OperationalError("no such table: gone")
