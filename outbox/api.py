@@ -20,9 +20,11 @@ from outbox.actions import rescheduling, transitions
 from outbox.actions.transitions import AS_IT_IS, ShownState
 from outbox.answers import ApiError, ApiResponse, SendResult, result_of, words_of
 from outbox.compose import create as compose_create
+from outbox.compose import submit as compose_submit
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
+from outbox.compose.submitted_mail import Submitted
 from outbox.delivery import deliver
 from outbox.errors import ErrorCode, OutboxError
 from outbox.models import OutboxMessage
@@ -63,6 +65,17 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
         if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
             delivery_tasks.queue_delivery(account_id)
         return ApiResponse(True, result_of(row))
+
+    return _answered(write)
+
+
+def submit(account_id: int, given: Submitted, *, user: User, program: str) -> ApiResponse:
+    """Write a mail down as it stands, for the workers, once for its Message-ID."""
+
+    def write() -> ApiResponse:
+        pk = compose_submit.submit(account_id, given, user=user, program=program, now=timezone.now())
+        delivery_tasks.queue_delivery(account_id)
+        return _standing(pk)
 
     return _answered(write)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from django.db import connections
 
 from api.submission.limits import Limits
 from api.submission.protocol import Protocol, Service
@@ -59,7 +63,20 @@ async def serve(
         if not limits.writing:
             break
         await asyncio.sleep(LOOK_SECONDS)
+    await _close_connections(threads)
     threads.shutdown(wait=False)
+
+
+async def _close_connections(threads: ThreadPoolExecutor) -> None:
+    """Each thread has its own to the database: all of them wait for one another, so that each closes one."""
+    everyone = threading.Barrier(THREADS)
+
+    def close() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):  # one is still busy
+            everyone.wait(2)
+        connections.close_all()
+
+    await asyncio.gather(*(asyncio.get_running_loop().run_in_executor(threads, close) for _ in range(THREADS)))
 
 
 async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) -> asyncio.Server:

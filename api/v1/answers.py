@@ -239,6 +239,12 @@ class Mail(Writing):
     subject: Text
 
 
+class WholeMail(Schema):
+    mail_from: Text = Field(description="The address of the account, which From must be too.")
+    rcpt_to: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(description="Who gets it.")
+    base64: str = Field(description="The mail (RFC 5322) in base64.")
+
+
 class Reply(Writing):
     message: Number = Field(description="The id of the message that is answered.")
     to: list[Text] = Field([], description="Empty: whom the message asks to answer to.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Annotated, Any
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.translation import gettext
 from ninja import Header, Path, Query, Router, Status
 from pydantic import Field
 
@@ -24,10 +26,12 @@ from api.v1.answers import (
     Reply,
     Retry,
     SendState,
+    WholeMail,
     Writing,
 )
 from api.v1.common import FAILURES, caller_of, seen
 from api.v1.errors import NotDone
+from mailbox.mime.addresses import same
 from mailbox.models import Message
 from mailbox.views.latest_per_account import newest_of_accounts
 from mailbox.views.pagination import cut
@@ -38,6 +42,7 @@ from outbox.answers import ApiResponse
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
+from outbox.compose.submitted_mail import Submitted
 from outbox.models import OutboxMessage
 
 router = Router(tags=["sending"])
@@ -80,6 +85,23 @@ def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_K
     it is asked for, and the answer says how it stands now."""
     mail = Request(given.to, given.subject, given.body_text, given.cc, given.bcc, given.body_html)
     return Status(202, _answer(_send(request, given, mail, idempotency_key, None)))
+
+
+@router.post("/submit", response=SENT, operation_id="submit")
+def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
+    """Send a mail as it stands, as by SMTP. Its Message-ID, which it must have, is the idempotency key: for each
+    account and recipient it is written down once. Bcc is taken out; Date is added where it is absent."""
+    caller = caller_of(request)
+    found = [each for each in caller.accounts(Scope.SEND) if same(each.email) == same(given.mail_from)]
+    if not found:
+        raise Http404
+    try:
+        content = b64decode("".join(given.base64.split()), validate=True)
+    except ValueError:
+        raise Refused(gettext("base64: this is no base64.")) from None
+    name = f"{caller.token.name} (token {caller.token.pk}), API"
+    mail = Submitted(content, given.rcpt_to, smtputf8=True, needs_message_id=True)
+    return Status(202, _answer(outbox_api.submit(found[0].pk, mail, user=caller.token.user, program=name)))
 
 
 @router.post("/reply", response=SENT, operation_id="reply")

@@ -34,11 +34,13 @@ _MESSAGE_ID = re.compile(r"[!-~]++")
 
 @dataclass(frozen=True)
 class Submitted:
-    """A mail and its envelope as a program gave them. `smtputf8`: the program said so (RFC 6531)."""
+    """A mail and its envelope as a program gave them. `smtputf8`: the program said so (RFC 6531).
+    `needs_message_id`: a mail without one is refused, as its way in may repeat what was accepted."""
 
     content: bytes
     rcpt_to: Sequence[str]
     smtputf8: bool = False
+    needs_message_id: bool = False
 
 
 @dataclass
@@ -58,6 +60,10 @@ def frozen(given: Submitted, account_email: str, *, now: datetime) -> tuple[Froz
     header, body = _cut(content)
     _check_senders(header, account_email)
     message_id = _checked_message_id(header.one(b"message-id"))
+    if given.needs_message_id and not message_id:
+        raise ValidationFailed(
+            gettext("The mail has no Message-ID: write one, the same whenever this mail is sent again.")
+        )
     added = b"" if b"date" in header.values else f"Date: {format_datetime(now)}\r\n".encode("ascii")
     mime = added + b"".join(header.kept) + b"\r\n" + body
     parsed = mime_message.parse(mime)

@@ -230,6 +230,12 @@ def operations(account: Account) -> dict[str, tuple[str, str, Any, Scope]]:
         "get_message": ("get", f"/messages/{message.pk}", None, read),
         "get_source": ("get", f"/messages/{message.pk}/source", None, read),
         "get_attachment": ("get", f"/messages/{message.pk}/attachments/0", None, read),
+        "submit": (
+            "post",
+            "/submit",
+            {"mail_from": account.email, "rcpt_to": ["ann@example.com"], "base64": "QQ=="},
+            Scope.SEND,
+        ),
         "send": ("post", "/send", mail(account), send),
         "reply": ("post", "/reply", answer, send),
         "list_outbox": ("get", f"/outbox?account={account.pk}", None, read),

@@ -1,0 +1,5 @@
+"""Send mail through PRX-Email Site by its HTTP API."""
+
+from prx_email_client.client import Account, Client, ClientError, Mail, Refused, SendState, Unreachable
+
+__all__ = ["Account", "Client", "ClientError", "Mail", "Refused", "SendState", "Unreachable"]

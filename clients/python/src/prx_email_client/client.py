@@ -1,0 +1,164 @@
+"""A client of the HTTP API. Every request that it repeats has the same effect once or many times."""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from email.message import Message
+from email.policy import SMTP
+from email.utils import make_msgid
+from typing import Any
+
+import httpx
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between tries
+LONGEST_KEY = 190  # characters, as the API says
+
+
+class ClientError(Exception):
+    """A request that did not succeed; str() says why."""
+
+
+class Refused(ClientError):
+    """The site said no. `status` is HTTP's, `code` the API's."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class Unreachable(ClientError):
+    """The site gave no answer. A mail may have been accepted: ask again with the same key or Message-ID."""
+
+
+@dataclass(frozen=True)
+class Account:
+    id: int
+    email: str
+    display_name: str
+    sends_mail: bool
+
+
+@dataclass(frozen=True)
+class SendState:
+    """How a mail stands: "pending", "sending", "sent", "failed" or "cancelled". `next_attempt_at` is RFC 3339."""
+
+    outbox_id: int
+    status: str
+    retries: int
+    provider_message_id: str | None
+    next_attempt_at: str | None
+
+
+@dataclass(frozen=True)
+class Mail:
+    account_id: int
+    to: Sequence[str]
+    subject: str
+    body_text: str
+    body_html: str = ""
+    cc: Sequence[str] = ()
+    bcc: Sequence[str] = ()
+
+
+@dataclass
+class Client:
+    """`tries`: of one request at most. Safe to use from several threads. Close it, or use it as a context manager."""
+
+    base_url: str
+    token: str = field(repr=False)
+    timeout: float = 30.0
+    tries: int = 4
+    transport: httpx.BaseTransport | None = None
+    wait: Callable[[float], object] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(
+            base_url=f"{self.base_url.rstrip('/')}/api/v1",
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=self.timeout,
+            transport=self.transport,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def accounts(self) -> list[Account]:
+        """The accounts that the token may see (scope read)."""
+        return [_made(Account, each) for each in self._ask("GET", "/accounts")]
+
+    def send(self, mail: Mail, *, key: str = "") -> SendState:
+        """Have the site write and send this mail. `key`: the same for the same mail; without, each call is a mail."""
+        key = key or str(uuid.uuid4())
+        if len(key) > LONGEST_KEY:
+            raise ValueError(f"An idempotency key has {LONGEST_KEY} characters at most.")
+        return _made(SendState, self._ask("POST", "/send", json=asdict(mail), headers={"Idempotency-Key": key}))
+
+    def submit(self, mail_from: str, rcpt_to: Sequence[str], message: Message | bytes) -> SendState:
+        """Have the site send this mail as it stands. `mail_from` is the account's address, and so is its From.
+
+        Its Message-ID is the idempotency key. One that is absent is written into `message`, so that the same object
+        is the same mail also in a later call; bytes must have one.
+        """
+        if isinstance(message, Message):
+            if not message["Message-ID"]:
+                message["Message-ID"] = make_msgid(domain=mail_from.rpartition("@")[2] or None)
+            message = message.as_bytes(policy=SMTP) if _is_modern(message) else message.as_bytes()
+        content = base64.b64encode(message).decode("ascii")
+        given = {"mail_from": mail_from, "rcpt_to": list(rcpt_to), "base64": content}
+        return _made(SendState, self._ask("POST", "/submit", json=given))
+
+    def state(self, outbox_id: int) -> dict[str, Any]:
+        """A mail with its recipients and attempts (scope read)."""
+        found: dict[str, Any] = self._ask("GET", f"/outbox/{outbox_id}")
+        return found
+
+    def _ask(self, method: str, path: str, **request: Any) -> Any:
+        """Only for requests that may be repeated: what is read, or has an idempotency key."""
+        for number in range(self.tries):
+            is_last = number == self.tries - 1
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if is_last:
+                    raise Unreachable(f"{self.base_url} gave no answer: {error}") from error
+                self.wait(FIRST_WAIT * 2**number)
+                continue
+            if response.is_success:
+                return response.json()["data"]
+            if is_last or not (response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error):
+                raise _refused(response)
+            self.wait(_seconds(response, FIRST_WAIT * 2**number))
+        raise ValueError("tries must be at least 1.")
+
+
+def _is_modern(message: Message) -> bool:
+    """The older classes of the standard library break lines of their own when they are given a policy."""
+    return hasattr(message, "iter_attachments")
+
+
+def _made(kind: type[Any], given: dict[str, Any]) -> Any:
+    """What a newer site says beside it is left out."""
+    return kind(**{name: given[name] for name in kind.__dataclass_fields__})
+
+
+def _seconds(response: httpx.Response, otherwise: float) -> float:
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), LONGEST_WAIT) if text.isdecimal() else otherwise
+
+
+def _refused(response: httpx.Response) -> Refused:
+    try:
+        error = response.json()["error"]
+        return Refused(response.status_code, error["code"], error["message"])
+    except (ValueError, KeyError, TypeError):  # not the site: a proxy before it
+        return Refused(response.status_code, "", f"HTTP {response.status_code} {response.reason_phrase}")
