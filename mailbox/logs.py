@@ -4,6 +4,8 @@ import json
 import logging
 import platform
 import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 PROVIDER_WORDS_LIMIT = 160
@@ -17,6 +19,10 @@ _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85)} | {0x0A:
 _ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
 # No addresses, though they look like some: they tie the lines about one mail together.
 _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
+
+
+# Of the HTTP request that this thread answers; "": of none. A line of JSON names it.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def redact(text: str) -> str:
@@ -57,3 +63,35 @@ class EventFormatter(logging.Formatter):
 def _pair(key: str, value: Any) -> str:
     shown = json.dumps(value, default=str, ensure_ascii=False)
     return f"{key}={shown if key in _MESSAGE_IDS else redact(shown)}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, host, process, logger, event, request_id, and its fields.
+
+    Values keep their types; strings in them pass through redact(), but for Message-IDs.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = dict(getattr(record, "fields", {}))
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        said = {key: value if key in _MESSAGE_IDS else _redacted(value) for key, value in fields.items()}
+        if given := request_id.get():
+            said["request_id"] = given
+        about = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "host": platform.node() or "localhost",
+            "process": record.process,
+            "logger": record.name,
+            "event": redact(record.getMessage()),
+        }
+        return json.dumps({**about, **{key: value for key, value in said.items() if key not in about}}, default=str)
+
+
+def _redacted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_redacted(str(key)): _redacted(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | float) else redact(str(value))

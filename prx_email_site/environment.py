@@ -23,6 +23,7 @@ READ_ELSEWHERE = frozenset(
         "PRX_EMAIL_BIND",
         "PRX_EMAIL_IMAP_OAUTH_EXPIRES_AT",
         "PRX_EMAIL_IMAP_OAUTH_TOKEN",
+        "PRX_EMAIL_LOG_FORMAT",
         "PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT",
         "PRX_EMAIL_SMTP_OAUTH_TOKEN",
         "PRX_EMAIL_STOP_SECONDS",
@@ -73,6 +74,14 @@ def boolean(name: str, default: bool) -> bool:
     if value in FALSE_WORDS:
         return False
     raise SettingError(f"{name} must be 1 or 0, not {value!r}.")
+
+
+def one_of(name: str, choices: tuple[str, ...]) -> str:
+    """Return the variable, which is one of these words, or the first of them; raises SettingError."""
+    value = text(name, choices[0])
+    if value not in choices:
+        raise SettingError(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+    return value
 
 
 def words(name: str, default: str = "") -> list[str]:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from prx_email_site import environment as env
+
+FORMATTERS = {"text": "mailbox.logs.EventFormatter", "json": "mailbox.logs.JsonFormatter"}
+
 
 def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A dictionary for logging.config.dictConfig: one handler to stderr, one line an event."""
+    """A dictionary for logging.config.dictConfig: one handler to stderr, one line an event, as text or as JSON.
+
+    Raises SettingError.
+    """
+    form = env.one_of("PRX_EMAIL_LOG_FORMAT", tuple(FORMATTERS))
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"events": {"()": "mailbox.logs.EventFormatter"}},
+        "formatters": {"events": {"()": FORMATTERS[form]}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": loggers,

@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
+    "prx_email_site.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "prx_email_site.middleware.ContentSecurityPolicyMiddleware",
