@@ -66,6 +66,11 @@ def pull_back(now: datetime) -> int:
     return moved
 
 
+def next_times() -> list[tuple[str, datetime]]:
+    """Everything that runs by the clock, soonest first, with the time at which it is queued next."""
+    return list(Schedule.objects.order_by("next_run", "name").values_list("name", "next_run"))
+
+
 def overdue_since(now: datetime) -> datetime | None:
     """The earliest time at which one of ours was to run and did not; None while all are on time."""
     mine = Schedule.objects.filter(name__in=[each.name for each in PLANNED], next_run__lt=now)
