@@ -49,7 +49,7 @@ def gather(now: datetime) -> SystemStatus:
         sending_paused=SendingSwitch.objects.filter(paused_at__isnull=False).exists(),
         hosts=[_host(beat, now) for beat in WorkerHeartbeat.objects.order_by("host", "cluster_pid")[:200]],
         push=f"{push.host}/{push.pid}" if push and push.is_alive(now) else "",
-        leases=list(leases.values("account_id", "purpose", "holder", "expires_at")[:200]),
+        leases=[dict(row) for row in leases.values("account_id", "purpose", "holder", "expires_at")[:200]],
         schedules=schedules.next_times(),
         tables=_tables(),
         storage=dict(uses),
