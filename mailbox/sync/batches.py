@@ -38,6 +38,12 @@ BREAKS_CONNECTION = (
 )
 
 
+def breaks_connection(state_pk: int) -> str:
+    """Why a message is put aside that ends each connection, with what the folder's last run heard of the server."""
+    words = SyncState.objects.filter(pk=state_pk).values_list("last_error", flat=True).first()
+    return f"{BREAKS_CONNECTION} The last time: {words}" if words else BREAKS_CONNECTION
+
+
 @dataclass
 class RunCounts:
     """What a run has done so far, however it ends."""
@@ -158,7 +164,7 @@ class FolderRun:
     def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> Fetched:
         if number > PROVEN:
             self._alone_left = 0  # found
-            return ahead.skip(BREAKS_CONNECTION)
+            return ahead.skip(breaks_connection(self.state_pk))
         if number > LAST:
             self._fetch_another(first, list(ahead.waiting)[1:])
             self.attempts.suspect(first)

@@ -119,9 +119,12 @@ def test_when_its_time_is_over_the_next_run_goes_on(
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("small_pieces")
-def test_one_that_makes_no_progress_is_put_aside_at_last(account: Account, server: ScriptedImap) -> None:
-    def break_it(_talk: Talk, _tag: str, arguments: str) -> bool:
+def test_one_that_makes_no_progress_is_put_aside_at_last_with_the_servers_words(
+    account: Account, server: ScriptedImap
+) -> None:
+    def break_it(talk: Talk, _tag: str, arguments: str) -> bool:
         if "[]<" in arguments:
+            talk.say("* BYE Internal error: mail 2 is corrupt")
             raise HangUp
         return False
 
@@ -129,7 +132,8 @@ def test_one_that_makes_no_progress_is_put_aside_at_last(account: Account, serve
     server.faults["BODY"] = break_it
     for _ in range(5):
         folder_sync.sync(account.pk)
-    assert "ended the connection" in Quarantine.objects.get().error
+    error = Quarantine.objects.get().error
+    assert "ended the connection" in error and "mail 2 is corrupt" in error
     assert folder_sync.sync(account.pk).ok
 
 
