@@ -85,6 +85,8 @@ def test_no_account_is_fine_while_nobody_works(operator: Client, make_account: C
     folder = Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
     now = timezone.now()
     SyncState.objects.create(account=account, folder=folder, last_success_at=now, last_attempt_at=now)
+    push = operator.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert "while workers run, mail is looked for each minute" in push
     pages = ["/", reverse("mailbox:accounts"), reverse("mailbox:account", args=[account.pk])]
     for page in pages:
         said = operator.get(page).content.decode()

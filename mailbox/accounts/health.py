@@ -95,7 +95,7 @@ def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat |
     if account.imap.needs_sign_in_since:
         return str(PUSH_WORDS["refused"])
     if row is None or not row.is_alive(now):
-        return gettext("no process listens at this moment; mail is looked for each minute")
+        return gettext("no process listens at this moment; while workers run, mail is looked for each minute")
     return str(PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"]))
 
 

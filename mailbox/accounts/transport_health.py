@@ -81,8 +81,8 @@ def sending_failure(account: Account, now: datetime, waiting: int) -> list[Accou
     if not waiting or not sending_fails(account, now):
         return []
     words = ngettext(
-        "%(number)s mail waits: %(host)s does not take it. It is tried again by itself.",
-        "%(number)s mails wait: %(host)s does not take them. They are tried again by themselves.",
+        "%(number)s mail waits: %(host)s does not take it. While workers run, it is tried again by itself.",
+        "%(number)s mails wait: %(host)s does not take them. While workers run, they are tried again.",
         waiting,
     )
     return [
