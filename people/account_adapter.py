@@ -8,6 +8,8 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.utils import get_login_redirect_url
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -59,6 +61,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
 def _ways_to_prove(user: User) -> Iterator[dict[str, str]]:
     """Each with its page, the first one is asked for by itself."""
+    if settings.SSO_ISSUER and SocialAccount.objects.filter(user=user).exists():
+        yield _way("sso_begin", "sso", gettext("Use your company's sign-on"))
     types = set(Authenticator.objects.filter(user=user).values_list("type", flat=True))
     if user.has_usable_password() and may_use_password(user.get_username()):
         yield _way("account_reauthenticate", "reauthenticate", gettext("Use your password"))

@@ -13,6 +13,8 @@ class PeopleConfig(AppConfig):
         from people import checks, second_factor, second_factor_log, second_factor_secrets, sign_in_log, step_up
 
         register(checks.trusted_proxies_are_named, Tags.security, deploy=True)
+        register(checks.somebody_can_sign_in)
+        register(checks.sign_on_is_whole)
         user_logged_in.connect(sign_in_log.note_client, dispatch_uid="people.sign_in_log")
         authentication_step_completed.connect(step_up.note_proof, dispatch_uid="people.step_up")
         second_factor_secrets.make_known()

@@ -14,6 +14,46 @@ REASONS: dict[str, tuple[Words, Words, Words]] = {
         _("Who you are is known, and an administrator has switched your user off."),
         _("Ask an administrator to switch it on again."),
     ),
+    "no_role": (
+        _("You have no role here"),
+        _("Your company's sign-on knows you, and none of your groups there has a role in PRX-Email."),
+        _("Ask whoever manages your company's groups for one of those that have."),
+    ),
+    "unverified": (
+        _("Your e-mail address is not verified"),
+        _("A user here has your address, and your company's sign-on does not say that it was verified to be yours."),
+        _("Have it verified there, or sign in with your password."),
+    ),
+    "ambiguous": (
+        _("Several users here have your address"),
+        _("Your company's sign-on names an e-mail address, and it does not tell which of these users you are."),
+        _("Ask an administrator to give each user an address of their own."),
+    ),
+    "superuser": (
+        _("This user signs in with its password"),
+        _("A user with all rights has your address. Such a user is never taken over by what a sign-on says."),
+        _("Sign in with the password, or ask an administrator to take the address off that user."),
+    ),
+    "cancelled": (
+        _("You were not signed in"),
+        _("Your company's sign-on was not given your consent."),
+        _("Begin again when you want to."),
+    ),
+    "stale": (
+        _("This sign-in is over"),
+        _("The answer of your company's sign-on belongs to no sign-in of this browser, or was used already."),
+        _("Begin again from the sign-in page."),
+    ),
+    "failed": (
+        _("The sign-on's answer was refused"),
+        _("Your company's sign-on did not say, in the form that is agreed (OpenID Connect), who you are."),
+        _("Try again; if it goes on, an administrator finds the reason in the log."),
+    ),
+    "unreachable": (
+        _("Your company's sign-on does not answer"),
+        _("It could not be reached, or answered with an error."),
+        _("Try again in a minute."),
+    ),
 }
 
 

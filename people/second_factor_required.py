@@ -17,7 +17,7 @@ from people.session_end import is_poll
 OPEN_TO_HALF = {"mfa_index", "mfa_list_webauthn", "mfa_activate_totp", "mfa_add_webauthn", "login", "account_login"}
 OPEN_TO_HALF |= {"account_reauthenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "logout"}
 OPEN_TO_HALF |= {"health_live", "health_ready", "health_workers"}
-OPEN_TO_HALF |= {"mfa_authenticate"}
+OPEN_TO_HALF |= {"mfa_authenticate", "sso_begin", "sso_callback"}
 
 
 class SecondFactorMiddleware:

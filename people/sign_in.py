@@ -28,6 +28,14 @@ class SignIn(LoginView):
 
     redirect_authenticated_user = True
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            has_sign_on=bool(settings.SSO_ISSUER),
+            sign_on_label=settings.SSO_LABEL or gettext("Sign in with your company's sign-on"),
+            passwords_are_off=bool(settings.SSO_ISSUER) and not settings.LOCAL_PASSWORDS,
+            **kwargs,
+        )
+
     def form_valid(self, form: Any) -> HttpResponse:
         user = form.get_user()
         login = Login(user=user, redirect_url=self.get_redirect_url() or None)

@@ -21,7 +21,8 @@ from people.client_address import client_address
 logger = logging.getLogger(__name__)
 AGENT_LENGTH = 200
 SIGNED_IN, FAILED, LOCKED = "sign_in", "sign_in_failed", "sign_in_locked"
-VERBS = (SIGNED_IN, FAILED, LOCKED)
+REFUSED = "sign_in_refused"
+VERBS = (SIGNED_IN, FAILED, LOCKED, REFUSED)
 
 
 def target_of(user: User) -> str:
@@ -62,6 +63,14 @@ def record_failure(credentials: dict[str, Any], request: HttpRequest | None = No
     )
     if user is not None and not (is_locked and _is_locked_already(user)):
         AuditEntry.objects.create(verb=verb, target=target_of(user), detail=client_address(request))
+
+
+def record_refusal(request: HttpRequest, user: User | None, reason: str) -> None:
+    """A sign-in that single sign-on did not complete. Somebody who has no user here stands in the log alone."""
+    address = client_address(request)
+    event(logger, REFUSED, logging.WARNING, user=user.pk if user else "unknown", address=address, reason=reason)
+    if user is not None:
+        AuditEntry.objects.create(verb=REFUSED, target=target_of(user), detail=f"{address} {reason}")
 
 
 def _is_locked_already(user: User) -> bool:

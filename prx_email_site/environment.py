@@ -89,6 +89,14 @@ def words(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in text(name, default).split(",") if part.strip()]
 
 
+def pairs(name: str) -> dict[str, str]:
+    """Return the variable as KEY=VALUE, separated by commas; the key may hold "=", as LDAP's names do."""
+    parts = [word.rpartition("=") for word in words(name)]
+    if any(not key or not value for key, _, value in parts):
+        raise SettingError(f"{name} must be GROUP=ROLE, separated by commas.")
+    return {key.strip(): value.strip() for key, _, value in parts}
+
+
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """Return the variable as addresses and networks (CIDR), separated by commas; raises SettingError."""
     try:

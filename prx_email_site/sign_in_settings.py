@@ -46,6 +46,18 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# --- Single sign-on (OpenID Connect) --------------------------------------------------------------------------
+SSO_ISSUER = env.text("PRX_EMAIL_SSO_ISSUER").rstrip("/")
+SSO_CLIENT_ID = env.text("PRX_EMAIL_SSO_CLIENT_ID")
+SSO_CLIENT_SECRET = env.text("PRX_EMAIL_SSO_CLIENT_SECRET")
+SSO_LABEL = env.text("PRX_EMAIL_SSO_LABEL")  # what the button says; "": our own words
+SSO_SCOPES = env.text("PRX_EMAIL_SSO_SCOPES", "openid profile email").split()
+SSO_GROUPS_CLAIM = env.text("PRX_EMAIL_SSO_GROUPS_CLAIM", "groups")
+SSO_ROLES = env.pairs("PRX_EMAIL_SSO_ROLES")  # the provider's group -> role for all accounts
+SOCIALACCOUNT_ADAPTER = "people.single_sign_on.decisions.SocialAdapter"
+SOCIALACCOUNT_STORE_TOKENS = False  # the provider's word is taken at each sign-in, and nothing is asked later
+SOCIALACCOUNT_REQUESTS_TIMEOUT = 10  # seconds
+
 # --- Second factor (django-allauth) ---------------------------------------------------------------------------
 ACCOUNT_ADAPTER = "people.account_adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}

@@ -6,6 +6,7 @@ from django.urls import include, path
 from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
 from people import sign_in
+from people.single_sign_on import pages as sso
 from prx_email_site import dashboard, health_checks, keyboard, metrics, profile
 
 handler400 = "prx_email_site.error_pages.bad_request"
@@ -17,6 +18,8 @@ urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("login/", sign_in.SignIn.as_view(), name="account_login"),  # the name by which allauth knows it
+    path("sso/", sso.begin, name="sso_begin"),
+    path("sso/callback/", sso.callback, name="sso_callback"),
     path("second-factor/", include("people.second_factor_urls")),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),

@@ -298,6 +298,7 @@ def test_what_is_not_in_the_admin_is_left_out_on_purpose() -> None:
         *("people.Session", "axes.AccessAttempt", "axes.AccessAttemptExpiration", "axes.AccessFailureLog"),
         "axes.AccessLog",
         *("account.EmailAddress", "account.EmailConfirmation", "mfa.Authenticator"),
+        *("socialaccount.SocialAccount", "socialaccount.SocialApp", "socialaccount.SocialToken"),
         *("api.Token", "people.SignInRules"),
         *("django_q.Task", "django_q.Success", "django_q.Schedule", "django_q.OrmQ"),
     }

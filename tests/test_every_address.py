@@ -63,6 +63,8 @@ EXPECTED: dict[str, Expected] = {
     "dashboard": Expected(SIGNED_IN),
     "login": Expected(OPEN, OPEN),
     "account_login": Expected(OPEN, OPEN),
+    "sso_begin": Expected(SIGNED_IN),  # no provider is configured: both lead to the sign-in page
+    "sso_callback": Expected(SIGNED_IN),
     "logout": Expected("", SIGNED_IN),
     "mfa_index": Expected(SIGNED_IN),
     "mfa_list_webauthn": Expected(SIGNED_IN),

@@ -1,0 +1,71 @@
+"""Who gets in, as whom, and with which role: asked by django-allauth between the provider's answer and the session."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NoReturn
+
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base.constants import AuthError
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest
+
+from mailbox.models import AuditEntry
+from people import sign_in_log
+from people.refusals import refused
+from people.single_sign_on import pages, protocol, roles
+from people.single_sign_on.users import Refused, found_or_made
+
+
+class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
+        """The one of the environment: none is kept in allauth's table."""
+        return [protocol.app()] if settings.SSO_ISSUER else []
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return False
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Leaves a login of an existing user, or raises ImmediateHttpResponse with the page that says why not."""
+        nonce = sociallogin.account.extra_data["id_token"].get("nonce", "")
+        if not secrets.compare_digest(str(nonce), sociallogin.state["nonce"]):
+            raise ImmediateHttpResponse(pages.failed(request, "failed", None))
+        claims = protocol.claims_of(sociallogin)
+        role = roles.role_of(claims)
+        known = sociallogin.user if sociallogin.is_existing else None
+        try:
+            if role is None:
+                raise Refused("no_role", known)
+            with transaction.atomic():
+                user = known or found_or_made(claims)
+                if not user.is_active:
+                    raise Refused("inactive", user)
+                if known is None:
+                    _connect(request, sociallogin, user)
+                roles.give(user, role)
+        except Refused as refusal:
+            self._refuse(request, refusal)
+
+    def _refuse(self, request: HttpRequest, refusal: Refused) -> NoReturn:
+        if refusal.reason == "no_role" and refusal.user is not None:
+            roles.take_away(refusal.user)
+        sign_in_log.record_refusal(request, refusal.user, refusal.reason)
+        raise ImmediateHttpResponse(refused(request, refusal.reason))
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, extra_context: Any = None
+    ) -> None:
+        reason = "cancelled" if error == AuthError.CANCELLED else "failed"
+        if "state" not in (extra_context or {}) or isinstance(exception, PermissionDenied):
+            reason = "stale"
+        raise ImmediateHttpResponse(pages.failed(request, reason, exception))
+
+
+def _connect(request: HttpRequest, login: SocialLogin, user: User) -> None:
+    login.connect(request, user)
+    AuditEntry.objects.create(user=user, verb="sign_on_connected", target=sign_in_log.target_of(user))

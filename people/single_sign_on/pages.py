@@ -1,0 +1,75 @@
+"""Away to the provider, and back. The way away is a link: a form's redirect elsewhere is refused by `form-action`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from functools import wraps
+from typing import cast
+
+from allauth.account.utils import get_next_redirect_url
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.providers.base import AuthProcess
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_safe
+from requests import RequestException
+
+from mailbox.logs import event
+from people.refusals import refused
+from people.single_sign_on.protocol import Adapter
+
+logger = logging.getLogger(__name__)
+
+
+def _explained(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """To the sign-in page where no provider is configured; a page that says so where its answer is none or wrong."""
+
+    @login_not_required
+    @require_safe
+    @wraps(view)
+    def wrapped(request: HttpRequest) -> HttpResponse:
+        if not settings.SSO_ISSUER:
+            return redirect("login")
+        try:
+            return view(request)
+        except ImmediateHttpResponse as answer:
+            return cast(HttpResponse, answer.response)
+        except RequestException as error:
+            return failed(request, "unreachable", error, 502)
+        except (OAuth2Error, ValueError, KeyError, TypeError, AttributeError) as error:
+            return failed(request, "failed", error, 502)
+
+    return wrapped
+
+
+def failed(request: HttpRequest, reason: str, error: Exception | None, status: int = 403) -> HttpResponse:
+    """The error's kind alone goes into the log: its text may hold an address with a code."""
+    event(logger, "sign_on_failed", logging.WARNING, reason=reason, error=type(error).__name__)
+    return refused(request, reason, status)
+
+
+@_explained
+def begin(request: HttpRequest) -> HttpResponse:
+    """Whoever is signed in comes to prove it again, and the provider is told to ask (Core 1.0, 3.1.2.1)."""
+    nonce = secrets.token_urlsafe(32)
+    more = {"prompt": "login"} if request.user.is_authenticated else {}
+    provider = Adapter(request).get_provider()
+    answer = provider.redirect(
+        request,
+        process=AuthProcess.LOGIN,
+        next_url=get_next_redirect_url(request),
+        auth_params={"nonce": nonce, **more},
+        nonce=nonce,
+    )
+    return cast(HttpResponse, answer)
+
+
+@_explained
+def callback(request: HttpRequest) -> HttpResponse:
+    return cast(HttpResponse, OAuth2CallbackView.adapter_view(Adapter(request))(request))

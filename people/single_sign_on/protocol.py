@@ -1,0 +1,73 @@
+"""What is asked of the provider, and what of its answer is believed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+PROVIDER_ID = "company"
+
+
+def app() -> SocialApp:
+    """The registration at the provider, from the environment; it is never stored."""
+    return SocialApp(
+        provider=OpenIDConnectProvider.id,
+        provider_id=PROVIDER_ID,
+        name=PROVIDER_ID,
+        client_id=settings.SSO_CLIENT_ID,
+        secret=settings.SSO_CLIENT_SECRET,
+        settings={"server_url": settings.SSO_ISSUER, "oauth_pkce_enabled": True, "scope": settings.SSO_SCOPES},
+    )
+
+
+class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    """Raises OAuth2Error for an answer that is not to be believed, RequestException for none."""
+
+    def __init__(self, request: HttpRequest, provider_id: str = PROVIDER_ID) -> None:
+        super().__init__(request, provider_id)
+
+    def get_provider(self) -> Provider:
+        return Provider(self.request, app=app())
+
+    def get_callback_url(self, request: HttpRequest, app: SocialApp) -> str:
+        return request.build_absolute_uri(reverse("sso_callback"))
+
+    @property
+    def openid_config(self) -> dict[str, Any]:
+        """The provider's document, which must be of the issuer that was configured (Discovery 1.0, 4.3)."""
+        found: dict[str, Any] = super().openid_config
+        if str(found["issuer"]).rstrip("/") != settings.SSO_ISSUER:
+            raise OAuth2Error("The document names another issuer.")
+        return found
+
+    def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **more: Any) -> SocialLogin:
+        if not more["response"].get("id_token"):
+            raise OAuth2Error("The answer holds no ID token.")
+        login = super().complete_login(request, app, token, **more)
+        said = login.account.extra_data
+        if said["userinfo"].get("sub") != said["id_token"]["sub"]:
+            raise OAuth2Error("userinfo speaks of somebody else than the ID token.")
+        return login
+
+
+class Provider(OpenIDConnectProvider):  # type: ignore[misc]
+    oauth2_adapter_class = Adapter
+
+    def extract_uid(self, data: dict[str, Any]) -> str:
+        """A subject is unique within its issuer (Core 1.0, 2): another issuer's is another person."""
+        token = data["id_token"]
+        return hashlib.sha256(f"{token['iss']} {token['sub']}".encode()).hexdigest()
+
+
+def claims_of(login: SocialLogin) -> dict[str, Any]:
+    """What the ID token and userinfo say of the person; userinfo goes before."""
+    said = login.account.extra_data
+    return {**said["id_token"], **said["userinfo"]}

@@ -1,0 +1,69 @@
+"""Which user a person of the provider is who was never here: an existing one by a verified address, or a new one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from people.refusals import REASONS
+
+LONGEST = 140  # of auth.User.username's 150: a number may follow
+
+
+class Refused(Exception):
+    """`reason` is a key of people.refusals.REASONS; `user` is whom it concerns, where somebody is known."""
+
+    def __init__(self, reason: str, user: User | None = None) -> None:
+        assert reason in REASONS
+        super().__init__(reason)
+        self.reason, self.user = reason, user
+
+
+def found_or_made(claims: dict[str, Any]) -> User:
+    """The user with the person's address, if the provider says that it is verified; else a new one. Raises Refused.
+
+    A new user gets the address only when it is verified: mail that resets passwords goes there.
+    """
+    email, is_verified = _text(claims, "email"), claims.get("email_verified") is True
+    same = list(User.objects.filter(email__iexact=email)[:2]) if email else []
+    if not same:
+        return _made(claims, email if is_verified else "")
+    if len(same) > 1:
+        raise Refused("ambiguous")
+    [user] = same
+    if not is_verified:
+        raise Refused("unverified", user)
+    if user.is_superuser or user.get_username() == settings.BREAK_GLASS_USER:
+        raise Refused("superuser", user)
+    return user
+
+
+def _made(claims: dict[str, Any], email: str) -> User:
+    user = User(username=_free_name(claims), email=email)
+    user.first_name = _text(claims, "given_name")[:150]
+    user.last_name = _text(claims, "family_name")[:150]
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+def _free_name(claims: dict[str, Any]) -> str:
+    """The first of the person's names that is left when what a user name may not hold is taken out."""
+    wanted = (_text(claims, "preferred_username"), _text(claims, "email"), _text(claims, "name"), "person")
+    stem = next(name for each in wanted if (name := re.sub(r"[^\w.@+-]", "", each)[:LONGEST]))
+    taken = {
+        name.casefold() for name in User.objects.filter(username__istartswith=stem).values_list("username", flat=True)
+    }
+    taken.add(settings.BREAK_GLASS_USER.casefold())
+    number = 1
+    while (name := stem if number == 1 else f"{stem}-{number}").casefold() in taken:
+        number += 1
+    return name
+
+
+def _text(claims: dict[str, Any], name: str) -> str:
+    found = claims.get(name)
+    return found.replace("\x00", "").strip()[:254] if isinstance(found, str) else ""
