@@ -108,9 +108,12 @@ def _of_mail() -> Iterator[Finding]:
         ("alert could not be mailed", "alerts could not be mailed"),
         f"{tabs}?account=",
     )
-    bounced = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
+    reports = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
     words = ("report of a mail that came back", "reports of mail that came back")
-    yield from _counted(bounced, Kind.BOUNCE, words, f"{tabs}?mark=unseen&account=", field="outbox__account")
+    unseen = f"{tabs}?mark=unseen&account="
+    yield from _counted(reports.bounces(), Kind.BOUNCE, words, unseen, field="outbox__account")
+    words = ("complaint of a recipient about a mail", "complaints of recipients about mail")
+    yield from _counted(reports.complaints(), Kind.COMPLAINT, words, unseen, field="outbox__account")
     yield from _counted(
         Quarantine.objects.open(),
         Kind.QUARANTINE,

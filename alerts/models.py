@@ -31,6 +31,7 @@ class Kind(models.TextChoices):
     UNCERTAIN = "uncertain", _("A mail may or may not have gone out")
     FAILED = "failed", _("A mail failed for good")
     BOUNCE = "bounce", _("A mail came back")
+    COMPLAINT = "complaint", _("A recipient calls a mail unwanted")
     STOPPED = "stopped", _("A folder is stopped")
     ENDING = "ending", _("A grant, secret, certificate or key ends soon")
     BEHIND = "behind", _("A folder is behind or cannot be fetched")

@@ -145,6 +145,18 @@ def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
     return [Need("broken", words, gettext("Look"), url, detail=detail, since=oldest)]
 
 
+def of_complaints(count: int, oldest: datetime | None) -> list[Need]:
+    """Mail whose recipients told their providers that they do not want it (RFC 5965), until a person has seen it."""
+    if not count:
+        return []
+    words = ngettext("%(number)s mail was called unwanted", "%(number)s mails were called unwanted", count)
+    detail = gettext(
+        "A recipient told their provider so. Providers refuse senders who go on: write to them again only if they ask."
+    )
+    url = f"{reverse('outbox:list')}?mark=unseen"
+    return [Need("needs", words % _grouped(count), gettext("Look"), url, detail=detail, since=oldest)]
+
+
 def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
     """For each hold the codes by which its recipients lack the mail, each with how many; one query for all.
 

@@ -77,6 +77,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *attention.sign_ins(rows),
             *attention.of_outbox(outbox, held),
             *attention.of_bounces(known["bounced"], known["bounced_since"]),
+            *attention.of_complaints(known["complained"], known["complained_since"]),
             *attention.of_accounts(rows, workers_alive=bool(alive)),
             *attention.of_quarantine(known["quarantined"], known["quarantined_since"]),
         ],
@@ -98,7 +99,8 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
 
 def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
     """What is one row each, in the query that the page's frame costs anyhow."""
-    bounces = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
+    reports = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
+    bounces, complaints = reports.bounces(), reports.complaints()
     quarantined = of_accounts(Quarantine.objects.open(), request)
     push = PushHeartbeat.objects.filter(pk=1)
     tried = RestoreProof.objects.order_by("-pk")
@@ -107,6 +109,8 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
         request,
         bounced=counted(bounces, "outbox_id"),
         bounced_since=earliest(bounces, "reported_at"),
+        complained=counted(complaints, "outbox_id"),
+        complained_since=earliest(complaints, "reported_at"),
         quarantined=counted(quarantined),
         quarantined_since=earliest(quarantined, "first_failed_at"),
         tried_at=Subquery(tried.values("proven_at")[:1]),

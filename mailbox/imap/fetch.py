@@ -38,6 +38,7 @@ class ListedFolder:
     special_use: str  # "\\Sent", or "" for none
     selectable: bool
     is_subscribed: bool | None = None  # None: the server does not say
+    is_name_encoded: bool = True  # False: no modified UTF-7 (RFC 3501, 5.1.3); `name` is what the server wrote
 
 
 @dataclass(frozen=True)

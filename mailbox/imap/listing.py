@@ -32,13 +32,13 @@ def list_folders(client: Any) -> list[ListedFolder]:
     if client.has_capability("LIST-EXTENDED"):
         wanted = "SUBSCRIBED SPECIAL-USE" if client.has_capability("SPECIAL-USE") else "SUBSCRIBED"
         rows = _listed_everywhere(client, f"RETURN ({wanted})")
-        return [_folder(row, "\\subscribed" in {text(flag).lower() for flag in row[0]}) for row in rows]
+        return [_folder(client, row, "\\subscribed" in {text(flag).lower() for flag in row[0]}) for row in rows]
     rows = _listed_everywhere(client)
     try:
-        subscribed = {_folder(row, None).name for row in _listed(client, "LSUB")}
+        subscribed = {_folder(client, row, None).name for row in _listed(client, "LSUB")}
     except IMAPClientError:  # IMAP4rev2 has no LSUB any more; who says neither says nothing of subscriptions
-        return [_folder(row, None) for row in rows]
-    folders = [_folder(row, None) for row in rows]
+        return [_folder(client, row, None) for row in rows]
+    folders = [_folder(client, row, None) for row in rows]
     return [replace(folder, is_subscribed=folder.name in subscribed) for folder in folders]
 
 
@@ -113,10 +113,12 @@ def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
     return flags, delimiter, shown
 
 
-def _folder(row: tuple[Any, Any, Any], is_subscribed: bool | None) -> ListedFolder:
+def _folder(client: Any, row: tuple[Any, Any, Any], is_subscribed: bool | None) -> ListedFolder:
     flags, delimiter, name = row
     delimiter = delimiter if isinstance(delimiter, bytes) else None
-    return replace(listed(flags, delimiter, name), is_subscribed=is_subscribed)
+    return replace(
+        listed(flags, delimiter, name), is_subscribed=is_subscribed, is_name_encoded=name not in client.written_names
+    )
 
 
 def identity_of(client: Any, folder: str) -> FolderIdentity:

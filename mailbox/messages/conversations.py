@@ -178,14 +178,20 @@ def _move(account_id: int, former: int, conversation: int) -> None:
         ConversationLink.objects.filter(pk__in=moved[start : start + _CHUNK]).update(conversation=conversation)
 
 
-def relink(messages: Iterable[Message], thread_indexes: Mapping[int, str]) -> None:
+_PLACE = ("pk", "conversation", "thread_key")
+
+
+def relink(messages: Iterable[Message], thread_indexes: Mapping[int, str]) -> int:
     """Link mails anew whose references are read otherwise now. Call it in the transaction that writes those.
+
+    Returns how many have another key of their conversation than before.
 
     The mails of their conversations that refer to them, or to what refers to them, come along: at most MAX_MOVED.
     """
     by_account: dict[int, list[Message]] = {}
     for message in messages:
         by_account.setdefault(message.account_id, []).append(message)
+    elsewhere = 0
     for account_id, own in by_account.items():
         moved: dict[int, Message] = {}
         referring = _referring(account_id, own)
@@ -196,9 +202,12 @@ def relink(messages: Iterable[Message], thread_indexes: Mapping[int, str]) -> No
                 moved[message.pk] = message
                 own += referring.get(key_of(message.message_id), ())
         links = ConversationLink.objects.filter(pk__in=list(moved))
-        threads = dict(links.values_list("pk", "thread_key")) | threads
+        former = {pk: (conversation, thread) for pk, conversation, thread in links.values_list(*_PLACE)}
+        threads = {pk: thread for pk, (_, thread) in former.items()} | threads
         links.delete()
         _link([(message, threads.get(pk)) for pk, message in moved.items()])
+        elsewhere += sum(former.get(pk, (None,))[0] != now for pk, now, _ in links.values_list(*_PLACE))
+    return elsewhere
 
 
 def linked_otherwise(thread_indexes: Mapping[int, str], messages: Iterable[Message]) -> set[int]:

@@ -189,7 +189,7 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
             _replace_attachments(row, read.parsed.attachments)
         index_messages([row for row, _ in changed], {id(row): read.index_text for row, read in changed})
         written = {row.pk for row, _ in changed}.union(batch.same)
-        conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
+        moved_on = conversations.relink([row for row in batch.relinked if row.pk in written], batch.thread_indexes)
         Message.objects.filter(pk__in=batch.same).update(parser_version=mime_message.PARSER_VERSION)
         is_over = batch.done == 0
         moved = Reparse.objects.unfinished().filter(pk=round_.pk, after_pk=round_.after_pk)
@@ -199,7 +199,7 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
             finished_at=now if is_over else None,
             done=F("done") + batch.done,
             changed=F("changed") + len(changed),
-            changed_fields=dict(_counted(round_, batch, changed)),
+            changed_fields=dict(_counted(round_, batch, changed, moved_on)),
             lost=F("lost") + batch.lost,
             failed=F("failed") + batch.failed,
         ):
@@ -208,11 +208,13 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
     return True
 
 
-def _counted(round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, Reading]]) -> Counter[str]:
-    """How many messages differ in which column, the round's former batches included."""
+def _counted(round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, Reading]], relinked: int) -> Counter[str]:
+    """How many messages differ in which column or are in another conversation, former batches of the round included."""
     counts = Counter(round_.changed_fields)
     for row, _ in changed:
         counts.update(batch.fields[row.pk])
+    if relinked:
+        counts["conversation"] += relinked
     return counts
 
 

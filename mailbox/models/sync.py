@@ -43,6 +43,8 @@ class Folder(models.Model):
     is_subscribed = models.BooleanField(null=True)  # None: the server was not asked, or does not say
     # Gmail's labels look like folders (X-GM-EXT-1): what carries this one lies in All Mail, and is fetched there.
     is_label = models.BooleanField(default=False)
+    # False: the server writes no modified UTF-7, as RFC 3501, 5.1.3 demands; `name` is what it writes.
+    is_name_encoded = models.BooleanField(default=True, db_default=True)
     mailbox_id = models.CharField(max_length=255, blank=True)  # RFC 8474, 4: stays when the folder is renamed
     created_at = models.DateTimeField(auto_now_add=True)
 

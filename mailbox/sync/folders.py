@@ -24,7 +24,7 @@ CHUNK = 500  # places in one transaction
 SAMPLED = 25  # UIDs that are compared before a folder is taken for a renamed one
 # What holds every message of a Gmail account once; everything else it lists is a label on those.
 GMAIL_FOLDERS = ("\\All", "\\Junk", "\\Trash")
-NAMED = ("delimiter", "special_use", "selectable", "is_subscribed", "is_label", "gone_at")
+NAMED = ("delimiter", "special_use", "selectable", "is_subscribed", "is_name_encoded", "is_label", "gone_at")
 
 
 def canonical(name: str) -> str:
@@ -92,13 +92,15 @@ def _row(account: Account, each: ListedFolder, name: str, labels: set[str], is_f
         special_use=each.special_use,
         selectable=each.selectable,
         is_subscribed=each.is_subscribed,
+        is_name_encoded=each.is_name_encoded,
         is_label=name in labels,
         sync_enabled=is_chosen,
     )
 
 
 def _bring_in_line(folder: Folder, each: ListedFolder, is_label: bool) -> None:
-    wanted = (each.delimiter[:4], each.special_use, each.selectable, each.is_subscribed, is_label, None)
+    stated = (each.delimiter[:4], each.special_use, each.selectable, each.is_subscribed, each.is_name_encoded)
+    wanted = (*stated, is_label, None)
     if wanted == tuple(getattr(folder, name) for name in NAMED):
         return
     came_back = folder.gone_at

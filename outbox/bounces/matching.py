@@ -200,7 +200,7 @@ def _settled(window: list[tuple[int, datetime]], before: datetime) -> int | None
 
 
 def acknowledge(row: OutboxMessage, *, user: User, last_shown: int, now: datetime | None = None) -> int:
-    """A person has taken note of the bounces of this mail; returns how many they were.
+    """A person has taken note of the bounces and complaints about this mail; returns how many they were.
 
     `last_shown`: the key of the newest report on their page. What came later nobody has seen.
     """

@@ -20,9 +20,13 @@ class DeliveryReportQuerySet(models.QuerySet["DeliveryReport"]):
         """The condition of outbox rows some recipient of which does not get the mail."""
         return Q(pk__in=self.bounces().values("outbox"))
 
+    def complaints(self) -> DeliveryReportQuerySet:
+        """Reports that a recipient calls the mail unwanted (RFC 5965)."""
+        return self.filter(action=DeliveryReport.Action.COMPLAINT)
+
     def unacknowledged(self) -> DeliveryReportQuerySet:
-        """Bounces that nobody has taken note of yet."""
-        return self.bounces().filter(acknowledged_at=None)
+        """Bounces and complaints that nobody has taken note of yet."""
+        return self.filter(action__in=DeliveryReport.TO_BE_SEEN, acknowledged_at=None)
 
 
 class DeliveryReport(models.Model):
@@ -53,6 +57,8 @@ class DeliveryReport(models.Model):
     acknowledged_at = models.DateTimeField(null=True)
     acknowledged_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
 
+    TO_BE_SEEN = (Action.FAILED, Action.COMPLAINT)  # by a person: until then they stand under "Needs you"
+
     objects = DeliveryReportQuerySet.as_manager()
 
     class Meta:
@@ -64,11 +70,18 @@ class DeliveryReport(models.Model):
         indexes = [
             models.Index(
                 fields=["outbox"], name="report_unacknowledged", condition=Q(action="failed", acknowledged_at=None)
-            )
+            ),
+            models.Index(
+                fields=["outbox"], name="report_unseen_complaint", condition=Q(action="complaint", acknowledged_at=None)
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_action_display()}: {self.address}"
+
+    @property
+    def is_to_be_seen(self) -> bool:
+        return self.action in self.TO_BE_SEEN and self.acknowledged_at is None
 
 
 class ReportCursor(Singleton):

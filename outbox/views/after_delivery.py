@@ -52,13 +52,12 @@ def copy_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
-    """Somebody has taken note of the bounces: they no longer stand under "Needs you"."""
+    """Somebody has taken note of the bounces and complaints: they no longer stand under "Needs you"."""
     row = find_row(request, pk, Role.OPERATOR)
     last_shown = posted_key(request, "last_report") or 0
     if bounces_matching.acknowledge(row, user=signed_in_user(request), last_shown=last_shown):
-        notices.success(
-            request, gettext("“%(subject)s”: noted. It stays marked as bounced.") % {"subject": row.subject[:80]}
-        )
+        words = gettext("“%(subject)s”: noted. What was reported stays on its page.")
+        notices.success(request, words % {"subject": row.subject[:80]})
     if row.reports.unacknowledged().exists():
-        notices.warning(request, gettext("A bounce came since your page was loaded: see it first."))
+        notices.warning(request, gettext("Another report came since your page was loaded: see it first."))
     return _back(request, pk)

@@ -134,7 +134,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "sentence": sentence,
         "reports": reports,
         "last_report": max((told.report.pk for told in reports), default=0),
-        "unacknowledged": any(t.report.action == "failed" and not t.report.acknowledged_at for t in reports),
+        "unacknowledged": any(told.report.is_to_be_seen for told in reports),
         "lookup": lookup,
         "copy": copy,
         "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,

@@ -265,7 +265,7 @@ def test_a_mail_whose_references_are_read_otherwise_moves_with_its_answers(accou
     ConversationLink.objects.all().delete()
     conversations.link_missing(10)
     assert set(conversations.members(other)) == {other, middle, answer}
-    run()
+    assert "  conversation: 2\n" in run()
     assert set(conversations.members(root)) == {root, middle, answer}
     assert set(conversations.members(other)) == {other}
 
@@ -279,8 +279,10 @@ def test_mails_that_were_linked_before_ids_were_read_in_every_form_are_linked_an
         ConversationLink.objects.filter(pk=mail.pk).update(conversation=mail.pk, thread_key=None)
     ConversationLink.objects.update(thread_key=None)
     Message.objects.update(parser_version=None)
-    run()
+    assert "  conversation: 3\n" in run()
     assert set(conversations.members(root)) == {root, loose, outlook}
+    Message.objects.update(parser_version=None)
+    assert "conversation" not in run()  # they were linked anew, and are where they were
 
 
 def test_a_mail_that_turns_out_to_refer_to_nothing_takes_its_answers_out(account: Account) -> None:

@@ -5,6 +5,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.imap.fetch import ListedFolder
@@ -237,6 +240,19 @@ def test_odd_names_neither_hide_other_folders_nor_break_the_list(account: Accoun
     )
     assert found["Entwürfe"].special_use == "\\Drafts"
     assert {name for name, folder in found.items() if folder.is_subscribed} == {"INBOX", "Entwürfe"}
+    assert {name for name, folder in found.items() if not folder.is_name_encoded} == {"broken &zzz", "räw"}
+
+
+def test_a_name_that_is_not_encoded_is_said_until_the_server_encodes_it(
+    account: Account, server: ScriptedImap, client: Client, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("viewer"))
+    page, told = reverse("mailbox:account_folders", args=[account.pk]), "modified UTF-7"
+    for written, is_told in ((b'() "/" "r\xc3\xa4w"', True), ('() "/" "r&AOQ-w"', False)):
+        server.listed = ['() "/" INBOX', written]
+        folder_sync.discover_folders(account.pk)
+        shown = client.get(page).content.decode()
+        assert "räw" in shown and (told in shown) is is_told
 
 
 def test_subscriptions_are_read_from_dovecot(make_account: Callable[..., Account], dovecot: Dovecot) -> None:

@@ -229,7 +229,7 @@ def test_a_bounce_that_came_after_the_page_was_shown_is_not_acknowledged_by_its_
     url = reverse("outbox:acknowledge_bounce", args=[sent.outbox_id])
     for answer in ({}, {"last_report": "x"}, {"last_report": str(seen.pk)}):
         said = client.post(url, answer, follow=True).content.decode()
-        assert "A bounce came since your page was loaded" in said
+        assert "Another report came since your page was loaded" in said
     seen.refresh_from_db()
     assert seen.acknowledged_at is not None
     assert list(DeliveryReport.objects.unacknowledged()) == [later]

@@ -15,6 +15,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from alerts import findings
 from mailbox.models import Account, LaterReading
 from outbox.bounces import dsn_report
 from outbox.bounces import matching as bounces_matching
@@ -73,6 +74,25 @@ def test_a_complaint_is_shown_at_the_mail_and_is_no_bounce(
     client.force_login(make_user("viewer"))
     page = client.get(reverse("outbox:detail", args=[sent.outbox_id])).content.decode()
     assert "complaint" in page and "do not want this mail" in page
+
+
+@database
+def test_a_complaint_needs_a_person_until_one_has_seen_it(
+    client: Client, account: Account, sent: DeliveryAttempt, make_user: Callable[..., User]
+) -> None:
+    sent.outbox.recipients.exclude(address="gone@example.net").delete()
+    arrived(account, about(sent, complaint()))
+    client.force_login(make_user("operator"))
+    told = "1 mail was called unwanted"
+    assert told in client.get(reverse("dashboard")).content.decode()
+    found = [each for each in findings.find(timezone.now()).found if each.account_id]
+    assert [(each.kind, each.count) for each in found if each.kind in ("bounce", "complaint")] == [("complaint", 1)]
+    unseen = client.get(reverse("outbox:list"), {"mark": "unseen"}).content.decode()
+    assert sent.outbox.subject in unseen
+    last = {"last_report": DeliveryReport.objects.get().pk}
+    client.post(reverse("outbox:acknowledge_bounce", args=[sent.outbox_id]), last)
+    assert DeliveryReport.objects.get().acknowledged_by
+    assert told not in client.get(reverse("dashboard")).content.decode()
 
 
 @pytest.mark.parametrize("kind", ["not-spam", "auth-failure", "", "x" * 1000])
