@@ -99,8 +99,9 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
 
 def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
     """What is one row each, in the query that the page's frame costs anyhow."""
-    reports = of_accounts(DeliveryReport.objects.unacknowledged(), request, field="outbox__account")
-    bounces, complaints = reports.bounces(), reports.complaints()
+    unseen = DeliveryReport.objects.unacknowledged()
+    bounces = of_accounts(unseen.bounces(), request, field="outbox__account")
+    complaints = of_accounts(unseen.complaints(), request, field="outbox__account")
     quarantined = of_accounts(Quarantine.objects.open(), request)
     push = PushHeartbeat.objects.filter(pk=1)
     tried = RestoreProof.objects.order_by("-pk")
