@@ -50,11 +50,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     now, user = timezone.now(), signed_in_user(request)
     may_administer = has_role_everywhere(user, Role.ADMINISTRATOR)
-    rows = rows_of(request, accounts_for(user).order_by("email"))
-    if not rows:
-        return {"rows": rows, "may_add": may_administer, "period": period}
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
     alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
+    rows = rows_of(request, accounts_for(user).order_by("email"), workers_alive=bool(alive))
+    if not rows:
+        return {"rows": rows, "may_add": may_administer, "period": period}
     outbox = OutboxMessage.objects.all()
     if not has_role_everywhere(user, Role.VIEWER):
         outbox = outbox.whose(accounts_for(user).values("pk"))

@@ -70,11 +70,16 @@ def has_workers(now: datetime) -> bool:
     return WorkerHeartbeat.objects.alive(now).exists()
 
 
-def rows_of(request: HttpRequest, accounts: QuerySet[Account]) -> list[AccountRow]:
-    """Rows at constant cost: accounts with transports, their folders with states, the user's rights."""
+def rows_of(
+    request: HttpRequest, accounts: QuerySet[Account], *, workers_alive: bool | None = None
+) -> list[AccountRow]:
+    """Rows at constant cost: accounts with transports, their folders with states, the user's rights.
+
+    `workers_alive`: None where the caller does not know, so that it is asked.
+    """
     rights, now = Rights.of(request.user), timezone.now()
     selected = list(accounts.select_related("imap", "smtp").prefetch_related(chosen_folders()))
-    waiting, works = of_failing(selected, now), has_workers(now)
+    waiting, works = of_failing(selected, now), has_workers(now) if workers_alive is None else workers_alive
     return [row_of(account, rights, now, waiting, has_workers=works) for account in selected]
 
 
