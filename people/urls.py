@@ -1,11 +1,17 @@
-"""Addresses of people: the own sessions, the rules of signing in."""
+"""Addresses of people: who they are, the own sessions, the rules of signing in."""
 
 from django.urls import path
 
-from people import own_sessions, rules
+from people import own_sessions, pages, rules
 
 app_name = "people"
 urlpatterns = [
+    path("", pages.people, name="list"),
+    path("<int:pk>/", pages.person, name="person"),
+    path("<int:pk>/role/", pages.role, name="role"),
+    path("<int:pk>/grant/", pages.grant, name="grant"),
+    path("<int:pk>/switch/", pages.switch, name="switch"),
+    path("<int:pk>/end-sessions/", pages.end_sessions, name="end_sessions"),
     path("rules/", rules.rules, name="rules"),
     path("sign-out-everywhere/", own_sessions.sign_out_everywhere, name="sign_out_everywhere"),
 ]

@@ -81,6 +81,12 @@ EXPECTED: dict[str, Expected] = {
     "password_change": Expected(SIGNED_IN, SIGNED_IN),
     "profile": Expected(SIGNED_IN, SIGNED_IN),
     "people:sign_out_everywhere": Expected("", SIGNED_IN),
+    "people:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "people:person": Expected(EVERYWHERE, "", ("writer",), ADMINISTRATOR),
+    "people:role": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:grant": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:switch": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:end_sessions": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
     "people:rules": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "keyboard": Expected(SIGNED_IN),
     "api:documentation": Expected(SIGNED_IN),
@@ -234,6 +240,7 @@ def rows(account: Account) -> dict[str, int]:
         "sign_in": OAuthSignIn.objects.create(
             app=provider, asked_by=User.objects.get(username="its writer"), email="a@b.example", state_digest="d"
         ).pk,
+        "writer": User.objects.get(username="its writer").pk,
         "factor": passkey_of(User.objects.get(username="its writer")).pk,
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": Token.objects.create(

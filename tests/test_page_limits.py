@@ -189,6 +189,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             state_digest="d",
             encrypted_verifier=credentials.encrypt("verifier") or "",
         ).pk,
+        "writer": person.pk,
         "factor": all_factors_of(person),
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": person.api_tokens.latest("pk").pk,

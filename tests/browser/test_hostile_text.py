@@ -152,6 +152,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             encrypted_verifier=credentials.encrypt("verifier") or "",
             error=EVIL,
         ).pk,
+        "writer": user.pk,
         "factor": passkey_of(user).pk,
         "test_mail": hostile_test_mail(account).pk,
         "lookup": hostile_lookup(user).pk,

@@ -1,0 +1,59 @@
+"""What the page of people shows: who there is, their roles, second factor, last sign-in and sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import User
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from mailbox.models import AccountGrant
+from mailbox.permissions import ROLES, Role
+from people.models import Session
+from people.second_factor import KINDS
+
+A_PAGE = 50
+
+
+@dataclass(frozen=True)
+class Listed:
+    """`role` is a value of Role for all accounts, or ""; `for_some` is for how many accounts there is one."""
+
+    user: Any  # User, with the annotations of `people()`
+    role: str
+
+    @property
+    def role_label(self) -> str:
+        return str(Role(self.role).label) if self.role else ""
+
+
+def people() -> QuerySet[Any]:
+    """Every user, with what the list needs, in one query."""
+    factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=KINDS)
+    grants = AccountGrant.objects.filter(user=OuterRef("pk")).values("user").annotate(n=Count("pk")).values("n")
+    live = Session.objects.filter(user=OuterRef("pk"), expire_date__gt=timezone.now())
+    counted = live.values("user").annotate(n=Count("pk")).values("n")
+    return User.objects.annotate(
+        has_factor=Exists(factors),
+        for_some=Coalesce(Subquery(grants), 0),
+        open_sessions=Coalesce(Subquery(counted), 0),
+    ).prefetch_related("groups")
+
+
+def page_of(number: str, asked: str) -> tuple[Page[Any], list[Listed]]:
+    rows = people().order_by("username")
+    if asked:
+        rows = rows.filter(Q(username__icontains=asked) | Q(email__icontains=asked) | Q(last_name__icontains=asked))
+    page = Paginator(rows, A_PAGE).get_page(number)
+    return page, [Listed(user, role_of(user)) for user in page]
+
+
+def role_of(user: User) -> str:
+    """The highest role for all accounts that a group of the user gives."""
+    names = {group.name for group in user.groups.all()}
+    return next((role.value for role in reversed(ROLES) if role.value in names), "")

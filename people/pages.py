@@ -1,0 +1,142 @@
+"""The pages of people, for administrators of all accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.models import Account, AccountGrant
+from mailbox.permissions import ROLES
+from mailbox.views.requests import signed_in_user
+from people import changes, directory, own_sessions
+from people.rules import require_administrator
+
+NO_ROLE = ("", _("no role"))
+ROLE_CHOICES: list[Any] = [NO_ROLE, *((role.value, role.label) for role in ROLES)]
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(
+        label=_("Role for all accounts"),
+        choices=ROLE_CHOICES,
+        required=False,
+        help_text=_("Viewers read, operators also send, administrators also edit accounts and people."),
+    )
+
+
+class GrantForm(forms.Form):
+    """A role for one account, which is named by its address: a list of all of them may be long."""
+
+    account = forms.CharField(label=_("Account"), max_length=254, help_text=_("The address of the account."))
+    role = forms.ChoiceField(label=_("Role"), choices=ROLE_CHOICES, required=False)
+
+    def clean_account(self) -> Account:
+        found = Account.objects.filter(email__iexact=self.cleaned_data["account"].strip()).first()
+        if found is None:
+            raise forms.ValidationError(_("There is no account with this address."))
+        return found
+
+
+@require_safe
+def people(request: HttpRequest) -> HttpResponse:
+    require_administrator(request)
+    asked = request.GET.get("q", "").replace("\x00", "").strip()[:150]
+    page, rows = directory.page_of(request.GET.get("page", "1"), asked)
+    return render(request, "people/list.html", {"page": page, "rows": rows, "q": asked})
+
+
+@require_safe
+def person(request: HttpRequest, pk: int) -> HttpResponse:
+    return _page(request, _person(request, pk))
+
+
+@require_POST
+def role(request: HttpRequest, pk: int) -> HttpResponse:
+    user = _changed(request, pk)
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        return _page(request, user, role_form=form)
+    try:
+        changes.set_role(signed_in_user(request), user, form.cleaned_data["role"])
+    except changes.StaysAdministrator:
+        return _is_last(request, user)
+    messages.success(request, gettext("The role is changed. It holds from the next page that is opened."))
+    return redirect("people:person", user.pk)
+
+
+@require_POST
+def grant(request: HttpRequest, pk: int) -> HttpResponse:
+    user = _changed(request, pk)
+    form = GrantForm(request.POST)
+    if not form.is_valid():
+        return _page(request, user, grant_form=form)
+    changes.set_grant(signed_in_user(request), user, form.cleaned_data["account"], form.cleaned_data["role"])
+    messages.success(request, gettext("The role is changed. It holds from the next page that is opened."))
+    return redirect("people:person", user.pk)
+
+
+@require_POST
+def switch(request: HttpRequest, pk: int) -> HttpResponse:
+    """`is_active` is what the person is to become, so that a button that is sent twice does it once."""
+    user, to_active = _changed(request, pk), request.POST.get("is_active") == "1"
+    try:
+        changes.set_active(signed_in_user(request), user, to_active)
+    except changes.StaysAdministrator:
+        return _is_last(request, user)
+    on, off = gettext("This person may sign in again."), gettext("This person is signed out and cannot sign in.")
+    messages.success(request, on if to_active else off)
+    return redirect("people:person", user.pk)
+
+
+@require_POST
+def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
+    user = _changed(request, pk)
+    number = changes.sign_out(signed_in_user(request), user)
+    words = ngettext("%(number)s session was ended.", "%(number)s sessions were ended.", number)
+    if user == request.user:
+        return redirect("login")
+    messages.success(request, words % {"number": number})
+    return redirect("people:person", user.pk)
+
+
+def _person(request: HttpRequest, pk: int) -> Any:
+    require_administrator(request)
+    return get_object_or_404(directory.people(), pk=pk)
+
+
+def _changed(request: HttpRequest, pk: int) -> User:
+    user: User = _person(request, pk)
+    changes.require_may_change(signed_in_user(request), user)
+    return user
+
+
+def _is_last(request: HttpRequest, user: User) -> HttpResponse:
+    words = gettext("Nothing was changed: without this person nobody could administer the site.")
+    messages.error(request, words)
+    return redirect("people:person", user.pk)
+
+
+def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
+    """The page; a form that was refused stands there as it was typed."""
+    grants = AccountGrant.objects.filter(user=user).select_related("account").order_by("account__email")[:200]
+    by = signed_in_user(request)
+    context = {
+        "person": user,
+        "may_change": by.is_superuser or not user.is_superuser,
+        "role_form": RoleForm(initial={"role": directory.role_of(user)}),
+        "grant_form": GrantForm(),
+        "grants": list(grants),
+        "sessions": own_sessions.sessions_of(user),
+        "follows_sign_on": bool(settings.SSO_ISSUER) and user.socialaccount_set.exists(),
+        **forms_,
+    }
+    return render(request, "people/person.html", context)
