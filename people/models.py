@@ -38,3 +38,19 @@ class SignInRules(models.Model):
 
     def __str__(self) -> str:
         return "rules of signing in"
+
+
+class LastCode(models.Model):
+    """The period, of 30 s since 1970, of the last code of an authenticator app that a person used (RFC 6238, 5.2).
+
+    A code is good once for all web processes; those of earlier periods end with it.
+    """
+
+    user = models.OneToOneField("auth.User", models.CASCADE, primary_key=True, related_name="+")
+    period = models.BigIntegerField(default=-1)
+
+    class Meta:
+        db_table = "last_codes"
+
+    def __str__(self) -> str:
+        return f"last code of user {self.user_id}"

@@ -7,7 +7,9 @@ from typing import Any
 from allauth.account.forms import ReauthenticateForm as AllauthPassword
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
 from axes.handlers.proxy import AxesProxyHandler
@@ -17,6 +19,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from people import used_codes
 from people.sign_in import locked_out
 
 
@@ -45,11 +48,20 @@ class Guarded(forms.Form):
 
 
 class _Code(Guarded):
+    authenticator: Authenticator
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         field = self.fields["code"]
         field.label, field.widget.attrs = _("Code"), {"autocomplete": "one-time-code", "autofocus": True}
         field.help_text = _("Six digits of your authenticator app, or one of your recovery codes.")
+
+    def clean_code(self) -> str:
+        """A right code that was used is a wrong one, and is counted as such."""
+        code = str(super().clean_code())  # type: ignore[misc]
+        if self.authenticator.type == Authenticator.Type.TOTP and not used_codes.use(self.authenticator, code):
+            raise get_adapter().validation_error("incorrect_code")
+        return code
 
 
 class Code(_Code, AuthenticateForm):  # type: ignore[misc]
@@ -64,6 +76,13 @@ class NewApp(ActivateTOTPForm):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["code"].label = _("Code")
+
+    def clean_code(self) -> str:
+        """The code that proves the new app is used up by that."""
+        code = str(super().clean_code())
+        if (period := used_codes.period_of(self.secret, code)) is not None:
+            used_codes.mark(self.user, period)
+        return code
 
 
 class NewPasskey(AddWebAuthnForm):  # type: ignore[misc]

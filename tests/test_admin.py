@@ -299,7 +299,7 @@ def test_what_is_not_in_the_admin_is_left_out_on_purpose() -> None:
         "axes.AccessLog",
         *("account.EmailAddress", "account.EmailConfirmation", "mfa.Authenticator"),
         *("socialaccount.SocialAccount", "socialaccount.SocialApp", "socialaccount.SocialToken"),
-        *("api.Token", "people.SignInRules"),
+        *("api.Token", "people.SignInRules", "people.LastCode"),
         *("django_q.Task", "django_q.Success", "django_q.Schedule", "django_q.OrmQ"),
     }
 

@@ -19,7 +19,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, AuditEntry
-from people import session_end, step_up
+from people import session_end, step_up, used_codes
 from people.models import Session, SignInRules
 from tests.rows import NOWHERE
 
@@ -75,6 +75,23 @@ def test_the_code_of_the_app_completes_the_sign_in_and_works_once(client: Client
     sign_in(again)
     assert again.post(reverse("mfa_authenticate"), {"code": code}).status_code == 200
     assert not is_signed_in(again)
+
+
+def test_a_used_code_opens_nothing_in_another_process_either(client: Client, with_app: User) -> None:
+    code = code_now()
+    sign_in(client)
+    client.post(reverse("mfa_authenticate"), {"code": code})
+    assert is_signed_in(client)
+    for spelling in (code, f"{code[:3]} {code[3:]}"):
+        cache.clear()  # another process has a cache of its own
+        again = Client()
+        sign_in(again)
+        again.post(reverse("mfa_authenticate"), {"code": spelling})
+        assert not is_signed_in(again)
+
+
+def test_a_code_of_a_period_before_the_last_one_used_is_refused_and_a_later_one_taken(vera: User) -> None:
+    assert [used_codes.mark(vera, period) for period in (7, 7, 6, 8)] == [True, False, False, True]
 
 
 def test_a_recovery_code_stands_in_once(client: Client, with_app: User) -> None:
