@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.contrib.auth.models import Group, User
+from hypothesis import HealthCheck
 from pytest_django import DjangoDbBlocker
 
 from mailbox.models import Account, Transport
@@ -25,6 +27,9 @@ from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
 pytest_plugins = ["tests.servers.chromium"]
+# A machine with much to do is no fault of a test: neither its examples nor their making have a time.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 clean_tables.use_for_transaction_tests()
 
 

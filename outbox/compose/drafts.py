@@ -79,7 +79,8 @@ def of_user(user: User) -> QuerySet[Draft]:
 def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
     """Write it down: a new draft without `pk`.
 
-    Raises DraftConflict, ValidationFailed when there are too many, StorageFailed when the disk or database refuses.
+    Raises DraftConflict, ValidationFailed when there are too many, StorageFailed when the disk or database refuses,
+    RawSwept when the files' bytes were swept meanwhile: nothing is written, and the same again works.
     """
     contents = [file.content for file in typed.files]
     try:
@@ -87,6 +88,8 @@ def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, ver
         with transaction.atomic():
             draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
             _attach(draft, typed.files, digests)
+    except raw_store.RawSwept:
+        raise
     except (StorageError, DatabaseError) as error:
         if is_locked_by_another(error):  # the busy page keeps the form
             raise

@@ -102,7 +102,9 @@ def test_enormous_mails_are_indexed_as_far_as_both_databases_can(account: Accoun
     assert subjects(ann, '"same same"') == subjects(ann, "to:a100") == ["same"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.text(max_size=60))
 def test_any_text_can_be_indexed_and_is_found_by_each_of_its_own_words(account: Account, ann: User, text: str):
     storable = text.encode("utf-8", "replace").decode().replace("\x00", "")

@@ -218,7 +218,9 @@ RUNS = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     first=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=8),
     history=st.lists(RUNS, max_size=6),
