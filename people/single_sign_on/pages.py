@@ -15,6 +15,7 @@ from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_safe
@@ -42,6 +43,8 @@ def _explained(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpReq
             return cast(HttpResponse, answer.response)
         except RequestException as error:
             return failed(request, "unreachable", error, 502)
+        except IntegrityError as error:  # the same new person came twice at one instant: the other made the user
+            return failed(request, "failed", error, 503)
         except (OAuth2Error, ValueError, KeyError, TypeError, AttributeError) as error:
             return failed(request, "failed", error, 502)
 
