@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
 # Also with one digit for the day, blanks for hyphens and a weekday before it (RFC 2822), without seconds or zone.
-_FORM = re.compile(r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}) +(\d{1,2}):(\d\d)(?::(\d\d))? *([+-]\d{4}|[A-Za-z]*)")
+_FORM = re.compile(
+    r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}) +(\d{1,2}):(\d\d)(?::(\d\d))? *([+-]\d\d:?\d\d|[A-Za-z]*)"
+)
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 EARLIEST, LATEST = 1970, 9998  # years; others are a server's "no date", and leave the calendar in another zone
 
@@ -20,7 +22,7 @@ def parse(written: bytes) -> datetime | None:
     day, month, year, hour, minute, second, zone = found.groups()
     if month.lower() not in _MONTHS or not EARLIEST <= int(year) <= LATEST:
         return None
-    if int(hour) > 24 or int(minute) > 59:
+    if int(hour) > 24 or int(minute) > 59 or zone.lower() in ("am", "pm"):
         return None
     try:
         midnight = datetime(int(year), _MONTHS.index(month.lower()) + 1, int(day), tzinfo=UTC)
@@ -34,7 +36,7 @@ def parse(written: bytes) -> datetime | None:
 def _offset(zone: str) -> timedelta:
     """From UTC; a zone that nobody knows counts as UTC."""
     if zone[:1] in ("+", "-"):
-        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))
         if offset >= timedelta(hours=24):
             return timedelta(0)
         return -offset if zone[0] == "-" else offset

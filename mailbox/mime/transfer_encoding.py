@@ -12,8 +12,8 @@ _NAMED = re.compile(r"(base.?64|\bb64\b)|(quoted.{0,2}printable|\bqp\b)|(uue|x-u
 _COMMENT = re.compile(r"\([^()]*+\)")
 # Behind padding: whole lines of base64, which may be padded themselves. A line of words is a footer.
 _MORE_BASE64 = re.compile(rb"=+[ \t]*+(?:(?:\r\n|\r|\n)*+[A-Za-z0-9+/]{2,}+={0,2}+[ \t]*+(?=[\r\n]|\Z|(?<==)))*+")
-# The alphabet of RFC 4648 section 5, which some programs take for mail's.
-_URL_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+# What does not belong to the alphabet of RFC 4648 section 5, which some programs take for mail's.
+_NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")
 _OF_URLS = bytes.maketrans(b"-_", b"+/")
 _DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
@@ -53,7 +53,7 @@ def decode_base64(octets: bytes | memoryview) -> tuple[bytes, bool]:
     What follows padding is read as well where it is base64 too: some encoders pad each line or block.
     """
     given = bytes(octets)
-    if (b"-" in given or b"_" in given) and not given.strip().translate(None, delete=_URL_ALPHABET + b"\r\n="):
+    if (b"-" in given or b"_" in given) and _NOT_OF_URLS.search(given.strip()) is None:
         return _decode_letters(given.translate(_OF_URLS)), False
     padding = given.find(b"=")
     if padding >= 0 and given[padding:].strip(b"=\r\n\t \0"):

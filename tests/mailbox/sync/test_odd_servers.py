@@ -60,6 +60,8 @@ RECEIVED = datetime(2024, 2, 29, 10, 30, tzinfo=UTC)
         ('"Wed, 08 Mar 2023 12:16:47 -0130"', datetime(2023, 3, 8, 13, 46, 47, tzinfo=UTC)),
         ('"08-Mar-2023 12:16:47 GMT"', datetime(2023, 3, 8, 12, 16, 47, tzinfo=UTC)),
         ('"08-Mar-2023 12:16:47 EST"', datetime(2023, 3, 8, 17, 16, 47, tzinfo=UTC)),
+        ('"08-Mar-2023 12:16:47 +08:00"', datetime(2023, 3, 8, 4, 16, 47, tzinfo=UTC)),
+        ('"08-Mar-2023 06:16:47 PM +0800"', RECEIVED),
         ('"08-Mar-2023 12:16:47"', datetime(2023, 3, 8, 12, 16, 47, tzinfo=UTC)),
         ('"08-Mar-2023 24:00:00 +0000"', datetime(2023, 3, 9, tzinfo=UTC)),
         ('"00-Jan-0000 00:00:00 +0000"', RECEIVED),
