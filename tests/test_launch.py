@@ -271,6 +271,7 @@ def test_make_run_looks_at_the_port_before_it_installs_and_says_so_once(tmp_path
         ({"PRX_EMAIL_ADMIN_PASSWORD": "12345"}, "PRX_EMAIL_ADMIN_PASSWORD cannot be used"),
     ],
 )
+@pytest.mark.in_part(3)
 def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(
     launch: Callable[..., Run], variables: dict[str, str], sentence: str
 ) -> None:

@@ -272,6 +272,7 @@ def production_files(settings: Any, tmp_path: Path) -> None:
 
 
 @WHO_SEES_MOST
+@pytest.mark.long
 def test_no_first_visit_takes_more_than_150_kilobytes(production_files: None, browser: Client, rows: Rows) -> None:
     visit = Visit(browser)
     sizes = {url: visit.page(url) for url in addresses(rows)}

@@ -136,7 +136,8 @@ def test_no_page_keeps_anybody_out(
     ]
     more = ["/nothing/", "/outbox/?limit=0", "/outbox/?state=sent&code=5xx", "/messages/search/?q=larger:x"]
     more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
-    look_at(reader, live_site, addresses + more, axe, schemes)
+    of_all = 2 if schemes == IN_TURNS.values[0] else 1  # in the short run each second page
+    look_at(reader, live_site, (addresses + more)[::of_all], axe, schemes)
 
 
 def admin_addresses(*, every: bool) -> list[str]:

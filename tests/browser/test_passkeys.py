@@ -7,6 +7,7 @@ from allauth.mfa.models import Authenticator
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+PATIENCE = 60_000  # ms
 DEVICE = {
     "protocol": "ctap2",
     "transport": "internal",
@@ -35,8 +36,8 @@ def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -
     page.fill("[name=password]", "sign-in-please")
     page.click("main form button")
     page.get_by_role("button", name="Use a passkey").click()
-    page.wait_for_url(f"{live_site}/")
+    page.wait_for_url(f"{live_site}/", timeout=PATIENCE)
     page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
     page.get_by_role("button", name="Use a passkey").click()
-    page.wait_for_url(f"{live_site}/profile/")
+    page.wait_for_url(f"{live_site}/profile/", timeout=PATIENCE)
     assert refused == []

@@ -113,6 +113,7 @@ def test_a_preview_appears_by_itself_in_the_list_and_on_its_page(
     assert foreign_requests == []
 
 
+@pytest.mark.long
 def test_everything_is_reached_without_javascript(
     browser: Browser, live_site: str, account: Account, make_user: Callable[..., User], server: ImageServer
 ) -> None:

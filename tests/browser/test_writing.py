@@ -122,6 +122,7 @@ def test_an_address_is_completed_with_the_keyboard(signed_in_page: Page, live_si
     expect(page.locator(".known:visible")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_the_keyboard_walks_ticks_opens_and_goes_back_but_not_while_typing(
     signed_in_page: Page, live_site: str, account: Account
 ) -> None:

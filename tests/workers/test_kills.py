@@ -108,6 +108,7 @@ def test_a_parent_that_is_stopped_is_ended_and_all_with_it(kept: KeptCluster) ->
     wait_until(lambda: not kept.cluster.pids(), seconds=10, what="the end of all its processes")
 
 
+@pytest.mark.long
 def test_sigterm_to_the_whole_group_lets_the_task_under_way_finish(kept: KeptCluster, tmp_path: Path) -> None:
     kept.begin()
     async_task("subprocess.call", ["sh", "-c", f"touch {tmp_path}/begun; sleep 3; touch {tmp_path}/finished"])

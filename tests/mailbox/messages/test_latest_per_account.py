@@ -31,6 +31,7 @@ def accounts(make_account: Callable[..., Account]) -> list[Account]:
 @pytest.mark.parametrize("chosen", [[], [0], [0, 2], [0, 1, 2]])
 @pytest.mark.parametrize("limit", [1, 4, 100])
 @pytest.mark.parametrize("most", [200, 1])
+@pytest.mark.in_part(6)
 def test_the_first_rows_are_those_of_a_plain_condition(
     accounts: list[Account], chosen: list[int], limit: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,7 @@ def test_what_is_not_ready_in_time_is_told_so() -> None:
 def test_what_comes_by_together_is_one_transaction_and_each_gets_its_own_answer_or_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    carousel, answers, commits = Carousel("test"), dict[int, object](), list[int]()
+    carousel, answers, commits, begun = Carousel("test"), dict[int, object](), list[int](), list[int]()
     pipe = socket.socketpair()
     real = group_commit.run_all
 
@@ -76,6 +76,7 @@ def test_what_comes_by_together_is_one_transaction_and_each_gets_its_own_answer_
     monkeypatch.setattr(group_commit, "run_all", seen)
 
     def writes(pk: int) -> Steps[None]:
+        begun.append(pk)
         yield Ready(pipe[0].fileno() if pk == 500 else socket.dup(pipe[0].fileno()), time.monotonic() + 30)
 
         def act() -> int:
@@ -91,6 +92,7 @@ def test_what_comes_by_together_is_one_transaction_and_each_gets_its_own_answer_
 
     for pk in (500, 501, 502):
         carousel.put(writes(pk))
+    assert ended(lambda: len(begun) == 3)  # so that the next poll finds all three
     pipe[1].send(b"x")
 
     assert ended(lambda: len(answers) == 3)
