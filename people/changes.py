@@ -6,6 +6,7 @@ The last administrator of all accounts who can sign in stays one: whoever would 
 from __future__ import annotations
 
 from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import PermissionDenied
@@ -81,12 +82,14 @@ def _keep_one_administrator(person: User, was_administrator: bool) -> None:
 
 
 def _administrators() -> QuerySet[User]:
-    """Active administrators of all accounts who can sign in: with a password, or by the company's sign-on."""
+    """Active administrators of all accounts who can sign in: with a password that opens something, or by sign-on."""
     name = PERMISSION_OF[Role.ADMINISTRATOR].removeprefix("mailbox.")
     of_group = Q(groups__permissions__codename=name) | Q(user_permissions__codename=name)
-    can_sign_in = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX) | Exists(
-        SocialAccount.objects.filter(user=OuterRef("pk"))
-    )
+    can_sign_in = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    if not settings.LOCAL_PASSWORDS:
+        can_sign_in &= Q(username=settings.BREAK_GLASS_USER)
+    if settings.SSO_ISSUER:
+        can_sign_in |= Exists(SocialAccount.objects.filter(user=OuterRef("pk")))
     return User.objects.filter(Q(is_superuser=True) | of_group, can_sign_in, is_active=True)
 
 

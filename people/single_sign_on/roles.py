@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 
-from mailbox.models import AuditEntry
+from mailbox.models import AccountGrant, AuditEntry
 from mailbox.permissions import ROLES
 from people import sign_in_log
 from people.own_sessions import end_sessions
@@ -27,8 +27,11 @@ def give(user: User, role: str) -> None:
 
 
 def take_away(user: User) -> None:
-    """Also of who is signed in elsewhere: whoever left the groups is out."""
+    """Whoever left the groups is out: of other sessions, and of what programs with their tokens may reach."""
     _set(user, set())
+    if AccountGrant.objects.filter(user=user).delete()[0]:
+        words = "none, for single accounts too"
+        AuditEntry.objects.create(verb="roles_from_sign_on", target=sign_in_log.target_of(user), detail=words)
     end_sessions(user)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -121,6 +122,18 @@ def test_the_last_administrator_who_can_sign_in_stays(
     make_user("administrator", "second")
     do(administrator, "role", boss, role="operator")
     assert not is_administrator(boss)
+
+
+def test_a_password_that_opens_nothing_is_nothing_to_fall_back_on(
+    administrator: Client, boss: User, make_user: Callable[..., User], settings: Any
+) -> None:
+    make_user("administrator", "second")
+    settings.LOCAL_PASSWORDS, settings.BREAK_GLASS_USER, settings.SSO_ISSUER = False, boss.username, ""
+    SocialAccount.objects.create(user=make_user("administrator", "third"), provider="company", uid="3")
+    assert "Nothing was changed" in do(administrator, "switch", boss, is_active="0")
+    settings.SSO_ISSUER = "https://login.example.org"
+    do(administrator, "switch", boss, is_active="0")
+    assert not User.objects.get(pk=boss.pk).is_active  # the third signs in at the company
 
 
 def test_a_superuser_is_changed_by_superusers_alone(administrator: Client, vera: User) -> None:

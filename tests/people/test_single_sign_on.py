@@ -14,11 +14,13 @@ from django.core import checks
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
-from mailbox.models import AuditEntry
+from mailbox.models import Account, AccountGrant, AuditEntry
+from mailbox.permissions import accounts_for
 from people import checks as checks_of_people
 from people import step_up
 from people.models import Session
 from people.single_sign_on.users import found_or_made
+from tests.rows import NOWHERE
 from tests.servers.oidc import OidcProvider
 from tests.servers.oidc_browser import Person
 
@@ -128,7 +130,9 @@ def test_nobody_without_a_mapped_group_gets_in(client: Client, sign_on: OidcProv
     assert not User.objects.exists()
 
 
-def test_roles_follow_the_groups_up_and_down_and_out(client: Client, sign_on: OidcProvider) -> None:
+def test_roles_follow_the_groups_up_and_down_and_out(
+    client: Client, sign_on: OidcProvider, make_account: Callable[..., Account]
+) -> None:
     sign_in(client)
     user = User.objects.get()
     sign_on.control(claims={VERA: {"groups": ["cn=readers,dc=x", "mail-admins"]}})
@@ -137,10 +141,12 @@ def test_roles_follow_the_groups_up_and_down_and_out(client: Client, sign_on: Oi
     sign_on.control(claims={VERA: {"groups": "cn=readers,dc=x"}})
     sign_in(other)
     assert roles_of(user) == ["viewer"]
+    AccountGrant.objects.create(user=user, account=make_account("ops@example.com", **NOWHERE), role="operator")
     sign_on.control(claims={VERA: {"groups": ["others"]}})
     third = browser()
     is_refused(third, sign_in(third), "none of your groups there has a role")
     assert roles_of(user) == [] and not Session.objects.filter(user=user).exists()
+    assert not accounts_for(user).exists()  # so that no token of theirs opens anything
     assert AuditEntry.objects.filter(verb="sign_in_refused", target=f"user:{user.pk}").count() == 1
 
 
