@@ -5,6 +5,8 @@ The last administrator of all accounts who can sign in stays one: whoever would 
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.socialaccount.models import SocialAccount
 from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
@@ -85,7 +87,7 @@ def _administrators() -> QuerySet[User]:
     """Active administrators of all accounts who can sign in: with a password that opens something, or by sign-on."""
     name = PERMISSION_OF[Role.ADMINISTRATOR].removeprefix("mailbox.")
     of_group = Q(groups__permissions__codename=name) | Q(user_permissions__codename=name)
-    can_sign_in = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
+    can_sign_in: Any = ~Q(password__startswith=UNUSABLE_PASSWORD_PREFIX)
     if not settings.LOCAL_PASSWORDS:
         can_sign_in &= Q(username=settings.BREAK_GLASS_USER)
     if settings.SSO_ISSUER:
