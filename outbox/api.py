@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypedDict, Unpack
@@ -32,6 +33,7 @@ from outbox.tasks import delivery as delivery_tasks
 
 __all__ = ["ApiError", "ApiResponse", "SendResult", "result_of"]
 
+logger = logging.getLogger(__name__)
 Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
 
@@ -252,6 +254,7 @@ def _answered(act: Callable[[], ApiResponse], outbox_id: int | None = None) -> A
         row = OutboxMessage.objects.filter(pk=outbox_id).first() if outbox_id is not None else None
         return ApiResponse(False, result_of(row) if row else None, ApiError(error.code.value, str(error)))
     except DatabaseError as error:
+        logger.exception("not_answered")
         return ApiResponse(False, None, ApiError(ErrorCode.STORAGE.value, in_words(error)))
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
+
+from django.db import DatabaseError
+from django.utils.translation import gettext
+
+from mailbox.db.lock_timeout import in_words
+from mailbox.errors import StorageError
+from mailbox.logs import event
+
+logger = logging.getLogger(__name__)
+MOST_LOGGED = 500  # characters of what a database says
 
 
 class ErrorCode(StrEnum):
@@ -39,3 +50,13 @@ class StorageFailed(OutboxError):
     """The mail could not be written down, or its stored bytes are gone."""
 
     code = ErrorCode.STORAGE
+
+
+def not_stored(error: StorageError | DatabaseError) -> StorageFailed:
+    """A new mail whose bytes or rows were refused: nothing of it is there. What the database said goes into the log."""
+    if isinstance(error, StorageError):
+        reason = f"{str(error).rstrip('.')}. {gettext('Try again.')}"
+    else:
+        event(logger, "mail_not_stored", logging.ERROR, error=f"{type(error).__name__}: {error}"[:MOST_LOGGED])
+        reason = in_words(error)
+    return StorageFailed(gettext("The mail could not be stored and was not sent: %(reason)s") % {"reason": reason})

@@ -56,7 +56,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """The pages say themselves what happened: allauth's own words are of another voice."""
 
     def send_mail(self, *args: Any, **kwargs: Any) -> None:
-        """Mail of this site goes through its outbox: see people.mail."""
+        """None is sent: they tell of changes that the activity shows, or lead to pages that are not here."""
 
 
 def _ways_to_prove(user: User) -> Iterator[dict[str, str]]:

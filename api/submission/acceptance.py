@@ -16,7 +16,6 @@ from django.utils import timezone
 from api import tokens
 from api.models import Scope
 from api.tokens import TokenRefused
-from mailbox.errors import StorageError
 from mailbox.logs import event
 from mailbox.mime.addresses import same
 from outbox.compose import submit
@@ -129,9 +128,9 @@ def accept(program: Program, content: bytes, rcpt_to: Sequence[str], smtputf8: b
             return reply("550 5.7.1", "The token was ended")
         name = f"{token.name} (token {token.pk}), SMTP"
         pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now())
-    except (StorageFailed, StorageError, DatabaseError) as error:
+    except (StorageFailed, DatabaseError) as error:
         event(logger, "submission_not_stored", logging.WARNING, account=program.account_id, error=str(error))
-        return reply("451 4.3.0", error)
+        return reply("451 4.3.0", AWAY if isinstance(error, DatabaseError) else error)
     except OutboxError as error:
         return reply("550 5.7.1", error)
     _have_it_delivered(program.account_id)

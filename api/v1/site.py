@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from functools import wraps
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.db import OperationalError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern
@@ -27,11 +28,16 @@ from api.tokens import Caller, TokenRefused
 from api.v1 import mail, sending
 from api.v1.answers import Failure, Problem, SendState
 from api.v1.errors import NotDone
+from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import in_words, is_locked_by_another
+from mailbox.errors import StorageError
+from mailbox.logs import event
 from mailbox.models import AuditEntry
+from mailbox.storage import out_of_reach, raw_store
 from outbox.errors import ErrorCode
 from people.client_address import client_address
 
+logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"  # RFC 9457
 STATUS_OF = {
     ErrorCode.VALIDATION: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -130,11 +136,31 @@ def _not_done(request: HttpRequest, error: NotDone) -> HttpResponse:
     return _problem(STATUS_OF[ErrorCode(code)], message, code, data)
 
 
-@api.exception_handler(OperationalError)
-def _locked(request: HttpRequest, error: OperationalError) -> HttpResponse:
-    if not is_locked_by_another(error):
+@api.exception_handler(DatabaseError)
+@api.exception_handler(InterfaceError)
+@api.exception_handler(StorageError)
+def _away(request: HttpRequest, error: DatabaseError | StorageError) -> HttpResponse:
+    """A database or a disk that is busy or away is a reason to try again, said as all else here is."""
+    if isinstance(error, StorageError):
+        words = str(error)
+    elif is_locked_by_another(error) or is_trouble(error):
+        words = in_words(error)
+    else:
         raise error
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, in_words(error), ErrorCode.STORAGE.value)
+    event(logger, "storage_away", logging.ERROR, path=request.path, error=f"{type(error).__name__}: {error}"[:200])
+    return _try_again(words)
+
+
+@api.exception_handler(raw_store.RawOutOfReach)
+def _out_of_reach(request: HttpRequest, error: raw_store.RawOutOfReach) -> HttpResponse:
+    out_of_reach.note(error.segment)
+    return _try_again(gettext("The stored mail is out of reach on this host: try again in a moment."))
+
+
+def _try_again(words: str) -> HttpResponse:
+    answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, words, ErrorCode.STORAGE.value)
+    answer.headers["Retry-After"] = "10"
+    return answer
 
 
 def _finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:

@@ -21,7 +21,10 @@ def is_locked_by_another(error: BaseException) -> bool:
 
 
 def in_words(error: DatabaseError) -> str:
-    """What a person is told of a statement that failed, of which nothing was written."""
+    """What a person or a program is told of a statement that failed, of which nothing was written.
+
+    The database's own words name hosts and statements: they belong into the log.
+    """
     if is_locked_by_another(error):
         return gettext("Another process is busy with this at the moment. Nothing was changed: try again.")
-    return gettext("The database refused: %(error)s. Try again.") % {"error": error}
+    return gettext("The database does not answer, or refuses. Try again in a moment.")

@@ -83,8 +83,6 @@ SAID = {
     "second_factor_removed": _("removed a second factor"),
     "edit_sign_in_rules": _("changed the rules of signing in"),
     "end_session": _("ended a session"),
-    "invite": _("invited a person"),
-    "edit_person": _("changed a person"),
     "unlock_sign_in": _("opened sign-in again before its time"),
     "load_images": _("loaded the images of a mail"),
     "forward": _("forwarded a mail"),

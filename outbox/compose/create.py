@@ -23,7 +23,7 @@ from outbox.compose.attachments import AttachmentContent, AttachmentInput, Attac
 from outbox.compose.build import RepliedMessage, Request, Threading
 from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
 from outbox.compose.send_time import checked_send_at
-from outbox.errors import FeatureDisabled, StorageFailed, ValidationFailed
+from outbox.errors import FeatureDisabled, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage
 
 NO_SMTPUTF8 = "The server does not offer SMTPUTF8"  # as outbox.smtp says it
@@ -80,9 +80,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
             return known
         raise
     except (StorageError, DatabaseError) as error:
-        raise StorageFailed(
-            gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
-        ) from error
+        raise not_stored(error) from error
 
 
 OFFER_IS_KNOWN = timedelta(days=1)  # a server's offers change; then it is asked again

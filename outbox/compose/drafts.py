@@ -35,8 +35,8 @@ CHANGED_ELSEWHERE = _(
 
 
 NOT_STORED = _(
-    "The draft could not be stored: the disk is full, or refuses. Your text stands here: keep this page open, and save "
-    "again once an administrator has made room."
+    "The draft could not be stored: the database or the disk refuses, or does not answer. Your text stands here: keep "
+    "this page open, and save again in a moment. If it stays so, tell an administrator."
 )
 
 

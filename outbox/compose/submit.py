@@ -22,7 +22,7 @@ from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
 from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
 from outbox.compose.submitted_mail import Submitted
-from outbox.errors import StorageFailed, ValidationFailed
+from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
 
 MOST_ROWS = 100  # of one Message-ID
@@ -61,9 +61,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
                     raise
         raise StorageFailed(gettext("This mail is being submitted by several programs at once: try again."))
     except (StorageError, DatabaseError) as error:
-        raise StorageFailed(
-            gettext("The mail could not be stored and was not sent: %(error)s Try again.") % {"error": error}
-        ) from error
+        raise not_stored(error) from error
 
 
 class _Known:
