@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from allauth.mfa.models import Authenticator
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 PATIENCE = 60_000  # ms
@@ -18,7 +18,6 @@ DEVICE = {
 }
 
 
-@pytest.mark.long  # on a machine with much else to do the sign-in was twice not gone on with after a minute
 def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -> None:
     page = signed_in_page
     refused: list[str] = []
@@ -36,11 +35,29 @@ def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -
     page.fill("[name=username]", user.username)
     page.fill("[name=password]", "sign-in-please")
     page.click("main form button")
-    expect(page.get_by_role("button", name="Use a passkey")).to_be_visible(timeout=PATIENCE)
-    page.wait_for_load_state("load")  # a press before the script is there does nothing
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{live_site}/", timeout=PATIENCE)
     page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{live_site}/profile/", timeout=PATIENCE)
     assert refused == []
+
+
+def test_what_the_device_refuses_is_said_and_the_button_waits_for_its_script(
+    signed_in_page: Page, live_site: str
+) -> None:
+    page = signed_in_page
+    page.route("**/js/passkey*.js", lambda route: held.append(route))
+    held: list[Route] = []
+    page.goto(f"{live_site}/second-factor/passkeys/add/", wait_until="commit")
+    button = page.get_by_role("button", name="Add a passkey")
+    expect(button).to_be_disabled()
+    held[0].continue_()
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send("WebAuthn.addVirtualAuthenticator", {"options": {**DEVICE, "isUserVerified": False}})
+    page.locator("[name=name]").fill("Laptop")
+    expect(page.get_by_text("did not use the passkey")).to_be_hidden()
+    button.click()
+    expect(page.get_by_text("did not use the passkey")).to_be_visible(timeout=PATIENCE)
+    assert not Authenticator.objects.exists()
