@@ -15,6 +15,7 @@ class PeopleConfig(AppConfig):
         register(checks.trusted_proxies_are_named, Tags.security, deploy=True)
         register(checks.somebody_can_sign_in)
         register(checks.sign_on_is_whole)
+        register(checks.groups_leave_somebody)
         user_logged_in.connect(sign_in_log.note_client, dispatch_uid="people.sign_in_log")
         authentication_step_completed.connect(step_up.note_proof, dispatch_uid="people.step_up")
         second_factor_secrets.make_known()

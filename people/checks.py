@@ -52,6 +52,21 @@ def _is_administrator_with_password(name: str) -> bool:
         return True  # away, or before its first migration
 
 
+def groups_leave_somebody(**_: Any) -> list[CheckMessage]:
+    """The provider's groups take roles away, also of the last administrator: whoever left the company is out."""
+    name = settings.BREAK_GLASS_USER
+    if not settings.SSO_ISSUER or (name and _is_administrator_with_password(name)):
+        return []
+    return [
+        Warning(
+            "PRX_EMAIL_SSO_ISSUER is set, and PRX_EMAIL_BREAK_GLASS_USER names no active administrator of all accounts"
+            " with a password: the provider's groups may leave nobody who administers this site.",
+            hint="Name such a user: the provider's groups say nothing about them.",
+            id="people.W002",
+        )
+    ]
+
+
 def sign_on_is_whole(**_: Any) -> list[CheckMessage]:
     """Half a configuration would be noticed by the first person who clicks."""
     if not settings.SSO_ISSUER:

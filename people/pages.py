@@ -18,6 +18,7 @@ from mailbox.models import Account, AccountGrant
 from mailbox.permissions import ROLES
 from mailbox.views.requests import signed_in_user
 from people import changes, directory, own_sessions
+from people.administrators import NOBODY_LEFT, StaysAdministrator
 from people.rules import require_administrator
 
 NO_ROLE = ("", _("no role"))
@@ -67,7 +68,7 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
         return _page(request, user, role_form=form)
     try:
         changes.set_role(signed_in_user(request), user, form.cleaned_data["role"])
-    except changes.StaysAdministrator:
+    except StaysAdministrator:
         return _is_last(request, user)
     messages.success(request, gettext("The role is changed. It holds from the next page that is opened."))
     return redirect("people:person", user.pk)
@@ -90,7 +91,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
     user, to_active = _changed(request, pk), request.POST.get("is_active") == "1"
     try:
         changes.set_active(signed_in_user(request), user, to_active)
-    except changes.StaysAdministrator:
+    except StaysAdministrator:
         return _is_last(request, user)
     on, off = gettext("This person may sign in again."), gettext("This person is signed out and cannot sign in.")
     messages.success(request, on if to_active else off)
@@ -120,8 +121,7 @@ def _changed(request: HttpRequest, pk: int) -> User:
 
 
 def _is_last(request: HttpRequest, user: User) -> HttpResponse:
-    words = gettext("Nothing was changed: without this person nobody could administer the site.")
-    messages.error(request, words)
+    messages.error(request, str(NOBODY_LEFT))
     return redirect("people:person", user.pk)
 
 

@@ -1,5 +1,5 @@
 """Django's admin for the tables of mail coming in. Importing this registers all of them."""
 
-from mailbox.admin import accounts, internals, records, users
+from mailbox.admin import accounts, grants, internals, records
 
-__all__ = ["accounts", "internals", "records", "users"]
+__all__ = ["accounts", "grants", "internals", "records"]

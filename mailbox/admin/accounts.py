@@ -6,7 +6,6 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin, messages
-from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,12 +16,12 @@ from django.utils.translation import gettext_lazy as _
 from mailbox import permissions
 from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures
 from mailbox.admin.forms import AccountForm, TransportForm
+from mailbox.admin.grants import GrantAdmin
 from mailbox.admin.internals import TABLES as INTERNALS
 from mailbox.admin.oauth import TABLES as OAUTH
 from mailbox.admin.read_only import ModelAdmin, audit, register_tables
 from mailbox.admin.records import TABLES as RECORDS
 from mailbox.admin.shown_at import TOO_OLD, ShownAtForm, shown_at
-from mailbox.admin.users import GrantAdmin, PlainGroupAdmin, SafeUserAdmin
 from mailbox.models import Account, AccountGrant, Transport
 from mailbox.permissions import Role
 from mailbox.tasks import sync as sync_tasks
@@ -193,10 +192,6 @@ class TransportAdmin(ModelAdmin):
 admin.site.register(Account, AccountAdmin)
 admin.site.register(Transport, TransportAdmin)
 admin.site.register(AccountGrant, GrantAdmin)
-admin.site.unregister(User)
-admin.site.register(User, SafeUserAdmin)
-admin.site.unregister(Group)
-admin.site.register(Group, PlainGroupAdmin)
 register_tables(
     {
         table: (RECORDS | INTERNALS | OAUTH)[table]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -106,34 +105,6 @@ def test_sessions_of_another_are_ended(administrator: Client, vera: User) -> Non
     other.force_login(vera)
     assert "1 session was ended" in do(administrator, "end_sessions", vera)
     assert other.get(reverse("profile")).status_code == 302
-
-
-def test_the_last_administrator_who_can_sign_in_stays(
-    administrator: Client, boss: User, make_user: Callable[..., User]
-) -> None:
-    """One who is switched off, or was never given a password, is nobody to fall back on."""
-    off, invited = make_user("administrator", "off"), make_user("administrator", "invited")
-    User.objects.filter(pk=off.pk).update(is_active=False)
-    invited.set_unusable_password()
-    invited.save()
-    assert "Nothing was changed" in do(administrator, "role", boss, role="operator")
-    assert "Nothing was changed" in do(administrator, "switch", boss, is_active="0")
-    assert is_administrator(boss)
-    make_user("administrator", "second")
-    do(administrator, "role", boss, role="operator")
-    assert not is_administrator(boss)
-
-
-def test_a_password_that_opens_nothing_is_nothing_to_fall_back_on(
-    administrator: Client, boss: User, make_user: Callable[..., User], settings: Any
-) -> None:
-    make_user("administrator", "second")
-    settings.LOCAL_PASSWORDS, settings.BREAK_GLASS_USER, settings.SSO_ISSUER = False, boss.username, ""
-    SocialAccount.objects.create(user=make_user("administrator", "third"), provider="company", uid="3")
-    assert "Nothing was changed" in do(administrator, "switch", boss, is_active="0")
-    settings.SSO_ISSUER = "https://login.example.org"
-    do(administrator, "switch", boss, is_active="0")
-    assert not User.objects.get(pk=boss.pk).is_active  # the third signs in at the company
 
 
 def test_a_superuser_is_changed_by_superusers_alone(administrator: Client, vera: User) -> None:

@@ -273,6 +273,23 @@ def test_passwords_off_without_a_break_glass_administrator_is_an_error(
     assert found() == ["people.E001"]
 
 
+def test_groups_that_may_leave_nobody_are_a_warning_while_no_break_glass_administrator_is_named(
+    make_user: Callable[..., User], settings: Any
+) -> None:
+    def found() -> list[str | None]:
+        return [each.id for each in checks_of_people.groups_leave_somebody()]
+
+    boss = make_user("administrator", "boss", PASSWORD)
+    assert found() == []  # nobody's groups are asked
+    settings.SSO_ISSUER = "https://sign-on.example.test"
+    assert found() == ["people.W002"]
+    settings.BREAK_GLASS_USER = "boss"
+    assert found() == []
+    boss.set_unusable_password()
+    boss.save()
+    assert found() == ["people.W002"]
+
+
 def test_half_a_configuration_is_an_error(settings: Any) -> None:
     def found() -> int:
         errors: list[checks.CheckMessage] = checks_of_people.sign_on_is_whole()

@@ -1,0 +1,48 @@
+"""Admin of the roles that people have for some accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from mailbox.admin.large_lists import OfAccount
+from mailbox.admin.read_only import ModelAdmin, audit
+
+
+class AuditedAdmin(ModelAdmin):
+    """Who gave whom which right stands in the activity too, not only in the admin's own history."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        audit(request, "grant_rights", getattr(obj, "account", None), _target(obj), str(obj)[:200])
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        audit(request, "grant_rights", getattr(obj, "account", None), _target(obj), f"{obj}: {_fields(message)}"[:500])
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        for obj in queryset:
+            audit(request, "withdraw_rights", getattr(obj, "account", None), _target(obj), str(obj)[:200])
+        return super().log_deletions(request, queryset)
+
+
+class GrantAdmin(AuditedAdmin):
+    list_display = ("user", "account", "role")
+    list_filter = ("role", OfAccount)
+    search_fields = ("user__username", "account__email")
+    list_select_related = ("user", "account")
+
+
+def _target(obj: Any) -> str:
+    return f"{obj._meta.model_name}:{obj.pk}"
+
+
+def _fields(message: Any) -> str:
+    """The names in the admin's own note of a change; values stay out of it."""
+    parts = message if isinstance(message, list) else []
+    changed = [each["changed"] for each in parts if isinstance(each, dict) and "changed" in each]
+    words = [f"{each.get('object', '')} {', '.join(each.get('fields', []))}".strip() for each in changed]
+    words += [str(each["added"].get("object", "")) for each in parts if each.get("added")]
+    words += [str(each["deleted"].get("object", "")) for each in parts if each.get("deleted")]
+    return "; ".join(words)
