@@ -25,7 +25,7 @@ from fido2.webauthn import Aaguid, AttestationObject, AttestedCredentialData, Au
 from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Attachment, DeletionLook, Folder, Message, MessagePlace
+from mailbox.models import Account, Attachment, DeletionLook, Folder, Message, MessagePlace, WorkerHeartbeat
 from mailbox.storage import raw_store
 from outbox.models import DeliveryAttempt, OutboxAttachment, OutboxMessage, OutboxRecipient
 
@@ -167,6 +167,12 @@ def queries_of(client: Client, url: str, add_rows: Callable[[], object]) -> tupl
             assert client.get(url).status_code == 200
         counts.append(len(captured))
     return counts[0], counts[1]
+
+
+def workers_run() -> None:
+    """As pages know it: a heartbeat of a moment ago. Without one they promise no time."""
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
 
 
 def passkey_of(user: User) -> Authenticator:

@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -17,7 +18,7 @@ from django.utils import timezone
 
 from mailbox.db.errors import is_trouble
 from mailbox.errors import StorageError
-from mailbox.models import Account, Folder, SyncState, WorkerHeartbeat
+from mailbox.models import Account, Folder, SyncState, Transport, WorkerHeartbeat
 from outbox.models import DeliveryReport, SentLookup
 from tests.rows import NOWHERE, attempt, outbox_row
 
@@ -78,6 +79,32 @@ def test_every_page_that_promises_says_that_nobody_works(
     for page in pages:
         assert GONE not in operator.get(page).content.decode(), page
     assert "within seconds" in operator.get(pages[0]).content.decode()
+
+
+def test_no_time_is_told_for_what_nobody_is_there_to_do(operator: Client, make_account: Callable[..., Account]) -> None:
+    account, now = make_account("ops@example.com", **NOWHERE), timezone.now()
+    due = outbox_row(account, status="failed", hold="", error="451 later", next_attempt_at=now)
+    attempt(due, outcome="network", reply="451 later")
+    later = outbox_row(account, send_at=now + timedelta(days=1), next_attempt_at=now + timedelta(days=1))
+    Transport.objects.filter(pk=account.imap_id).update(
+        next_allowed_at=now + timedelta(minutes=1), failure_count=3, last_reply="* BYE"
+    )
+    list_, detail = reverse("outbox:list"), reverse("outbox:detail", args=[due.pk])
+    accounts = [reverse("mailbox:accounts"), reverse("mailbox:account", args=[account.pk])]
+    scheduled = reverse("outbox:detail", args=[later.pk])
+    assert "waits for a worker" in operator.get(list_).content.decode()
+    for page in (list_, detail, *accounts):
+        assert "data-countdown" not in main_of(operator.get(page)), page
+    assert "if a worker runs then" in operator.get(scheduled).content.decode()
+    beat(5)
+    assert "waits for a worker" not in operator.get(list_).content.decode()
+    for page in (list_, detail, *accounts):
+        assert "data-countdown" in main_of(operator.get(page)), page
+    assert "It goes out by itself at its time" in operator.get(scheduled).content.decode()
+
+
+def main_of(answer: Any) -> str:
+    return str(answer.content.decode().partition("<main")[2])
 
 
 def test_no_account_is_fine_while_nobody_works(operator: Client, make_account: Callable[..., Account]) -> None:

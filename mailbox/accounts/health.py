@@ -6,6 +6,7 @@ Decides from rows that are there already; runs no query.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -63,6 +64,8 @@ def conditions(
         *_behind(account, folders, now, has_workers=has_workers),
         *_switches(account),
     ]
+    if not has_workers:
+        found = [replace(each, until=None) for each in found]  # nobody is there who would keep to the time
     order = ("broken", "needs", "waiting", "fine")
     return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders, has_workers=has_workers)]
 

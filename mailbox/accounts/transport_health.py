@@ -57,7 +57,7 @@ def unavailable(transport: Transport, now: datetime) -> list[AccountNotice]:
         AccountNotice(
             "waiting",
             gettext("%(server)s server unavailable") % {"server": transport.get_kind_display()},
-            gettext("%(host)s could not be reached, or asked to wait. It is asked again by itself.")
+            gettext("%(host)s could not be reached, or asked to wait. While workers run, it is asked again by itself.")
             % {"host": transport.host},
             reply=transport.last_reply,
             advice=what_to_do(transport.last_reply) if transport.last_reply else "",

@@ -84,7 +84,7 @@ def narrowed(
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """For a list: with the account and the number of attempts, without bodies."""
+    """For a list: with the account and the number of attempts, without bodies; `works`: whether workers run."""
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
     tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
     newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
@@ -93,6 +93,7 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
         .defer("body_text", "body_html")
         .annotate(
             tries=tries,
+            works=Exists(WorkerHeartbeat.objects.alive(timezone.now())),
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
             all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk")))
@@ -111,8 +112,7 @@ def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMe
     """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
     found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
     switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
-    alive = WorkerHeartbeat.objects.alive(timezone.now())
-    row = found.annotate(all_paused=Exists(switch), works=Exists(alive)).first()
+    row = found.annotate(all_paused=Exists(switch)).first()
     if row is None:
         raise Http404("No such mail in the outbox.")
     if role != Role.VIEWER:

@@ -129,6 +129,8 @@ def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> s
         waiting = waiting or waits_for(row)
         if is_scheduled(row, now):
             at_its_time = gettext("It goes out by itself at its time.")
+            if not getattr(row, "works", True):
+                at_its_time = gettext("It goes out at its time if a worker runs then: now none does.")
             return f"{at_its_time} {waiting}".strip()
         if waiting:
             return waiting
@@ -283,7 +285,16 @@ class Shown:
 
     @property
     def is_ticking(self) -> bool:
-        return self.tab.name in ("queued", "retrying")
+        """Whether its time is told: without workers none of it is kept."""
+        return self.tab.name in ("queued", "retrying") and self.has_workers
+
+    @property
+    def waits_for_a_worker(self) -> bool:
+        return self.tab.name in ("queued", "retrying") and not self.has_workers
+
+    @property
+    def has_workers(self) -> bool:
+        return bool(getattr(self.row, "works", True))
 
 
 def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -> Shown:
@@ -295,7 +306,7 @@ def shown(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
     is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
     silent_since = row.silent_since(now)
-    seen += f"|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
+    seen += f"|{getattr(row, 'works', True)}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
     return Shown(
         row,
         tab,

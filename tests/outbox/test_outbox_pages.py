@@ -18,7 +18,7 @@ from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.models import OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.tasks import storage as storage_tasks
 from outbox.views import selection
-from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of
+from tests.rows import NOWHERE, attempt, letter, letter_with, outbox_row, queries_of, workers_run
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 GREYLISTED = "451 4.7.1 Greylisted, try again"
@@ -86,6 +86,7 @@ def test_each_tab_lists_its_state_and_counts_it(viewer: Client, account: Account
 
 
 def test_a_row_shows_the_servers_first_line_tries_and_when_it_is_tried_next(viewer: Client, account: Account) -> None:
+    workers_run()
     row = in_every_state(account)["retrying"]
     OutboxMessage.objects.filter(pk=row.pk).update(error=f"{GREYLISTED}\nsecond line")
     attempt(row, outcome="transient")

@@ -19,7 +19,7 @@ from django.utils import timezone
 from mailbox.models import Account, AccountGrant, AuditEntry, Folder
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.rows import NOWHERE, letter, outbox_row, store, tasks_queued
+from tests.rows import NOWHERE, letter, outbox_row, store, tasks_queued, workers_run
 from tests.servers.smtp import SmtpServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -238,6 +238,7 @@ def test_a_refusal_is_shown_in_the_servers_words(
 
 
 def test_one_that_is_put_off_is_still_on_its_way(operator: Client, account: Account) -> None:
+    workers_run()
     operator.post(address(account), {"key": KEY})
     deliver.deliver_one(OutboxMessage.objects.get().pk)  # nobody listens there
     status, words = followed(operator)

@@ -22,7 +22,7 @@ from outbox import api
 from outbox.compose.attachments import AttachmentInput
 from outbox.delivery import claims, deliver
 from outbox.models import DeliveryAttempt, OutboxMessage
-from tests.rows import NOWHERE, letter, store, tasks_queued
+from tests.rows import NOWHERE, letter, store, tasks_queued, workers_run
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,6 +163,7 @@ def test_a_past_time_typed_into_the_form_is_refused_at_its_field(operator: Clien
 def test_undo_cancels_and_brings_the_mail_back_as_it_was_written(
     operator: Client, account: Account, settings: Settings
 ) -> None:
+    workers_run()
     settings.OUTBOX_UNDO_SECONDS = 20
     typed = {"account": account.pk, "to": "Ann <ann@example.com>", "cc": "c@example.com", "bcc": "b@example.com"}
     typed |= {"subject": "Invoice", "body_text": "Dear Ann"}
