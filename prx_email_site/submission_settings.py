@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from api.submission.configuration import Configuration
 from prx_email_site import environment as env
 from prx_email_site.launch import BindAddress, CannotStart
-
-
-@dataclass(frozen=True)
-class Submission:
-    """As api.submission.server.Terms, which settings cannot import."""
-
-    starttls: tuple[str, int] | None
-    tls: tuple[str, int] | None
-    certificate: Path
-    key: Path
-    max_bytes: int
-    hostname: str
 
 
 def _address(name: str) -> tuple[str, int] | None:
@@ -32,9 +20,9 @@ def _address(name: str) -> tuple[str, int] | None:
     return address.host, address.port
 
 
-def submission(hostname: str) -> Submission:
+def submission(hostname: str) -> Configuration:
     """Raises SettingError when it is to listen and has no certificate: a token never goes over the network in clear."""
-    found = Submission(
+    found = Configuration(
         starttls=_address("PRX_EMAIL_SUBMISSION_BIND"),
         tls=_address("PRX_EMAIL_SUBMISSION_TLS_BIND"),
         certificate=Path(env.text("PRX_EMAIL_SUBMISSION_CERTIFICATE")),

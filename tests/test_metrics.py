@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from alerts.models import AlertIncident, Kind
 from mailbox.models import Account, Counter, RestoreProof, StorageUse, SyncState, WorkerHeartbeat
+from tests.conftest import missing
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row
 from tests.servers.site import ROOT
 
@@ -118,7 +119,7 @@ def test_alerts_and_grafana_ask_for_metrics_that_there_are(client: Client, accou
 
 def test_promtool_takes_the_alerts() -> None:
     if shutil.which("promtool") is None:
-        pytest.skip("promtool is missing: apt-get install prometheus")
+        missing("promtool is missing: apt-get install prometheus")
     done = subprocess.run(
         ["promtool", "check", "rules", str(ROOT / "deploy/alerts.yml")], capture_output=True, text=True
     )

@@ -9,11 +9,10 @@ import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 from django.db import connections
 
+from api.submission.configuration import Configuration
 from api.submission.limits import Limits
 from api.submission.protocol import Protocol, Service
 from mailbox.logs import event
@@ -26,34 +25,22 @@ LOOK_SECONDS = 0.2
 RENEWAL_SECONDS = 60  # between looks at the certificate's file
 
 
-@dataclass(frozen=True)
-class Terms:
-    """`starttls` and `tls`: host and port to listen on; None: not."""
-
-    starttls: tuple[str, int] | None
-    tls: tuple[str, int] | None
-    certificate: Path
-    key: Path
-    max_bytes: int
-    hostname: str
-
-
 async def serve(
-    terms: Terms,
+    configuration: Configuration,
     must_stop: Callable[[], bool],
     listening: Callable[[list[int]], object] = lambda ports: None,
     limits: Limits | None = None,
 ) -> None:
     """Raises OSError when it cannot listen, ssl.SSLError when the certificate cannot be used."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(terms.certificate, terms.key)
+    context.load_cert_chain(configuration.certificate, configuration.key)
     limits = limits or Limits()
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="submission")
-    service = Service(limits, threads, terms.max_bytes, terms.hostname, context)
-    servers = [await _listen(service, *terms.starttls, is_implicit=False)] if terms.starttls else []
-    servers += [await _listen(service, *terms.tls, is_implicit=True)] if terms.tls else []
+    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context)
+    servers = [await _listen(service, *configuration.starttls, is_implicit=False)] if configuration.starttls else []
+    servers += [await _listen(service, *configuration.tls, is_implicit=True)] if configuration.tls else []
     listening([server.sockets[0].getsockname()[1] for server in servers])
-    renewal = asyncio.create_task(_renew(context, terms))
+    renewal = asyncio.create_task(_renew(context, configuration))
     while not must_stop():
         await asyncio.sleep(LOOK_SECONDS)
     renewal.cancel()
@@ -89,19 +76,19 @@ async def _listen(service: Service, host: str, port: int, *, is_implicit: bool) 
     )
 
 
-async def _renew(context: ssl.SSLContext, terms: Terms) -> None:
+async def _renew(context: ssl.SSLContext, configuration: Configuration) -> None:
     """A renewed certificate is used from the next connection on."""
-    read = _changed_at(terms)
+    read = _changed_at(configuration)
     while True:
         await asyncio.sleep(RENEWAL_SECONDS)
-        if (now := _changed_at(terms)) == read:
+        if (now := _changed_at(configuration)) == read:
             continue
         try:
-            context.load_cert_chain(terms.certificate, terms.key)
+            context.load_cert_chain(configuration.certificate, configuration.key)
             read = now
         except (OSError, ssl.SSLError) as error:  # half of a renewal: the old one goes on
             event(logger, "submission_certificate_unusable", logging.WARNING, error=str(error))
 
 
-def _changed_at(terms: Terms) -> list[float]:
-    return [path.stat().st_mtime for path in (terms.certificate, terms.key) if path.exists()]
+def _changed_at(configuration: Configuration) -> list[float]:
+    return [path.stat().st_mtime for path in (configuration.certificate, configuration.key) if path.exists()]

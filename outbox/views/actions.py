@@ -23,7 +23,7 @@ from outbox.actions import transitions
 from outbox.actions.transitions import ShownState
 from outbox.models import OutboxMessage
 from outbox.views.selection import find_row
-from outbox.views.status import sentence_of
+from outbox.views.sentences import sentence_of
 
 Act = Callable[[int, User, ShownState], api.ApiResponse]
 _NUMBER_LENGTH = 18

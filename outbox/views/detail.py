@@ -32,8 +32,9 @@ from outbox.models import (
     SentLookup,
 )
 from outbox.views.attempt_timeline import Step, steps_of
+from outbox.views.row_view import row_view
 from outbox.views.selection import find_row
-from outbox.views.status import may_have_gone_out, sentence_of, shown
+from outbox.views.sentences import may_have_gone_out, sentence_of
 
 HISTORY_SHOWN = 50
 REPORTS_SHOWN = 50
@@ -120,7 +121,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     attempts = [
         _attempt(each) for each in row.attempts.select_related("requested_by", "sent_lookup").order_by("-number")
     ]
-    each = shown(row, timezone.now(), tries=len(attempts), may_operate=may_operate)
+    each = row_view(row, timezone.now(), tries=len(attempts), may_operate=may_operate)
     reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
     seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
     seen += [f"{told.report.pk}{told.report.acknowledged_at}" for told in reports]

@@ -25,6 +25,7 @@ from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views import failure_groups
 from outbox.views.bulk import shown_operation
+from outbox.views.row_view import RowView, row_view
 from outbox.views.selection import (
     OPEN_STATES,
     CountedTab,
@@ -37,7 +38,7 @@ from outbox.views.selection import (
     seen_by,
     visible_and_operated,
 )
-from outbox.views.status import TAB_BY_NAME, Shown, shown
+from outbox.views.status import TAB_BY_NAME
 
 POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
 NEW_AT_MOST = 99
@@ -123,16 +124,16 @@ def _verbs(filters: Filters) -> list[tuple[str, str]]:
     return [(name, str(Operation.Verb(name).label)) for name in names]
 
 
-def _shown(rows: OutboxQuerySet, operated: set[int]) -> list[Shown]:
+def _shown(rows: OutboxQuerySet, operated: set[int]) -> list[RowView]:
     now = timezone.now()
-    return [shown(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
+    return [row_view(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
 
 
 def _tabs_print(tabs: list[CountedTab]) -> str:
     return f"{zlib.crc32('|'.join(tab.count for tab in tabs).encode()):08x}"
 
 
-def _poll(filters: Filters, rows: list[Shown], tabs: list[CountedTab], top: int) -> str:
+def _poll(filters: Filters, rows: list[RowView], tabs: list[CountedTab], top: int) -> str:
     """The address that asks what changed: it carries what the page shows already."""
     known = ".".join(f"{each.row.pk}-{each.print}" for each in rows[:POLLED_AT_MOST])
     query = filters.query()

@@ -26,8 +26,9 @@ from outbox import api
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.models import OutboxMessage, SendingSwitch
+from outbox.views.row_view import row_view
 from outbox.views.selection import find_row
-from outbox.views.status import sentence_of, shown
+from outbox.views.sentences import sentence_of
 
 PREFIX = "test-mail:"  # of the idempotency key: what tells these rows from other mail
 ARRIVAL = timedelta(minutes=2)  # polling brings it within one, push within seconds
@@ -167,7 +168,7 @@ def followed(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "row": row,
         "account": row.account,
-        "each": shown(row, now, tries=last.number if last else 0, may_operate=may_operate),
+        "each": row_view(row, now, tries=last.number if last else 0, may_operate=may_operate),
         "sentence": sentence_of(row, now, paused=getattr(row, "all_paused", False)),
         "last": last,
         "arrival": arrival,

@@ -27,8 +27,9 @@ from django.utils import timezone
 from api import tokens
 from api.models import Scope
 from api.submission import acceptance, protocol, server
+from api.submission.configuration import Configuration
 from api.submission.limits import Limits
-from api.tokens import Terms as TokenTerms
+from api.tokens import Terms
 from mailbox.errors import StorageError
 from mailbox.models import Account, AuditEntry
 from mailbox.storage import raw_store
@@ -52,11 +53,11 @@ class Submission:
 
     def __init__(self, certificates: Certificates, limits: Limits | None = None, max_bytes: int = 100_000) -> None:
         self.context, self.limits = certificates.client_context(), limits or Limits()
-        terms = server.Terms(
+        configuration = Configuration(
             ("127.0.0.1", 0), ("127.0.0.1", 0), certificates.certificate, certificates.key, max_bytes, "mx.example.com"
         )
         self._stop, self._ready = threading.Event(), threading.Event()
-        run = server.serve(terms, self._stop.is_set, self._listening, self.limits)
+        run = server.serve(configuration, self._stop.is_set, self._listening, self.limits)
         self._thread = threading.Thread(target=asyncio.run, args=(run,), daemon=True)
         self._thread.start()
         assert self._ready.wait(30)
@@ -98,7 +99,7 @@ def token_of(user: User, **terms: Any) -> str:
         "scopes": [Scope.SEND],
         "expires_at": timezone.now() + timedelta(days=1),
     }
-    return tokens.make(user, TokenTerms(**(given | terms)), by=user)[1]
+    return tokens.make(user, Terms(**(given | terms)), by=user)[1]
 
 
 @pytest.fixture
@@ -401,6 +402,7 @@ django.setup()
 import asyncio, os, signal
 from pathlib import Path
 from api.submission import acceptance, protocol, server
+from api.submission.configuration import Configuration
 from outbox.compose import submit
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -411,8 +413,8 @@ def and_die(step):
     return stop
 {patch}
 port, certificate, key = sys.argv[1:]
-terms = server.Terms(("127.0.0.1", int(port)), None, Path(certificate), Path(key), 100_000, "mx.example.com")
-asyncio.run(server.serve(terms, lambda: False))
+configuration = Configuration(("127.0.0.1", int(port)), None, Path(certificate), Path(key), 100_000, "mx.example.com")
+asyncio.run(server.serve(configuration, lambda: False))
 """
 KILLED_AT = {
     "before it is read": "acceptance.accept = kill",

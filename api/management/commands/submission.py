@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = "Take mail from programs by SMTP (docs/submission.md) until SIGTERM. Any number of hosts may run it."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        terms = server.Terms(**vars(settings.SUBMISSION))
+        terms = settings.SUBMISSION
         if not (terms.starttls or terms.tls):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
         signals = StopSignals()

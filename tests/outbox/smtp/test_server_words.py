@@ -11,7 +11,7 @@ from mailbox.models import Account
 from outbox import api
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
-from outbox.views.status import waits_for
+from outbox.views.sentences import waits_for
 from tests.servers.smtp import SmtpServer
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]

@@ -1,0 +1,145 @@
+"""A row of the outbox as a page shows it: its tab, its sentence of error, and the buttons that it offers."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.lazy_text import Words
+from outbox.models import OutboxMessage
+from outbox.views.status import Tab, first_line, is_scheduled, may_be_undone, tab_of
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A button: the name of its URL, its verb, and the question a dangerous one asks."""
+
+    url_name: str
+    label: Words
+    kind: str = ""  # "primary", "danger" or ""
+    confirm: Words = ""
+
+
+RETRY = Choice("outbox:retry", _("Retry"), "primary")
+SEND_NOW = Choice("outbox:send_now", _("Send now"), "primary")
+UNDO = Choice("outbox:undo", _("Undo"), "primary")
+CANCEL = Choice("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
+MARK = Choice("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
+AGAIN = Choice("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
+
+
+def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
+    """The buttons this state allows; outbox.api decides again when one is pressed."""
+    if row.status not in OutboxMessage.CLAIMABLE:
+        return []
+    if row.hold == Hold.UNCERTAIN:
+        return [MARK, AGAIN]
+    if row.hold == Hold.SIGN_IN:
+        return [CANCEL]
+    if row.hold:
+        return [RETRY, CANCEL]
+    if may_be_undone(row, now):
+        return [UNDO, replace(SEND_NOW, kind="")]
+    if row.next_attempt_at > now or row.status == Status.FAILED:
+        return [SEND_NOW, CANCEL]
+    return [CANCEL]
+
+
+@dataclass
+class RowView:
+    """A row as a list shows it."""
+
+    row: OutboxMessage
+    tab: Tab
+    error: str
+    tries: int
+    print: str
+    choices: list[Choice] = field(default_factory=list)
+    may_operate: bool = False
+    is_scheduled: bool = False
+    may_be_undone: bool = False
+    is_bounced: bool = False
+    is_drill: bool = False
+    is_all_bounced: bool = False
+    silent_since: datetime | None = None
+
+    @property
+    def tone(self) -> str:
+        return "broken" if self.is_all_bounced else self.tab.tone
+
+    @property
+    def badge_label(self) -> str:
+        if self.is_all_bounced:
+            return gettext("Bounced")
+        return gettext("Scheduled") if self.is_scheduled else str(self.tab.label)
+
+    @property
+    def badge_icon(self) -> str:
+        if self.is_all_bounced:
+            return "arrow-uturn-left"
+        return "calendar" if self.is_scheduled else self.tab.icon
+
+    @property
+    def may_tick(self) -> bool:
+        """Whether a bulk action could do anything with it."""
+        final = self.row.status in (Status.SENT, Status.CANCELLED)
+        return self.may_operate and not final
+
+    @property
+    def needs_decision(self) -> bool:
+        return self.row.hold == Hold.UNCERTAIN
+
+    @property
+    def may_edit_copy(self) -> bool:
+        """Refused for good: often the address is wrong, and a copy with another one mends it."""
+        return self.may_operate and self.row.hold == Hold.PERMANENT
+
+    @property
+    def needs_sign_in(self) -> bool:
+        return self.row.hold == Hold.SIGN_IN
+
+    @property
+    def is_ticking(self) -> bool:
+        """Whether its time is told: without workers none of it is kept."""
+        return self.tab.name in ("queued", "retrying") and self.has_workers
+
+    @property
+    def waits_for_a_worker(self) -> bool:
+        return self.tab.name in ("queued", "retrying") and not self.has_workers
+
+    @property
+    def has_workers(self) -> bool:
+        return bool(getattr(self.row, "works", True))
+
+
+def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -> RowView:
+    """`tries` is the number of attempts so far."""
+    choices = choices_of(row, now) if may_operate else []
+    tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
+    is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
+    buttons = [(choice.url_name, choice.kind) for choice in choices]
+    seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
+    is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
+    silent_since = row.silent_since(now)
+    seen += f"|{getattr(row, 'works', True)}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
+    return RowView(
+        row,
+        tab,
+        error,
+        tries,
+        f"{zlib.crc32(seen.encode()):08x}",
+        choices,
+        may_operate,
+        is_scheduled(row, now),
+        may_be_undone(row, now),
+        is_bounced,
+        is_drill,
+        is_all_bounced,
+        silent_since,
+    )
