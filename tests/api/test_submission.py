@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import contextlib
 import functools
-import itertools
 import shutil
-import signal
 import smtplib
-import socket
-import ssl
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,106 +19,20 @@ from django.utils import timezone
 
 from api import tokens
 from api.models import Scope
-from api.submission import acceptance, protocol, server
-from api.submission.configuration import Configuration
-from api.submission.limits import Limits
-from api.tokens import Terms
+from api.submission import acceptance
 from mailbox.errors import StorageError
 from mailbox.models import Account, AuditEntry
 from mailbox.storage import raw_store
 from outbox.delivery import deliver
 from outbox.models import AttachmentPolicy, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
+from tests.api.submitting import HEADER, MAIL, OPS, Submission, frozen, ops, refusal, secret, send, submission, token_of
 from tests.rows import NOWHERE
 from tests.servers.certificates import Certificates
-from tests.servers.forked import Forked
-from tests.servers.ports import free_ports, wait_until
 from tests.servers.smtp import SmtpServer
 
+__all__ = ["ops", "secret", "submission"]
 pytestmark = pytest.mark.django_db(transaction=True)
-HEADER = b"From: Ops <ops@example.com>\r\nTo: ann@example.com\r\nSubject: Hi\r\nMessage-ID: <1@app.example.com>\r\n"
-MAIL = HEADER + b"\r\nDear Ann\r\n"
-OPS = "ops@example.com"
-
-
-class Submission:
-    """The server in a thread of this process; `starttls` and `tls` are its ports."""
-
-    def __init__(self, certificates: Certificates, limits: Limits | None = None, max_bytes: int = 100_000) -> None:
-        self.context, self.limits = certificates.client_context(), limits or Limits()
-        configuration = Configuration(
-            ("127.0.0.1", 0), ("127.0.0.1", 0), certificates.certificate, certificates.key, max_bytes, "mx.example.com"
-        )
-        self._stop, self._ready = threading.Event(), threading.Event()
-        run = server.serve(configuration, self._stop.is_set, self._listening, self.limits)
-        self._thread = threading.Thread(target=asyncio.run, args=(run,), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(30)
-
-    def _listening(self, ports: list[int]) -> None:
-        self.starttls, self.tls = ports
-        self._ready.set()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-
-    def connect(self, secret: str = "", login: str = OPS) -> smtplib.SMTP:
-        """Signed in by STARTTLS, when there is a secret."""
-        client = smtplib.SMTP("localhost", self.starttls, timeout=20)
-        client.starttls(context=self.context)
-        client.ehlo()
-        if secret:
-            client.login(login, secret)
-        return client
-
-
-@pytest.fixture
-def submission(certificates: Certificates, transactional_db: None) -> Iterator[Submission]:
-    running = Submission(certificates)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def ops(make_account: Callable[..., Account]) -> Account:
-    return make_account(OPS, **NOWHERE)
-
-
-def token_of(user: User, **terms: Any) -> str:
-    given: dict[str, Any] = {
-        "name": "billing",
-        "scopes": [Scope.SEND],
-        "expires_at": timezone.now() + timedelta(days=1),
-    }
-    return tokens.make(user, Terms(**(given | terms)), by=user)[1]
-
-
-@pytest.fixture
-def secret(make_user: Callable[..., User]) -> str:
-    return token_of(make_user("operator"))
-
-
-def refusal(act: Callable[[], object]) -> str:
-    """The reply by which the server refuses."""
-    with pytest.raises(smtplib.SMTPResponseException) as refused:
-        act()
-    return f"{refused.value.smtp_code} {refused.value.smtp_error.decode()}"
-
-
-def send(client: smtplib.SMTP, content: bytes = MAIL, to: tuple[str, ...] = ("ann@example.com",)) -> str:
-    """The reply to the end of the mail, or to what was refused before it."""
-    for command in (f"MAIL FROM:<{OPS}>", *(f"RCPT TO:<{each}>" for each in to)):
-        code, words = client.docmd(command)
-        if code != 250:
-            return f"{code} {words.decode()}"
-    code, words = client.data(content)
-    return f"{code} {words.decode()}"
-
-
-def frozen(row: OutboxMessage) -> bytes:
-    return raw_store.open_raw(row.mime_digest)
 
 
 def test_what_is_accepted_is_in_the_outbox_as_it_was_given(submission: Submission, ops: Account, secret: str) -> None:
@@ -179,9 +86,9 @@ def test_a_token_opens_only_what_it_says(
     of_sales = token_of(user, accounts=[sales])
     elsewhere = token_of(user, networks=["192.0.2.0/24"])
     ended = token_of(user, expires_at=timezone.now() - timedelta(seconds=1))
-    for secret in (reader, of_sales, elsewhere, ended, "prx_wrong"):
+    for useless in (reader, of_sales, elsewhere, ended, "prx_wrong"):
         client = submission.connect()
-        assert refusal(functools.partial(client.login, OPS, secret)).startswith("535 5.7.8")
+        assert refusal(functools.partial(client.login, OPS, useless)).startswith("535 5.7.8")
         client.close()
     with submission.connect(of_sales, "Sales@example.com") as client:
         assert send(client).startswith("550 5.7.1")
@@ -267,13 +174,6 @@ def test_recipients_of_one_message_id_in_several_transactions_get_it_once_each(
     ]
 
 
-def test_too_many_recipients_are_told_to_come_again(submission: Submission, ops: Account, secret: str) -> None:
-    with submission.connect(secret) as client:
-        client.docmd(f"MAIL FROM:<{OPS}>")
-        codes = [client.docmd(f"RCPT TO:<a{number}@example.com>")[0] for number in range(101)]
-    assert codes == [250] * 100 + [452]
-
-
 def test_a_database_or_store_that_is_away_is_a_reason_to_wait_and_no_answer_about_the_mail(
     submission: Submission, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,34 +200,6 @@ def test_a_database_or_store_that_is_away_is_a_reason_to_wait_and_no_answer_abou
     assert OutboxMessage.objects.count() == 1
 
 
-def test_what_is_too_long_or_too_large_is_refused_and_kept_nowhere(
-    certificates: Certificates, ops: Account, secret: str
-) -> None:
-    running = Submission(certificates, Limits(bytes_at_once=50_000))
-    with running.connect(secret) as client:
-        assert send(client, MAIL + b"x" * 2000 + b"\r\n").startswith("554 5.6.0")
-        assert send(client, MAIL + b"x\r\n" * 40_000).startswith("552 5.3.4")
-        assert send(client, MAIL + b"x\r\n" * 20_000).startswith("451 4.3.1")
-        assert client.docmd(f"MAIL FROM:<{OPS}> SIZE=100001")[0] == 552
-        assert client.docmd("NOOP " + "x" * 5000)[0] == 500
-        assert running.limits.reserve(50_000)  # nothing is held any more
-        running.limits.free(50_000)
-        assert send(client).startswith("250")
-    running.stop()
-
-
-def test_a_line_end_that_is_none_ends_no_mail(submission: Submission, ops: Account, secret: str) -> None:
-    """Else one mail could hold the commands of another (SMTP smuggling)."""
-    with submission.connect(secret) as client:
-        client.docmd(f"MAIL FROM:<{OPS}>")
-        client.docmd("RCPT TO:<ann@example.com>")
-        client.docmd("DATA")
-        client.send(MAIL + b"\n.\nMAIL FROM:<ops@example.com>\r\n.\r\n")
-        assert client.getreply()[0] == 250
-    row = OutboxMessage.objects.get()
-    assert frozen(row).endswith(b"\r\n\r\n.\r\nMAIL FROM:<ops@example.com>\r\n")
-
-
 def test_commands_may_come_together(submission: Submission, ops: Account, secret: str) -> None:
     with submission.connect(secret) as client:
         client.send(f"MAIL FROM:<{OPS}>\r\nRCPT TO:<ann@example.com>\r\nRCPT TO:<nobody>\r\nDATA\r\n")
@@ -348,37 +220,6 @@ def test_an_address_beyond_ascii_needs_smtputf8(submission: Submission, ops: Acc
     assert OutboxMessage.objects.get().needs_smtputf8
 
 
-def test_strangers_have_a_share_of_the_connections_and_little_time(
-    certificates: Certificates, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "SIGN_IN_SECONDS", 1.0)
-    running = Submission(certificates, Limits(signed_out=2))
-    with running.connect(secret) as client:
-        strangers = [socket.create_connection(("localhost", running.starttls)) for _ in range(3)]
-        greetings = [stranger.makefile("rb").readline()[:3] for stranger in strangers]
-        assert greetings == [b"220", b"220", b"421"]
-        assert [stranger.recv(100) for stranger in strangers] == [b""] * 3  # their time is over
-        assert send(client).startswith("250")
-    for stranger in strangers:
-        stranger.close()
-    wait_until(lambda: running.limits.enter("x"), seconds=20, what="room once more")
-    running.stop()
-
-
-NOISE = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\0" * 600, b"\xff" * 4000, b'EHLO x\r\nMAIL FROM:<"\r\n')
-
-
-def test_noise_stops_nothing(submission: Submission, ops: Account, secret: str) -> None:
-    for port, noise in itertools.product((submission.starttls, submission.tls), NOISE):
-        with contextlib.suppress(OSError), socket.create_connection(("localhost", port)) as stranger:
-            stranger.sendall(noise)
-            stranger.shutdown(socket.SHUT_WR)
-            while stranger.recv(1000):
-                pass
-    with submission.connect(secret) as client:
-        assert send(client).startswith("250")
-
-
 def test_what_was_submitted_goes_out_with_its_own_message_id(
     submission: Submission, account_on: Callable[..., Account], smtp_server: Callable[..., SmtpServer], secret: str
 ) -> None:
@@ -394,78 +235,6 @@ def test_what_was_submitted_goes_out_with_its_own_message_id(
     rows = OutboxMessage.objects.order_by("pk")
     made_id = f"<outbox-{rows[1].pk}-0@prx-email.local>"
     assert [row.provider_message_id for row in rows] == ["<1@app.example.com>", made_id]
-
-
-SERVER = """
-import django, sys
-django.setup()
-import asyncio, os, signal
-from pathlib import Path
-from api.submission import acceptance, protocol, server
-from api.submission.configuration import Configuration
-from outbox.compose import submit
-def kill(*args, **kwargs):
-    os.kill(os.getpid(), signal.SIGKILL)
-def and_die(step):
-    def stop(*args, **kwargs):
-        step(*args, **kwargs)
-        kill()
-    return stop
-{patch}
-port, certificate, key = sys.argv[1:]
-configuration = Configuration(("127.0.0.1", int(port)), None, Path(certificate), Path(key), 100_000, "mx.example.com")
-asyncio.run(server.serve(configuration, lambda: False))
-"""
-KILLED_AT = {
-    "before it is read": "acceptance.accept = kill",
-    "before its bytes are stored": "submit.raw_store.save_batch = kill",
-    "behind its bytes": "submit.raw_store.save_batch = and_die(submit.raw_store.save_batch)",
-    "before its row": "submit.insert = kill",
-    "behind its row": "submit.insert = and_die(submit.insert)",
-    "before the queue": "acceptance._have_it_delivered = kill",
-    "before 250": "acceptance.accept = and_die(acceptance.accept)",
-}
-
-
-OFTEN = ("behind its bytes", "behind its row", "before 250")
-
-
-@pytest.mark.parametrize(
-    "step", [pytest.param(step, marks=() if step in OFTEN else pytest.mark.long) for step in KILLED_AT]
-)
-def test_killed_at_any_step_a_mail_that_is_sent_again_goes_out_once(
-    certificates: Certificates,
-    account_on: Callable[..., Account],
-    smtp_server: Callable[..., SmtpServer],
-    submission: Submission,
-    secret: str,
-    step: str,
-) -> None:
-    sink = smtp_server("tls")
-    account = account_on(sink, email=OPS)
-    (port,) = free_ports(1)
-    victim = Forked(SERVER.format(patch=KILLED_AT[step]), port, certificates.certificate, certificates.key)
-    try:
-        wait_until(lambda: _answers(port), seconds=30, what="the server that is to be killed")
-        client = smtplib.SMTP("localhost", port, timeout=20)
-        client.starttls(context=submission.context)
-        client.login(OPS, secret)
-        with pytest.raises((smtplib.SMTPServerDisconnected, ConnectionError, ssl.SSLError)):
-            send(client)
-        assert victim.wait(30) == -signal.SIGKILL
-    finally:
-        victim.kill()
-    with submission.connect(secret) as again:
-        assert send(again).startswith("250")
-    deliver.deliver_account(account.pk)
-    assert [mail.raw.count(b"Dear Ann") for mail in sink.mails()] == [1]
-    assert OutboxMessage.objects.get().status == "sent"
-
-
-def _answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("localhost", port), timeout=5) as found:
-        return found.recv(3) == b"220"
-    return False
 
 
 def test_curl_sends_by_it(

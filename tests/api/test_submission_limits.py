@@ -1,0 +1,86 @@
+"""SMTP submission: what is too much, too long or no SMTP stops nobody else, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+
+import pytest
+
+from api.submission import protocol
+from api.submission.limits import Limits
+from mailbox.models import Account
+from outbox.models import OutboxMessage
+from tests.api.submitting import MAIL, OPS, Submission, frozen, ops, secret, send, submission
+from tests.servers.certificates import Certificates
+from tests.servers.ports import wait_until
+
+__all__ = ["ops", "secret", "submission"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_too_many_recipients_are_told_to_come_again(submission: Submission, ops: Account, secret: str) -> None:
+    with submission.connect(secret) as client:
+        client.docmd(f"MAIL FROM:<{OPS}>")
+        codes = [client.docmd(f"RCPT TO:<a{number}@example.com>")[0] for number in range(101)]
+    assert codes == [250] * 100 + [452]
+
+
+def test_what_is_too_long_or_too_large_is_refused_and_kept_nowhere(
+    certificates: Certificates, ops: Account, secret: str
+) -> None:
+    running = Submission(certificates, Limits(bytes_at_once=50_000))
+    with running.connect(secret) as client:
+        assert send(client, MAIL + b"x" * 2000 + b"\r\n").startswith("554 5.6.0")
+        assert send(client, MAIL + b"x\r\n" * 40_000).startswith("552 5.3.4")
+        assert send(client, MAIL + b"x\r\n" * 20_000).startswith("451 4.3.1")
+        assert client.docmd(f"MAIL FROM:<{OPS}> SIZE=100001")[0] == 552
+        assert client.docmd("NOOP " + "x" * 5000)[0] == 500
+        assert running.limits.reserve(50_000)  # nothing is held any more
+        running.limits.free(50_000)
+        assert send(client).startswith("250")
+    running.stop()
+
+
+def test_a_line_end_that_is_none_ends_no_mail(submission: Submission, ops: Account, secret: str) -> None:
+    """Else one mail could hold the commands of another (SMTP smuggling)."""
+    with submission.connect(secret) as client:
+        client.docmd(f"MAIL FROM:<{OPS}>")
+        client.docmd("RCPT TO:<ann@example.com>")
+        client.docmd("DATA")
+        client.send(MAIL + b"\n.\nMAIL FROM:<ops@example.com>\r\n.\r\n")
+        assert client.getreply()[0] == 250
+    row = OutboxMessage.objects.get()
+    assert frozen(row).endswith(b"\r\n\r\n.\r\nMAIL FROM:<ops@example.com>\r\n")
+
+
+def test_strangers_have_a_share_of_the_connections_and_little_time(
+    certificates: Certificates, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "SIGN_IN_SECONDS", 1.0)
+    running = Submission(certificates, Limits(signed_out=2))
+    with running.connect(secret) as client:
+        strangers = [socket.create_connection(("localhost", running.starttls)) for _ in range(3)]
+        greetings = [stranger.makefile("rb").readline()[:3] for stranger in strangers]
+        assert greetings == [b"220", b"220", b"421"]
+        assert [stranger.recv(100) for stranger in strangers] == [b""] * 3  # their time is over
+        assert send(client).startswith("250")
+    for stranger in strangers:
+        stranger.close()
+    wait_until(lambda: running.limits.enter("x"), seconds=20, what="room once more")
+    running.stop()
+
+
+NOISE = (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\0" * 600, b"\xff" * 4000, b'EHLO x\r\nMAIL FROM:<"\r\n')
+
+
+def test_noise_stops_nothing(submission: Submission, ops: Account, secret: str) -> None:
+    for port, noise in itertools.product((submission.starttls, submission.tls), NOISE):
+        with contextlib.suppress(OSError), socket.create_connection(("localhost", port)) as stranger:
+            stranger.sendall(noise)
+            stranger.shutdown(socket.SHUT_WR)
+            while stranger.recv(1000):
+                pass
+    with submission.connect(secret) as client:
+        assert send(client).startswith("250")
