@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.test_every_address import EXPECTED, account, rows
+from tests.addresses import EXPECTED, account, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 __all__ = ["account", "rows"]

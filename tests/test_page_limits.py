@@ -1,6 +1,6 @@
 """What a page may cost, every one of them, filled: queries of the database and bytes of a first visit.
 
-A new address is measured as soon as `tests/test_every_address.py` expects it.
+A new address is measured as soon as `tests/addresses.py` expects it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ from mailbox.models import (
 )
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
 from prx_email_site import health_checks
+from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
-from tests.test_every_address import EXPECTED
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 

@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from mailbox.models import Account, AuditEntry, Transport
-from tests.test_every_address import EXPECTED, account, rows
+from tests.addresses import EXPECTED, account, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 __all__ = ["account", "rows"]

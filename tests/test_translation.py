@@ -20,9 +20,9 @@ from django.utils import timezone
 from mailbox.models import Account, AuditEntry, Folder, Message, SyncState, Transport
 from outbox.models import OutboxMessage, SendingSwitch, SentCopy, SentLookup
 from tests import pseudo_locale
+from tests.addresses import EXPECTED
 from tests.pseudo_locale import pseudo, shown_outside
 from tests.rows import letter, letter_with, outbox_row, store
-from tests.test_every_address import EXPECTED
 from tests.test_page_limits import WHO_SEES_MOST, accounts, addresses, person, rows
 
 __all__ = ["accounts", "person", "pseudo", "rows"]

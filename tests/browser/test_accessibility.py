@@ -20,9 +20,9 @@ from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, SettingsSource, to_json
 from mailbox.models import Account, AccountGrant, SettingsLookup, SyncRun, Transport
 from outbox.models import OutboxMessage
+from tests.addresses import EXPECTED, account, rows
 from tests.conftest import missing
 from tests.rows import attempt
-from tests.test_every_address import EXPECTED, account, rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 __all__ = ["account", "rows"]

@@ -51,8 +51,8 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
+from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
-from tests.test_every_address import EXPECTED
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{7*7}}"

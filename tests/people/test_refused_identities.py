@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from people.models import SignInRules
 from people.second_factor_required import OPEN_TO_HALF
-from tests.test_every_address import EXPECTED, OPEN, account, probes_ask_in_this_thread, rows
+from tests.addresses import EXPECTED, OPEN, account, probes_ask_in_this_thread, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 __all__ = ["account", "probes_ask_in_this_thread", "rows"]

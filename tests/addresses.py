@@ -1,0 +1,224 @@
+"""Every address of the site: who may read it, who may post to it, and a row of each kind that addresses name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from alerts.models import AlertRule
+from api.models import Token
+from mailbox.models import (
+    Account,
+    ConnectionTest,
+    LaterReading,
+    Message,
+    OAuthApp,
+    OAuthSignIn,
+    Quarantine,
+    SettingsLookup,
+    WorkerHeartbeat,
+)
+from outbox.models import Draft, Operation
+from prx_email_site import health_checks
+from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
+
+VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
+OPEN, SIGNED_IN, EVERYWHERE, SOMEWHERE = "open", "signed in", "everywhere", "somewhere"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Who may use an address: a role for the account it names, OPEN, SIGNED_IN, EVERYWHERE (see `everywhere`), or
+    SOMEWHERE: operators of any account."""
+
+    to_read: str = ""  # "" means that GET is no method of it
+    to_post: str = ""
+    names: tuple[str, ...] = ()  # which rows of `rows` stand in the address
+    everywhere: str = ""  # the role for all accounts it asks for, when it belongs to no account
+    args: tuple[str, ...] = field(default=())
+
+
+def of_account(to_read: str = "", to_post: str = "", *names: str, args: tuple[str, ...] = ()) -> Expected:
+    return Expected(to_read, to_post, names or ("account",), args=args)
+
+
+EXPECTED: dict[str, Expected] = {
+    "dashboard": Expected(SIGNED_IN),
+    "login": Expected(OPEN, OPEN),
+    "account_login": Expected(OPEN, OPEN),
+    "sso_begin": Expected(SIGNED_IN),  # no provider is configured: both lead to the sign-in page
+    "sso_callback": Expected(SIGNED_IN),
+    "logout": Expected("", SIGNED_IN),
+    "mfa_index": Expected(SIGNED_IN),
+    "mfa_list_webauthn": Expected(SIGNED_IN),
+    "mfa_authenticate": Expected(SIGNED_IN, SIGNED_IN),  # who is signed in needs it no more, who is not has to begin
+    "account_reauthenticate": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_reauthenticate": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_reauthenticate_webauthn": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_activate_totp": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_deactivate_totp": Expected("own", "own"),
+    "mfa_add_webauthn": Expected(SIGNED_IN, SIGNED_IN),
+    "mfa_remove_webauthn": Expected("own", "own", ("factor",)),
+    "mfa_view_recovery_codes": Expected("own"),
+    "mfa_generate_recovery_codes": Expected(SIGNED_IN, SIGNED_IN),
+    "password_change": Expected(SIGNED_IN, SIGNED_IN),
+    "profile": Expected(SIGNED_IN, SIGNED_IN),
+    "people:sign_out_everywhere": Expected("", SIGNED_IN),
+    "people:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "people:person": Expected(EVERYWHERE, "", ("writer",), ADMINISTRATOR),
+    "people:role": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:grant": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:switch": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:end_sessions": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
+    "people:rules": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "keyboard": Expected(SIGNED_IN),
+    "api:documentation": Expected(SIGNED_IN),
+    "api:tokens": Expected(SIGNED_IN, SIGNED_IN),
+    "api:token_end": Expected("", EVERYWHERE, ("token",), ADMINISTRATOR),
+    "health_live": Expected(OPEN),
+    "health_ready": Expected(OPEN),
+    "health_workers": Expected(OPEN),
+    "metrics": Expected(""),  # no page: a token or a network, and neither is set
+    "connection_test_start": of_account("", OPERATOR),
+    "connection_test": of_account(VIEWER, "", "test"),
+    "test_mail": of_account(OPERATOR, OPERATOR),
+    "test_mail_sent": of_account(VIEWER, "", "test_mail"),
+    "account_delete": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:messages": Expected(SIGNED_IN),
+    "mailbox:search": Expected(SIGNED_IN),
+    "mailbox:message": of_account(VIEWER, "", "message"),
+    "mailbox:message_html": of_account(VIEWER, "", "message"),
+    "mailbox:message_eml": of_account(VIEWER, "", "message"),
+    "mailbox:message_print": of_account(VIEWER, "", "message"),
+    "mailbox:message_images": of_account(VIEWER, VIEWER, "message"),
+    "mailbox:message_preview": of_account(VIEWER, "", "message", "position"),
+    "mailbox:message_picture": of_account(VIEWER, "", "message", "position"),
+    "mailbox:trusted_senders": Expected(SIGNED_IN, SIGNED_IN),
+    "mailbox:message_fetch": of_account("", OPERATOR, "message"),
+    "mailbox:message_attachment": of_account(VIEWER, "", "message", "position"),
+    "mailbox:message_attachment_remove": of_account(OPERATOR, OPERATOR, "message", "position"),
+    "mailbox:quarantine": Expected(SIGNED_IN),
+    "mailbox:quarantine_fetch": of_account("", OPERATOR, "quarantine"),
+    "mailbox:read_again": of_account("", OPERATOR, "reading"),
+    "mailbox:accounts": Expected(SIGNED_IN),
+    "mailbox:account_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_find": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_found": Expected("own", "", ("lookup",)),
+    "mailbox:account": of_account(VIEWER),
+    "mailbox:account_runs": of_account(VIEWER),
+    "mailbox:account_edit": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:account_sign_in": of_account(ADMINISTRATOR, ADMINISTRATOR, args=("imap",)),
+    "mailbox:oauth_begin": of_account("", ADMINISTRATOR),
+    "mailbox:oauth_begin_new": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:oauth_callback": Expected(SIGNED_IN),
+    "mailbox:oauth_sign_in": Expected("own", "", ("sign_in",)),
+    "mailbox:providers": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "mailbox:provider_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:provider": Expected(EVERYWHERE, EVERYWHERE, ("provider",), ADMINISTRATOR),
+    "mailbox:provider_remove": Expected("", EVERYWHERE, ("provider",), ADMINISTRATOR),
+    "mailbox:provider_known": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR, args=("google",)),
+    "mailbox:account_sync": of_account("", OPERATOR),
+    "mailbox:account_pause": of_account("", OPERATOR),
+    "mailbox:account_resume": of_account("", OPERATOR),
+    "mailbox:account_go_on": of_account("", OPERATOR),
+    "mailbox:account_fetching": of_account("", ADMINISTRATOR),
+    "mailbox:account_folders": of_account(VIEWER, ADMINISTRATOR),
+    "mailbox:account_folders_refresh": of_account("", OPERATOR),
+    "mailbox:account_folders_listed": of_account(VIEWER),
+    "mailbox:activity": Expected(SIGNED_IN),
+    "mailbox:stored_mail": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "alerts:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "alerts:endings": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "alerts:add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "alerts:edit": Expected(EVERYWHERE, EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "alerts:test": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "alerts:delete": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "outbox:list": Expected(SIGNED_IN),
+    "outbox:changes": Expected(SIGNED_IN),
+    "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
+    "outbox:bulk": Expected("", SOMEWHERE),
+    "outbox:bulk_all": Expected(SOMEWHERE, SOMEWHERE),
+    "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
+    "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
+    "outbox:drafts": Expected(SIGNED_IN),
+    "outbox:draft_save": Expected("", SIGNED_IN),
+    "outbox:draft_discard": Expected("own", "own", ("draft",)),
+    "outbox:addresses": Expected(SIGNED_IN, SOMEWHERE),
+    "outbox:pause_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:resume_sending": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:attachments": Expected(SIGNED_IN),
+    "outbox:storage": Expected(SIGNED_IN),
+    "outbox:preview": of_account(VIEWER, "", "outbox", "position"),
+    "outbox:picture": of_account(VIEWER, "", "outbox", "position"),
+    "outbox:policy": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "outbox:detail": of_account(VIEWER, "", "outbox"),
+    "outbox:state": of_account(VIEWER, "", "outbox"),
+    "outbox:html": of_account(VIEWER, "", "outbox"),
+    "outbox:eml": of_account(VIEWER, "", "outbox"),
+    "outbox:attachment": of_account(VIEWER, "", "outbox", "position"),
+    "outbox:retry": of_account("", OPERATOR, "outbox"),
+    "outbox:send_now": of_account("", OPERATOR, "outbox"),
+    "outbox:cancel": of_account("", OPERATOR, "outbox"),
+    "outbox:mark_as_sent": of_account("", OPERATOR, "outbox"),
+    "outbox:send_again": of_account("", OPERATOR, "outbox"),
+    "outbox:undo": of_account("", OPERATOR, "outbox"),
+    "outbox:reschedule": of_account("", OPERATOR, "outbox"),
+    "outbox:look_in_sent": of_account("", OPERATOR, "outbox"),
+    "outbox:copy_again": of_account("", OPERATOR, "outbox"),
+    "outbox:acknowledge_bounce": of_account("", OPERATOR, "outbox"),
+}
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture(autouse=True)
+def probes_ask_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread of its own has a connection of its own, which does not see the rows of a test's transaction."""
+    monkeypatch.setattr(health_checks.Check, "answer", lambda check: check._ask())
+
+
+def unread(message: Message) -> int:
+    """A message that could not be read as a report."""
+    note = LaterReading.objects.create(message=message, account_id=message.account_id, purpose="report", error="x")
+    return note.pk
+
+
+@pytest.fixture
+def rows(account: Account) -> dict[str, int]:
+    """A row of every kind, all of the one account, and the position of an attachment."""
+    raw = letter_with(b"%PDF-1.4", "report.pdf")
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
+    quarantined = Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x")
+    return {
+        "account": account.pk,
+        "test": ConnectionTest.objects.create(account=account).pk,
+        "message": store(account, raw).pk,
+        "position": 0,
+        "quarantine": quarantined.pk,
+        "reading": unread(store(account, letter("Unread"))),
+        "draft": Draft.objects.create(user=User.objects.create_user("its writer")).pk,
+        "lookup": SettingsLookup.objects.create(
+            asked_by=User.objects.get(username="its writer"), email="a@b.example"
+        ).pk,
+        "provider": (provider := OAuthApp.objects.create(kind="discovery", name="Example")).pk,
+        "sign_in": OAuthSignIn.objects.create(
+            app=provider, asked_by=User.objects.get(username="its writer"), email="a@b.example", state_digest="d"
+        ).pk,
+        "writer": User.objects.get(username="its writer").pk,
+        "factor": passkey_of(User.objects.get(username="its writer")).pk,
+        "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
+        "token": Token.objects.create(
+            user=User.objects.get(username="its writer"), name="x", digest="d", scopes=["read"], expires_at=now
+        ).pk,
+        "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
+        "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
+        "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
+    }

@@ -1,0 +1,112 @@
+"""Folders whose names servers write in ways of their own, and what they ask to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from mailbox.models import Account, Folder
+from mailbox.sync import folder_sync
+from tests.mailbox.sync.odd_server import account, server, sync
+from tests.mailbox.sync.synced import mail, stored
+from tests.servers.imap_script import Box, Mail, ScriptedImap, Talk
+
+__all__ = ["account", "server"]
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
+
+
+# --- Folder names -------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (b"Entw\xc3\xbcrfe", "Entwürfe"),
+        (b"Entw\xfcrfe", "Entwürfe"),
+        (b"R&D", "R&D"),
+        (b"&AGE-bc", "&AGE-bc"),
+        (b"Entw&APw-rfe", "Entwürfe"),
+        (b"R&-D", "R&D"),
+    ],
+)
+def test_a_folder_is_opened_by_the_name_that_the_server_wrote(
+    account: Account, server: ScriptedImap, written: bytes, shown: str
+) -> None:
+    server.listed.append(b'() "/" "' + written + b'"')
+    server.boxes = {written.decode("latin-1"): Box({5: Mail(mail(5))})}
+    listed = {folder.name for folder in folder_sync.discover_folders(account.pk)}
+    assert listed == {"INBOX", shown}
+    sync(account, shown)  # on a connection that has listed nothing
+    assert ("&" + shown, 5) not in stored(account)
+    assert {(folder, uid) for folder, uid, _ in stored(account)} == {(shown, 5)}
+    folder_sync.discover_folders(account.pk)
+    assert Folder.objects.get(name=shown).gone_at is None
+
+
+def test_nil_is_no_folder(account: Account, server: ScriptedImap) -> None:
+    server.listed += ['() "/" NIL', '(\\Noselect) "/" Parent', '() NIL "Flat"', '() "." "A.B"', '() "/" "NIL"']
+    found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}
+    assert set(found) == {"INBOX", "Parent", "Flat", "A.B", "NIL"}
+    assert not found["Parent"].selectable
+    assert (found["A.B"].delimiter, found["Flat"].delimiter) == (".", "")
+
+
+def test_a_name_that_came_as_a_literal(account: Account, server: ScriptedImap) -> None:
+    server.listed.append(b'() "/" {6}\r\nLetter')
+    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", "Letter"}
+
+
+@pytest.mark.parametrize("answer", ['(("" "/")) NIL (("#shared/" "/"))', '(("" "/")) (("#shared/" "/")) NIL'])
+def test_shared_folders_that_list_leaves_out_are_found(account: Account, server: ScriptedImap, answer: str) -> None:
+    server.capabilities = "IMAP4rev1 NAMESPACE"
+
+    def namespace(talk: Talk, _tag: str, _arguments: str) -> None:
+        talk.say(f"* NAMESPACE {answer}")
+
+    def listing(talk: Talk, tag: str, arguments: str) -> bool:
+        if "#shared" not in arguments:
+            return False
+        talk.say('* LIST () "/" "#shared/Team"', f"{tag} OK done")
+        return True
+
+    server.faults = {"NAMESPACE": namespace, "LIST": listing}
+    server.boxes = {"#shared/Team": Box({5: Mail(mail(5))})}
+    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", "#shared/Team"}
+    sync(account, "#shared/Team")
+    assert {folder for folder, _, _ in stored(account)} == {"#shared/Team"}
+
+
+# --- ALERT --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("step", ["LOGIN", "EXAMINE", "SEARCH", "META"])
+def test_an_alert_is_shown_on_the_accounts_page(
+    account: Account, server: ScriptedImap, client: Client, make_user: Callable[..., User], step: str
+) -> None:
+    def alert(talk: Talk, _tag: str, _arguments: str) -> bool:
+        talk.say("* OK [ALERT] Mailbox is at 98% of <b>quota</b>")
+        return False
+
+    server.mails = {uid: Mail(mail(uid)) for uid in range(1, 4)}
+    server.faults[step] = alert
+    sync(account)
+    client.force_login(make_user("viewer"))
+    page = client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert "Mailbox is at 98% of &lt;b&gt;quota&lt;/b&gt;" in page
+    account.imap.refresh_from_db()
+    assert account.imap.alerted_at
+
+
+@pytest.mark.parametrize("reply", ["NO [ALERT] Sign in at <b>web</b> first", "NO [AUTHENTICATIONFAILED] No."])
+def test_an_alert_at_a_refused_sign_in_is_shown_too(
+    account: Account, server: ScriptedImap, client: Client, make_user: Callable[..., User], reply: str
+) -> None:
+    def refuse(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say("* OK [ALERT] Sign in at <b>web</b> first", f"{tag} {reply}")
+        return True
+
+    server.faults["LOGIN"] = refuse
+    assert folder_sync.sync(account.pk).error_code == "sign_in"
+    client.force_login(make_user("viewer"))
+    page = client.get(reverse("mailbox:account", args=[account.pk])).content.decode()
+    assert page.count("asked to show this") == 1 and "Sign in at &lt;b&gt;web&lt;/b&gt; first" in page

@@ -1,0 +1,113 @@
+"""Refusals that are for now, for the secret, or for one message."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailbox.errors import SignInRefused, Throttled
+from mailbox.imap.responses import refused
+from mailbox.models import Account, Message, Quarantine
+from mailbox.sync import folder_sync
+from tests.mailbox.sync.odd_server import account, server, sync
+from tests.mailbox.sync.synced import mail, stored
+from tests.servers.imap_script import Fault, Mail, ScriptedImap, Talk
+
+__all__ = ["account", "server"]
+pytestmark = [pytest.mark.django_db, pytest.mark.wire]
+
+
+# --- Refusals -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System Error",
+        "LOGIN System error, please try again later",
+        "Server Unavailable. 15",
+        "Temporary authentication failure",
+        "[UNAVAILABLE] Temporary authentication failure.",
+        "Service temporarily unavailable",
+        "Rate limit hit.",
+        "Too many simultaneous connections",
+        "[ALERT] Too many simultaneous connections. (Failure)",
+        "Maximum number of connections from user+IP exceeded",
+        "Internal server error",
+        "Login failed: backend timed out",
+        "LOGIN failed. Cannot connect to backend",
+    ],
+)
+def test_passing_trouble_at_login_waits(words: str) -> None:
+    assert isinstance(refused(words, signing_in=True), Throttled)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "LOGIN failed.",
+        "[AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+        "[AUTHENTICATIONFAILED] Authentication failed, please try again later",
+        "AUTHENTICATE failed.",
+        "Invalid login or password",
+        "[ALERT] Please log in via your web browser: https://support.google.com/mail/accounts/answer/78754",
+        "LOGIN Login error or password error",
+        "Application-specific password required",
+        "",
+    ],
+)
+def test_a_refused_secret_needs_another(words: str) -> None:
+    assert isinstance(refused(words, signing_in=True), SignInRefused)
+
+
+def test_an_account_in_passing_trouble_needs_no_sign_in(account: Account, server: ScriptedImap) -> None:
+    def trouble(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say(f"{tag} NO Server Unavailable. 15")
+        return True
+
+    server.faults["LOGIN"] = trouble
+    assert folder_sync.sync(account.pk).error_code == "throttled"
+    account.imap.refresh_from_db()
+    assert account.imap.needs_sign_in_since is None
+    assert account.imap.next_allowed_at
+
+
+def refusing(server: ScriptedImap, bad: set[int], words: str) -> Fault:
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        if not bad.intersection(server.chosen(arguments.split(" ")[0])):
+            return False
+        talk.say(f"{tag} NO {words}")
+        return True
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", ["SERVERBUG", "UNAVAILABLE", "LIMIT"])
+@pytest.mark.parametrize("bad", [1, 2, 3])
+def test_one_message_that_is_always_refused_is_found_within_a_run(
+    account: Account, server: ScriptedImap, code: str, bad: int
+) -> None:
+    server.faults["BODY"] = refusing(server, {bad}, f"[{code}] Internal error occurred")
+    sync(account)
+    assert {uid for _, uid, _ in stored(account)} == {1, 2, 3} - {bad}
+    row = Quarantine.objects.open().get()
+    assert row.uid == bad
+    assert f"[{code}] Internal error occurred" in row.error
+    account.imap.refresh_from_db()
+    assert account.imap.next_allowed_at is None
+
+
+def test_one_that_comes_alone_is_found_by_what_was_fetched_before(account: Account, server: ScriptedImap) -> None:
+    sync(account)
+    server.mails[4] = Mail(mail(4))
+    server.faults["BODY"] = refusing(server, {4}, "[SERVERBUG] Internal error occurred")
+    sync(account)
+    assert Quarantine.objects.open().get().uid == 4
+    server.mails[5] = Mail(mail(5))
+    sync(account)
+    assert Message.objects.filter(subject="Mail 5").exists()
+
+
+def test_a_server_that_refuses_all_is_left_alone(account: Account, server: ScriptedImap) -> None:
+    server.faults["BODY"] = refusing(server, {1, 2, 3}, "[UNAVAILABLE] Try later")
+    assert folder_sync.sync(account.pk).error_code == "throttled"
+    assert not Quarantine.objects.exists()
+    account.imap.refresh_from_db()
+    assert account.imap.next_allowed_at
