@@ -88,7 +88,7 @@ INSTALLED_APPS = [
     "api",
 ]
 MIDDLEWARE = [
-    "prx_email_site.request_id.RequestIdMiddleware",
+    "prx_email_site.monitoring.request_id.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "prx_email_site.middleware.ContentSecurityPolicyMiddleware",

@@ -7,7 +7,9 @@ from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
 from people import sign_in
 from people.single_sign_on import pages as sso
-from prx_email_site import dashboard, health_checks, keyboard, metrics, profile
+from prx_email_site import keyboard, profile
+from prx_email_site.dashboard import views as dashboard
+from prx_email_site.monitoring import health_checks, metrics
 
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"

@@ -23,7 +23,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from outbox.models import Draft, Operation
-from prx_email_site import health_checks
+from prx_email_site.monitoring import health_checks
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
 
 VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")

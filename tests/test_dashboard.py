@@ -24,7 +24,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from outbox.models import SendingSwitch
-from prx_email_site import chart
+from prx_email_site.dashboard import chart
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row, queries_of
 
 pytestmark = pytest.mark.django_db

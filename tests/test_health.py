@@ -20,8 +20,9 @@ from django.test import Client
 from django.utils import timezone
 
 from mailbox.models import WorkerHeartbeat
-from prx_email_site import health_checks, slots
+from prx_email_site import slots
 from prx_email_site.launch import BindAddress, commands
+from prx_email_site.monitoring import health_checks
 from tests.conftest import missing
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
 from tests.servers.postgres import Postgres

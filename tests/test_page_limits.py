@@ -41,7 +41,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
-from prx_email_site import health_checks
+from prx_email_site.monitoring import health_checks
 from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
 

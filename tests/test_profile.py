@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, Counter, UserPreference
 from outbox.models import OutboxMessage
-from prx_email_site import chart
+from prx_email_site.dashboard import chart
 from prx_email_site.templatetags.prx import exact
 from tests.rows import NOWHERE, outbox_row
 

@@ -10,8 +10,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from prx_email_site import system_status
-from prx_email_site.system_status import SystemStatus
+from prx_email_site.monitoring import system_status
+from prx_email_site.monitoring.system_status import SystemStatus
 
 FAULTS = {"store_usable": "store unusable", "broker_reachable": "broker away", "fetches": "disk reserve reached"}
 

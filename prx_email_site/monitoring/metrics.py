@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from people.client_address import client_address
-from prx_email_site.metrics_collector import InstallationCollector
+from prx_email_site.monitoring.metrics_collector import InstallationCollector
 
 
 @login_not_required

@@ -21,8 +21,8 @@ from mailbox.views.accounts import AccountRow, is_partial, rows_of
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from prx_email_site import attention, chart
 from prx_email_site.context_processors import counted, earliest, facts
+from prx_email_site.dashboard import attention, chart
 
 # What an open row may be: its status and its hold.
 OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
