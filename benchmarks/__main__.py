@@ -12,9 +12,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks import frame, outbox, outbox_table, pages, pages_table, sync, sync_table, table
+from benchmarks import frame, pages, pages_table, sync, sync_table, table
 from benchmarks.frame import Bench, Figure, Options
 from benchmarks.machine import keep_to_two_cores
+from benchmarks.outbox_suite import outbox, outbox_table
 
 SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
     "sync": (sync.Context, sync_table.BENCHES),

@@ -14,7 +14,8 @@ import django
 
 def _functions() -> dict[str, Callable[..., Any]]:
     """The functions of the modules below, by name."""
-    from benchmarks import inside_outbox, inside_pages, inside_sync
+    from benchmarks import inside_pages, inside_sync
+    from benchmarks.outbox_suite import inside_outbox
 
     modules = (inside_sync, inside_outbox, inside_pages)
     return {name: value for module in modules for name, value in vars(module).items() if callable(value)}

@@ -2,25 +2,10 @@
 
 from django.urls import URLPattern, path
 
-from mailbox.views import (
-    account_actions,
-    account_edit,
-    accounts,
-    activity,
-    folders,
-    message,
-    message_parts,
-    message_print,
-    messages,
-    oauth,
-    oauth_providers,
-    previews,
-    quarantine,
-    remote_images,
-    search,
-)
+from mailbox.views import account_actions, account_edit, accounts, activity, folders, oauth, oauth_providers, quarantine
 from mailbox.views import autoconfig as views_autoconfig
 from mailbox.views import reparse as views_reparse
+from mailbox.views.reading import message, message_parts, message_print, messages, previews, remote_images, search
 
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [

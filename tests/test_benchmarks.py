@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks import agreement, bare, frame, kept, mails, pages, pages_table, table
-from benchmarks import outbox_peers as peers
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
+from benchmarks.outbox_suite import outbox_peers as peers
+from benchmarks.outbox_suite.sink import Sink
 from benchmarks.proxy import delayed
 from benchmarks.servers import fill, places
-from benchmarks.sink import Sink
 from benchmarks.sync_more import round_trips
 from benchmarks.sync_plain import one_by_one
 from tests.mailbox.mime.odd_mail import odd_mails

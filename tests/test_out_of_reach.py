@@ -31,7 +31,7 @@ from mailbox.models import (
 from mailbox.pictures import previews, remote_images
 from mailbox.storage.raw_store import raw_storage
 from mailbox.sync import folder_sync
-from mailbox.views import invitations
+from mailbox.views.reading import invitations
 from outbox.compose import date_header
 from outbox.errors import StorageFailed
 from tests.mailbox.sync.synced import mail

@@ -15,9 +15,9 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, AuditEntry, Folder, Message
 from mailbox.search import results
 from mailbox.tasks import sync as sync_tasks
-from mailbox.views.latest_per_account import newest_of_accounts
-from mailbox.views.message_parts import download, raw_or_404
 from mailbox.views.pagination import Cursor, cut
+from mailbox.views.reading.latest_per_account import newest_of_accounts
+from mailbox.views.reading.message_parts import download, raw_or_404
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])

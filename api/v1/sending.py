@@ -33,8 +33,8 @@ from api.v1.common import FAILURES, caller_of, seen
 from api.v1.errors import NotDone
 from mailbox.mime.addresses import same
 from mailbox.models import Message
-from mailbox.views.latest_per_account import newest_of_accounts
 from mailbox.views.pagination import cut
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused
 from outbox import api as outbox_api
 from outbox.actions.filters import Filters, NoSuchFilter

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 
 from mailbox.models import Account, AuditEntry
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
-from mailbox.views.latest_per_account import newest_of_accounts
 from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, signed_in_user
 
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.

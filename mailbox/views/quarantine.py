@@ -16,8 +16,8 @@ from mailbox.permissions import Role, accounts_for, get_account, has_role_everyw
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record
-from mailbox.views.message_lookup import find_message
 from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
 READINGS_SHOWN = 50

@@ -19,8 +19,8 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.models import Attachment
 from mailbox.models.file_kinds import KINDS, LARGE_FROM, KindOf
 from mailbox.models.messages import UNLISTED
-from mailbox.views.latest_per_account import newest_of_accounts
 from mailbox.views.pagination import cut
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of
 from outbox.models import OutboxAttachment
 

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailbox.models import Account, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views import previews
 from mailbox.views.audit import record
-from mailbox.views.latest_per_account import of_some
 from mailbox.views.pagination import limit_of, next_page
+from mailbox.views.reading import previews
+from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm

@@ -24,7 +24,7 @@ from mailbox.mime import body as mime_body
 from mailbox.models import Account, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
-from mailbox.views.message_lookup import find_message
+from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, signed_in_user
 from outbox import api
 from outbox.compose import drafts, replies

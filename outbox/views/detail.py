@@ -20,7 +20,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry
 from mailbox.permissions import Role, accounts_for
 from mailbox.views.activity import told
-from mailbox.views.message_parts import download, frame, raw_or_404
+from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
 from outbox.bounces.status_words import status_words
 from outbox.models import (

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_safe
 
 from mailbox.models import Account
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.requests import number_of, signed_in_user
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion

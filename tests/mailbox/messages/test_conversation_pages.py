@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.models import Account, Message
-from mailbox.views import messages
+from mailbox.views.reading import messages
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, queries_of, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

@@ -17,8 +17,8 @@ from django.urls import reverse
 from mailbox.mime import message as mime_message
 from mailbox.mime import tree as mime_tree
 from mailbox.models import Account, Attachment
-from mailbox.views import parse_warnings
-from mailbox.views.message import ATTACHMENTS_SHOWN, VIEWS
+from mailbox.views.reading import parse_warnings
+from mailbox.views.reading.message import ATTACHMENTS_SHOWN, VIEWS
 from tests.mailbox.mime.mime_messages import HEAD, multipart
 from tests.rows import NOWHERE, letter, store
 

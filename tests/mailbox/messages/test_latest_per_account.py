@@ -12,8 +12,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, Message
-from mailbox.views import latest_per_account
-from mailbox.views.latest_per_account import newest_of_accounts
+from mailbox.views.reading import latest_per_account
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from tests.rows import NOWHERE, letter, store
 
 pytestmark = pytest.mark.django_db

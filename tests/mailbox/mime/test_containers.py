@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from mailbox.mime import embedded_files, smime
 from mailbox.mime import message as mime_message
-from mailbox.views import parse_warnings
+from mailbox.views.reading import parse_warnings
 from tests.mailbox.mime.mime_messages import HEAD
 
 INNER = (

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailbox.mime import body
 from mailbox.mime import message as mime_message
-from mailbox.views import parse_warnings
+from mailbox.views.reading import parse_warnings
 from tests.mailbox.mime.odd_mail import OddMail, odd_mails
 
 MAILS = odd_mails()

@@ -10,7 +10,7 @@ import pytest
 from mailbox.models import Account, Message, MessagePlace, Quarantine
 from mailbox.storage import partial_files, raw_store
 from mailbox.sync import folder_sync
-from mailbox.views.parse_warnings import sentences
+from mailbox.views.reading.parse_warnings import sentences
 from tests.mailbox.sync.large_mails import MB, _own_folder, account, big, server, small_pieces, whole
 from tests.rows import letter
 from tests.servers.imap_script import HangUp, Mail, ScriptedImap, Talk

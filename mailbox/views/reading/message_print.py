@@ -8,9 +8,9 @@ from django.views.decorators.http import require_safe
 
 from mailbox.html import sanitizer
 from mailbox.models import Message
-from mailbox.views.message import TEXT_SHOWN_CHARACTERS
-from mailbox.views.message_lookup import find_message
-from mailbox.views.message_parts import frame, shown_html
+from mailbox.views.reading.message import TEXT_SHOWN_CHARACTERS
+from mailbox.views.reading.message_lookup import find_message
+from mailbox.views.reading.message_parts import frame, shown_html
 
 
 @require_safe

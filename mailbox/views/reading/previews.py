@@ -18,7 +18,7 @@ from mailbox.pictures import previews
 from mailbox.pictures.previews import PreviewSource
 from mailbox.storage import raw_store
 from mailbox.tasks import pictures as pictures_tasks
-from mailbox.views.message_parts import find_attachment
+from mailbox.views.reading.message_parts import find_attachment
 
 
 @dataclass(frozen=True)

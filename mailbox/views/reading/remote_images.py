@@ -16,7 +16,7 @@ from mailbox.models import ImageFetch, Message, RemoteImage, TrustedSender
 from mailbox.pictures import remote_images
 from mailbox.tasks import pictures as pictures_tasks
 from mailbox.views.audit import record
-from mailbox.views.message_lookup import find_message
+from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import signed_in_user
 
 TRUSTED_AT_MOST = 1_000  # of one person

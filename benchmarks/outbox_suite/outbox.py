@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 
-from benchmarks import outbox_peers as peers
 from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Void, alternate, spread
-from benchmarks.outbox_peers import Server, Wanted
+from benchmarks.outbox_suite import outbox_peers as peers
+from benchmarks.outbox_suite.outbox_peers import Server, Wanted
+from benchmarks.outbox_suite.sink import Sink
 from benchmarks.servers import running_dovecot
-from benchmarks.sink import Sink
 from benchmarks.site import Inside, Site, Sites, account_fields, open_sites
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports

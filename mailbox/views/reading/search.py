@@ -14,8 +14,8 @@ from mailbox.permissions import accounts_for
 from mailbox.search.highlight import excerpt, highlight
 from mailbox.search.query import SearchQuery, parse
 from mailbox.search.results import search
-from mailbox.views.messages import mark_claims
 from mailbox.views.pagination import Cursor, limit_of, next_page
+from mailbox.views.reading.messages import mark_claims
 
 
 @dataclass(frozen=True)

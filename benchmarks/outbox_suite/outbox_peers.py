@@ -76,7 +76,7 @@ def send_all(server: Server, given: Wanted) -> float:
 
 def by_smtplib(server: Server, given: Wanted) -> float:
     """send_all in a process of its own; the time at which it began."""
-    command = [sys.executable, "-m", "benchmarks.outbox_peers"]
+    command = [sys.executable, "-m", "benchmarks.outbox_suite.outbox_peers"]
     asked = json.dumps({"server": asdict(server), "wanted": asdict(given)})
     done = subprocess.run(command, input=asked, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:

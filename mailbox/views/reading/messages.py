@@ -17,8 +17,8 @@ from mailbox.messages import conversations
 from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.models.messages import UNLISTED
 from mailbox.permissions import accounts_for
-from mailbox.views.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.pagination import Cursor, cut, limit_of, next_page
+from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.requests import Refused, number_of, of_accounts
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short

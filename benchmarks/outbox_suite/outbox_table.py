@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import outbox, outbox_more
 from benchmarks.frame import Bench, Figure, at_least, at_most
+from benchmarks.outbox_suite import outbox, outbox_more
 
 BENCHES = [
     Bench(

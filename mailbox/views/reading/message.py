@@ -15,11 +15,11 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Attachment, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.storage import raw_store
-from mailbox.views import parse_warnings, previews
-from mailbox.views.conversation import conversation_of
-from mailbox.views.invitations import events_of
-from mailbox.views.message_lookup import find_message
-from mailbox.views.remote_images import RemoteImages, images_of
+from mailbox.views.reading import parse_warnings, previews
+from mailbox.views.reading.conversation import conversation_of
+from mailbox.views.reading.invitations import events_of
+from mailbox.views.reading.message_lookup import find_message
+from mailbox.views.reading.remote_images import RemoteImages, images_of
 from mailbox.views.requests import number_of
 
 SOURCE_SHOWN_BYTES = 200_000

@@ -26,7 +26,7 @@ from mailbox.permissions import Role
 from mailbox.pictures import remote_images
 from mailbox.storage import out_of_reach, raw_store
 from mailbox.views.audit import record
-from mailbox.views.message_lookup import find_message
+from mailbox.views.reading.message_lookup import find_message
 
 # An image by another name than its address in the web, or by one that a part of the mail may have.
 _NAMES_OWN_IMAGE = re.compile(r"<img\b", re.I)

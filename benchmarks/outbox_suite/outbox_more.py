@@ -6,10 +6,10 @@ import statistics
 import sys
 import time
 
-from benchmarks import outbox_peers as peers
 from benchmarks.browser import Person
 from benchmarks.frame import Figure, Pair, Void, spread
-from benchmarks.outbox import MAILS, ONLY_SENDS, Context, by_workers
+from benchmarks.outbox_suite import outbox_peers as peers
+from benchmarks.outbox_suite.outbox import MAILS, ONLY_SENDS, Context, by_workers
 from benchmarks.site import account_fields
 from tests.servers.ports import answers, free_ports, wait_until
 

@@ -1,0 +1,7 @@
+"""The pages of received mail.
+
+messages, latest_per_account, search      the lists
+    message, conversation, parse_warnings     the page of a message (message_lookup finds it; message_print: for paper)
+message_parts, previews, remote_images    its source, its attachments and their pictures, the images of its HTML
+invitations                               what a calendar part says
+"""
