@@ -17,7 +17,6 @@ from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views import defaults
@@ -162,7 +161,6 @@ def storage_trouble(request: HttpRequest, error: BaseException) -> HttpResponse 
 def _unavailable(request: HttpRequest) -> HttpResponse:
     """503 without a frame, which would ask the database. An answer to COMMIT may be lost: nothing is said of that."""
     context = {
-        "language": translation.get_language() or "en",
         "title": gettext("The database or the disk does not answer"),
         "sentence": gettext(
             "What this page needs cannot be read or written at the moment. Mail that waits still waits, and nothing is "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.ports import ServerMissing
+from tests.servers.postgres import Postgres
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
@@ -123,6 +125,21 @@ def _dovecot(server_folder: Path, _relay: SmtpServer) -> Iterator[Dovecot]:
 def dovecot(_dovecot: Dovecot) -> Dovecot:
     """One Dovecot a process: give each test its own user (`mail_user`)."""
     return _dovecot
+
+
+@pytest.fixture
+def postgres(server_folder: Path) -> Iterator[Postgres]:
+    """One of the test's own, which it may freeze or cut off."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=server_folder))
+    server = Postgres(folder)
+    try:
+        server.start()
+    except ServerMissing as reason:
+        missing(reason)
+    yield server
+    server.thaw()
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

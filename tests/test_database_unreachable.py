@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from prx_email_site.launch import BindAddress, commands
-from tests.conftest import missing
 from tests.servers.ports import ServerMissing, free_ports, wait_until
 from tests.servers.postgres import Postgres
 from tests.servers.site import ROOT
@@ -92,20 +91,6 @@ def namespace() -> Iterator[Namespace]:
         pytest.skip(f"No network namespaces here: {reason}")
     yield made
     made.remove()
-
-
-@pytest.fixture
-def postgres(server_folder: Path) -> Iterator[Postgres]:
-    folder = server_folder / "unreachable"
-    folder.mkdir()
-    server = Postgres(folder)
-    try:
-        server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def get(port: int, path: str, *, seconds: float = 60, cookie: str = "") -> tuple[int, str]:

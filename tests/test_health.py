@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -23,8 +21,7 @@ from mailbox.models import WorkerHeartbeat
 from prx_email_site import slots
 from prx_email_site.launch import BindAddress, commands
 from prx_email_site.monitoring import health_checks
-from tests.conftest import missing
-from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
+from tests.servers.ports import answers, free_ports, wait_until
 from tests.servers.postgres import Postgres
 from tests.servers.site import ROOT
 
@@ -121,21 +118,6 @@ class Site:
             return asked.getresponse().status
         finally:
             asked.close()
-
-
-@pytest.fixture
-def postgres(server_folder: Path) -> Iterator[Postgres]:
-    folder = server_folder / "frozen"
-    folder.mkdir()
-    server = Postgres(folder)
-    try:
-        server.start()
-    except ServerMissing as reason:
-        missing(reason)
-    yield server
-    server.thaw()
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.long

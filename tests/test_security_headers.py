@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import translation
 from django.views.defaults import server_error
 
 from mailbox.models import Account
@@ -122,6 +123,9 @@ def test_the_page_of_our_own_mistakes_asks_nothing_of_the_database(
         response = server_error(rf.get("/"))
     assert response.status_code == 500
     assert "Something broke on our side" in response.content.decode()
+    with translation.override("ar"):
+        said = server_error(rf.get("/")).content.decode()
+    assert '<html lang="ar" dir="rtl">' in said and "Something broke" not in said
 
 
 # --- sign-in --------------------------------------------------------------------------------------------------
