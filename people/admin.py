@@ -14,7 +14,7 @@ from django.shortcuts import redirect
 from mailbox.admin.grants import AuditedAdmin
 from mailbox.admin.read_only import ModelAdmin
 from mailbox.models import AccountGrant
-from people.administrators import NOBODY_LEFT, StaysAdministrator, one_stays
+from people.directory.administrators import NOBODY_LEFT, StaysAdministrator, one_stays
 
 if TYPE_CHECKING:
     DjangoUserAdmin = UserAdmin[User]

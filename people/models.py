@@ -21,7 +21,7 @@ class Session(AbstractBaseSession):
 
     @classmethod
     def get_session_store_class(cls) -> type:
-        store: type = import_string("people.sessions.SessionStore")  # it needs this class
+        store: type = import_string("people.sessions.store.SessionStore")  # it needs this class
         return store
 
 

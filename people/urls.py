@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from people import own_sessions, pages, rules
+from people.directory import pages, rules
+from people.sessions import own_sessions
 
 app_name = "people"
 urlpatterns = [

@@ -28,7 +28,7 @@ def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, 
 OF_THE_SITE: dict[str, dict[str, Any]] = {
     "mail.log": {"level": "CRITICAL"},  # aiosmtpd's, of each command
     "django_q": {"level": "WARNING"},
-    "axes": {"level": "ERROR"},  # people.sign_in_log says it in our form, without the names that were typed
+    "axes": {"level": "ERROR"},  # people.sign_in.audit says it in our form, without the names that were typed
     "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
     "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
 }

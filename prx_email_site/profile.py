@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods
 from mailbox.models import AuditEntry, UserPreference
 from mailbox.views.activity import told
 from mailbox.views.requests import signed_in_user
-from people import own_sessions
+from people.sessions import own_sessions
 
 # Of the tz database, but no place's time: files of the system, and other spellings of an offset.
 _NO_PLACE = ("Etc/", "SystemV/", "posix/", "right/")

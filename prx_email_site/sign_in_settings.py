@@ -5,7 +5,7 @@ from datetime import timedelta
 from prx_email_site import environment as env
 
 # --- Sessions -------------------------------------------------------------------------------------------------
-SESSION_ENGINE = "people.sessions"
+SESSION_ENGINE = "people.sessions.store"
 SESSION_COOKIE_AGE = 60 * env.integer("PRX_EMAIL_SESSION_IDLE_MINUTES", 720, minimum=1)  # since a person's last request
 SESSION_LONGEST_SECONDS = 3600 * env.integer("PRX_EMAIL_SESSION_LONGEST_HOURS", 168, minimum=1)
 # For so long after signing in, or after proving it again, a person may open pages of secrets, roles and keys.
@@ -19,15 +19,15 @@ TRUSTED_PROXIES = env.networks("PRX_EMAIL_TRUSTED_PROXIES")
 SIGN_IN_LOCK_MINUTES = env.integer("PRX_EMAIL_SIGN_IN_LOCK_MINUTES", 15, minimum=1)
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",  # first: whoever is locked out costs no password hash
-    "people.local_passwords.LocalPasswords",
+    "people.sign_in.local_passwords.LocalPasswords",
 ]
 # Failures are counted in the database, for all web processes: by the name, and by the address, each for itself.
 AXES_LOCKOUT_PARAMETERS = ["username", "ip_address"]
 AXES_FAILURE_LIMIT = env.integer("PRX_EMAIL_SIGN_IN_FAILURES", 10, minimum=1)
 AXES_COOLOFF_TIME = timedelta(minutes=SIGN_IN_LOCK_MINUTES)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else a stranger could keep a name locked for ever
-AXES_CLIENT_IP_CALLABLE = "people.client_address.counted_address"
-AXES_LOCKOUT_CALLABLE = "people.sign_in.locked_out"
+AXES_CLIENT_IP_CALLABLE = "people.sign_in.client_address.counted_address"
+AXES_LOCKOUT_CALLABLE = "people.sign_in.pages.locked_out"
 AXES_DISABLE_ACCESS_LOG = True  # the audit holds the sign-ins
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -59,21 +59,21 @@ SOCIALACCOUNT_STORE_TOKENS = False  # the provider's word is taken at each sign-
 SOCIALACCOUNT_REQUESTS_TIMEOUT = 10  # seconds
 
 # --- Second factor (django-allauth) ---------------------------------------------------------------------------
-ACCOUNT_ADAPTER = "people.account_adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "people.sign_in.allauth_adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"  # people are invited, or come from the provider
 ACCOUNT_RATE_LIMITS = False  # django-axes counts for all doors, in the database; allauth would in each process's cache
-ACCOUNT_FORMS = {"reauthenticate": "people.second_factor_forms.PasswordAgain"}
-MFA_ADAPTER = "people.second_factor.SecondFactorAdapter"
+ACCOUNT_FORMS = {"reauthenticate": "people.second_factor.forms.PasswordAgain"}
+MFA_ADAPTER = "people.second_factor.adapter.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_FORMS = {
-    "activate_totp": "people.second_factor_forms.NewApp",
-    "add_webauthn": "people.second_factor_forms.NewPasskey",
-    "authenticate": "people.second_factor_forms.Code",
-    "authenticate_webauthn": "people.second_factor_forms.Passkey",
-    "reauthenticate": "people.second_factor_forms.CodeAgain",
-    "reauthenticate_webauthn": "people.second_factor_forms.PasskeyAgain",
+    "activate_totp": "people.second_factor.forms.NewApp",
+    "add_webauthn": "people.second_factor.forms.NewPasskey",
+    "authenticate": "people.second_factor.forms.Code",
+    "authenticate_webauthn": "people.second_factor.forms.Passkey",
+    "reauthenticate": "people.second_factor.forms.CodeAgain",
+    "reauthenticate_webauthn": "people.second_factor.forms.PasskeyAgain",
 }
 MFA_TOTP_ISSUER = "PRX-Email"
 MFA_TOTP_TOLERANCE = 1  # periods of 30 s that a clock may be off by

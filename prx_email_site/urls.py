@@ -5,7 +5,7 @@ from django.urls import include, path
 
 from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
-from people import sign_in
+from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso
 from prx_email_site import keyboard, profile
 from prx_email_site.dashboard import views as dashboard
@@ -22,7 +22,7 @@ urlpatterns = [
     path("login/", sign_in.SignIn.as_view(), name="account_login"),  # the name by which allauth knows it
     path("sso/", sso.begin, name="sso_begin"),
     path("sso/callback/", sso.callback, name="sso_callback"),
-    path("second-factor/", include("people.second_factor_urls")),
+    path("second-factor/", include("people.second_factor.urls")),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("people/", include("people.urls")),

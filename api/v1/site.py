@@ -35,7 +35,7 @@ from mailbox.logs import event
 from mailbox.models import AuditEntry
 from mailbox.storage import out_of_reach, raw_store
 from outbox.errors import ErrorCode
-from people.client_address import client_address
+from people.sign_in.client_address import client_address
 
 logger = logging.getLogger(__name__)
 PROBLEM = "application/problem+json"  # RFC 9457

@@ -16,8 +16,8 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from mailbox.models import AuditEntry
-from people import sign_in_log
-from people.refusals import refused
+from people.sign_in import audit
+from people.sign_in.refusals import refused
 from people.single_sign_on import pages, protocol, roles
 from people.single_sign_on.users import Refused, found_or_made
 
@@ -54,7 +54,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def _refuse(self, request: HttpRequest, refusal: Refused) -> NoReturn:
         if refusal.reason == "no_role" and refusal.user is not None:
             roles.take_away(refusal.user)
-        sign_in_log.record_refusal(request, refusal.user, refusal.reason)
+        audit.record_refusal(request, refusal.user, refusal.reason)
         raise ImmediateHttpResponse(refused(request, refusal.reason))
 
     def on_authentication_error(
@@ -68,4 +68,4 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
 def _connect(request: HttpRequest, login: SocialLogin, user: User) -> None:
     login.connect(request, user)
-    AuditEntry.objects.create(user=user, verb="sign_on_connected", target=sign_in_log.target_of(user))
+    AuditEntry.objects.create(user=user, verb="sign_on_connected", target=audit.target_of(user))

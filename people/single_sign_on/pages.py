@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 from requests import RequestException
 
 from mailbox.logs import event
-from people.refusals import refused
+from people.sign_in.refusals import refused
 from people.single_sign_on.protocol import Adapter
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Group, User
 
 from mailbox.models import AccountGrant, AuditEntry
 from mailbox.permissions import ROLES
-from people import sign_in_log
-from people.own_sessions import end_sessions
+from people.sessions.own_sessions import end_sessions
+from people.sign_in import audit
 
 
 def role_of(claims: dict[str, Any]) -> str | None:
@@ -31,7 +31,7 @@ def take_away(user: User) -> None:
     _set(user, set())
     if AccountGrant.objects.filter(user=user).delete()[0]:
         words = "none, for single accounts too"
-        AuditEntry.objects.create(verb="roles_from_sign_on", target=sign_in_log.target_of(user), detail=words)
+        AuditEntry.objects.create(verb="roles_from_sign_on", target=audit.target_of(user), detail=words)
     end_sessions(user)
 
 
@@ -42,4 +42,4 @@ def _set(user: User, wanted: set[str]) -> None:
     user.groups.remove(*Group.objects.filter(name__in=present - wanted))
     user.groups.add(*Group.objects.filter(name__in=wanted - present))
     words = ", ".join(sorted(wanted)) or "none"
-    AuditEntry.objects.create(verb="roles_from_sign_on", target=sign_in_log.target_of(user), detail=words)
+    AuditEntry.objects.create(verb="roles_from_sign_on", target=audit.target_of(user), detail=words)

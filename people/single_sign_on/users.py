@@ -8,13 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from people.refusals import REASONS
+from people.sign_in.refusals import REASONS
 
 LONGEST = 140  # of auth.User.username's 150: a number may follow
 
 
 class Refused(Exception):
-    """`reason` is a key of people.refusals.REASONS; `user` is whom it concerns, where somebody is known."""
+    """`reason` is a key of people.sign_in.refusals.REASONS; `user` is whom it concerns, where somebody is known."""
 
     def __init__(self, reason: str, user: User | None = None) -> None:
         assert reason in REASONS

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from people.client_address import client_address
+from people.sign_in.client_address import client_address
 from prx_email_site.monitoring.metrics_collector import InstallationCollector
 
 

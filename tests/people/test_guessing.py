@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.models import AuditEntry
-from people.client_address import client_address, counted_address
+from people.sign_in.client_address import client_address, counted_address
 from prx_email_site import environment
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -120,7 +120,7 @@ def test_the_admins_sign_in_is_this_one(client: Client, vera: User) -> None:
 def test_sign_ins_and_failures_are_in_log_and_audit_and_on_the_profile(
     client: Client, vera: User, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "people.sign_in_log")
+    caplog.set_level(logging.INFO, "people.sign_in.audit")
     guess(client, password="my-secret-typo", address="203.0.113.7")
     guess(client, name="my-secret-in-the-wrong-field", address="203.0.113.7")
     guess(client, password=PASSWORD, address="198.51.100.9")

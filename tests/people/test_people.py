@@ -12,8 +12,8 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import Role, has_role_everywhere
-from people import step_up
 from people.models import Session
+from people.sign_in import step_up
 from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from people.models import SignInRules
-from people.second_factor_required import OPEN_TO_HALF
+from people.second_factor.middleware import OPEN_TO_HALF
 from tests.addresses import EXPECTED, OPEN, account, probes_ask_in_this_thread, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

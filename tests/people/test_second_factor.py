@@ -19,8 +19,10 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, AuditEntry
-from people import session_end, step_up, used_codes
 from people.models import Session, SignInRules
+from people.second_factor import used_codes
+from people.sessions import expiry
+from people.sign_in import step_up
 from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -209,7 +211,7 @@ def test_the_admin_asks_for_the_second_factor_too(client: Client, make_user: Cal
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def go(minutes: int) -> None:
-        for module in (step_up, session_end):
+        for module in (step_up, expiry):
             monkeypatch.setattr(module, "now_seconds", lambda: time.time() + 60 * minutes)
 
     return go

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from mailbox.models import Account
 from mailbox.tasks.sync import prune
-from people import session_end
 from people.models import Session
+from people.sessions import expiry
 from tests.rows import NOWHERE, letter_with, outbox_row, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -34,7 +34,7 @@ def vera(client: Client, make_user: Callable[..., User]) -> User:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
     """Set the clock of sessions forward."""
-    return lambda by: monkeypatch.setattr(session_end, "now_seconds", lambda: time.time() + by.total_seconds())
+    return lambda by: monkeypatch.setattr(expiry, "now_seconds", lambda: time.time() + by.total_seconds())
 
 
 def is_signed_in(client: Client) -> bool:

@@ -17,8 +17,8 @@ from django.urls import NoReverseMatch, reverse
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import accounts_for
 from people import checks as checks_of_people
-from people import step_up
 from people.models import Session
+from people.sign_in import step_up
 from people.single_sign_on.users import found_or_made
 from tests.rows import NOWHERE
 from tests.servers.oidc import OidcProvider

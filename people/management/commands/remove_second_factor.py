@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from mailbox.models import AuditEntry
-from people import sign_in_log
-from people.own_sessions import end_sessions
+from people.sessions.own_sessions import end_sessions
+from people.sign_in import audit
 
 
 class Command(BaseCommand):
@@ -28,6 +28,6 @@ class Command(BaseCommand):
         with transaction.atomic():
             Authenticator.objects.filter(user=user).delete()
             end_sessions(user)
-            target = sign_in_log.target_of(user)
+            target = audit.target_of(user)
             AuditEntry.objects.create(verb="second_factor_removed", target=target, detail="command line")
         self.stdout.write(f"{username} has no second factor any more, and is signed out everywhere.")

@@ -9,9 +9,9 @@ from django.utils.translation import gettext
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import ROLES, Role
-from people import sign_in_log
-from people.administrators import one_stays
-from people.own_sessions import end_sessions
+from people.directory.administrators import one_stays
+from people.sessions.own_sessions import end_sessions
+from people.sign_in import audit
 
 
 def require_may_change(by: User, person: User) -> None:
@@ -57,4 +57,4 @@ def sign_out(by: User, person: User) -> int:
 
 
 def _note(by: User, verb: str, person: User, detail: str, account: Account | None = None) -> None:
-    AuditEntry.objects.create(user=by, verb=verb, target=sign_in_log.target_of(person), detail=detail, account=account)
+    AuditEntry.objects.create(user=by, verb=verb, target=audit.target_of(person), detail=detail, account=account)

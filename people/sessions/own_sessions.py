@@ -16,8 +16,8 @@ from django.views.decorators.http import require_POST
 
 from mailbox.models import AuditEntry
 from mailbox.views.requests import signed_in_user
-from people import sign_in_log
 from people.models import Session
+from people.sign_in import audit
 
 SHOWN = 20
 
@@ -46,7 +46,7 @@ def _time(seconds: int | None) -> datetime | None:
 
 
 def sign_ins_of(user: User) -> list[AuditEntry]:
-    return list(sign_in_log.of_user(user)[:SHOWN])
+    return list(audit.of_user(user)[:SHOWN])
 
 
 def end_sessions(user: User) -> int:
@@ -57,7 +57,7 @@ def end_sessions(user: User) -> int:
 @require_POST
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     user = signed_in_user(request)
-    AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=sign_in_log.target_of(user))
+    AuditEntry.objects.create(user=user, verb="sign_out_everywhere", target=audit.target_of(user))
     end_sessions(user)
     logout(request)
     messages.success(request, gettext("You are signed out in every browser, this one included."))

@@ -20,7 +20,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import AuditEntry
-from people import sign_in_log
+from people.sign_in import audit
 
 
 class SignIn(LoginView):
@@ -96,6 +96,6 @@ class ChangePassword(PasswordChangeView):
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         user = cast(User, self.request.user)
-        AuditEntry.objects.create(user=user, verb="change_password", target=sign_in_log.target_of(user))
+        AuditEntry.objects.create(user=user, verb="change_password", target=audit.target_of(user))
         messages.success(self.request, _("Your password was changed. Other sessions of yours were signed out."))
         return super().form_valid(form)

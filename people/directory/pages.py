@@ -17,9 +17,10 @@ from django.views.decorators.http import require_POST, require_safe
 from mailbox.models import Account, AccountGrant
 from mailbox.permissions import ROLES
 from mailbox.views.requests import signed_in_user
-from people import changes, directory, own_sessions
-from people.administrators import NOBODY_LEFT, StaysAdministrator
-from people.rules import require_administrator
+from people.directory import changes, listing
+from people.directory.administrators import NOBODY_LEFT, StaysAdministrator
+from people.directory.rules import require_administrator
+from people.sessions import own_sessions
 
 NO_ROLE = ("", _("no role"))
 ROLE_CHOICES: list[Any] = [NO_ROLE, *((role.value, role.label) for role in ROLES)]
@@ -51,7 +52,7 @@ class GrantForm(forms.Form):
 def people(request: HttpRequest) -> HttpResponse:
     require_administrator(request)
     asked = request.GET.get("q", "").replace("\x00", "").strip()[:150]
-    page, rows = directory.page_of(request.GET.get("page", "1"), asked)
+    page, rows = listing.page_of(request.GET.get("page", "1"), asked)
     return render(request, "people/list.html", {"page": page, "rows": rows, "q": asked})
 
 
@@ -111,7 +112,7 @@ def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _person(request: HttpRequest, pk: int) -> Any:
     require_administrator(request)
-    return get_object_or_404(directory.people(), pk=pk)
+    return get_object_or_404(listing.people(), pk=pk)
 
 
 def _changed(request: HttpRequest, pk: int) -> User:
@@ -132,7 +133,7 @@ def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
     context = {
         "person": user,
         "may_change": by.is_superuser or not user.is_superuser,
-        "role_form": RoleForm(initial={"role": directory.role_of(user)}),
+        "role_form": RoleForm(initial={"role": listing.role_of(user)}),
         "grant_form": GrantForm(),
         "grants": list(grants),
         "sessions": own_sessions.sessions_of(user),

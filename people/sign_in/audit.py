@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from mailbox.logs import event
 from mailbox.models import AuditEntry
-from people.client_address import client_address
+from people.sign_in.client_address import client_address
 
 logger = logging.getLogger(__name__)
 AGENT_LENGTH = 200

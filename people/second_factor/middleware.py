@@ -11,8 +11,8 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext
 
 from mailbox.views.requests import signed_in_user
-from people import second_factor
-from people.session_end import is_poll
+from people.second_factor import requirement
+from people.sessions.expiry import is_poll
 
 OPEN_TO_HALF = {"mfa_index", "mfa_list_webauthn", "mfa_activate_totp", "mfa_add_webauthn", "login", "account_login"}
 OPEN_TO_HALF |= {"account_reauthenticate", "mfa_reauthenticate", "mfa_reauthenticate_webauthn", "logout"}
@@ -33,7 +33,7 @@ class SecondFactorMiddleware:
         name = request.resolver_match.view_name if request.resolver_match else ""
         if not request.user.is_authenticated or name in OPEN_TO_HALF:
             return None
-        if not second_factor.is_missing(signed_in_user(request)):
+        if not requirement.is_missing(signed_in_user(request)):
             return None
         if is_poll(request):
             return HttpResponse(headers={"HX-Refresh": "true"})

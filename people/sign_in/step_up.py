@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 
-from people.session_end import is_poll
+from people.sessions.expiry import is_poll
 
 TO_OPEN, TO_SEND = 1, 2  # times PRX_EMAIL_STEP_UP_MINUTES
 SECRETS = {"mailbox:account_sign_in", "mailbox:account_edit", "mailbox:account_add", "mailbox:oauth_begin"}

@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 
 from mailbox.models import AuditEntry
-from people import sign_in_log
+from people.sign_in import audit
 
 
 def connect() -> None:
-    signals.authenticator_added.connect(added, dispatch_uid="people.second_factor_log")
-    signals.authenticator_removed.connect(removed, dispatch_uid="people.second_factor_log")
-    signals.authenticator_reset.connect(added, dispatch_uid="people.second_factor_log")
+    signals.authenticator_added.connect(added, dispatch_uid="people.second_factor.audit")
+    signals.authenticator_removed.connect(removed, dispatch_uid="people.second_factor.audit")
+    signals.authenticator_reset.connect(added, dispatch_uid="people.second_factor.audit")
 
 
 def added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
@@ -28,4 +28,4 @@ def removed(request: HttpRequest, user: User, authenticator: Authenticator, **_:
 
 
 def _note(verb: str, user: User, authenticator: Authenticator) -> None:
-    AuditEntry.objects.create(user=user, verb=verb, target=sign_in_log.target_of(user), detail=authenticator.type)
+    AuditEntry.objects.create(user=user, verb=verb, target=audit.target_of(user), detail=authenticator.type)

@@ -1,33 +1,17 @@
-"""The second factor: its secrets are encrypted as every other secret of this site, and a required one stays."""
+"""Who must have a second factor (SignInRules), and who has one."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
-from mailbox import credentials, permissions
+from mailbox import permissions
 from people.models import SignInRules
 
 KINDS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)  # recovery codes only stand in for one of these
-
-
-class SecondFactorAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Secrets are in the column `data` of allauth's table, as Fernet tokens: `rotate_keys` knows them."""
-
-    def encrypt(self, text: str) -> str:
-        return credentials.encrypt(text) or ""
-
-    def decrypt(self, encrypted_text: str) -> str:
-        return credentials.decrypt(encrypted_text) or ""
-
-    def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
-        if authenticator.type not in KINDS or not is_required(authenticator.user):
-            return True
-        return factors_of(authenticator.user).exclude(pk=authenticator.pk).exists()
 
 
 def factors_of(user: User) -> QuerySet[Any]:

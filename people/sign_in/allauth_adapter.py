@@ -16,10 +16,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext
 
-from people import sign_in_log, step_up
-from people.client_address import client_address
-from people.local_passwords import may_use_password
-from people.refusals import refused
+from people.sign_in import audit, step_up
+from people.sign_in.client_address import client_address
+from people.sign_in.local_passwords import may_use_password
+from people.sign_in.refusals import refused
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -30,7 +30,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def post_login(self, request: HttpRequest, user: User, **more: Any) -> HttpResponse:
         methods = [each.get("method", "") for each in request.session.get("account_authentication_methods", [])]
-        sign_in_log.record_sign_in(request, user, "+".join(methods) or "password")
+        audit.record_sign_in(request, user, "+".join(methods) or "password")
         return redirect(get_login_redirect_url(request, more.get("redirect_url")))
 
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:

@@ -19,8 +19,8 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from people import used_codes
-from people.sign_in import locked_out
+from people.second_factor import used_codes
+from people.sign_in.pages import locked_out
 
 
 class Guarded(forms.Form):

@@ -15,7 +15,7 @@ from django.utils import timezone
 from mailbox.models import AccountGrant
 from mailbox.permissions import ROLES, Role
 from people.models import Session
-from people.second_factor import KINDS
+from people.second_factor.requirement import KINDS
 
 A_PAGE = 50
 
