@@ -25,3 +25,10 @@ def test_every_static_file_finds_what_it_refers_to_and_gets_a_hashed_name(
     assert (tmp_path / url.removeprefix("/static/")).exists()
     # A page whose template names a file that is not there is an error on that page, and only in production.
     assert url in client.get("/login/").content.decode()
+
+
+def test_no_style_sheet_or_script_is_longer_than_a_reader_keeps_in_mind() -> None:
+    static = Path(__file__).parent.parent / "prx_email_site" / "static"
+    lengths = {path.name: len(path.read_text().splitlines()) for path in static.glob("*/*.*s")}
+    assert {name: length for name, length in lengths.items() if length > 320} == {}
+    assert len(lengths) > 20
