@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, Q, Subquery
+from django.db.models import Exists, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils.translation import gettext
 
@@ -108,6 +108,16 @@ def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) ->
             % {"role": Role(role).label, "account": account.email}
         )
     return account
+
+
+def people_of(account_id: int) -> QuerySet[User]:
+    """Everybody who may see an account and sign in."""
+    codenames = [name.removeprefix("mailbox.") for name in PERMISSION_OF.values()]
+    having = Permission.objects.filter(codename__in=codenames, content_type__app_label="mailbox")
+    by_group = Q(groups__permissions__in=having) | Q(user_permissions__in=having)
+    may_see = Q(is_superuser=True) | by_group | Q(account_grants__account=account_id)
+    found = User.objects.filter(may_see, is_active=True).values("pk")
+    return User.objects.filter(pk__in=found)
 
 
 def make_groups(**_: Any) -> None:

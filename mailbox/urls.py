@@ -5,16 +5,29 @@ from django.urls import URLPattern, path
 from mailbox.views import account_actions, account_edit, accounts, activity, folders, oauth, oauth_providers, quarantine
 from mailbox.views import autoconfig as views_autoconfig
 from mailbox.views import reparse as views_reparse
-from mailbox.views.reading import message, message_parts, message_print, messages, previews, remote_images, search
+from mailbox.views.reading import (
+    message,
+    message_parts,
+    message_print,
+    messages,
+    new_messages,
+    previews,
+    remote_images,
+    search,
+    team_marks,
+)
 
 app_name = "mailbox"
 urlpatterns: list[URLPattern] = [
     path("messages/", messages.messages, name="messages"),
+    path("messages/new/", new_messages.new_messages, name="messages_new"),
     path("messages/search/", search.search_messages, name="search"),
     path("messages/senders/", remote_images.trusted_senders, name="trusted_senders"),
     path("messages/<int:pk>/", message.message, name="message"),
     path("messages/<int:pk>/html/", message_parts.html, name="message_html"),
+    path("messages/<int:pk>/html/measured/", message_parts.measured_html, name="message_html_measured"),
     path("messages/<int:pk>/images/", remote_images.message_images, name="message_images"),
+    path("messages/<int:pk>/team/", team_marks.team_marks, name="message_team"),
     path("messages/<int:pk>/print/", message_print.message_print, name="message_print"),
     path("messages/<int:pk>/source.eml", message_parts.eml, name="message_eml"),
     path("messages/<int:pk>/fetch/", quarantine.fetch_message, name="message_fetch"),

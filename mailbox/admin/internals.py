@@ -13,6 +13,7 @@ from mailbox.models import (
     ImageFetch,
     LaterReading,
     MessageSearch,
+    MessageViewing,
     Preview,
     PushHeartbeat,
     RawMessage,
@@ -23,6 +24,7 @@ from mailbox.models import (
     StorageUse,
     StoreMiss,
     SurveyedUid,
+    TeamMark,
     TrustedSender,
     UserPreference,
 )
@@ -111,6 +113,12 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ("folder", "uidvalidity", "uid", "received_at", "size"),
         filters=(("folder", admin.RelatedOnlyFieldListFilter),),
         search=("folder__name", "=uid"),
+    ),
+    MessageViewing: Table(("message", "user", "at"), search=("message__subject", "user__username")),
+    TeamMark: Table(
+        ("message", "assigned_to", "done_at", "changed_by", "changed_at"),
+        filters=(("done_at", admin.EmptyFieldListFilter),),
+        search=("message__subject", "assigned_to__username"),
     ),
     TrustedSender: Table(("user", "address", "since"), search=("address", "user__username")),
     UserPreference: Table(

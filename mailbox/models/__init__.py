@@ -23,6 +23,7 @@ from mailbox.models.readings import LaterReading
 from mailbox.models.reparse import Reparse
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
+from mailbox.models.team_marks import MessageViewing, TeamMark
 
 __all__ = [
     "Account",
@@ -40,6 +41,7 @@ __all__ = [
     "Message",
     "MessagePlace",
     "MessageSearch",
+    "MessageViewing",
     "OAuthApp",
     "OAuthGrant",
     "OAuthSignIn",
@@ -58,6 +60,7 @@ __all__ = [
     "SyncRun",
     "SyncRunFolder",
     "SyncState",
+    "TeamMark",
     "Transport",
     "TrustedSender",
     "UserPreference",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from django.utils.translation import gettext
@@ -61,6 +61,8 @@ class SearchQuery:
     larger: int | None = None  # bytes, exclusive
     at_most: int | None = None  # bytes, inclusive: what -larger: means
     contradicts: bool = False  # such as is:unread -is:unread: finds nothing
+    # What looks like an operator and is none, as typed: its words are looked for as they are, and the page says so.
+    unknown: tuple[str, ...] = field(default=(), compare=False)
     problems: tuple[str, ...] = ()  # sentences that say what to change; when there are any, nothing is searched
 
     @property
@@ -108,7 +110,9 @@ def _with_term(
     value = plain if quoted is None else quoted
     if operator not in OPERATORS:
         whole = f"{name}:{value}" if name else value
-        return _with_words(query, "", whole, is_negated, quoted is not None)
+        found = _with_words(query, "", whole, is_negated, quoted is not None)
+        is_meant = name.isalpha() and value and not value.startswith("//")  # an address of the web, "12:30"
+        return replace(found, unknown=(*query.unknown, operator)) if is_meant else found
     if not value.strip():
         raise _Misunderstood(
             gettext("Write a value right after “%(operator)s:”, as in %(example)s.")

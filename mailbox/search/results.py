@@ -230,4 +230,5 @@ def _page_of_messages(plan: _Plan, limit: int, before: Place | None) -> SearchPa
 def _rows(messages: MessageQuerySet | None = None) -> MessageQuerySet:
     """Rows for the list, with `body_start` for search_marks.excerpt instead of the bodies."""
     chosen = Message.objects.all() if messages is None else messages
-    return chosen.listed().select_related("account").annotate(body_start=Substr(F("body_text"), 1, EXCERPT_SOURCE))
+    rows = chosen.listed().select_related("account", "team_mark__assigned_to")
+    return rows.annotate(body_start=Substr(F("body_text"), 1, EXCERPT_SOURCE))

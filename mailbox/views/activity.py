@@ -89,6 +89,11 @@ SAID = {
     "change_profile": _("changed the own profile"),
     "trust_sender": _("trusted the images of a sender"),
     "distrust_sender": _("blocked the images of a sender again"),
+    "take_message": _("took a message"),
+    "release_message": _("gave a message back"),
+    "message_done": _("marked a message as done"),
+    "message_not_done": _("marked a message as not done"),
+    "team_marks": _("changed the marks of a message"),
     "go_on": _("had stopped folders fetched again"),
 }
 # The same verbs, done to all accounts at once.

@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 from heroicons.templatetags.heroicons import heroicon_mini
 
 from mailbox.lazy_text import spoken
+from mailbox.messages import sender_name
 from prx_email_site.script_text import AGO, DUE_NOW, IN, JUST_NOW, of_set
 
 register = template.Library()
@@ -108,6 +109,12 @@ def field(bound: BoundField) -> dict[str, Any]:
 def number(count: object) -> str:
     """1234567 as 1,234,567, or as the language groups it; nothing for what is no number, as None."""
     return number_format(count, force_grouping=True) if isinstance(count, int) else ""
+
+
+@register.filter
+def name_first(sender: str) -> str:
+    """The name of a sender, where there is one that hides nothing."""
+    return sender_name.name_first(sender)
 
 
 @register.filter

@@ -55,6 +55,33 @@ def test_a_conversation_is_one_row_and_unfolds_on_its_page(
     expect(page.get_by_role("link", name="Open the newest")).to_be_visible()
 
 
+def test_the_frame_is_as_high_as_its_mail_whatever_its_height_and_the_windows_width(
+    signed_in_page: Page, live_site: str, account: Account
+) -> None:
+    short = store(account, letter("Short", html="<p>One line.</p>"))
+    long = store(account, letter("Long", html=f"<div style='width:100%'>{'word ' * 4000}</div>"))
+    page = signed_in_page
+    heights = []
+    for message, width in ((short, 1280), (long, 1280), (long, 600)):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{live_site}/messages/{message.pk}/")
+        page.wait_for_function("document.querySelector('.mail-frame').style.height")
+        frame = page.locator(".mail-frame")
+        box = frame.bounding_box()
+        assert box
+        document = page.frames[1] if "measured" not in page.frames[1].url else page.frames[2]
+        ends_at = document.locator("body > *").last.bounding_box()
+        assert ends_at
+        assert (
+            box["y"]
+            <= ends_at["y"] + ends_at["height"]
+            <= box["y"] + box["height"]
+            <= ends_at["y"] + ends_at["height"] + 60
+        )
+        heights.append(box["height"])
+    assert heights[0] < 120 < 900 < heights[1] < heights[2]
+
+
 def test_images_come_from_our_copy_and_the_browser_asks_nobody(
     signed_in_page: Page, live_site: str, account: Account, server: ImageServer, foreign_requests: list[str]
 ) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -13,14 +15,16 @@ from django.views.decorators.http import require_safe
 from mailbox import gmail_labels
 from mailbox.mime import message as mime_message
 from mailbox.models import Attachment, Message
+from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.storage import raw_store
-from mailbox.views.reading import parse_warnings, previews
+from mailbox.views.reading import message_parts, parse_warnings, previews
 from mailbox.views.reading.conversation import conversation_of
 from mailbox.views.reading.invitations import events_of
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.reading.remote_images import RemoteImages, images_of
-from mailbox.views.requests import number_of
+from mailbox.views.reading.team_marks import asked_of_team, team_of
+from mailbox.views.requests import number_of, signed_in_user
 
 SOURCE_SHOWN_BYTES = 200_000
 TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
@@ -62,7 +66,7 @@ def _files_of(request: HttpRequest, row: Message) -> Files:
 
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
-    row = find_message(request, pk)
+    row = find_message(request, pk, has_others=Exists(_others(OuterRef)), **asked_of_team(signed_in_user(request)))
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
     files = _files_of(request, row)
@@ -80,10 +84,12 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "events": events_of(row, files.listed if files.is_all else row.attachment_rows.filter(removed_at=None)),
         "signatures": parse_warnings.signatures(row.parse_defects),
         "defects": parse_warnings.sentences(row.parse_defects),
-        "others": list(_others(row)),
+        "others": list(_others(lambda name: getattr(row, name)).order_by("variant")[:20]) if row.has_others else [],
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
         or accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
         "conversation": conversation_of(row),
+        "team": team_of(request, row),
+        "is_measured": message_parts.is_measured(row),
         "images": images_of(request, row) if shown == "html" else RemoteImages(0),
         **_content(row, shown),
     }
@@ -99,10 +105,10 @@ def _view(request: HttpRequest, row: Message) -> str:
     return "text" if row.is_complete else "headers"
 
 
-def _others(row: Message) -> Any:
-    """Other mails that claim this Message-ID and differ from this one."""
-    same = Message.objects.visible().listed().filter(account=row.account_id, message_id=row.message_id)
-    return same.exclude(pk=row.pk).order_by("variant")[:20]
+def _others(of: Callable[[str], Any]) -> MessageQuerySet:
+    """Other mails that claim this Message-ID and differ from this one; `of` gives the columns of this one."""
+    same = Message.objects.visible().listed().filter(account=of("account_id"), message_id=of("message_id"))
+    return same.exclude(pk=of("pk"))
 
 
 def _content(row: Message, shown: str) -> dict[str, Any]:

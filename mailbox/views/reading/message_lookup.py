@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.db.models.expressions import BaseExpression
 from django.http import Http404, HttpRequest
 
 from mailbox.models import Message
@@ -9,10 +10,13 @@ from mailbox.permissions import Role, get_account
 from mailbox.views.requests import of_accounts
 
 
-def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> Message:
-    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
-    found = Message.objects.filter(pk=pk).select_related("account__imap", "account__smtp")
-    found = found.defer("attachments", "attached_text")  # long, and no page needs them
+def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER, **also: BaseExpression) -> Message:
+    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied).
+
+    `also`: what a page wants to know besides, in the same query; it becomes attributes of the message.
+    """
+    found = Message.objects.filter(pk=pk).select_related("account__imap", "account__smtp", "team_mark__assigned_to")
+    found = found.annotate(**also).defer("attachments", "attached_text")  # long, and no page needs them
     message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")

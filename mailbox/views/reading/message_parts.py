@@ -31,6 +31,7 @@ from mailbox.views.reading.message_lookup import find_message
 # An image by another name than its address in the web, or by one that a part of the mail may have.
 _NAMES_OWN_IMAGE = re.compile(r"<img\b", re.I)
 _IMAGES = ("image/png", "image/jpeg", "image/jpg", "image/pjpeg", "image/gif", "image/webp", "application/octet-stream")
+MEASURED_UP_TO = 1_000_000  # bytes of the whole mail
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024
 # Types a download may keep: no browser runs anything in them. All others are just bytes.
@@ -106,6 +107,27 @@ def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
 def html(request: HttpRequest, pk: int) -> HttpResponse:
     """The mail's HTML made safe, for the frame of its page."""
     return frame(shown_html(request, find_message(request, pk)).html)
+
+
+@require_safe
+@xframe_options_sameorigin
+def measured_html(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same for a hidden frame of the same width, whose height static/js/frame.js gives to the one that is read.
+
+    The frame that is read has no origin, so no script can ask how high its mail is. This one has ours, and neither
+    runs a script nor follows a link; as a page of its own, where a person could take it for ours, it does not come.
+    """
+    row = find_message(request, pk)
+    if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe" or not is_measured(row):
+        raise Http404("Only for the frame that is measured.")
+    response = frame(shown_html(request, row).html)
+    response["Content-Security-Policy"] = sanitizer.MEASURED_CSP
+    return response
+
+
+def is_measured(row: Message) -> bool:
+    """Not what is large: the mail goes to the browser twice."""
+    return row.size <= MEASURED_UP_TO
 
 
 @require_safe

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
@@ -16,13 +16,18 @@ from django.views.decorators.http import require_safe
 from mailbox.messages import conversations
 from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.models.messages import UNLISTED
+from mailbox.models.team_marks import team_filter
 from mailbox.permissions import accounts_for
 from mailbox.views.pagination import Cursor, cut, limit_of, next_page
+from mailbox.views.reading.chosen import chosen_account, chosen_folder
 from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
-from mailbox.views.requests import Refused, number_of, of_accounts
+from mailbox.views.reading.new_messages import poll_address
+from mailbox.views.reading.team_filters import team_choices, team_filter_of
+from mailbox.views.requests import Refused, of_accounts, signed_in_user
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
 WALKED = 10_000
+TEAM = "team_mark__assigned_to"  # what a row shows of the marks, in the query of the rows
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,26 @@ class SideItem:
 def messages(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
     accounts = list(accounts_for(request.user).order_by("email"))
-    folder = _folder(request)
-    account = _account(request, accounts, folder)
-    grouped = _grouped(request)
+    folder = chosen_folder(request)
+    account = chosen_account(request, accounts, folder)
+    grouped, team = _grouped(request), team_filter_of(request)
     if folder:
-        rows, last = _rows_of_folder(folder, before, limit, grouped=grouped)
+        marked = team_filter(team, signed_in_user(request), "message_id") if team else Q()
+        rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped)
     else:
         seen = {account.pk} if account else of_some(request, accounts)
-        rows, last = _rows(seen, before, limit, grouped=grouped)
+        marked = team_filter(team, signed_in_user(request)) if team else Q()
+        rows, last = _rows(seen, before, limit, marked, grouped=grouped)
     mark_claims(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
         "is_first_page": before is None,
         "grouped": grouped,
-        "by": "&by=conversation" if grouped else "",
+        "by": ("&by=conversation" if grouped else "") + (f"&team={team}" if team else ""),
+        "team": team,
+        "team_choices": team_choices(request, team),
+        "poll_url": poll_address(request, rows, is_whole=last is None) if before is None else "",
         "toggle_url": _toggle(request, grouped=grouped),
         "account": account,
         "folder": folder,
@@ -86,41 +96,17 @@ def _toggle(request: HttpRequest, *, grouped: bool) -> str:
     return f"?{query.urlencode()}"
 
 
-def _folder(request: HttpRequest) -> Folder | None:
-    pk = number_of(request, "folder")
-    if pk is None:
-        return None
-    folder: Folder | None = of_accounts(Folder.objects.filter(pk=pk), request).select_related("account").first()
-    if folder is None:
-        raise Http404("No such folder.")
-    return folder
-
-
-def _account(request: HttpRequest, accounts: list[Account], folder: Folder | None) -> Account | None:
-    pk = number_of(request, "account")
-    if folder:
-        if pk not in (None, folder.account_id):
-            raise Http404("No such folder of this account.")
-        return folder.account
-    if pk is None:
-        return None
-    for account in accounts:
-        if account.pk == pk:
-            return account
-    raise Http404("No such account.")
-
-
 def _rows(
-    seen: Collection[int] | None, before: Cursor | None, limit: int, *, grouped: bool
+    seen: Collection[int] | None, before: Cursor | None, limit: int, marked: Q, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
-    """`seen`: the accounts, None for all."""
+    """`seen`: the accounts, None for all. `marked`: a filter by the team's marks."""
     visible = Message.objects.visible().listed().order_by("-received_at", "-pk")
-    found = visible.filter(before.older("received_at")) if before else visible
+    found = visible.filter(before.older("received_at") if before else Q(), marked)
     if grouped:
         keys, last = _heads(found, ("pk", "received_at", "pk"), limit, seen=seen)
-        return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account")), last
+        return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account", TEAM)), last
     newest = newest_of_accounts(found, seen, limit + 1)
-    rows, oldest = cut(list(newest.select_related("account")[: limit + 1]), limit)
+    rows, oldest = cut(list(newest.select_related("account", TEAM)[: limit + 1]), limit)
     return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
 
 
@@ -160,17 +146,17 @@ def _heads(
 
 
 def _rows_of_folder(
-    folder: Folder, before: Cursor | None, limit: int, *, grouped: bool
+    folder: Folder, before: Cursor | None, limit: int, marked: Q, *, grouped: bool
 ) -> tuple[list[Message], Cursor | None]:
     """By the places' own index: a folder of a million messages is read a page at a time."""
-    places = MessagePlace.objects.present().filter(folder=folder).order_by("-received_at", "-pk")
+    places = MessagePlace.objects.present().filter(marked, folder=folder).order_by("-received_at", "-pk")
     if before:
         places = places.filter(before.older("received_at"))
     if grouped:
         keys, last = _heads(places, ("pk", "received_at", "message_id"), limit, folder=folder)
         heads = conversations.with_sizes(Message.objects.filter(pk__in=keys).listed())
-        return list(heads.order_by("-received_at", "-pk")), last
-    places = places.select_related("message").defer(*(f"message__{name}" for name in UNLISTED))
+        return list(heads.select_related(TEAM).order_by("-received_at", "-pk")), last
+    places = places.select_related("message", f"message__{TEAM}").defer(*(f"message__{name}" for name in UNLISTED))
     page, oldest = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.
     rows = list({place.message_id: place.message for place in page}.values())

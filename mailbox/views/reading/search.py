@@ -9,10 +9,11 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
+from mailbox.messages.sender_name import name_first
 from mailbox.models import Message
 from mailbox.permissions import accounts_for
 from mailbox.search.highlight import excerpt, highlight
-from mailbox.search.query import SearchQuery, parse
+from mailbox.search.query import OPERATORS, SearchQuery, parse
 from mailbox.search.results import search
 from mailbox.views.pagination import Cursor, limit_of, next_page
 from mailbox.views.reading.messages import mark_claims
@@ -35,6 +36,8 @@ def search_messages(request: HttpRequest) -> HttpResponse:
     context = {
         "search_text": text,
         "search_problems": query.problems,
+        "unknown_operators": [f"{name[:40]}:" for name in dict.fromkeys(query.unknown)],
+        "known_operators": [f"{name}:" for name in OPERATORS],
         "is_first_page": before is None,
         "show_account": accounts_for(request.user).count() > 1,
     }
@@ -50,7 +53,13 @@ def search_messages(request: HttpRequest) -> HttpResponse:
 
 def _shown(row: Message, query: SearchQuery) -> ShownHit:
     return ShownHit(
-        sender=highlight(row.sender, query, "from"),
+        sender=shown_sender(row.sender, query),
         subject=highlight(row.subject, query, "subject"),
         excerpt=excerpt(row.body_start, query, otherwise=row.snippet),  # type: ignore[attr-defined]
     )
+
+
+def shown_sender(sender: str, query: SearchQuery) -> SafeString:
+    """The name alone, unless what was found stands in the address only."""
+    name, whole = highlight(name_first(sender), query, "from"), highlight(sender, query, "from")
+    return name if "<mark>" in name or "<mark>" not in whole else whole

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, Attachment, AuditEntry, MessagePlace, Quarantine
+from mailbox.views.reading import message_parts
 from tests.mailbox.messages.message_pages import account, operator, other_account, page, viewer
 from tests.rows import folder_of, letter, letter_with, queries_of, store, tasks_queued
 
@@ -53,6 +54,24 @@ def test_the_frame_is_sandboxed_and_may_only_stand_in_our_own_pages(viewer: Clie
     assert b"hi</p>" in response.content
     assert b"bad()" not in response.content
     assert b"onclick" not in response.content
+
+
+def test_the_frame_that_is_measured_runs_nothing_opens_nothing_and_is_no_page_of_its_own(
+    viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = store(account, letter(html="<p onclick='x()'>hi</p><script>bad()</script>"))
+    url = reverse("mailbox:message_html_measured", args=[message.pk])
+    response = viewer.get(url, headers={"Sec-Fetch-Dest": "iframe"})
+    policy = response["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-same-origin; default-src 'none'; ")
+    assert not any(word in policy for word in ("allow-scripts", "allow-popups", "allow-top", "allow-forms"))
+    assert b"hi</p>" in response.content
+    assert b"bad()" not in response.content
+    assert viewer.get(url, headers={"Sec-Fetch-Dest": "document"}).status_code == 404
+    assert url in page(viewer, "mailbox:message", message.pk)
+    monkeypatch.setattr(message_parts, "MEASURED_UP_TO", 10)
+    assert url not in page(viewer, "mailbox:message", message.pk)
+    assert viewer.get(url).status_code == 404
 
 
 def test_remote_images_are_counted_and_not_offered(viewer: Client, account: Account) -> None:

@@ -1,0 +1,73 @@
+"""How many messages came since a list was shown: asked for by its page, which stays as it is until somebody clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.models.team_marks import team_filter
+from mailbox.permissions import accounts_for
+from mailbox.views.pagination import Cursor
+from mailbox.views.reading.chosen import chosen_account, chosen_folder
+from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.reading.team_filters import team_filter_of
+from mailbox.views.requests import number_of, signed_in_user
+
+NEW_AT_MOST = 99
+
+
+def poll_address(request: HttpRequest, rows: Sequence[Message], *, is_whole: bool) -> str:
+    """Where the first page of a list asks; what it shows is said in the address.
+
+    New is what has a higher key than every row shown, and a time that would put it among them: a first sync stores
+    old mail under high keys, which belongs to later pages. `is_whole`: nothing follows the page, so any time will do.
+    """
+    asked = {name: request.GET[name] for name in ("account", "folder", "team") if request.GET.get(name)}
+    asked["top"] = str(max((row.pk for row in rows), default=0))
+    if rows and not is_whole:
+        oldest = min(rows, key=lambda row: (row.received_at, row.pk))
+        asked["since"] = str(Cursor(oldest.received_at, 0))
+    if request.GET.get("by"):
+        asked["by"] = request.GET["by"]
+    return f"{reverse('mailbox:messages_new')}?{urlencode(asked)}"
+
+
+@require_safe
+def new_messages(request: HttpRequest) -> HttpResponse:
+    top, since = number_of(request, "top") or 0, Cursor.read(request.GET.get("since", ""))
+    accounts = list(accounts_for(request.user).order_by("email"))
+    folder = chosen_folder(request)
+    account = chosen_account(request, accounts, folder)
+    shown = {name: request.GET[name] for name in ("account", "folder", "team", "by") if request.GET.get(name)}
+    context = {
+        "new": _count(request, accounts, account, folder, top, since),
+        "list_url": f"{reverse('mailbox:messages')}?{urlencode(shown)}",
+    }
+    return render(request, "mailbox/messages/_new.html", context)
+
+
+def _count(
+    request: HttpRequest,
+    accounts: list[Account],
+    account: Account | None,
+    folder: Folder | None,
+    top: int,
+    since: Cursor | None,
+) -> int:
+    newer = Q(received_at__gte=since.at) if since else Q()
+    name = team_filter_of(request)
+    if folder:
+        marked = team_filter(name, signed_in_user(request), "message_id") if name else Q()
+        places = MessagePlace.objects.present().filter(newer, marked, folder=folder, message__gt=top)
+        return places.order_by("-received_at", "-pk")[: NEW_AT_MOST + 1].count()
+    marked = team_filter(name, signed_in_user(request)) if name else Q()
+    rows = Message.objects.visible().filter(newer, marked, pk__gt=top).order_by("-received_at", "-pk")
+    seen = {account.pk} if account else of_some(request, accounts)
+    return newest_of_accounts(rows, seen, NEW_AT_MOST + 1)[: NEW_AT_MOST + 1].count()

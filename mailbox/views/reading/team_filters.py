@@ -1,0 +1,43 @@
+"""The filter of a list by the marks of the people here, as its address says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.utils.translation import gettext
+
+from mailbox.lazy_text import Words
+from mailbox.models.team_marks import TEAM_FILTERS
+from mailbox.views.requests import Refused
+
+
+@dataclass(frozen=True)
+class TeamChoice:
+    label: Words
+    url: str
+    current: bool
+
+
+def team_filter_of(request: HttpRequest) -> str:
+    """The name of the filter that is asked for, "" for none; raises Refused."""
+    given = request.GET.get("team", "")
+    if given and given not in TEAM_FILTERS:
+        raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": given[:40]})
+    return given
+
+
+def team_choices(request: HttpRequest, chosen: str) -> list[TeamChoice]:
+    """Each filter with the address of this list's first page under it; the first takes the filter away."""
+    query = request.GET.copy()
+    for name in ("before", "team"):
+        query.pop(name, None)
+
+    def url(name: str) -> str:
+        asked = query.copy()
+        if name:
+            asked["team"] = name
+        return f"?{asked.urlencode()}"
+
+    choices = {"": gettext("All"), **TEAM_FILTERS}
+    return [TeamChoice(label, url(name), name == chosen) for name, label in choices.items()]

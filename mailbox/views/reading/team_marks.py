@@ -1,0 +1,139 @@
+"""What people here note about a message: who takes care of it, a note, done. The mail's server learns nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages as notices
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.expressions import BaseExpression
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods
+
+from mailbox.models import Message, MessageViewing, TeamMark
+from mailbox.models.team_marks import NOTE_LIMIT
+from mailbox.permissions import Role, people_of
+from mailbox.views.audit import record
+from mailbox.views.reading.message_lookup import find_message
+from mailbox.views.requests import back_to, posted_time, signed_in_user
+
+VIEWINGS_SHOWN = 20
+
+
+def asked_of_team(user: User) -> dict[str, BaseExpression]:
+    """What team_of() must know of the message; asked with it, as a page has twelve queries."""
+    viewings = MessageViewing.objects.filter(message=OuterRef("pk"))
+    return {"was_opened": Exists(viewings.filter(user=user)), "has_viewings": Exists(viewings.exclude(user=user))}
+
+
+def team_of(request: HttpRequest, message: Any) -> dict[str, Any]:
+    """What the message's page shows of the marks; that this person saw it is kept."""
+    user, mark = signed_in_user(request), getattr(message, "team_mark", None)
+    if not message.was_opened and request.method == "GET":
+        MessageViewing.note(message, user, timezone.now())
+    others = MessageViewing.objects.filter(message=message).exclude(user=user).select_related("user")
+    viewings = list(others.order_by("at", "pk")[: VIEWINGS_SHOWN + 1]) if message.has_viewings else []
+    return {
+        "mark": mark,
+        "viewings": viewings[:VIEWINGS_SHOWN],
+        "more_viewings": len(viewings) > VIEWINGS_SHOWN,
+        "is_mine": bool(mark and mark.assigned_to_id == user.pk),
+    }
+
+
+class TeamMarkForm(forms.Form):
+    assigned_to: forms.ModelChoiceField[User] = forms.ModelChoiceField(
+        User.objects.none(), required=False, label=_("Assigned to"), empty_label=_("nobody")
+    )
+    note = forms.CharField(
+        required=False,
+        max_length=NOTE_LIMIT,
+        label=_("Note"),
+        help_text=_("For the people here. It is never sent, and never written to the mail's server."),
+        widget=forms.Textarea(attrs={"rows": 5, "dir": "auto"}),
+    )
+    done = forms.BooleanField(required=False, label=_("Done"))
+
+    def __init__(self, *args: Any, message: Message, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        people = people_of(message.account_id).order_by("username")
+        self.fields["assigned_to"].queryset = people  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def team_marks(request: HttpRequest, pk: int) -> HttpResponse:
+    """The form; or, with `do`, one of the buttons of the message's page."""
+    message = find_message(request, pk, Role.OPERATOR)
+    at_once = AT_ONCE.get(request.POST.get("do", ""))
+    if at_once:
+        at_once(request, message)
+        return redirect(back_to(request, _page(message)))
+    mark = TeamMark.objects.filter(pk=pk).first() or TeamMark(message=message)
+    shown = {"assigned_to": mark.assigned_to_id, "note": mark.note, "done": bool(mark.done_at)}
+    form = TeamMarkForm(request.POST or None, message=message, initial=shown)
+    if request.method == "POST" and form.is_valid():
+        if _save(request, message, mark, form.cleaned_data):
+            notices.success(request, gettext("The marks of this message are kept."))
+            return redirect(_page(message))
+        form.add_error(None, gettext("Somebody changed these marks while this page was open. Look, then save again."))
+    mark = TeamMark.objects.filter(pk=pk).select_related("assigned_to", "changed_by").first() or mark
+    return render(request, "mailbox/messages/team_marks.html", {"message": message, "form": form, "mark": mark})
+
+
+def _page(message: Message) -> str:
+    return reverse("mailbox:message", args=[message.pk])
+
+
+def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any]) -> bool:
+    """False when somebody else changed the marks since the page was shown: their note is not written over."""
+    shown = posted_time(request, "version")
+    untouched = Q(changed_at=shown) if shown else Q(assigned_to=None, note="", done_at=None)
+    done_at = (before.done_at or timezone.now()) if given["done"] else None
+    values = {"assigned_to": given["assigned_to"], "note": given["note"].replace("\0", ""), "done_at": done_at}
+    if not TeamMark.change(message, signed_in_user(request), only_if=untouched, **values):
+        return False
+    to = given["assigned_to"].get_username() if given["assigned_to"] else ""
+    record(request, "team_marks", f"message:{message.pk}", message.account, to)
+    return True
+
+
+def _take(request: HttpRequest, message: Message) -> None:
+    user = signed_in_user(request)
+    if TeamMark.change(message, user, only_if=Q(assigned_to=None) | Q(assigned_to=user), assigned_to=user):
+        record(request, "take_message", f"message:{message.pk}", message.account)
+        return
+    mark = TeamMark.objects.select_related("assigned_to").get(pk=message.pk)
+    name = mark.assigned_to.get_username() if mark.assigned_to else ""
+    notices.warning(request, gettext("%(name)s has taken this message already.") % {"name": name})
+
+
+def _release(request: HttpRequest, message: Message) -> None:
+    user = signed_in_user(request)
+    if TeamMark.change(message, user, only_if=Q(assigned_to=user), assigned_to=None):
+        record(request, "release_message", f"message:{message.pk}", message.account)
+
+
+def _done(request: HttpRequest, message: Message) -> None:
+    if TeamMark.change(message, signed_in_user(request), only_if=Q(done_at=None), done_at=timezone.now()):
+        record(request, "message_done", f"message:{message.pk}", message.account)
+
+
+def _not_done(request: HttpRequest, message: Message) -> None:
+    if TeamMark.change(message, signed_in_user(request), only_if=Q(done_at__isnull=False), done_at=None):
+        record(request, "message_not_done", f"message:{message.pk}", message.account)
+
+
+AT_ONCE: dict[str, Callable[[HttpRequest, Message], None]] = {
+    "take": _take,
+    "release": _release,
+    "done": _done,
+    "not_done": _not_done,
+}
