@@ -38,7 +38,7 @@ class TeamMark(models.Model):
     @classmethod
     def change(cls, message: Message, by: User, *, only_if: Q | None = None, **values: object) -> bool:
         """Set values; with `only_if`, in the one UPDATE that looks at it. False when it did not hold."""
-        cls.objects.bulk_create([cls(message=message, changed_by=by)], ignore_conflicts=True)
+        TeamMark.objects.bulk_create([TeamMark(message=message, changed_by=by)], ignore_conflicts=True)
         rows = cls.objects.filter(only_if or Q(), pk=message.pk)
         return rows.update(**values, changed_by=by, changed_at=timezone.now()) == 1
 
@@ -60,7 +60,7 @@ class MessageViewing(models.Model):
     @classmethod
     def note(cls, message: Message, user: User, at: datetime) -> None:
         """Keep that this person saw it; the first time counts."""
-        cls.objects.bulk_create([cls(message=message, user=user, at=at)], ignore_conflicts=True)
+        MessageViewing.objects.bulk_create([MessageViewing(message=message, user=user, at=at)], ignore_conflicts=True)
 
 
 # The filters of lists: their name in the address, and what a page calls them.

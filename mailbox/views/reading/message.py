@@ -66,7 +66,8 @@ def _files_of(request: HttpRequest, row: Message) -> Files:
 
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
-    row = find_message(request, pk, has_others=Exists(_others(OuterRef)), **asked_of_team(signed_in_user(request)))
+    asked = {"has_others": Exists(_others(OuterRef)), **asked_of_team(signed_in_user(request))}
+    row: Any = find_message(request, pk, also=asked)
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
     files = _files_of(request, row)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db.models.expressions import BaseExpression
 from django.http import Http404, HttpRequest
 
@@ -10,13 +12,15 @@ from mailbox.permissions import Role, get_account
 from mailbox.views.requests import of_accounts
 
 
-def find_message(request: HttpRequest, pk: int, role: str = Role.VIEWER, **also: BaseExpression) -> Message:
+def find_message(
+    request: HttpRequest, pk: int, role: str = Role.VIEWER, also: Mapping[str, BaseExpression] | None = None
+) -> Message:
     """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied).
 
     `also`: what a page wants to know besides, in the same query; it becomes attributes of the message.
     """
     found = Message.objects.filter(pk=pk).select_related("account__imap", "account__smtp", "team_mark__assigned_to")
-    found = found.annotate(**also).defer("attachments", "attached_text")  # long, and no page needs them
+    found = found.annotate(**(also or {})).defer("attachments", "attached_text")  # long, and no page needs them
     message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")

@@ -39,5 +39,5 @@ def team_choices(request: HttpRequest, chosen: str) -> list[TeamChoice]:
             asked["team"] = name
         return f"?{asked.urlencode()}"
 
-    choices = {"": gettext("All"), **TEAM_FILTERS}
+    choices: dict[str, Words] = {"": gettext("All"), **TEAM_FILTERS}
     return [TeamChoice(label, url(name), name == chosen) for name, label in choices.items()]
