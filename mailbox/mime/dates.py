@@ -48,7 +48,7 @@ def read(stated: str) -> datetime | None:
         return None
     hour, minute, second = int(time[1]), int(time[2]), min(int(time[3] or 0), 59 if time[3] == "60" else 99)
     if time[4]:
-        if not 1 <= hour <= 12 and not (hour > 12 and time[4].lower() == "p"):
+        if (hour > 12 and time[4].lower() == "a") or (hour == 0 and time[4].lower() == "p"):
             return None
         hour = hour % 12 + 12 * (time[4].lower() == "p") if hour <= 12 else hour
     before, zone = rest[: time.start()].strip(" ,-"), rest[time.end() :].strip(" ,")
@@ -67,7 +67,7 @@ def read(stated: str) -> datetime | None:
 
 def _day(line: str) -> tuple[int, int, int, str] | None:
     """Year, month, day, and what is said beside them."""
-    if found := _ISO.match(line):
+    if (found := _ISO.match(line)) and 1 <= int(found[2]) <= 12:
         return int(found[1]), int(found[2]), int(found[3]), line[found.end() :]
     if (found := _DAY_FIRST.search(line)) and (month := _month(found[2])):
         return _full_year(found[3]), month, int(found[1]), _without(line, found)
