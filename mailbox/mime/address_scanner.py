@@ -48,6 +48,7 @@ class Item:
     has_angle: bool = False
     has_at: bool = False  # outside of comments
     is_open: bool = False  # its "<" has no ">"
+    is_uri: bool = False  # RFC 6068: a "?" ends the address
 
     def add(self, token: Token) -> None:
         self.tokens.append(token)
@@ -143,6 +144,9 @@ class _Scanner:
         if tokens and tokens[-1].kind is Kind.WORD and _SCHEME.search(tokens[-1].text):
             gap = tokens.pop().gap
             self.gap = gap or self.gap
+            self.item.is_uri = True
+        elif self.text.startswith("//", at + 1):  # of a web page
+            self._add(Kind.WORD, ":", at + 1)
         elif tokens and not self.item.has_at and (at < self.last_semicolon or (self.lines_separate and self.is_first)):
             tokens.clear()
             self.item.start, self.gap = at + 1, ""

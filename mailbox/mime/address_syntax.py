@@ -65,6 +65,7 @@ def canonical(address: str) -> str:
     local, at, domain = address.rpartition("@")
     if not at:
         raise AddressError("no_at")
+    domain = domain.removesuffix(".")  # of a sentence's end, or of the root
     if not local or not domain:
         raise AddressError("no_domain" if local else "no_local")
     _refuse_invisible(local)

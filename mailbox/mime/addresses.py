@@ -26,7 +26,7 @@ from mailbox.mime.address_syntax import AddressError, canonical, without_outer_i
 __all__ = ["AddressError", "Mailbox", "Problem", "Typed", "canonical", "read", "read_typed", "same", "shown"]
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
-_SURROUNDING = {'"': '"', "'": "'", "‘": "’", "“": "”", "„": "“"}  # noqa: RUF001
+_SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“"}  # noqa: RUF001
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
 # `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as most mail has them: the scanner,
 # which reads all else, reads no more in these, at ten times the time (a test compares them).
@@ -36,6 +36,12 @@ _BLANKS = r"[ \t\r\n]*+"
 _PLAIN = re.compile(
     rf"{_BLANKS}(?:({_ATOM}(?: {_ATOM})*+) <(?=[^>]*+>{_BLANKS}\Z))?+({_ATOMS}@{_ATOM}(?:\.{_ATOM})++)(?(1)>){_BLANKS}",
     re.ASCII,
+)
+_WIDE = str.maketrans("＠；，、", "@;,,")  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
+_BULLET = re.compile(r"^[ \t]*+(?:[-*•‣◦·–—]|\d{1,3}[.)])[ \t]++", re.M)  # noqa: RUF001
+# "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": as some programs copy an address.
+_COPIED = re.compile(
+    r"[(\[](?:mailto:)?([^\s()\[\]<>,;:@\"]{1,64}@[^\s()\[\]<>,;:@\"]{1,255})[)\]](?=\s*+(?:[,;\r\n]|\Z))", re.I
 )
 _SHOWN_PIECE = 100  # characters of an item that a Problem quotes
 
@@ -111,6 +117,8 @@ def _read_plain(text: str) -> list[Mailbox]:
 def read_typed(text: str) -> list[Typed]:
     """Each item of a list as a person typed or pasted it, in its order; empty ones are passed over."""
     found: list[Typed] = []
+    text = _BULLET.sub("", text.translate(_WIDE))
+    text = text if "<" in text else _COPIED.sub(r"<\1>", text)
     for item in _joined(list(scan(text, lines_separate=True)), is_typed=True):
         if item.tokens:
             found += _typed(text[item.start : item.end].strip(), item)
@@ -214,6 +222,8 @@ def _mailboxes(item: Item, is_decoded: bool) -> list[Mailbox]:
         chunks = _chunks(item.tokens)
         words = [token for chunk in chunks if not chunk.is_address for token in chunk.tokens]
         addresses = [_cleaned(str(chunk)) for chunk in chunks if chunk.is_address]
+    if item.is_uri:
+        addresses = [each.partition("?")[0] for each in addresses]
     name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
     if not addresses:
         return [Mailbox("", name)] if name else []
@@ -225,8 +235,9 @@ def _typed(text: str, item: Item) -> list[Typed]:
     found = _mailboxes(item, is_decoded=True)
     if not any(each.has_domain for each in found):
         return [_wrong(text, "no_address")] if found or text else []
-    if item.is_open or any(letter in token.text for token in item.tokens for letter in "\r\n"):
-        return [_wrong(text, "brackets" if item.is_open else "line_break")]
+    is_open = item.is_open or (">" in text and "<" not in text)
+    if is_open or any(letter in token.text for token in item.tokens for letter in "\r\n"):
+        return [_wrong(text, "brackets" if is_open else "line_break")]
     if not item.has_angle and _has_words_beside(item):
         return [_wrong(text, "words")]
     return [_checked(text, each) for each in found]
@@ -237,6 +248,8 @@ def _has_words_beside(item: Item) -> bool:
     chunks = _chunks(item.tokens)
     if all(chunk.is_address for chunk in chunks):
         return False
+    if len(chunks) == 2 and chunks[0].tokens[0].kind is Kind.QUOTED and chunks[1].is_address:
+        return False  # "Ann" ann@example.com
     with_tab = [chunk.is_address for chunk in chunks if "\t" in chunk.tokens[0].gap]
     return len(with_tab) != 1 or sum(chunk.is_address for chunk in chunks) != 1
 
@@ -265,7 +278,7 @@ def _cleaned(text: str) -> str:
     if "(" in text or any(letter.isspace() for letter in text):
         pieces = [piece for item in scan(text) for piece in (*map(str, _chunks(item.tokens)), item.separator)]
         text = " ".join(piece for piece in pieces if piece)
-    text = _without_quotes(text) if "@" in text else text
+    text = _without_quotes(text.rstrip(">")) if "@" in text else text
     return charsets.storable(without_outer_invisible(text))
 
 

@@ -53,6 +53,13 @@ TAKEN = [
     ("To: Ann <a@x.org>, b@y.org", ["Ann <a@x.org>", "b@y.org"]),
     ("a@x.org <a@x.org>", ["a@x.org"]),
     ("mailto:a@x.org", ["a@x.org"]),
+    ("MAILTO:a@x.org?subject=x", ["a@x.org"]),
+    ("1. a@x.org\n2) b@y.org\n- c@z.org\n• d@z.org", ["a@x.org", "b@y.org", "c@z.org", "d@z.org"]),
+    ("a＠x.org；b@y.org，c@z.org、d@z.org", ["a@x.org", "b@y.org", "c@z.org", "d@z.org"]),  # noqa: RUF001
+    ("Ann (a@x.org)", ["Ann <a@x.org>"]),
+    ("Ann [mailto:a@x.org], Bob [b@y.org]", ["Ann <a@x.org>", "Bob <b@y.org>"]),
+    ('"Ann" a@x.org', ["Ann <a@x.org>"]),
+    ("a@x.org.", ["a@x.org"]),
     ("'a@x.org'", ["a@x.org"]),
     ("\ufeffa@x.org\u200b", ["a@x.org"]),
     ("info@straße.example", ["info@xn--strae-oqa.example"]),
@@ -67,6 +74,8 @@ TAKEN = [
     ("root@localhost, a@[192.0.2.1]", ["root@localhost", "a@[192.0.2.1]"]),
 ]
 REFUSED = [
+    ("ok@x.org, ann@x.org>", "brackets", "ann@x.org>"),
+    ("https://x.org/?a@y.org", "local", "https://x.org/?a@y.org"),
     ("ok@x.org, root", "no_address", "root"),
     ("Ann, ok@x.org", "no_address", "Ann"),
     ("ann b@x.org", "words", "ann b@x.org"),
