@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mailbox.mime import charsets
 from mailbox.mime import tree as mime_tree
-from mailbox.mime.tree import Part
+from mailbox.mime.part import XHTML, Part
 
 # Characters of all parts' headers that are read with care. Behind them only the first of each field is: a message of
 # thousands of parts with thousands of parameters each must not cost minutes.
@@ -20,6 +20,10 @@ MAX_HEADERS = 4_000_000
 _SHORT_HEADER = 256
 MAX_BODY_PARTS = 200  # of each body; further ones are attachments
 
+_OTHER_NAMES = (
+    *(("content-disposition", "name"), ("content-type", "filename")),
+    *(("content-disposition", "file"), ("content-type", "file")),
+)
 _TEXTS = ("text/plain", "text/html")
 # Other ways to say the same, for programs that are no mail clients: neither body nor attachment.
 _UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html")
@@ -147,6 +151,8 @@ class _Reader:
         return True
 
     def _is_body(self, part: Part, place: int, subtype: str) -> bool:
+        if part.content_type == XHTML and disposition(part) != "attachment" and not stated_filename(part):
+            part.is_now("text/html")
         if part is self.root and part.content_type in _TEXTS:
             return True
         is_image = part.content_type.startswith("image/")
@@ -193,9 +199,9 @@ def _is_blank(part: Part) -> bool:
 
 
 def stated_filename(part: Part) -> str:
-    """RFC 2183 section 2.3, and the older `name` of the type, which some write into the wrong field."""
+    """RFC 2183 section 2.3, and the older `name` of the type; each in the other's field and as `file`, too."""
     stated = part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
-    return stated or part.parameter("content-disposition", "name")
+    return stated or next(filter(None, (part.parameter(*where) for where in _OTHER_NAMES)), "")
 
 
 def content_id_of(part: Part) -> str:

@@ -9,7 +9,7 @@ import re
 from itertools import groupby
 from operator import itemgetter
 
-from mailbox.mime import charset_labels, transfer_encoding
+from mailbox.mime import base64_content, charset_labels
 from mailbox.mime.charset_labels import codec_for
 from mailbox.mime.japanese import decode_euc_jp, decode_iso_2022_jp
 
@@ -19,7 +19,15 @@ _JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
 _LOOKS_FOREIGN = re.compile(rb"[\x80-\xff]{4}|[\x80-\xff][\x40-\x7e][\x80-\xff][\x40-\xff][\x80-\xff]")
 _LOOKED_AT = 4_000  # bytes
 _DETECTED = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874"]
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BOMS = (
+    *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}  # of two or four octets a letter
+# How many octets that only UTF-8 needs must be there before text under another label is taken for UTF-8: two letters of
+# these may look like one of UTF-8 by chance. A single one in the others is two letters that no word has side by side.
+_BY_CHANCE = {"gb18030", "big5hkscs", "cp949", "cp932", charset_labels.EUC_JP, "euc_tw", "johab", "cp874", "cp1256"}
+_LEAST_UTF8 = 4
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # utf-7 writes them
 _TRUE_LETTER = re.compile("[^\x00-\x7f\ufffd]")
@@ -29,7 +37,7 @@ _CONTROLS = re.compile("[\x01-\x1f\x7f\u2028\u2029]+")
 _OVERRIDES = re.compile("[\u202d\u202e]")
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
-_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
+_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?=]|=(?!\?[^\s=])|\?(?!=))*+)\?=")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
 _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
 
@@ -47,14 +55,13 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     The label is tried first, then UTF-8, which is hardly ever right by chance, then the label again if it reads most of
     it: one broken character must not turn a Chinese mail to noise. Then what its letters look like; then windows-1252.
     """
-    for mark, codec in _BOMS:
-        if octets.startswith(mark):
-            return _decoded(octets, codec, "replace") or "", True
+    if wide := wide_codec(octets):
+        return _decoded(octets, wide, "replace") or "", True
     codec_name = codec_for(label) if label else "utf-8"
     if codec_name in _ASCII_AND_MORE and octets.isascii() and b"\x1b" not in octets:  # most mail
         return octets.decode("ascii"), True
-    if codec_name == "cp1252" and not octets.isascii() and (text := _decoded(octets, "utf-8", "strict")) is not None:
-        return text, False  # UTF-8 under the oldest label of all, a common lie
+    if codec_name != "utf-8" and (text := _utf8_under(codec_name, octets)) is not None:
+        return text, False
     if codec_name in _ASCII_AND_MORE and _JIS_ESCAPE.search(octets[:2000]):  # ISO-2022-JP without its label
         codec_name = charset_labels.ISO_2022_JP
     truthful = bool(codec_name)
@@ -76,6 +83,34 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     if lossy.count("\ufffd") * 50 <= len(lossy) and _TRUE_LETTER.search(lossy):
         return lossy, False
     return (detected(octets) or octets.decode("cp1252", "replace")), truthful
+
+
+def wide_codec(octets: bytes) -> str:
+    """The codec of text that begins with a byte order mark, or has a NUL beside each letter; "" of other text."""
+    if octets[:1] in b"\xef\xff\xfe\0":
+        for mark, codec in _BOMS:
+            if octets.startswith(mark):
+                return codec
+    head = octets[:_LOOKED_AT]
+    if len(head) >= 8 and head.count(b"\0") * 3 >= len(head):
+        for codec, first in (
+            ("utf-32-le", (1, 2, 3)),
+            ("utf-32-be", (0, 1, 2)),
+            ("utf-16-le", (1, 3)),
+            ("utf-16-be", (0, 2)),
+        ):
+            if all(head[at::4].count(b"\0") * 10 >= len(head[at::4]) * 9 for at in first):
+                return codec
+    return ""
+
+
+def _utf8_under(codec: str | None, octets: bytes) -> str | None:
+    """The text of UTF-8 that bears another label, a common lie; None of what is hardly UTF-8."""
+    if octets.isascii() and codec not in _WIDE:
+        return None
+    text = None if codec in _WIDE and b"\0" in octets[:_LOOKED_AT] else _decoded(octets, "utf-8", "strict")
+    least = _LEAST_UTF8 if codec in _BY_CHANCE else 0
+    return text if text is not None and len(octets) - len(text) >= least else None
 
 
 def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
@@ -101,9 +136,10 @@ def detected(octets: bytes) -> str | None:
 
 
 def html_charset(octets: bytes) -> str:
-    """The charset an HTML body states in its own head, or ""."""
+    """The charset an HTML body states in its own head, or "". Where this can be read, UTF-16 is no truth."""
     found = _META_CHARSET.search(octets[:2048])
-    return found[1].decode("ascii") if found else ""
+    stated = found[1].decode("ascii") if found else ""
+    return "utf-8" if codec_for(stated) in _WIDE else stated
 
 
 def header_text(value: str, label: str = "") -> str:
@@ -153,30 +189,39 @@ def decode_words(value: str) -> str:
     end = 0
     for word in _WORD.finditer(value):
         label = word[1].split("*")[0].lower()  # RFC 2231 section 5: a language after "*"
+        label = codec_for(label) or label
         if pending and (word.start() != end or label != charset):
-            pieces.append(decode_text(_words_octets(pending), charset)[0])
+            pieces.append(decode_text(_words_octets(pending, charset), charset)[0])
             pending = []
         pieces.append(value[end : word.start()])
         charset = label
         pending.append((word[2].lower(), word[3]))
         end = word.end()
     if pending:
-        pieces.append(decode_text(_words_octets(pending), charset)[0])
+        pieces.append(decode_text(_words_octets(pending, charset), charset)[0])
     pieces.append(value[end:])
     return storable("".join(pieces))
 
 
-def _words_octets(encoded: list[tuple[str, str]]) -> bytes:
+def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:
     """The octets of adjacent words of one charset. Some senders cut within an escape or a group of base64."""
     found: list[bytes] = []
     for encoding, run in groupby(encoded, key=itemgetter(0)):
         texts = [text.encode("utf-8", "surrogateescape") for _, text in run]
         if encoding == "q":
             found.append(binascii.a2b_qp(b"".join(texts).replace(b"\n", b" "), header=True))
-            continue
-        are_cut = any(len(text) % 4 for text in texts[:-1]) and sum(map(len, texts)) % 4 == 0
-        found += [transfer_encoding.decode_base64(text)[0] for text in ([b"".join(texts)] if are_cut else texts)]
+        else:
+            found.append(_base64_words(texts, codec))
     return b"".join(found)
+
+
+def _base64_words(texts: list[bytes], codec: str) -> bytes:
+    apart = b"".join(map(base64_content.decode_damaged, texts))
+    if not any(len(text) % 4 for text in texts[:-1]):
+        return apart
+    joined = base64_content.decode_damaged(b"".join(texts))
+    are_apart = sum(map(len, texts)) % 4 != 0 and _decoded(apart, codec, "strict") is not None
+    return apart if are_apart or _decoded(joined, codec, "strict") is None else joined
 
 
 def normal_words(value: str) -> str:

@@ -12,6 +12,12 @@ _MOST_CLOSES = 20  # lines that may close a multipart, each looked for from the 
 _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)", re.I | re.M)
 _CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
 _FIELD = re.compile(rb"content-[a-z-]{1,40}[ \t]*+:", re.I)
+_UNSTATED = re.compile(
+    rb"\s*+(?:[^\r\n]{0,200}\bMIME\b[^\r\n]{0,200}\s++){0,3}+"
+    rb"--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)",
+    re.I,
+)
+_FIELDS = re.compile(rb"\s{0,20}+(?=(?:mime-version|content-(?:type|transfer-encoding))[ \t]*+:)", re.I)
 _HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body|div|table|p)\b", re.I | re.S)
 
 
@@ -30,6 +36,22 @@ def boundary_in(raw: bytes, start: int, end: int) -> str:
         if b"\n--" + close[1] + b"\n" in b"\n" + content[: close.start()]:
             return close[1].decode("utf-8", "replace")
     return ""
+
+
+def unstated_boundary(raw: bytes, start: int, end: int) -> str:
+    """The boundary of parts that are the whole content of what says to have none; "" of a text that may quote some."""
+    found = _UNSTATED.match(raw, start, end)
+    if found is None:
+        return ""
+    boundary = found[1].rstrip()
+    is_closed = raw.find(b"\n--" + boundary + b"--", found.end(), end) >= 0
+    return boundary.decode("utf-8", "replace") if is_closed else ""
+
+
+def fields_in_content(raw: bytes, start: int, end: int) -> int | None:
+    """Where the MIME fields begin that an empty line has cut from their header."""
+    found = _FIELDS.match(raw, start, end)
+    return found.end() if found else None
 
 
 def begins_part(raw: bytes, position: int, end: int) -> bool:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 
-from mailbox.mime import binhex, transfer_encoding
+from mailbox.mime import base64_content, binhex, transfer_encoding
 
 MARKS = (b"begin ", b"BinHex 4")
 MAX_FILES = 50
@@ -64,7 +64,7 @@ def _type_of(filename: str) -> str:
 
 def _decoded(text: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> tuple[bytes, bool]:
     if begin[0].startswith(b"begin-base64"):
-        return transfer_encoding.decode_base64(text[begin.end() : end.start()])
+        return base64_content.decode(text[begin.end() : end.start()])
     return transfer_encoding.undone("x-uuencode", memoryview(text)[begin.start() : end.end()])
 
 

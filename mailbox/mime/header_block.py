@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mailbox.mime import charsets
+
 # What the standard library's parser takes for a line of the header; at the first other line it ends the header.
 # ("From  : x" it takes for an mbox separator.) Possessive and without overlap: linear for any bytes.
 _SOUND = re.compile(rb"(?:(?:From (?![ \t]*:)|[\x21-\x39\x3b-\x7e]*+:|[ \t])[^\r\n]*+(?:\r\n|\r|\n|\Z))*+")
@@ -14,7 +16,9 @@ _NAMES = re.compile(rb"^([\x21-\x39\x3b-\x7e]++)[ \t]*+:", re.M)
 _TELLING = frozenset(
     b"from to cc subject date message-id mime-version content-type received delivered-to return-path reply-to".split()
 )
-_LEAD = re.compile(rb"(?:\xef\xbb\xbf|[ \t]*+(?:\r\n|\r|\n))*+")
+_LEAD = re.compile(rb"(?:\xef\xbb\xbf|\xc2\xa0|[\0-\x20])*+")
+_ABOVE = frozenset((b"\xef", b"\xc2", *(bytes((code,)) for code in range(33))))
+_DOUBLED_END = re.compile(rb"(?<!\r)\r\r++\n")
 _FIRST_LINE = 2_000  # bytes in which the first line must end
 _MAX_REPAIRED = 1_000_000  # bytes of header looked at behind the first junk line
 
@@ -63,10 +67,17 @@ def end_of(raw: bytes, start: int, end: int) -> int:
 def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     """The message from its first field on, line ends mended, and the defects that this was.
 
-    A byte order mark or empty lines above the header, and lines that end in CR CR LF: gateways and scripts make them.
+    Met: a byte order mark, empty lines, blanks or controls above the header; lines that end in CR CR LF; a message that
+    is UTF-16 as a whole. Gateways and scripts make them.
     """
     defects: list[str] = []
-    if raw[:1] in (b"\xef", b"\r", b"\n", b" ", b"\t", b"\xfe", b"\xff"):
+    wide = charsets.wide_codec(bytes(raw[:_FIRST_LINE]))
+    if wide not in ("", "utf-8"):
+        narrow = bytes(raw[:]).decode(wide, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+        if _FIELD.match(narrow):
+            raw = narrow
+            defects.append("WideMessageDefect")
+    if raw[:1] in _ABOVE:
         lead = _LEAD.match(raw)
         field = _FIELD.match(raw, lead.end()) if lead else None
         if lead and lead.end() and field and field[1].lower() in _TELLING:
@@ -74,6 +85,6 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
             defects.append("JunkBeforeHeaderDefect")
     end = raw.find(b"\n", 0, _FIRST_LINE)
     if end > 1 and raw[end - 2 : end] == b"\r\r":
-        raw = bytes(raw[:]).replace(b"\r\r\n", b"\r\n")
+        raw = _DOUBLED_END.sub(b"\r\n", bytes(raw[:]))
         defects.append("LineEndDefect")
     return raw, defects

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, body, charsets, filenames, message_ids, transfer_encoding
+from mailbox.mime import attachment_digest, body, charsets, filenames, message_ids, part_text
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 
-PARSER_VERSION = 7  # raise it when the same bytes would give other rows: a sweep may then parse again
+PARSER_VERSION = 8  # raise it when the same bytes would give other rows: a sweep may then parse again
 
-MAX_BODY_CHARACTERS = 2_000_000  # of each body in the tables; the raw message has the rest
+MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
 SNIPPET_CHARACTERS = body.SNIPPET_CHARACTERS
 MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages that is searched
@@ -244,7 +244,7 @@ def _bodies(raw: bytes, layout: Layout, defects: list[str]) -> tuple[str, str]:
     read: dict[int, str] = {}
     for part in (*layout.text, *layout.html):
         if id(part) not in read:
-            read[id(part)] = _text_of(part, defects) if part.content_type.startswith("text/") else ""
+            read[id(part)] = part_text.text_of(part, defects) if part.content_type.startswith("text/") else ""
     body_text = body.joined_text([(part, read[id(part)]) for part in layout.text])
     body_html = body.joined_html([(part, read[id(part)]) for part in layout.html], layout.attachments)
     if layout.is_broken:
@@ -257,31 +257,7 @@ def _bodies(raw: bytes, layout: Layout, defects: list[str]) -> tuple[str, str]:
 
 def _section(raw: bytes, subtype: bytes, defects: list[str]) -> str:
     part = mime_tree.raw_section(raw, subtype)
-    return _text_of(part, defects) if part else ""
-
-
-def _text_of(part: Part, defects: list[str]) -> str:
-    """A text part's text: transfer encoding, charset, flowed lines undone; line ends are \\n."""
-    octets, is_sound = part.octets()
-    if not is_sound:
-        defects.append("TransferEncodingDefect")
-    if not transfer_encoding.is_plain(part.get("content-transfer-encoding")):
-        defects.append("MimeFieldDefect")
-    is_html = part.content_type == "text/html"
-    label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
-    is_cut = len(octets) > MAX_BODY_CHARACTERS * 4
-    text, is_true = charsets.decode_text(octets[: MAX_BODY_CHARACTERS * 4], label)
-    if not is_true:
-        defects.append("CharsetDefect")
-    text = text.removeprefix("\ufeff")
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if is_cut or len(text) > MAX_BODY_CHARACTERS:
-        defects.append("BodyCut")
-        text = text[:MAX_BODY_CHARACTERS]
-    if not is_html and part.parameter("content-type", "format").lower() == "flowed":
-        text = charsets.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
-    return charsets.storable(text)
+    return part_text.text_of(part, defects) if part else ""
 
 
 def _attached_text(layout: Layout, depth: int) -> str:

@@ -27,12 +27,16 @@ def read(text: str) -> list[str]:
     hold an @."""
     if "=?" in text:
         text = charsets.decode_words(text)
+    if "&lt;" in text:
+        text = text.replace("&lt;", "<").replace("&gt;", ">")
     if "(" in text:
         text = _COMMENT.sub(" ", text)
     between = (match[1].strip() for match in islice(_BRACKETED.finditer(text), MAX_IDS))
-    found = [_SPACE.sub("", each) for each in between if "@" in each or (each and " " not in each)]
+    found = [
+        _SPACE.sub("", each).removeprefix("mailto:") for each in between if "@" in each or (each and " " not in each)
+    ]
     if not found:
-        words = (word.strip("<>,;\"'") for word in text.replace(",", " ").split())
+        words = (word.strip("<>[],;\"'") for word in text.replace(",", " ").split())
         found = list(islice((word for word in words if "@" in word[1:-1]), MAX_IDS))
     return [each for each in found if len(each) <= MAX_ID]
 

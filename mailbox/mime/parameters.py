@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
-from mailbox.mime import charsets
+from mailbox.mime import charset_labels, charsets
 
 MAX_PARAMETERS = 64  # of one field; the rest is not read
 
@@ -30,6 +30,10 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
 _COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # for the equals sign
+_FILE_NAMES = ("filename", "name", "file")
+_AROUND = {'"': '"', "'": "'", "`": "`", "<": ">", "“": "”", "„": "“", "‘": "’", "«": "»"}  # noqa: RUF001
+_MOST_AROUND = 3
+_EXTENDED = re.compile(r"([A-Za-z0-9_-]{2,40})'[A-Za-z-]{0,20}'[^\s']+")  # RFC 2231's form under a plain name
 # Comments where they cannot belong to a value: a file may be called "a (1).pdf", without quotes.
 _COMMENT_BEFORE = re.compile(r"\A\s*+\([^()\"]*+\)")
 
@@ -54,9 +58,17 @@ def _read(field: str) -> Mapping[str, str]:
         elif is_encoded:
             whole.setdefault(name, charsets.decode_words(_decoded([(value, True)])))
         else:
-            plain.setdefault(name, charsets.decode_words(value))
+            plain.setdefault(name, _plain_value(name, value))
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
     return plain | {name: value for name, value in (joined | whole).items() if value}
+
+
+def _plain_value(name: str, value: str) -> str:
+    extended = _EXTENDED.fullmatch(value) if name in _FILE_NAMES and "'" in value else None
+    if extended and charset_labels.codec_for(extended[1]):
+        return _decoded([(value, True)])
+    decoded = charsets.decode_words(value)
+    return _bare_name(decoded) if name in _FILE_NAMES and decoded != value else decoded
 
 
 _remembered = lru_cache(maxsize=1000)(_read)
@@ -69,7 +81,7 @@ def _stated(field: str) -> Iterator[tuple[str, int | None, bool, str]]:
         name, equals, value = (_COLON.sub(r"\1=", part, count=1) if ":" in part else part).partition("=")
         if "(" in name:
             name = _COMMENT_BEFORE.sub("", name, count=1)
-        shape = _NAME.fullmatch(name.strip().lower())
+        shape = _NAME.fullmatch(name.strip(" \t\r\n\"'").lower())
         if equals and shape:
             yield shape[1], int(shape[2]) if shape[2] else None, bool(shape[3]), _unquoted(value.strip(), shape[1])
 
@@ -103,10 +115,20 @@ def _unquoted(value: str, name: str) -> str:
     if '"' in value and "(" in value:
         value = _around_quotes(value)
     if len(value) > 1 and value[0] == value[-1] == '"':
-        return value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
-    if len(value) > 2 and value[0] == value[-1] == "'" and name in ("filename", "name"):  # elsewhere they are letters
-        return value[1:-1]
-    return value.removeprefix('"')  # quotes that are never closed
+        value = value[1:-1].replace("\\\\", "\\").replace('\\"', '"')
+    else:
+        value = value.removeprefix('"')  # quotes that are never closed
+    return _bare_name(value) if name in _FILE_NAMES else value
+
+
+def _bare_name(value: str) -> str:
+    """A file's name without the brackets and quotes of many kinds that senders put around it."""
+    for _ in range(_MOST_AROUND):
+        value = value.strip().removeprefix("\\").removesuffix("\\")
+        if len(value) < 3 or _AROUND.get(value[0]) != value[-1]:
+            break
+        value = value[1:-1]
+    return value
 
 
 def _around_quotes(value: str) -> str:

@@ -19,6 +19,14 @@ _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encod
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
 _MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
 _MEANT_BY_ONE_WORD = {"multipart": "multipart/mixed", "html": "text/html", "pdf": "application/pdf"}
+_MEANT_BY_SUBTYPE = {"plain": "text/plain", "mixed": "multipart/mixed", "alternative": "multipart/alternative"}
+_MEANT_BY_SUBTYPE |= {"related": "multipart/related"} | _MEANT_BY_ONE_WORD
+_JOINED_TYPE = re.compile(r"(text|multipart|application|image)[-._](?=[a-z])")  # text-html, multipart.mixed
+# What browsers and mailers call HTML beside its name; text/x-amp-html and text/watch-html are other things.
+_HTML_TYPE = re.compile(r"(?:text|x-text|application)/(?:x-|vnd\.)?+x?+html?+\d?+(?:\+[a-z]+)?+|html/(?:text|plain)")
+_MULTIPART_TYPE = re.compile(r"(?:x-)?+multi-?+parts?+/")
+XHTML = "application/xhtml+xml"  # also what a file is: read as HTML where it is the body
+_USUAL_TYPES = frozenset(("text/plain", "text/html", "multipart/mixed", "multipart/alternative", "multipart/related"))
 _COMMENT = re.compile(r"\([^()]*+\)")
 
 
@@ -37,6 +45,7 @@ class Part:
         "end",
         "fields",
         "header_charset",
+        "inherited_encoding",
         "longest_header",
         "start",
     )
@@ -51,6 +60,7 @@ class Part:
         self.defects: list[str] = []
         self.longest_header = MAX_MIME_HEADER
         self.header_charset = ""
+        self.inherited_encoding = ""  # of the multipart around it, where this part states none and looks like it
         self._first: dict[str, str] | None = None
         self._content_type: str | None = None
         self._parameters: dict[str, Mapping[str, str]] = {}
@@ -75,6 +85,11 @@ class Part:
             return otherwise
         return charsets.header_text(value[: self.longest_header] if name in _CUT else value, self.header_charset)
 
+    def forget_fields(self) -> None:
+        """What was read of the header so far: fields have been added."""
+        self._first = self._content_type = None
+        self._parameters = {}
+
     def read_headers_in(self, charset: str) -> None:
         """Read 8-bit text of this header that is no UTF-8 in `charset`, which the message's body is written in."""
         if charset and not all(charsets.is_utf8(value) for _, value in self.fields):
@@ -87,12 +102,12 @@ class Part:
         """Type and subtype, lower case; text/plain when absent or malformed (RFC 2045 section 5.2)."""
         if self._content_type is None:
             stated = self.get("content-type", self.default_type).partition(";")[0].strip().lower()
-            if stated.count("/") != 1 or not _PLAIN_TYPE.fullmatch(stated) or stated.endswith("."):
+            if stated not in _USUAL_TYPES:
                 meant = _meant_type(stated)
-                if meant and meant != stated:
+                if meant != stated:
                     self.defects.append("MimeFieldDefect")
-                    stated = meant
-            self._content_type = stated if stated.count("/") == 1 else "text/plain"
+                stated = meant or ("application/octet-stream" if stated.partition("/")[2] else "text/plain")
+            self._content_type = stated
         return self._content_type
 
     @property
@@ -126,7 +141,19 @@ class Part:
 
     @property
     def transfer_encoding(self) -> str:
-        return mime_transfer_encoding.encoding_of(self.get("content-transfer-encoding"))
+        stated = self.get("content-transfer-encoding")
+        return mime_transfer_encoding.encoding_of(stated) if stated else self.inherited_encoding
+
+    def inherit_encoding(self, encoding: str) -> None:
+        """Take the encoding of the multipart around this part for its own, if it states none and looks like it."""
+        if (
+            encoding in mime_transfer_encoding.ENCODINGS
+            and self.children is None
+            and not self.get("content-transfer-encoding")
+        ):
+            self.inherited_encoding = mime_transfer_encoding.inherited(encoding, bytes(self.encoded))
+            if self.inherited_encoding:
+                self.defects.append("EncodedMultipartDefect")
 
     @property
     def encoded(self) -> memoryview:
@@ -157,10 +184,19 @@ class Part:
 
 
 def _meant_type(stated: str) -> str:
-    """The media type that a field means which is not written as RFC 2045 section 5.1 says, or ""."""
-    plain = _COMMENT.sub("", charsets.decode_words(stated).lower())
+    """The media type that a field means which may not be written as RFC 2045 section 5.1 says; "" of no type."""
+    if _PLAIN_TYPE.fullmatch(stated) and not stated.endswith("."):
+        return _known_type(stated)
+    plain = _JOINED_TYPE.sub(r"\1/", _COMMENT.sub("", charsets.decode_words(stated).lower()).lstrip(" \t\"'"), count=1)
     found = _MEANT_TYPE.match(plain)
     if found:
-        return f"{found[1]}/{found[2].rstrip('.')}"
+        return _known_type(f"{found[1]}/{found[2].rstrip('.')}")
     word = re.split(r"[\s/,:]", plain.strip(" \t\"'"), maxsplit=1)[0]
-    return _MEANT_BY_ONE_WORD.get(word, "")
+    return _MEANT_BY_ONE_WORD.get(word) or _MEANT_BY_SUBTYPE.get(plain.strip(" \t\"'/"), "")
+
+
+def _known_type(stated: str) -> str:
+    """A well-formed type by the name that the rest of the reader knows it by."""
+    if _HTML_TYPE.fullmatch(stated) and stated != XHTML:
+        return "text/html"
+    return _MULTIPART_TYPE.sub("multipart/", stated, count=1)

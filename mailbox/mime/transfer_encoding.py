@@ -5,18 +5,18 @@ from __future__ import annotations
 import binascii
 import re
 
-_JUNK = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+from mailbox.mime import base64_content
+
 _PLAIN = ("7bit", "8bit", "binary", "base64", "quoted-printable", "")
-_NAMES = ("base64", "quoted-printable", "x-uuencode")
-_NAMED = re.compile(r"(base.?64|\bb64\b)|(quoted.{0,2}printable|\bqp\b)|(uue|x-uue?\b|\buu\b)")
+ENCODINGS = ("base64", "quoted-printable")
+_NAMES = (*ENCODINGS, "x-uuencode")
+_NAMED = re.compile(r"(base.?64|\bb64\b)|(quoted.{0,3}print|\bqp\b)|(uue|x-uue?\b|\buu\b)")
 _COMMENT = re.compile(r"\([^()]*+\)")
-# Behind padding: whole lines of base64, which may be padded themselves. A line of words is a footer.
-_MORE_BASE64 = re.compile(rb"=+[ \t]*+(?:(?:\r\n|\r|\n)*+[A-Za-z0-9+/]{2,}+={0,2}+[ \t]*+(?=[\r\n]|\Z|(?<==)))*+")
-# What does not belong to the alphabet of RFC 4648 section 5, which some programs take for mail's.
-_NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")
-_OF_URLS = bytes.maketrans(b"-_", b"+/")
 _DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
+_ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
+_HEX_ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}")
+_NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
 _MAX_UU_LINES = 2_000_000  # 90 MB; each line costs time, also an empty one
 
 
@@ -39,7 +39,10 @@ def is_plain(field: str) -> bool:
 def undone(encoding: str, encoded: memoryview) -> tuple[bytes, bool]:
     """The content without its transfer encoding (lower case), and whether that was sound. Unknown ones stay as is."""
     if encoding == "base64":
-        return decode_base64(encoded)
+        octets, is_sound = base64_content.decode(encoded)
+        if not is_sound and _is_other_than_stated(encoded):
+            octets = binascii.a2b_qp(encoded)
+        return octets, is_sound
     if encoding == "quoted-printable":
         return _decode_quoted_printable(encoded)
     if encoding == "x-uuencode":
@@ -47,31 +50,28 @@ def undone(encoding: str, encoded: memoryview) -> tuple[bytes, bool]:
     return bytes(encoded), True
 
 
-def decode_base64(octets: bytes | memoryview) -> tuple[bytes, bool]:
-    """Base64 (RFC 2045 section 6.8) as far as it can be read, and whether it was sound.
-
-    What follows padding is read as well where it is base64 too: some encoders pad each line or block.
-    """
-    given = bytes(octets)
-    if (b"-" in given or b"_" in given) and _NOT_OF_URLS.search(given.strip()) is None:
-        return _decode_letters(given.translate(_OF_URLS)), False
-    padding = given.find(b"=")
-    if padding >= 0 and given[padding:].strip(b"=\r\n\t \0"):
-        rest = _MORE_BASE64.match(given, padding)
-        blocks = (given[:padding] + (rest[0] if rest else b"")).split(b"=")
-        return b"".join(_decode_letters(block) for block in blocks if block), False
-    try:
-        return binascii.a2b_base64(given), True
-    except binascii.Error:
-        return _decode_letters(given), False
+def footer_behind(encoding: str, encoded: memoryview) -> bytes:
+    """The plain text that a list or a scanner has written behind an encoded one; b"" where there is none."""
+    if encoding != "base64" or _is_other_than_stated(encoded):
+        return b""
+    return base64_content.footer_of(encoded)
 
 
-def _decode_letters(octets: bytes) -> bytes:
-    """What the letters of base64 among these say, with the padding that they lack."""
-    letters = octets.translate(None, delete=_JUNK)
-    if len(letters) % 4 == 1:
-        letters = letters[:-1]
-    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+def _is_other_than_stated(encoded: memoryview) -> bool:
+    """Whether what calls itself base64 is quoted-printable."""
+    return _HEX_ESCAPE.search(encoded) is not None and is_quoted_printable(bytes(encoded))
+
+
+def is_quoted_printable(octets: bytes) -> bool:
+    """Whether it has escapes of RFC 2045 section 6.7, and each of its signs begins one."""
+    return _ESCAPE.search(octets) is not None and _NO_ESCAPE.search(octets) is None
+
+
+def inherited(encoding: str, octets: bytes) -> str:
+    """The encoding that a multipart states for all its parts, which RFC 2045 section 6.4 forbids, if the content of a
+    part that states none looks like it; else ""."""
+    is_so = {"base64": base64_content.is_base64, "quoted-printable": is_quoted_printable}.get(encoding)
+    return encoding if is_so and is_so(octets) else ""
 
 
 def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:

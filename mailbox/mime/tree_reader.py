@@ -28,7 +28,9 @@ _FIELD = re.compile(
 _ODD_LINE = re.compile(rb"(From (?![ \t]*:)|[ \t]|:)[^\r\n]*+(?:\r\n|\r|\n|\Z)")
 _LINE_END = re.compile(rb"\r\n|\r|\n|\Z")
 _BEHIND_BOUNDARY = re.compile(rb"(--)?[ \t]*+(?:\r\n|\r|\n|\Z)")
+_RICH = ("text/html", "multipart/related")
 _LINE_ENDS = (10, 13)
+_SURE_MARK = 10  # letters that do not stand in a sentence by chance
 
 
 @dataclass
@@ -47,13 +49,16 @@ class Reader:
     def __init__(self, raw: bytes, budget: _Budget | None = None) -> None:
         self.raw = raw
         self.budget = budget or _Budget()
+        self.encoding = ""  # that the multiparts state which are being read
 
     def part(self, start: int, end: int, depth: int, default_type: str, around: tuple[str, int] = ("", 0)) -> Part:
         """`around`: the boundary of the multipart that this one lies in, and where that one ends."""
         part = Part(self.raw, depth, default_type)
         self.budget.parts_left -= 1
         part.start, part.end = self.header(part, start, end), end
-        if part.says_multipart and depth < MAX_DEPTH:
+        if depth == 0:
+            self._mend_root(part)
+        if part.says_multipart and part.children is None and depth < MAX_DEPTH:
             if around[0] and part.parameter("content-type", "boundary").rstrip() == around[0]:
                 part.end = around[1]  # the boundary lines that follow are its own, up to the first that closes
                 part.defects.append("BoundaryOfParentDefect")
@@ -61,6 +66,7 @@ class Reader:
         if depth and not part.says_multipart:
             # The line end before a boundary belongs to the boundary (RFC 2046 section 5.1.1).
             part.end = self._without_line_end(part.start, part.end)
+            part.inherit_encoding(self.encoding)
         return part
 
     def header(self, part: Part, start: int, end: int) -> int:
@@ -94,6 +100,22 @@ class Reader:
             return line_end.end()
         part.defects.append("MissingHeaderBodySeparatorDefect")
         return position
+
+    def _mend_root(self, part: Part) -> None:
+        """Find MIME fields that an empty line has cut from the header, and parts that no field tells of."""
+        if not part.get("content-type"):
+            fields = damaged.fields_in_content(self.raw, part.start, part.end)
+            if fields is not None:
+                part.start = self.header(part, fields, part.end)
+                part.forget_fields()
+                part.defects.append("SplitHeaderDefect")
+        if part.content_type == "text/plain":
+            boundary = damaged.unstated_boundary(self.raw, part.start, part.end)
+            if boundary and self._split(part, boundary):
+                kinds = [child.content_type for child in part.children or ()]
+                is_choice = len(kinds) == 2 and kinds[0] == "text/plain" and kinds[1] in _RICH
+                part.is_now("multipart/alternative" if is_choice else "multipart/mixed")
+                part.defects.append("BoundaryGuessedDefect")
 
     def _divide(self, part: Part) -> None:
         """Find the parts between a multipart's boundaries, or what else is in it."""
@@ -130,6 +152,13 @@ class Reader:
 
     def _split(self, part: Part, boundary: str) -> bool:
         """Read the parts between the lines of this boundary; False when there are none."""
+        around, self.encoding = self.encoding, part.transfer_encoding or self.encoding
+        try:
+            return self._split_at(part, boundary)
+        finally:
+            self.encoding = around
+
+    def _split_at(self, part: Part, boundary: str) -> bool:
         default_type = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
         lines = _BoundaryLines(self, b"--" + boundary.encode("utf-8", "replace"), part)
         begun, is_closed, children = -1, False, part.children
@@ -181,17 +210,30 @@ class _BoundaryLines:
         reader, part = self._reader, self._part
         while reader.budget.looks_left > 0 and (at := reader.raw.find(self._mark, self.position, part.end)) >= 0:
             self.position = at + len(self._mark)
-            if at > part.start and reader.raw[at - 1] not in _LINE_ENDS:
-                reader.budget.looks_left -= 1
-                continue
             found = _BEHIND_BOUNDARY.match(reader.raw, self.position, part.end)
-            if found:
+            is_on_line = at == part.start or reader.raw[at - 1] in _LINE_ENDS
+            if found and not is_on_line and self._is_meant(at, found):
+                part.defects.append("BoundaryGuessedDefect")
+                is_on_line = True
+            if found and is_on_line:
                 self.position = found.end()
                 return at, self.position, found[1] is not None
             reader.budget.looks_left -= 1
         if reader.budget.looks_left <= 0:
             part.defects.append("TooManyParts")
         return None
+
+    def _is_meant(self, at: int, found: re.Match[bytes]) -> bool:
+        """Whether a boundary that stands behind text, in its line, is meant for one: some scripts forget the line end.
+
+        The line may be the boundary of another multipart, which ends alike.
+        """
+        raw, part = self._reader.raw, self._part
+        line = max(raw.rfind(b"\n", max(part.start, at - 1000), at) + 1, part.start)
+        if raw[line : line + 2] == b"--":
+            return False
+        is_close = found[1] is not None and len(self._mark) >= _SURE_MARK
+        return is_close or (found[1] is None and damaged.begins_part(raw, found.end(), part.end))
 
     def go_on_behind(self, behind: int) -> bool:
         """Whether more parts stand behind a line that closes: a multipart within this one has the same boundary."""

@@ -42,6 +42,7 @@ _SENTENCES = {
         "The server states another size for it than it gave, twice the same; its end may be missing."
     ),
     "PartsBehindCloseDefect": gettext_noop("Parts stand behind the end of its parts; they are shown as well."),
+    "SplitHeaderDefect": gettext_noop("An empty line has cut its header in two; both halves are read."),
     "StartBoundaryNotFoundDefect": _BOUNDARIES,
     "TooManyHeaders": gettext_noop("Its header has more fields than are read; the source has all of them."),
     "TooManyParts": gettext_noop("It has more parts than are listed; the source has all of them."),
@@ -49,6 +50,7 @@ _SENTENCES = {
         "The headers of its parts are too long to be read in full; names of attachments may be missing."
     ),
     "TransferEncodingDefect": gettext_noop("The encoding of a part is damaged; what could be decoded of it is here."),
+    "WideMessageDefect": gettext_noop("All of it is UTF-16 or UTF-32, which no mail is sent in; it is read as meant."),
     "WinmailDefect": gettext_noop(
         "Its winmail.dat is damaged or cut off; the files that could be found in it are listed."
     ),

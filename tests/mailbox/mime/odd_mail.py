@@ -73,6 +73,9 @@ def boundaries(text: str) -> Iterator[OddMail]:
         "without a subtype": ("multipart; boundary=B", "B", "MimeFieldDefect"),
         "behind the field's own name": ("Content-Type: multipart/mixed; boundary=B", "B", "MimeFieldDefect"),
         "with a comment behind": ('multipart/mixed; boundary="B" (mailer)', "B", ""),
+        "of a multipart by another name": ("x-multi-part/mixed; boundary=B", "B", "MimeFieldDefect"),
+        "with its dashes": ('multipart/mixed; boundary="--B"', "B", "BoundaryGuessedDefect"),
+        "of a plain text": ("text/plain; boundary=B", "B", "BoundaryGuessedDefect"),
         "twice": ("multipart/mixed; boundary=A; boundary=B", "B", "BoundaryGuessedDefect"),
     }
     for name, (content_type, edge, defect) in stated.items():
@@ -82,6 +85,22 @@ def boundaries(text: str) -> Iterator[OddMail]:
     yield OddMail(
         "boundary unclosed", head("multipart/mixed; boundary=B") + b"\r\n" + unclosed, text, files={"a.pdf": PDF}
     )
+
+
+def unstated(text: str) -> Iterator[OddMail]:
+    """Multiparts that the header does not tell of."""
+    bare = HEAD.format(subject="odd").encode()
+    for name, raw in (
+        ("no type", bare + b"\r\n" + _body("B", text)),
+        ("no type, preamble", bare + b"\r\nThis is a multi-part message in MIME format.\r\n\r\n" + _body("B", text)),
+        ("two types", bare + b"Content-Type: text/plain\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n"
+         + _body("B", text)),
+    ):  # fmt: skip
+        yield OddMail(f"multipart of {name}", raw, text, files={"a.pdf": PDF}, defect="BoundaryGuessedDefect")
+    cut = bare + b"\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n" + _body("B", text)
+    yield OddMail("header cut by an empty line", cut, text, files={"a.pdf": PDF}, defect="SplitHeaderDefect")
+    glued = head("multipart/mixed; boundary=B") + b"\r\n" + _body("B", text).replace(b"\r\n--B\r\n", b"--B\r\n", 1)
+    yield OddMail("boundary behind text", glued, text, files={"a.pdf": PDF}, defect="BoundaryGuessedDefect")
 
 
 def encoded_multiparts(text: str) -> Iterator[OddMail]:
@@ -94,6 +113,68 @@ def encoded_multiparts(text: str) -> Iterator[OddMail]:
         content = encode(_body("=B", text).replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
         raw = head('multipart/mixed; boundary="=B"', f"Content-Transfer-Encoding: {name}\r\n") + b"\r\n" + content
         yield OddMail(f"multipart in {name}", raw, text, files={"a.pdf": PDF}, defect="EncodedMultipartDefect")
+
+
+def encoded_parts(text: str) -> Iterator[OddMail]:
+    """A multipart that states the encoding of its parts, which state none."""
+    for name, encode in (("base64", base64.encodebytes), ("quoted-printable", quopri.encodestring)):
+        octets = encode(f"{text} 1=1, and more than a word.\n".encode()).replace(b"\n", b"\r\n")
+        part = b"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + octets + b"\r\n"
+        raw = head("multipart/mixed; boundary=B", f"Content-Transfer-Encoding: {name}\r\n") + b"\r\n" + part
+        yield OddMail(f"parts in {name}", raw + _pdf("B") + b"--B--\r\n", f"{text} 1=1, and more than a word.",
+                      files={"a.pdf": PDF}, defect="EncodedMultipartDefect")  # fmt: skip
+
+
+FOOTERS = (
+    "_____________\nList mailing list\nList@example.com",
+    "-- \nopsteam",
+    "This mail was scanned for viruses.",
+    "List\nUnsubscribe at https://lists.example.com/",
+)
+
+
+def behind_base64(text: str) -> Iterator[OddMail]:
+    """Plain text behind base64, base64 that is none, and signs within."""
+    b64 = head("text/plain; charset=utf-8", "Content-Transfer-Encoding: base64\r\n") + b"\r\n"
+    for length in range(3):  # with and without padding
+        said = f"{text}, and more.{'.' * length}"
+        code = base64.encodebytes(said.encode()).replace(b"\n", b"\r\n")
+        for number, footer in enumerate(FOOTERS):
+            raw = b64 + code + b"\r\n" + footer.replace("\n", "\r\n").encode() + b"\r\n"
+            yield OddMail(f"footer {number} behind base64 {length}", raw, f"{said}\n{footer}",
+                          defect="TransferEncodingDefect")  # fmt: skip
+        for name, odd in (("quoted", b"> " + code.replace(b"\n", b"\n> ")), ("drawn", code + b"----\r\n"),
+                          ("with a sign", code[:9] + b"!" + code[9:])):  # fmt: skip
+            yield OddMail(f"base64 {name} {length}", b64 + odd, said, defect="TransferEncodingDefect")
+    plain = f"{text}: this is no base64 at all!"
+    yield OddMail("plain text called base64", b64 + plain.encode(), plain, defect="TransferEncodingDefect")
+    quoted = quopri.encodestring(plain.encode())
+    yield OddMail("quoted-printable called base64", b64 + quoted, plain, defect="TransferEncodingDefect")
+
+
+def kinds_of_html(text: str) -> Iterator[OddMail]:
+    for stated in ("text/x-html", "text/htm", "text/html5", "application/xhtml+xml", "x-text/html", "text-html",
+                   "html/text", "text.html", "application/html", "text/vnd.html"):  # fmt: skip
+        raw = head(f"{stated}; charset=utf-8") + f"\r\n<html><body><p>{text}</p></body></html>".encode()
+        yield OddMail(f"HTML called {stated}", raw, text)
+    for stated in ("text", "text/", "plain", "/plain", "utf-8", "text/x-plain"):
+        yield OddMail(f"text called {stated!r}", head(f"{stated}; charset=utf-8") + b"\r\n" + text.encode(), text)
+
+
+def wide(text: str) -> Iterator[OddMail]:
+    """UTF-16 and UTF-32 with and without their marks and labels, and UTF-8 that bears their label or another."""
+    for label, codec in (("utf-32", "utf-32"), ("us-ascii", "utf-32"), ("", "utf-16"), ("iso-8859-1", "utf-16"),
+                         ("utf-8", "utf-8-sig"), ("utf-16", "utf-8"), ("unicode", "utf-8"), ("gb2312", "utf-8"),
+                         ("iso-2022-jp", "utf-8"), ("windows-1251", "utf-8"), ("iso-8859-2", "utf-8")):  # fmt: skip
+        charset = f"; charset={label}" if label else ""
+        octets = base64.encodebytes(text.encode(codec))
+        raw = head(f"text/plain{charset}", "Content-Transfer-Encoding: base64\r\n") + b"\r\n" + octets
+        yield OddMail(f"{codec} called {label or 'nothing'}", raw, text)
+    page = f'<meta charset="utf-16"><p>{text}</p>'.encode()
+    yield OddMail("HTML in UTF-8 that calls itself UTF-16", head("text/html") + b"\r\n" + page, text)
+    whole = head("text/plain; charset=utf-8").decode() + f"\r\n{text}"
+    for codec in ("utf-16", "utf-16-le", "utf-32"):
+        yield OddMail(f"all of it in {codec}", whole.encode(codec), text, defect="WideMessageDefect")
 
 
 def nested(text: str) -> Iterator[OddMail]:
@@ -126,7 +207,11 @@ def fields(text: str) -> Iterator[OddMail]:
                    'ATTACHMENT ; FILENAME = "a.pdf"', "attachment; filename*=utf-8''a%2Epdf",
                    'attachment; filename="a.pdf', "attachment; filename='a.pdf'", 'attachment; filename: "a.pdf"',
                    'attachment; (x) filename=a.pdf', 'attachment; filename = (x) "a.pdf" (y)', 'attachment; name=a.pdf',
-                   'attachment; filename*="=?utf-8?Q?a=2Epdf?="'):  # fmt: skip
+                   'attachment; filename*="=?utf-8?Q?a=2Epdf?="', "attachment; filename=<a.pdf>",
+                   'attachment; filename="<a.pdf>"', "attachment; filename=`a.pdf`", 'attachment; filename=""a.pdf""',
+                   "attachment; filename=\"'a.pdf'\"", 'attachment; filename=\\"a.pdf\\"', "attachment; file=a.pdf",
+                   'attachment; "filename"="a.pdf"', "attachment; filename=utf-8''a%2Epdf",
+                   'attachment; filename="a.pdf\\"', "attachment; filename=“a.pdf”"):  # fmt: skip
         body = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
         raw = head("multipart/mixed; boundary=B") + b"\r\n" + body + _pdf("B", stated) + b"--B--\r\n"
         yield OddMail(f"disposition {stated}", raw, text, files={"a.pdf": PDF})
@@ -158,6 +243,10 @@ def lines(text: str) -> Iterator[OddMail]:
     raw = head("text/plain; charset=utf-8") + b"\r\n" + text.encode() + b"\r\nlast"
     whole = f"{text} last"
     yield OddMail("CR CR LF", raw.replace(b"\n", b"\r\n"), whole, defect="LineEndDefect")
+    yield OddMail("CR CR CR LF", raw.replace(b"\n", b"\r\r\n"), whole, defect="LineEndDefect")
+    yield OddMail("a blank first", b" " + raw, whole, defect="JunkBeforeHeaderDefect")
+    yield OddMail("a NUL first", b"\0" + raw, whole, defect="JunkBeforeHeaderDefect")
+    yield OddMail("an mbox line first", b">From ann@example.com Sat Mar  1 10:00:00 2025\r\n" + raw, whole)
     yield OddMail("CR only", raw.replace(b"\r\n", b"\r"), whole)
     yield OddMail("byte order mark first", b"\xef\xbb\xbf" + raw, whole, defect="JunkBeforeHeaderDefect")
     yield OddMail("blank lines first", b"\r\n\r\n" + raw, whole, defect="JunkBeforeHeaderDefect")
@@ -188,6 +277,14 @@ def encodings(text: str) -> Iterator[OddMail]:
     letters = base64.b64encode(octets).rstrip(b"=")
     words = [letters[: half + 1], letters[half + 1 :] + b"=" * (-len(letters) % 4)]
     subject = "\r\n ".join(f"=?utf-8?B?{word.decode()}?=" for word in words)
+    for name, ours in (("unpadded", [f"=?utf-8?B?{word.rstrip(b'=').decode()}?=" for word in words]),
+                       ("of two labels", [f"=?{label}?B?{word.decode()}?=" for label, word in
+                                          zip(("utf-8", "UTF8"), words, strict=True)])):  # fmt: skip
+        raw = head("text/plain", subject="\r\n ".join(ours)) + b"\r\nx"
+        yield OddMail(f"encoded word cut within a group, {name}", raw, "x", subject=text)
+    escaped = "".join(f"={octet:02X}" for octet in octets)
+    asked = head("text/plain", subject=f"=?utf-8?Q?{escaped}??=")
+    yield OddMail("a question mark in a word", asked + b"\r\nx", "x", subject=f"{text}?")
     yield OddMail("encoded word cut within a group", head("text/plain", subject=subject) + b"\r\nx", "x", subject=text)
 
 
@@ -212,7 +309,8 @@ def parts_in_order(text: str) -> Iterator[OddMail]:
 
 
 RECIPES: tuple[Callable[[str], Iterator[OddMail]], ...] = (
-    *(boundaries, encoded_multiparts, nested, fields, charsets, lines, encodings, parts_in_order),
+    *(boundaries, unstated, encoded_multiparts, encoded_parts, nested, fields, behind_base64),
+    *(kinds_of_html, charsets, wide, lines, encodings, parts_in_order),
 )
 
 

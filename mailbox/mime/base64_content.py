@@ -1,0 +1,120 @@
+"""Base64 (RFC 2045 section 6.8) as far as it can be read. Pure, linear for any bytes.
+
+Met beside the RFC's own form: padding within, no padding, the alphabet for URLs (RFC 4648 section 5), marks of quoting
+before each line, letters that do not belong in it, a footer in plain text behind it (lists and scanners append one),
+and content that is not base64 at all.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+
+_ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+_JUNK = bytes(set(range(256)) - set(_ALPHABET))
+_ENDS = re.compile(rb"[=\s\0]*+\Z")
+_CODE_LINES = re.compile(rb"(?:[ \t]*+[A-Za-z0-9+/=]*+[ \t\0]*+(?:\r\n|\r|\n|\Z))*+")
+_LONG_CODE_LINE = re.compile(rb"^[A-Za-z0-9+/]{40,}+={0,2}[ \t]*+\r?$", re.M)
+_BLANK_LINE = re.compile(rb"(?>\r\n|\r|\n)[ \t]*+(?>\r\n|\r|\n)")
+_NOT_OF_URLS = re.compile(rb"[^A-Za-z0-9_\r\n=-]")
+_OF_URLS = bytes.maketrans(b"-_", b"+/")
+_DRAWN_LINE = re.compile(rb"^[-_=]{2,}+[ \t]*+\r?$", re.M)
+_BLOCK = re.compile(rb"[^=]++")
+_MOST_BLOCKS = 1_000_000  # each costs time; a line of 76 letters is one at most
+_LOOKED_AT = 2_000  # bytes
+_WORD = re.compile(rb"[^\W\d_]{2}")
+_LEAST_CODE = 16  # letters without padding that tell a word from code
+_MOST_JUNK = 1 / 12  # of what is looked at: a sentence has more blanks
+
+
+def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
+    """The bytes it says, and whether it was sound. What is not base64 is given back as it is."""
+    given = bytes(octets)
+    padding = given.find(b"=")
+    if padding < 0 or _ENDS.match(given, padding):
+        try:
+            decoded = binascii.a2b_base64(given)
+        except binascii.Error:
+            pass
+        else:
+            letters = _letters_in(given)  # a2b_base64 passes over what is none
+            if len(decoded) == letters * 3 // 4 and (letters + given.count(b"=")) % 4 == 0:
+                return decoded, True
+    end = _end_of_code(given)
+    if end is None:
+        return given, False
+    return decode_damaged(given if end == len(given) else given[:end]), False
+
+
+def footer_of(octets: bytes | memoryview) -> bytes:
+    """The plain text that stands behind base64, b"" where there is none."""
+    given = bytes(octets)
+    end = _end_of_code(given)
+    footer = b"" if end is None else given[end:].strip()
+    return footer if _WORD.search(footer) else b""
+
+
+def is_base64(octets: bytes) -> bool:
+    """Whether all of it is base64, and more than a word."""
+    letters = _letters_in(octets)
+    if letters < _LEAST_CODE or (letters + octets.count(b"=")) % 4:
+        return False
+    return octets.translate(None, delete=_ALPHABET + b"=\r\n") == b""
+
+
+def _letters_in(given: bytes) -> int:
+    """As many as there are if nothing else is in it than what belongs there."""
+    return len(given) - sum(map(given.count, (b"\n", b"\r", b"=", b" ", b"\t", b"\0")))
+
+
+def _end_of_code(given: bytes) -> int | None:
+    """Where the code ends and a footer begins, its length where there is no footer; None of what is not base64."""
+    if (b"-" in given or b"_" in given) and not _NOT_OF_URLS.search(given.strip()) and not _DRAWN_LINE.search(given):
+        return len(given)
+    lines = _CODE_LINES.match(given)
+    end = lines.end() if lines else 0
+    if end == len(given):
+        return end
+    code = given[:end].rstrip()
+    has_code = code.endswith(b"=") or _letters_in(code) >= _LEAST_CODE
+    if has_code and _LONG_CODE_LINE.search(given, end) is None and _is_mostly_junk(given[end : end + _LOOKED_AT]):
+        return _without_words(given, end)
+    if has_code or not _is_mostly_junk(given):
+        return len(given)  # letters that do not belong there, within the code
+    return None
+
+
+def _without_words(given: bytes, end: int) -> int:
+    """`end` or the last empty line before it: a footer may begin with a line of one word, which looks like code."""
+    blanks = list(_BLANK_LINE.finditer(given, max(0, end - _LOOKED_AT), end))
+    blank = blanks[-1] if blanks else None
+    if blank is None or not given[: blank.start()].strip() or _LONG_CODE_LINE.search(given, blank.end(), end):
+        return end
+    return blank.start()
+
+
+def _is_mostly_junk(given: bytes) -> bool:
+    lines = given.lstrip()[:_LOOKED_AT].splitlines()
+    sample = b"\n".join(line.rstrip(b"= \t").lstrip(b">|: \t") for line in lines)
+    junk = sample.translate(None, delete=_ALPHABET + b"\r\n")
+    return len(junk) > len(sample) * _MOST_JUNK
+
+
+def decode_damaged(code: bytes) -> bytes:
+    """All that its letters say, block by block up to its padding: some encoders pad each line or block."""
+    if (b"-" in code or b"_" in code) and b"+" not in code and b"/" not in code:
+        code = code.translate(_OF_URLS)
+    found = bytearray()
+    for count, block in enumerate(_BLOCK.finditer(code)):
+        if count >= _MOST_BLOCKS:
+            break
+        found += _of_letters(block[0])
+    return bytes(found)
+
+
+def _of_letters(octets: bytes) -> bytes:
+    """What the letters among these say, with the padding that they lack."""
+    letters = octets.translate(None, delete=_JUNK)
+    if len(letters) % 4 == 1:
+        letters = letters[:-1]
+    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))

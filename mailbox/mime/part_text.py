@@ -1,0 +1,45 @@
+"""The text of one text part: transfer encoding, charset and flowed lines undone. Pure, raises nothing."""
+
+from __future__ import annotations
+
+import html
+
+from mailbox.mime import charsets, transfer_encoding
+from mailbox.mime.part import Part
+
+MAX_CHARACTERS = 2_000_000
+
+
+def text_of(part: Part, defects: list[str]) -> str:
+    """A text part's text: transfer encoding, charset, flowed lines undone; line ends are \\n."""
+    octets, is_sound = part.octets()
+    if not is_sound:
+        defects.append("TransferEncodingDefect")
+    if not transfer_encoding.is_plain(part.get("content-transfer-encoding")):
+        defects.append("MimeFieldDefect")
+    is_html = part.content_type == "text/html"
+    label = part.parameter("content-type", "charset") or (charsets.html_charset(octets) if is_html else "")
+    is_cut = len(octets) > MAX_CHARACTERS * 4
+    text, is_true = charsets.decode_text(octets[: MAX_CHARACTERS * 4], label)
+    if not is_true:
+        defects.append("CharsetDefect")
+    text = text.removeprefix("\ufeff")
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if is_cut or len(text) > MAX_CHARACTERS:
+        defects.append("BodyCut")
+        text = text[:MAX_CHARACTERS]
+    if not is_html and part.parameter("content-type", "format").lower() == "flowed":
+        text = charsets.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
+    if not is_sound:
+        text += _footer(part, is_html=is_html)
+    return charsets.storable(text)
+
+
+def _footer(part: Part, *, is_html: bool) -> str:
+    """What a list or a scanner has written behind a text in base64, as plain text."""
+    octets = transfer_encoding.footer_behind(part.transfer_encoding, part.encoded)
+    footer = charsets.decode_text(octets[:MAX_CHARACTERS])[0].replace("\r\n", "\n")
+    if not footer:
+        return ""
+    return f'<div style="white-space: pre-wrap">{html.escape(footer)}</div>' if is_html else f"\n{footer}\n"
