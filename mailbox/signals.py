@@ -15,3 +15,6 @@ waiting_mail_asked = Signal()
 # str, without angle brackets: those of its mails and those they refer to). A receiver answers with a list of
 # mailbox.conversations.Piece.
 conversation_asked = Signal()
+# Asked, not told: how does sending go for these accounts? account_ids (collection of int), midnight (datetime, when
+# "today" began), is_list (bool). A receiver answers with a dict of mailbox.accounts.outbox_figures.OutboxFigures.
+outbox_figures_asked = Signal()

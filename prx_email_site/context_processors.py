@@ -10,17 +10,23 @@ from typing import Any, cast
 from django.contrib.auth.models import User
 from django.db.models import DateTimeField, Exists, Func, IntegerField, QuerySet, Subquery
 from django.db.models.expressions import BaseExpression
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
 
 from mailbox import permissions
-from mailbox.models import WorkerHeartbeat
+from mailbox.models import Quarantine, WorkerHeartbeat
+from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role
-from outbox.models import OutboxMessage, SendingSwitch
+from mailbox.views.account_list import in_trouble
+from outbox.models import DeliveryReport, OutboxMessage, SendingSwitch
+from outbox.models.messages import OutboxQuerySet
+from outbox.models.reports import DeliveryReportQuerySet
 
 
 @dataclass(frozen=True)
@@ -104,36 +110,68 @@ def facts(request: HttpRequest, **more: BaseExpression) -> dict[str, Any]:
 
 def _facts(user: User, more: Mapping[str, BaseExpression]) -> dict[str, Any]:
     accounts = permissions.accounts_for(user)
-    decisions = OutboxMessage.objects.needs_decision()
-    if not permissions.has_role_everywhere(user, Role.VIEWER):
-        decisions = decisions.filter(account__in=accounts)
+    outbox, reports, quarantined = _needing_somebody(user, accounts)
     switch = SendingSwitch.objects.filter(pk=1)
     row = (
         User.objects.filter(pk=user.pk)
         .annotate(
-            decisions=counted(decisions),
-            sign_ins=counted(accounts.needing_sign_in()),
+            decisions=counted(outbox.needs_decision()),
+            failed=counted(outbox.failed_for_good()),
+            returned=counted(reports, "outbox_id"),
+            unfetched=counted(quarantined),
+            in_trouble=counted(accounts.filter(in_trouble())),
             operates=Exists(permissions.accounts_for(user, Role.OPERATOR)),
             paused_at=Subquery(switch.values("paused_at")),
             reason=Subquery(switch.values("reason")),
             worker_seen_at=Subquery(WorkerHeartbeat.objects.order_by("-seen_at").values("seen_at")[:1]),
             **more,
         )
-        .values("decisions", "sign_ins", "operates", "paused_at", "reason", "worker_seen_at", *more)
+        .values(*BADGES, "operates", "paused_at", "reason", "worker_seen_at", *more)
         .get()
     )
     return dict(row)
 
 
+def _needing_somebody(
+    user: User, accounts: AccountQuerySet
+) -> tuple[OutboxQuerySet, DeliveryReportQuerySet, QuerySet[Quarantine]]:
+    """What of the outbox, of the reports on it and of the quarantine this person sees."""
+    outbox, reports = OutboxMessage.objects.all(), DeliveryReport.objects.unacknowledged()
+    quarantined = Quarantine.objects.open()
+    if permissions.has_role_everywhere(user, Role.VIEWER):
+        return outbox, reports, quarantined
+    seen = accounts.values("pk")
+    return outbox.whose(seen), reports.filter(outbox__account__in=seen), quarantined.filter(account__in=seen)
+
+
+# What stands in the navigation: the key of its section, and what so many of it do.
+BADGES = {
+    "decisions": ("o", _("need a decision: %(number)s")),
+    "failed": ("o", _("failed: %(number)s")),
+    "returned": ("o", _("bounced or called unwanted, not seen yet: %(number)s")),
+    "unfetched": ("m", _("could not be fetched or read: %(number)s")),
+    "in_trouble": ("a", _("accounts in trouble: %(number)s")),
+}
+
+
+def _badges(known: Mapping[str, Any]) -> dict[str, tuple[int, str]]:
+    """By section: how much needs somebody, and of which kinds."""
+    found: dict[str, tuple[int, str]] = {}
+    for name, (key, words) in BADGES.items():
+        if number := known[name]:
+            count, title = found.get(key, (0, ""))
+            said = str(words) % {"number": number}
+            found[key] = (count + number, f"{title}, {said}" if title else said)
+    return found
+
+
 def _chrome(request: HttpRequest) -> dict[str, Any]:
     user = cast(User, request.user)
     known = facts(request)
-    counts = {
-        "o": (known["decisions"], gettext("need a decision")),
-        "a": (known["sign_ins"], gettext("need sign-in")),
-    }
+    counts = _badges(known)
     return {
-        "nav": _navigation(request.path, counts),
+        "nav": _navigation(_shown_path(request), counts),
+        "needs": sum(number for number, _title in counts.values()),
         "role": _role(user),
         "sending_paused": Paused(known["paused_at"], known["reason"]) if known["paused_at"] else None,
         "workers_gone": None if is_alive(known["worker_seen_at"]) else WorkersGone(known["worker_seen_at"]),
@@ -141,6 +179,17 @@ def _chrome(request: HttpRequest) -> dict[str, Any]:
         # As has_role_somewhere says: the role for all accounts counts even before there is one.
         "may_operate": known["operates"] or permissions.has_role_everywhere(user, Role.OPERATOR),
     }
+
+
+def _shown_path(request: HttpRequest) -> str:
+    """Where the reader is: for the fragment that brings new badges, the page that asked for it."""
+    return request.GET.get("at", "") if request.path == reverse("badges") else request.path
+
+
+@require_safe
+def badges(request: HttpRequest) -> HttpResponse:
+    """The links of the navigation with their numbers, for a page that stays open; `?at=` is its path."""
+    return render(request, "_nav.html")
 
 
 def chrome(request: HttpRequest) -> dict[str, Any]:

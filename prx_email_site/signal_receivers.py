@@ -6,6 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mailbox.accounts.outbox_figures import OutboxFigures
     from mailbox.messages.conversations import ConversationMessage
 
 
@@ -49,3 +52,11 @@ def conversation_asked(
     from outbox.views.conversation import pieces
 
     return pieces(account_id, pks, message_ids)
+
+
+def outbox_figures_asked(
+    account_ids: Collection[int], midnight: datetime, is_list: bool, **_: Any
+) -> dict[int, OutboxFigures]:
+    from outbox.views.account_figures import figures
+
+    return figures(account_ids, midnight, is_list=is_list)

@@ -7,7 +7,7 @@ from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
 from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso
-from prx_email_site import keyboard, profile
+from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
 from prx_email_site.monitoring import health_checks, metrics
 
@@ -27,6 +27,7 @@ urlpatterns = [
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("people/", include("people.urls")),
     path("profile/", profile.profile, name="profile"),
+    path("badges/", context_processors.badges, name="badges"),
     path("keyboard/", keyboard.keyboard, name="keyboard"),
     path("health/live/", health_checks.live, name="health_live"),
     path("health/ready/", health_checks.ready, name="health_ready"),

@@ -75,6 +75,7 @@ EXPECTED: dict[str, Expected] = {
     "people:switch": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
     "people:end_sessions": Expected("", EVERYWHERE, ("writer",), ADMINISTRATOR),
     "people:rules": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "badges": Expected(SIGNED_IN),
     "keyboard": Expected(SIGNED_IN),
     "api:documentation": Expected(SIGNED_IN),
     "api:tokens": Expected(SIGNED_IN, SIGNED_IN),

@@ -169,7 +169,7 @@ def test_the_frame_counts_what_needs_a_person(
     user = make_user("")
     AccountGrant.objects.create(user=user, account=account, role="viewer")
     client.force_login(user)
-    assert '<span class="count needs" title="need a decision">1</span>' in client.get("/accounts/").content.decode()
+    assert '<span class="count needs" title="need a decision: 1">1</span>' in client.get("/accounts/").content.decode()
 
 
 def test_every_page_says_that_all_sending_is_paused(

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.transport_health import sending_failure, sign_in_refused, unavailable
-from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
+from mailbox.accounts.troubleshooting import waiting_is_no_use, what_to_do
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
@@ -148,9 +148,10 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
         return []
     folder, state = max(failing, key=lambda pair: pair[1].failure_count)
     names = _names([folder, *(each for each, _state in failing if each is not folder)])
+    no_use = waiting_is_no_use(state.last_error, has_worked=state.last_success_at is not None)
     return [
         AccountNotice(
-            "broken" if state.failure_count > 2 else "waiting",
+            "broken" if state.failure_count > 2 or no_use else "waiting",
             gettext("sync fails"),
             ngettext(
                 "The last try to fetch %(names)s failed.",
@@ -160,7 +161,7 @@ def _failing_folders(account: Account, folders: Sequence[Folder]) -> list[Accoun
             % {"number": state.failure_count, "names": names},
             reply=state.last_error,
             advice=what_to_do(state.last_error),
-            remedy="edit" if is_about_settings(state.last_error) else "sync",
+            remedy="edit" if no_use else "sync",
             since=state.last_success_at,
             until=state.next_allowed_at,
             kind="sync_fails",

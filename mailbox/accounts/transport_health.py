@@ -53,6 +53,8 @@ def unavailable(transport: Transport, now: datetime) -> list[AccountNotice]:
                 until=transport.next_allowed_at,
             )
         ]
+    if is_about_settings(transport.last_reply):
+        return [_wrong_settings(transport)]
     return [
         AccountNotice(
             "waiting",
@@ -61,10 +63,26 @@ def unavailable(transport: Transport, now: datetime) -> list[AccountNotice]:
             % {"host": transport.host},
             reply=transport.last_reply,
             advice=what_to_do(transport.last_reply) if transport.last_reply else "",
-            remedy="edit" if is_about_settings(transport.last_reply) else "test",
+            remedy="test",
             until=transport.next_allowed_at,
         )
     ]
+
+
+def _wrong_settings(transport: Transport) -> AccountNotice:
+    return AccountNotice(
+        "broken",
+        gettext("%(server)s settings are wrong") % {"server": transport.get_kind_display()},
+        gettext(
+            "%(host)s cannot be used as it is set here. Waiting does not help: the settings or the server must change."
+        )
+        % {"host": transport.host},
+        reply=transport.last_reply,
+        advice=what_to_do(transport.last_reply),
+        remedy="edit",
+        since=transport.failing_since,
+        until=transport.next_allowed_at,
+    )
 
 
 def sending_fails(account: Account, now: datetime) -> bool:
@@ -72,6 +90,8 @@ def sending_fails(account: Account, now: datetime) -> bool:
     since = account.smtp.failing_since
     if since is None or account.smtp.needs_sign_in_since:
         return False
+    if is_about_settings(account.smtp.last_reply):  # waiting does not mend it
+        return True
     return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
 
 

@@ -79,6 +79,14 @@ def is_about_settings(said: str) -> bool:
     return bool(_SETTINGS.search(said))
 
 
+_PORT = re.compile(r"refused the connection|connection refused", re.IGNORECASE)
+
+
+def waiting_is_no_use(said: str, *, has_worked: bool) -> bool:
+    """Whether this is to be said at the first failure: the settings are wrong, or nobody ever listened on that port."""
+    return is_about_settings(said) or (not has_worked and bool(_PORT.search(said)))
+
+
 class FailureCode(StrEnum):
     """What kind of failure a connection test met. A server may write what it likes; this is what happened."""
 

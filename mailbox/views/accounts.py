@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 from mailbox.accounts import sign_in_state
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
+from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import (
     Account,
@@ -29,6 +30,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.views.account_list import SORTS, STATES, AccountFilter
 from mailbox.views.account_permissions import Rights
 from mailbox.views.activity import told
 from mailbox.views.backfill import show_progress
@@ -47,6 +49,7 @@ class AccountRow:
     in_step_at: datetime | None
     may_operate: bool
     may_administer: bool
+    figures: OutboxFigures | None = None
 
     @property
     def worst(self) -> AccountNotice:
@@ -54,7 +57,13 @@ class AccountRow:
 
 
 def row_of(
-    account: Account, rights: Rights, now: datetime, waiting: dict[int, int], *, has_workers: bool
+    account: Account,
+    rights: Rights,
+    now: datetime,
+    waiting: dict[int, int],
+    *,
+    has_workers: bool,
+    figures: OutboxFigures | None = None,
 ) -> AccountRow:
     folders = account.chosen_folders  # type: ignore[attr-defined]
     return AccountRow(
@@ -63,6 +72,7 @@ def row_of(
         in_step_at=oldest_success(folders),
         may_operate=rights.may_operate(account.pk),
         may_administer=rights.may_administer(account.pk),
+        figures=figures,
     )
 
 
@@ -71,30 +81,42 @@ def has_workers(now: datetime) -> bool:
 
 
 def rows_of(
-    request: HttpRequest, accounts: QuerySet[Account], *, workers_alive: bool | None = None
+    request: HttpRequest, accounts: QuerySet[Account], *, workers_alive: bool | None = None, with_figures: bool = False
 ) -> list[AccountRow]:
     """Rows at constant cost: accounts with transports, their folders with states, the user's rights.
 
-    `workers_alive`: None where the caller does not know, so that it is asked.
+    `workers_alive`: None where the caller does not know, so that it is asked. `with_figures`: how sending goes, too.
     """
     rights, now = Rights.of(request.user), timezone.now()
     selected = list(accounts.select_related("imap", "smtp").prefetch_related(chosen_folders()))
-    waiting, works = of_failing(selected, now), has_workers(now) if workers_alive is None else workers_alive
-    return [row_of(account, rights, now, waiting, has_workers=works) for account in selected]
+    works = has_workers(now) if workers_alive is None else workers_alive
+    figures = figures_of([account.pk for account in selected], midnight(now), is_list=True) if with_figures else {}
+    waiting = {pk: each.queued for pk, each in figures.items()} if with_figures else of_failing(selected, now)
+    return [
+        row_of(account, rights, now, waiting, has_workers=works, figures=figures.get(account.pk))
+        for account in selected
+    ]
+
+
+def midnight(now: datetime) -> datetime:
+    """When the reader's day began."""
+    return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @require_safe
 def accounts(request: HttpRequest) -> HttpResponse:
-    """All accounts the user may see; `?after=` goes on behind an address."""
-    limit, after = limit_of(request), request.GET.get("after", "")
-    if "\x00" in after:
-        raise Refused(gettext("The address names no place in this list; start from its first page."))
-    seen = accounts_for(request.user).filter(email__gt=after).order_by("email")
-    page, last = cut(rows_of(request, seen[: limit + 1]), limit)
+    """The accounts the user may see, those in trouble first; `?after=` goes on behind one."""
+    limit, after, chosen = limit_of(request), request.GET.get("after", ""), AccountFilter.of(request)
+    seen = chosen.rows(accounts_for(request.user), after)
+    page, last = cut(rows_of(request, seen[: limit + 1], with_figures=True), limit)
+    following = chosen.query(after=AccountFilter.cursor(last.account), limit=limit) if last else ""
     context = {
         "rows": page,
-        "next_url": "?" + urlencode({"after": last.account.email, "limit": limit}) if last else "",
+        "next_url": f"?{following}" if last else "",
         "is_first_page": not after,
+        "filter": chosen,
+        "states": STATES.items(),
+        "sorts": SORTS.items(),
         "may_add": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(
@@ -131,9 +153,11 @@ def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
     now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
-    rights, waiting, works = Rights.of(signed_in_user(request)), of_failing([account], now), has_workers(now)
+    rights, works = Rights.of(signed_in_user(request)), has_workers(now)
+    figures = figures_of([account.pk], midnight(now), is_list=False).get(account.pk, OutboxFigures())
+    waiting = {account.pk: figures.queued}
     return {
-        "row": row_of(account, rights, now, waiting, has_workers=works),
+        "row": row_of(account, rights, now, waiting, has_workers=works, figures=figures),
         "account": account,
         "folders": folders,
         "backfill": show_progress(folders, now),

@@ -82,6 +82,7 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const polled = event.target.getAttribute("hx-trigger")?.includes("every");
   // The outbox's rows are changed piece by piece: not while a row's button is pointed at.
   const aimed = document.querySelector(".row-actions :is(a, button):hover");
+  if (event.target.matches("[data-badges]")) { if (inUse(event.target)) event.preventDefault(); return; } // the tab's title is for who looks elsewhere
   if (polled && (document.hidden || aimed || inUse(event.target))) event.preventDefault();
 });
 
@@ -128,3 +129,17 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("DOMContentLoaded", tick);
 document.addEventListener("htmx:afterSwap", tick);
 setInterval(tick, 1000);
+
+// The tab's title and its icon say how much needs somebody, as the page did when it came.
+document.addEventListener("htmx:afterSwap", (event) => {
+  const needs = Number(event.target.closest?.("[data-badges]")?.querySelector("[data-needs]")?.dataset.needs ?? NaN);
+  if (Number.isNaN(needs)) return;
+  document.title = (needs ? `(${needs}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+  const icon = document.querySelector("link[rel=icon]");
+  icon.href = needs ? icon.dataset.needed : icon.dataset.calm;
+});
+
+// To choose a filter is enough; the button is for pages without scripts, and for what is typed.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
+});

@@ -1,0 +1,32 @@
+"""What the outbox tells of accounts. Only it knows, so it is asked by a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mailbox.models import Account
+from mailbox.signals import outbox_figures_asked
+
+
+@dataclass(frozen=True)
+class OutboxFigures:
+    """Of one account. `sent_today`: since midnight of the reader's zone, by the hours' counters."""
+
+    queued: int = 0  # waits to go out, retries among it
+    failed: int = 0  # for good: waits for a person
+    uncertain: int = 0  # may or may not have gone out
+    sent_today: int = 0
+    last_sent_at: datetime | None = None
+
+
+def figures_of(account_ids: Collection[int], midnight: datetime, *, is_list: bool) -> dict[int, OutboxFigures]:
+    """By account; two queries for a list of accounts, one for the page of one."""
+    if not account_ids:
+        return {}
+    answers: Any = outbox_figures_asked.send(
+        sender=Account, account_ids=account_ids, midnight=midnight, is_list=is_list
+    )
+    return {pk: figures for _receiver, found in answers for pk, figures in found.items()}

@@ -1,0 +1,87 @@
+"""Which accounts the list shows, and in which order, as its address says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
+from django.http import HttpRequest
+from django.utils.http import urlencode
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.accounts.transport_health import FAILURES_TOLERATED
+from mailbox.models import Account, SyncState
+from mailbox.views.requests import Refused
+
+SORTS = {"state": _("Broken ones first"), "email": _("By address")}
+STATES = {
+    "trouble": _("Needs somebody"),
+    "paused": _("Paused or switched off"),
+    "fine": _("Fine"),
+}
+TEXT_LIMIT = 200
+
+
+def in_trouble() -> Q:
+    """A sign-in is refused, or fetching or sending has failed often enough that a person is to know."""
+    states = SyncState.objects.filter(folder__account=OuterRef("pk"), folder__sync_enabled=True)
+    failing = states.filter(Q(failure_count__gte=FAILURES_TOLERATED) | Q(stopped_at__isnull=False))
+    refused = Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False)
+    sending = Q(smtp__failing_since__isnull=False, smtp__failure_count__gte=FAILURES_TOLERATED)
+    return refused | sending | Q(Exists(failing), sync_enabled=True)
+
+
+def switched_off() -> Q:
+    return Q(sending_paused_at__isnull=False) | Q(sync_enabled=False) | Q(send_enabled=False)
+
+
+@dataclass(frozen=True)
+class AccountFilter:
+    text: str = ""
+    state: str = ""
+    sort: str = "state"
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> AccountFilter:
+        """Raises Refused."""
+        state, sort = request.GET.get("state", ""), request.GET.get("sort", "") or "state"
+        for given, known in ((state, STATES), (sort, SORTS)):
+            if given and given not in known:
+                raise Refused(
+                    gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": given[:40]}
+                )
+        return cls(request.GET.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT], state, sort)
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.text or self.state)
+
+    def query(self, **more: str | int) -> str:
+        sort = "" if self.sort == "state" else self.sort
+        asked = {"q": self.text, "state": self.state, "sort": sort} | more
+        return urlencode({name: value for name, value in asked.items() if value})
+
+    def rows(self, accounts: QuerySet[Account], after: str) -> QuerySet[Account]:
+        """Those behind `after`, as cursor() writes it; raises Refused."""
+        rank = Case(When(in_trouble(), then=0), When(switched_off(), then=1), default=2, output_field=IntegerField())
+        constant = Value(0, output_field=IntegerField())
+        found = accounts.annotate(rank=rank if self.sort == "state" or self.state else constant)
+        if self.state:
+            found = found.filter(rank=list(STATES).index(self.state))
+        if self.text:
+            words = ("email", "display_name", "imap__host", "smtp__host")
+            matches = Q()
+            for name in words:
+                matches |= Q(**{f"{name}__icontains": self.text})
+            found = found.filter(matches)
+        if after:
+            least, _dash, email = after.partition("~")
+            if not (least.isascii() and least.isdigit() and len(least) == 1) or "\0" in email:
+                raise Refused(gettext("The address names no place in this list; start from its first page."))
+            found = found.filter(Q(rank__gt=int(least)) | Q(rank=int(least), email__gt=email))
+        return found.order_by("rank", "email")
+
+    @staticmethod
+    def cursor(account: Account) -> str:
+        return f"{account.rank}~{account.email}"  # type: ignore[attr-defined]

@@ -1,0 +1,58 @@
+"""How sending goes for each of some accounts: what a list of accounts shows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
+
+from mailbox.accounts.outbox_figures import OutboxFigures
+from mailbox.models import Account, Counter
+from outbox.models import OutboxMessage
+from outbox.models.messages import OutboxQuerySet
+
+
+def figures(account_ids: Collection[int], midnight: datetime, *, is_list: bool) -> dict[int, OutboxFigures]:
+    """What was sent is read from the hours' counters and the newest row, never counted: it grows with the years."""
+    own = OutboxMessage.objects.filter(account=OuterRef("pk")).order_by()
+    waiting = OutboxMessage.objects.waiting().filter(account=OuterRef("pk")).order_by().values("account")
+    sends = Counter.objects.filter(account=OuterRef("pk"), name=Counter.Name.SENDS, hour__gte=midnight).order_by()
+    rows = Account.objects.filter(pk__in=account_ids).annotate(
+        queued=Coalesce(Subquery(waiting.annotate(n=Count("pk")).values("n")), 0),
+        sent_today=Coalesce(Subquery(sends.values("account").annotate(n=Sum("value")).values("n")), 0),
+        last_sent_at=Subquery(own.filter(status="sent").order_by("-pk").values("sent_at")[:1]),
+    )
+    held = {"failed": OutboxMessage.objects.failed_for_good(), "uncertain": OutboxMessage.objects.needs_decision()}
+    if not is_list:
+        counts = {name: Coalesce(Subquery(_number(found.whose([*account_ids]))), 0) for name, found in held.items()}
+        rows = rows.annotate(**counts)
+        return {row["pk"]: OutboxFigures(**_without_pk(row)) for row in rows.values(*_COLUMNS, *held)}
+    by_account = _held(account_ids)
+    return {
+        row["pk"]: OutboxFigures(**_without_pk(row), **by_account.get(row["pk"], {})) for row in rows.values(*_COLUMNS)
+    }
+
+
+_COLUMNS = ("pk", "queued", "sent_today", "last_sent_at")
+
+
+def _without_pk(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "pk"}
+
+
+def _number(rows: OutboxQuerySet) -> QuerySet[Any]:
+    return rows.order_by().values("status").annotate(n=Count("pk")).values("n")
+
+
+def _held(account_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """One walk over what is held, not one for each account."""
+    held = OutboxMessage.objects.filter(status="failed").exclude(hold="").whose(account_ids).order_by()
+    found: dict[int, dict[str, Any]] = {}
+    for account, hold, number in held.values_list("account", "hold").annotate(Count("pk")):
+        name = "uncertain" if hold == OutboxMessage.Hold.UNCERTAIN else "failed"
+        of_account = found.setdefault(account, {})
+        of_account[name] = of_account.get(name, 0) + number
+    return found
