@@ -17,6 +17,8 @@ _ADDRESS = re.compile(
 )
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85)} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
 _ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
+# Links that sign people in (people.links): whoever reads a log must not be able to use one.
+_LINK = re.compile(r"(/password/link/\w+/\d+/|/profile/email/)[^/\s\"'?]+")
 # No addresses, though they look like some: they tie the lines about one mail together.
 _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 
@@ -26,8 +28,22 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def redact(text: str) -> str:
-    """Turn ann@example.com into a***@example.com wherever it stands."""
-    return _ADDRESS.sub(r"\1***@\2", text)
+    """Turn ann@example.com into a***@example.com wherever it stands, and a link that signs somebody in into none."""
+    return _ADDRESS.sub(r"\1***@\2", without_links(text))
+
+
+def without_links(text: str) -> str:
+    return _LINK.sub(r"\1***", text)
+
+
+class WithoutLinks(logging.Filter):
+    """For loggers that name the address of a request: what they hand on holds no link, whoever writes it down."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        if (shown := without_links(said)) != said:
+            record.msg, record.args = shown, None
+        return True
 
 
 def provider_words(reply: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -84,14 +85,14 @@ def first_tasks(now: datetime) -> list[str]:
     return [function for function in FIRST if function not in due or function == "mailbox.tasks.beat"]
 
 
-def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+def make_schedules(using: str = DEFAULT_DB_ALIAS, planned_here: Sequence[Planned] = PLANNED, **_: Any) -> None:
     """Make the schedules, or bring them in line; runs after each migrate. Schedule.name is not unique: no doubles."""
     if not router.allow_migrate_model(using, Schedule):
         return
     if Schedule._meta.db_table not in connections[using].introspection.table_names():
         return  # `migrate mailbox` alone, before django-q2 has its tables
     now = timezone.now()
-    for planned in PLANNED:
+    for planned in planned_here:
         fixed = {
             "func": planned.func,
             "schedule_type": planned.schedule_type,

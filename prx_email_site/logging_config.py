@@ -18,6 +18,7 @@ def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, 
     return {
         "version": 1,
         "disable_existing_loggers": False,
+        "filters": {"links": {"()": "mailbox.logs.WithoutLinks"}},
         "formatters": {"events": {"()": FORMATTERS[form]}},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "events"}},
         "root": {"handlers": ["console"], "level": level},
@@ -26,6 +27,9 @@ def logging_config(level: str, loggers: dict[str, dict[str, Any]]) -> dict[str, 
 
 
 OF_THE_SITE: dict[str, dict[str, Any]] = {
+    "django.request": {"filters": ["links"]},
+    "django.server": {"filters": ["links"]},
+    "django.security.csrf": {"filters": ["links"]},
     "mail.log": {"level": "CRITICAL"},  # aiosmtpd's, of each command
     "django_q": {"level": "WARNING"},
     "axes": {"level": "ERROR"},  # people.sign_in.audit says it in our form, without the names that were typed
@@ -33,6 +37,6 @@ OF_THE_SITE: dict[str, dict[str, Any]] = {
     "imapclient": {"level": "WARNING"},  # says "Connection closed" of each session, which is nine lines in ten
 }
 OF_GUNICORN: dict[str, dict[str, Any]] = {
-    "gunicorn.error": {"handlers": ["console"], "level": "INFO", "propagate": False},
-    "gunicorn.access": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+    "gunicorn.error": {"filters": ["links"], "handlers": ["console"], "level": "INFO", "propagate": False},
+    "gunicorn.access": {"filters": ["links"], "handlers": ["console"], "level": "WARNING", "propagate": False},
 }

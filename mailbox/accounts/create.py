@@ -9,7 +9,7 @@ from django.db import transaction
 
 from mailbox.endpoints import secret_problem
 from mailbox.models import Account, Folder, OAuthGrant, Transport
-from mailbox.models.accounts import SentCopyChoice
+from mailbox.models.account_words import SentCopyChoice
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mailbox.accounts.secret_reuse import SecretRecipient, why_to_type_again
 from mailbox.endpoints import Preset, default_smtp_security, secret_problem
 from mailbox.lazy_text import Words
 from mailbox.models import Account, SyncState, Transport
-from mailbox.models.accounts import SentCopyChoice
+from mailbox.models.account_words import SentCopyChoice
 from mailbox.signals import credentials_changed
 
 EXACTLY_ONE = _("Give exactly one of password and OAuth token.")

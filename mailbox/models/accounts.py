@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
 from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
+from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED, SentCopyChoice
 from mailbox.models.oauth import OAuthGrant
 
 
@@ -210,14 +211,6 @@ class AccountQuerySet(models.QuerySet["Account"]):
         return self.filter(Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False))
 
 
-class SentCopyChoice(models.TextChoices):
-    """Whether a mail that went out is put into the account's Sent folder."""
-
-    AUTOMATIC = "automatic", _("Automatic")
-    ALWAYS = "always", _("Always")
-    NEVER = "never", _("Never")
-
-
 class Account(models.Model):
     """A mailbox: an address, an IMAP and an SMTP transport, and its switches."""
 
@@ -248,6 +241,9 @@ class Account(models.Model):
         validators=[MinValueValidator(1)],
         help_text=_("For a provider that limits how fast one may send. Empty: no limit."),
     )
+    # The one account that sends invitations and links to set a password. It is never fetched: what it sent, and what
+    # bounced, would be read here with the links in it.
+    sends_site_mail = models.BooleanField(default=False, db_default=False, editable=False)
     # A pause keeps accepting mail and holds it back; send_enabled=False refuses new mail (FeatureDisabled).
     sending_paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     folders_listed_at = models.DateTimeField(null=True, editable=False)
@@ -272,6 +268,14 @@ class Account(models.Model):
                 name="account_email_not_empty",
                 condition=~Q(email=""),
                 violation_error_message=_("Give the e-mail address."),
+            ),
+            models.UniqueConstraint(
+                fields=["sends_site_mail"], name="account_one_sends_site_mail", condition=Q(sends_site_mail=True)
+            ),
+            models.CheckConstraint(
+                name="account_site_mail_not_fetched",
+                condition=Q(sends_site_mail=False) | Q(sync_enabled=False),
+                violation_error_message=_(SITE_MAIL_IS_NOT_FETCHED),
             ),
         ]
         permissions = [

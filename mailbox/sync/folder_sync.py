@@ -13,6 +13,7 @@ from django.utils import timezone
 from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
+from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.sync import batches, no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Backoff, Clock, pause_account, signed_in
 from mailbox.sync.folders import canonical, discover, folder_for
@@ -104,6 +105,8 @@ def _synced(
     backoff: Backoff | None,
 ) -> SyncOutcome:
     try:
+        if session.account.sends_site_mail:  # its Sent folder and what bounced hold links that sign people in
+            raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
         opened = _opened(session, name)
         if cursor is None and (look := _look(session, opened)):
             return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.views.decorators.http import require_POST
 
 from mailbox.models import Account, SyncState
+from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
 from mailbox.permissions import Role, get_account
 from mailbox.sync import uidvalidity
 from mailbox.tasks import sync as sync_tasks
@@ -89,6 +90,9 @@ def fetching(request: HttpRequest, pk: int) -> HttpResponse:
     """Switch fetching on or off: `on` is 1 or 0."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     on = request.POST.get("on") == "1"
+    if on and account.sends_site_mail:
+        messages.error(request, gettext(SITE_MAIL_IS_NOT_FETCHED))
+        return _back(request, account)
     if Account.objects.filter(pk=pk, sync_enabled=not on).update(sync_enabled=on):
         record(request, "fetching_on" if on else "fetching_off", f"account:{pk}", account)
     if on:

@@ -205,13 +205,18 @@ def _message_ids(name: str, ids: str) -> bytes:
 
 def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> bytes:
     """MIME-Version, Content-* and body, 7-bit, lines of at most 78 bytes, CRLF."""
+    body = text_part(text, html)
+    return mime_parts.mixed(body, attachments) if attachments else body
+
+
+def text_part(text: str, html: str = "") -> bytes:
+    """The body without attachments, with its MIME header fields."""
     part = EmailMessage(policy=SMTP)
     part.set_content(text, cte=_encoding(text))
     if html.strip():
         part.add_alternative(html, subtype="html", cte=_encoding(html))
     # as_bytes leaves bare LF where a payload was set with it; mail has CRLF only.
-    body = re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
-    return mime_parts.mixed(body, attachments) if attachments else body
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
 
 
 def _encoding(text: str) -> str:

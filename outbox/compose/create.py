@@ -43,6 +43,7 @@ class SendRequest:
     user: User | None = None
     send_at: datetime | None = None
     undo_seconds: int = 0  # held back so long
+    private_part: str = ""  # "maker:key", see outbox.compose.private_part
 
 
 def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
@@ -73,6 +74,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
             failure_mode=request.failure_mode or "",
             idempotency_key=key,
             request_digest=asked,
+            private_part=request.private_part,
         )
         return insert(account, new, now)
     except IntegrityError:

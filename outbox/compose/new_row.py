@@ -47,6 +47,7 @@ class NewRow:
     failure_mode: str = ""
     idempotency_key: str | None = None
     request_digest: str | None = None
+    private_part: str = ""  # see outbox.compose.private_part
     detail: str = ""  # of the entry in the activity: by which program
 
 
@@ -78,6 +79,7 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         failure_mode=new.failure_mode,
         idempotency_key=new.idempotency_key,
         request_digest=new.request_digest,
+        private_part=new.private_part,
         created_by=new.user,
     )
     OutboxRecipient.objects.bulk_create(

@@ -47,6 +47,7 @@ class Claim:
     tried: Tried
     mail_from: str
     mime_digest: str
+    private_part: str  # "" of nearly all
     needs_smtputf8: bool
     claimed_at: datetime
     lease_seconds: float
@@ -105,7 +106,7 @@ def _begin_attempts(found: Sequence[tuple[Any, ...]], worker: str, lease_seconds
 
 
 def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) -> dict[str, Any]:
-    pk, _account_id, retries, _since, requested_by_id, failure_mode, *_, token, _due, number, message_id = row
+    pk, _account_id, retries, _since, requested_by_id, failure_mode, *_, token, _due, number, message_id, _part = row
     return {
         "outbox_id": pk,
         "number": number,
@@ -137,6 +138,7 @@ def _claim_of(
         tried=Tried(retries, claims_sql.as_datetime(since)),
         mail_from=mail_from,
         mime_digest=digest,
+        private_part=row[-1],
         needs_smtputf8=bool(needs_smtputf8),
         claimed_at=now,
         lease_seconds=lease_seconds,

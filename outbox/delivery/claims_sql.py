@@ -24,7 +24,8 @@ DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at"
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
 # A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
 NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
-"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at", "last_attempt", "message_id\""""
+"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at", "last_attempt", "message_id",
+"private_part\""""
 
 _NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
 # On the right side of SET, "status" is the value before this UPDATE, on both databases.

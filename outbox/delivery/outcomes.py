@@ -13,6 +13,7 @@ from django.conf import settings
 from mailbox import logs
 from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import build as compose_build
+from outbox.compose import private_part
 from outbox.delivery import claims, recipients
 from outbox.delivery.attempt_watch import AttemptWatch
 from outbox.delivery.claims import Claim, Ending
@@ -93,7 +94,8 @@ def prepare(claim: Claim) -> Work:
     if not lacking.to_try:
         return Work(claim, lacking, Mail(envelope, b""))
     try:
-        content = compose_build.stamped(raw_store.open_raw(claim.mime_digest), claim.message_id, claim.prx_attempt)
+        frozen, secrets = private_part.filled(raw_store.open_raw(claim.mime_digest), claim.private_part, lacking.to_try)
+        content = compose_build.stamped(frozen, claim.message_id, claim.prx_attempt)
     except raw_store.RawOutOfReach as error:
         out_of_reach.note(error.segment)
         fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
@@ -102,7 +104,9 @@ def prepare(claim: Claim) -> Work:
     except raw_store.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
-    return Work(claim, lacking, Mail(envelope, content))
+    except private_part.NothingToSay as error:
+        return Work(claim, lacking, Mail(envelope, b""), fault=Fault(Phase.CLAIM, Kind.LOCAL, str(error)))
+    return Work(claim, lacking, Mail(envelope, content, secrets))
 
 
 def _looks_before(outbox_id: int) -> int:

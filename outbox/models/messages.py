@@ -104,6 +104,8 @@ class OutboxMessage(models.Model):
     # Frozen: the MIME bytes lie in the raw store; an attempt adds only its Message-ID and its X-PRX-Attempt.
     # The Message-ID in a mail that a program submitted; "": each attempt makes one.
     message_id = models.CharField(max_length=998, blank=True, default="", db_default="")
+    # Who makes the part of the text that stands nowhere here, and of what: see outbox.compose.private_part.
+    private_part = models.CharField(max_length=60, blank=True, default="", db_default="", editable=False)
     mail_from = models.CharField(max_length=320)
     mime_digest = models.CharField(max_length=64)
     mime_size = models.BigIntegerField()

@@ -31,6 +31,7 @@ class Delivery:
 class Mail:
     envelope: Envelope
     content: bytes
+    secrets: Sequence[str] = ()  # of the content: blotted out of what the server says
 
 
 class Beside:

@@ -52,6 +52,7 @@ class MailConversation(ContentConversation):
         """
         delivery = Delivery()
         self._waits = iter([beside.kept_waiting])
+        self._forms = [*self._forms, *mail.secrets]
         try:
             yield from self._send_envelope_once_more_plainly(mail, delivery, beside)
             if not delivery.accepted:

@@ -1,0 +1,20 @@
+"""What an account's columns may say, and why not."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+
+SITE_MAIL_IS_NOT_FETCHED = gettext_noop(
+    "This account sends the site's own mail, so its mail is not fetched: the links in it could be read here. Choose "
+    "another account for the site's own mail first (People, “The site's own mail”)."
+)
+
+
+class SentCopyChoice(models.TextChoices):
+    """Whether a mail that went out is put into the account's Sent folder."""
+
+    AUTOMATIC = "automatic", _("Automatic")
+    ALWAYS = "always", _("Always")
+    NEVER = "never", _("Never")
