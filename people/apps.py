@@ -9,8 +9,10 @@ class PeopleConfig(AppConfig):
         from allauth.account.signals import authentication_step_completed
         from django.contrib.auth.signals import user_logged_in, user_login_failed
         from django.core.checks import Tags, register
+        from django.db.models.signals import post_migrate
 
         from people import checks
+        from people.links import mails
         from people.second_factor import audit as factor_audit
         from people.second_factor import requirement
         from people.second_factor import secrets as factor_secrets
@@ -26,3 +28,7 @@ class PeopleConfig(AppConfig):
         factor_secrets.make_known()
         factor_audit.connect()
         requirement.ask_with_roles()
+        mails.make_known()
+        from people import schedules  # django-q2 has its models by now
+
+        post_migrate.connect(schedules.make_schedules, sender=self, dispatch_uid="people.schedules")

@@ -54,3 +54,40 @@ class LastCode(models.Model):
 
     def __str__(self) -> str:
         return f"last code of user {self.user_id}"
+
+
+class PasswordRequest(models.Model):
+    """Somebody forgot a password and gave this address, which may be nobody's. Kept for a day.
+
+    `client` is what requests are counted by (sign_in.client_address.counted_address), `address` where it came from.
+    """
+
+    email = models.EmailField(max_length=254)
+    client = models.CharField(max_length=45)
+    address = models.CharField(max_length=45, blank=True)
+    asked_at = models.DateTimeField(auto_now_add=True)
+    answered_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "password_requests"
+        indexes = [
+            models.Index(fields=["client", "asked_at"], name="password_request_client"),
+            models.Index(fields=["email", "asked_at"], name="password_request_email"),
+        ]
+
+    def __str__(self) -> str:
+        return f"password request {self.pk}"
+
+
+class EmailChange(models.Model):
+    """The address that a person wants, until it is confirmed. The key is the user's."""
+
+    user = models.OneToOneField("auth.User", models.CASCADE, primary_key=True, related_name="+")
+    email = models.EmailField(max_length=254)
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "email_changes"
+
+    def __str__(self) -> str:
+        return f"e-mail change of user {self.user_id}"

@@ -36,6 +36,7 @@ AXES_VERBOSE = False
 # Where people sign in at the company's provider, passwords of this site may be switched off, but for one person's.
 LOCAL_PASSWORDS = env.boolean("PRX_EMAIL_LOCAL_PASSWORDS", True)
 BREAK_GLASS_USER = env.text("PRX_EMAIL_BREAK_GLASS_USER")
+PASSWORD_RESET_TIMEOUT = 7 * 86_400  # the longest of all links; each kind has its own end (people.links.tokens)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
     for name, options in (

@@ -5,6 +5,7 @@ from django.urls import include, path
 
 from api.v1 import site as api_v1
 from outbox.views import account_delete, connection_check, trial_mail
+from people.links import pages as links
 from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
@@ -24,6 +25,11 @@ urlpatterns = [
     path("sso/callback/", sso.callback, name="sso_callback"),
     path("second-factor/", include("people.second_factor.urls")),
     path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("password/forgotten/", links.forgotten_password, name="password_forgotten"),
+    path("password/link/<str:purpose>/<int:pk>/<str:token>/", links.link, name="password_link"),
+    path("password/new/", links.new_password, name="password_new"),
+    path("profile/email/", links.email, name="email"),
+    path("profile/email/<str:token>/", links.email_confirm, name="email_confirm"),
     path("password/", sign_in.ChangePassword.as_view(), name="password_change"),
     path("people/", include("people.urls")),
     path("profile/", profile.profile, name="profile"),

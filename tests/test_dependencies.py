@@ -90,6 +90,7 @@ ONLY_USERS = {
         "outbox.tasks",
         "alerts.tasks",
         "alerts.schedules",
+        "people.schedules",
         "mailbox.queueing",
         "mailbox.schedules",
         "outbox.schedules",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import ROLES, Role
 from people.directory.administrators import one_stays
+from people.links import mails
 from people.sessions.own_sessions import end_sessions
 from people.sign_in import audit
 
@@ -27,6 +28,18 @@ def set_role(by: User, person: User, role: str) -> None:
         if role:
             person.groups.add(Group.objects.get(name=Role(role).value))
         _note(by, "grant_rights", person, f"{person.get_username()}: {role or 'no role'}")
+
+
+def set_details(by: User, person: User, full_name: str, email: str) -> None:
+    """Name and address. The former address is told of another one."""
+    first, _, last = full_name.strip().partition(" ")
+    former = person.email
+    with transaction.atomic():
+        names = {"first_name": first[:150], "last_name": last.strip()[:150]}
+        User.objects.filter(pk=person.pk).update(email=email, **names)
+        _note(by, "edit_user", person, person.get_username())
+    if former.lower() != email.lower():
+        mails.tell_email_changed(person, former)
 
 
 def set_grant(by: User, person: User, account: Account, role: str) -> None:

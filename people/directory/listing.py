@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
@@ -28,6 +29,12 @@ class Listed:
     role: str
 
     @property
+    def is_invited(self) -> bool:
+        """Whether this person was invited and was never here."""
+        user = self.user
+        return not (user.has_usable_password() or user.last_login or user.has_sign_on)
+
+    @property
     def role_label(self) -> str:
         return str(Role(self.role).label) if self.role else ""
 
@@ -40,6 +47,7 @@ def people() -> QuerySet[Any]:
     counted = live.values("user").annotate(n=Count("pk")).values("n")
     return User.objects.annotate(
         has_factor=Exists(factors),
+        has_sign_on=Exists(SocialAccount.objects.filter(user=OuterRef("pk"))),
         for_some=Coalesce(Subquery(grants), 0),
         open_sessions=Coalesce(Subquery(counted), 0),
     ).prefetch_related("groups")

@@ -20,6 +20,7 @@ from mailbox.views.requests import signed_in_user
 from people.directory import changes, listing
 from people.directory.administrators import NOBODY_LEFT, StaysAdministrator
 from people.directory.rules import require_administrator
+from people.links import invitations, site_mail, tokens
 from people.sessions import own_sessions
 
 NO_ROLE = ("", _("no role"))
@@ -33,6 +34,23 @@ class RoleForm(forms.Form):
         required=False,
         help_text=_("Viewers read, operators also send, administrators also edit accounts and people."),
     )
+
+
+class DetailsForm(forms.Form):
+    """Who somebody is. The address is where links to set a password go, so the former one is told of another."""
+
+    full_name = forms.CharField(label=_("Name"), max_length=200, required=False)
+    email = forms.EmailField(label=_("E-mail address"), max_length=254, required=False)
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.person = person
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).replace("\x00", "")
+        if email and User.objects.filter(email__iexact=email).exclude(pk=self.person.pk).exists():
+            raise forms.ValidationError(_("Somebody here has this address already; the list of people shows who."))
+        return email
 
 
 class GrantForm(forms.Form):
@@ -63,7 +81,7 @@ def person(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def role(request: HttpRequest, pk: int) -> HttpResponse:
-    user = _changed(request, pk)
+    user = require_person_to_change(request, pk)
     form = RoleForm(request.POST)
     if not form.is_valid():
         return _page(request, user, role_form=form)
@@ -76,8 +94,19 @@ def role(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+def details(request: HttpRequest, pk: int) -> HttpResponse:
+    user = require_person_to_change(request, pk)
+    form = DetailsForm(request.POST, person=user)
+    if not form.is_valid():
+        return _page(request, user, details_form=form)
+    changes.set_details(signed_in_user(request), user, form.cleaned_data["full_name"], form.cleaned_data["email"])
+    messages.success(request, gettext("Name and address are saved."))
+    return redirect("people:person", user.pk)
+
+
+@require_POST
 def grant(request: HttpRequest, pk: int) -> HttpResponse:
-    user = _changed(request, pk)
+    user = require_person_to_change(request, pk)
     form = GrantForm(request.POST)
     if not form.is_valid():
         return _page(request, user, grant_form=form)
@@ -89,7 +118,7 @@ def grant(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def switch(request: HttpRequest, pk: int) -> HttpResponse:
     """`is_active` is what the person is to become, so that a button that is sent twice does it once."""
-    user, to_active = _changed(request, pk), request.POST.get("is_active") == "1"
+    user, to_active = require_person_to_change(request, pk), request.POST.get("is_active") == "1"
     try:
         changes.set_active(signed_in_user(request), user, to_active)
     except StaysAdministrator:
@@ -101,7 +130,7 @@ def switch(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def end_sessions(request: HttpRequest, pk: int) -> HttpResponse:
-    user = _changed(request, pk)
+    user = require_person_to_change(request, pk)
     number = changes.sign_out(signed_in_user(request), user)
     words = ngettext("%(number)s session was ended.", "%(number)s sessions were ended.", number)
     if user == request.user:
@@ -115,7 +144,8 @@ def _person(request: HttpRequest, pk: int) -> Any:
     return get_object_or_404(listing.people(), pk=pk)
 
 
-def _changed(request: HttpRequest, pk: int) -> User:
+def require_person_to_change(request: HttpRequest, pk: int) -> User:
+    """The person, if whoever asks may change them. Raises Http404, PermissionDenied."""
     user: User = _person(request, pk)
     changes.require_may_change(signed_in_user(request), user)
     return user
@@ -135,6 +165,10 @@ def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
         "may_change": by.is_superuser or not user.is_superuser,
         "role_form": RoleForm(initial={"role": listing.role_of(user)}),
         "grant_form": GrantForm(),
+        "details_form": DetailsForm(initial={"full_name": user.get_full_name(), "email": user.email}, person=user),
+        "is_pending": invitations.is_pending(user),
+        "may_have_link": tokens.may_have_link(user),
+        "can_send": bool(user.email) and site_mail.sender() is not None,
         "grants": list(grants),
         "sessions": own_sessions.sessions_of(user),
         "follows_sign_on": bool(settings.SSO_ISSUER) and user.socialaccount_set.exists(),

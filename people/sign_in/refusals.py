@@ -49,6 +49,16 @@ REASONS: dict[str, tuple[Words, Words, Words]] = {
         _("Your company's sign-on did not say, in the form that is agreed (OpenID Connect), who you are."),
         _("Try again; if it goes on, an administrator finds the reason in the log."),
     ),
+    "link_over": (
+        _("This link is over"),
+        _("It was used already, it is too old, or something about your user has changed since it was made."),
+        _("Ask for another one: on the sign-in page, or an administrator."),
+    ),
+    "email_link_over": (
+        _("This link is over"),
+        _("It is too old, it is another person's, or you asked for another address since."),
+        _("Your address stays as it is. Ask for the change again on your profile page."),
+    ),
     "unreachable": (
         _("Your company's sign-on does not answer"),
         _("It could not be reached, or answered with an error."),

@@ -1,0 +1,171 @@
+"""Inviting somebody, links for somebody to copy or to send, and the account that sends the site's own mails."""
+
+from __future__ import annotations
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from mailbox.models import Account, AuditEntry
+from mailbox.permissions import ROLES, Role
+from mailbox.views.requests import signed_in_user
+from people.directory.pages import require_person_to_change
+from people.directory.rules import require_administrator
+from people.links import invitations, mails, site_mail, tokens
+from people.links.tokens import LASTS, Purpose
+from people.sign_in import audit
+
+MOST_ACCOUNTS = 200
+
+
+class InviteForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail address"), max_length=150, help_text=_("It is also the name to sign in with.")
+    )
+    full_name = forms.CharField(label=_("Name"), max_length=200, required=False)
+    role = forms.ChoiceField(
+        label=_("Role"),
+        choices=[(role.value, role.label) for role in ROLES],
+        initial=Role.VIEWER.value,
+        help_text=_("Viewers read, operators also send, administrators also edit accounts and people."),
+    )
+    accounts = forms.CharField(
+        label=_("For these accounts only"),
+        required=False,
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_("Their addresses, one a line. Empty: for all accounts, those to come as well."),
+    )
+
+    def clean_email(self) -> str:
+        email = str(self.cleaned_data["email"]).replace("\x00", "")
+        if User.objects.filter(email__iexact=email).exists() or User.objects.filter(username__iexact=email).exists():
+            raise ValidationError(_("Somebody here has this address already; the list of people shows who."))
+        return email
+
+    def clean_accounts(self) -> list[Account]:
+        asked = list(dict.fromkeys(str(self.cleaned_data["accounts"]).replace(",", " ").replace("\x00", "").split()))
+        if len(asked) > MOST_ACCOUNTS:
+            raise ValidationError(_("These are too many accounts: give a role for all of them instead."))
+        found = {each.email.lower(): each for each in Account.objects.filter(_one_of(asked))} if asked else {}
+        if missing := [each for each in asked if each.lower() not in found]:
+            words = gettext("There is no account %(account)s.") % {"account": missing[0][:254]}
+            raise ValidationError(words)
+        return list(found.values())
+
+
+def _one_of(addresses: list[str]) -> Q:
+    wanted = Q()
+    for each in addresses:
+        wanted |= Q(email__iexact=each)
+    return wanted
+
+
+class SiteMailForm(forms.Form):
+    account = forms.CharField(
+        label=_("Account"),
+        required=False,
+        max_length=254,
+        widget=forms.TextInput(attrs={"list": "accounts", "autocomplete": "off"}),
+        help_text=_("The address of the account. Empty: none."),
+    )
+
+    def clean_account(self) -> Account | None:
+        given = str(self.cleaned_data["account"]).strip()
+        if not given:
+            return None
+        found = Account.objects.filter(email__iexact=given).first()
+        if found is None:
+            raise ValidationError(_("There is no account with this address."))
+        if not found.send_enabled:
+            raise ValidationError(_("Sending is switched off for this account: switch it on first."))
+        return found
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def invite(request: HttpRequest) -> HttpResponse:
+    require_administrator(request)
+    form = InviteForm(request.POST or None)
+    if request.method != "POST" or not settings.LOCAL_PASSWORDS or not form.is_valid():
+        return _invite_page(request, form)
+    by, given = signed_in_user(request), form.cleaned_data
+    try:
+        user = invitations.create(by, given["email"], given["full_name"], given["role"], given["accounts"])
+    except IntegrityError:  # two administrators at one instant
+        form.add_error("email", gettext("Somebody here has this address already; the list of people shows who."))
+        return _invite_page(request, form)
+    if not mails.invite(user, by):
+        return _shown(request, user, Purpose.INVITATION)
+    messages.success(request, gettext("An invitation is on its way to %(email)s.") % {"email": user.email})
+    return redirect("people:person", user.pk)
+
+
+def _invite_page(request: HttpRequest, form: InviteForm) -> HttpResponse:
+    context = {"form": form, "sender": site_mail.sender(), "passwords_are_off": not settings.LOCAL_PASSWORDS}
+    return render(request, "people/invite.html", context)
+
+
+@require_POST
+def link(request: HttpRequest, pk: int) -> HttpResponse:
+    """A link for this person: `how` is "mail", or "copy" to show it once, here."""
+    user = require_person_to_change(request, pk)
+    by, purpose = signed_in_user(request), Purpose.INVITATION if invitations.is_pending(user) else Purpose.PASSWORD
+    if not tokens.may_have_link(user):
+        messages.error(request, gettext("A new password would open nothing for this person."))
+        return redirect("people:person", pk)
+    if request.POST.get("how") != "mail":
+        return _shown(request, user, purpose)
+    is_queued = user.email and (
+        mails.invite(user, by) if purpose == Purpose.INVITATION else mails.password_link(user, by=by)
+    )
+    if is_queued:
+        AuditEntry.objects.create(user=by, verb="send_link", target=audit.target_of(user), detail=user.get_username())
+        messages.success(request, gettext("A link is on its way to %(email)s.") % {"email": user.email})
+    else:
+        messages.error(request, gettext("No mail could be sent. Copy a link instead."))
+    return redirect("people:person", pk)
+
+
+def _shown(request: HttpRequest, user: User, purpose: Purpose) -> HttpResponse:
+    by = signed_in_user(request)
+    AuditEntry.objects.create(user=by, verb="copy_link", target=audit.target_of(user), detail=user.get_username())
+    days = LASTS[purpose].days
+    context = {"person": user, "link": tokens.link_for(user, purpose), "days": days, "is_new": purpose == "invitation"}
+    response = render(request, "people/link.html", context)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+@require_POST
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    user = require_person_to_change(request, pk)
+    if not invitations.withdraw(signed_in_user(request), user):
+        messages.error(request, gettext("This person has signed in meanwhile: switch the user off instead."))
+        return redirect("people:person", pk)
+    messages.success(request, gettext("The invitation is withdrawn; its link opens nothing any more."))
+    return redirect("people:list")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def site_mail_page(request: HttpRequest) -> HttpResponse:
+    require_administrator(request)
+    present = Account.objects.filter(sends_site_mail=True).first()
+    form = SiteMailForm(request.POST or None, initial={"account": present.email if present else ""})
+    if request.method == "POST" and form.is_valid():
+        chosen = form.cleaned_data["account"]
+        site_mail.choose(signed_in_user(request), chosen)
+        words = gettext("The site's own mail goes out from %(account)s, which is no longer fetched.")
+        none = gettext("The site sends no mail of its own; links are copied by hand.")
+        messages.success(request, words % {"account": chosen.email} if chosen else none)
+        return redirect("people:site_mail")
+    accounts = Account.objects.filter(send_enabled=True).order_by("email").values_list("email", flat=True)[:200]
+    return render(request, "people/site_mail.html", {"form": form, "present": present, "accounts": list(accounts)})

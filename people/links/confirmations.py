@@ -1,0 +1,46 @@
+"""The link that confirms an address: for one person, one wish and an hour."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.urls import reverse
+
+from people.links.tokens import Tokens
+from people.models import EmailChange
+
+LASTS = timedelta(hours=1)
+
+
+class _OfChange(Tokens):
+    """Signed with the new address: a later wish ends the earlier one's link."""
+
+    wanted = ""
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{self.wanted}"
+
+
+def _tokens(change: EmailChange) -> Tokens:
+    tokens = _OfChange("email", LASTS)
+    tokens.wanted = change.email
+    return tokens
+
+
+def may_be_confirmed(change: EmailChange) -> bool:
+    is_free = not User.objects.filter(email__iexact=change.email).exclude(pk=change.user_id).exists()
+    return change.user.is_active and is_free
+
+
+def link_for(change: EmailChange) -> str:
+    return settings.BASE_URL + reverse("email_confirm", args=[_tokens(change).make_token(change.user)])
+
+
+def change_of(user: User, token: str) -> EmailChange | None:
+    """The wish that this link confirms; None when the link is over or somebody else's."""
+    change = EmailChange.objects.select_related("user").filter(user=user).first()
+    if change is None or not _tokens(change).check_token(change.user, token) or not may_be_confirmed(change):
+        return None
+    return change

@@ -1,0 +1,159 @@
+"""The pages of forgotten passwords, of links that set one, and of the own address."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import logout, password_validation
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import SetPasswordForm
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from mailbox.models import AuditEntry
+from mailbox.views.requests import signed_in_user
+from people.links import confirmations, forgotten, mails, own_email, site_mail, tokens
+from people.links.forgotten import TooManyRequests
+from people.links.own_email import TooManyChanges
+from people.sessions.own_sessions import end_sessions
+from people.sign_in import audit
+from people.sign_in.refusals import refused
+
+KEPT = "password_link"  # in the session: {"user": pk, "proof": tokens.proof_for_browser}
+
+
+class EmailForm(forms.Form):
+    email = forms.EmailField(
+        label=_("E-mail address"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).replace("\x00", "")
+
+
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]
+    """As Django's, with the password's hash swapped for the one that was shown, once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["new_password1"].help_text = " ".join(password_validation.password_validators_help_texts())
+
+    def swap(self) -> bool:
+        """False when the password was changed meanwhile, as by a second use of the same link."""
+        shown = User.objects.filter(pk=self.user.pk, password=self.user.password, is_active=True)
+        return shown.update(password=make_password(self.cleaned_data["new_password1"])) == 1
+
+
+@login_not_required
+@require_safe
+def link(request: HttpRequest, purpose: str, pk: int, token: str) -> HttpResponse:
+    """Opening a link changes nothing, as mail scanners open links too. It leads on to an address without the token,
+    so that none stands in what the next page is asked for from (Referer)."""
+    user = tokens.user_of_link(purpose, pk, token)
+    if user is None:
+        return refused(request, "link_over", 410)
+    request.session[KEPT] = {"user": user.pk, "proof": tokens.proof_for_browser(user)}
+    return redirect("password_new")
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_password(request: HttpRequest) -> HttpResponse:
+    kept = request.session.get(KEPT) or {}
+    user = tokens.user_of_proof(kept.get("user"), kept.get("proof"))
+    if user is None:
+        return refused(request, "link_over", 410)
+    form = NewPasswordForm(user, request.POST or None)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "people/new_password.html", {"form": form, "person": user})
+    with transaction.atomic():
+        if not form.swap():
+            return refused(request, "link_over", 410)
+        AuditEntry.objects.create(verb="set_password_by_link", target=audit.target_of(user))
+        end_sessions(user)
+        mails.tell_password_set(user)
+    logout(request)
+    messages.success(request, gettext("Your password is set. Sign in with it."))
+    return redirect("login")
+
+
+@login_not_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def forgotten_password(request: HttpRequest) -> HttpResponse:
+    """The same page after every address, so that nobody learns who is here."""
+    form = EmailForm(request.POST or None)
+    can_send = site_mail.sender() is not None and bool(settings.LOCAL_PASSWORDS)
+    is_asked = request.method == "POST" and can_send and form.is_valid()
+    if is_asked:
+        try:
+            forgotten.ask(request, form.cleaned_data["email"])
+        except TooManyRequests:
+            return _too_many(request)
+    context = {
+        "form": form,
+        "can_send": can_send,
+        "is_asked": is_asked,
+        "passwords_are_off": not settings.LOCAL_PASSWORDS,
+    }
+    return render(request, "people/forgotten.html", context)
+
+
+def _too_many(request: HttpRequest) -> HttpResponse:
+    minutes = settings.SIGN_IN_LOCK_MINUTES
+    sentence = ngettext(
+        "Links were asked for too often from here. Try again in %(number)s minute.",
+        "Links were asked for too often from here. Try again in %(number)s minutes.",
+        minutes,
+    )
+    context = {
+        "status": 429,
+        "title": gettext("No more links for a while"),
+        "sentence": sentence % {"number": minutes},
+        "advice": gettext("An administrator can give you a link at once."),
+    }
+    response = render(request, "error.html", context, status=429)
+    response.headers["Retry-After"] = str(minutes * 60)
+    return response
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def email(request: HttpRequest) -> HttpResponse:
+    """The own address: a wish, which the link to the new address confirms."""
+    user, can_send = signed_in_user(request), site_mail.sender() is not None
+    form = EmailForm(request.POST or None)
+    if request.method != "POST" or not can_send or not form.is_valid():
+        return render(request, "people/email.html", {"form": form, "can_send": can_send})
+    wanted = form.cleaned_data["email"]
+    try:
+        is_queued = own_email.ask(user, wanted)
+    except TooManyChanges:
+        messages.error(request, gettext("You have asked for too many addresses today. Ask an administrator."))
+        return redirect("email")
+    if is_queued:
+        words = gettext("A link is on its way to %(email)s. Your address changes once you have opened it.")
+        messages.success(request, words % {"email": wanted})
+    else:
+        messages.error(request, gettext("The mail could not be queued. Try again, or ask an administrator."))
+    return redirect("profile")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def email_confirm(request: HttpRequest, token: str) -> HttpResponse:
+    change = confirmations.change_of(signed_in_user(request), token)
+    if change is None:
+        return refused(request, "email_link_over", 410)
+    if request.method != "POST":
+        return render(request, "people/email_confirm.html", {"change": change})
+    if not own_email.confirm(change):
+        return refused(request, "email_link_over", 410)
+    messages.success(request, gettext("Your address is now %(email)s.") % {"email": change.email})
+    return redirect("profile")

@@ -1,0 +1,34 @@
+"""Which account sends the site's own mails. None, unless an administrator of all accounts chose one."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from mailbox.models import Account, AuditEntry
+
+
+def sender() -> Account | None:
+    """The account, where one is chosen and may send."""
+    return Account.objects.filter(sends_site_mail=True, send_enabled=True).first()
+
+
+def choose(by: User | None, account: Account | None) -> None:
+    """Let this account send the site's own mails, or none. Fetching of the chosen one stops: its Sent folder and what
+    bounces hold links that sign people in."""
+    with transaction.atomic():
+        former = Account.objects.filter(sends_site_mail=True).exclude(pk=account.pk if account else 0)
+        for each in former:
+            _note(by, "site_mail_off", each)
+        former.update(sends_site_mail=False)
+        if account is None:
+            return
+        if Account.objects.filter(pk=account.pk, sync_enabled=True).exists():
+            _note(by, "fetching_off", account)
+        changed = Account.objects.filter(pk=account.pk, sends_site_mail=False)
+        if changed.update(sends_site_mail=True, sync_enabled=False):
+            _note(by, "site_mail_on", account)
+
+
+def _note(by: User | None, verb: str, account: Account) -> None:
+    AuditEntry.objects.create(user=by, verb=verb, target=f"account:{account.pk}", account=account)

@@ -1,0 +1,80 @@
+"""What makes a link good: a signature over the person's present state, which the link's use changes.
+
+By Django's PasswordResetTokenGenerator (HMAC-SHA-256 over key, password hash, last sign-in and address), so a link is
+good once, and a sign-in, a new password or another address ends it. Nothing is stored.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.tokens import PasswordResetTokenGenerator
+from django.urls import reverse
+from django.utils.http import base36_to_int
+
+from people.sign_in.local_passwords import may_use_password
+
+
+class Purpose(StrEnum):
+    """What a link is for; a part of its address and of its signature."""
+
+    INVITATION = "invitation"
+    PASSWORD = "password"  # noqa: S105 - a word, and no secret
+
+
+LASTS = {Purpose.INVITATION: timedelta(days=7), Purpose.PASSWORD: timedelta(hours=1)}
+IN_BROWSER = timedelta(minutes=30)  # from opening the link to sending the new password
+
+
+class Tokens(PasswordResetTokenGenerator):
+    """Tokens of one kind, good for `lasts` at most; settings.PASSWORD_RESET_TIMEOUT is the longest of all."""
+
+    def __init__(self, kind: str, lasts: timedelta) -> None:
+        super().__init__()
+        self.key_salt = f"people.links.{kind}"
+        self.lasts = lasts
+
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
+        return f"{super()._make_hash_value(user, timestamp)}{user.is_active}{user.get_username()}"
+
+    def check_token(self, user: User | None, token: str | None) -> bool:
+        if not super().check_token(user, token):
+            return False
+        made = base36_to_int(str(token).partition("-")[0])
+        return self._num_seconds(self._now()) - made <= self.lasts.total_seconds()
+
+
+_of_link = {purpose: Tokens(purpose.value, lasts) for purpose, lasts in LASTS.items()}
+_of_browser = Tokens("browser", IN_BROWSER)
+
+
+def link_for(user: User, purpose: Purpose) -> str:
+    """The address that lets whoever has it choose the user's password. Of settings.BASE_URL: what a request calls this
+    host is the sender's word."""
+    token = _of_link[purpose].make_token(user)
+    return settings.BASE_URL + reverse("password_link", args=[purpose.value, user.pk, token])
+
+
+def user_of_link(purpose: str, pk: int, token: str) -> User | None:
+    """Whose link this is; None when it is over, or never was one."""
+    user = User.objects.filter(pk=pk).first()
+    is_good = user is not None and purpose in LASTS and _of_link[Purpose(purpose)].check_token(user, token)
+    return user if is_good and may_have_link(user) else None
+
+
+def proof_for_browser(user: User) -> str:
+    """What the session keeps instead of the link: worth nothing without this session, and ended by the same things."""
+    return _of_browser.make_token(user)
+
+
+def user_of_proof(pk: object, proof: object) -> User | None:
+    user = User.objects.filter(pk=pk).first() if isinstance(pk, int) else None
+    return user if _of_browser.check_token(user, str(proof)) and may_have_link(user) else None
+
+
+def may_have_link(user: User | None) -> bool:
+    """Whether a new password would open anything: not of somebody switched off, nor where passwords are off."""
+    return user is not None and user.is_active and may_use_password(user.get_username())
