@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0020_folder_name_encoded'),
+        ('mailbox', '0021_team_marks'),
     ]
 
     operations = [
