@@ -18,3 +18,6 @@ conversation_asked = Signal()
 # Asked, not told: how does sending go for these accounts? account_ids (collection of int), midnight (datetime, when
 # "today" began), is_list (bool). A receiver answers with a dict of mailbox.accounts.outbox_figures.OutboxFigures.
 outbox_figures_asked = Signal()
+# Asked, not told: the subjects of these mails of the outbox? pks (collection of int). A receiver answers with a dict:
+# key -> (account's key, subject).
+outbox_subjects_asked = Signal()

@@ -21,6 +21,7 @@ class SiteConfig(AppConfig):
         signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)
         signals.connection_test_asked.connect(signal_receivers.connection_test_asked, dispatch_uid=uid)
         signals.waiting_mail_asked.connect(signal_receivers.waiting_mail_asked, dispatch_uid=uid)
+        signals.outbox_subjects_asked.connect(signal_receivers.outbox_subjects_asked, dispatch_uid=uid)
         signals.outbox_figures_asked.connect(signal_receivers.outbox_figures_asked, dispatch_uid=uid)
         signals.conversation_asked.connect(signal_receivers.conversation_asked, dispatch_uid=uid)
 

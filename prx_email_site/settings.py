@@ -227,7 +227,7 @@ SUBMISSION = submission(EHLO_NAME)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
 # How long a mail written in the browser is held back so that its writer may undo it; 0: no time at all.
-OUTBOX_UNDO_SECONDS = env.integer("PRX_EMAIL_OUTBOX_UNDO_SECONDS", 0)
+OUTBOX_UNDO_SECONDS = env.integer("PRX_EMAIL_OUTBOX_UNDO_SECONDS", 10)
 DEFAULT_MESSAGE_ID_DOMAIN = "prx-email.local"
 MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_DOMAIN)
 # Webhooks of alerts: https to the public Internet, unless these say otherwise.

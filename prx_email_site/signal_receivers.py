@@ -60,3 +60,10 @@ def outbox_figures_asked(
     from outbox.views.account_figures import figures
 
     return figures(account_ids, midnight, is_list=is_list)
+
+
+def outbox_subjects_asked(pks: Collection[int], **_: Any) -> dict[int, tuple[int, str]]:
+    from outbox.models import OutboxMessage
+
+    rows = OutboxMessage.objects.filter(pk__in=pks).values_list("pk", "account_id", "subject")
+    return {pk: (account_id, subject) for pk, account_id, subject in rows}

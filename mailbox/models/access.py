@@ -33,11 +33,13 @@ class AuditEntry(models.Model):
     """A click or command that changed something: who, when, what, and what came of it."""
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+", db_index=False)
     account = models.ForeignKey(Account, models.SET_NULL, null=True, related_name="+", db_index=False)
     verb = models.CharField(max_length=40)  # "retry", "send_now", "cancel", "sync_now", ...
     target = models.CharField(max_length=60, blank=True)  # "outbox:42", "account:3"
     detail = models.TextField(blank=True)
+    # The entry of the click that did this to many things at once; None for what stands by itself.
+    part_of = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="parts", db_index=False)
 
     class Meta:
         db_table = "audit_entries"
@@ -46,6 +48,11 @@ class AuditEntry(models.Model):
         indexes = [
             models.Index(fields=["target", "-id"], name="audit_by_target"),
             models.Index(fields=["account", "-id"], name="audit_by_account"),
+            # Lists show clicks, and the many things of one of them when it is opened.
+            models.Index(fields=["-id"], name="audit_clicks", condition=models.Q(part_of__isnull=True)),
+            models.Index(fields=["part_of", "-id"], name="audit_parts", condition=models.Q(part_of__isnull=False)),
+            models.Index(fields=["user", "-id"], name="audit_by_user"),
+            models.Index(fields=["verb", "-id"], name="audit_by_verb"),
         ]
 
     def __str__(self) -> str:

@@ -32,7 +32,7 @@ from mailbox.models import (
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.views.account_list import SORTS, STATES, AccountFilter
 from mailbox.views.account_permissions import Rights
-from mailbox.views.activity import told
+from mailbox.views.activity_words import told
 from mailbox.views.backfill import show_progress
 from mailbox.views.pagination import cut, limit_of
 from mailbox.views.requests import Refused, signed_in_user

@@ -2,190 +2,187 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from typing import Any
 
-from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.db.models import Count, Q, QuerySet
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Account, AuditEntry
+from mailbox.models import Account, AuditEntry, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from mailbox.signals import outbox_subjects_asked
+from mailbox.views.activity_words import SAID, ActivityLine, told
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, signed_in_user
 
-# Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
-SAID = {
-    "add_account": _("added the account"),
-    "edit_account": _("changed the account's settings"),
-    "delete_account": _("deleted the account"),
-    "sign_in_again": _("entered a new secret"),
-    "edit_provider": _("changed a sign-in provider"),
-    "delete_provider": _("removed a sign-in provider"),
-    "choose_folders": _("chose the folders to sync"),
-    "list_folders": _("refreshed the folder list"),
-    "sync_now": _("asked for a sync"),
-    "pause_sending": _("paused sending"),
-    "resume_sending": _("resumed sending"),
-    "fetching_on": _("switched fetching on"),
-    "fetching_off": _("switched fetching off"),
-    "test_connection": _("tested the connection"),
-    "test_mail": _("sent a test mail"),
-    "retry": _("retried a send"),
-    "send_now": _("sent without waiting for its time"),
-    "send_again": _("sent again what may have gone out"),
-    "mark_as_sent": _("marked as sent"),
-    "cancel": _("cancelled a send"),
-    "undo": _("undid a send"),
-    "bulk_retry": _("asked to retry all that match"),
-    "bulk_send_now": _("asked to send all that match now"),
-    "bulk_cancel": _("asked to cancel all that match"),
-    "bulk_mark_as_sent": _("asked to mark all that match as sent"),
-    "bulk_finished": _("had an action on all that match done"),
-    "bulk_stopped": _("stopped an action on all that match"),
-    "reschedule": _("changed the time of a send"),
-    "found_in_sent": _("found in Sent: it went out"),
-    "copy_again": _("asked again for the copy in Sent"),
-    "acknowledge_bounce": _("took note of a bounce"),
-    "send": _("wrote a mail"),
-    "reply": _("wrote an answer"),
-    "fetch_now": _("asked for the whole of a too large message"),
-    "fetch_again": _("asked to fetch a quarantined message again"),
-    "remove_attachment": _("removed an attachment"),
-    "reparse": _("asked to read stored mail again"),
-    "edit_policy": _("changed the attachment policy"),
-    "grant_rights": _("set a user's rights"),
-    "withdraw_rights": _("removed a user or a user's rights"),
-    "add_alert": _("added an alert"),
-    "edit_alert": _("changed an alert"),
-    "test_alert": _("sent a test of an alert"),
-    "delete_alert": _("deleted an alert"),
-    "make_token": _("made a token for a program"),
-    "end_token": _("ended a token"),
-    "use_token": _("had a program change something"),
-    "change_password": _("changed the own password"),
-    "sign_in": _("signed in"),
-    "sign_in_failed": _("failed to sign in"),
-    "switch_user_on": _("switched a user on"),
-    "switch_user_off": _("switched a user off"),
-    "end_sessions": _("ended a user's sessions"),
-    "sign_in_refused": _("was refused at sign-in"),
-    "roles_from_sign_on": _("has other roles by the company's sign-on"),
-    "sign_on_connected": _("was connected with the company's sign-on"),
-    "sign_in_locked": _("failed to sign in too often: closed for a while"),
-    "sign_out_everywhere": _("signed out everywhere"),
-    "second_factor_added": _("set up a second factor"),
-    "second_factor_removed": _("removed a second factor"),
-    "edit_sign_in_rules": _("changed the rules of signing in"),
-    "end_session": _("ended a session"),
-    "invite": _("invited somebody"),
-    "withdraw_invitation": _("withdrew an invitation"),
-    "send_link": _("sent somebody a link to choose a password"),
-    "copy_link": _("made a link to copy, to choose somebody's password"),
-    "asked_for_password": _("asked for a link to choose a password"),
-    "set_password_by_link": _("chose a password by a link"),
-    "asked_for_email": _("asked for another address"),
-    "change_email": _("changed the own address"),
-    "edit_user": _("changed a user's name or address"),
-    "site_mail_on": _("chose the account that sends the site's own mail"),
-    "site_mail_off": _("let an account send the site's own mail no longer"),
-    "unlock_sign_in": _("opened sign-in again before its time"),
-    "load_images": _("loaded the images of a mail"),
-    "forward": _("forwarded a mail"),
-    "change_profile": _("changed the own profile"),
-    "trust_sender": _("trusted the images of a sender"),
-    "distrust_sender": _("blocked the images of a sender again"),
-    "take_message": _("took a message"),
-    "release_message": _("gave a message back"),
-    "message_done": _("marked a message as done"),
-    "message_not_done": _("marked a message as not done"),
-    "team_marks": _("changed the marks of a message"),
-    "go_on": _("had stopped folders fetched again"),
-}
-# The same verbs, done to all accounts at once.
-OF_ALL = {
-    "pause_sending": _("paused sending of all accounts"),
-    "resume_sending": _("resumed sending of all accounts"),
-}
-_THINGS = {
-    "outbox": _("outbox%(number)s"),
-    "operation": _("operation%(number)s"),
-    "message": _("message%(number)s"),
-}
-_PAGES = {
-    "outbox": "outbox:detail",
-    "operation": "outbox:operation",
-    "message": "mailbox:message",
-    "account": "mailbox:account",
-}
+TEXT_LIMIT = 200
+STRETCH = 20_000  # keys; a text is looked for in so many entries a page, as no index knows it
 
 
 @dataclass(frozen=True)
-class ActivityLine:
-    """An audit entry in words, with the address of what it was done to."""
+class ActivityFilter:
+    """What the address asks for."""
 
-    entry: AuditEntry
-    words: str
-    url: str
-    thing: str  # the link's text, where it stands beside the words
+    account: Account | None = None
+    who: str = ""  # a user name
+    verb: str = ""
+    day: date | None = None  # of the reader's zone
+    text: str = ""
+    part_of: int | None = None  # the click whose parts are shown
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> ActivityFilter:
+        """Raises Refused, and Http404 for an account one may not see."""
+        verb, day = request.GET.get("verb", ""), request.GET.get("day", "")
+        if verb and verb not in SAID:
+            raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": verb[:40]})
+        return cls(
+            account=_account(request),
+            who=request.GET.get("who", "").replace("\0", "").strip()[:150],
+            verb=verb,
+            day=_day(day) if day else None,
+            text=request.GET.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT],
+            part_of=number_of(request, "part_of"),
+        )
+
+    @property
+    def narrows(self) -> bool:
+        return bool(self.who or self.verb or self.day or self.text)
+
+    def query(self, **more: str | int) -> str:
+        asked: dict[str, Any] = {"account": self.account.pk if self.account else "", "who": self.who, "q": self.text}
+        asked |= {"verb": self.verb, "day": self.day or "", "part_of": self.part_of or ""} | more
+        return urlencode({name: str(value) for name, value in asked.items() if value})
+
+    def narrow(self, rows: QuerySet[AuditEntry]) -> QuerySet[AuditEntry]:
+        if self.account:
+            rows = rows.filter(account=self.account)
+        if self.who:
+            rows = rows.filter(user__username__iexact=self.who)
+        if self.verb:
+            rows = rows.filter(verb=self.verb)
+        if self.day:
+            begin = timezone.make_aware(datetime.combine(self.day, time.min))
+            end = timezone.make_aware(datetime.combine(self.day + timedelta(days=1), time.min))
+            rows = rows.filter(at__gte=begin, at__lt=end)
+        if self.text:
+            rows = rows.filter(Q(detail__icontains=self.text) | Q(target__icontains=self.text))
+        return rows
 
 
-def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
-    if isinstance(entries, QuerySet):
-        entries = entries.select_related("user", "account")
-    return [ActivityLine(each, _words(each), _url(each), _thing(each)) for each in entries]
-
-
-def _words(entry: AuditEntry) -> str:
-    if entry.target == "sending" and entry.verb in OF_ALL:
-        return str(OF_ALL[entry.verb])
-    return str(SAID.get(entry.verb, entry.verb.replace("_", " ")))
-
-
-def _thing(entry: AuditEntry) -> str:
-    kind, _colon, key = entry.target.partition(":")
-    return str(_THINGS[kind]) % {"number": key} if kind in _THINGS else entry.target.replace(":", "")
-
-
-def _url(entry: AuditEntry) -> str:
-    kind, _colon, key = entry.target.partition(":")
-    if kind not in _PAGES or not key.isdigit() or (kind == "account" and entry.account_id is None):
-        return ""
+def _day(given: str) -> date:
     try:
-        return reverse(_PAGES[kind], args=[int(key)])
-    except NoReverseMatch:
-        return ""
+        day = date.fromisoformat(given)
+        timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+    except (ValueError, OverflowError) as error:
+        raise Refused(gettext("“%(given)s” is no day; write it as in 2026-03-31.") % {"given": given[:40]}) from error
+    return day
 
 
 @require_safe
-def activity(request: HttpRequest) -> HttpResponse:
-    """Newest first; `?account=` for one account. Others see the accounts they may see, and what they did themselves."""
-    user, limit = signed_in_user(request), limit_of(request)
-    rows = AuditEntry.objects.order_by("-pk")
-    account = _account(request)
-    if account:
-        rows = rows.filter(account=account)
+def activity(request: HttpRequest) -> HttpResponseBase:
+    """Clicks, newest first; `?part_of=` opens one that did many things. Whoever administers some accounts only sees
+    those, and what they did themselves. `?format=csv` for a spreadsheet."""
+    asked, limit, before = ActivityFilter.of(request), limit_of(request), _before(request)
+    seen = None if has_role_everywhere(request.user, Role.ADMINISTRATOR) else _seen(request)
+    is_csv = request.GET.get("format") == "csv"
+    size = MOST if is_csv else limit + 1
+    below = _lowest(before) if asked.text and not is_csv else 0
+    rows = _rows(request, asked, seen).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
+    if seen is not None and not asked.account:
+        rows = newest_of_accounts(rows, seen, size, also=Q(user=signed_in_user(request)))
+    if is_csv:
+        return csv_file("activity", _HEAD, list(_csv_rows(told(rows[:size]), seen)))
+    page, last = cut(told(rows[:size]), limit)
+    goes_on_at = last.entry.pk if last else (below if below > 1 else None)
+    context = {
+        "entries": with_parts(with_subjects(page, seen)),
+        "asked": asked,
+        "account": asked.account,
+        "accounts": accounts_for(request.user).order_by("email")[:500],
+        "verbs": sorted(SAID.items(), key=lambda pair: str(pair[1]).casefold()),
+        "next_url": next_page(request, goes_on_at) if goes_on_at else "",
+        "is_first_page": not before,
+        "csv_url": "?" + asked.query(format="csv"),
+    }
+    return render(request, "mailbox/activity.html", context)
+
+
+def _before(request: HttpRequest) -> int:
     before = request.GET.get("before", "")
     if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
         raise Refused(gettext("The address names no place in this list; start from its first page."))
-    if before:
-        rows = rows.filter(pk__lt=int(before))
-    if not account and not has_role_everywhere(user, Role.ADMINISTRATOR):
-        seen = accounts_for(user).values_list("pk", flat=True)
-        rows = newest_of_accounts(rows, set(seen), limit + 1, also=Q(user=user))
-    page, last = cut(told(rows[: limit + 1]), limit)
-    context = {
-        "entries": page,
-        "account": account,
-        "next_url": next_page(request, last.entry.pk) if last else "",
-        "is_first_page": not before,
-    }
-    return render(request, "mailbox/activity.html", context)
+    return int(before or 0)
+
+
+def _lowest(before: int) -> int:
+    """Down to which key a text is looked for on this page."""
+    newest = before or (AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
+    return max(newest - STRETCH, 1)
+
+
+def _seen(request: HttpRequest) -> set[int]:
+    return set(accounts_for(signed_in_user(request)).values_list("pk", flat=True))
+
+
+def _rows(request: HttpRequest, asked: ActivityFilter, seen: set[int] | None) -> QuerySet[AuditEntry]:
+    """Of an account all there is: the click on many belongs to none, and would hide what it did to this one. So for
+    another's click, which whoever sees some accounts only does not see."""
+    rows = asked.narrow(AuditEntry.objects.order_by("-pk"))
+    user = signed_in_user(request)
+    if asked.part_of:
+        return rows.filter(part_of=asked.part_of)
+    if asked.account:
+        return rows
+    return rows.filter(part_of=None) if seen is None else rows.filter(Q(part_of=None) | ~Q(user=user))
+
+
+def with_parts(lines: list[ActivityLine]) -> list[ActivityLine]:
+    """Each line with the number of things its click did; one query."""
+    parts = AuditEntry.objects.filter(part_of__in=[line.entry.pk for line in lines]).order_by()
+    numbers = dict(parts.values_list("part_of").annotate(Count("pk"))) if lines else {}
+    return [replace(line, parts=numbers.get(line.entry.pk, 0)) for line in lines]
+
+
+def with_subjects(lines: list[ActivityLine], seen: set[int] | None) -> list[ActivityLine]:
+    """Each line with the subject of the mail it is about; two queries. Not of an account one sees no longer."""
+    keys: dict[str, set[int]] = {"outbox": set(), "message": set()}
+    for line in lines:
+        kind, _colon, key = line.entry.target.partition(":")
+        if kind in keys and key.isascii() and key.isdigit() and len(key) <= 18:
+            keys[kind].add(int(key))
+    found: dict[str, dict[int, tuple[int, str]]] = {"outbox": {}, "message": {}}
+    if keys["message"]:
+        rows = Message.objects.filter(pk__in=keys["message"]).values_list("pk", "account_id", "subject")
+        found["message"] = {pk: (account_id, subject) for pk, account_id, subject in rows}
+    if keys["outbox"]:
+        answers: Any = outbox_subjects_asked.send(sender=AuditEntry, pks=keys["outbox"])
+        found["outbox"] = {pk: about for _receiver, rows in answers for pk, about in rows.items()}
+    return [line.about(found, seen) for line in lines]
+
+
+_HEAD = ("at", "who", "verb", "words", "account", "target", "subject", "detail")
+
+
+def _csv_rows(lines: list[ActivityLine], seen: set[int] | None) -> Iterator[list[object]]:
+    slice_ = 500  # keys in one condition
+    for start in range(0, len(lines), slice_):
+        for line in with_subjects(lines[start : start + slice_], seen):
+            entry = line.entry
+            who = entry.user.get_username() if entry.user else ""
+            account = entry.account.email if entry.account else ""
+            at = timezone.localtime(entry.at).isoformat(timespec="seconds")
+            yield [at, who, entry.verb, line.words, account, entry.target, line.subject, entry.detail]
 
 
 def _account(request: HttpRequest) -> Account | None:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop, override
 
 from mailbox.models import AuditEntry
-from outbox.actions import transitions
+from outbox.actions import audit_part, transitions
 from outbox.actions.estimate import (
     CHANGED,
     NOT_YOURS,
@@ -81,6 +81,12 @@ def finished(
 
 def run(operation_id: int, *, seconds: float = SLICE_SECONDS, now: Callable[[], datetime] = timezone.now) -> set[int]:
     """Go on with it for so long; return the accounts that have rows to deliver now."""
+    asked = AuditEntry.objects.filter(target=f"operation:{operation_id}").order_by("pk").first()
+    with audit_part.parts_of(asked.pk if asked else None):
+        return _run(operation_id, seconds, now)
+
+
+def _run(operation_id: int, seconds: float, now: Callable[[], datetime]) -> set[int]:
     operation = Operation.objects.unfinished().select_related("user").filter(pk=operation_id).first()
     ends_at, touched = time.monotonic() + seconds, set[int]()
     while operation and operation.user and operation.user.is_active and not operation.stopped_at:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import Account, AuditEntry, Transport
+from outbox.actions import audit_part
 from outbox.compose import date_header
 from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
@@ -267,6 +268,5 @@ def _settle_as_sent(
 
 
 def record(row: OutboxMessage, verb: str, user: User | None, now: datetime, detail: str = "") -> None:
-    AuditEntry.objects.create(
-        at=now, user=user, account_id=row.account_id, verb=verb, target=f"outbox:{row.pk}", detail=detail[:500]
-    )
+    values = {"account_id": row.account_id, "verb": verb, "target": f"outbox:{row.pk}", "detail": detail[:500]}
+    AuditEntry.objects.create(at=now, user=user, part_of_id=audit_part.click(), **values)

@@ -19,7 +19,7 @@ from mailbox.html import sanitizer
 from mailbox.mime import message as mime_message
 from mailbox.models import AuditEntry
 from mailbox.permissions import Role, accounts_for
-from mailbox.views.activity import told
+from mailbox.views.activity_words import told
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
 from mailbox.views.requests import signed_in_user
 from outbox.bounces.status_words import status_words
@@ -34,6 +34,7 @@ from outbox.models import (
 from outbox.views.attempt_timeline import Step, steps_of
 from outbox.views.row_view import row_view
 from outbox.views.selection import find_row
+from outbox.views.send_time import deliver_after_undo
 from outbox.views.sentences import may_have_gone_out, sentence_of
 
 HISTORY_SHOWN = 50
@@ -176,7 +177,9 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """The state's fragment, or 204 when the page shows this very state: then nothing is swapped, no fold closes."""
-    context = _state_context(request, find_row(request, pk))
+    row = find_row(request, pk)
+    deliver_after_undo([row], timezone.now())
+    context = _state_context(request, row)
     if request.GET.get("seen") == context["print"]:
         return HttpResponse(status=204)
     return render(request, "outbox/_state.html", context | {"is_update": True})

@@ -38,6 +38,7 @@ from outbox.views.selection import (
     seen_by,
     visible_and_operated,
 )
+from outbox.views.send_time import deliver_after_undo
 from outbox.views.status import TAB_BY_NAME
 
 POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
@@ -164,6 +165,7 @@ def changes(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     accounts, operated = visible_and_operated(request)
     now_shown = _shown(listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
+    deliver_after_undo((each.row for each in now_shown), now)
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
     prints = {each.pk: each.print for each in known}

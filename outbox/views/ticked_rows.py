@@ -16,13 +16,14 @@ from django.utils import timezone
 from django.utils.translation import gettext, gettext_noop, ngettext
 from django.views.decorators.http import require_POST
 
+from mailbox.models import AuditEntry
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.pagination import MAX_LIMIT
 from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
+from outbox.actions import audit_part, estimate, results, transitions
 from outbox.actions import bulk as actions_bulk
-from outbox.actions import estimate, results, transitions
 from outbox.actions.transitions import ShownState
 from outbox.models import Operation, OutboxMessage
 from outbox.views.actions import Act, ask_cancel, ask_retry, number_in, refusal
@@ -81,13 +82,27 @@ def bulk(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState], back: str) -> HttpResponse:
-    acted = act_on(request, chosen, verb)
+    acted = _recorded(request, chosen, verb)
     said = results.honest(verb, len(acted.done), acted.skipped)
     if verb not in results.HANDED_OVER or not acted.done:
         (notices.warning if acted.skipped else notices.success)(request, said)
         return redirect(back)
     operation = actions_bulk.finished(verb, signed_in_user(request), acted.done, acted.skipped, timezone.now())
     return redirect(_followed(back, operation.pk))
+
+
+def _recorded(request: HttpRequest, chosen: Mapping[int, ShownState], verb: str) -> RowsActedOn:
+    """One click is one entry of the activity, of which what it did to each row is a part."""
+    if len(chosen) == 1:
+        return act_on(request, chosen, verb)
+    click = AuditEntry.objects.create(user=signed_in_user(request), verb=f"ticked_{verb}")
+    with audit_part.parts_of(click.pk):
+        acted = act_on(request, chosen, verb)
+    if acted.done:
+        AuditEntry.objects.filter(pk=click.pk).update(detail=f"{len(acted.done)} of {len(chosen)}")
+    else:  # nothing was changed
+        click.delete()
+    return acted
 
 
 def _question(request: HttpRequest, verb: str, chosen: Mapping[int, ShownState], back: str) -> Question:

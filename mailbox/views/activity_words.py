@@ -1,0 +1,168 @@
+"""What an entry of the activity says, in words, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from django.db.models import QuerySet
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import AuditEntry
+
+# Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
+SAID = {
+    "add_account": _("added the account"),
+    "edit_account": _("changed the account's settings"),
+    "delete_account": _("deleted the account"),
+    "sign_in_again": _("entered a new secret"),
+    "edit_provider": _("changed a sign-in provider"),
+    "delete_provider": _("removed a sign-in provider"),
+    "choose_folders": _("chose the folders to sync"),
+    "list_folders": _("refreshed the folder list"),
+    "sync_now": _("asked for a sync"),
+    "pause_sending": _("paused sending"),
+    "resume_sending": _("resumed sending"),
+    "fetching_on": _("switched fetching on"),
+    "fetching_off": _("switched fetching off"),
+    "test_connection": _("tested the connection"),
+    "test_mail": _("sent a test mail"),
+    "retry": _("retried a send"),
+    "send_now": _("sent without waiting for its time"),
+    "send_again": _("sent again what may have gone out"),
+    "mark_as_sent": _("marked as sent"),
+    "cancel": _("cancelled a send"),
+    "undo": _("undid a send"),
+    "bulk_retry": _("asked to retry all that match"),
+    "bulk_send_now": _("asked to send all that match now"),
+    "bulk_cancel": _("asked to cancel all that match"),
+    "bulk_mark_as_sent": _("asked to mark all that match as sent"),
+    "ticked_retry": _("retried several sends"),
+    "ticked_send_now": _("sent several without waiting for their time"),
+    "ticked_cancel": _("cancelled several sends"),
+    "ticked_mark_as_sent": _("marked several as sent"),
+    "ticked_send_again": _("sent several again that may have gone out"),
+    "bulk_send_again": _("asked to send again all that match"),
+    "bulk_finished": _("had an action on all that match done"),
+    "bulk_stopped": _("stopped an action on all that match"),
+    "reschedule": _("changed the time of a send"),
+    "found_in_sent": _("found in Sent: it went out"),
+    "copy_again": _("asked again for the copy in Sent"),
+    "acknowledge_bounce": _("took note of a bounce"),
+    "send": _("wrote a mail"),
+    "reply": _("wrote an answer"),
+    "fetch_now": _("asked for the whole of a too large message"),
+    "fetch_again": _("asked to fetch a quarantined message again"),
+    "remove_attachment": _("removed an attachment"),
+    "reparse": _("asked to read stored mail again"),
+    "edit_policy": _("changed the attachment policy"),
+    "grant_rights": _("set a user's rights"),
+    "withdraw_rights": _("removed a user or a user's rights"),
+    "add_alert": _("added an alert"),
+    "edit_alert": _("changed an alert"),
+    "test_alert": _("sent a test of an alert"),
+    "delete_alert": _("deleted an alert"),
+    "make_token": _("made a token for a program"),
+    "end_token": _("ended a token"),
+    "use_token": _("had a program change something"),
+    "change_password": _("changed the own password"),
+    "sign_in": _("signed in"),
+    "sign_in_failed": _("failed to sign in"),
+    "switch_user_on": _("switched a user on"),
+    "switch_user_off": _("switched a user off"),
+    "end_sessions": _("ended a user's sessions"),
+    "sign_in_refused": _("was refused at sign-in"),
+    "roles_from_sign_on": _("has other roles by the company's sign-on"),
+    "sign_on_connected": _("was connected with the company's sign-on"),
+    "sign_in_locked": _("failed to sign in too often: closed for a while"),
+    "sign_out_everywhere": _("signed out everywhere"),
+    "second_factor_added": _("set up a second factor"),
+    "second_factor_removed": _("removed a second factor"),
+    "edit_sign_in_rules": _("changed the rules of signing in"),
+    "end_session": _("ended a session"),
+    "unlock_sign_in": _("opened sign-in again before its time"),
+    "load_images": _("loaded the images of a mail"),
+    "forward": _("forwarded a mail"),
+    "change_profile": _("changed the own profile"),
+    "trust_sender": _("trusted the images of a sender"),
+    "distrust_sender": _("blocked the images of a sender again"),
+    "take_message": _("took a message"),
+    "release_message": _("gave a message back"),
+    "message_done": _("marked a message as done"),
+    "message_not_done": _("marked a message as not done"),
+    "team_marks": _("changed the marks of a message"),
+    "invite": _("invited somebody"),
+    "withdraw_invitation": _("withdrew an invitation"),
+    "send_link": _("sent somebody a link to choose a password"),
+    "copy_link": _("made a link to copy, to choose somebody's password"),
+    "asked_for_password": _("asked for a link to choose a password"),
+    "set_password_by_link": _("chose a password by a link"),
+    "asked_for_email": _("asked for another address"),
+    "change_email": _("changed the own address"),
+    "edit_user": _("changed a user's name or address"),
+    "site_mail_on": _("chose the account that sends the site's own mail"),
+    "site_mail_off": _("let an account send the site's own mail no longer"),
+    "go_on": _("had stopped folders fetched again"),
+}
+# The same verbs, done to all accounts at once.
+OF_ALL = {
+    "pause_sending": _("paused sending of all accounts"),
+    "resume_sending": _("resumed sending of all accounts"),
+}
+_THINGS = {
+    "outbox": _("outbox%(number)s"),
+    "operation": _("operation%(number)s"),
+    "message": _("message%(number)s"),
+}
+_PAGES = {
+    "outbox": "outbox:detail",
+    "operation": "outbox:operation",
+    "message": "mailbox:message",
+    "account": "mailbox:account",
+}
+
+
+@dataclass(frozen=True)
+class ActivityLine:
+    """An audit entry in words, with the address of what it was done to."""
+
+    entry: AuditEntry
+    words: str
+    url: str
+    thing: str  # the link's text, where it stands beside the words
+    parts: int = 0  # how many things it did, where it is a click on many
+    subject: str = ""  # of the mail it is about, where the reader may see it
+
+    def about(self, found: Mapping[str, Mapping[int, tuple[int, str]]], seen: set[int] | None) -> ActivityLine:
+        """With its subject. `found`: kind of target -> key -> account and subject; `seen`: None for all accounts."""
+        kind, _colon, key = self.entry.target.partition(":")
+        account, subject = found.get(kind, {}).get(int(key) if key.isdecimal() else 0, (0, ""))
+        return replace(self, subject=subject) if seen is None or account in seen else self
+
+
+def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
+    if isinstance(entries, QuerySet):
+        entries = entries.select_related("user", "account")
+    return [ActivityLine(each, words_of(each), _url(each), _thing(each)) for each in entries]
+
+
+def words_of(entry: AuditEntry) -> str:
+    if entry.target == "sending" and entry.verb in OF_ALL:
+        return str(OF_ALL[entry.verb])
+    return str(SAID.get(entry.verb, entry.verb.replace("_", " ")))
+
+
+def _thing(entry: AuditEntry) -> str:
+    kind, _colon, key = entry.target.partition(":")
+    return str(_THINGS[kind]) % {"number": key} if kind in _THINGS else entry.target.replace(":", "")
+
+
+def _url(entry: AuditEntry) -> str:
+    kind, _colon, key = entry.target.partition(":")
+    if kind not in _PAGES or not key.isdigit() or (kind == "account" and entry.account_id is None):
+        return ""
+    try:
+        return reverse(_PAGES[kind], args=[int(key)])
+    except NoReverseMatch:
+        return ""
