@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import imaplib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,10 @@ from mailbox.imap.fetch import ListedFolder, listed, text
 
 MOST_NAMESPACES = 10
 _MAILBOX_ID = re.compile(rb"MAILBOXID \(([A-Za-z0-9_-]{1,255})\)", re.I)
+# Attributes, delimiter and name, and behind them what RFC 5258 calls extended data: `("CHILDINFO" ("SUBSCRIBED"))`.
+_ROW = re.compile(rb"\s*+(?:\(([^()]*+)\)|NIL)\s++(\"\\\"|\"[^\"]{0,3}+\"|'.'|[^\s\"]++)\s++(.*)", re.I | re.S)
+_QUOTED_NAME = re.compile(rb'"((?:[^"\\]|\\.)*+)"', re.S)
+_EXTENDED_DATA = re.compile(rb' \("[^\r\n]*+\Z')
 _NUMBER = re.compile(rb"(UIDVALIDITY|UIDNEXT) (\d+)", re.I)
 
 
@@ -30,9 +35,10 @@ class FolderIdentity:
 def list_folders(client: Any) -> list[ListedFolder]:
     """All folders, with special use (RFC 6154) and subscription (RFC 5258, else LSUB)."""
     if client.has_capability("LIST-EXTENDED"):
-        wanted = "SUBSCRIBED SPECIAL-USE" if client.has_capability("SPECIAL-USE") else "SUBSCRIBED"
-        rows = _listed_everywhere(client, f"RETURN ({wanted})")
-        return [_folder(client, row, "\\subscribed" in {text(flag).lower() for flag in row[0]}) for row in rows]
+        with _unless_refused():
+            wanted = "SUBSCRIBED SPECIAL-USE" if client.has_capability("SPECIAL-USE") else "SUBSCRIBED"
+            rows = _listed_everywhere(client, f"RETURN ({wanted})")
+            return [_folder(client, row, "\\subscribed" in {text(flag).lower() for flag in row[0]}) for row in rows]
     rows = _listed_everywhere(client)
     try:
         subscribed = {_folder(client, row, None).name for row in _listed(client, "LSUB")}
@@ -40,6 +46,16 @@ def list_folders(client: Any) -> list[ListedFolder]:
         return [_folder(client, row, None) for row in rows]
     folders = [_folder(client, row, None) for row in rows]
     return [replace(folder, is_subscribed=folder.name in subscribed) for folder in folders]
+
+
+@contextlib.contextmanager
+def _unless_refused() -> Iterator[None]:
+    """Some servers offer LIST-EXTENDED and refuse it: then LIST is said as RFC 3501 has it."""
+    try:
+        yield
+    except (IMAPClientError, imaplib.IMAP4.error) as error:
+        if isinstance(error, imaplib.IMAP4.abort):
+            raise
 
 
 def _listed_everywhere(client: Any, *more: str) -> list[tuple[Any, Any, Any]]:
@@ -91,26 +107,37 @@ def _rows(found: list[Any]) -> list[list[Any]]:
 
 def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
     """One folder; None for an answer that makes no sense, which must not hide the others."""
-    encoded, client.folder_encode = client.folder_encode, False
-    try:
-        [(flags, delimiter, name)] = client._proc_folder_list(items)
-    except (ValueError, TypeError, IMAPClientError, AssertionError):
+    first = items[0]
+    head, literal = first if isinstance(first, tuple) else (first, None)
+    found = _ROW.fullmatch(head) if isinstance(head, bytes) else None
+    if found is None:
         return None
-    finally:
-        client.folder_encode = encoded
-    if name is None or not isinstance(flags, tuple | list):  # NIL is no name
+    name = _name_in(found[3], literal)
+    if name is None:
         return None
-    flags = [flag for flag in flags if isinstance(flag, bytes)]
-    delimiter = (
-        delimiter if isinstance(delimiter, bytes) else None
-    )  # a number is none, and no reason to lose the folder
-    if not encoded:
+    flags, delimiter = (found[1] or b"").split(), _delimiter(found[2])
+    if not client.folder_encode:
         return flags, delimiter, text(name)
     shown = folder_names.decoded(name)
-    written = name if isinstance(name, bytes) else str(name).encode()
-    if folder_names.ways_to_write(shown)[0] != written:
-        client.written_names[shown] = written
+    if folder_names.ways_to_write(shown)[0] != name:
+        client.written_names[shown] = name
     return flags, delimiter, shown
+
+
+def _delimiter(written: bytes) -> bytes | None:
+    """One character between quotes; NIL of flat names (RFC 3501, 7.2.2)."""
+    bare = written.strip(b"\"'") or (b'"' if written == b'"\\""' else b"")
+    return None if written.upper() == b"NIL" or not bare or bare.isdigit() else bare[-1:]
+
+
+def _name_in(written: bytes, literal: bytes | None) -> bytes | None:
+    """The server's bytes: a literal, a quoted string, or an atom, in which some write blanks; None of NIL."""
+    if literal is not None:
+        return literal
+    if quoted := _QUOTED_NAME.match(written):
+        return re.sub(rb'\\(["\\])', rb"\1", quoted[1])
+    bare = _EXTENDED_DATA.sub(b"", written).strip()
+    return None if not bare or bare.upper() == b"NIL" else bare
 
 
 def _folder(client: Any, row: tuple[Any, Any, Any], is_subscribed: bool | None) -> ListedFolder:

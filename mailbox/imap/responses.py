@@ -27,11 +27,25 @@ _EXCHANGE_WAIT = re.compile(r"User is authenticated but not connected|Request is
 _GMAIL_WAIT = re.compile(r"Too many simultaneous connections|Account exceeded command or bandwidth limits", re.I)
 # What servers say without a code when it is they who are in trouble, at LOGIN above all.
 _PASSING = re.compile(
-    r"\bsystem error|\binternal (?:server )?error|(?:server|service) (?:is )?(?:currently |temporarily )?(?:unavailable"
-    r"|not available|busy|too busy)|temporar(?:y|ily)\b|rate.?limit|too many|(?:try|retry) (?:it )?(?:again )?(?:later"
-    r"|in (?:a|\d))|overload|under maintenance|back-?end|timed? ?out|connection limit|maximum (?:number of )?connection"
-    r"|can(?:not|'t) connect|unable to (?:connect|contact|reach)",
+    r"\b(?:system|server|internal|database|proxy|network|i/o|unexpected|unknown) (?:server )?(?:error|failure)"
+    r"|(?:server|service|system)s? (?:is |are )?(?:currently |temporarily )?"
+    r"(?:unavailable|not available|not ready|too busy|busy|down|going down)"
+    r"|temporar(?:y|ily)\b|(?:try|retry) (?:it )?(?:again )?(?:later|in (?:a|\d))|\bwait (?:a|\d)"
+    r"|rate.?limit|\brate exceeded|too many|\bexcessive\b|overload|\bmaintenance\b|back-?end|gateway|timed? ?out"
+    r"|(?:connection|login|session)s? (?:rate |count )?limit|maximum (?:number of )?(?:connection|session|login)"
+    r"|limit exceeded|\bexceeded (?:the |your )?(?:limit|maximum|max\b)"
+    r"|(?:can ?not|can't|could not|couldn't|unable to|failed to) (?:connect|contact|reach|open|allocate)"
+    r"|(?:lost|dropped|refused|reset|closed) (?:the )?connection"
+    r"|connection (?:was )?(?:lost|dropped|refused|reset|closed)"
+    r"|out of memory|disk (?:is )?full|no space|\blookup failed|host not found|mailbox is locked"
+    r"|logins? (?:are |is )?(?:currently )?disabled|\bauth\w* (?:server|service|process|daemon)\b.{0,40}"
+    r"(?:unavailable|down|died|error|fail|crash|not (?:available|respond))",
     re.I,
+)
+# These ask to try again whatever the reason; beside words about the secret they mean another one.
+_ASKS_AGAIN = re.compile(r"\btry again\b|\bretry\b|\btry later\b", re.I)
+_ABOUT_THE_SECRET = re.compile(
+    r"invalid|incorrect|wrong|\bbad\b|password|credential|user ?name|denied|authoriz|fail|reject|unknown|no such", re.I
 )
 _ONE_MESSAGE = re.compile(r"\[(SERVERBUG|UNAVAILABLE|LIMIT)\b", re.I)
 _BACKOFF = re.compile(r"Suggested Backoff Time:\s*(\d+)", re.I)
@@ -62,11 +76,16 @@ def refused(words: str, *, signing_in: bool) -> MailError:
         return Throttled(f"The server asks to wait: {words}", reply=words, wait_seconds=wait)
     if _QUOTA.search(words):
         return OverQuota(f"{OverQuota.WORDS}: {words}", reply=words)
-    if signing_in and not _SIGN_IN.search(words) and _PASSING.search(words):
+    if signing_in and not _SIGN_IN.search(words) and _is_passing(words):
         return Throttled(f"The server is in trouble: {words}", reply=words)
     if signing_in or _SIGN_IN.search(words):
         return SignInRefused(f"The server refused the sign-in: {words}", reply=words)
     return ProviderError(f"The server refused: {words}", reply=words)
+
+
+def _is_passing(words: str) -> bool:
+    asks_again = _ASKS_AGAIN.search(words) and not _ABOUT_THE_SECRET.search(words)
+    return bool(_PASSING.search(words) or asks_again)
 
 
 def may_be_about_one_message(error: MailError) -> bool:

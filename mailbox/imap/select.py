@@ -13,6 +13,7 @@ from typing import Any
 from mailbox.imap.fetch import MAX_NUMBER, MAX_UID, Changes, FolderStatus, marks_of, rows, text
 
 _VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
+_NUMBERS = ("EXISTS", "RECENT", "UIDNEXT", "UIDVALIDITY", "HIGHESTMODSEQ")
 _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
 
 
@@ -51,9 +52,18 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
         beneath.state = "AUTH"
         client._checkok("examine", status, lines)
     beneath.state = "SELECTED"
-    answer = dict(client._process_select_response(beneath.untagged_responses))
+    answer = dict(client._process_select_response(_with_true_numbers(beneath.untagged_responses)))
     beneath.untagged_responses = {}
     return answer
+
+
+def _with_true_numbers(untagged: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Without the numbers that are none, as HIGHESTMODSEQ NIL: imapclient takes all for numbers."""
+    return {
+        key: values
+        for key, values in untagged.items()
+        if key.upper() not in _NUMBERS or (values and re.fullmatch(rb"\s*+\d+\s*+", values[0] or b""))
+    }
 
 
 def refuses_parameter(error: BaseException) -> bool:

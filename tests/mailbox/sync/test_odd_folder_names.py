@@ -45,6 +45,49 @@ def test_a_folder_is_opened_by_the_name_that_the_server_wrote(
     assert Folder.objects.get(name=shown).gone_at is None
 
 
+WRITTEN = {
+    b'() "/" Sent Items': "Sent Items",
+    b'()  "/"  "Two"': "Two",
+    b'() "\\" "A\\\\B"': "A\\B",
+    b'() "/" "Q\\"B"': 'Q"B',
+    b'NIL "/" "N"': "N",
+    b'() "/" Foo(bar)': "Foo(bar)",
+    b'() "/" "Foo (bar)"': "Foo (bar)",
+    b'() "/" "Ext" ("CHILDINFO" ("SUBSCRIBED"))': "Ext",
+    b'() "/" 2023': "2023",
+    b'() "/" \xb7\xa2\xbc\xfe': "·¢¼þ",
+    b'() "/" "&g0l6P3ux-"': "草稿箱",
+    b'() "/" "&-&-"': "&&",
+    b"(\\HasNoChildren) NIL NIL2": "NIL2",
+    b'() "/" [Gmail]/All': "[Gmail]/All",
+    b"() / Bare": "Bare",
+    b'() "//" "x"': "x",
+    b'() "" "flat"': "flat",
+    b'() "/" {5}\r\nA"B\\C': 'A"B\\C',
+}
+
+
+def test_names_in_any_form_are_folders(account: Account, server: ScriptedImap) -> None:
+    server.listed += WRITTEN
+    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX", *WRITTEN.values()}
+
+
+@pytest.mark.parametrize("words", ["BAD Syntax error", "NO not supported"])
+def test_list_extended_that_is_offered_and_refused_is_left_out(
+    account: Account, server: ScriptedImap, words: str
+) -> None:
+    server.capabilities = "IMAP4rev1 LIST-EXTENDED SPECIAL-USE"
+
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        if "RETURN" not in arguments:
+            return False
+        talk.say(f"{tag} {words}")
+        return True
+
+    server.faults["LIST"] = refuse
+    assert {folder.name for folder in folder_sync.discover_folders(account.pk)} == {"INBOX"}
+
+
 def test_nil_is_no_folder(account: Account, server: ScriptedImap) -> None:
     server.listed += ['() "/" NIL', '(\\Noselect) "/" Parent', '() NIL "Flat"', '() "." "A.B"', '() "/" "NIL"']
     found = {folder.name: folder for folder in folder_sync.discover_folders(account.pk)}

@@ -217,9 +217,14 @@ def test_condstore_that_is_offered_and_refused_is_left_out_and_remembered(
     assert not any("CONDSTORE" in each for each in asked)
 
 
-@pytest.mark.parametrize("modseq", [2**63, 2**64 - 1, 2**70])
-def test_a_mod_sequence_that_cannot_be_is_none(account: Account, server: ScriptedImap, modseq: int) -> None:
-    server.capabilities, server.highestmodseq = "IMAP4rev1 CONDSTORE", modseq
+@pytest.mark.parametrize("modseq", [2**63, 2**64 - 1, 2**70, "NIL", "-1", "1.5", ""])
+def test_a_mod_sequence_that_cannot_be_is_none(account: Account, server: ScriptedImap, modseq: object) -> None:
+    def examine(talk: Talk, tag: str, _arguments: str) -> bool:
+        numbers = ("* 3 EXISTS", "* OK [UIDVALIDITY  1]", f"* OK [HIGHESTMODSEQ {modseq}]")
+        talk.say(*numbers, f"{tag} OK [READ-ONLY] done")
+        return True
+
+    server.capabilities, server.faults["EXAMINE"] = "IMAP4rev1 CONDSTORE", examine
     sync(account)
     sync(account)
     assert all_stored(account, server)
