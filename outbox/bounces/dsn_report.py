@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from mailbox.mime import tree
+from mailbox.mime import addresses, charsets, tree
+from mailbox.mime.body_parts import stated_filename
 from mailbox.mime.part import Part
 from mailbox.parsing.parse_job import Order
 from outbox.bounces import free_text
@@ -31,11 +32,24 @@ READER = f"{__name__}:read_order"  # for a parser's process
 MAX_BYTES = 2 * 1024 * 1024  # the reports come first; what is cut off is the end of the returned mail
 MAX_PARTS = 50
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
+_STATUS_TYPES = (*STATUS_TYPES, "text/delivery-status", "application/delivery-status")  # gateways' names for it
 FEEDBACK_TYPE = "message/feedback-report"
 HEADER_TYPES = ("text/rfc822-headers", "message/rfc822-headers", "message/global-headers")
 MAIL_TYPES = ("message/rfc822", "message/global")
 # RFC 5965, 7.3 and RFC 6430. Others say that a mail is wanted (not-spam), or tell of signatures (auth-failure).
 _COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "other", "miscategorized")
+# A type before an address (RFC 3464, 2.1.2), also with a blank or a colon in it.
+_ADDRESS_TYPE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]{0,20} ?;|rfc ?822 ?:)", re.I)
+_ESCAPED = re.compile(r"\\x\{(?:10)?([0-9A-Fa-f]{2,5})\}")  # RFC 6533, 3: utf-8-addr-xtext
+_FAILED_BY_OTHER_WORDS = (
+    *("expired", "failure", "fail", "bounced", "bounce", "hard", "rejected", "refused", "undeliverable", "undelivered"),
+    *("permanent-failure", "permanent", "dropped", "returned", "blocked"),
+)
+_DELAYED_BY_OTHER_WORDS = ("delay", "deferred", "transient", "temporary", "queued", "retrying")
+_ACTION_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*+")
+_ANY_TYPES = ("application/octet-stream", "text/plain")
+_MAX_FIELD = 1000  # characters
+_MAX_LOOKED_AT = 100_000  # octets of a part that may be the returned mail under another type
 _GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
@@ -64,7 +78,7 @@ def _groups(part: Part) -> Iterator[Part]:
 
 
 def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
-    status = _first(parts, STATUS_TYPES)
+    status = _first(parts, _STATUS_TYPES) or next((part for part in parts if _is_named_status(part)), None)
     if status is None:
         return None
     groups = list(_groups(status))
@@ -76,9 +90,15 @@ def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
     return Report(stamps, clean(reporter, 200), tuple(found[:MAX_RECIPIENTS]), clean(envelope_id, 100))
 
 
+def _is_named_status(part: Part) -> bool:
+    """Whether a part is such a report by its file's name: some hand it on as just bytes."""
+    name = stated_filename(part).lower()
+    return part.content_type in _ANY_TYPES and name.startswith(("delivery-status", "delivery_status"))
+
+
 def _recipient(group: Part) -> RecipientReport | None:
     final, original = (_address(group.get(name)) for name in ("final-recipient", "original-recipient"))
-    action = _action(group.get("action"))
+    action = _action(group.get("action"), group.get("status"))
     if not (final or original) or action not in ACTIONS:
         return None
     words = clean(_typed(group.get("diagnostic-code")))
@@ -86,15 +106,21 @@ def _recipient(group: Part) -> RecipientReport | None:
 
 
 def _address(field: str) -> str:
-    """Also between angle brackets or quotation marks: Domino and others write a path."""
-    address = clean(_typed(field), MAX_ADDRESS).strip('"')
-    return address.removeprefix("<").removesuffix(">").strip('" ')
+    """Also as a path, with a name or a comment beside it, or between quotation marks, as Domino and others write it."""
+    text = _ADDRESS_TYPE.sub("", " ".join(field.split()), count=1).strip(" ;")
+    text = _ESCAPED.sub(lambda code: chr(int(code[1], 16)), text)[:_MAX_FIELD]
+    found = (each.address for each in addresses.read(text) if each.has_domain)
+    return clean(next(found, text), MAX_ADDRESS)
 
 
-def _action(stated: str) -> str:
-    """Its one word: RFC 3464, 2.3.3 allows a comment behind it, as in `failed (bad mailbox)`."""
-    action = stated.partition("(")[0].strip().lower()
-    return "failed" if action == "expired" else action  # some gateways' word for what was given up
+def _action(stated: str, status: str) -> str:
+    """One of ACTIONS: RFC 3464, 2.3.3 allows a comment behind the word, as in `failed (bad mailbox)`. Where there is
+    none, the class of the status says it."""
+    found = _ACTION_WORD.search(stated.lower())
+    action = found[0] if found else {"5": "failed", "4": "delayed"}.get(status.strip()[:1], "")
+    if action in _FAILED_BY_OTHER_WORDS:
+        return "failed"
+    return "delayed" if action in _DELAYED_BY_OTHER_WORDS else action
 
 
 def _typed(value: str) -> str:
@@ -121,9 +147,12 @@ def _feedback(parts: Sequence[Part], stamps: Stamps) -> Report | None:
 
 
 def _stamps(parts: Sequence[Part]) -> Stamps:
-    """From the header of the mail that is reported on, returned whole or alone."""
+    """From the header of the mail that is reported on, returned whole or alone, or handed on as just bytes."""
     returned = _first(parts, (*HEADER_TYPES, *MAIL_TYPES))
     if returned is None:
-        return Stamps()
+        files = (part for part in parts if part.content_type in _ANY_TYPES and stated_filename(part))
+        octets = (part.octets()[0][:_MAX_LOOKED_AT] for part in files)
+        found = (free_text.stamps_in(charsets.decode_text(each)[0].replace("\r\n", "\n")) for each in octets)
+        return next((each for each in found if each != Stamps()), Stamps())
     header = tree.read_headers(returned.octets()[0].lstrip())
     return Stamps(clean(header.get("message-id"), 998), clean(header.get("x-prx-attempt"), 64))

@@ -17,7 +17,11 @@ from outbox.bounces.report import MAX_ADDRESS, MAX_RECIPIENTS, RecipientReport, 
 MAX_TEXT = 500_000  # characters; a text-only report ends with the returned mail, whose header comes first
 MAX_LINES = 20  # behind an address, that are said of it
 # Local parts that mail systems write from; the servers' own names for it, and Exchange's hidden mailbox.
-SENDERS = ("mailer-daemon", "mailer_daemon", "maildaemon", "mail-daemon", "postmaster", "microsoftexchange")
+SENDERS = (
+    *("mailer-daemon", "mailer_daemon", "mailerdaemon", "maildaemon", "mail-daemon", "mail.daemon", "smtp-daemon"),
+    *("daemon", "postmaster", "bounce", "microsoftexchange"),
+)
+_NAMES = ("mail delivery", "mailer-daemon", "postmaster", "microsoft outlook", "microsoft exchange")
 _STAMP = re.compile(r"^[> \t]{0,8}+(Message-ID|X-PRX-Attempt):[ \t]*+(?:\r?\n[ \t]++)?(\S{1,998})", re.I | re.M)
 _ADDRESS = re.compile(r"(?<![^\s<>\"'(:;,\[])([^\s<>\"'():;,\[\]@]{1,64}@[^\s<>\"'():;,\[\]@]{1,255})")
 _WORD = re.compile(r"\w")
@@ -28,12 +32,24 @@ _COPY = re.compile(
     re.I | re.M,
 )
 _FAILED = re.compile(
-    r"fail(?:ed|ure)|undeliver|returned to sender|reject|refus|unknown|not listed|did not reach|gave up|giving up"
-    r"|(?:not|n't|unable to|cannot) (?:be |able to )?deliver|permanent|\b5[0-7]\d\b|\b5\.\d{1,3}\.\d{1,3}\b",
+    r"fail(?:ed|ure)|undeliver|returned (?:to sender|mail)|message returned|reject|refus|unknown|not (?:listed|found)"
+    r"|did not reach|(?:gave|given|giving) (?:it )?up|bounced|blocked|does(?: not|n't) exist|no such|over.?quota"
+    r"|(?:mailbox|inbox) (?:is )?full|(?:not|n't|unable to|cannot) (?:be |able to )?deliver|permanent"
+    r"|\b5[0-7]\d\b|\b5\.\d{1,3}\.\d{1,3}\b"
+    # The same in German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian, Chinese, Japanese and Korean.
+    r"|nicht (?:\w+ ){0,2}(?:zugestellt|zustellbar|zustellen|erreicht)|unzustellbar|fehlgeschlagen"
+    r"|n[\u2019']a (?:pas|pu)|non remis|échec|impossible|inconnu"
+    r"|no (?:se )?(?:ha )?(?:pudo|puede|podido|existe)|no entregad|fallid|rechazad"
+    r"|não (?:pôde|pode|foi|existe)|falhou|non (?:è stat|può|consegn|recapit|esiste)|impossibile"
+    r"|niet (?:\w+ ){0,2}(?:bezorgd|afgeleverd)|onbestelbaar|nie (?:mogła|można|została|dostarcz)"
+    r"|не (?:доставлен|удалось|может|существует)|невозможно|退信|无法|無法|失败|失敗|退回|不存在|不達"
+    r"|でき(?:ません|なかった)|存在しません|실패|반송|못했",
     re.I,
 )
 _DELAYED = re.compile(
-    r"delayed|not yet been delivered|will (?:keep trying|be retried|continue|try again)|still trying", re.I
+    r"delayed|\(delay\)|not yet been delivered|will (?:keep trying|be retried|continue|try again)|still trying"
+    r"|for (?:the )?past \d+ (?:hours|minutes)|verzögert|retardé|retrasad|延迟|遅延|задержан",
+    re.I,
 )
 
 
@@ -46,7 +62,7 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
     copy = _COPY.search(whole)
     said = whole[: copy.start()] if copy else whole
     if stamps == Stamps():
-        stamps = _stamps_in(whole)
+        stamps = stamps_in(whole)
     if stamps == Stamps():
         return None
     found = _recipients(said, failed)
@@ -54,7 +70,14 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
 
 
 def _is_of_mail_system(root: Part) -> bool:
-    return any(each.address.lower().startswith(SENDERS) for each in addresses.read(root.get("from"))[:1])
+    """By its sender, or by the null reverse-path, which is that of notifications (RFC 5321, 4.5.5)."""
+    if "".join(root.get("return-path").split()) == "<>":
+        return True
+    for each in addresses.read(root.get("from"))[:1]:
+        return each.address.lower().startswith(SENDERS) or (
+            not each.has_domain and str(each).lower().startswith(_NAMES)
+        )
+    return root.get("from").strip() == "<>"
 
 
 def _texts(parts: Sequence[Part]) -> Iterator[str]:
@@ -65,7 +88,7 @@ def _texts(parts: Sequence[Part]) -> Iterator[str]:
         yield text if plain else html_text.html_lines(text, MAX_TEXT)
 
 
-def _stamps_in(text: str) -> Stamps:
+def stamps_in(text: str) -> Stamps:
     found: dict[str, str] = {}
     for match in _STAMP.finditer(text):
         found.setdefault(match[1].lower(), match[2])

@@ -37,13 +37,14 @@ _OURS = re.compile(r"<outbox-(\d{1,18})-\d+@[^<>\s]+>")
 
 
 def candidates(pks: Sequence[int]) -> list[int]:
-    """Which of these messages may be reports, by the tables: a part for programs, or a mail system as sender."""
+    """Which of these messages may be reports, by the tables: a part for programs or a returned mail, or a mail system
+    as sender, or none."""
     attached = bulk_insert.known(Attachment, "message_id", pks)
-    types = (*dsn_report.STATUS_TYPES, dsn_report.FEEDBACK_TYPE)
+    types = (*dsn_report.STATUS_TYPES, dsn_report.FEEDBACK_TYPE, *dsn_report.MAIL_TYPES, *dsn_report.HEADER_TYPES)
     with_part = Attachment.objects.filter(message_id__in=attached, content_type__in=types)
     found = set(with_part.values_list("message_id", flat=True))
     senders = " OR ".join(f"sender_address LIKE '{each}%%'" for each in free_text.SENDERS)
-    return sorted(found | bulk_insert.known(Message, "id", pks, also=f"({senders})"))
+    return sorted(found | bulk_insert.known(Message, "id", pks, also=f"(sender_address = '' OR {senders})"))
 
 
 def read_message(pk: int, now: datetime | None = None) -> int:

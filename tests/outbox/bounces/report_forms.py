@@ -167,6 +167,46 @@ FAILED = {
         "postmaster@mx.example.net", part("text/plain; charset=utf-8", "Zustellung an gone@example.net: 5.1.1"), MAIL
     ),
 }
+_WAYS = {
+    "a name beside the address": ("rfc822;gone@example.net", "rfc822; Gone User <gone@example.net>"),
+    "a comment behind it": ("rfc822;gone@example.net", "rfc822; gone@example.net (Gone User)"),
+    "a colon for the semicolon": ("rfc822;gone@example.net", "rfc822: gone@example.net"),
+    "a blank in the type": ("rfc822;gone@example.net", "RFC 822; 'gone@example.net';"),
+    "mailto": ("rfc822;gone@example.net", "rfc822;mailto:gone@example.net"),
+    "RFC 6533": ("rfc822;gone@example.net", r"utf-8;gone\x{40}example.net"),
+    "action failure": ("Action: failed", "Action: failure"),
+    "action undeliverable": ("Action: failed", 'Action: "undeliverable"; permanent'),
+    "action with a code": ("Action: failed", "Action: failed, 5.1.1"),
+    "no action": ("Action: failed\n", ""),
+}
+FAILED |= {
+    name: in_parts("x@example.net", part("message/delivery-status", STATUS.replace(*way)), MAIL, kind="report")
+    for name, way in _WAYS.items()
+}
+FAILED |= {
+    "status part under another type": in_parts(
+        "mailer-daemon@x.example", part("text/delivery-status", STATUS), MAIL, kind="report"
+    ),
+    "status part as a file": in_parts(
+        "mailer-daemon@x.example", part('application/octet-stream; name="delivery-status.txt"', STATUS), MAIL
+    ),
+    "returned mail as a file": in_parts(
+        "mailer-daemon@x.example", part("message/delivery-status", STATUS),
+        part('application/octet-stream; name="message.eml"', RETURNED),
+    ),
+    "null reverse-path": in_parts(
+        "System <system@x.example>", part("text/plain", "Delivery to gone@example.net failed: 5.1.1"), MAIL,
+        more="Return-Path: <>\n",
+    ),
+    "from nobody": in_parts("<>", part("text/plain", "Delivery to gone@example.net failed: 5.1.1"), MAIL),
+    "German": in_parts(
+        "daemon@x.example", part("text/plain; charset=utf-8",
+                                 "Ihre Nachricht an gone@example.net wurde nicht zugestellt (5.1.1)."), MAIL,
+    ),
+    "Chinese": in_parts(
+        "postmaster@x.example", part("text/plain; charset=utf-8", "退信: gone@example.net 用户不存在 5.1.1"), MAIL
+    ),
+}  # fmt: skip
 DELAYED = {
     "exim": plain(
         EXIM,
