@@ -149,6 +149,7 @@ class _Scanner:
             self._add(Kind.WORD, ":", at + 1)
         elif tokens and not self.item.has_at and (at < self.last_semicolon or (self.lines_separate and self.is_first)):
             tokens.clear()
+            self.item.has_angle = self.item.is_open = False
             self.item.start, self.gap = at + 1, ""
         else:
             self._add(Kind.WORD, ":", at + 1)

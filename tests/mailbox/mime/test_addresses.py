@@ -25,6 +25,7 @@ RECEIVED = [
     ("Dr. J. Smith <a@x.org>", ['"Dr. J. Smith" <a@x.org>']),
     ("Team: Ann <a@x.org>, b@x.org;, c@x.org", ["Ann <a@x.org>", "b@x.org", "c@x.org"]),
     ("undisclosed-recipients:;", []),
+    ("Foo, <list>: , Bob <b@y.org>;", ["Foo", "Bob <b@y.org>"]),
     ("a@x.org <a@x.org>", ["a@x.org"]),
     ("'a@x.org' <a@x.org>", ["a@x.org"]),
     ('"a@x.org"', ["a@x.org"]),

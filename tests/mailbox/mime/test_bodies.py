@@ -93,6 +93,13 @@ def test_file_names_are_decoded_and_made_safe(head: str, filename: str) -> None:
     assert [a.filename for a in parsed.attachments] == [filename]
 
 
+def test_a_picture_between_texts_has_a_name_that_every_database_takes() -> None:
+    picture = b"Content-Type: image/png; name=\"a\x00\xed\xa0\x80.png\"\r\n\r\nPNG"
+    page = mime_message.parse(multipart(text("utf-8", b"one"), picture, text("utf-8", b"two"))).body_html
+    assert "<img " in page and "\0" not in page
+    page.encode()
+
+
 def test_a_long_file_name_keeps_its_extension_within_255_bytes() -> None:
     part = f"Content-Type: application/pdf; name={'é' * 300}.pdf\r\n\r\nx".encode()
     (attachment,) = mime_message.parse(multipart(part)).attachments
