@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from alerts.models import AlertIncident, AlertNotice, AlertRule
+from alerts.models import AlertIncident, AlertNotice, AlertRule, Event, EventNumbers, Webhook, WebhookDelivery
 from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.read_only import Table, register_tables
 
@@ -26,6 +26,23 @@ register_tables(
             filters=("state", "phase"),
             search=("result", "incident__sentence"),
             hidden=("target",),
+        ),
+        Event: Table(
+            ("number", "kind", "account", "message_pk", "outbox_pk", "created_at"),
+            filters=("kind", OfAccount),
+            search=("kind",),
+        ),
+        EventNumbers: Table(("last",)),
+        Webhook: Table(
+            ("name", "is_on", "failures", "failing_since", "cursor", "created_at"),
+            filters=("is_on",),
+            search=("name",),
+            hidden=("encrypted_secret", "url", "lease_token"),
+        ),
+        WebhookDelivery: Table(
+            ("pk", "webhook", "event", "state", "tries", "result", "created_at"),
+            filters=("state",),
+            search=("result",),
         ),
     }
 )

@@ -91,8 +91,9 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
 
 def _post(notice: AlertNotice, network: webhook.WebhookNetwork) -> DeliveryResult:
     try:
-        secret = notice.rule.secret
-        return DeliveryResult(True, webhook.post(notice.rule.url, payload_of(notice), secret, str(notice.pk), network))
+        body = payload_of(notice)
+        identity = webhook.identified(str(notice.pk), notice.rule.secret, body)
+        return DeliveryResult(True, webhook.post(notice.rule.url, body, identity, network))
     except webhook.WebhookFailed as error:
         return DeliveryResult(False, str(error), may_try_again=not error.is_final)
     except DecryptionFailed as error:

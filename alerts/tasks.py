@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from django.utils import timezone
 
 from alerts import findings, incidents, notices
+from alerts.events import numbers, sending
+from alerts.models import Webhook
 from mailbox import deletions
 from mailbox.queueing import queue
 
 KEPT = timedelta(days=90)
+EVENTS_KEPT = timedelta(days=7)
 
 
 def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
@@ -33,6 +36,18 @@ def queue_sending() -> None:
     queue("alerts.tasks.send_due", group="alerts")
 
 
+def send_events() -> int:
+    """Each half minute, and after news: post events to the webhooks; how many deliveries were tried."""
+    return sending.send_all()
+
+
+def queue_events() -> None:
+    """Have a worker post events, if anybody wants them, once the present transaction has committed."""
+    if Webhook.objects.filter(is_on=True).exists():
+        queue("alerts.tasks.send_events", group="events")
+
+
 def prune() -> None:
     """Daily: forget what was over long ago."""
     deletions.if_two_looks_agree("alerts", lambda now: incidents.forget(now - KEPT))
+    deletions.if_two_looks_agree("events", lambda now: numbers.forget(now - EVENTS_KEPT))

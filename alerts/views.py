@@ -53,7 +53,7 @@ def _stored_to(rule: AlertRule) -> str:
         return to_of(rule)
 
 
-def _only_administrators(request: HttpRequest) -> None:
+def only_administrators(request: HttpRequest) -> None:
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("Alerts need the role administrator for all accounts."))
 
@@ -61,7 +61,7 @@ def _only_administrators(request: HttpRequest) -> None:
 @require_safe
 def show(request: HttpRequest) -> HttpResponse:
     """The rules with their last results, what is open, and what was over last. At constant cost."""
-    _only_administrators(request)
+    only_administrators(request)
     newest = AlertNotice.objects.filter(rule=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     rules = list(AlertRule.objects.select_related("user", "sender", "account").annotate(last=Subquery(newest)))
     notices = AlertNotice.objects.select_related("incident").in_bulk([rule.last for rule in rules if rule.last])
@@ -85,7 +85,7 @@ def _kinds(rule: AlertRule) -> str:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    _only_administrators(request)
+    only_administrators(request)
     return _edited(
         request, AlertForm(request.POST or None), "add_alert", gettext("The alert was added. Send a test to see it.")
     )
@@ -93,7 +93,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    _only_administrators(request)
+    only_administrators(request)
     form = AlertForm(request.POST or None, rule=get_object_or_404(AlertRule.objects.select_related("user"), pk=pk))
     return _edited(request, form, "edit_alert", gettext("The alert was saved."))
 
@@ -110,7 +110,7 @@ def _edited(request: HttpRequest, form: AlertForm, verb: str, words: str) -> Htt
 @require_POST
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     """Have a worker tell a test; its result is shown with the rule."""
-    _only_administrators(request)
+    only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user"), pk=pk)
     incidents.ask_for_test(rule, timezone.now())
     tasks.queue_sending()
@@ -124,7 +124,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    _only_administrators(request)
+    only_administrators(request)
     rule = get_object_or_404(AlertRule.objects.select_related("user", "account"), pk=pk)
     record(request, "delete_alert", f"alert:{pk}", rule.account, f"{rule.channel} to {_stored_to(rule)}")
     rule.delete()
@@ -135,7 +135,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def show_endings(request: HttpRequest) -> HttpResponse:
     """Everything that will end, soonest first; for administrators, as it names accounts, servers and providers."""
-    _only_administrators(request)
+    only_administrators(request)
     now = timezone.now()
     rows = [{"ending": each, "days": each.days_left(now)} for each in endings.all_endings()]
     return render(request, "alerts/endings.html", {"rows": rows})

@@ -29,11 +29,16 @@ MAX_URL = 2000
 
 
 class WebhookFailed(Exception):
-    """str() is a sentence. `is_final`: another try would end the same way."""
+    """str() is a sentence. `is_final`: another try would end the same way. `status`: the receiver's answer, if any."""
 
-    def __init__(self, sentence: str, *, is_final: bool = False) -> None:
+    def __init__(self, sentence: str, *, is_final: bool = False, status: int | None = None) -> None:
         super().__init__(sentence)
-        self.is_final = is_final
+        self.is_final, self.status = is_final, status
+
+    @property
+    def is_refusal(self) -> bool:
+        """The receiver answers, and will not have this; not that it is late, busy or broken."""
+        return self.status is not None and 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
 @dataclass(frozen=True)
@@ -72,19 +77,23 @@ def signature(secret: str, body: bytes, at: int) -> str:
     return f"t={at},v1={hmac.new(secret.encode(), b'%d.' % at + body, hashlib.sha256).hexdigest()}"
 
 
-def post(url: str, body: bytes, secret: str, delivery: str, network: WebhookNetwork = OUTSIDE) -> str:
-    """Post JSON; the status in words when it is 2xx, else WebhookFailed. `delivery` is the same at each try."""
+def identified(delivery: str, secret: str, body: bytes) -> dict[str, str]:
+    """The headers by which the receiver of an alert knows it. `delivery` is the same at each try."""
+    signed = {"X-PRX-Signature": signature(secret, body, int(time.time()))} if secret else {}
+    return {"X-PRX-Delivery": delivery, **signed}
+
+
+def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwork = OUTSIDE) -> str:
+    """Post JSON; the status in words when it is 2xx, else WebhookFailed. `identity`: further headers."""
     parts = checked(url)
     target = _chosen(parts, network)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "PRX-Email",
-        "X-PRX-Delivery": delivery,
         "Accept-Encoding": "identity",
         "Connection": "close",
+        **identity,
     }
-    if secret:
-        headers["X-PRX-Signature"] = signature(secret, body, int(time.time()))
     try:
         status = _ask(parts, target, body, headers, network)
     except TimeoutError as error:
@@ -96,8 +105,9 @@ def post(url: str, body: bytes, secret: str, delivery: str, network: WebhookNetw
     if 200 <= status < 300:
         return f"The server answered {status}."
     if 300 <= status < 400:
-        raise WebhookFailed(f"The server answered {status}: redirects are not followed.", is_final=True)
-    raise WebhookFailed(f"The server answered {status}.", is_final=status == 410)
+        words = f"The server answered {status}: redirects are not followed."
+        raise WebhookFailed(words, is_final=True, status=status)
+    raise WebhookFailed(f"The server answered {status}.", is_final=status == 410, status=status)
 
 
 def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:

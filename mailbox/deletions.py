@@ -27,6 +27,7 @@ BY_AGE = {
     "reports": "reports and failed tasks: 14 days; heartbeats and look-ups of servers: 1 day; counters: 400 days",
     "pictures": "remote images: 7 days; previews: 30 days; both are made again",
     "alerts": "alerts that are over, and test notices: 90 days",
+    "events": "events and their deliveries to webhooks, delivered or not: 7 days",
 }
 
 

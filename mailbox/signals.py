@@ -4,6 +4,8 @@ from django.dispatch import Signal
 
 # Sent after the commit that stored them: account_id (int), pks (list of Message pks, new or found again).
 messages_stored = Signal()
+# Sent by a worker that has tried to deliver mail, after the commits of what came of it.
+delivery_ended = Signal()
 # Sent after the commit of other credentials or another server: account_id (int). What was held back may go on.
 credentials_changed = Signal()
 # Sent after the commit of a ConnectionTest that a worker is to run: test_id (int).

@@ -19,6 +19,7 @@ class SiteConfig(AppConfig):
         uid = "prx_email_site.signal_receivers"
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)
         signals.messages_stored.connect(signal_receivers.messages_stored, dispatch_uid=uid)
+        signals.delivery_ended.connect(signal_receivers.delivery_ended, dispatch_uid=uid)
         signals.connection_test_asked.connect(signal_receivers.connection_test_asked, dispatch_uid=uid)
         signals.waiting_mail_asked.connect(signal_receivers.waiting_mail_asked, dispatch_uid=uid)
         signals.outbox_subjects_asked.connect(signal_receivers.outbox_subjects_asked, dispatch_uid=uid)

@@ -25,9 +25,18 @@ def credentials_changed(account_id: int, **_: Any) -> None:
 
 def messages_stored(account_id: int, pks: list[int], **_: Any) -> None:
     """Some may report on mail that went out."""
+    from alerts import tasks as alerts_tasks
     from outbox.tasks import sent_folder as sent_folder_tasks
 
     sent_folder_tasks.queue_reports(pks)
+    alerts_tasks.queue_events()
+
+
+def delivery_ended(**_: Any) -> None:
+    """Programs hear of it soon, and not only by the clock."""
+    from alerts import tasks as alerts_tasks
+
+    alerts_tasks.queue_events()
 
 
 def connection_test_asked(test_id: int, **_: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from alerts.models import AlertRule
+from alerts.models import AlertRule, Webhook
 from api.models import Token
 from mailbox.models import (
     Account,
@@ -151,6 +151,12 @@ EXPECTED: dict[str, Expected] = {
     "alerts:edit": Expected(EVERYWHERE, EVERYWHERE, ("alert",), ADMINISTRATOR),
     "alerts:test": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
     "alerts:delete": Expected("", EVERYWHERE, ("alert",), ADMINISTRATOR),
+    "alerts:webhooks": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
+    "alerts:webhook_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "alerts:webhook": Expected(EVERYWHERE, EVERYWHERE, ("webhook",), ADMINISTRATOR),
+    "alerts:webhook_test": Expected("", EVERYWHERE, ("webhook",), ADMINISTRATOR),
+    "alerts:webhook_again": Expected("", EVERYWHERE, ("webhook",), ADMINISTRATOR),
+    "alerts:webhook_delete": Expected("", EVERYWHERE, ("webhook",), ADMINISTRATOR),
     "outbox:list": Expected(SIGNED_IN),
     "outbox:changes": Expected(SIGNED_IN),
     "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
@@ -234,5 +240,6 @@ def rows(account: Account) -> dict[str, int]:
         ).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
+        "webhook": Webhook.objects.create(name="x", url="https://example.com/", encrypted_secret="x").pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
     }

@@ -119,6 +119,7 @@ def test_who_is_no_staff_is_told_so(client: Client, make_user: Callable[..., Use
 def is_single(model: Any) -> bool:
     return model._meta.model_name in {
         *("installation", "sendingswitch", "attachmentpolicy", "deliverycall", "reportcursor", "addresscursor"),
+        "eventnumbers",
         "pushheartbeat",
     }
 

@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts.models import AlertRule
+from alerts.models import AlertRule, Event, Webhook, WebhookDelivery
 from api.models import Token
 from mailbox import credentials
 from mailbox.autoconfig import lookup as autoconfig_lookup
@@ -118,6 +118,10 @@ def accounts(make_account: Callable[..., Account]) -> list[Account]:
         fill(account, number)
     for number in range(3):
         AlertRule.objects.create(channel="mail", address=f"ops{number}@example.com", sender=made[number])
+        webhook = Webhook.objects.create(name=f"crm{number}", url="https://example.com/", encrypted_secret="x")
+        WebhookDelivery.objects.bulk_create(
+            WebhookDelivery(webhook=webhook, event=each, next_try_at=timezone.now()) for each in Event.objects.all()
+        )
         WorkerHeartbeat.objects.create(
             host=f"web{number}", cluster_pid=number, started_at=timezone.now(), seen_at=timezone.now()
         )
@@ -195,6 +199,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "token": person.api_tokens.latest("pk").pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,
+        "webhook": Webhook.objects.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
     }
 

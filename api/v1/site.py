@@ -25,7 +25,7 @@ from ninja.security import HttpBearer
 
 from api import tokens
 from api.tokens import Caller, TokenRefused
-from api.v1 import mail, sending
+from api.v1 import events, mail, sending
 from api.v1.answers import Failure, Problem, SendState
 from api.v1.errors import NotDone
 from mailbox.db.errors import is_trouble
@@ -79,6 +79,7 @@ api = Api(
 )
 api.add_router("", mail.router)
 api.add_router("", sending.router)
+api.add_router("", events.router)
 
 
 def _problem(status: int, message: str, code: str = "", data: SendState | None = None) -> HttpResponse:

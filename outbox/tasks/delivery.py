@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, Transport
 from mailbox.queueing import queue
+from mailbox.signals import delivery_ended
 from mailbox.storage import store_check
 from outbox import connection_check, restore_guard
 from outbox.delivery import clock_ahead, recovery
@@ -33,6 +34,8 @@ def deliver() -> dict[str, int]:
         return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
     report = _courier.run(delivery_deliver.BUDGET_SECONDS)
+    if report.attempted:
+        delivery_ended.send_robust(sender=OutboxMessage)
     if report.more_due:
         _call_courier()
     return {"attempted": report.attempted, "sent": report.sent}

@@ -23,6 +23,7 @@ TO_OPEN, TO_SEND = 1, 2  # times PRX_EMAIL_STEP_UP_MINUTES
 SECRETS = {"email", "mailbox:account_sign_in", "mailbox:account_edit", "mailbox:account_add", "mailbox:oauth_begin"}
 KEYS = {"mailbox:providers", "mailbox:provider_add", "mailbox:provider", "mailbox:provider_remove"}
 KEYS |= {"mailbox:provider_known", "mailbox:oauth_begin_new", "alerts:add", "alerts:edit", "api:tokens"}
+KEYS |= {"alerts:webhook_add", "alerts:webhook"}
 ROLES = {"people:invite", "people:site_mail", "people:details", "people:link", "people:withdraw"}
 ROLES |= {"people:rules", "people:person", "people:role", "people:grant", "people:switch", "people:end_sessions"}
 FACTORS = {"mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes"}

@@ -150,12 +150,12 @@ def test_who_looks_while_another_posts_does_not_post_it_too(
 )
 def test_what_a_webhook_may_not_reach(url: str, words: str) -> None:
     with pytest.raises(webhook.WebhookFailed, match=words) as refused:
-        webhook.post(url, b"{}", SECRET, "1")
+        webhook.post(url, b"{}", {})
     assert refused.value.is_final
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.status, receiver.location = 302, receiver.url
     with pytest.raises(webhook.WebhookFailed, match="redirects are not followed"):
-        webhook.post(receiver.url, b"{}", SECRET, "1")
+        webhook.post(receiver.url, b"{}", {})
     assert len(receiver.asked) == 1

@@ -40,6 +40,6 @@ def test_a_server_that_drips_its_answer_is_left_at_the_deadline(dripping: int, s
     settings.WEBHOOK_ALLOW_HTTP = settings.WEBHOOK_ALLOW_PRIVATE = True
     begun = time.monotonic()
     with pytest.raises(webhook.WebhookFailed, match="took too long") as refused:
-        webhook.post(f"http://127.0.0.1:{dripping}/", b"{}", "", "1", webhook.WebhookNetwork(seconds=5, in_all=0.4))
+        webhook.post(f"http://127.0.0.1:{dripping}/", b"{}", {}, webhook.WebhookNetwork(seconds=5, in_all=0.4))
     assert time.monotonic() - begun < 4
     assert not refused.value.is_final  # it is tried again later

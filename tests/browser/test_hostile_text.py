@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Dialog, Page
 
-from alerts.models import AlertRule
+from alerts.models import AlertRule, Webhook
 from api.models import Token
 from mailbox import credentials
 from mailbox.autoconfig.servers import (
@@ -143,6 +143,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             expires_at=now,
         ).pk,
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
+        "webhook": Webhook.objects.create(name=SHORT, url="https://example.com/", encrypted_secret="x").pk,
         "provider": OAuthApp.objects.create(kind="discovery", name=SHORT).pk,
         "sign_in": OAuthSignIn.objects.create(
             app=OAuthApp.objects.create(kind="google"),

@@ -1,0 +1,211 @@
+"""Posting events to a webhook: at least once, in their order, by one worker at a time.
+
+First each event that is wanted gets its delivery, in the transaction that moves the webhook's cursor; then what waits
+is posted, oldest first. A receiver that does not answer, or answers 5xx, 408 or 429, is left alone for longer and
+longer, and nothing is passed over. One that refuses a single event (4xx) gets the others meanwhile, but none about the same
+mail; after REFUSALS tries that event is given up, and a person may have it delivered again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from alerts import webhook as http
+from alerts.events import numbers
+from alerts.models import Webhook, WebhookDelivery
+from mailbox.credentials import DecryptionFailed
+from outbox.models import SendingSwitch
+
+State = WebhookDelivery.State
+LEASE = timedelta(seconds=90)  # above http.IN_ALL: whoever died at a delivery is followed after this
+AT_ONCE = 500  # events that get their delivery in one transaction
+BUDGET_SECONDS = 50.0  # of one run; the next goes on
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=5), timedelta(hours=1)
+REFUSALS = 8  # tries of an event that the receiver refuses
+PREFIX = "whsec_"
+
+
+@dataclass(frozen=True)
+class Posted:
+    """How one try ended. `is_away`: by no fault of this event, so that the others would end the same way."""
+
+    is_sent: bool
+    sentence: str
+    is_away: bool = False
+    is_over: bool = False  # 410: the receiver wants nothing more
+
+
+def new_secret() -> str:
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def key_of(secret: str) -> bytes:
+    """The bytes that sign; raises ValueError for what is no secret of Standard Webhooks."""
+    key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
+    if not secret.startswith(PREFIX) or not 24 <= len(key) <= 64:
+        raise ValueError("A secret is whsec_ and 24 to 64 bytes in base64.")
+    return key
+
+
+def signed(secret: str, identifier: str, at: int, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks: HMAC-SHA256 of id.timestamp.body."""
+    digest = hmac.new(key_of(secret), f"{identifier}.{at}.".encode() + body, hashlib.sha256).digest()
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"webhook-id": identifier, "webhook-timestamp": str(at), "webhook-signature": signature}
+
+
+def wait_after(tries: int) -> timedelta:
+    seconds: float = FIRST_WAIT.total_seconds() * 2 ** min(tries - 1, 20)
+    return min(timedelta(seconds=seconds), LONGEST_WAIT)
+
+
+def due(now: datetime) -> list[int]:
+    """The webhooks that may be posted to at this time."""
+    free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=now + 2 * LEASE)
+    return list(Webhook.objects.filter(free, is_on=True, next_try_at__lte=now).values_list("pk", flat=True))
+
+
+def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
+    """Post what is due to every webhook; how many were tried. Nothing while sending waits for a person after a restore:
+    a copy of this database must not tell the receivers of the original."""
+    switch = SendingSwitch.current()
+    if switch.paused_at is not None and switch.paused_by_id is None:
+        return 0
+    return sum(send(pk, network) for pk in due(timezone.now()))
+
+
+def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = BUDGET_SECONDS) -> int:
+    """Post what is due to one webhook, unless another worker does; how many deliveries were tried."""
+    now, token = timezone.now(), secrets.token_hex(16)
+    rows = Webhook.objects.filter(pk=pk, pk__in=due(now))
+    if rows.update(lease_token=token, lease_expires_at=now + LEASE) != 1:
+        return 0
+    tried, ends, skipped = 0, time.monotonic() + budget, set[str]()
+    try:
+        while time.monotonic() < ends:
+            _plan(pk, token)
+            delivery = _next(pk, skipped)
+            if delivery is None or not _renew(pk, token):
+                break
+            tried += 1
+            posted = _post(delivery, network)
+            if not _keep(delivery, posted, token) or posted.is_away or posted.is_over:
+                break
+            if not posted.is_sent and delivery.event is not None:
+                skipped.add(delivery.event.subject)
+    finally:
+        Webhook.objects.filter(pk=pk, lease_token=token).update(lease_token="", lease_expires_at=None)
+    return tried
+
+
+def _ours(pk: int, token: str) -> Any:
+    return Webhook.objects.filter(pk=pk, lease_token=token, is_on=True)
+
+
+def _renew(pk: int, token: str) -> bool:
+    return bool(_ours(pk, token).update(lease_expires_at=timezone.now() + LEASE))
+
+
+def _plan(pk: int, token: str) -> None:
+    """Give the events behind the cursor their deliveries, while few wait."""
+    if WebhookDelivery.objects.filter(webhook=pk, state=State.WAITING)[AT_ONCE:].exists():
+        return
+    end, now = numbers.give(), timezone.now()
+    webhook = Webhook.objects.get(pk=pk)
+    accounts = numbers.account_keys()
+    if not webhook.all_accounts:
+        accounts &= set(webhook.accounts.values_list("pk", flat=True))
+    found = numbers.after(webhook.cursor, accounts, webhook.wanted_kinds(), AT_ONCE)
+    reached = found[-1].number or 0 if found else 0
+    cursor = reached if len(found) == AT_ONCE else max(reached, end)
+    if cursor <= webhook.cursor:
+        return
+    with transaction.atomic():
+        if not _ours(pk, token).filter(cursor=webhook.cursor).update(cursor=cursor):
+            return
+        rows = [WebhookDelivery(webhook=webhook, event=each, next_try_at=now, created_at=now) for each in found]
+        WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
+    """The oldest that is due and has no earlier one of its subject before it that waits."""
+    now, held = timezone.now(), set(skipped)
+    waiting = WebhookDelivery.objects.filter(webhook=pk, state=State.WAITING).select_related("event", "webhook")
+    for row in waiting.order_by("pk")[: 2 * AT_ONCE].iterator():
+        subject = row.event.subject if row.event else f"test {row.pk}"
+        if row.next_try_at <= now and subject not in held:
+            return row
+        held.add(subject)
+    return None
+
+
+def payload_of(delivery: WebhookDelivery) -> tuple[str, bytes]:
+    """(webhook-id, body). Both are the same at each try."""
+    if (event := delivery.event) is None:
+        at, kind, data = delivery.created_at, "test", dict[str, Any]()
+        identifier = f"test_{delivery.pk}_{int(at.timestamp())}"
+    else:
+        at, kind, data, identifier = event.created_at, event.kind, event.facts(), event.identifier
+    return identifier, json.dumps({"type": kind, "timestamp": at.isoformat(), "data": data}).encode()
+
+
+def _post(delivery: WebhookDelivery, network: http.WebhookNetwork) -> Posted:
+    identifier, body = payload_of(delivery)
+    try:
+        headers = signed(delivery.webhook.secret, identifier, int(time.time()), body)
+        return Posted(True, http.post(delivery.webhook.url, body, headers, network))
+    except http.WebhookFailed as error:
+        return Posted(False, str(error), is_away=not error.is_refusal, is_over=error.status == 410)
+    except DecryptionFailed as error:
+        return Posted(False, str(error), is_away=True)
+
+
+def _keep(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
+    """Write down how a try ended; False when another worker has taken over meanwhile."""
+    now, tries = timezone.now(), delivery.tries + 1
+    row = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.WAITING)
+    written = {"tries": tries, "result": posted.sentence[:300]}
+    webhook = delivery.webhook
+    with transaction.atomic():
+        if not _renew(webhook.pk, token):
+            return False
+        ours = _ours(webhook.pk, token)
+        if posted.is_sent:
+            row.update(**written, state=State.SENT, ended_at=now)
+        elif delivery.event is None or (tries >= REFUSALS and not posted.is_away):
+            row.update(**written, state=State.FAILED, ended_at=now)
+        else:
+            row.update(**written, next_try_at=now if posted.is_away else now + wait_after(tries))
+        if posted.is_over:
+            ours.update(is_on=False)
+        elif posted.is_away and delivery.event is not None:
+            wait = wait_after(webhook.failures + 1)
+            since = webhook.failing_since or now
+            ours.update(failures=webhook.failures + 1, failing_since=since, next_try_at=now + wait)
+        elif not posted.is_away:
+            ours.update(failures=0, failing_since=None)
+    return True
+
+
+def deliver_again(deliveries: Any) -> int:
+    """By a person's click, under the same webhook-id; how many."""
+    over = deliveries.exclude(state=State.WAITING)
+    return int(over.update(state=State.WAITING, tries=0, next_try_at=timezone.now(), ended_at=None))
+
+
+def ask_for_test(webhook: Webhook) -> WebhookDelivery:
+    """A delivery of nothing, to see whether it arrives; also to a receiver that is being left alone."""
+    Webhook.objects.filter(pk=webhook.pk).update(next_try_at=timezone.now())
+    return WebhookDelivery.objects.create(webhook=webhook, next_try_at=timezone.now())

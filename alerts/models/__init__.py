@@ -1,0 +1,18 @@
+"""Incidents and who is told of them; events and the webhooks they are posted to."""
+
+from alerts.models.events import Event, EventKind, EventNumbers
+from alerts.models.incidents import AlertIncident, AlertNotice, AlertRule, Channel, Kind
+from alerts.models.webhooks import Webhook, WebhookDelivery
+
+__all__ = [
+    "AlertIncident",
+    "AlertNotice",
+    "AlertRule",
+    "Channel",
+    "Event",
+    "EventKind",
+    "EventNumbers",
+    "Kind",
+    "Webhook",
+    "WebhookDelivery",
+]

@@ -1,0 +1,85 @@
+"""Where events are posted to, and each delivery."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from alerts.models.events import Event, EventKind
+from mailbox import credentials
+from mailbox.models import Account
+
+
+class Webhook(models.Model):
+    """An address that events are posted to, in their order, from the number where it was added."""
+
+    name = models.CharField(max_length=80)
+    url = models.CharField(max_length=2000)  # it may hold a secret: not for lists or logs
+    encrypted_secret = models.TextField(editable=False)  # whsec_ and base64
+    kinds = models.JSONField(default=list, blank=True)  # of EventKind; empty: all
+    # Told by a column of its own: a webhook for two accounts must not become one for all when both are deleted.
+    all_accounts = models.BooleanField(default=True)
+    accounts = models.ManyToManyField(Account, related_name="+", db_table="webhook_accounts", blank=True)
+    is_on = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    # Every event up to this number has its delivery, or is none that is wanted here.
+    cursor = models.BigIntegerField(default=0)
+    # While the receiver does not answer, all of it waits: tries in a row, since when, and when the next is due.
+    failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    # One worker at a time, or the order would be lost.
+    lease_token = models.CharField(max_length=32, blank=True)
+    lease_expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "webhooks"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def when_key_is_lost(self) -> str:
+        return f"webhook {self.name}: give it a new secret, here and where it is received"
+
+    @property
+    def secret(self) -> str:
+        """whsec_…; raises DecryptionFailed."""
+        return credentials.decrypt(self.encrypted_secret) or ""
+
+    @secret.setter
+    def secret(self, value: str) -> None:
+        self.encrypted_secret = credentials.encrypt(value) or ""
+
+    def wanted_kinds(self) -> list[str]:
+        return list(self.kinds) or list(EventKind.values)
+
+
+class WebhookDelivery(models.Model):
+    """One event for one webhook, or a test of it. A row may be posted more than once, always under one webhook-id."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        SENT = "sent", _("delivered")
+        FAILED = "failed", _("given up")
+
+    webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="deliveries")
+    event = models.ForeignKey(Event, models.CASCADE, null=True, related_name="+")  # None: a test
+    state = models.CharField(max_length=7, choices=State, default=State.WAITING)
+    tries = models.PositiveIntegerField(default=0)
+    next_try_at = models.DateTimeField()
+    result = models.CharField(max_length=300, blank=True)  # a sentence
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "webhook_deliveries"
+        constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="webhook_delivery_once")]
+        indexes = [
+            models.Index(fields=["webhook", "id"], condition=Q(state="waiting"), name="webhook_delivery_waiting"),
+            models.Index(fields=["webhook", "-id"], name="webhook_delivery_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"delivery {self.pk} ({self.state})"

@@ -1,0 +1,158 @@
+"""Webhooks for events: what is posted where, and each delivery; for administrators of all accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib import messages
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from alerts import tasks
+from alerts.events import sending
+from alerts.models import EventKind, Webhook, WebhookDelivery
+from alerts.views import only_administrators
+from alerts.webhook_forms import WebhookForm
+from mailbox.views.audit import record
+from mailbox.views.pagination import cut, next_page
+from mailbox.views.requests import Refused
+
+State = WebhookDelivery.State
+SHOWN = 50
+TONES = {State.SENT.value: "fine", State.WAITING.value: "waiting", State.FAILED.value: "broken"}
+
+
+@dataclass(frozen=True)
+class WebhookRow:
+    webhook: Webhook
+    host: str  # the rest of the address may be a secret
+    kinds: str
+    accounts: str
+
+
+@dataclass(frozen=True)
+class DeliveryRow:
+    delivery: WebhookDelivery
+    tone: str
+    what: str
+
+
+def _row(webhook: Webhook) -> WebhookRow:
+    known = dict(EventKind.choices)
+    kinds = ", ".join(each for each in webhook.kinds if each in known) or gettext("everything")
+    emails = sorted(each.email for each in webhook.accounts.all())
+    accounts = gettext("all accounts") if webhook.all_accounts else ", ".join(emails) or gettext("none any more")
+    return WebhookRow(webhook, urlsplit(webhook.url).hostname or "?", kinds, accounts)
+
+
+@require_safe
+def show(request: HttpRequest) -> HttpResponse:
+    only_administrators(request)
+    waiting = Count("deliveries", filter=Q(deliveries__state=State.WAITING))
+    failed = Count("deliveries", filter=Q(deliveries__state=State.FAILED))
+    webhooks = Webhook.objects.annotate(waiting=waiting, failed=failed).prefetch_related("accounts").order_by("name")
+    return render(request, "alerts/webhooks.html", {"rows": [_row(each) for each in webhooks]})
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def add(request: HttpRequest) -> HttpResponse:
+    only_administrators(request)
+    form = WebhookForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        webhook = form.save()
+        _record(request, "add_webhook", webhook)
+        messages.success(request, gettext("The webhook was added. Send a test to see it."))
+        return redirect("alerts:webhook", webhook.pk)
+    return render(request, "alerts/webhook.html", {"form": form})
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    only_administrators(request)
+    webhook = get_object_or_404(Webhook, pk=pk)
+    form = WebhookForm(request.POST or None, webhook=webhook)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        _record(request, "edit_webhook", webhook)
+        tasks.queue_events()
+        messages.success(request, gettext("The webhook was saved."))
+        return redirect("alerts:webhook", pk)
+    return render(request, "alerts/webhook.html", {"form": form, "webhook": webhook, **_deliveries(request, webhook)})
+
+
+def _deliveries(request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
+    """Newest first; `?state=` and `?before=` as the links of the page give them."""
+    state, before = request.GET.get("state", ""), request.GET.get("before", "")
+    if state not in ("", *State.values) or (before and not _is_key(before)):
+        raise Refused(gettext("The address names no place in this list; start from its first page."))
+    rows = WebhookDelivery.objects.filter(webhook=webhook).select_related("event__account").order_by("-pk")
+    rows = rows.filter(state=state) if state else rows
+    rows = rows.filter(pk__lt=int(before)) if before else rows
+    page, last = cut(list(rows[: SHOWN + 1]), SHOWN)
+    shown = [DeliveryRow(each, TONES[each.state], _what(each)) for each in page]
+    following = next_page(request, last.pk) if last else ""
+    return {"deliveries": shown, "following": following, "state": state, "states": State.choices}
+
+
+def _is_key(given: str) -> bool:
+    return given.isascii() and given.isdigit() and len(given) < 19
+
+
+def _what(delivery: WebhookDelivery) -> str:
+    if (event := delivery.event) is None:
+        return gettext("a test")
+    of_account = f"{event.account.email}, " if event.account else ""
+    return f"{event.kind} ({of_account}{event.subject})"
+
+
+@require_POST
+def test(request: HttpRequest, pk: int) -> HttpResponse:
+    only_administrators(request)
+    webhook = get_object_or_404(Webhook, pk=pk)
+    if not webhook.is_on:
+        messages.error(request, gettext("The webhook is off: nothing is posted there."))
+        return redirect("alerts:webhook", pk)
+    sending.ask_for_test(webhook)
+    tasks.queue_events()
+    _record(request, "test_webhook", webhook)
+    messages.success(request, gettext("A test is on its way; its result is shown here."))
+    return redirect("alerts:webhook", pk)
+
+
+@require_POST
+def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """One delivery, or without `delivery` all that were given up."""
+    only_administrators(request)
+    webhook, chosen = get_object_or_404(Webhook, pk=pk), request.POST.get("delivery", "")
+    rows = WebhookDelivery.objects.filter(webhook=webhook)
+    if chosen and not _is_key(chosen):
+        raise Refused(gettext("There is no such delivery."))
+    number = sending.deliver_again(rows.filter(pk=int(chosen)) if chosen else rows.filter(state=State.FAILED))
+    if number:
+        tasks.queue_events()
+        record(request, "deliver_events_again", f"webhook:{pk}", detail=f"{webhook.name}: {number}")
+    messages.success(request, gettext("%(number)s to be delivered again.") % {"number": number})
+    return redirect("alerts:webhook", pk)
+
+
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    only_administrators(request)
+    webhook = get_object_or_404(Webhook, pk=pk)
+    _record(request, "delete_webhook", webhook)
+    webhook.delete()
+    messages.success(request, gettext("The webhook was deleted: nothing is posted there any more."))
+    return redirect("alerts:webhooks")
+
+
+def _record(request: HttpRequest, verb: str, webhook: Webhook) -> None:
+    host = urlsplit(webhook.url).hostname or "?"
+    record(request, verb, f"webhook:{webhook.pk}", detail=f"{webhook.name} at {host}")

@@ -1,0 +1,236 @@
+"""Webhooks for events: signed, filtered, in order, at least once, damped, given up and delivered again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from alerts.events import numbers, sending
+from alerts.models import Event, Webhook, WebhookDelivery
+from mailbox.models import Account, Message
+from outbox.models import OutboxMessage, SendingSwitch
+from tests.alerts.telling import Receiver, receiver
+from tests.rows import NOWHERE, letter, outbox_row, store
+
+__all__ = ["receiver"]
+pytestmark = pytest.mark.django_db
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
+def webhook(receiver: Receiver) -> Webhook:
+    made = Webhook(name="crm", url=receiver.url, cursor=numbers.give())
+    made.secret = SECRET
+    made.save()
+    return made
+
+
+def bodies(receiver: Receiver) -> list[dict[str, Any]]:
+    return [json.loads(body) for _headers, body in receiver.asked]
+
+
+def time_passes() -> None:
+    """What waits for a later try waits no longer."""
+    Webhook.objects.update(next_try_at=timezone.now())
+    WebhookDelivery.objects.update(next_try_at=timezone.now())
+
+
+def test_the_signature_is_that_of_standard_webhooks() -> None:
+    """The example of the specification's own libraries."""
+    given = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
+    assert sending.signed(SECRET, *given) == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+    }
+
+
+def test_events_are_posted_in_order_once_and_signed(account: Account, webhook: Webhook, receiver: Receiver) -> None:
+    message = store(account, letter())
+    Message.objects.filter(pk=message.pk).update(seen=True)
+    row = outbox_row(account)
+    OutboxMessage.objects.filter(pk=row.pk).update(status="sent")
+    assert sending.send_all() == 3
+    assert sending.send_all() == 0
+    assert [each["type"] for each in bodies(receiver)] == ["message.new", "message.flags", "outbox.sent"]
+    assert bodies(receiver)[2]["data"]["outbox_id"] == row.pk
+    headers, body = receiver.asked[0]
+    given = {name.lower(): value for name, value in headers.items()}
+    assert given["webhook-id"] == Event.objects.earliest("number").identifier
+    again = sending.signed(SECRET, given["webhook-id"], int(given["webhook-timestamp"]), body)
+    assert given["webhook-signature"] == again["webhook-signature"]
+
+
+def test_only_what_is_wanted_of_the_accounts_that_are_named_is_posted(
+    account: Account, make_account: Callable[..., Account], webhook: Webhook, receiver: Receiver
+) -> None:
+    other = make_account("sales@example.com", **NOWHERE)
+    Webhook.objects.update(all_accounts=False, kinds=["message.new"])
+    webhook.accounts.set([other])
+    for each in (account, other):
+        Message.objects.filter(pk=store(each, letter()).pk).update(seen=True)
+    sending.send_all()
+    assert [(each["type"], each["data"]["account_id"]) for each in bodies(receiver)] == [("message.new", other.pk)]
+    other.delete()  # a webhook for one account does not become one for all
+    store(account, letter())
+    sending.send_all()
+    assert len(receiver.asked) == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 408, 429])
+def test_a_receiver_in_trouble_is_left_alone_for_longer_and_nothing_is_lost(
+    status: int, account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    first, second = store(account, letter()), store(account, letter())
+    receiver.status = status
+    waits = []
+    for _ in range(3):
+        time_passes()
+        before = timezone.now()
+        assert sending.send_all() == 1
+        webhook.refresh_from_db()
+        waits.append(round((webhook.next_try_at - before).total_seconds()))
+        assert sending.send_all() == 0
+    assert waits == [5, 10, 20]
+    receiver.status = 204
+    time_passes()
+    sending.send_all()
+    assert [each["data"]["message_id"] for each in bodies(receiver)[3:]] == [first.pk, second.pk]
+    assert len({headers["webhook-id"] for headers, _ in receiver.asked[:4]}) == 1
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.failing_since) == (0, None)
+
+
+def test_one_event_that_is_refused_holds_up_its_own_mail_alone(
+    account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    refused, other = store(account, letter()), store(account, letter())
+    Message.objects.filter(pk=refused.pk).update(seen=True)
+
+    def judge() -> None:
+        receiver.status = 400 if bodies(receiver)[-1]["data"]["message_id"] == refused.pk else 204
+
+    receiver.meanwhile = judge
+    sending.send_all()
+    assert [each["data"]["message_id"] for each in bodies(receiver)] == [refused.pk, other.pk]
+    for _ in range(sending.REFUSALS - 1):
+        time_passes()
+        sending.send_all()
+    given_up = WebhookDelivery.objects.get(state="failed")
+    assert (given_up.event.kind if given_up.event else "", given_up.tries) == ("message.new", sending.REFUSALS)
+    receiver.meanwhile = lambda: None
+    receiver.status = 204
+    assert sending.deliver_again(WebhookDelivery.objects.filter(pk=given_up.pk)) == 1
+    time_passes()
+    sending.send_all()
+    assert not WebhookDelivery.objects.exclude(state="sent").exists()
+
+
+def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
+    account: Account, webhook: Webhook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = store(account, letter()), store(account, letter())
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> bool:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(sending, "_keep", die)
+        sending.send_all()
+    sending.send_all()
+    told = [each["data"]["message_id"] for each in bodies(receiver)]
+    assert told == [first.pk, first.pk, second.pk]
+    assert receiver.asked[0][0]["webhook-id"] == receiver.asked[1][0]["webhook-id"]
+
+
+def test_two_workers_never_post_to_one_webhook_at_once(account: Account, webhook: Webhook, receiver: Receiver) -> None:
+    store(account, letter())
+    Webhook.objects.update(lease_token="other", lease_expires_at=timezone.now() + timedelta(seconds=60))
+    assert sending.send_all() == 0
+    Webhook.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    assert sending.send_all() == 1
+
+
+def test_a_receiver_that_is_gone_is_switched_off_and_events_wait(
+    account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    store(account, letter())
+    receiver.status = 410
+    sending.send_all()
+    webhook.refresh_from_db()
+    assert not webhook.is_on
+    assert sending.send_all() == 0
+    assert WebhookDelivery.objects.get().state == "waiting"
+
+
+def test_an_inner_host_is_not_posted_to_and_a_restored_copy_is_silent(
+    account: Account, webhook: Webhook, receiver: Receiver, settings: Any
+) -> None:
+    store(account, letter())
+    SendingSwitch.current()
+    SendingSwitch.objects.update(paused_at=timezone.now(), paused_by=None)
+    assert sending.send_all() == 0
+    SendingSwitch.objects.update(paused_at=None)
+    settings.WEBHOOK_ALLOW_PRIVATE = False
+    assert sending.send_all() == 1
+    assert receiver.asked == []
+    assert "not on the public Internet" in WebhookDelivery.objects.get().result
+
+
+@pytest.mark.pages
+def test_an_administrator_adds_a_webhook_tests_it_and_has_events_delivered_again(
+    client: Client, make_user: Callable[..., User], account: Account, receiver: Receiver
+) -> None:
+    client.force_login(make_user("administrator"))
+    given = {"name": "crm", "url": receiver.url, "secret": SECRET, "accounts": account.email, "is_on": "on"}
+    client.post("/alerts/webhooks/add/", given)
+    webhook = Webhook.objects.get()
+    assert (webhook.secret, webhook.all_accounts, list(webhook.accounts.all())) == (SECRET, False, [account])
+    assert SECRET not in webhook.encrypted_secret
+    client.post(f"/alerts/webhooks/{webhook.pk}/test/")
+    sending.send_all()
+    assert bodies(receiver)[0]["type"] == "test"
+    store(account, letter())
+    sending.send_all()
+    delivery = WebhookDelivery.objects.latest("pk")
+    client.post(f"/alerts/webhooks/{webhook.pk}/again/", {"delivery": delivery.pk})
+    sending.send_all()
+    assert receiver.asked[1][1] == receiver.asked[2][1]
+    page = client.get(f"/alerts/webhooks/{webhook.pk}/").content.decode()
+    assert "message.new (ops@example.com" in page
+    assert SECRET not in page
+    assert "unspoken" not in client.get("/alerts/webhooks/").content.decode()
+
+
+@pytest.mark.pages
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"secret": "whsec_short"}, "A secret is whsec_"),
+        ({"secret": ""}, "A secret is whsec_"),
+        ({"url": "ftp://example.com/"}, "Only https addresses"),
+        ({"accounts": "nobody@example.com"}, "There is no account nobody@example.com."),
+    ],
+)
+def test_what_cannot_be_a_webhook_is_refused_in_words(
+    changes: dict[str, str], words: str, client: Client, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("administrator"))
+    given = {"name": "crm", "url": "https://example.com/", "secret": SECRET, "is_on": "on"} | changes
+    assert words in client.post("/alerts/webhooks/add/", given).content.decode()
+    assert not Webhook.objects.exists()
