@@ -2,8 +2,8 @@
 
 First each event that is wanted gets its delivery, in the transaction that moves the webhook's cursor; then what waits
 is posted, oldest first. A receiver that does not answer, or answers 5xx, 408 or 429, is left alone for longer and
-longer, and nothing is passed over. One that refuses a single event (4xx) gets the others meanwhile, but none about the same
-mail; after REFUSALS tries that event is given up, and a person may have it delivered again.
+longer, and nothing is passed over. One that refuses a single event (4xx) gets the others meanwhile, but none about the
+same mail; after REFUSALS tries that event is given up, and a person may have it delivered again.
 """
 
 from __future__ import annotations
