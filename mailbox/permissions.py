@@ -10,11 +10,11 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, Q, QuerySet, Subquery
+from django.db.models import Exists, JSONField, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils.translation import gettext
 
-from mailbox.models import Account, AccountGrant, UserPreference
+from mailbox.models import Account, AccountGrant, SavedFilters, UserPreference
 from mailbox.models.accounts import AccountQuerySet
 
 Role = AccountGrant.Role
@@ -55,6 +55,16 @@ def also_known(user: User) -> dict[str, Any]:
     return _kept(user)[3]
 
 
+def saved_filters_of(user: User) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The filters the user has saved, and those that all share."""
+    kept = _kept(user)[3]
+    return kept["own"], kept["shared"]
+
+
+def _json(rows: QuerySet[Any], column: str) -> Subquery:
+    return Subquery(rows.values(column)[:1], output_field=JSONField())
+
+
 def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str, dict[str, Any]]:
     """The user's permissions of the three, own and by groups, time zone and language: in one query, as each page asks.
 
@@ -68,11 +78,13 @@ def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str, dict[st
         having = Permission.objects.filter(Q(pk__in=own) | Q(pk__in=of_groups), content_type__app_label="mailbox")
         chosen = UserPreference.objects.filter(pk=user.pk)
         preferences = {"zone": Subquery(chosen.values("time_zone")), "language": Subquery(chosen.values("language"))}
+        saved = {"own": SavedFilters.key_of(user.pk), "shared": SavedFilters.SHARED}
+        filters = {name: _json(SavedFilters.objects.filter(pk=key), "filters") for name, key in saved.items()}
         asked = {name: Exists(having.filter(codename=name)) for name in names}
-        found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **asked, **also_asked)
-        row = found.values(*preferences, *names, *also_asked).first() or {}
+        found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **filters, **asked, **also_asked)
+        row = found.values(*preferences, *filters, *names, *also_asked).first() or {}
         granted = frozenset(name for name in names if row.get(name))
-        others = {name: row.get(name) for name in also_asked}
+        others = {name: row.get(name) for name in also_asked} | {name: row.get(name) or [] for name in filters}
         kept = granted, row.get("zone") or "", row.get("language") or "", others
         user._kept_for_pages = kept  # type: ignore[union-attr]
     return kept

@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, path
 
-from mailbox.views import account_actions, account_edit, accounts, activity, folders, oauth, oauth_providers, quarantine
+from mailbox.views import (
+    account_actions,
+    account_edit,
+    accounts,
+    activity,
+    folders,
+    oauth,
+    oauth_providers,
+    quarantine,
+    saved_filters,
+)
 from mailbox.views import autoconfig as views_autoconfig
 from mailbox.views import reparse as views_reparse
 from mailbox.views.reading import (
@@ -68,5 +78,6 @@ urlpatterns: list[URLPattern] = [
     path("providers/<int:pk>/remove/", oauth_providers.remove_provider, name="provider_remove"),
     path("providers/<slug:kind>/", oauth_providers.known_provider, name="provider_known"),
     path("stored-mail/", views_reparse.stored_mail, name="stored_mail"),
+    path("filters/", saved_filters.saved_filters, name="filters"),
     path("activity/", activity.activity, name="activity"),
 ]

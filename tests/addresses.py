@@ -99,6 +99,7 @@ EXPECTED: dict[str, Expected] = {
     "test_mail": of_account(OPERATOR, OPERATOR),
     "test_mail_sent": of_account(VIEWER, "", "test_mail"),
     "account_delete": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:filters": Expected("", SIGNED_IN),
     "mailbox:messages": Expected(SIGNED_IN),
     "mailbox:messages_new": Expected(SIGNED_IN),
     "mailbox:search": Expected(SIGNED_IN),

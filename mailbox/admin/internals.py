@@ -20,6 +20,7 @@ from mailbox.models import (
     RemoteImage,
     Reparse,
     RestoreProof,
+    SavedFilters,
     SettingsLookup,
     StorageUse,
     StoreMiss,
@@ -101,6 +102,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ),
         filters=(UNFINISHED, "everything", OfAccount),
     ),
+    SavedFilters: Table(("key", "filters"), search=("key",)),
     SettingsLookup: Table(
         ("email", "asked_by", "asked_at", "started_at", "finished_at"),
         filters=(UNFINISHED,),

@@ -18,7 +18,7 @@ from mailbox.models.operations import (
     WorkerHeartbeat,
 )
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
-from mailbox.models.preferences import UserPreference
+from mailbox.models.preferences import SavedFilters, UserPreference
 from mailbox.models.readings import LaterReading
 from mailbox.models.reparse import Reparse
 from mailbox.models.search import MessageSearch
@@ -52,6 +52,7 @@ __all__ = [
     "RemoteImage",
     "Reparse",
     "RestoreProof",
+    "SavedFilters",
     "SeenCertificate",
     "SettingsLookup",
     "StorageUse",

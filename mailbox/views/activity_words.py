@@ -108,6 +108,8 @@ SAID = {
     "edit_user": _("changed a user's name or address"),
     "site_mail_on": _("chose the account that sends the site's own mail"),
     "site_mail_off": _("let an account send the site's own mail no longer"),
+    "share_filter": _("shared a filter"),
+    "remove_filter": _("removed a shared filter"),
     "go_on": _("had stopped folders fetched again"),
 }
 # The same verbs, done to all accounts at once.

@@ -6,8 +6,10 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -15,6 +17,7 @@ from django.views.decorators.http import require_safe
 
 from mailbox.models import Account
 from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
 from mailbox.views.requests import number_of, signed_in_user
@@ -25,6 +28,7 @@ from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views import failure_groups
 from outbox.views.bulk import shown_operation
+from outbox.views.list_csv import CSV_HEAD, csv_lines
 from outbox.views.row_view import RowView, row_view
 from outbox.views.selection import (
     OPEN_STATES,
@@ -46,7 +50,8 @@ NEW_AT_MOST = 99
 
 
 @require_safe
-def outbox(request: HttpRequest) -> HttpResponse:
+def outbox(request: HttpRequest) -> HttpResponseBase:
+    """The list; `?format=csv` for a spreadsheet."""
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
     now, (accounts, operated) = timezone.now(), visible_and_operated(request)
     newest = Stretch.newest(filters)
@@ -55,8 +60,11 @@ def outbox(request: HttpRequest) -> HttpResponse:
     if before:
         rows = rows.filter(pk__lt=before)
     if filters.account is None and filters.state not in OPEN_STATES:
-        rows = newest_of_accounts(rows, of_some(request, accounts), limit + 1)
+        size = MOST if request.GET.get("format") == "csv" else limit + 1
+        rows = newest_of_accounts(rows, of_some(request, accounts), size)
     rows = listed(rows)
+    if request.GET.get("format") == "csv":
+        return csv_file("outbox", CSV_HEAD, csv_lines(_shown(rows[:MOST], set())))
     page, last = cut(_shown(rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else stretch.goes_on_at
     tabs = count_tabs(request, filters, accounts, newest, now)
@@ -69,6 +77,7 @@ def outbox(request: HttpRequest) -> HttpResponse:
         "is_filtered": filters.narrows,
         "chips": chips(filters, accounts),
         "first_page_url": f"?{filters.query()}",
+        "csv_query": urlencode(filters.pairs() | {"format": "csv"}),
         "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,
         "accounts": accounts,

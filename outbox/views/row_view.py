@@ -92,6 +92,11 @@ class RowView:
         return self.may_operate and not final
 
     @property
+    def failed_at(self) -> datetime | None:
+        """When its last try ended, of what has failed."""
+        return getattr(self.row, "tried_at", None) if self.row.status == Status.FAILED else None
+
+    @property
     def needs_decision(self) -> bool:
         return self.row.hold == Hold.UNCERTAIN
 

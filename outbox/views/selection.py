@@ -94,6 +94,7 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
         .annotate(
             tries=tries,
             works=Exists(WorkerHeartbeat.objects.alive(timezone.now())),
+            tried_at=Subquery(newest.values("finished_at")[:1]),
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
             all_bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk")))

@@ -17,6 +17,8 @@ from heroicons.templatetags.heroicons import heroicon_mini
 
 from mailbox.lazy_text import spoken
 from mailbox.messages import sender_name
+from mailbox.permissions import saved_filters_of
+from mailbox.views import saved_filters as views_saved_filters
 from prx_email_site.script_text import AGO, DUE_NOW, IN, JUST_NOW, of_set
 
 register = template.Library()
@@ -141,3 +143,18 @@ def stored_sentence(sentence: str) -> str:
 def words(name: str) -> str:
     """A set of words for a script, as JSON in a data attribute."""
     return of_set(name)
+
+
+@register.inclusion_tag("_fragments/saved_filters.html", takes_context=True)
+def saved_filters(context: Any, page: str, query: str, is_filtered: bool) -> dict[str, Any]:
+    """The saved filters of a list, and the form that keeps the one in use."""
+    request = context["request"]
+    return {
+        "request": request,
+        "csrf_token": context.get("csrf_token"),
+        "saved": views_saved_filters.offered(request, page, *saved_filters_of(request.user)),
+        "may_share": views_saved_filters.may_share(request),
+        "page": page,
+        "query": query,
+        "is_filtered": is_filtered,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -35,6 +36,7 @@ def search_messages(request: HttpRequest) -> HttpResponse:
     query = parse(text)
     context = {
         "search_text": text,
+        "search_query": urlencode({"q": text}) if text else "",
         "search_problems": query.problems,
         "unknown_operators": [f"{name[:40]}:" for name in dict.fromkeys(query.unknown)],
         "known_operators": [f"{name}:" for name in OPERATORS],

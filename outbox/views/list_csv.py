@@ -1,0 +1,36 @@
+"""The list of the outbox as lines of a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.utils import timezone
+
+from outbox.views.row_view import RowView
+
+CSV_HEAD = ("id", "state", "subject", "to", "cc", "from", "written", "last_try", "sent", "tries", "error")
+
+
+def csv_lines(rows: Iterable[RowView]) -> list[list[object]]:
+    return [
+        [
+            each.row.pk,
+            each.tab.name,
+            each.row.subject,
+            each.row.to,
+            each.row.cc,
+            each.row.account.email,
+            _time(each.row.created_at),
+            _time(getattr(each.row, "tried_at", None)),
+            _time(each.row.sent_at),
+            each.tries,
+            each.error,
+        ]
+        for each in rows
+    ]
+
+
+def _time(at: datetime | None) -> str:
+    """In the reader's zone, with it."""
+    return timezone.localtime(at).isoformat(timespec="seconds") if at else ""
