@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from django.conf import settings
 from django.utils.translation import gettext_noop
 
+from mailbox import network as network_switch
 from mailbox.safe_http import Address, ConnectionDeadline, FetchRefused, is_public, resolve
 
 SECONDS = 10.0  # for each silence of the server: to connect, to agree on TLS, to answer
@@ -111,6 +112,8 @@ def post(url: str, body: bytes, identity: dict[str, str], network: WebhookNetwor
 
 
 def _chosen(parts: SplitResult, network: WebhookNetwork) -> tuple[str, int]:
+    if network_switch.is_off():
+        raise WebhookFailed(network_switch.OFF)
     port = parts.port or PORTS[parts.scheme]
     try:
         found = network.resolve(parts.hostname or "", port)

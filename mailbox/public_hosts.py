@@ -10,10 +10,10 @@ import ipaddress
 import socket
 import time
 
-from mailbox import safe_http
+from mailbox import network, safe_http
 
 
-class NotPublic(OSError):
+class NotPublic(network.NotMade):
     """The host has an address that is not on the public Internet, and nobody who may allow it has."""
 
     def __init__(self, host: str) -> None:
@@ -38,6 +38,7 @@ def is_private_literal(host: str) -> bool:
 
 def connect(host: str, port: int, seconds: float, *, public_only: bool) -> socket.socket:
     """A connection to the first of the host's addresses that answers, within the time for all; raises OSError."""
+    network.demand()
     deadline = time.monotonic() + seconds
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     if public_only:

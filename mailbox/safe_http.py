@@ -21,6 +21,8 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from django.utils.translation import gettext_noop
 
+from mailbox import network as network_switch
+
 MAX_REDIRECTS = 3
 MAX_ADDRESS = 4_096
 SECONDS = 10.0  # for one answer, redirects and all
@@ -66,6 +68,8 @@ def is_public(address: Address) -> bool:
 
 def resolve(host: str, port: int) -> list[Address]:
     """All addresses of a host; raises FetchRefused."""
+    if network_switch.is_off():
+        raise FetchRefused(network_switch.OFF)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -153,6 +157,8 @@ def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitR
 
 def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
     """The one address that is connected to. A host with any that is not public is not asked at all: FetchRefused."""
+    if network_switch.is_off():
+        raise FetchRefused(network_switch.OFF)
     found = network.resolve(host, port)
     if not found:
         raise FetchRefused(gettext_noop("The host's name is not known."))

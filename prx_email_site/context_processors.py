@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from mailbox import permissions
+from mailbox import network, permissions
 from mailbox.models import Quarantine, WorkerHeartbeat
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role
@@ -194,4 +194,4 @@ def badges(request: HttpRequest) -> HttpResponse:
 
 def chrome(request: HttpRequest) -> dict[str, Any]:
     """Lazy: partial updates and pages without a frame ask nothing of the database."""
-    return {"chrome": SimpleLazyObject(lambda: _chrome(request))}
+    return {"chrome": SimpleLazyObject(lambda: _chrome(request)), "network_is_off": network.is_off()}

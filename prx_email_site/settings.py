@@ -231,6 +231,7 @@ OUTBOX_UNDO_SECONDS = env.integer("PRX_EMAIL_OUTBOX_UNDO_SECONDS", 10)
 DEFAULT_MESSAGE_ID_DOMAIN = "prx-email.local"
 MESSAGE_ID_DOMAIN = env.text("PRX_EMAIL_MESSAGE_ID_DOMAIN", DEFAULT_MESSAGE_ID_DOMAIN)
 # Webhooks of alerts: https to the public Internet, unless these say otherwise.
+NETWORK = env.boolean("PRX_EMAIL_NETWORK", True)  # see mailbox.network
 WEBHOOK_ALLOW_HTTP = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_HTTP", False)
 WEBHOOK_ALLOW_PRIVATE = env.boolean("PRX_EMAIL_WEBHOOK_ALLOW_PRIVATE", False)
 # The look-up of an address's mail settings asks public hosts only, unless this says otherwise.

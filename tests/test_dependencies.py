@@ -16,7 +16,8 @@ APPS = ("mailbox", "outbox", "alerts", "people", "api", "prx_email_site")
 # From the ground up: a package imports only what stands on a line below its own. A module that lies beside the packages
 # (mailbox/errors.py) counts as one.
 FLOORS = [
-    "mailbox.certificates mailbox.credentials mailbox.errors mailbox.lazy_text mailbox.logs mailbox.signals",
+    "mailbox.certificates mailbox.credentials mailbox.errors mailbox.lazy_text mailbox.logs mailbox.network "
+    "mailbox.signals",
     "mailbox.jitter mailbox.safe_http mailbox.clocks",
     "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.schedules mailbox.queueing",
@@ -77,7 +78,19 @@ PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "keep_alive", "lazy_text", "logs"),
-    *("mime", "models", "oauth", "parsing", "permissions", "public_hosts", "queueing", "signals", "storage", "sync"),
+    *(
+        "mime",
+        "models",
+        "network",
+        "oauth",
+        "parsing",
+        "permissions",
+        "public_hosts",
+        "queueing",
+        "signals",
+        "storage",
+        "sync",
+    ),
 }
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},

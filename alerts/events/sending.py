@@ -25,6 +25,7 @@ from django.utils import timezone
 from alerts import webhook as http
 from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
+from mailbox import network as network_switch
 from mailbox.credentials import DecryptionFailed
 from outbox.models import SendingSwitch
 
@@ -81,7 +82,7 @@ def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
     """Post what is due to every webhook; how many were tried. Nothing while sending waits for a person after a restore:
     a copy of this database must not tell the receivers of the original."""
     switch = SendingSwitch.current()
-    if switch.paused_at is not None and switch.paused_by_id is None:
+    if network_switch.is_off() or (switch.paused_at is not None and switch.paused_by_id is None):
         return 0
     return sum(send(pk, network) for pk in due(timezone.now()))
 

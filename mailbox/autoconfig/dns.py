@@ -12,6 +12,8 @@ import dns.resolver
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.IN.SRV import SRV
 
+from mailbox import network
+
 SECONDS = 4.0  # for one question, tries and all
 MAX_ANSWERS = 20
 
@@ -50,6 +52,8 @@ class Dns:
         return [_text(each.exchange) for each in sorted(found, key=lambda each: int(each.preference))]
 
     def _ask(self, name: str, kind: str) -> list[dns.rdata.Rdata]:
+        if network.is_off():
+            raise DnsFailed(network.OFF)
         try:
             answer = self._resolver.resolve(f"{name}.", kind, lifetime=self._seconds, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):

@@ -16,7 +16,7 @@ from mailbox.errors import (
     Throttled,
     without_secrets,
 )
-from mailbox.public_hosts import NotPublic
+from mailbox.network import NotMade
 
 # RFC 5530 response codes, by what they ask of us.
 _SIGN_IN = re.compile(r"\[(AUTHENTICATIONFAILED|EXPIRED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|CONTACTADMIN)\b", re.I)
@@ -97,7 +97,7 @@ def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -
     """The socket, or TLS on it, failed: say it in a plain sentence with the library's words behind."""
     where = f"{endpoint.host}:{endpoint.port}"
     words = server_words(error, endpoint)
-    if isinstance(error, NotPublic):
+    if isinstance(error, NotMade):
         return NetworkError(str(error))
     if isinstance(error, ssl.SSLCertVerificationError):
         sentence = (

@@ -24,6 +24,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
 
+from mailbox import network
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import SignInRefused
@@ -63,6 +64,8 @@ class AccountToWatch:
 
 def wanted() -> list[AccountToWatch]:
     """Accounts with push and a synced INBOX, but those whose sign-in was refused. One query."""
+    if network.is_off():
+        return []
     rows = (
         Account.objects.syncing()
         .filter(push_enabled=True, imap__needs_sign_in_since=None)

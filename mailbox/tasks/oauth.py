@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from mailbox import network
 from mailbox.models import OAuthApp
 from mailbox.oauth import discovery, exchange, schedule, sign_in
 from mailbox.queueing import queue
@@ -34,8 +35,9 @@ def oauth_discover(app_id: int) -> None:
 
 def oauth_keep() -> None:
     """Use refresh tokens before they lapse, take up what was not queued, and let go of what is over."""
-    for pk in sign_in.waiting():
-        oauth_finish(pk)
-    schedule.use_in_time()
+    if not network.is_off():
+        for pk in sign_in.waiting():
+            oauth_finish(pk)
+        schedule.use_in_time()
     schedule.tidy()
     sign_in.forget_old(timezone.now())

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Failure
 
-from mailbox import deletions
+from mailbox import deletions, network
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
@@ -57,8 +57,8 @@ def queue_folder_listing(account_id: int) -> None:
 
 
 def _may_fetch() -> bool:
-    """Whether what is fetched can be kept here. What is not stays on its server."""
-    return store_check.is_usable() and not disk_budget.is_spent()
+    """Whether anything may be fetched, and can be kept here. What is not stays on its server."""
+    return not network.is_off() and store_check.is_usable() and not disk_budget.is_spent()
 
 
 def sync_tick(is_continuation: bool = False) -> None:
@@ -105,6 +105,8 @@ def sync_pushed(account_id: int) -> None:
 
 def list_folders(account_id: int) -> None:
     """Ask the server for the account's folders. A refusal is on the transport, where the page shows it."""
+    if network.is_off():
+        return
     Account.objects.filter(pk=account_id).update(listing_asked_at=None)
     try:
         folder_sync.discover_folders(account_id)

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from mailbox import network
 from mailbox.models import Account, AuditEntry, Transport
 from outbox.actions import audit_part
 from outbox.compose import date_header
@@ -74,6 +75,8 @@ def find_row(outbox_id: int) -> OutboxMessage:
 
 def check_sending(account: Account) -> None:
     """Raise FeatureDisabled when this account, or everything, may not send at present."""
+    if network.is_off():
+        raise FeatureDisabled(gettext(network.OFF))
     if not account.send_enabled:
         raise FeatureDisabled(
             gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from mailbox.endpoints import Endpoint
-from mailbox.public_hosts import NotPublic
+from mailbox.network import NotMade
 from outbox.eventloop.coroutines import Steps, to_the_end
 from outbox.retry.faults import AFTER_DOT, Fault, Kind, Phase
 from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
@@ -245,7 +245,7 @@ class Conversation:
                 words = f"The certificate of {host} is not trusted: {error.verify_message or error}."
             case ssl.SSLError():
                 words = f"TLS with {host} failed: {error.reason or error}."
-            case NotPublic():
+            case NotMade():
                 words = str(error)
             case TimeoutError():
                 words = f"{host} did not answer in time."

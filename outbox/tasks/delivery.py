@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from mailbox import network
 from mailbox.models import Account, Transport
 from mailbox.queueing import queue
 from mailbox.signals import delivery_ended
@@ -30,7 +31,7 @@ _courier = delivery_worker.Courier(after=sent_folder_tasks.queue_after_delivery,
 
 def deliver() -> dict[str, int]:
     """Deliver what is due of all accounts, within a budget; queue the rest."""
-    if not store_check.is_usable():
+    if network.is_off() or not store_check.is_usable():
         return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
     report = _courier.run(delivery_deliver.BUDGET_SECONDS)
@@ -53,7 +54,7 @@ def sweep() -> dict[str, int]:
     clock_ahead.cut(now)
     given_back, uncertain = recovery.recover(now)
     recovery.lift_outdated_sign_in_holds(now)
-    account_ids = delivery_deliver.accounts_with_due_rows(now)
+    account_ids = [] if network.is_off() else delivery_deliver.accounts_with_due_rows(now)
     if account_ids:
         _call_courier(forget_after=0)
     return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}

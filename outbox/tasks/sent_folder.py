@@ -10,6 +10,7 @@ import logging
 from django.conf import settings
 from django.utils import timezone
 
+from mailbox import network
 from mailbox.queueing import queue
 from outbox.bounces import matching as bounces_matching
 from outbox.sent_folder import copy as sent_folder_copy
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 def look_in_sent(lookup_id: int) -> None:
     """Look for one uncertain mail; recipients that it turns out to lack are tried at once."""
+    if network.is_off():
+        return
     account_id = sent_folder_lookup.look(lookup_id)
     if account_id is not None:
         _queue("outbox.tasks.deliver_account", account_id)
@@ -27,6 +30,8 @@ def look_in_sent(lookup_id: int) -> None:
 
 def copy_to_sent(account_id: int) -> dict[str, int]:
     """Put copies of what went out into the account's Sent folder, within a budget; queue the rest."""
+    if network.is_off():
+        return {"made": 0, "failed": 0}
     report = sent_folder_copy.make_copies(account_id)
     if report.more_due:
         queue_copies(account_id)

@@ -14,7 +14,9 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest
+from requests import RequestException
 
+from mailbox import network
 from mailbox.models import AuditEntry
 from people.sign_in import audit
 from people.sign_in.refusals import refused
@@ -26,6 +28,14 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> Any:
         """The one of the environment: none is kept in allauth's table."""
         return [protocol.app()] if settings.SSO_ISSUER else []
+
+    def get_requests_session(self) -> Any:
+        """All that allauth asks a provider goes through this; raises RequestException, which its callers expect."""
+        try:
+            network.demand()
+        except network.NetworkOff as error:
+            raise RequestException(str(error)) from error
+        return super().get_requests_session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return False

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from mailbox import network
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account, SyncRun, SyncRunFolder
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, jobs_of, run_sync
@@ -38,6 +39,8 @@ class Command(RefusingCommand):
             problem = "--folder is the name of a folder, without control characters; leave it out for the chosen ones."
         if problem:
             self.refuse(problem, as_json=options["json"])
+        if network.is_off():
+            self.refuse(network.OFF, as_json=options["json"])
         if disk_budget.is_spent():
             words = "The disk has less free than PRX_EMAIL_DISK_RESERVE_MB: nothing is fetched."
             self.refuse(words, as_json=options["json"])
