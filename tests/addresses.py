@@ -162,6 +162,7 @@ EXPECTED: dict[str, Expected] = {
     "outbox:changes": Expected(SIGNED_IN),
     "outbox:compose": Expected(SIGNED_IN, SIGNED_IN),
     "outbox:bulk": Expected("", SOMEWHERE),
+    "outbox:acknowledge_listed": Expected("", SOMEWHERE),
     "outbox:bulk_all": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),

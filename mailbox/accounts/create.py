@@ -37,6 +37,7 @@ def create_account(
     push_enabled: bool = True,
     sent_copy: str = SentCopyChoice.AUTOMATIC,
     messages_per_minute: int | None = None,
+    signature: str = "",
 ) -> Account:
     """Save a new account with INBOX chosen to be synced.
 
@@ -51,6 +52,7 @@ def create_account(
         push_enabled=push_enabled,
         sent_copy=sent_copy,
         messages_per_minute=messages_per_minute,
+        signature=signature,
         imap=_transport(Transport.Kind.IMAP, imap),
         smtp=_transport(Transport.Kind.SMTP, smtp),
     )

@@ -26,7 +26,8 @@ MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user", "private_host_allowed"]
 SECRETS = ["encrypted_password", "encrypted_oauth_token", "oauth_expires_at", "grant_id"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
-_ACCOUNT += ["messages_per_minute"]
+_ACCOUNT += ["messages_per_minute", "signature"]
+_LINES = forms.Textarea(attrs={"rows": 4, "dir": "auto"})
 FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
 
 
@@ -93,6 +94,9 @@ class AccountForm(forms.Form):
     )
     display_name = forms.CharField(
         label=_("Name"), max_length=200, required=False, help_text=_("Stands before the address in mail that you send.")
+    )
+    signature = forms.CharField(
+        label=_("Signature"), max_length=2_000, required=False, widget=_LINES, help_text=_("Below what you write.")
     )
     imap_host = forms.CharField(
         label=_("Host"), max_length=253, error_messages=_needed(_("Give the server's host name."))
@@ -201,7 +205,7 @@ class AccountForm(forms.Form):
             return ""
 
     def _fill_account(self, cleaned: dict[str, Any]) -> None:
-        for name in ("email", "display_name", "ca_certificate"):
+        for name in ("email", "display_name", "ca_certificate", "signature"):
             setattr(self.account, name, cleaned.get(name) or "")
         for name in ("sync_enabled", "send_enabled", "push_enabled"):
             setattr(self.account, name, bool(cleaned.get(name)))

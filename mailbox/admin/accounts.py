@@ -38,6 +38,7 @@ class AccountAdmin(ModelAdmin):
     fields = (
         "email",
         "display_name",
+        "signature",
         "ca_certificate",
         "imap_password",
         "imap_oauth_token",

@@ -216,6 +216,7 @@ class Account(models.Model):
 
     email = models.EmailField(max_length=254)
     display_name = models.CharField(max_length=200, blank=True)
+    signature = models.TextField(blank=True, default="", db_default="")  # below what is written in the browser
     imap = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_imap", editable=False)
     smtp = models.OneToOneField(Transport, models.PROTECT, related_name="account_by_smtp", editable=False)
     ca_certificate = models.TextField(

@@ -104,6 +104,12 @@ def forward_subject(subject: str) -> str:
     return f"Fwd: {_FORWARD.sub('', subject)}".rstrip()
 
 
+def signed(signature: str, below: str = "") -> str:
+    """A text to begin from: room to write, the signature behind its separator (RFC 3676, 4.3), and what is answered."""
+    lines = signature.rstrip()
+    return f"\n\n-- \n{lines}\n{below}" if lines else below
+
+
 def quoted(letter: OriginalMessage) -> str:
     """The text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
     lines = letter.text[:QUOTED_CHARACTERS].rstrip().splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -223,22 +224,31 @@ def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) ->
     if start.written:
         return _again(start.written)
     if start.message is None:
-        given = number_of(request, "account")
-        return {"account": given if given and accounts.filter(pk=given).exists() else None}
+        return _new(number_of(request, "account"), accounts)
     message, letter = start.message, _letter(start.message)
+    signed = partial(replies.signed, message.account.signature)
     if start.way == "forward":
-        shown = {"subject": replies.forward_subject(message.subject), "body_text": replies.forwarded(letter)}
+        shown = {"subject": replies.forward_subject(message.subject), "body_text": signed(replies.forwarded(letter))}
         return shown | {"account": message.account_id}
     answer = {
         "account": message.account_id,
         "to": replies.answer_to(letter, [message.account.email]) or message.reply_to or message.sender,
         "subject": replies.reply_subject(message.subject),
-        "body_text": replies.quoted(letter),
+        "body_text": signed(replies.quoted(letter)),
     }
     if start.way == "reply_all":
         everyone = replies.reply_to_all(letter, [message.account.email])
         answer |= {"to": everyone.to, "cc": everyone.cc, "left_out": everyone.left_out}
     return answer
+
+
+def _new(given: int | None, accounts: QuerySet[Account]) -> dict[str, Any]:
+    """From the account that is given; signed for it, or for the only one there is."""
+    pks = list(accounts.values_list("pk", "signature")[:2]) if given is None else []
+    chosen = accounts.filter(pk=given).values_list("pk", "signature").first() if given else None
+    of_one = chosen or (pks[0] if len(pks) == 1 else None)
+    shown: dict[str, Any] = {"account": chosen[0] if chosen else None}
+    return shown | ({"body_text": replies.signed(of_one[1])} if of_one and of_one[1] else {})
 
 
 def _again(source: OutboxMessage) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views import failure_groups
+from outbox.views.bounced_rows import BOUNCE_MARKS, unseen_of, with_bounces
 from outbox.views.bulk import shown_operation
 from outbox.views.list_csv import CSV_HEAD, csv_lines
 from outbox.views.row_view import RowView, row_view
@@ -62,7 +63,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     if filters.account is None and filters.state not in OPEN_STATES:
         size = MOST if request.GET.get("format") == "csv" else limit + 1
         rows = newest_of_accounts(rows, of_some(request, accounts), size)
-    rows = listed(rows)
+    rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
         return csv_file("outbox", CSV_HEAD, csv_lines(_shown(rows[:MOST], set())))
     page, last = cut(_shown(rows[: limit + 1], operated), limit)
@@ -90,6 +91,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "here": request.get_full_path(),
         "ticks_decisions": _asks_what_became(filters),
         "matching": next((tab.number for tab in tabs if tab.current), None),
+        "unseen": unseen_of(page) if filters.mark == "unseen" else [],
         "groups": _groups(request, filters, accounts, now) if not before else [],
         "groups_looked_at": failure_groups.LOOKED_AT,
         "retry_all": _retry_all(request, filters, operated) if not before else None,

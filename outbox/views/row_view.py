@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.lazy_text import Words
+from outbox.bounces.status_words import status_words
 from outbox.models import OutboxMessage
 from outbox.views.status import Tab, first_line, is_scheduled, may_be_undone, tab_of
 
@@ -90,6 +91,14 @@ class RowView:
         """Whether a bulk action could do anything with it."""
         final = self.row.status in (Status.SENT, Status.CANCELLED)
         return self.may_operate and not final
+
+    @property
+    def bounce(self) -> str:
+        """Why it came back, in words; of a list of bounces only."""
+        if getattr(self.row, "report_action", "") == "complaint":
+            return gettext("The recipient calls it unwanted.")
+        code, words = getattr(self.row, "report_code", "") or "", getattr(self.row, "report_words", "") or ""
+        return " ".join(part for part in (status_words(code), code, words[:200]) if part)
 
     @property
     def failed_at(self) -> datetime | None:

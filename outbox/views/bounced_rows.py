@@ -1,0 +1,59 @@
+"""Bounces and complaints in the list: why, and that somebody has seen all that a page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.contrib import messages as notices
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from mailbox.permissions import Role, require_role_somewhere
+from mailbox.views.pagination import MAX_LIMIT
+from mailbox.views.requests import back_to, signed_in_user
+from outbox.bounces import matching as bounces_matching
+from outbox.models import DeliveryReport
+from outbox.models.messages import OutboxQuerySet
+from outbox.views.actions import number_in
+from outbox.views.row_view import RowView
+from outbox.views.selection import seen_by
+
+BOUNCE_MARKS = ("bounced", "unseen")
+
+
+def with_bounces(rows: OutboxQuerySet) -> OutboxQuerySet:
+    """With what the newest report says of each row."""
+    reports = DeliveryReport.objects.filter(outbox=OuterRef("pk"), action__in=DeliveryReport.TO_BE_SEEN)
+    newest = reports.order_by("-pk")
+    return rows.annotate(
+        report_action=Subquery(newest.values("action")[:1]),
+        report_code=Subquery(newest.values("status_code")[:1]),
+        report_words=Subquery(newest.values("words")[:1]),
+        report_pk=Subquery(newest.values("pk")[:1]),
+    )
+
+
+def unseen_of(rows: Iterable[RowView]) -> list[str]:
+    """What the button of a page sends: each row with its newest report, so that one that came since stays unseen."""
+    return [f"{each.row.pk}.{each.row.report_pk}" for each in rows if each.may_operate]  # type: ignore[attr-defined]
+
+
+@require_POST
+def acknowledge_listed(request: HttpRequest) -> HttpResponse:
+    """Somebody has seen the bounces and complaints that a page of the list showed."""
+    require_role_somewhere(request.user, Role.OPERATOR)
+    shown: dict[int, int] = {}
+    for value in request.POST.getlist("seen")[:MAX_LIMIT]:
+        key, _point, report = value.partition(".")
+        if (pk := number_in(key)) is not None and (last := number_in(report)) is not None:
+            shown[pk] = last
+    user, number = signed_in_user(request), 0
+    for row in seen_by(request, Role.OPERATOR).filter(pk__in=shown).defer("body_text", "body_html"):
+        number += bool(bounces_matching.acknowledge(row, user=user, last_shown=shown[row.pk]))
+    words = ngettext("%(number)s mail noted as seen.", "%(number)s mails noted as seen.", number)
+    (notices.success if number else notices.warning)(request, words % {"number": number})
+    return redirect(back_to(request, reverse("outbox:list")))

@@ -1,0 +1,64 @@
+"""Bounces in the list: why each came back, and all that a page shows noted as seen with one click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from mailbox.models import Account, AccountGrant
+from outbox.models import DeliveryReport, OutboxMessage
+from tests.rows import NOWHERE, outbox_row
+
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+UNSEEN = "/outbox/?mark=unseen"
+
+
+def bounce(account: Account, subject: str, **fields: str) -> OutboxMessage:
+    row = outbox_row(account, subject, status="sent", sent_at=timezone.now())
+    values = {"action": "failed", "status_code": "5.1.1", "words": "550 no such user"} | fields
+    DeliveryReport.objects.create(outbox=row, address="a@x.example", reported_at=timezone.now(), **values)
+    return row
+
+
+@pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    return make_account("ops@example.com", **NOWHERE)
+
+
+def test_the_list_says_why_and_one_click_notes_all_it_shows_but_what_came_since(
+    client: Client, account: Account, make_user: Callable[..., User]
+) -> None:
+    client.force_login(make_user("operator"))
+    first, second = bounce(account, "One"), bounce(account, "Two", action="complaint")
+    page = client.get(UNSEEN)
+    shown = page.content.decode()
+    assert "There is no such mailbox. 5.1.1 550 no such user" in shown
+    assert "The recipient calls it unwanted." in shown
+    assert "I have seen these 2" in shown
+    seen = page.context["unseen"]
+    DeliveryReport.objects.create(outbox=second, address="b@x.example", action="failed", reported_at=timezone.now())
+    url = reverse("outbox:acknowledge_listed")
+    assert "2 mails noted as seen." in client.post(url, {"seen": seen, "next": UNSEEN}, follow=True).content.decode()
+    assert not first.reports.unacknowledged().exists()
+    assert second.reports.unacknowledged().count() == 1
+    assert "There is no such mailbox" not in client.get("/outbox/").content.decode()
+
+
+def test_only_operators_of_the_account_note_its_bounces(
+    client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    row = bounce(account, "One")
+    url, seen = reverse("outbox:acknowledge_listed"), {"seen": [f"{row.pk}.999999", "x", "5"]}
+    client.force_login(make_user("viewer"))
+    assert "seen-all" not in client.get(UNSEEN).content.decode()
+    assert client.post(url, seen).status_code == 403
+    stranger = make_user("")
+    AccountGrant.objects.create(user=stranger, account=make_account("b@example.com", **NOWHERE), role="operator")
+    client.force_login(stranger)
+    assert client.post(url, seen).status_code == 302
+    assert row.reports.unacknowledged().exists()
