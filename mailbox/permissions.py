@@ -10,7 +10,7 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, JSONField, Q, QuerySet, Subquery
+from django.db.models import Exists, JSONField, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils.translation import gettext
 
@@ -113,7 +113,9 @@ def require_role_somewhere(user: User | AnonymousUser, role: str) -> None:
 
 def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) -> Account:
     """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low."""
-    account = accounts_for(user).with_transports().filter(pk=pk).first()
+    grants = AccountGrant.objects.filter(user=user.pk, account=OuterRef("pk"))
+    found = accounts_for(user).with_transports().filter(pk=pk)
+    account = found.annotate(granted_role=Subquery(grants.values("role")[:1])).first()
     if account is None:
         raise Http404("No such account.")
     if role != Role.VIEWER and not accounts_for(user, role).filter(pk=pk).exists():

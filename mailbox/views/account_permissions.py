@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AnonymousUser, User
 
-from mailbox.models import AccountGrant
+from mailbox.models import Account, AccountGrant
 from mailbox.permissions import ROLES, Role, has_role_everywhere
 
 
@@ -30,6 +30,18 @@ class Rights:
 
         operates_all = has_role_everywhere(user, Role.OPERATOR)
         return cls(None if operates_all else having(Role.OPERATOR), having(Role.ADMINISTRATOR))
+
+    @classmethod
+    def of_one(cls, user: AnonymousUser | User, account: Account) -> Rights:
+        """Of an account that get_account() found, which bears the user's grant; no query."""
+        role = getattr(account, "granted_role", None)
+
+        def having(needed: Role) -> frozenset[int] | None:
+            if has_role_everywhere(user, needed):
+                return None
+            return frozenset({account.pk} if role and ROLES.index(role) >= ROLES.index(needed) else ())
+
+        return cls(having(Role.OPERATOR), having(Role.ADMINISTRATOR))
 
     def may_operate(self, account_id: int) -> bool:
         return self.operated is None or account_id in self.operated

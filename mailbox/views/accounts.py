@@ -153,7 +153,7 @@ def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
     now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
-    rights, works = Rights.of(signed_in_user(request)), has_workers(now)
+    rights, works = Rights.of_one(signed_in_user(request), account), has_workers(now)
     figures = figures_of([account.pk], midnight(now), is_list=False).get(account.pk, OutboxFigures())
     waiting = {account.pk: figures.queued}
     return {

@@ -41,13 +41,13 @@ class ActivityFilter:
     part_of: int | None = None  # the click whose parts are shown
 
     @classmethod
-    def of(cls, request: HttpRequest) -> ActivityFilter:
-        """Raises Refused, and Http404 for an account one may not see."""
+    def of(cls, request: HttpRequest, accounts: list[Account]) -> ActivityFilter:
+        """`accounts`: those one may see. Raises Refused, and Http404 for another."""
         verb, day = request.GET.get("verb", ""), request.GET.get("day", "")
         if verb and verb not in SAID:
             raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": verb[:40]})
         return cls(
-            account=_account(request),
+            account=_account(request, accounts),
             who=request.GET.get("who", "").replace("\0", "").strip()[:150],
             verb=verb,
             day=_day(day) if day else None,
@@ -93,8 +93,10 @@ def _day(given: str) -> date:
 def activity(request: HttpRequest) -> HttpResponseBase:
     """Clicks, newest first; `?part_of=` opens one that did many things. Whoever administers some accounts only sees
     those, and what they did themselves. `?format=csv` for a spreadsheet."""
-    asked, limit, before = ActivityFilter.of(request), limit_of(request), _before(request)
-    seen = None if has_role_everywhere(request.user, Role.ADMINISTRATOR) else _seen(request)
+    accounts = list(accounts_for(request.user).order_by("email"))
+    asked, limit, before = ActivityFilter.of(request, accounts), limit_of(request), _before(request)
+    administers = has_role_everywhere(request.user, Role.ADMINISTRATOR)
+    seen = None if administers else {account.pk for account in accounts}
     is_csv = request.GET.get("format") == "csv"
     size = MOST if is_csv else limit + 1
     below = _lowest(before) if asked.text and not is_csv else 0
@@ -109,7 +111,7 @@ def activity(request: HttpRequest) -> HttpResponseBase:
         "entries": with_parts(with_subjects(page, seen)),
         "asked": asked,
         "account": asked.account,
-        "accounts": accounts_for(request.user).order_by("email")[:500],
+        "accounts": accounts[:500],
         "verbs": sorted(SAID.items(), key=lambda pair: str(pair[1]).casefold()),
         "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,
@@ -129,10 +131,6 @@ def _lowest(before: int) -> int:
     """Down to which key a text is looked for on this page."""
     newest = before or (AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
     return max(newest - STRETCH, 1)
-
-
-def _seen(request: HttpRequest) -> set[int]:
-    return set(accounts_for(signed_in_user(request)).values_list("pk", flat=True))
 
 
 def _rows(request: HttpRequest, asked: ActivityFilter, seen: set[int] | None) -> QuerySet[AuditEntry]:
@@ -185,11 +183,11 @@ def _csv_rows(lines: list[ActivityLine], seen: set[int] | None) -> Iterator[list
             yield [at, who, entry.verb, line.words, account, entry.target, line.subject, entry.detail]
 
 
-def _account(request: HttpRequest) -> Account | None:
+def _account(request: HttpRequest, accounts: list[Account]) -> Account | None:
     pk = number_of(request, "account")
     if pk is None:
         return None
-    account = accounts_for(request.user).filter(pk=pk).first()
-    if account is None:
-        raise Http404("No such account.")
-    return account
+    for account in accounts:
+        if account.pk == pk:
+            return account
+    raise Http404("No such account.")

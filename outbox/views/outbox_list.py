@@ -50,6 +50,14 @@ POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may n
 NEW_AT_MOST = 99
 
 
+_CHOICES = {
+    "reasons": OutboxMessage.Hold.choices,
+    "marks": MARKS.items(),
+    "errors": ERRORS.items(),
+    "ages": [(name, label) for name, (label, _age) in AGES.items()],
+}
+
+
 @require_safe
 def outbox(request: HttpRequest) -> HttpResponseBase:
     """The list; `?format=csv` for a spreadsheet."""
@@ -82,10 +90,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,
         "accounts": accounts,
-        "reasons": OutboxMessage.Hold.choices,
-        "marks": MARKS.items(),
-        "errors": ERRORS.items(),
-        "ages": [(name, label) for name, (label, _age) in AGES.items()],
+        **_CHOICES,
         "verbs": _verbs(filters),
         "poll": _poll(filters, page, tabs, top) if not before else "",
         "here": request.get_full_path(),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
@@ -14,9 +14,9 @@ from django.views.decorators.http import require_safe
 
 from mailbox import gmail_labels
 from mailbox.mime import message as mime_message
-from mailbox.models import Attachment, Message
+from mailbox.models import AccountGrant, Attachment, Message
 from mailbox.models.messages import MessageQuerySet
-from mailbox.permissions import Role, accounts_for, has_role_everywhere
+from mailbox.permissions import Role, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.views.reading import message_parts, parse_warnings, previews
 from mailbox.views.reading.conversation import conversation_of
@@ -66,7 +66,13 @@ def _files_of(request: HttpRequest, row: Message) -> Files:
 
 @require_safe
 def message(request: HttpRequest, pk: int) -> HttpResponse:
-    asked = {"has_others": Exists(_others(OuterRef)), **asked_of_team(signed_in_user(request))}
+    user = signed_in_user(request)
+    grants = AccountGrant.objects.filter(user=user, account=OuterRef("account"))
+    asked = {
+        **asked_of_team(user),
+        "granted_role": Subquery(grants.values("role")[:1]),
+        "has_others": Exists(_others(OuterRef)),
+    }
     row: Any = find_message(request, pk, also=asked)
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
@@ -87,7 +93,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
         "defects": parse_warnings.sentences(row.parse_defects),
         "others": list(_others(lambda name: getattr(row, name)).order_by("variant")[:20]) if row.has_others else [],
         "may_operate": has_role_everywhere(request.user, Role.OPERATOR)
-        or accounts_for(request.user, Role.OPERATOR).filter(pk=row.account_id).exists(),
+        or row.granted_role in (Role.OPERATOR, Role.ADMINISTRATOR),
         "conversation": conversation_of(row),
         "team": team_of(request, row),
         "is_measured": message_parts.is_measured(row),

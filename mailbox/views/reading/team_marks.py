@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import messages as notices
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.expressions import BaseExpression
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -25,13 +27,27 @@ from mailbox.views.audit import record
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import back_to, posted_time, signed_in_user
 
-VIEWINGS_SHOWN = 20
+VIEWERS_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """Somebody else who has opened the message, and when first."""
+
+    name: str
+    at: datetime
 
 
 def asked_of_team(user: User) -> dict[str, BaseExpression]:
     """What team_of() must know of the message; asked with it, as a page has twelve queries."""
     viewings = MessageViewing.objects.filter(message=OuterRef("pk"))
-    return {"was_opened": Exists(viewings.filter(user=user)), "has_viewings": Exists(viewings.exclude(user=user))}
+    others = viewings.exclude(user=user).order_by("-pk")
+    asked: dict[str, BaseExpression] = {"was_opened": Exists(viewings.filter(user=user))}
+    for number in range(VIEWERS_SHOWN + 1):
+        one = others[number : number + 1]
+        asked[f"viewer_{number}"] = Subquery(one.values("user__username"))
+        asked[f"viewed_at_{number}"] = Subquery(one.values("at"))
+    return asked
 
 
 def team_of(request: HttpRequest, message: Any) -> dict[str, Any]:
@@ -39,12 +55,12 @@ def team_of(request: HttpRequest, message: Any) -> dict[str, Any]:
     user, mark = signed_in_user(request), getattr(message, "team_mark", None)
     if not message.was_opened and request.method == "GET":
         MessageViewing.note(message, user, timezone.now())
-    others = MessageViewing.objects.filter(message=message).exclude(user=user).select_related("user")
-    viewings = list(others.order_by("at", "pk")[: VIEWINGS_SHOWN + 1]) if message.has_viewings else []
+    found = [(getattr(message, f"viewer_{i}"), getattr(message, f"viewed_at_{i}")) for i in range(VIEWERS_SHOWN + 1)]
+    viewers = [Viewer(name, at) for name, at in found if name]
     return {
         "mark": mark,
-        "viewings": viewings[:VIEWINGS_SHOWN],
-        "more_viewings": len(viewings) > VIEWINGS_SHOWN,
+        "viewers": viewers[:VIEWERS_SHOWN],
+        "more_viewers": len(viewers) > VIEWERS_SHOWN,
         "is_mine": bool(mark and mark.assigned_to_id == user.pk),
     }
 
