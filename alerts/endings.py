@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
@@ -19,6 +20,7 @@ from alerts.models import AlertRule, Kind
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
 WARNED = (1, 7, 30)  # days before
+MOST_SECRETS = 1000  # that are looked at for the age of the key
 KEY_AGE = timedelta(days=365)  # after which keys and secrets of our own should be replaced
 
 
@@ -32,20 +34,28 @@ class Expiry:
     then: str
     path: str
     account_id: int | None = None
+    began_at: datetime | None = None  # of what was made for a time: nobody is told of its end as soon as it is made
 
     def days_left(self, now: datetime) -> int:
         """Whole days, rounded down; negative when it is over."""
         return (self.at - now) // timedelta(days=1)
 
 
+# What apps above this one know of: each yields Expiry.
+elsewhere: list[Callable[[], Iterable[Expiry]]] = []
+
+
 def all_endings() -> list[Expiry]:
     found = [*_tokens(), *_grants(), *_app_secrets(), *_certificates(), *_extra_authorities(), *_keys(), *_webhooks()]
+    found += [each for known in elsewhere for each in known()]
     return sorted(found, key=lambda each: each.at)
 
 
 def stage_of(ending: Expiry, now: datetime) -> int | None:
     """Which of the three warnings is due; None while there is time."""
-    return next((days for days in WARNED if ending.at - now <= timedelta(days=days)), None)
+    lasts = ending.at - ending.began_at if ending.began_at else timedelta.max
+    due = (days for days in WARNED if ending.at - now <= timedelta(days=days) < lasts)
+    return next(due, None)
 
 
 def find(now: datetime) -> Iterator[Finding]:
@@ -70,14 +80,13 @@ def _tokens() -> Iterator[Expiry]:
 def _grants() -> Iterator[Expiry]:
     """What is renewed by itself ends only when it is not renewed: access tokens of such grants are no news."""
     lasting = ~Q(flow=OAuthGrant.Flow.PERSON) | Q(encrypted_refresh_token__isnull=False)
-    accounts = Account.objects.filter(imap__grant__isnull=False).select_related("imap__grant")
     renewed = set(OAuthGrant.objects.filter(lasting, failure="").values_list("pk", flat=True))
-    for account in accounts:
-        grant = account.imap.grant
-        assert grant is not None
-        ends = grant.refresh_expires_at if grant.pk in renewed else grant.expires_at
-        if ends is not None:
-            yield _of_account(f"grant:{grant.pk}", f"The OAuth grant of {account.email}", ends, account)
+    by_grant = Q(imap__grant__isnull=False) | Q(smtp__grant__isnull=False)
+    for account in Account.objects.filter(by_grant).select_related("imap__grant", "smtp__grant"):
+        for grant in {each.pk: each for each in (account.imap.grant, account.smtp.grant) if each}.values():
+            ends = grant.refresh_expires_at if grant.pk in renewed else grant.expires_at
+            if ends is not None:
+                yield _of_account(f"grant:{grant.pk}", f"The OAuth grant of {account.email}", ends, account)
 
 
 def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
@@ -109,15 +118,25 @@ def _certificates() -> Iterator[Expiry]:
 
 
 def _extra_authorities() -> Iterator[Expiry]:
+    then = gettext_noop("Paste the new one.")
     for account in Account.objects.exclude(ca_certificate=""):
-        try:
-            found = x509.load_pem_x509_certificates(account.ca_certificate.encode())
-        except ValueError:
-            continue
-        at = min(each.not_valid_after_utc for each in found)
-        what = f"The extra CA certificate of {account.email}"
-        path = reverse("mailbox:account_edit", args=[account.pk])
-        yield Expiry(f"authority:{account.pk}", what, at, gettext_noop("Paste the new one."), path, account.pk)
+        if at := first_end(account.ca_certificate):
+            path = reverse("mailbox:account_edit", args=[account.pk])
+            what = f"The extra CA certificate of {account.email}"
+            yield Expiry(f"authority:{account.pk}", what, at, then, path, account.pk)
+    for app in OAuthApp.objects.exclude(ca_certificate=""):  # new accounts of the provider are given it
+        if at := first_end(app.ca_certificate):
+            path = reverse("mailbox:provider", args=[app.pk])
+            yield Expiry(f"authority:app:{app.pk}", f"The extra CA certificate at {app.name}", at, then, path)
+
+
+def first_end(pem: str) -> datetime | None:
+    """When the first of these certificates ends; None when there is none that can be read."""
+    try:
+        found = x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        return None
+    return min((each.not_valid_after_utc for each in found), default=None)
 
 
 def _keys() -> Iterator[Expiry]:
@@ -140,13 +159,14 @@ def _keys() -> Iterator[Expiry]:
 
 
 def _encrypted_since(key: Fernet) -> list[float]:
+    """When this key encrypted each secret that it did, in Unix seconds. Refresh tokens are of another age each hour."""
+    kept = Transport.objects.values_list("encrypted_password").exclude(encrypted_password=None)
+    pasted = Transport.objects.values_list("encrypted_oauth_token").exclude(encrypted_oauth_token=None)
+    of_apps = OAuthApp.objects.values_list("encrypted_client_secret").exclude(encrypted_client_secret=None)
     found = []
-    rows = Transport.objects.order_by("pk").values_list("encrypted_password", "encrypted_oauth_token")
-    for secret in (each for pair in rows[:500] for each in pair if each):
-        try:
+    for (secret,) in kept.union(pasted, of_apps)[:MOST_SECRETS]:
+        with contextlib.suppress(InvalidToken):  # another key's
             found.append(float(key.extract_timestamp(secret.encode())))
-        except Exception:  # noqa: S112 - another key's
-            continue
     return found
 
 
@@ -155,4 +175,4 @@ def _webhooks() -> Iterator[Expiry]:
         then = gettext_noop("It is a year old then: give the webhook a new one.")
         path = reverse("alerts:edit", args=[rule.pk])
         what = f"The year of the secret of webhook {rule.pk}"
-        yield Expiry(f"webhook:{rule.pk}", what, rule.created_at + KEY_AGE, then, path)
+        yield Expiry(f"webhook:{rule.pk}", what, (rule.secret_set_at or rule.created_at) + KEY_AGE, then, path)

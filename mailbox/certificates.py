@@ -38,6 +38,12 @@ def end_of(host: str, port: int) -> datetime | None:
     return _SEEN.get((host.lower(), port))
 
 
+def seen() -> dict[tuple[str, int], datetime]:
+    """(host, port) -> when the certificate ends, of all that this process saw."""
+    with _lock:
+        return dict(_SEEN)
+
+
 def noting(context: ssl.SSLContext) -> ssl.SSLContext:
     """The same context; sockets made with it note what they see."""
     changed: Any = context

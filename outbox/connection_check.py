@@ -18,7 +18,7 @@ from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
 from mailbox.keep_alive import keep_alive
 from mailbox.models import Account, ConnectionTest, Lease, Transport
-from mailbox.oauth import refresh
+from mailbox.oauth import refresh, seen_certificates
 from mailbox.sync import account_session
 from outbox.delivery import recovery
 from outbox.delivery.endpoint import endpoint_of
@@ -73,6 +73,8 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
         # The other side is tried all the same, and the page must not wait for ever.
         logger.exception("connection_test_failed")
         return False, f"Unexpected {type(error).__name__}: see the workers' log.", FailureCode.UNEXPECTED
+    finally:
+        seen_certificates.keep(transport.host, transport.port)
     transport.mark_signed_in()
     return True, words, ""
 

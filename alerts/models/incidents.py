@@ -54,6 +54,7 @@ class AlertRule(models.Model):
     sender = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
     url = models.CharField(max_length=2000, blank=True)  # of the webhook; it may hold a secret: not for lists or logs
     encrypted_secret = models.TextField(null=True, editable=False)
+    secret_set_at = models.DateTimeField(null=True, editable=False)  # NULL: when the rule was made
     kinds = models.JSONField(default=list, blank=True)  # of Kind; empty: all
     account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="alert_rules")
     is_on = models.BooleanField(default=True)
@@ -82,7 +83,7 @@ class AlertRule(models.Model):
 
     @secret.setter
     def secret(self, value: str) -> None:
-        self.encrypted_secret = credentials.encrypt(value)
+        self.encrypted_secret, self.secret_set_at = credentials.encrypt(value), timezone.now()
 
     @property
     def mail_address(self) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db import DatabaseError
 from django.utils import timezone
 
-from mailbox.certificates import end_of
+from mailbox.certificates import end_of, seen
 from mailbox.models import SeenCertificate
 
 _kept: dict[tuple[str, int], datetime] = {}
@@ -28,3 +28,10 @@ def keep(host: str, port: int) -> None:
     except DatabaseError:
         return
     _kept[host, port] = ends
+
+
+def keep_all() -> None:
+    """`keep` of every server that this process has seen: for one whose connections are made by threads of its own."""
+    for (host, port), ends in seen().items():
+        if _kept.get((host, port)) != ends:
+            keep(host, port)

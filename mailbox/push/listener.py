@@ -30,7 +30,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.errors import SignInRefused
 from mailbox.logs import event
 from mailbox.models import Account, PushHeartbeat, SyncState
-from mailbox.oauth import refresh
+from mailbox.oauth import refresh, seen_certificates
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
 logger = logging.getLogger(__name__)
@@ -177,6 +177,7 @@ class Listener:
                 watch.stop()
                 former[pk] = watch
                 del self._watches[pk]
+        seen_certificates.keep_all()
         for pk, row in rows.items():
             if pk not in self._watches and not (row.not_before and row.not_before > now):
                 self._start(row, former.get(pk))

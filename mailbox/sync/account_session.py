@@ -131,13 +131,11 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
             endpoint = account.imap_endpoint()
         except DecryptionFailed as error:
             raise SignInRefused(str(error)) from error
-        session = ImapSession.open(
+        return ImapSession.open(
             endpoint,
             connect_timeout=settings.CONNECT_TIMEOUT_SECONDS,
             command_timeout=settings.COMMAND_TIMEOUT_SECONDS,
         )
-        seen_certificates.keep(endpoint.host, endpoint.port)
-        return session
     except MailError as error:
         name = "sign_in_failed" if isinstance(error, SignInRefused) else "connect_failed"
         event(
@@ -151,6 +149,8 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
         elif isinstance(error, NetworkError | Throttled | OverQuota):
             pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
         raise
+    finally:  # a server that refuses the sign-in has shown its certificate as well
+        seen_certificates.keep(transport.host, transport.port)
 
 
 def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:

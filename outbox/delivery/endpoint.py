@@ -30,6 +30,7 @@ def endpoint_of(account: Account) -> Endpoint:
 def open_session(account: Account, patience: Patience, watch: Watch) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
     endpoint = endpoint_of(account)
-    session = SmtpSession.open(endpoint, patience=patience, watch=watch)
-    seen_certificates.keep(endpoint.host, endpoint.port)
-    return session
+    try:
+        return SmtpSession.open(endpoint, patience=patience, watch=watch)
+    finally:  # a server that refuses the sign-in has shown its certificate as well
+        seen_certificates.keep(endpoint.host, endpoint.port)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -13,12 +17,22 @@ from django.utils import timezone
 
 from alerts import endings
 from alerts.models import AlertRule
-from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
+from api.models import Token
+from mailbox.errors import SignInRefused
+from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport
+from mailbox.oauth import seen_certificates
 from mailbox.sync import account_session
-from tests.rows import NOWHERE
+from outbox import connection_check
+from outbox.delivery.endpoint import open_session
+from outbox.delivery.timeouts import Times
+from outbox.smtp.connection import SmtpFailure, Watch
+from tests.mailbox.push.listeners import Heard, listen
+from tests.rows import NOWHERE, folder_of
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
+from tests.servers.ports import wait_until
 
+__all__ = ["listen"]
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -74,3 +88,105 @@ def test_the_end_of_a_servers_certificate_is_noted_when_a_worker_connects(
     row = SeenCertificate.objects.get(host=dovecot.host, port=dovecot.imap_port)
     assert timedelta(days=363) < row.ends_at - timezone.now() <= timedelta(days=365)
     assert Transport.objects.filter(host=row.host, port=row.port).exists()
+
+
+def seen(account: Account, kind: str) -> SeenCertificate | None:
+    its: Transport = getattr(account, kind)
+    return SeenCertificate.objects.filter(host=its.host, port=its.port).first()
+
+
+@pytest.fixture
+def nothing_kept() -> None:
+    """Another test may have seen the same servers, whose rows are gone."""
+    seen_certificates._kept.clear()
+
+
+def test_it_is_noted_by_a_connection_test_on_both_sides(
+    make_account: Callable[..., Account], dovecot: Dovecot, nothing_kept: None
+) -> None:
+    account = make_account()
+    connection_check.run(ConnectionTest.objects.create(account=account).pk)
+    assert seen(account, "imap") and seen(account, "smtp")
+
+
+def test_it_is_noted_when_the_server_then_refuses_the_sign_in(
+    make_account: Callable[..., Account], dovecot: Dovecot, nothing_kept: None
+) -> None:
+    account = Account.objects.with_transports().get(pk=make_account(imap_password="wrong", smtp_password="wrong").pk)
+    with pytest.raises(SignInRefused):
+        account_session.connect(account, timezone.now)
+    with pytest.raises(SmtpFailure):
+        open_session(account, Times.from_settings().patience, Watch())
+    assert seen(account, "imap") and seen(account, "smtp")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_is_noted_by_the_listener_for_new_mail(
+    make_account: Callable[..., Account], dovecot: Dovecot, listen: Callable[..., Heard], nothing_kept: None
+) -> None:
+    account = make_account()
+    folder_of(account, "INBOX")
+    listen().wait_for(account, "connected")
+    wait_until(lambda: seen(account, "imap") is not None, seconds=20, what="the certificate in its row")
+
+
+def kinds_of(found: list[endings.Expiry]) -> set[str]:
+    return {each.key.rpartition(":")[0] for each in found}
+
+
+def test_a_grant_of_the_outgoing_side_alone_a_providers_ca_and_a_programs_token_end_too(
+    everything: Account, certificates: Certificates, make_user: Callable[..., User], settings: Any, tmp_path: Path
+) -> None:
+    grant = OAuthGrant(flow="external", expires_at=in_days(3), failure="ended")
+    grant.access_token = "a"
+    grant.save()
+    Transport.objects.filter(pk=everything.smtp.pk).update(encrypted_oauth_token=None, grant=grant)
+    OAuthApp.objects.update(ca_certificate=certificates.ca_pem)
+    token = Token.objects.create(user=make_user("operator"), name="billing", digest="d", expires_at=in_days(20))
+    (certificate := tmp_path / "submission.pem").write_text(certificates.ca_pem)
+    settings.SUBMISSION = replace(settings.SUBMISSION, starttls=("127.0.0.1", 587), certificate=certificate)
+    found = {each.key: each for each in endings.all_endings()}
+    assert {f"grant:{grant.pk}", f"authority:app:{OAuthApp.objects.get().pk}", f"api_token:{token.pk}"} <= found.keys()
+    assert "submission_certificate" in found
+    keys = [each.key for each in endings.find(timezone.now())]
+    assert f"ending:7:grant:{grant.pk}" in keys
+
+
+@pytest.mark.parametrize(
+    ("life", "left", "stage"), [(5, 4.9, None), (5, 0.9, 1), (20, 19, None), (20, 6, 7), (90, 29, 30)]
+)
+def test_what_was_made_for_a_short_time_is_not_told_of_as_soon_as_it_is_made(
+    life: float, left: float, stage: int | None
+) -> None:
+    at = NOW + timedelta(days=left)
+    ending = endings.Expiry("api_token:1", "The token", at, "", "/", began_at=at - timedelta(days=life))
+    assert endings.stage_of(ending, NOW) == stage
+
+
+def test_a_webhook_with_a_new_secret_has_another_year(everything: Account) -> None:
+    AlertRule.objects.update(created_at=in_days(-400), secret_set_at=None)
+    [before] = [each for each in endings.all_endings() if each.key.startswith("webhook")]
+    assert before.at < timezone.now()
+    rule = AlertRule.objects.get()
+    rule.secret = "another"
+    rule.save()
+    [after] = [each for each in endings.all_endings() if each.key.startswith("webhook")]
+    assert after.days_left(timezone.now()) == 364
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_the_encryption_key_is_as_old_as_its_file_or_the_oldest_secret(
+    everything: Account, settings: Any, tmp_path: Path, in_file: bool
+) -> None:
+    settings.DATA_DIR = tmp_path
+    if in_file:
+        (tmp_path / "keys").mkdir()
+        (file := tmp_path / "keys" / "encryption_key").write_text(settings.ENCRYPTION_KEYS[0])
+        os.utime(file, (0, 0))
+    alone = {"encrypted_password": None, "encrypted_oauth_token": None, "grant": OAuthGrant.objects.get()}
+    Transport.objects.update(**alone)  # OAuth alone, as at Outlook
+    app = OAuthApp.objects.get()
+    app.client_secret = "s"
+    app.save()
+    [key] = [each for each in endings.all_endings() if each.key == "encryption_key"]
+    assert (key.at.year == 1971) is in_file

@@ -1,0 +1,43 @@
+"""What of the API ends: tokens of programs, and the certificate that SMTP submission shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from alerts.endings import Expiry, first_end
+from api.models import Token
+from api.submission.configuration import Configuration
+
+
+def endings() -> Iterator[Expiry]:
+    yield from _tokens()
+    yield from _certificate(settings.SUBMISSION)
+
+
+def _tokens() -> Iterator[Expiry]:
+    """Those that are over stay in the table for a while: what used them has heard of it."""
+    then, path = gettext_noop("Make a new one and give it to the program."), reverse("api:tokens")
+    for token in (
+        Token.objects.filter(expires_at__gt=timezone.now()).select_related("user").order_by("expires_at")[:500]
+    ):
+        what = f"The token “{token.name}” of {token.user.get_username()}"
+        yield Expiry(f"api_token:{token.pk}", what, token.expires_at, then, path, began_at=token.created_at)
+
+
+def _certificate(submission: Configuration) -> Iterator[Expiry]:
+    """Only where this host has the file: pages and workers may run elsewhere than the port."""
+    if not (submission.starttls or submission.tls):
+        return
+    try:
+        at = first_end(submission.certificate.read_text(encoding="ascii"))
+    except (OSError, UnicodeDecodeError):
+        return
+    if at is not None:
+        then = gettext_noop("Renew it, or no program can hand mail over; the new file is read by itself.")
+        what = gettext_noop("The certificate of SMTP submission")
+        yield Expiry("submission_certificate", what, at, then, reverse("alerts:endings"))
