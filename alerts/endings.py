@@ -164,7 +164,7 @@ def _encrypted_since(key: Fernet) -> list[float]:
     pasted = Transport.objects.values_list("encrypted_oauth_token").exclude(encrypted_oauth_token=None)
     of_apps = OAuthApp.objects.values_list("encrypted_client_secret").exclude(encrypted_client_secret=None)
     found = []
-    for (secret,) in kept.union(pasted, of_apps)[:MOST_SECRETS]:
+    for (secret,) in kept.order_by().union(pasted.order_by(), of_apps.order_by())[:MOST_SECRETS]:
         with contextlib.suppress(InvalidToken):  # another key's
             found.append(float(key.extract_timestamp(secret.encode())))
     return found

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck
 from pytest_django import DjangoDbBlocker
 
 from mailbox.models import Account, Transport
-from tests import clean_tables, one_migration
+from tests import clean_tables, one_migration, secret_guard
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
@@ -159,6 +159,17 @@ def oidc(_oidc: OidcProvider) -> OidcProvider:
         _oidc.start()
     _oidc.control(reset=True)
     return _oidc
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
+    """See tests/secret_guard.py."""
+    if not str(request.node.nodeid).startswith(secret_guard.GUARDED):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch, secret_guard.guarding(patch) as guard:
+        yield
+    assert not guard.found, guard.found
 
 
 @pytest.fixture(autouse=True)
