@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -75,6 +76,18 @@ def test_all_that_failed_is_retried_in_two_clicks_by_a_button_with_their_number(
     assert hand.clicks == 2
     actions_bulk.run(Operation.objects.get().pk)
     assert not OutboxMessage.objects.exclude(hold="").exists()
+
+
+def test_a_colleague_is_added_in_four_clicks(signed_in_page: Page, live_site: str) -> None:
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click(".menu summary")
+    hand.click("a[href='/people/invite/']")
+    hand.page.fill("[name=email]", "ann@example.test")
+    hand.page.select_option("[name=role]", "operator")
+    hand.click("main form .button.primary")
+    expect(hand.page.locator("#link")).to_have_value(re.compile("^http://127.0.0.1:8000/password/link/invitation/"))
+    assert hand.clicks + 1 <= 4  # choosing the role is one
 
 
 def test_the_switch_sends_the_same_buttons_to_all_that_match(
