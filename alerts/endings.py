@@ -166,7 +166,7 @@ def _encrypted_since(key: Fernet) -> list[float]:
     found = []
     for (secret,) in kept.order_by().union(pasted.order_by(), of_apps.order_by())[:MOST_SECRETS]:
         with contextlib.suppress(InvalidToken):  # another key's
-            found.append(float(key.extract_timestamp(secret.encode())))
+            found.append(float(key.extract_timestamp(str(secret).encode())))
     return found
 
 
