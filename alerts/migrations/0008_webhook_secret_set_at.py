@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('alerts', '0006_kind_complaint'),
+        ('alerts', '0007_events_and_webhooks'),
     ]
 
     operations = [
