@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils.translation import gettext_noop
 
 from alerts.finding import Finding
-from alerts.models import AlertRule, Kind
+from alerts.models import AlertRule, Kind, Webhook
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
 WARNED = (1, 7, 30)  # days before
@@ -171,8 +171,11 @@ def _encrypted_since(key: Fernet) -> list[float]:
 
 
 def _webhooks() -> Iterator[Expiry]:
+    """Of alerts, and of events."""
+    then = gettext_noop("It is a year old then: give the webhook a new one.")
     for rule in AlertRule.objects.exclude(encrypted_secret=None):
-        then = gettext_noop("It is a year old then: give the webhook a new one.")
-        path = reverse("alerts:edit", args=[rule.pk])
-        what = f"The year of the secret of webhook {rule.pk}"
+        what, path = f"The year of the secret of webhook {rule.pk}", reverse("alerts:edit", args=[rule.pk])
         yield Expiry(f"webhook:{rule.pk}", what, (rule.secret_set_at or rule.created_at) + KEY_AGE, then, path)
+    for hook in Webhook.objects.all():
+        what, path = f"The year of the secret of webhook {hook.name}", reverse("alerts:webhook", args=[hook.pk])
+        yield Expiry(f"events:{hook.pk}", what, (hook.secret_set_at or hook.created_at) + KEY_AGE, then, path)

@@ -43,13 +43,16 @@ NEVER_WRITTEN = ("account.", "socialaccount.", "sessions.", "axes.", "admin.", "
 # outcomes, reply codes, and keys to what is signed elsewhere.
 NO_SECRET = {
     *("outbox.CourierSlot.token", "outbox.KnownAddress.name_key", "alerts.AlertIncident.key"),
+    "mailbox.SavedFilters.key",
     *("mailbox.Lease.token", "mailbox.PushHeartbeat.token", "mailbox.OAuthGrant.lease_token"),
     *("outbox.OutboxMessage.claim_token", "outbox.DeliveryAttempt.claim_token", "outbox.SentCopy.claim_token"),
     *("outbox.SentLookup.claim_token", "outbox.OutboxMessage.private_part", "outbox.OutboxMessage.idempotency_key"),
     "mailbox.OAuthSignIn.nonce",  # the state is an HMAC of it, and the ID token shows it
-    *("mailbox.OAuthApp.secret_ends_on", "alerts.AlertRule.secret_set_at"),
+    *("mailbox.OAuthApp.secret_ends_on", "alerts.AlertRule.secret_set_at", "alerts.Webhook.secret_set_at"),
 }
-NO_SECRET_NAMES = re.compile(r"_digest$|^digest$|_code$|^code$|^codename$|^state$|_state$|^states$")
+NO_SECRET_NAMES = re.compile(
+    r"^(lease|claim)_token$|_digest$|^digest$|_code$|^code$|^codename$|^state$|_state$|^states$"
+)
 
 
 def columns() -> list[tuple[str, models.Field]]:

@@ -18,6 +18,7 @@ class Webhook(models.Model):
     name = models.CharField(max_length=80)
     url = models.CharField(max_length=2000)  # it may hold a secret: not for lists or logs
     encrypted_secret = models.TextField(editable=False)  # whsec_ and base64
+    secret_set_at = models.DateTimeField(null=True, editable=False)  # NULL: when the webhook was made
     kinds = models.JSONField(default=list, blank=True)  # of EventKind; empty: all
     # Told by a column of its own: a webhook for two accounts must not become one for all when both are deleted.
     all_accounts = models.BooleanField(default=True)
@@ -50,7 +51,7 @@ class Webhook(models.Model):
 
     @secret.setter
     def secret(self, value: str) -> None:
-        self.encrypted_secret = credentials.encrypt(value) or ""
+        self.encrypted_secret, self.secret_set_at = credentials.encrypt(value) or "", timezone.now()
 
     def wanted_kinds(self) -> list[str]:
         return list(self.kinds) or list(EventKind.values)

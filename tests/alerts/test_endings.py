@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts import endings
-from alerts.models import AlertRule
+from alerts.models import AlertRule, Webhook
 from api.models import Token
 from mailbox.errors import SignInRefused
 from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport
@@ -142,12 +142,13 @@ def test_a_grant_of_the_outgoing_side_alone_a_providers_ca_and_a_programs_token_
     grant.save()
     Transport.objects.filter(pk=everything.smtp.pk).update(encrypted_oauth_token=None, grant=grant)
     OAuthApp.objects.update(ca_certificate=certificates.ca_pem)
+    Webhook.objects.create(name="billing", url="https://hooks.example", secret="whsec_of_a_test")
     token = Token.objects.create(user=make_user("operator"), name="billing", digest="d", expires_at=in_days(20))
     (certificate := tmp_path / "submission.pem").write_text(certificates.ca_pem)
     settings.SUBMISSION = replace(settings.SUBMISSION, starttls=("127.0.0.1", 587), certificate=certificate)
     found = {each.key: each for each in endings.all_endings()}
     assert {f"grant:{grant.pk}", f"authority:app:{OAuthApp.objects.get().pk}", f"api_token:{token.pk}"} <= found.keys()
-    assert "submission_certificate" in found
+    assert "submission_certificate" in found and f"events:{Webhook.objects.get().pk}" in found
     keys = [each.key for each in endings.find(timezone.now())]
     assert f"ending:7:grant:{grant.pk}" in keys
 
