@@ -50,6 +50,7 @@ from outbox.models import (
     SendPace,
     SentCopy,
     SentLookup,
+    SuppressedAddress,
 )
 from outbox.policy_form import PolicyForm
 from outbox.views.bulk import CONSEQUENCES
@@ -219,6 +220,11 @@ register_tables(
         ),
         KnownAddress: Table(
             ("address", "name", "account", "last_at"), filters=(OfAccount,), search=("address", "name_key")
+        ),
+        SuppressedAddress: Table(
+            ("address", "account", "reason", "since", "added_by"),
+            filters=("reason", OfAccount),
+            search=("address", "words"),
         ),
         OutboxCount: Table(("account", "status", "number", "counted_at"), filters=("status", OfAccount)),
         AddressCursor: Table(("__str__", "message_id", "outbox_id")),

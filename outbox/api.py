@@ -46,6 +46,7 @@ class More(TypedDict, total=False):
     user: User | None
     send_at: datetime | None
     undo_seconds: int
+    send_suppressed: bool
 
 
 def send_request(account_id: int, request: SendRequest) -> ApiResponse:

@@ -110,6 +110,11 @@ class ComposeForm(forms.Form):
         label=_("Attached already"), required=False, widget=forms.CheckboxSelectMultiple, choices=[]
     )
     attachments = SeveralFilesField(label=_("Attachments"), required=False, allow_empty_file=True)
+    send_suppressed = forms.BooleanField(
+        label=_("Send it anyway to addresses that bounced or complained"),
+        required=False,
+        help_text=_("It is recorded that you chose to."),
+    )
     send_at = forms.DateTimeField(
         label=_("Send at"),
         required=False,

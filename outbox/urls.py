@@ -13,6 +13,7 @@ from outbox.views import (
     drafts,
     outbox_list,
     sending_switch,
+    suppressed,
     ticked_rows,
 )
 from outbox.views import bulk as views_bulk
@@ -34,6 +35,10 @@ urlpatterns: list[URLPattern] = [
     path("operations/<int:pk>/stop/", views_bulk.stop_operation, name="stop_operation"),
     path("pause/", sending_switch.pause_sending, name="pause_sending"),
     path("resume/", sending_switch.resume_sending, name="resume_sending"),
+    path("suppressed/", suppressed.suppressed, name="suppressed"),
+    path("suppressed/add/", suppressed.add, name="suppress"),
+    path("suppressed/import/", suppressed.upload, name="suppressed_import"),
+    path("suppressed/<int:pk>/remove/", suppressed.remove, name="unsuppress"),
     path("attachments/", attachments.attachments, name="attachments"),
     path("attachments/policy/", attachments.policy, name="policy"),
     path("attachments/storage/", attachments.storage, name="storage"),

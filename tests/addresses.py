@@ -22,7 +22,7 @@ from mailbox.models import (
     SettingsLookup,
     WorkerHeartbeat,
 )
-from outbox.models import Draft, Operation
+from outbox.models import Draft, Operation, SuppressedAddress
 from prx_email_site.monitoring import health_checks
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
 
@@ -167,6 +167,10 @@ EXPECTED: dict[str, Expected] = {
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
     "outbox:drafts": Expected(SIGNED_IN),
+    "outbox:suppressed": Expected(SIGNED_IN),
+    "outbox:suppress": Expected("", SOMEWHERE),
+    "outbox:suppressed_import": Expected("", SIGNED_IN),
+    "outbox:unsuppress": of_account("", OPERATOR, "suppressed"),
     "outbox:draft_save": Expected("", SIGNED_IN),
     "outbox:draft_discard": Expected("own", "own", ("draft",)),
     "outbox:addresses": Expected(SIGNED_IN, SOMEWHERE),
@@ -242,6 +246,7 @@ def rows(account: Account) -> dict[str, int]:
         ).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
+        "suppressed": SuppressedAddress.objects.create(account=account, address="a@b.example", reason="bounced").pk,
         "webhook": Webhook.objects.create(name="x", url="https://example.com/", encrypted_secret="x").pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
     }

@@ -232,6 +232,7 @@ class Writing(Schema):
     bcc: list[Text] = []
     attachments: list[File] = []
     send_at: AwareDatetime | None = None
+    send_suppressed: bool = Field(False, description="Also to addresses that bounced for good or complained; recorded.")
 
 
 class Mail(Writing):

@@ -75,6 +75,7 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
             parent_pk=parent,
             user=caller.token.user,
             send_at=given.send_at,
+            send_suppressed=given.send_suppressed,
         ),
     )
 

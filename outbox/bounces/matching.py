@@ -25,6 +25,7 @@ from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record
 from outbox.bounces import dsn_report, free_text
 from outbox.bounces.report import RecipientReport, Report
+from outbox.compose import suppression
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient, ReportCursor
 from outbox.smtp.xtext import from_xtext
 
@@ -145,6 +146,8 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
     with transaction.atomic():
         DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task ran twice, or the sweep was first
         new = row.reports.filter(message=message).count() - before
+        if new:  # not again when it is read twice: somebody may have taken the address off the list since
+            suppression.note(row.account_id, rows)
     if new:
         logs.event(logger, "delivery_report", outbox_id=row.pk, reports=new, proven=is_proven)
     return new

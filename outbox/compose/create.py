@@ -17,7 +17,7 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, Message
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
-from outbox.compose import replies
+from outbox.compose import replies, suppression
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
 from outbox.compose.build import RepliedMessage, Request, Threading
@@ -43,6 +43,7 @@ class SendRequest:
     user: User | None = None
     send_at: datetime | None = None
     undo_seconds: int = 0  # held back so long
+    send_suppressed: bool = False  # also to addresses on the account's list; recorded
     private_part: str = ""  # "maker:key", see outbox.compose.private_part
 
 
@@ -62,6 +63,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     frozen = compose_build.freeze(mail, sender, files, now=times.send_at or now, threading=threading)
     if frozen.needs_smtputf8:
         _check_smtputf8(account, now)
+    detail = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
     try:
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
         new = NewRow(
@@ -75,6 +77,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
             idempotency_key=key,
             request_digest=asked,
             private_part=request.private_part,
+            detail=detail,
         )
         return insert(account, new, now)
     except IntegrityError:
@@ -83,6 +86,16 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         raise
     except (StorageError, DatabaseError) as error:
         raise not_stored(error) from error
+
+
+def _allowed_recipients(account: Account, request: SendRequest, addresses: Sequence[str]) -> str:
+    """Raise ValidationFailed for an address on the account's list, unless it was said to be written to anyway: then
+    this stands in the activity. What the site itself writes to its users is asked for by them."""
+    if not request.send_suppressed and not request.private_part:
+        suppression.check(account, addresses)
+        return ""
+    listed = suppression.overridden(account, addresses)
+    return f"although on the list of addresses not written to: {', '.join(listed)}"[:500] if listed else ""
 
 
 OFFER_IS_KNOWN = timedelta(days=1)  # a server's offers change; then it is asked again

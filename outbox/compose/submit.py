@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from mailbox.errors import StorageError
 from mailbox.mime.message import ParsedMessage
 from mailbox.storage import raw_store
-from outbox.compose import submitted_mail
+from outbox.compose import submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
 from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
@@ -44,6 +44,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
             missing = tuple(each for each in frozen.recipients if each[1] not in known.recipients)
             if not missing:
                 return known.answer()
+            suppression.check(account, [spec for _kind, spec in missing])
             new = NewRow(
                 frozen=replace(frozen, recipients=missing),
                 digest=raw_store.save_batch([frozen.mime], now=now, prove=True)[0],  # durable before the row

@@ -7,6 +7,7 @@ from outbox.models.operations import Operation, OperationRow
 from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 from outbox.models.reports import DeliveryReport, ReportCursor
 from outbox.models.sent import SentCopy, SentLookup
+from outbox.models.suppression import SuppressedAddress
 from outbox.models.turns import CourierSlot, DeliveryCall, SendPace
 
 __all__ = [
@@ -31,4 +32,5 @@ __all__ = [
     "SendingSwitch",
     "SentCopy",
     "SentLookup",
+    "SuppressedAddress",
 ]

@@ -293,4 +293,5 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         undo_seconds=settings.OUTBOX_UNDO_SECONDS,
         user=signed_in_user(request),
         parent_pk=parent.pk if parent else None,
+        send_suppressed=sent["send_suppressed"],
     )

@@ -1,0 +1,107 @@
+"""The addresses that accounts do not write to: listed, added, taken off, as CSV and from one."""
+
+from __future__ import annotations
+
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.models import Account
+from mailbox.models.accounts import AccountQuerySet
+from mailbox.permissions import Role, accounts_for, require_role_somewhere
+from mailbox.views.audit import record
+from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.pagination import cut, limit_of, next_page
+from mailbox.views.requests import Refused, number_of, of_accounts, posted_key, signed_in_user
+from outbox.compose import suppression
+from outbox.errors import ValidationFailed
+from outbox.models import SuppressedAddress
+
+
+@require_safe
+def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+    """`?format=csv` for a spreadsheet, and for the import of another installation."""
+    limit, account, before = limit_of(request), number_of(request, "account"), number_of(request, "before")
+    rows = of_accounts(SuppressedAddress.objects.select_related("account", "added_by"), request).order_by("-pk")
+    rows = rows.filter(account=account) if account else rows
+    if text := request.GET.get("q", "").strip().replace("\0", "").lower()[:320]:
+        rows = rows.filter(address__contains=text)
+    if request.GET.get("format") == "csv":
+        cells = [(row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in rows[:MOST]]
+        return csv_file("suppressed", suppression.HEAD, cells)
+    page, last = cut(list((rows.filter(pk__lt=before) if before else rows)[: limit + 1]), limit)
+    context = {
+        "rows": page,
+        "next_url": next_page(request, last.pk) if last else "",
+        "accounts": accounts_for(signed_in_user(request)).order_by("email"),
+        "operated": set(_operated(request).values_list("pk", flat=True)),
+        "account": account,
+        "text": text,
+    }
+    return render(request, "outbox/suppressed.html", context)
+
+
+def _operated(request: HttpRequest) -> AccountQuerySet:
+    return accounts_for(signed_in_user(request), Role.OPERATOR)
+
+
+@require_POST
+def add(request: HttpRequest) -> HttpResponse:
+    require_role_somewhere(request.user, Role.OPERATOR)
+    pk = posted_key(request, "account")
+    if pk is None:
+        raise Refused(gettext("Choose an account."))
+    account = _account(request, pk)
+    try:
+        given = suppression.by_hand(request.POST.get("address", ""), request.POST.get("words", "").replace("\0", ""))
+    except ValidationFailed as error:
+        raise Refused(str(error)) from error
+    if suppression.add(account, [given], signed_in_user(request).pk):
+        record(request, "suppress", f"account:{account.pk}", account, given.address)
+    notices.success(request, gettext("%(address)s is not written to any more.") % {"address": given.address})
+    return redirect("outbox:suppressed")
+
+
+def _account(request: HttpRequest, pk: int) -> Account:
+    found = _operated(request).filter(pk=pk).first()
+    if found is None:
+        raise PermissionDenied(gettext("Choose an account for which you are an operator."))
+    return found
+
+
+@require_POST
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    rows = of_accounts(SuppressedAddress.objects.select_related("account"), request)
+    row = get_object_or_404(rows, pk=pk)
+    _account(request, row.account_id)
+    detail = f"{row.address}: {row.reason} {row.since:%Y-%m-%d}"
+    record(request, "unsuppress", f"account:{row.account_id}", row.account, detail)
+    row.delete()
+    notices.success(request, gettext("%(address)s is written to again.") % {"address": row.address})
+    return redirect("outbox:suppressed")
+
+
+@require_POST
+def upload(request: HttpRequest) -> HttpResponse:
+    """All lines or none."""
+    file = request.FILES.get("file")
+    try:
+        found = list(suppression.read_csv(file.read(suppression.MOST_BYTES + 1) if file else b""))
+    except suppression.CannotImport as error:
+        raise Refused(str(error)) from error
+    accounts = {each.email.lower(): each for each in _operated(request)}
+    if unknown := sorted({email for email, _given in found} - accounts.keys()):
+        raise Refused(gettext("You operate no account %(account)s.") % {"account": unknown[0]})
+    number = 0
+    with transaction.atomic():
+        for email, account in accounts.items():
+            if given := [each for of, each in found if of == email]:
+                new = suppression.add(account, given, signed_in_user(request).pk)
+                number += new
+                record(request, "suppress_import", f"account:{account.pk}", account, str(new))
+    notices.success(request, gettext("%(number)s addresses are new on the list.") % {"number": number})
+    return redirect("outbox:suppressed")
