@@ -16,8 +16,11 @@ _STYLE = re.compile(r'\sstyle="([^"]*)"')
 _ATTRIBUTE = re.compile(r'\s(bgcolor|color)="([^"]*)"')
 _FUNCTION = re.compile(r"(?:rgb|hsl)a?\([^()]{1,60}\)|#[0-9a-f]{3,8}\b|[a-z]{3,20}", re.I)
 _ALPHA = re.compile(
-    r"(rgb|hsl)a\(([^,()]{1,20}+,[^,()]{1,20}+,[^,()]{1,20}+),\s{0,9}+([01]?\.\d{1,9}|[01])\s{0,9}+\)", re.I
+    r"(rgb|hsl)a?\(([^,/()]{1,20}+,[^,/()]{1,20}+,[^,/()]{1,20}+|[^,/()]{1,60}+)[,/]\s{0,9}+"
+    r"(?:([01]?\.\d{1,9}|[01])|(\d{1,3})%)\s{0,9}+\)",
+    re.I,
 )
+_BARE = re.compile(r"\A\s{0,9}([0-9a-f]{3}(?:[0-9a-f]{3})?)\s{0,9}\Z", re.I)  # as HTML's attributes have them, too
 _SEEN_THROUGH = 0.4  # opacity below which the colour behind is what is seen
 _VOID = frozenset({"area", "br", "col", "hr", "img", "wbr"})
 _LEAST = 1.35  # contrast of text and background (WCAG 2.2, relative luminance): below, nothing can be read
@@ -33,15 +36,21 @@ def colour_of(value: str) -> Colour | None:
         if word.lower() in ("transparent", "inherit", "initial", "none", "currentcolor"):
             return None
         if alpha := _ALPHA.fullmatch(word):
-            if float(alpha[3]) < _SEEN_THROUGH:
+            if (float(alpha[3]) if alpha[3] else int(alpha[4]) / 100) < _SEEN_THROUGH:
                 return None
             word = f"{alpha[1]}({alpha[2]})"
         try:
-            colour = ImageColor.getrgb(word.replace(" ", "") if "(" in word else word)
+            colour = ImageColor.getrgb(_with_commas(word) if "(" in word else word)
         except ValueError:
             continue
         return colour[:3] if len(colour) == 3 or colour[3] > 100 else None
     return None
+
+
+def _with_commas(function: str) -> str:
+    """`rgb(34 34 34)` as Pillow knows it (CSS Color 4 has blanks for the commas), without an opacity behind a slash."""
+    name, _, values = function.rstrip(")").partition("(")
+    return f"{name}({','.join(values.replace(',', ' ').split())})"
 
 
 def readable(markup: str, body_style: str = "") -> str:
@@ -83,7 +92,8 @@ def _mended(attributes: str, text: Colour, background: Colour) -> tuple[str, Col
     """The attributes of an element within such a text and background, and those that it has."""
     style = _STYLE.search(attributes)
     own = {
-        "background" if name == "bgcolor" else name: colour_of(value) for name, value in _ATTRIBUTE.findall(attributes)
+        "background" if name == "bgcolor" else name: colour_of(_BARE.sub(r"#\1", value))
+        for name, value in _ATTRIBUTE.findall(attributes)
     }
     own |= {name: colour for name, colour in _declared(style[1] if style else "").items() if colour}
     now_background = own.get("background") or background

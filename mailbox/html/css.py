@@ -65,18 +65,21 @@ _FUNCTION = re.compile(r"(?<![a-z-])([a-z-]++)\s*+\(|\(", re.I)
 _FUNCTIONS = frozenset({"rgb", "rgba", "hsl", "hsla"})
 # No backslash: CSS escapes spell url( without its letters. No braces, angle brackets, semicolons, @.
 _VALUE = re.compile(r"[\w\s#%.,()'\"!+/*-]{1,300}")
-_PICTURE = re.compile(r"url\(\s*+(?:\"[^\"(]*+\"|'[^'(]*+'|[^()\"']*+)\s*+\)", re.I)
+_PICTURE = re.compile(
+    r"(?<![\w-])(?:url\(\s*+(?:\"[^\"]*+\"|'[^']*+'|[^()\"']*+)\s*+\)"
+    r"|(?:(?:repeating-)?+(?:linear|radial|conic)-gradient|(?:-webkit-)?+image-set)\((?:[^()]|\([^()]*+\))*+\))",
+    re.I,
+)
 _MAX_STYLE = 10_000
 
 
 def safe_style(style: str) -> str:
     """The declarations that are allowed by property and by value, as a style attribute; "" when none is left."""
     kept = []
-    for declaration in _COMMENT.sub(" ", style[:_MAX_STYLE]).split(";"):
+    # A background's picture goes, which may hold semicolons; its colour stays.
+    for declaration in _PICTURE.sub(" ", _COMMENT.sub(" ", style[:_MAX_STYLE])).split(";"):
         name, colon, value = declaration.partition(":")
         name, value = name.strip().lower(), value.strip()
-        if name == "background":  # its picture goes, its colour stays
-            value = _PICTURE.sub(" ", value).strip()
         if colon and name in PROPERTIES and _is_safe_value(value):
             kept.append(f"{name}: {value}")
     return "; ".join(kept)

@@ -125,7 +125,15 @@ def safe_html(
         strip_comments=True,
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
-        url_schemes={"http", "https", "mailto", "cid", "data"},
+        url_schemes={
+            "http",
+            "https",
+            "mailto",
+            "cid",
+            "data",
+            "file",
+            "c",
+        },  # the last two: of pictures that are attached
         url_relative="pass_through",  # the filter sees them, and lets none through
     )
     return SafeHtml(
@@ -233,6 +241,7 @@ class _AttributeFilter:
     remote_addresses: dict[str, None] = field(default_factory=dict)
     image_bytes: int = 0
     _shown: dict[str, str] = field(default_factory=dict)
+    _lower: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, tag: str, name: str, value: str) -> str | None:
         if name == "style":
@@ -249,11 +258,11 @@ class _AttributeFilter:
 
     def _source(self, address: str) -> str | None:
         if address[:4].lower() == "cid:":
-            return self._once(unquote(address[4:]), self.inline)
+            return self._attached(unquote(address[4:]))
         if address[:5].lower() == "data:":
             return self._data_image(address)
         if not _REMOTE.match(address):
-            if (shown := self._once(unquote(address), self.inline)) or not self.base or SCHEME.match(address):
+            if (shown := self._attached(unquote(address))) or not self.base or SCHEME.match(address):
                 return shown  # some senders leave out the cid: before the name of a picture
             address = joined(self.base, address)
         absolute = (f"https:{address}" if address[:1] in ("/", "\\") else address).replace("\\", "/")
@@ -264,6 +273,21 @@ class _AttributeFilter:
         if shown is None:
             self.blocked_images += 1
         return shown or PLACEHOLDER
+
+    def _attached(self, name: str) -> str | None:
+        """A picture of the mail by its content id or file name: in brackets, with a path, or in other letters, too."""
+        bare = name.strip("<>\"' ")
+        file = re.split(r"[/\\]", bare.partition("?")[0])[-1]
+        for each in dict.fromkeys((name, bare, file, file.partition("@")[0])):
+            known = each if each in self.inline else self._by_lower_case().get(each.lower(), "")
+            if known and (shown := self._once(known, self.inline)):
+                return shown
+        return None
+
+    def _by_lower_case(self) -> dict[str, str]:
+        if not self._lower and self.inline:
+            self._lower = {name.lower(): name for name in reversed(list(self.inline))}
+        return self._lower
 
     def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
         """The image of this content id or address as data:, encoded once however often it is shown."""

@@ -42,7 +42,10 @@ _LOST_WORDS = re.compile(
 # A 5xx that names a reason in the mail, its addresses or a policy is an answer, whatever it says of the connection.
 _REASON_IN_THE_MAIL = re.compile(r"\b5\.[1267]\.\d{1,3}\b")
 _TOO_MANY_RECIPIENTS = re.compile(
-    r"\b[45]\.5\.3\b|\btoo many (?:recipients|rcpts?|addresses)\b|\bmax\w* recipients\b", re.I
+    r"\b[45]\.5\.3\b|\btoo many (?:recipients|rcpts?|addresses)\b"
+    r"|\b(?:recipients?|rcpts?)(?: count| per \w+)? (?:limit|exceed)"
+    r"|\b(?:max\w*|exceed\w*|more than|at most|limit of) (?:(?:number of|the|\d+) ){0,2}(?:recipients|rcpts?)\b",
+    re.I,
 )
 
 

@@ -58,13 +58,17 @@ _WHILE = r"(?:per|an?|each|every|within|in|the last)\s+(?:the last\s+)?(?:\d+\s*
 # Exchange Online's own names: of its exceptions when an account sent too much, or has no room for its copies of what it
 # sends, and of its block of an account that was taken for a source of spam.
 _OF_OUR_ACCOUNT = re.compile(
-    r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota", re.I
+    r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota"
+    r"|\b5\.7\.(?:50[123]|705|708|750)\b|\bunusual sending (?:activity|rate|volume)\b|\brate.?limited\b",
+    re.I,
 )
 LIMIT_RULES = (
     _rule(r"\bexceed\w* (?:your|its|the|his) (?:[\w-]+ ){0,3}(?:quota|limit|allowance)\b", _SPENT_SECONDS),
     _rule(r"\b(?:exceed\w*|reached|over|limit\w*|quota|max\w*|too (?:many|much))\b.{0,80}\b" + _WHILE, _SPENT_SECONDS),
     _rule(r"\b(?:hourly|daily|24.?hour)\b.{0,60}\b(?:limit|quota|allowance|max\w*)", _SPENT_SECONDS),
-    _rule(r"\b(?:sending|send|outgoing|outbound|submission|relay\w*|sender'?s?)\b.{0,40}\b(?:limit|quota|rate)\b",
+    _rule(r"\b(?:sending|send|outgoing|outbound|submission|relay\w*|sender'?s?)\b.{0,40}\b(?:limits?|quota|rate|volume)\b",
+          _SPENT_SECONDS),
+    _rule(r"\b(?:mails?|e-?mails?|messages?) (?:limit|quota)\b.{0,20}\b(?:exceed|reach)|\btoo (?:fast|quickly)\b",
           _SPENT_SECONDS),
     _rule(r"\b(?:limit|quota|rate)\b.{0,40}\b(?:sending|sent|outgoing|outbound|submission)\b", _SPENT_SECONDS),
     _rule(r"\b(?:sent|sending) too (?:many|much)\b|\btoo (?:many|much) (?:\w+ ){0,2}(?:mails?|e-?mails?|messages?)\b",

@@ -24,10 +24,32 @@ def body(markup: str) -> str:
         '<div style="background:linear-gradient(#222,#333);color:white">a</div>',
         '<p style="color:rgba(255, 255, 255, 0.9)">a</p>',
         '<p style="color:hsl(0, 0%, 99%)">a</p>',
+        '<p style="color:hsl(0 0% 99%)">a</p>',
+        '<p style="color:rgb(255 255 255 / 90%)">a</p>',
+        '<font color="ffffff">a</font>',
     ],
 )
 def test_light_text_without_its_dark_background_takes_the_colour_of_the_page(markup: str) -> None:
     assert not re.search(r"(?<!background-)color(?:=|: (?!#1c1e21))", body(markup))
+
+
+@pytest.mark.parametrize(
+    "background",
+    [
+        "#222 url('x(1).png')",
+        "#222 url(data:image/png;base64,AAAA)",
+        "#222 url(&quot;https://x.example/y;z.png&quot;) no-repeat",
+        "URL(x.png) #222",
+        "#222 linear-gradient(90deg, rgb(0,0,0), #333)",
+        "#222 image-set(url(x.png) 1x)",
+        "rgb(34 34 34)",
+        "rgb(34 34 34 / 90%)",
+    ],
+)
+def test_a_background_in_any_form_keeps_its_colour_and_its_text(background: str) -> None:
+    shown = body(f'<p style="background:{background};color:#ffffff">a</p>')
+    assert re.search(r"background: *(?:#222|rgb\(34 34 34)", shown) and "color: #ffffff" in shown
+    assert not re.search(r"url|gradient|image-set", shown, re.I)
 
 
 def test_a_shorthand_keeps_its_colour_when_its_picture_goes() -> None:
@@ -90,3 +112,19 @@ def test_an_image_of_the_mail_is_shown_by_each_of_its_names(source: str) -> None
     shown = safe_html(f'<img src="{source}">', inline)
     assert "data:image/png;base64," in shown.html.partition("<body")[2]
     assert shown.blocked_images == 0
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("image001.png", "cid:image001.png", "CID:IMAGE001.PNG", "cid:<image001.png>", "cid:image001.png@01DB8C40"),
+        *("./image001.png", "images/image001.png", "cid://image001.png", "image001.png?x=1"),
+        *("file:///C:/Temp/image001.png", r"C:\Temp\image001.png"),
+    ],
+)
+def test_a_picture_of_the_mail_is_shown_by_any_way_to_name_it(source: str) -> None:
+    png = b"\x89PNG\r\n\x1a\n" + bytes(20)
+    shown = safe_html(f'<img src="{source}" alt="fax">', {"image001.png": ("image/png", png)})
+    assert "data:image/png;base64," in shown.html and not shown.remote_addresses
+    others = safe_html(f'<img src="{source}"><a href="{source}">x</a>', {"b.png": ("image/png", png)})
+    assert "data:image/png" not in others.html and "file:" not in others.html and "C:" not in others.html

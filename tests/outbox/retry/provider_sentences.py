@@ -23,6 +23,10 @@ SOURCES = {
     "amazon": "Errors related to the sending quotas, "
     "https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html",
     "amazon-codes": "Amazon SES SMTP response codes, https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html",
+    "microsoft-ndr": "Non-delivery reports of Exchange Online, https://pastebin.com/98tNBPeg and "
+    "https://pastebin.com/BkSdGH0x",
+    "zoho": "Unusual sending activity detected, https://help.zoho.com/portal/en/community/topic/"
+    "unable-to-send-message-reason-550-5-4-6-unusual-sending-activity-detected",
     "netease": "NetEase's codes of refused mail, https://biecuoliao.com/pa/MBRrwEM.html",
     "coremail": "Coremail's codes, https://blog.sina.com.cn/s/blog_8dc13ec50101fxxr.html",
     "coremail-help": "Coremail's sentences, https://www.emailhost.com.cn/service.html?article_category=25&brd=1",
@@ -118,6 +122,9 @@ LIMITS = [
     Case(DOT, "554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException; Failed to process message due to a "
               "permanent exception with message WASCL UserAction verdict is not None.", L, "microsoft"),
     Case(MAIL, "550 5.1.8 Access denied, bad outbound sender", L, "microsoft-answers"),
+    Case(DOT, "550 5.7.705 Access denied, tenant has exceeded threshold.", L, "microsoft-ndr"),
+    Case(DOT, "550 5.7.501 Access denied, spam abuse detected.", L, "microsoft-ndr"),
+    Case(DOT, "550 5.4.6 Unusual sending activity detected.", L, "zoho"),
     Case(DATA, "432 4.3.2 Concurrent connections limit exceeded.", L, "microsoft-submission"),
     Case(MAIL, "421 4.4.2 Message submission rate for this client has exceeded the configured limit", L, "exchange"),
     Case(MAIL, "421 4.7.0 [TSS04] Messages from 192.0.2.7 temporarily deferred due to unexpected volume or user "
