@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from mailbox.mime import html_text
+from mailbox.mime import charsets, html_text
 from mailbox.mime.body_parts import content_id_of, stated_filename
 from mailbox.mime.tree import Part
 
@@ -105,7 +105,7 @@ def _as_html(part: Part, text: str, positions: dict[int, int]) -> str:
     position = positions.get(id(part))
     if position is None:
         return ""
-    name = html.escape(stated_filename(part)[:200])
+    name = html.escape(charsets.storable(stated_filename(part)[:200]))
     return f'<p><img src="cid:{picture_id(position)}" alt="{name}"></p>'
 
 

@@ -6,6 +6,9 @@ import binascii
 import codecs
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import groupby
 from operator import itemgetter
 
@@ -23,6 +26,9 @@ _BOMS = (
     *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
 )
+MAX_DETECTIONS = 100  # of one message
+# What was looked at -> the codec it looks like, of the message that is being read.
+_detections: ContextVar[dict[bytes, str | None] | None] = ContextVar("detections", default=None)
 _WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}  # of two or four octets a letter
 # How many octets that only UTF-8 needs must be there before text under another label is taken for UTF-8: two letters of
 # these may look like one of UTF-8 by chance. A single one in the others is two letters that no word has side by side.
@@ -124,15 +130,40 @@ def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
     return None if errors == "strict" and _SURROGATE.search(text) else text
 
 
+@contextmanager
+def detecting_seldom() -> Iterator[None]:
+    """At most MAX_DETECTIONS within, what lies deeper included: each takes a millisecond or more, and a hostile message
+    has thousands of names in no charset. Behind them 8-bit text of no charset is read as Latin."""
+    if _detections.get() is not None:
+        yield
+        return
+    token = _detections.set({})
+    try:
+        yield
+    finally:
+        _detections.reset(token)
+
+
 def detected(octets: bytes) -> str | None:
     """8-bit text that names no charset, or a wrong one, by the look of its letters; None when it looks like Latin."""
-    if not _LOOKS_FOREIGN.search(octets[:_LOOKED_AT]):
+    head = octets[:_LOOKED_AT]
+    if not _LOOKS_FOREIGN.search(head):
         return None
+    known = _detections.get()
+    if known is None or (head not in known and len(known) < MAX_DETECTIONS):
+        codec = _look_of(head)
+        if known is not None:
+            known[head] = codec
+    else:
+        codec = known.get(head)
+    return _decoded(octets, codec, "replace") if codec else None
+
+
+def _look_of(octets: bytes) -> str | None:
     from charset_normalizer import from_bytes  # seldom needed, and slow to import
 
-    found = from_bytes(octets[:_LOOKED_AT], cp_isolation=_DETECTED, threshold=0.4, enable_fallback=False).best()
-    codec = codec_for(found.encoding) if found else None
-    return _decoded(octets, codec, "replace") if codec else None
+    found = from_bytes(octets, cp_isolation=_DETECTED, threshold=0.4, enable_fallback=False).best()
+    return codec_for(found.encoding) if found else None
 
 
 def html_charset(octets: bytes) -> str:

@@ -71,6 +71,7 @@ class ParsedMessage:
     list_id: str
 
 
+@charsets.detecting_seldom()
 def parse(raw: bytes) -> ParsedMessage:
     """Read a message, whole or its header only. Never raises, for any bytes: what is wrong is in `defects`."""
     return _parsed(raw, depth=0)
@@ -116,6 +117,7 @@ def attachment_bytes(raw: bytes, position: int, digest: str = "") -> bytes:
     return _attachment(raw, position, digest).octets()[0]
 
 
+@charsets.detecting_seldom()
 def _attachment(raw: bytes, position: int, digest: str) -> Part:
     attachments = opened(layout_of(mime_tree.read_tree(raw))).attachments
     there = attachments[position : position + 1] if position >= 0 else ()
@@ -155,6 +157,7 @@ def attachment_content(raw: bytes, position: int, digest: str = "") -> Content:
     return Content(measured.size, attachment_digest.pieces(part.transfer_encoding, part.encoded))
 
 
+@charsets.detecting_seldom()
 def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
     """The image parts that have a content id: id without brackets -> (content type, bytes). The first wins.
 
@@ -168,6 +171,7 @@ def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str
     return images
 
 
+@charsets.detecting_seldom()
 def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
     """The images of a message by each name that an HTML body may have for them -> (content type, bytes).
 
@@ -189,6 +193,7 @@ def _images(raw: bytes, largest: int | None) -> Iterator[tuple[int, Part]]:
             yield position, part
 
 
+@charsets.detecting_seldom()
 def header_lines(raw: bytes) -> list[tuple[str, str]]:
     """Every header field in its order, unfolded, encoded words decoded, for the reader's eye."""
     root = mime_tree.read_headers(raw)

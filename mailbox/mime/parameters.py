@@ -60,8 +60,7 @@ def _read(field: str) -> Mapping[str, str]:
         else:
             plain.setdefault(name, _plain_value(name, value))
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
-    found = plain | {name: value for name, value in (joined | whole).items() if value}
-    return {name: charsets.storable(value) for name, value in found.items()}
+    return plain | {name: value for name, value in (joined | whole).items() if value}
 
 
 def _plain_value(name: str, value: str) -> str:

@@ -38,6 +38,7 @@ class Part:
         "_first",
         "_parameters",
         "_raw",
+        "_read",
         "children",
         "default_type",
         "defects",
@@ -62,6 +63,7 @@ class Part:
         self.header_charset = ""
         self.inherited_encoding = ""  # of the multipart around it, where this part states none and looks like it
         self._first: dict[str, str] | None = None
+        self._read: dict[str, str] = {}  # the fields of 8-bit text
         self._content_type: str | None = None
         self._parameters: dict[str, Mapping[str, str]] = {}
 
@@ -83,18 +85,23 @@ class Part:
         value = self._first.get(name)
         if value is None:
             return otherwise
-        return charsets.header_text(value[: self.longest_header] if name in _CUT else value, self.header_charset)
+        if value.isascii():
+            return value[: self.longest_header] if name in _CUT else value
+        if name not in self._read:
+            limit = self.longest_header if name in _CUT else len(value)
+            self._read[name] = charsets.header_text(value[:limit], self.header_charset)
+        return self._read[name]
 
     def forget_fields(self) -> None:
         """What was read of the header so far: fields have been added."""
         self._first = self._content_type = None
-        self._parameters = {}
+        self._parameters, self._read = {}, {}
 
     def read_headers_in(self, charset: str) -> None:
         """Read 8-bit text of this header that is no UTF-8 in `charset`, which the message's body is written in."""
         if charset and not all(charsets.is_utf8(value) for _, value in self.fields):
             self.header_charset = charset
-            self._parameters = {}
+            self._parameters, self._read = {}, {}
             self.defects.append("EightBitHeaderDefect")
 
     @property

@@ -64,6 +64,16 @@ def part_headers(size: int) -> bytes:
     return MIXED + b"cut\r\n\r\n" + part * (size // len(part)) + b"--cut--\r\n"
 
 
+def names_of_no_charset(size: int) -> bytes:
+    """Each would be looked at for the charset that it may be in."""
+    part = (
+        b'--cut\r\nContent-Type: image/png; name="%d\xb7\xa2\xbc\xfe\xc6\xb1\xc7\xeb.png"\r\n\r\n'
+        + b"x" * 335
+        + b"\r\n"
+    )
+    return MIXED + b"cut\r\n\r\n" + b"".join(part % number for number in range(size // 400)) + b"--cut--\r\n"
+
+
 def false_boundaries(size: int) -> bytes:
     return MIXED + b"b\r\n\r\n--b\r\n\r\n" + b"--bx" * (size // 4)
 
@@ -138,6 +148,7 @@ MADE: dict[str, Callable[[int], bytes]] = {
         flat_parts,
         bare_parts,
         part_headers,
+        names_of_no_charset,
         false_boundaries,
         recipients,
         folded_recipients,
