@@ -11,6 +11,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import unquote
 
 import nh3
@@ -241,7 +242,6 @@ class _AttributeFilter:
     remote_addresses: dict[str, None] = field(default_factory=dict)
     image_bytes: int = 0
     _shown: dict[str, str] = field(default_factory=dict)
-    _lower: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, tag: str, name: str, value: str) -> str | None:
         if name == "style":
@@ -279,15 +279,14 @@ class _AttributeFilter:
         bare = name.strip("<>\"' ")
         file = re.split(r"[/\\]", bare.partition("?")[0])[-1]
         for each in dict.fromkeys((name, bare, file, file.partition("@")[0])):
-            known = each if each in self.inline else self._by_lower_case().get(each.lower(), "")
+            known = each if each in self.inline else self._by_lower_case.get(each.lower(), "")
             if known and (shown := self._once(known, self.inline)):
                 return shown
         return None
 
+    @cached_property
     def _by_lower_case(self) -> dict[str, str]:
-        if not self._lower and self.inline:
-            self._lower = {name.lower(): name for name in reversed(list(self.inline))}
-        return self._lower
+        return {name.lower(): name for name in reversed(list(self.inline))}
 
     def _once(self, name: str, images: Mapping[str, tuple[str, bytes]]) -> str | None:
         """The image of this content id or address as data:, encoded once however often it is shown."""
