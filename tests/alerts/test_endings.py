@@ -95,22 +95,20 @@ def seen(account: Account, kind: str) -> SeenCertificate | None:
     return SeenCertificate.objects.filter(host=its.host, port=its.port).first()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def nothing_kept() -> None:
     """Another test may have seen the same servers, whose rows are gone."""
     seen_certificates._kept.clear()
 
 
-def test_it_is_noted_by_a_connection_test_on_both_sides(
-    make_account: Callable[..., Account], dovecot: Dovecot, nothing_kept: None
-) -> None:
+def test_it_is_noted_by_a_connection_test_on_both_sides(make_account: Callable[..., Account], dovecot: Dovecot) -> None:
     account = make_account()
     connection_check.run(ConnectionTest.objects.create(account=account).pk)
     assert seen(account, "imap") and seen(account, "smtp")
 
 
 def test_it_is_noted_when_the_server_then_refuses_the_sign_in(
-    make_account: Callable[..., Account], dovecot: Dovecot, nothing_kept: None
+    make_account: Callable[..., Account], dovecot: Dovecot
 ) -> None:
     account = Account.objects.with_transports().get(pk=make_account(imap_password="wrong", smtp_password="wrong").pk)
     with pytest.raises(SignInRefused):
@@ -122,7 +120,7 @@ def test_it_is_noted_when_the_server_then_refuses_the_sign_in(
 
 @pytest.mark.django_db(transaction=True)
 def test_it_is_noted_by_the_listener_for_new_mail(
-    make_account: Callable[..., Account], dovecot: Dovecot, listen: Callable[..., Heard], nothing_kept: None
+    make_account: Callable[..., Account], dovecot: Dovecot, listen: Callable[..., Heard]
 ) -> None:
     account = make_account()
     folder_of(account, "INBOX")

@@ -34,7 +34,7 @@ from tests.servers.smtp import SmtpServer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 GOOD = "correct-horse-battery"
-LINK = re.compile(r"http://127\.0\.0\.1:8000(/[^\s\"]+)")
+LINK = re.compile(r"http://127\.0\.0\.1:8000(/[^\s\"<]+)")
 
 
 @pytest.fixture
