@@ -12,6 +12,8 @@ import re
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _JUNK = bytes(set(range(256)) - set(_ALPHABET))
+_LINE_ENDS = (b"\n", b"\r", b"=")
+_BLANKS = (*_LINE_ENDS, b" ", b"\t", b"\0")
 _ENDS = re.compile(rb"[=\s\0]*+\Z")
 _CODE_LINES = re.compile(rb"(?:[ \t]*+[A-Za-z0-9+/=]*+[ \t\0]*+(?:\r\n|\r|\n|\Z))*+")
 _LONG_CODE_LINE = re.compile(rb"^[A-Za-z0-9+/]{40,}+={0,2}[ \t]*+\r?$", re.M)
@@ -37,8 +39,8 @@ def decode(octets: bytes | memoryview) -> tuple[bytes, bool]:
         except binascii.Error:
             pass
         else:
-            letters = _letters_in(given)  # a2b_base64 passes over what is none
-            if len(decoded) == letters * 3 // 4 and (letters + given.count(b"=")) % 4 == 0:
+            # a2b_base64 passes over what is no letter; most content has nothing but letters and line ends.
+            if any(_is_all(decoded, given, others) for others in (_LINE_ENDS, _BLANKS)):
                 return decoded, True
     end = _end_of_code(given)
     if end is None:
@@ -56,15 +58,21 @@ def footer_of(octets: bytes | memoryview) -> bytes:
 
 def is_base64(octets: bytes) -> bool:
     """Whether all of it is base64, and more than a word."""
-    letters = _letters_in(octets)
+    letters = _letters_in(octets, _BLANKS)
     if letters < _LEAST_CODE or (letters + octets.count(b"=")) % 4:
         return False
     return octets.translate(None, delete=_ALPHABET + b"=\r\n") == b""
 
 
-def _letters_in(given: bytes) -> int:
-    """As many as there are if nothing else is in it than what belongs there."""
-    return len(given) - sum(map(given.count, (b"\n", b"\r", b"=", b" ", b"\t", b"\0")))
+def _is_all(decoded: bytes, given: bytes, others: tuple[bytes, ...]) -> bool:
+    """Whether this is what the letters say, if nothing beside them is in it than these."""
+    letters = _letters_in(given, others)
+    return len(decoded) == letters * 3 // 4 and (letters + given.count(b"=")) % 4 == 0
+
+
+def _letters_in(given: bytes, others: tuple[bytes, ...]) -> int:
+    """As many as there are if nothing else is in it."""
+    return len(given) - sum(map(given.count, others))
 
 
 def _end_of_code(given: bytes) -> int | None:
@@ -76,7 +84,7 @@ def _end_of_code(given: bytes) -> int | None:
     if end == len(given):
         return end
     code = given[:end].rstrip()
-    has_code = code.endswith(b"=") or _letters_in(code) >= _LEAST_CODE
+    has_code = code.endswith(b"=") or _letters_in(code, _BLANKS) >= _LEAST_CODE
     if has_code and _LONG_CODE_LINE.search(given, end) is None and _is_mostly_junk(given[end : end + _LOOKED_AT]):
         return _without_words(given, end)
     if has_code or not _is_mostly_junk(given):

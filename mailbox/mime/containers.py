@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mailbox.mime import embedded_files, smime, tnef, tree
-from mailbox.mime.body_parts import Layout, layout_of
+from mailbox.mime.body_parts import Layout, layout_of, stated_filename
 from mailbox.mime.tree import Part
 
 _MAX_OPENED = 10  # of one message
@@ -24,7 +24,7 @@ def _with_signed(layout: Layout) -> Layout:
     """Opaque S/MIME (RFC 8551 section 3.5.2): the message within is read as if it stood here; the signature is not
     verified, and its signer is named as stated."""
     found = layout
-    for part in [each for each in layout.attachments if each.content_type in smime.TYPES][:_MAX_OPENED]:
+    for part in [each for each in layout.attachments if _may_be_signed(each)][:_MAX_OPENED]:
         if len(part.encoded) > smime.MAX_BYTES:
             continue
         signed = smime.read(part.octets()[0])
@@ -41,6 +41,12 @@ def _with_signed(layout: Layout) -> Layout:
             charset=found.charset or inner.charset,
         )
     return found
+
+
+def _may_be_signed(part: Part) -> bool:
+    """By its type, or by its file's name where it is called just bytes (RFC 8551 section 3.2.1)."""
+    is_bytes = part.content_type == "application/octet-stream"
+    return part.content_type in smime.TYPES or (is_bytes and stated_filename(part).lower().endswith(".p7m"))
 
 
 def _with_embedded_files(layout: Layout) -> Layout:

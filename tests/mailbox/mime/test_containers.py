@@ -35,13 +35,19 @@ def signed(content: bytes, name: str = "Ann Example") -> bytes:
     return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
 
 
-def opaque(der: bytes) -> bytes:
-    head = b"Content-Type: application/pkcs7-mime; smime-type=signed-data; name=smime.p7m\r\n"
+OPAQUE = "application/pkcs7-mime; smime-type=signed-data; name=smime.p7m"
+
+
+def opaque(der: bytes, stated: str = OPAQUE) -> bytes:
+    head = f"Content-Type: {stated}\r\n".encode()
     return HEAD + head + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(der)
 
 
-def test_an_opaque_signed_message_is_read_and_its_signer_named_as_not_verified() -> None:
-    raw = opaque(signed(INNER))
+@pytest.mark.parametrize(
+    "stated", [OPAQUE, "application/x-pkcs7-mime; name=smime.p7m", 'application/octet-stream; name="smime.p7m"']
+)
+def test_an_opaque_signed_message_is_read_and_its_signer_named_as_not_verified(stated: str) -> None:
+    raw = opaque(signed(INNER), stated)
     parsed = mime_message.parse(raw)
     assert (parsed.body_text, parsed.snippet) == ("The reset is approved.", "The reset is approved.")
     assert [each.filename for each in parsed.attachments] == ["smime.p7m", "a.pdf"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +12,19 @@ from hypothesis import strategies as st
 from mailbox.mime import body
 from mailbox.mime import message as mime_message
 from mailbox.views.reading import parse_warnings
+from tests.mailbox.mime import odd_mail_files
 from tests.mailbox.mime.odd_mail import OddMail, odd_mails
 
 MAILS = odd_mails()
 
 
-def test_there_are_hundreds_of_them() -> None:
-    assert len(MAILS) >= 300
+def test_there_are_hundreds_of_them_and_files_say_what_must_be_read(tmp_path: Path) -> None:
+    assert odd_mail_files.write(tmp_path) == len(MAILS) >= 900
+    for path in sorted(tmp_path.glob("*.json"))[::7]:
+        raw, expected = path.with_suffix(".eml").read_bytes(), json.loads(path.read_text("utf-8"))
+        read = mime_message.parse(raw)
+        assert (body.readable(read).split(), read.subject) == (expected["text"], expected["subject"])
+        assert {each.filename: each.digest for each in read.attachments} == expected["files"]
 
 
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.name)
