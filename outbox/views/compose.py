@@ -224,7 +224,7 @@ def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) ->
     if start.written:
         return _again(start.written)
     if start.message is None:
-        return _new(number_of(request, "account"), accounts)
+        return {} if request.method == "POST" else _new(number_of(request, "account"), accounts)
     message, letter = start.message, _letter(start.message)
     signed = partial(replies.signed, message.account.signature)
     if start.way == "forward":
