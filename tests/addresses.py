@@ -169,7 +169,7 @@ EXPECTED: dict[str, Expected] = {
     "outbox:drafts": Expected(SIGNED_IN),
     "outbox:suppressed": Expected(SIGNED_IN),
     "outbox:suppress": Expected("", SOMEWHERE),
-    "outbox:suppressed_import": Expected("", SIGNED_IN),
+    "outbox:suppressed_import": Expected("", SOMEWHERE),
     "outbox:unsuppress": of_account("", OPERATOR, "suppressed"),
     "outbox:draft_save": Expected("", SIGNED_IN),
     "outbox:draft_discard": Expected("own", "own", ("draft",)),

@@ -16,7 +16,7 @@ from mailbox.permissions import Role, accounts_for, require_role_somewhere
 from mailbox.views.audit import record
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
-from mailbox.views.requests import Refused, number_of, of_accounts, posted_key, signed_in_user
+from mailbox.views.requests import number_of, of_accounts, posted_key, signed_in_user
 from outbox.compose import suppression
 from outbox.errors import ValidationFailed
 from outbox.models import SuppressedAddress
@@ -54,15 +54,21 @@ def add(request: HttpRequest) -> HttpResponse:
     require_role_somewhere(request.user, Role.OPERATOR)
     pk = posted_key(request, "account")
     if pk is None:
-        raise Refused(gettext("Choose an account."))
+        return _refused(request, gettext("Choose an account."))
     account = _account(request, pk)
     try:
         given = suppression.by_hand(request.POST.get("address", ""), request.POST.get("words", "").replace("\0", ""))
     except ValidationFailed as error:
-        raise Refused(str(error)) from error
+        return _refused(request, str(error))
     if suppression.add(account, [given], signed_in_user(request).pk):
         record(request, "suppress", f"account:{account.pk}", account, given.address)
     notices.success(request, gettext("%(address)s is not written to any more.") % {"address": given.address})
+    return redirect("outbox:suppressed")
+
+
+def _refused(request: HttpRequest, words: str) -> HttpResponse:
+    """The list again, with what was wrong."""
+    notices.error(request, words)
     return redirect("outbox:suppressed")
 
 
@@ -88,14 +94,15 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def upload(request: HttpRequest) -> HttpResponse:
     """All lines or none."""
+    require_role_somewhere(request.user, Role.OPERATOR)
     file = request.FILES.get("file")
     try:
         found = list(suppression.read_csv(file.read(suppression.MOST_BYTES + 1) if file else b""))
     except suppression.CannotImport as error:
-        raise Refused(str(error)) from error
+        return _refused(request, str(error))
     accounts = {each.email.lower(): each for each in _operated(request)}
     if unknown := sorted({email for email, _given in found} - accounts.keys()):
-        raise Refused(gettext("You operate no account %(account)s.") % {"account": unknown[0]})
+        return _refused(request, gettext("You operate no account %(account)s.") % {"account": unknown[0]})
     number = 0
     with transaction.atomic():
         for email, account in accounts.items():
