@@ -28,7 +28,7 @@ def test_the_dashboard_says_by_itself_that_a_server_refused_the_sign_in(
     signed_in_page.goto(live_site)
     expect(signed_in_page.get_by_text("IMAP needs sign-in")).to_have_count(0)
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
-    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in")).to_be_visible(timeout=12_000)
+    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(timeout=12_000)
     assert problems == []
 
 
@@ -37,7 +37,7 @@ def test_nothing_moves_under_the_pointer(signed_in_page: Page, live_site: str, a
     signed_in_page.goto(live_site)
     signed_in_page.get_by_role("button", name="Pause", exact=True).hover()
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
-    news = signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in")
+    news = signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)
     signed_in_page.wait_for_timeout(6_500)  # more than one round of polling
     expect(news).to_have_count(0)
     signed_in_page.mouse.move(1, 1)
@@ -59,7 +59,7 @@ def test_a_tab_that_nobody_looks_at_asks_nothing_and_catches_up(
     assert asked == []
     account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
     signed_in_page.evaluate(hide, False)
-    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in")).to_be_visible(timeout=12_000)
+    expect(signed_in_page.get_by_text("ops@example.com: IMAP needs sign-in", exact=True)).to_be_visible(timeout=12_000)
 
 
 def test_an_account_is_added_from_a_preset_and_corrected_without_javascript(
