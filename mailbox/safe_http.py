@@ -93,7 +93,7 @@ OUTSIDE = Network()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class OutgoingRequest:
     """What is asked for, and within which bounds."""
 
     accept: str
@@ -107,7 +107,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerResponse:
     """What a server said, whatever its status."""
 
     status: int
@@ -115,7 +115,7 @@ class Answer:
     content: bytes = field(repr=False)
 
 
-def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
+def get(address: str, wanted: OutgoingRequest, network: Network = OUTSIDE) -> bytes:
     """The body of a 200 answer; raises FetchRefused. Takes at most `network.seconds` and a look-up of each host."""
     ends_at = time.monotonic() + network.seconds
     for _ in range(MAX_REDIRECTS + 1):
@@ -128,12 +128,12 @@ def get(address: str, wanted: Wanted, network: Network = OUTSIDE) -> bytes:
     raise FetchRefused(gettext_noop("The server redirects too often."))
 
 
-def exchange(address: str, wanted: Wanted, network: Network = OUTSIDE) -> Answer:
+def exchange(address: str, wanted: OutgoingRequest, network: Network = OUTSIDE) -> ServerResponse:
     """The answer to one request, whatever its status, bounded as get(); redirects are not followed. FetchRefused."""
     parts = _checked(address, network, wanted.schemes)
     with _answer(parts, wanted, network, time.monotonic() + network.seconds) as (response, watch):
         content = _content(response, watch, wanted)
-        return Answer(response.status, dict(response.headers.items()), content)
+        return ServerResponse(response.status, dict(response.headers.items()), content)
 
 
 def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitResult:
@@ -195,7 +195,7 @@ class ConnectionDeadline:
 
 @contextlib.contextmanager
 def _answer(
-    parts: SplitResult, wanted: Wanted, network: Network, ends_at: float
+    parts: SplitResult, wanted: OutgoingRequest, network: Network, ends_at: float
 ) -> Iterator[tuple[http.client.HTTPResponse, ConnectionDeadline]]:
     target = chosen(parts.hostname or "", parts.port or network.ports(parts.scheme), network)
     left = ends_at - time.monotonic()
@@ -232,7 +232,7 @@ def _words(error: Exception, watch: ConnectionDeadline) -> str:
     return gettext_noop("The server could not be reached, or spoke no HTTP.")
 
 
-def _ask(connection: socket.socket, parts: SplitResult, wanted: Wanted) -> http.client.HTTPResponse:
+def _ask(connection: socket.socket, parts: SplitResult, wanted: OutgoingRequest) -> http.client.HTTPResponse:
     host = quote((parts.hostname or "").encode("idna").decode("ascii"), safe=".-:[]")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
         f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
@@ -245,13 +245,13 @@ def _ask(connection: socket.socket, parts: SplitResult, wanted: Wanted) -> http.
     return asked.getresponse()
 
 
-def _body(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: Wanted) -> bytes:
+def _body(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: OutgoingRequest) -> bytes:
     if response.status != 200:
         raise FetchRefused(f"The server answered {response.status}.")
     return _content(response, watch, wanted)
 
 
-def _content(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: Wanted) -> bytes:
+def _content(response: http.client.HTTPResponse, watch: ConnectionDeadline, wanted: OutgoingRequest) -> bytes:
     if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise FetchRefused(gettext_noop("The server sent it compressed, which was not asked for."))
     content = bytearray()

@@ -19,7 +19,7 @@ SLACK = timedelta(minutes=1)  # machines that share a database may differ by so 
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTask:
     name: str
     func: str
     schedule_type: str
@@ -28,18 +28,18 @@ class Planned:
 
 
 PLANNED = (
-    Planned("mailbox: sync", "mailbox.tasks.sync_tick", Schedule.MINUTES, 1),
+    PlannedTask("mailbox: sync", "mailbox.tasks.sync_tick", Schedule.MINUTES, 1),
     # Two, half a minute apart: the dashboard calls workers dead that were silent for three of these.
-    Planned("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
-    Planned("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
-    Planned("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
-    Planned("mailbox: take up what was forgotten", "mailbox.tasks.take_up_forgotten", Schedule.MINUTES, 1, 20),
-    Planned("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
-    Planned("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
-    Planned("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
-    Planned("mailbox: let go of pictures", "mailbox.tasks.tidy", Schedule.DAILY),
-    Planned("mailbox: use refresh tokens in time", "mailbox.tasks.oauth_keep", Schedule.MINUTES, 5),
-    Planned("mailbox: count what is kept", "mailbox.tasks.count_storage", Schedule.HOURLY),
+    PlannedTask("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
+    PlannedTask("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
+    PlannedTask("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
+    PlannedTask("mailbox: take up what was forgotten", "mailbox.tasks.take_up_forgotten", Schedule.MINUTES, 1, 20),
+    PlannedTask("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
+    PlannedTask("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
+    PlannedTask("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),
+    PlannedTask("mailbox: let go of pictures", "mailbox.tasks.tidy", Schedule.DAILY),
+    PlannedTask("mailbox: use refresh tokens in time", "mailbox.tasks.oauth_keep", Schedule.MINUTES, 5),
+    PlannedTask("mailbox: count what is kept", "mailbox.tasks.count_storage", Schedule.HOURLY),
 )
 
 

@@ -38,7 +38,7 @@ Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
 
 
-class More(TypedDict, total=False):
+class SendOptions(TypedDict, total=False):
     """What send, reply and queue hand on to their SendRequest as it is given; see there."""
 
     idempotency_key: str | None
@@ -95,7 +95,7 @@ def send(
     bcc: Addresses = (),
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
-    **more: Unpack[More],
+    **more: Unpack[SendOptions],
 ) -> ApiResponse:
     """As send_request."""
     mail = Request(to, subject, body_text, cc, bcc, body_html)
@@ -115,7 +115,7 @@ def reply(
     bcc: Addresses = (),
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
-    **more: Unpack[More],
+    **more: Unpack[SendOptions],
 ) -> ApiResponse:
     """Answer a message and deliver now, as send_request. `parent_pk` tells two messages that claim one Message-ID
     apart."""
@@ -137,7 +137,7 @@ def queue(
     body_html: str = "",
     attachments: Sequence[AttachmentInput] = (),
     in_reply_to_message_id: str | None = None,
-    **more: Unpack[More],
+    **more: Unpack[SendOptions],
 ) -> ApiResponse:
     """As queue_request."""
     mail, files = Request(to, subject, body_text, cc, bcc, body_html), _files(attachment, attachments)

@@ -15,7 +15,7 @@ OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Counted:
+class StoredCount:
     number: int
     at: datetime  # of the oldest count in it
 
@@ -33,7 +33,7 @@ def put(counted: Iterable[tuple[int, str, int]], accounts: Iterable[int], now: d
         OutboxCount.objects.bulk_create(rows)
 
 
-def read(rows: QuerySet[OutboxCount]) -> dict[str, Counted]:
+def read(rows: QuerySet[OutboxCount]) -> dict[str, StoredCount]:
     """The sums by status; one query."""
     sums = rows.order_by().values_list("status").annotate(Sum("number"), Min("counted_at"))
-    return {status: Counted(number, at) for status, number, at in sums}
+    return {status: StoredCount(number, at) for status, number, at in sums}

@@ -29,7 +29,7 @@ from mailbox.messages.store import PARSED_FIELDS
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, Message, Reparse
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order, Reading
+from mailbox.parsing.parse_job import ParseJob, ParseResult
 from mailbox.search.index import index_messages
 from mailbox.storage import out_of_reach, raw_store
 
@@ -45,7 +45,7 @@ class _Batch:
 
     last_pk: int
     same: list[int] = field(default_factory=list)  # read, and nothing is different
-    changed: list[tuple[Message, Reading]] = field(default_factory=list)
+    changed: list[tuple[Message, ParseResult]] = field(default_factory=list)
     fields: dict[int, list[str]] = field(default_factory=dict)  # by pk of a changed one: which of its columns differ
     relinked: list[Message] = field(default_factory=list)  # read, and may belong to another conversation now
     thread_indexes: dict[int, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ def _next_rows(round_: Reparse) -> list[Message]:
 def _read_batch(round_: Reparse) -> _Batch:
     rows = _next_rows(round_)
     batch = _Batch(last_pk=0)
-    orders: list[tuple[Message, Order]] = []
+    orders: list[tuple[Message, ParseJob]] = []
     for row in rows:
         try:
             raw, path = raw_store.map_raw(row.raw_digest)
@@ -140,7 +140,7 @@ def _read_batch(round_: Reparse) -> _Batch:
             batch.lost += 1
             event(logger, "reparse_lost", logging.WARNING, message=row.pk, reason=str(missing))
         else:
-            orders.append((row, Order(raw, row.size, row.account_id, connection.vendor, path)))
+            orders.append((row, ParseJob(raw, row.size, row.account_id, connection.vendor, path)))
         batch.last_pk = row.pk
     for (row, _), result in zip(orders, parsing_pool.read([order for _, order in orders]).result(), strict=True):
         former = _refers_to(row)
@@ -210,7 +210,9 @@ def _write(round_: Reparse, batch: _Batch, now: datetime) -> bool:
     return True
 
 
-def _counted(round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, Reading]], relinked: int) -> Counter[str]:
+def _counted(
+    round_: Reparse, batch: _Batch, changed: Sequence[tuple[Message, ParseResult]], relinked: int
+) -> Counter[str]:
     """How many messages differ in which column or are in another conversation, former batches of the round included."""
     counts = Counter(round_.changed_fields)
     for row, _ in changed:

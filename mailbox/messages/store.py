@@ -20,7 +20,7 @@ from mailbox.messages.same_message import Identity, same_mail
 from mailbox.mime.message import ParsedMessage
 from mailbox.models import Attachment, Folder, Message, MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order, Reading
+from mailbox.parsing.parse_job import ParseJob, ParseResult
 from mailbox.search.index import index_messages
 from mailbox.storage import out_of_reach, raw_store
 
@@ -37,7 +37,7 @@ class Incoming:
     """A mail fetched, read and durable in the raw store under its digest."""
 
     fetched: FetchedMessage
-    reading: Reading
+    reading: ParseResult
 
     @property
     def uid(self) -> int:
@@ -161,13 +161,13 @@ def _stored_identity(message: Message) -> Identity:
     its file is out of reach on this host, its row tells the rest, so that no host stores another's mail once more."""
     try:
         raw, path = raw_store.map_raw(message.raw_digest)
-        reading = parsing_pool.read_one(Order(raw, message.size, message.account_id, connection.vendor, path))
+        reading = parsing_pool.read_one(ParseJob(raw, message.size, message.account_id, connection.vendor, path))
     except raw_store.RawOutOfReach as missing:
         out_of_reach.note(missing.segment)
         return Identity.of_row(message, _header_digest(message))
     except raw_store.RawMissing:
         reading = "lost"
-    if not isinstance(reading, Reading):
+    if not isinstance(reading, ParseResult):
         return Identity(f"lost {message.pk}", "", None, "", "", (), is_complete=False, from_list=False)
     header = reading.header_digest
     return Identity.of(reading.parsed, is_complete=message.is_complete, header_digest=header, size=message.size)

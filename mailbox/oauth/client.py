@@ -11,7 +11,7 @@ from mailbox.errors import NetworkError, ProviderError
 from mailbox.oauth import protocol, providers
 from mailbox.oauth.protocol import DeviceCode, Request, Tokens
 from mailbox.oauth.providers import UnusableDocument
-from mailbox.safe_http import Answer, FetchRefused, Network, Wanted, exchange, is_public
+from mailbox.safe_http import FetchRefused, Network, OutgoingRequest, ServerResponse, exchange, is_public
 
 SECONDS = 20.0  # for one answer, whatever the server does
 MAX_BYTES = 200_000
@@ -47,13 +47,13 @@ def discover(address: str) -> dict[str, str]:
         raise ProviderError(gettext_noop("This address holds no discovery document (JSON).")) from error
 
 
-def _post(request: Request) -> Answer:
+def _post(request: Request) -> ServerResponse:
     address, headers, body = request
     return _exchange(address, _wanted("POST", headers, body.encode()))
 
 
-def _wanted(method: str, headers: dict[str, str] | None = None, content: bytes | None = None) -> Wanted:
-    return Wanted(
+def _wanted(method: str, headers: dict[str, str] | None = None, content: bytes | None = None) -> OutgoingRequest:
+    return OutgoingRequest(
         accept="application/json",
         user_agent=USER_AGENT,
         max_bytes=MAX_BYTES,
@@ -65,7 +65,7 @@ def _wanted(method: str, headers: dict[str, str] | None = None, content: bytes |
     )
 
 
-def _exchange(address: str, wanted: Wanted) -> Answer:
+def _exchange(address: str, wanted: OutgoingRequest) -> ServerResponse:
     try:
         return exchange(address, wanted, network())
     except FetchRefused as refused:

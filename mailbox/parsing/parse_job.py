@@ -20,11 +20,11 @@ _of_attachment = attrgetter(*(field.name for field in fields(ParsedAttachment)))
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ParseJob:
     """A mail to be read. `size`: RFC822.SIZE as the server states it, 0 when it does not.
 
     `path`: the file that `raw` is mapped from, where it is one; a parser's process reads that instead of a copy.
-    `reader`: module and function, with a colon between, that the parser's process calls with the order. Both must be
+    `reader`: module and function, with a colon between, that the parser's process calls with the job. Both must be
     importable without Django; the function returns something that can be pickled and is no str.
     """
 
@@ -37,7 +37,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParseResult:
     parsed: ParsedMessage
     digest: str  # SHA-256 of the raw bytes, hex
     header_digest: str
@@ -49,29 +49,29 @@ class Reading:
         return (_of_message(self.parsed), attachments, self.digest, self.header_digest, self.index_text)
 
     @classmethod
-    def unpacked(cls, packed: tuple[Any, ...]) -> Reading:
+    def unpacked(cls, packed: tuple[Any, ...]) -> ParseResult:
         message, attachments, digest, header_digest, index_text = packed
         named = dict(zip(_MESSAGE_FIELDS, message, strict=True))
         parsed = ParsedMessage(**named, attachments=tuple(ParsedAttachment(*each) for each in attachments))
         return cls(parsed, digest, header_digest, index_text)
 
 
-def read(order: Order) -> Reading:
+def read(job: ParseJob) -> ParseResult:
     """What mime.parse() raises, which is a bug of it, comes through."""
-    raw = order.raw
+    raw = job.raw
     parsed = mime_message.parse(raw)
     found = index_terms.words_of(
         parsed,
-        account_id=order.account_id,
-        size=order.size or len(raw),
+        account_id=job.account_id,
+        size=job.size or len(raw),
         has_attachments=any(not attachment.is_inline for attachment in parsed.attachments),
         filenames=[attachment.filename for attachment in parsed.attachments],
     )
-    return Reading(
+    return ParseResult(
         parsed=parsed,
         digest=hashlib.sha256(raw).hexdigest(),
         header_digest=hashlib.sha256(header_of(raw)).hexdigest(),
-        index_text=index_terms.text_for(order.vendor, found),
+        index_text=index_terms.text_for(job.vendor, found),
     )
 
 

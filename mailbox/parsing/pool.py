@@ -25,7 +25,7 @@ from django.conf import settings
 
 from mailbox.errors import StorageError
 from mailbox.logs import event
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserLost, ParserPipe, Result
 from mailbox.parsing.worker import GAVE_UP
 
@@ -33,12 +33,12 @@ logger = logging.getLogger(__name__)
 # Fewer and smaller mails than this are read by one parser: another takes as long to begin.
 WORTH_MAILS = 20
 WORTH_BYTES = 512 * 1024
-ORDERS_BYTES = 4 * 1024 * 1024  # in one go to a parser
+BATCH_BYTES = 4 * 1024 * 1024  # in one go to a parser
 IDLE_SECONDS = 120.0  # a parser without work ends: two ticks of the scheduler
 
 
 class Pending:
-    """The results of some orders, in their order, once they are there."""
+    """The results of some jobs, in their order, once they are there."""
 
     def __init__(self, parts: Sequence[Future[list[Result]]]) -> None:
         self._parts = parts
@@ -53,8 +53,8 @@ class Pending:
 
 
 @dataclass
-class _Job:
-    orders: list[Order]
+class _Batch:
+    jobs: list[ParseJob]
     future: Future[list[Result]]
 
 
@@ -63,16 +63,16 @@ class _Parsers:
     """The parsers of this worker: one at least, and one more for each core that no other worker's parser uses."""
 
     threads: list[threading.Thread] = field(default_factory=list)
-    jobs: queue.SimpleQueue[_Job | None] = field(default_factory=queue.SimpleQueue)
+    batches: queue.SimpleQueue[_Batch | None] = field(default_factory=queue.SimpleQueue)
     ended: queue.SimpleQueue[threading.Thread] = field(default_factory=queue.SimpleQueue)
     slots: list[IO[bytes]] = field(default_factory=list)  # the cores they use, see _free_slot
 
-    def submit(self, orders: Sequence[Order]) -> Pending:
+    def submit(self, jobs: Sequence[ParseJob]) -> Pending:
         parts = []
-        for some in _parts_of(orders, len(self.threads)):
-            job = _Job(some, Future())
-            parts.append(job.future)
-            self.jobs.put(job)
+        for some in _parts_of(jobs, len(self.threads)):
+            batch = _Batch(some, Future())
+            parts.append(batch.future)
+            self.batches.put(batch)
         return Pending(parts)
 
     def grow(self, most: int) -> None:
@@ -92,28 +92,28 @@ class _Parsers:
         try:
             with contextlib.suppress(StorageError):  # who has mails for it is told
                 parser.start()
-            while (job := self._next_job()) is not None:
+            while (batch := self._next_batch()) is not None:
                 try:
-                    job.future.set_result(_read_all(parser, job.orders))
+                    batch.future.set_result(_read_all(parser, batch.jobs))
                 except BaseException as error:
-                    job.future.set_exception(error)
-                del job  # its mails would stay in memory until the next comes
+                    batch.future.set_exception(error)
+                del batch  # its mails would stay in memory until the next comes
         finally:
             parser.end()
             self.ended.put(threading.current_thread())
 
-    def _next_job(self) -> _Job | None:
+    def _next_batch(self) -> _Batch | None:
         while True:
             try:
-                return self.jobs.get(timeout=IDLE_SECONDS)
+                return self.batches.get(timeout=IDLE_SECONDS)
             except queue.Empty:
                 if _forget_idle(self):
                     return None
 
     def shrink(self, left: int) -> None:
-        """End all but so many, and give the cores back. Call it when no job is under way."""
+        """End all but so many, and give the cores back. Call it when no batch is under way."""
         for _ in range(len(self.threads) - left):
-            self.jobs.put(None)
+            self.batches.put(None)
         while len(self.threads) > left:
             thread = self.ended.get()
             thread.join()
@@ -122,14 +122,14 @@ class _Parsers:
             self.slots.pop().close()
 
 
-def _parts_of(orders: Sequence[Order], count: int) -> Iterator[list[Order]]:
+def _parts_of(jobs: Sequence[ParseJob], count: int) -> Iterator[list[ParseJob]]:
     """Cut into about `count` parts of like size; none too large for one go."""
-    share = min(sum(len(order.raw) for order in orders) / count, ORDERS_BYTES)
-    part: list[Order] = []
+    share = min(sum(len(job.raw) for job in jobs) / count, BATCH_BYTES)
+    part: list[ParseJob] = []
     total = 0
-    for order in orders:
-        part.append(order)
-        total += len(order.raw)
+    for job in jobs:
+        part.append(job)
+        total += len(job.raw)
         if total >= share:
             yield part
             part, total = [], 0
@@ -151,22 +151,22 @@ def _free_slot() -> IO[bytes] | None:
     return None
 
 
-def _read_all(parser: ParserPipe, orders: list[Order]) -> list[Result]:
+def _read_all(parser: ParserPipe, jobs: list[ParseJob]) -> list[Result]:
     results: list[Result] = []
-    while len(results) < len(orders):
+    while len(results) < len(jobs):
         try:
-            for result in parser.read(orders[len(results) :]):
+            for result in parser.read(jobs[len(results) :]):
                 results.append(result)
         except ParserLost:
-            suspect = orders[len(results)]
+            suspect = jobs[len(results)]
             event(logger, "parser_lost", logging.WARNING, account=suspect.account_id, bytes=len(suspect.raw))
             results.append(_read_alone(parser, suspect))
     return results
 
 
-def _read_alone(parser: ParserPipe, order: Order) -> Result:
+def _read_alone(parser: ParserPipe, job: ParseJob) -> Result:
     try:
-        (result,) = parser.read([order])
+        (result,) = parser.read([job])
     except ParserLost:
         return GAVE_UP
     return result
@@ -207,21 +207,21 @@ def _begun(*, is_worth_more: bool) -> _Parsers:
     return _parsers
 
 
-def read(orders: Sequence[Order]) -> Pending:
-    """Have these mails read; call it within running(). A result is what the order's reader returns, or in words (str)
+def read(jobs: Sequence[ParseJob]) -> Pending:
+    """Have these mails read; call it within running(). A result is what the job's reader returns, or in words (str)
     why there is none."""
-    if not orders:
+    if not jobs:
         return Pending([])
     with _lock:
         assert _users, "parsers are kept by running()"
-        is_much = len(orders) >= WORTH_MAILS or sum(len(order.raw) for order in orders) >= WORTH_BYTES
-        return _begun(is_worth_more=is_much).submit(orders)
+        is_much = len(jobs) >= WORTH_MAILS or sum(len(job.raw) for job in jobs) >= WORTH_BYTES
+        return _begun(is_worth_more=is_much).submit(jobs)
 
 
-def read_one(order: Order) -> Result:
+def read_one(job: ParseJob) -> Result:
     """Have one mail read, and wait for it; raises StorageError when no parser can be started."""
     with running():
-        (result,) = read([order]).result()
+        (result,) = read([job]).result()
     return result
 
 

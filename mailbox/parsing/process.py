@@ -1,4 +1,4 @@
-"""One parser's process, as its thread in the worker sees it: orders in, readings out, and its end."""
+"""One parser's process, as its thread in the worker sees it: jobs in, results out, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 
 from mailbox.errors import StorageError
-from mailbox.parsing.parse_job import Order, Reading
+from mailbox.parsing.parse_job import ParseJob, ParseResult
 from mailbox.parsing.worker import LENGTH
 
 CPU_SECONDS = 20.0  # for one mail, and more for a large one: see mailbox.parsing.worker
@@ -25,7 +25,7 @@ LARGE = 8 * 1024 * 1024  # a parser that has read such a mail keeps its memory: 
 PIPE_BYTES = 1024 * 1024
 READ_BYTES = 64 * 1024
 ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TZ", "TMPDIR")  # no keys, no addresses of databases
-# A Reading, or what another reader (Order.reader) returns; a str says why there is none.
+# A ParseResult, or what another reader (ParseJob.reader) returns; a str says why there is none.
 Result = Any
 
 
@@ -34,28 +34,28 @@ class ParserLost(Exception):
 
 
 class ParserPipe:
-    """A child that begins with the first order; after end(), or its death, the next order begins another."""
+    """A child that begins with the first job; after end(), or its death, the next job begins another."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._come = bytearray()
 
     def start(self) -> None:
-        """Begin the child before there is an order; raises StorageError."""
+        """Begin the child before there is a job; raises StorageError."""
         if self._child is None:
             self._start()
 
-    def read(self, orders: Sequence[Order]) -> Iterator[Result]:
+    def read(self, jobs: Sequence[ParseJob]) -> Iterator[Result]:
         """Yield a result for each. Raises ParserLost, and StorageError when no parser can be started."""
         child = self._child or self._start()
         try:
-            self._send(child, orders)
-            for _ in orders:
+            self._send(child, jobs)
+            for _ in jobs:
                 yield self._receive(child)
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             self.end()
             raise ParserLost from error
-        if any(len(order.raw) > LARGE for order in orders):
+        if any(len(job.raw) > LARGE for job in jobs):
             self.end()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -82,13 +82,11 @@ class ParserPipe:
         return child
 
     @staticmethod
-    def _send(child: subprocess.Popen[bytes], orders: Sequence[Order]) -> None:
+    def _send(child: subprocess.Popen[bytes], jobs: Sequence[ParseJob]) -> None:
         assert child.stdin
-        wanted = [
-            (len(order.raw), order.size, order.account_id, order.vendor, order.path, order.reader) for order in orders
-        ]
+        wanted = [(len(job.raw), job.size, job.account_id, job.vendor, job.path, job.reader) for job in jobs]
         words = pickle.dumps((CPU_SECONDS, SPACE_BYTES, wanted), pickle.HIGHEST_PROTOCOL)
-        for piece in (LENGTH.pack(len(words)) + words, *(order.raw for order in orders if not order.path)):
+        for piece in (LENGTH.pack(len(words)) + words, *(job.raw for job in jobs if not job.path)):
             left = memoryview(piece)
             while left:
                 left = left[os.write(child.stdin.fileno(), left) :]
@@ -96,7 +94,7 @@ class ParserPipe:
     def _receive(self, child: subprocess.Popen[bytes]) -> Result:
         (length,) = LENGTH.unpack(self._take(child, LENGTH.size))
         answer = pickle.loads(self._take(child, length))  # noqa: S301 - our own child's
-        return Reading.unpacked(answer) if isinstance(answer, tuple) else answer
+        return ParseResult.unpacked(answer) if isinstance(answer, tuple) else answer
 
     def _take(self, child: subprocess.Popen[bytes], count: int) -> bytes:
         assert child.stdout

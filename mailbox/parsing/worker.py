@@ -3,7 +3,7 @@
 No Django, no secrets, no sockets.
 
 Orders come by stdin: the CPU seconds and bytes that a mail may take, a list of what is to be known of each mail, then
-their bytes, one after the other. Readings go by stdout in the same order, each as its length and a pickle; the first
+their bytes, one after the other. Results go by stdout in the same order, each as its length and a pickle; the first
 says only that we are here. It ends with its input, is killed with its parent, and has an end to the time and memory of
 one mail.
 """
@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, cast
 
-from mailbox.parsing.parse_job import Order, Reading
+from mailbox.parsing.parse_job import ParseJob, ParseResult
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 LENGTH = struct.Struct("<Q")
@@ -36,19 +36,19 @@ TWICE_AT = 20 * MB  # a mail of this size may take twice the time
 GAVE_UP = "The parser used more time or memory for this message than any honest message needs."
 
 
-def serve(orders: IO[bytes], readings: IO[bytes]) -> None:
-    """Read orders, a list of them at a time, until there are no more."""
-    _say(readings, "ready")
-    while (head := orders.read(LENGTH.size)) and len(head) == LENGTH.size:
-        cpu_seconds, space, wanted = pickle.loads(orders.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
+def serve(jobs: IO[bytes], results: IO[bytes]) -> None:
+    """Read jobs, a list of them at a time, until there are no more."""
+    _say(results, "ready")
+    while (head := jobs.read(LENGTH.size)) and len(head) == LENGTH.size:
+        cpu_seconds, space, wanted = pickle.loads(jobs.read(LENGTH.unpack(head)[0]))  # noqa: S301 - our own parent's
         # All of it before the first answer: two that both write and neither reads would wait for each other.
         batch = [
-            Order(_mapped(path) if path else orders.read(length), size, account, vendor, path, reader)
+            ParseJob(_mapped(path) if path else jobs.read(length), size, account, vendor, path, reader)
             for length, size, account, vendor, path, reader in wanted
         ]
         batch.reverse()
         while batch:
-            _say(readings, _read(batch.pop(), cpu_seconds, space))
+            _say(results, _read(batch.pop(), cpu_seconds, space))
 
 
 def _mapped(path: str) -> bytes:
@@ -57,27 +57,27 @@ def _mapped(path: str) -> bytes:
         return cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def _say(readings: IO[bytes], answer: object) -> None:
-    words = pickle.dumps(answer.packed() if isinstance(answer, Reading) else answer, pickle.HIGHEST_PROTOCOL)
-    readings.write(LENGTH.pack(len(words)) + words)
-    readings.flush()
+def _say(results: IO[bytes], answer: object) -> None:
+    words = pickle.dumps(answer.packed() if isinstance(answer, ParseResult) else answer, pickle.HIGHEST_PROTOCOL)
+    results.write(LENGTH.pack(len(words)) + words)
+    results.flush()
 
 
 @cache
-def _reader(name: str) -> Callable[[Order], object]:
+def _reader(name: str) -> Callable[[ParseJob], object]:
     module, _, function = name.partition(":")
-    return cast(Callable[[Order], object], getattr(import_module(module), function))
+    return cast(Callable[[ParseJob], object], getattr(import_module(module), function))
 
 
-def _read(order: Order, cpu_seconds: float, space: int) -> object:
+def _read(job: ParseJob, cpu_seconds: float, space: int) -> object:
     """The reading, or in words why there is none. The kernel ends us (SIGPROF) when it takes too long: CPU seconds,
     not seconds, since a busy machine makes no mail a hostile one."""
-    size = len(order.raw)
+    size = len(job.raw)
     with contextlib.suppress(ValueError, OSError):  # a lower limit than ours is in force already
         resource.setrlimit(resource.RLIMIT_AS, (space + BYTES_PER_BYTE * size, resource.RLIM_INFINITY))
     signal.setitimer(signal.ITIMER_PROF, cpu_seconds * (1 + size / TWICE_AT))
     try:
-        return _reader(order.reader)(order)
+        return _reader(job.reader)(job)
     except MemoryError:
         return GAVE_UP
     except Exception as error:
@@ -92,10 +92,10 @@ def main(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the request
         return
-    with os.fdopen(os.dup(1), "wb") as readings, os.fdopen(os.dup(0), "rb") as orders:
+    with os.fdopen(os.dup(1), "wb") as results, os.fdopen(os.dup(0), "rb") as jobs:
         os.dup2(2, 1)  # what any library prints is no reading
         with contextlib.suppress(BrokenPipeError):
-            serve(orders, readings)
+            serve(jobs, results)
 
 
 if __name__ == "__main__":

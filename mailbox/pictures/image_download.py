@@ -21,7 +21,7 @@ USER_AGENT = "Mozilla/5.0 (compatible; PRX-Email image proxy)"  # the same for e
 MAX_BYTES = 2_000_000
 MAX_PIXELS = 25_000_000
 TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "GIF": "image/gif", "WEBP": "image/webp"}
-WANTED = safe_http.Wanted("image/*", USER_AGENT, MAX_BYTES)
+WANTED = safe_http.OutgoingRequest("image/*", USER_AGENT, MAX_BYTES)
 
 
 @dataclass(frozen=True)

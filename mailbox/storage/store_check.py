@@ -21,12 +21,12 @@ FOLDER = "check"
 
 
 @dataclass
-class _Known:
+class _LastCheck:
     at: float = float("-inf")  # by time.monotonic()
     is_usable: bool = True
 
 
-_known = _Known()
+_known = _LastCheck()
 
 
 def is_usable(*, look_again: bool = False) -> bool:

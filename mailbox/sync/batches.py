@@ -21,7 +21,7 @@ from mailbox.messages import store
 from mailbox.messages.store import Incoming
 from mailbox.models import Folder, Message, MessagePlace, SyncState
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Reading
+from mailbox.parsing.parse_job import ParseResult
 from mailbox.signals import messages_stored
 from mailbox.storage import disk_budget, raw_store
 from mailbox.sync import plan
@@ -201,7 +201,7 @@ class FolderRun:
         while not fetched.read.wait(RENEW_SECONDS):
             self.session.renew()
         for each, result in zip(fetched.messages, fetched.read.result(), strict=True):
-            if isinstance(result, Reading):
+            if isinstance(result, ParseResult):
                 batch.incoming.append(Incoming(each, result))
             else:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))

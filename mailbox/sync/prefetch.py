@@ -12,7 +12,7 @@ from mailbox.imap.fetch import by_bytes
 from mailbox.imap.responses import may_be_about_one_message
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_COUNT = 200
@@ -67,7 +67,7 @@ class Source:
         fetched.messages = list(self._bodies(there, fetched.failures))
         self._look_for_missing(fetched)
         fetched.read = parsing_pool.read(
-            [Order(each.raw, each.meta.size, self.account_id, self.vendor) for each in fetched.messages]
+            [ParseJob(each.raw, each.meta.size, self.account_id, self.vendor) for each in fetched.messages]
         )
         return fetched
 

@@ -15,7 +15,7 @@ from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import FolderRun, ReadBatch, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
@@ -90,7 +90,7 @@ def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
         fetched.failures[meta.uid] = str(error)
         return fetched
     fetched.messages = [message]
-    order = Order(message.raw, meta.size, run.folder.account_id, connection.vendor, str(file.path))
+    order = ParseJob(message.raw, meta.size, run.folder.account_id, connection.vendor, str(file.path))
     fetched.read = parsing_pool.read([order])
     return fetched
 

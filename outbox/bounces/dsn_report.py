@@ -14,7 +14,7 @@ from itertools import islice
 from mailbox.mime import addresses, charsets, tree
 from mailbox.mime.body_parts import stated_filename
 from mailbox.mime.part import Part
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from outbox.bounces import free_text
 from outbox.bounces.report import (
     ACTIONS,
@@ -28,7 +28,7 @@ from outbox.bounces.report import (
     status_code,
 )
 
-READER = f"{__name__}:read_order"  # for a parser's process
+READER = f"{__name__}:read_job"  # for a parser's process
 MAX_BYTES = 2 * 1024 * 1024  # the reports come first; what is cut off is the end of the returned mail
 MAX_PARTS = 50
 STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
@@ -53,8 +53,8 @@ _MAX_LOOKED_AT = 100_000  # octets of a part that may be the returned mail under
 _GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
-def read_order(order: Order) -> Report | None:
-    return read(bytes(order.raw[:MAX_BYTES]))
+def read_job(job: ParseJob) -> Report | None:
+    return read(bytes(job.raw[:MAX_BYTES]))
 
 
 def read(raw: bytes) -> Report | None:

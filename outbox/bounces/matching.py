@@ -20,7 +20,7 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.errors import StorageError
 from mailbox.models import Attachment, LaterReading, Message
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record
 from outbox.bounces import dsn_report, free_text
@@ -99,7 +99,7 @@ class Unreadable(Exception):
 def _tie(message: Message) -> int:
     raw, path = raw_store.map_raw(message.raw_digest)
     report = parsing_pool.read_one(
-        Order(raw, message.size, message.account_id, connection.vendor, path, reader=dsn_report.READER)
+        ParseJob(raw, message.size, message.account_id, connection.vendor, path, reader=dsn_report.READER)
     )
     if isinstance(report, str):
         raise Unreadable(report)

@@ -40,7 +40,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
         asked = raw_store.digest_of(submitted_mail.with_crlf(given.content))
         files = _checked_files(parsed)
         for _ in range(TRIES):
-            known = _Known(account.pk, frozen.message_id, asked)
+            known = _EarlierSubmission(account.pk, frozen.message_id, asked)
             missing = tuple(each for each in frozen.recipients if each[1] not in known.recipients)
             if not missing:
                 return known.answer()
@@ -65,7 +65,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
         raise not_stored(error) from error
 
 
-class _Known:
+class _EarlierSubmission:
     """What was submitted under this Message-ID before. Raises ValidationFailed when that was another mail."""
 
     def __init__(self, account_id: int, message_id: str, asked: str) -> None:

@@ -114,7 +114,7 @@ def _start_of(day: str) -> datetime:
 
 
 @dataclass(frozen=True, order=True)
-class Mark:
+class AttachmentCursor:
     """Where the list goes on: after the file of this time, direction and key. Never an offset."""
 
     at: datetime
@@ -125,11 +125,11 @@ class Mark:
         return f"{(self.at - _EPOCH) // timedelta(microseconds=1)}-{self.kind}-{self.pk}"
 
     @classmethod
-    def of(cls, row: Any) -> Mark:
+    def of(cls, row: Any) -> AttachmentCursor:
         return cls(row.at, int(row.is_received), row.pk)
 
     @classmethod
-    def read(cls, text: str) -> Mark | None:
+    def read(cls, text: str) -> AttachmentCursor | None:
         """Raises Refused for what no list has written."""
         if not text:
             return None
@@ -150,7 +150,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class _Side:
+class _Direction:
     """One direction: its rows, the field with the time, and what it needs of the mail."""
 
     kind: int
@@ -162,8 +162,8 @@ class _Side:
 
 
 def find(
-    filters: Filters, seen: Collection[int] | None, before: Mark | None, limit: int
-) -> tuple[list[Any], Mark | None]:
+    filters: Filters, seen: Collection[int] | None, before: AttachmentCursor | None, limit: int
+) -> tuple[list[Any], AttachmentCursor | None]:
     """`seen`: the accounts the person may see, None for all.
 
     A page of both directions, newest first: `limit` of each are read at most, whatever the table holds.
@@ -172,7 +172,7 @@ def find(
     fewer rows than asked for and still have a next one. Each row gets `is_received` and `at`.
     """
     rows: list[Any] = []
-    stops: list[Mark] = []
+    stops: list[AttachmentCursor] = []
     for side in _SIDES:
         if filters.direction not in ("", side.name):
             continue
@@ -187,17 +187,19 @@ def find(
         for row in side.with_mail(side.there(found))[: limit + 1]:
             row.is_received, row.at = side.kind == _RECEIVED, getattr(row, side.at)
             rows.append(row)
-    rows.sort(key=Mark.of, reverse=True)
+    rows.sort(key=AttachmentCursor.of, reverse=True)
     if stops:  # behind the direction that stopped first, the other one's files would stand in the wrong place
         stop = max(stops)
-        rows = [row for row in rows if Mark.of(row) >= stop]
+        rows = [row for row in rows if AttachmentCursor.of(row) >= stop]
         if len(rows) <= limit:
             return rows, stop
     page, last = cut(rows, limit)
-    return page, Mark.of(last) if last else None
+    return page, AttachmentCursor.of(last) if last else None
 
 
-def _named(found: QuerySet[Any], text: str, side: _Side, limit: int) -> tuple[QuerySet[Any], Mark | None]:
+def _named(
+    found: QuerySet[Any], text: str, side: _Direction, limit: int
+) -> tuple[QuerySet[Any], AttachmentCursor | None]:
     """Of the next LOOKED_AT files those with this text in their name, and where the look ended when more follow."""
     # The time as text: to make a datetime of each takes longer than all the rest.
     columns = found.annotate(at_text=Cast(side.at, TextField())).values_list("pk", "filename", "at_text")
@@ -208,7 +210,7 @@ def _named(found: QuerySet[Any], text: str, side: _Side, limit: int) -> tuple[Qu
         named = named[:most]
         end = named[-1]
     rows = found.model._default_manager.filter(pk__in=[row[0] for row in named]).order_by(f"-{side.at}", "-pk")
-    return rows, Mark(_moment(end[2]), side.kind, end[0]) if end else None
+    return rows, AttachmentCursor(_moment(end[2]), side.kind, end[0]) if end else None
 
 
 def _moment(text: str) -> datetime:
@@ -239,6 +241,6 @@ def _with_outbox(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 _SIDES = (
-    _Side(_RECEIVED, "received", "received_at", _received, _with_mail_there, _with_message),
-    _Side(_SENT, "sent", "created_at", _sent, lambda rows: rows, _with_outbox),
+    _Direction(_RECEIVED, "received", "received_at", _received, _with_mail_there, _with_message),
+    _Direction(_SENT, "sent", "created_at", _sent, lambda rows: rows, _with_outbox),
 )

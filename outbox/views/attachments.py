@@ -23,13 +23,13 @@ from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm
-from outbox.views.attachment_selection import DIRECTIONS, SIZES, Filters, Mark, find
+from outbox.views.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, Filters, find
 from outbox.views.selection import find_row, operated_accounts, visible_accounts
 
 
 @require_safe
 def attachments(request: HttpRequest) -> HttpResponse:
-    limit, before = limit_of(request), Mark.read(request.GET.get("before", ""))
+    limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
     filters = Filters.read(request)
     accounts = visible_accounts(request)
     rows, last = find(filters, _seen(request, filters, accounts), before, limit)
@@ -91,7 +91,7 @@ def picture(request: HttpRequest, pk: int, position: int) -> HttpResponse:
 
 
 @dataclass(frozen=True)
-class Used:
+class AccountUsage:
     """What is kept of one account, or of all that the person may see."""
 
     name: str
@@ -122,13 +122,13 @@ def storage(request: HttpRequest) -> HttpResponse:
     return render(request, "outbox/storage.html", context)
 
 
-def _used(name: str, rows: list[StorageUse]) -> Used:
+def _used(name: str, rows: list[StorageUse]) -> AccountUsage:
     items: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for row in rows:
         items[row.kind] = items.get(row.kind, 0) + row.items
         sizes[row.kind] = sizes.get(row.kind, 0) + row.size
-    return Used(name, items, sizes)
+    return AccountUsage(name, items, sizes)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -42,7 +42,7 @@ TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("
 
 
 @dataclass(frozen=True)
-class Start:
+class ComposeOrigin:
     """What the page begins from: nothing, a received message and what is done with it, or a written mail."""
 
     way: str = ""  # a key of TITLES
@@ -51,7 +51,7 @@ class Start:
     draft: Draft | None = None
 
     @classmethod
-    def read(cls, request: HttpRequest) -> Start:
+    def read(cls, request: HttpRequest) -> ComposeOrigin:
         """Http404 for what the user may not see, PermissionDenied where they may not send."""
         draft = find_draft(request)
         if draft and "draft" in request.GET:
@@ -59,7 +59,7 @@ class Start:
         return replace(cls._of_address(request), draft=draft)
 
     @classmethod
-    def of_draft(cls, request: HttpRequest, draft: Draft) -> Start:
+    def of_draft(cls, request: HttpRequest, draft: Draft) -> ComposeOrigin:
         """What it answers, as far as that is there still and the user may."""
         way, _, pk = draft.start.partition("=")
         with contextlib.suppress(Http404, PermissionDenied, ValueError):
@@ -70,7 +70,7 @@ class Start:
         return cls(draft=draft)
 
     @classmethod
-    def _of_address(cls, request: HttpRequest) -> Start:
+    def _of_address(cls, request: HttpRequest) -> ComposeOrigin:
         for way in TITLES:
             if pk := number_of(request, way):
                 if way == "again":
@@ -103,7 +103,7 @@ class Start:
 def compose(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" and (mail := _sent_meanwhile(request)):
         return redirect("outbox:detail", mail.pk)
-    start = Start.read(request)
+    start = ComposeOrigin.read(request)
     accounts, current = _senders(request, start.parent), AttachmentPolicy.current()
 
     def form_of(data: QueryDict | None, files: MultiValueDict[str, UploadedFile[bytes]] | None) -> ComposeForm:
@@ -149,7 +149,7 @@ def _sent_meanwhile(request: HttpRequest) -> OutboxMessage | None:
     return made_before(request, request.GET["key"])
 
 
-def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: Start) -> Draft | None:
+def _with_uploads_kept(request: HttpRequest, form: ComposeForm, start: ComposeOrigin) -> Draft | None:
     """A browser does not choose files again by itself: what was uploaded with a form that is refused becomes a
     draft's, or the next press of Send would send the mail without it. None when that cannot be: the page says so."""
     try:
@@ -169,7 +169,12 @@ def _as_kept(request: HttpRequest, draft: Draft) -> QueryDict:
 
 
 def _page(
-    request: HttpRequest, form: ComposeForm, start: Start, *, conflict: str = "", before: OutboxMessage | None = None
+    request: HttpRequest,
+    form: ComposeForm,
+    start: ComposeOrigin,
+    *,
+    conflict: str = "",
+    before: OutboxMessage | None = None,
 ) -> HttpResponse:
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
@@ -194,7 +199,7 @@ def _page(
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
 
 
-def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: Start) -> HttpResponse:
+def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin) -> HttpResponse:
     """The button "Save draft", which works without JavaScript too."""
     try:
         draft = save_typed(request, start.name)
@@ -218,7 +223,7 @@ def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
     return accounts.filter(pk=parent.account_id) if parent else accounts
 
 
-def _initial(request: HttpRequest, start: Start, accounts: QuerySet[Account]) -> dict[str, Any]:
+def _initial(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Account]) -> dict[str, Any]:
     if start.draft and "draft" in request.GET:
         return _as_left(start.draft)
     if start.written:

@@ -22,7 +22,7 @@ PATIENCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Side:
+class TransportResult:
     """One server's part of the test."""
 
     transport: Transport
@@ -67,8 +67,10 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "mailbox/accounts/_test.html", context, status=286 if over else 200)
 
 
-def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> Side:
+def _side(transport: Transport, ok: bool | None, reply: str, code: str) -> TransportResult:
     if ok is not False:
-        return Side(transport, ok, reply, "")
+        return TransportResult(transport, ok, reply, "")
     is_secret = code in (FailureCode.SIGN_IN, FailureCode.KEY)
-    return Side(transport, ok, reply, about(code, reply), is_secret, not is_secret and code != FailureCode.THROTTLED)
+    return TransportResult(
+        transport, ok, reply, about(code, reply), is_secret, not is_secret and code != FailureCode.THROTTLED
+    )

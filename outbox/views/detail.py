@@ -43,7 +43,7 @@ DRILLABLE = ("queued", "retrying", "failed_for_good")  # tabs of mail that a cli
 
 
 @dataclass(frozen=True)
-class Line:
+class TranscriptLine:
     """One line of an attempt's transcript."""
 
     at: datetime | None
@@ -56,14 +56,16 @@ class ShownAttempt:
     attempt: DeliveryAttempt
     tone: str
     steps: list[Step]
-    lines: list[Line]
+    lines: list[TranscriptLine]
 
 
-def _line(entry: Any) -> Line:
+def _line(entry: Any) -> TranscriptLine:
     if not isinstance(entry, dict):
-        return Line(None, "", str(entry))
+        return TranscriptLine(None, "", str(entry))
     at = entry.get("at")
-    return Line(parse_datetime(at) if isinstance(at, str) else None, str(entry.get("phase", "")), str(entry["reply"]))
+    return TranscriptLine(
+        parse_datetime(at) if isinstance(at, str) else None, str(entry.get("phase", "")), str(entry["reply"])
+    )
 
 
 def _attempt(attempt: DeliveryAttempt) -> ShownAttempt:
@@ -87,7 +89,7 @@ def _is_put_off(recipient: OutboxRecipient) -> bool:
 
 
 @dataclass(frozen=True)
-class Told:
+class ShownReport:
     """A delivery report in words."""
 
     report: DeliveryReport
@@ -98,9 +100,9 @@ class Told:
 _TONES = {"failed": "broken", "complaint": "broken", "delayed": "needs", "delivered": "fine"}
 
 
-def _reports(row: OutboxMessage) -> list[Told]:
+def _reports(row: OutboxMessage) -> list[ShownReport]:
     found = row.reports.select_related("message").order_by("-reported_at", "-pk")[:REPORTS_SHOWN]
-    return [Told(each, _TONES.get(each.action, "waiting"), status_words(each.status_code)) for each in found]
+    return [ShownReport(each, _TONES.get(each.action, "waiting"), status_words(each.status_code)) for each in found]
 
 
 def _lookup(row: OutboxMessage, attempts: list[ShownAttempt]) -> SentLookup | None:

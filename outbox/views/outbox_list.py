@@ -34,7 +34,7 @@ from outbox.views.row_view import RowView, row_view
 from outbox.views.selection import (
     OPEN_STATES,
     CountedTab,
-    Stretch,
+    SearchedRange,
     chips,
     count_tabs,
     listed,
@@ -63,7 +63,7 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     """The list; `?format=csv` for a spreadsheet."""
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
     now, (accounts, operated) = timezone.now(), visible_and_operated(request)
-    newest = Stretch.newest(filters)
+    newest = SearchedRange.newest(filters)
     stretch = newest.further(before)
     rows = stretch.narrow(narrowed(request, filters, accounts, now, filters.state)).order_by("-pk")
     if before:
@@ -158,14 +158,14 @@ def _poll(filters: Filters, rows: list[RowView], tabs: list[CountedTab], top: in
 
 
 @dataclass(frozen=True)
-class Known:
+class ShownRow:
     """What the page shows: a row's key and the print of its state."""
 
     pk: int
     print: str
 
     @classmethod
-    def read(cls, text: str) -> list[Known]:
+    def read(cls, text: str) -> list[ShownRow]:
         found = []
         for part in text.split(".")[:POLLED_AT_MOST]:
             pk, _dash, print_ = part.partition("-")
@@ -177,7 +177,7 @@ class Known:
 @require_safe
 def changes(request: HttpRequest) -> HttpResponse:
     """Only what differs from what the page shows, each piece into its own place: no row moves, no tick is lost."""
-    filters, known = read_filters(request), Known.read(request.GET.get("rows", ""))
+    filters, known = read_filters(request), ShownRow.read(request.GET.get("rows", ""))
     now = timezone.now()
     accounts, operated = visible_and_operated(request)
     now_shown = _shown(listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
@@ -185,7 +185,7 @@ def changes(request: HttpRequest) -> HttpResponse:
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
     prints = {each.pk: each.print for each in known}
-    tabs = count_tabs(request, filters, accounts, Stretch.newest(filters), now)
+    tabs = count_tabs(request, filters, accounts, SearchedRange.newest(filters), now)
     top = number_of(request, "top") or 0
     newer = narrowed(request, filters, accounts, now, filters.state).filter(pk__gt=top)
     context: dict[str, Any] = {

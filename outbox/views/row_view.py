@@ -18,7 +18,7 @@ Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
 
 @dataclass(frozen=True)
-class Choice:
+class RowAction:
     """A button: the name of its URL, its verb, and the question a dangerous one asks."""
 
     url_name: str
@@ -27,15 +27,15 @@ class Choice:
     confirm: Words = ""
 
 
-RETRY = Choice("outbox:retry", _("Retry"), "primary")
-SEND_NOW = Choice("outbox:send_now", _("Send now"), "primary")
-UNDO = Choice("outbox:undo", _("Undo"), "primary")
-CANCEL = Choice("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
-MARK = Choice("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
-AGAIN = Choice("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
+RETRY = RowAction("outbox:retry", _("Retry"), "primary")
+SEND_NOW = RowAction("outbox:send_now", _("Send now"), "primary")
+UNDO = RowAction("outbox:undo", _("Undo"), "primary")
+CANCEL = RowAction("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
+MARK = RowAction("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
+AGAIN = RowAction("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
 
 
-def choices_of(row: OutboxMessage, now: datetime) -> list[Choice]:
+def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
     """The buttons this state allows; outbox.api decides again when one is pressed."""
     if row.status not in OutboxMessage.CLAIMABLE:
         return []
@@ -61,7 +61,7 @@ class RowView:
     error: str
     tries: int
     print: str
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[RowAction] = field(default_factory=list)
     may_operate: bool = False
     is_scheduled: bool = False
     may_be_undone: bool = False

@@ -20,7 +20,7 @@ from outbox import tab_counts
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxCount, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
-from outbox.tab_counts import Counted
+from outbox.tab_counts import StoredCount
 from outbox.views.status import TABS, Tab
 
 # Sent mail grows without end: beyond this number its tab shows what the clock counted, and where filters narrow it
@@ -159,7 +159,7 @@ class CountedTab:
 
 
 def count_tabs(
-    request: HttpRequest, filters: Filters, accounts: list[Account], newest: Stretch, now: datetime
+    request: HttpRequest, filters: Filters, accounts: list[Account], newest: SearchedRange, now: datetime
 ) -> list[CountedTab]:
     """The tabs with their counts: one query for the states that empty themselves, and one that ends early for the two
     that grow, or none where the clock has counted many. `accounts`: those that the person may see."""
@@ -182,7 +182,7 @@ def count_tabs(
     return tabs
 
 
-def _is_many(known: Counted | None) -> bool:
+def _is_many(known: StoredCount | None) -> bool:
     return known is not None and known.number > COUNTED_AT_MOST
 
 
@@ -216,22 +216,22 @@ def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class SearchedRange:
     """The rows that a page looks through, by their keys: all, or where the filters have no index (a text), LOOKED_AT
     below a key. What has an index is found wherever it is."""
 
     below: int | None = None
 
     @classmethod
-    def newest(cls, filters: Filters) -> Stretch:
+    def newest(cls, filters: Filters) -> SearchedRange:
         """One query, and none without a text."""
         if not filters.text:
             return cls()
         return cls((OutboxMessage.objects.aggregate(newest=Max("pk"))["newest"] or 0) + 1)
 
-    def further(self, before: int | None) -> Stretch:
+    def further(self, before: int | None) -> SearchedRange:
         """The one that ends there; this one without a key."""
-        return self if self.below is None or not before else Stretch(before)
+        return self if self.below is None or not before else SearchedRange(before)
 
     @property
     def goes_on_at(self) -> int | None:
@@ -245,7 +245,7 @@ class Stretch:
         return rows.filter(pk__lt=self.below, pk__gte=self.goes_on_at or 0)
 
 
-def _counted(request: HttpRequest, filters: Filters) -> dict[str, Counted]:
+def _counted(request: HttpRequest, filters: Filters) -> dict[str, StoredCount]:
     """What the clock counted of the accounts that are listed; nothing where other filters narrow the list."""
     if replace(filters, account=None).narrows:
         return {}

@@ -24,7 +24,7 @@ from mailbox.messages import conversations, reparse
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
 from mailbox.parsing import pool as parsing_pool
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
 from mailbox.search.index import index_messages
 from mailbox.search.results import search
@@ -193,7 +193,7 @@ def test_a_mail_that_takes_its_parser_down_is_counted_and_holds_up_nothing(
     read_wrongly(*mails)
     read, words = ParserPipe.read, ["It took the parser down."]
 
-    def fragile(parser: ParserPipe, orders: Sequence[Order]) -> Iterator[Result]:
+    def fragile(parser: ParserPipe, orders: Sequence[ParseJob]) -> Iterator[Result]:
         for result in read(parser, orders):
             yield words.pop() if words else result
 
@@ -305,7 +305,7 @@ def test_a_large_mail_is_read_where_it_lies(account: Account, monkeypatch: pytes
     given: list[tuple[type, str]] = []
     read = parsing_pool.read
 
-    def watched(orders: Sequence[Order]) -> parsing_pool.Pending:
+    def watched(orders: Sequence[ParseJob]) -> parsing_pool.Pending:
         given.extend((type(order.raw), order.path) for order in orders)
         return read(orders)
 

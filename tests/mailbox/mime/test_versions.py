@@ -10,7 +10,7 @@ import pytest
 
 from mailbox.mime import message as mime_message
 from mailbox.parsing import parse_job
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.search import tokenizer
 
 MAILS = sorted((Path(__file__).parents[2] / "mail").glob("*.eml"))
@@ -31,7 +31,7 @@ def test_what_is_read_belongs_to_this_version_of_the_parser() -> None:
 
 @pytest.mark.parametrize("vendor", FOUND_BY)
 def test_the_words_belong_to_this_version_of_the_index(vendor: str) -> None:
-    orders = [Order(path.read_bytes(), 1000, 1, vendor) for path in MAILS]
+    orders = [ParseJob(path.read_bytes(), 1000, 1, vendor) for path in MAILS]
     words = digest_of([parse_job.read(order).index_text for order in orders])
     assert (tokenizer.VERSION, words) == FOUND_BY[vendor], (
         "The messages are found by other words: raise tokenizer.VERSION, and write the digest."

@@ -15,7 +15,7 @@ from mailbox.parsing import parse_job
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing import process as parsing_process
 from mailbox.parsing import worker as parsing_worker
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.sync.folder_sync import sync
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.servers.dovecot import Dovecot
@@ -23,8 +23,8 @@ from tests.servers.ports import wait_until
 from tests.servers.site import ROOT, environment
 
 
-def order(raw: bytes) -> Order:
-    return Order(raw, len(raw), 1, "sqlite")
+def order(raw: bytes) -> ParseJob:
+    return ParseJob(raw, len(raw), 1, "sqlite")
 
 
 def children() -> set[int]:
@@ -197,8 +197,6 @@ import django, os, signal, sys
 django.setup()
 from mailbox.parsing import pool as parsers
 from tests.mailbox.parsing.test_parser_processes import ORDERS, children
-
-pytestmark = pytest.mark.processes
 with parsers.running():
     parsers.read(ORDERS).result()
     pending = parsers.read(ORDERS * 50)

@@ -14,7 +14,7 @@ from mailbox.imap.fetch import FetchedMessage, MessageMeta
 from mailbox.messages.places import aggregate
 from mailbox.messages.store import Incoming, decide, write
 from mailbox.models import Account, Folder, Message, MessagePlace, MessageSearch
-from mailbox.parsing.parse_job import Order, read
+from mailbox.parsing.parse_job import ParseJob, read
 from mailbox.search.index import index_messages, sweep_words, unindex
 from mailbox.search.results import search
 from mailbox.tasks.sync import prune
@@ -75,7 +75,7 @@ def test_a_mail_that_sync_stores_is_found_at_once_and_moves_with_its_date(accoun
     folder = Folder.objects.get(account=account, name="INBOX")
     raw = b"Message-ID: <a@b>\r\nSubject: synced\r\n\r\nword\r\n"
     meta = MessageMeta(uid=7, flags=(), internal_date=NOON, size=len(raw))
-    reading = read(Order(raw, len(raw), account.pk, connection.vendor))
+    reading = read(ParseJob(raw, len(raw), account.pk, connection.vendor))
     incoming = Incoming(FetchedMessage(meta, raw, is_complete=True), reading)
     with transaction.atomic():
         write(folder, 1, decide(folder, 1, [incoming]), NOON)

@@ -32,7 +32,7 @@ MIB = 1024 * 1024
 @pytest.fixture
 def disk(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallDisk]:
     """The raw store lies on a disk of 16 MiB, of which 6 are the reserve."""
-    monkeypatch.setattr(store_check, "_known", store_check._Known())
+    monkeypatch.setattr(store_check, "_known", store_check._LastCheck())
     monkeypatch.setattr(store_check, "LOOK_SECONDS", 0.0)
     settings.DISK_RESERVE_BYTES = 6 * MIB
     try:

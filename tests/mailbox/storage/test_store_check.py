@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def move_store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """move_store(folder): the raw store is there from now on."""
-    monkeypatch.setattr(store_check, "_known", store_check._Known())
+    monkeypatch.setattr(store_check, "_known", store_check._LastCheck())
     monkeypatch.setattr(store_check, "LOOK_SECONDS", 0.0)
 
     def move(folder: Path) -> None:

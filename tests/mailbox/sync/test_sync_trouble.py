@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mailbox.messages import store
 from mailbox.models import Account, Folder, Lease, Message, Quarantine, RawMessage
-from mailbox.parsing.parse_job import Order
+from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
 from mailbox.storage import raw_store
 from mailbox.sync import folder_sync
@@ -25,7 +25,7 @@ __all__ = ["account"]
 def break_on(monkeypatch: pytest.MonkeyPatch, word: bytes) -> None:
     read = ParserPipe.read
 
-    def fragile(parser: ParserPipe, orders: Sequence[Order]) -> Iterator[Result]:
+    def fragile(parser: ParserPipe, orders: Sequence[ParseJob]) -> Iterator[Result]:
         for order, result in zip(orders, read(parser, orders), strict=True):
             yield "RuntimeError: a bug in the parser" if word in order.raw else result
 
