@@ -13,11 +13,11 @@ from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
 from mailbox import schedules
 from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
+from mailbox.models.operations import DISK_FREE_PERCENT
 from outbox.models import OutboxMessage, SendingSwitch
 
 LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
 SCHEDULE_LATE_AFTER = timedelta(minutes=5)
-DISK_FREE_PERCENT = 10
 # While no worker runs these say nothing: what they look at is written by workers.
 TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.BROKER, Kind.LATE})
 

@@ -85,7 +85,7 @@ def first_tasks(now: datetime) -> list[str]:
     return [function for function in FIRST if function not in due or function == "mailbox.tasks.beat"]
 
 
-def make_schedules(using: str = DEFAULT_DB_ALIAS, planned_here: Sequence[Planned] = PLANNED, **_: Any) -> None:
+def make_schedules(using: str = DEFAULT_DB_ALIAS, planned_here: Sequence[PlannedTask] = PLANNED, **_: Any) -> None:
     """Make the schedules, or bring them in line; runs after each migrate. Schedule.name is not unique: no doubles."""
     if not router.allow_migrate_model(using, Schedule):
         return

@@ -55,7 +55,8 @@ class StorageFailed(OutboxError):
 def not_stored(error: StorageError | DatabaseError) -> StorageFailed:
     """A new mail whose bytes or rows were refused: nothing of it is there. What the database said goes into the log."""
     if isinstance(error, StorageError):
-        reason = f"{str(error).rstrip('.')}. {gettext('Try again.')}"
+        again = gettext("Try again.")
+        reason = f"{str(error).rstrip('.')}. {again}"
     else:
         event(logger, "mail_not_stored", logging.ERROR, error=f"{type(error).__name__}: {error}"[:MOST_LOGGED])
         reason = in_words(error)

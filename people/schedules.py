@@ -8,10 +8,10 @@ from django.db import DEFAULT_DB_ALIAS
 from django_q.models import Schedule
 
 from mailbox import schedules
-from mailbox.schedules import Planned
+from mailbox.schedules import PlannedTask
 
 PLANNED = (
-    Planned("people: send links that were asked for", "people.tasks.answer_password_requests", Schedule.MINUTES, 1),
+    PlannedTask("people: send links that were asked for", "people.tasks.answer_password_requests", Schedule.MINUTES, 1),
 )
 
 

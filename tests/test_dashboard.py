@@ -261,3 +261,19 @@ def test_a_push_process_that_is_gone_is_missed_where_an_account_wants_it(
     settings.PUSH_ENABLED = True
     Account.objects.update(push_enabled=False)
     assert "Push is not running" not in needs(board(administrator))
+
+
+def test_a_host_whose_workers_are_gone_needs_a_person_while_others_work_on(
+    administrator: Client, account: Account
+) -> None:
+    workers_alive()
+    now = timezone.now()
+    gone = WorkerHeartbeat.objects.create(
+        host="web2", cluster_pid=2, started_at=now, seen_at=now - timedelta(seconds=95), disk_free_percent=5
+    )
+    assert "The workers of web2 are gone; others work on" in board(administrator)
+    gone.seen_at = now
+    gone.save()
+    page = board(administrator)
+    assert "The workers of web2 are gone" not in page
+    assert "The disk of web2 is nearly full" in page

@@ -59,6 +59,7 @@ class Counter(models.Model):
             )
 
 
+DISK_FREE_PERCENT = 10  # less is said, on the dashboard and by alerts
 WORKER_SILENT_AFTER = timedelta(seconds=90)  # two ticks of the half-minute clock and some slack
 
 

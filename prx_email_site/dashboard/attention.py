@@ -6,6 +6,7 @@ from collections import Counter as Tally
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -15,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 
 from mailbox.accounts.condition import AccountNotice
 from mailbox.models import PushHeartbeat, WorkerHeartbeat
+from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
@@ -207,9 +209,16 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
     return [Need("broken", words, detail=detail, since=last_seen, since_words=gettext("last seen"))]
 
 
-def of_hosts(alive: list[WorkerHeartbeat]) -> list[Need]:
-    """What living workers cannot reach."""
+def of_hosts(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[Need]:
+    """Hosts whose workers are gone while others work on, and what living workers cannot reach."""
     return [
+        *_out_of_reach(
+            _gone(beats, alive),
+            "broken",
+            gettext("The workers of %(hosts)s are gone; others work on"),
+            gettext("Look at that host. Workers that are stopped in order are not missed."),
+            gettext("last seen"),
+        ),
         *_out_of_reach(
             [(beat.host, beat.store_failed_since) for beat in alive if beat.store_failed_since],
             "broken",
@@ -223,6 +232,13 @@ def of_hosts(alive: list[WorkerHeartbeat]) -> list[Need]:
             gettext("Sending goes on, and mail that is not fetched stays on its server. Give the disk more room."),
         ),
         *_out_of_reach(
+            [(beat.host, beat.seen_at) for beat in alive if _is_nearly_full(beat)],
+            "needs",
+            gettext("The disk of %(hosts)s is nearly full"),
+            gettext("Give the data folder more room before it fetches no more mail."),
+            gettext("last seen"),
+        ),
+        *_out_of_reach(
             [(beat.host, beat.broker_away_since) for beat in alive if beat.broker_away_since],
             "needs",
             gettext("%(hosts)s cannot reach Redis"),
@@ -231,11 +247,26 @@ def of_hosts(alive: list[WorkerHeartbeat]) -> list[Need]:
     ]
 
 
-def _out_of_reach(found: list[tuple[str, datetime]], tone: str, words: str, detail: str) -> list[Need]:
+def _gone(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[tuple[str, datetime]]:
+    """Hosts with when they were last seen; none while nobody works, which is said in one sentence of its own."""
+    here = {beat.host for beat in alive}
+    last = {beat.host: beat.seen_at for beat in sorted(beats, key=attrgetter("seen_at")) if beat.host not in here}
+    return list(last.items()) if alive else []
+
+
+def _is_nearly_full(beat: WorkerHeartbeat) -> bool:
+    """One that fetches no more says so itself."""
+    return beat.fetching_stopped_since is None and (beat.disk_free_percent or 100) < DISK_FREE_PERCENT
+
+
+def _out_of_reach(
+    found: list[tuple[str, datetime]], tone: str, words: str, detail: str, since_words: str = ""
+) -> list[Need]:
     if not found:
         return []
     hosts = ", ".join(sorted({host for host, _since in found}))
-    return [Need(tone, words % {"hosts": hosts}, detail=detail, since=min(since for _host, since in found))]
+    since = min(since for _host, since in found)
+    return [Need(tone, words % {"hosts": hosts}, detail=detail, since=since, since_words=since_words)]
 
 
 def of_restore(tried_at: datetime | None, detail: str) -> list[Need]:

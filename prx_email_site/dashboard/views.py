@@ -24,6 +24,7 @@ from outbox.models.messages import OutboxQuerySet
 from prx_email_site.context_processors import counted, earliest, facts
 from prx_email_site.dashboard import attention, chart
 
+MOST_CLUSTERS = 200  # whose heartbeats are read
 # What an open row may be: its status and its hold.
 OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
 
@@ -50,8 +51,8 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     now, user = timezone.now(), signed_in_user(request)
     may_administer = has_role_everywhere(user, Role.ADMINISTRATOR)
-    heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:20])
-    alive = [beat for beat in heartbeats if (now - beat.seen_at).total_seconds() <= 90]
+    heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:MOST_CLUSTERS])
+    alive = [beat for beat in heartbeats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
     rows = rows_of(request, accounts_for(user).order_by("email"), workers_alive=bool(alive))
     if not rows:
         return {"rows": rows, "may_add": may_administer, "period": period}
@@ -70,7 +71,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *attention.of_workers(
                 bool(alive), heartbeats[0].seen_at if heartbeats else None, may_administer=may_administer
             ),
-            *attention.of_hosts(alive),
+            *attention.of_hosts(heartbeats, alive),
             *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
             *attention.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
             *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),

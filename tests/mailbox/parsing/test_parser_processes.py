@@ -22,6 +22,8 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import ROOT, environment
 
+pytestmark = pytest.mark.processes
+
 
 def order(raw: bytes) -> ParseJob:
     return ParseJob(raw, len(raw), 1, "sqlite")
