@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db.models import Q
 from django.urls import reverse
-from django.utils.translation import gettext_noop
+from django.utils.translation import gettext, gettext_noop
 
 from alerts.finding import Finding
 from alerts.models import AlertRule, Kind, Webhook
@@ -21,12 +21,17 @@ from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Trans
 
 WARNED = (1, 7, 30)  # days before
 MOST_SECRETS = 1000  # that are looked at for the age of the key
+TOKENS = {
+    "imap": gettext_noop("The IMAP access token of %(name)s"),
+    "smtp": gettext_noop("The SMTP access token of %(name)s"),
+}
 KEY_AGE = timedelta(days=365)  # after which keys and secrets of our own should be replaced
 
 
 @dataclass(frozen=True)
 class Expiry:
-    """`what` is an English sentence's subject, as alerts are stored; `key` names the thing for ever."""
+    """`what` is a sentence's subject in English, with %(name)s in it where the thing has a name, and `then` a sentence:
+    both by gettext_noop. `key` names the thing for ever."""
 
     key: str
     what: str
@@ -35,6 +40,17 @@ class Expiry:
     path: str
     account_id: int | None = None
     began_at: datetime | None = None  # of what was made for a time: nobody is told of its end as soon as it is made
+    name: str = ""
+
+    @property
+    def in_english(self) -> str:
+        """As alerts are stored."""
+        return self.what % {"name": self.name}
+
+    @property
+    def in_words(self) -> str:
+        """In the language of whoever reads."""
+        return gettext(self.what) % {"name": self.name}
 
     def days_left(self, now: datetime) -> int:
         """Whole days, rounded down; negative when it is over."""
@@ -64,7 +80,7 @@ def find(now: datetime) -> Iterator[Finding]:
         stage = stage_of(each, now)
         if stage is not None:
             when = f"{each.at:%Y-%m-%d %H:%M} UTC"
-            words = f"{each.what} {'ended' if each.at <= now else 'ends'} at {when}. {each.then}"
+            words = f"{each.in_english} {'ended' if each.at <= now else 'ends'} at {when}. {each.then}"
             yield Finding(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
 
 
@@ -73,8 +89,7 @@ def _tokens() -> Iterator[Expiry]:
     for row in rows.select_related("account_by_imap", "account_by_smtp"):
         account = getattr(row, f"account_by_{row.kind}", None)
         if account is not None and row.oauth_expires_at:
-            what = f"The {row.get_kind_display()} access token of {account.email}"
-            yield _of_account(f"token:{row.pk}", what, row.oauth_expires_at, account)
+            yield _of_account(f"token:{row.pk}", TOKENS[row.kind], row.oauth_expires_at, account)
 
 
 def _grants() -> Iterator[Expiry]:
@@ -86,12 +101,12 @@ def _grants() -> Iterator[Expiry]:
         for grant in {each.pk: each for each in (account.imap.grant, account.smtp.grant) if each}.values():
             ends = grant.refresh_expires_at if grant.pk in renewed else grant.expires_at
             if ends is not None:
-                yield _of_account(f"grant:{grant.pk}", f"The OAuth grant of {account.email}", ends, account)
+                yield _of_account(f"grant:{grant.pk}", gettext_noop("The OAuth grant of %(name)s"), ends, account)
 
 
 def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
     path = reverse("mailbox:account_sign_in", args=[account.pk, "imap"])
-    return Expiry(key, what, at, gettext_noop("Sign in again before."), path, account.pk)
+    return Expiry(key, what, at, gettext_noop("Sign in again before."), path, account.pk, name=account.email)
 
 
 def _app_secrets() -> Iterator[Expiry]:
@@ -103,7 +118,7 @@ def _app_secrets() -> Iterator[Expiry]:
             reverse("mailbox:provider_known", args=[app.kind]) if known else reverse("mailbox:provider", args=[app.pk])
         )
         then = gettext_noop("Make a new one at the provider and enter it: all its accounts stop without it.")
-        yield Expiry(f"app:{app.pk}", f"The client secret at {app.name}", at, then, path)
+        yield Expiry(f"app:{app.pk}", gettext_noop("The client secret at %(name)s"), at, then, path, name=app.name)
 
 
 def _certificates() -> Iterator[Expiry]:
@@ -113,8 +128,8 @@ def _certificates() -> Iterator[Expiry]:
     for row in SeenCertificate.objects.all():
         if (row.host, row.port) in names:
             then = gettext_noop("Its operator must renew it.")
-            what = f"The certificate of {row.host}:{row.port}"
-            yield Expiry(f"certificate:{row.host}:{row.port}", what, row.ends_at, then, reverse("mailbox:accounts"))
+            what, name = gettext_noop("The certificate of %(name)s"), f"{row.host}:{row.port}"
+            yield Expiry(f"certificate:{name}", what, row.ends_at, then, reverse("mailbox:accounts"), name=name)
 
 
 def _extra_authorities() -> Iterator[Expiry]:
@@ -122,12 +137,13 @@ def _extra_authorities() -> Iterator[Expiry]:
     for account in Account.objects.exclude(ca_certificate=""):
         if at := first_end(account.ca_certificate):
             path = reverse("mailbox:account_edit", args=[account.pk])
-            what = f"The extra CA certificate of {account.email}"
-            yield Expiry(f"authority:{account.pk}", what, at, then, path, account.pk)
+            what = gettext_noop("The extra CA certificate of %(name)s")
+            yield Expiry(f"authority:{account.pk}", what, at, then, path, account.pk, name=account.email)
     for app in OAuthApp.objects.exclude(ca_certificate=""):  # new accounts of the provider are given it
         if at := first_end(app.ca_certificate):
             path = reverse("mailbox:provider", args=[app.pk])
-            yield Expiry(f"authority:app:{app.pk}", f"The extra CA certificate at {app.name}", at, then, path)
+            what = gettext_noop("The extra CA certificate at %(name)s")
+            yield Expiry(f"authority:app:{app.pk}", what, at, then, path, name=app.name)
 
 
 def first_end(pem: str) -> datetime | None:
@@ -172,10 +188,11 @@ def _encrypted_since(key: Fernet) -> list[float]:
 
 def _webhooks() -> Iterator[Expiry]:
     """Of alerts, and of events."""
+    what = gettext_noop("The year of the secret of webhook %(name)s")
     then = gettext_noop("It is a year old then: give the webhook a new one.")
     for rule in AlertRule.objects.exclude(encrypted_secret=None):
-        what, path = f"The year of the secret of webhook {rule.pk}", reverse("alerts:edit", args=[rule.pk])
-        yield Expiry(f"webhook:{rule.pk}", what, (rule.secret_set_at or rule.created_at) + KEY_AGE, then, path)
+        at, path = (rule.secret_set_at or rule.created_at) + KEY_AGE, reverse("alerts:edit", args=[rule.pk])
+        yield Expiry(f"webhook:{rule.pk}", what, at, then, path, name=str(rule.pk))
     for hook in Webhook.objects.all():
-        what, path = f"The year of the secret of webhook {hook.name}", reverse("alerts:webhook", args=[hook.pk])
-        yield Expiry(f"events:{hook.pk}", what, (hook.secret_set_at or hook.created_at) + KEY_AGE, then, path)
+        at, path = (hook.secret_set_at or hook.created_at) + KEY_AGE, reverse("alerts:webhook", args=[hook.pk])
+        yield Expiry(f"events:{hook.pk}", what, at, then, path, name=hook.name)

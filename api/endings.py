@@ -21,12 +21,13 @@ def endings() -> Iterator[Expiry]:
 
 def _tokens() -> Iterator[Expiry]:
     """Those that are over stay in the table for a while: what used them has heard of it."""
+    what = gettext_noop("The API token %(name)s")
     then, path = gettext_noop("Make a new one and give it to the program."), reverse("api:tokens")
     for token in (
         Token.objects.filter(expires_at__gt=timezone.now()).select_related("user").order_by("expires_at")[:500]
     ):
-        what = f"The token “{token.name}” of {token.user.get_username()}"
-        yield Expiry(f"api_token:{token.pk}", what, token.expires_at, then, path, began_at=token.created_at)
+        name = f"“{token.name}” ({token.user.get_username()})"
+        yield Expiry(f"api_token:{token.pk}", what, token.expires_at, then, path, None, token.created_at, name)
 
 
 def _certificate(submission: Configuration) -> Iterator[Expiry]:

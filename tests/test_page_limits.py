@@ -40,7 +40,7 @@ from mailbox.models import (
     TrustedSender,
     WorkerHeartbeat,
 )
-from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation
+from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation, SuppressedAddress
 from prx_email_site.monitoring import health_checks
 from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
@@ -100,6 +100,7 @@ def fill(account: Account, number: int) -> None:
         row = outbox_row(account, raw=letter_with(b"%PDF", "report.pdf"), **STATES[each % len(STATES)])
         attempt(row, finished_at=now)
         Quarantine.objects.create(account=account, folder=inbox, uid=each, uidvalidity=1, error="Unreadable header")
+        SuppressedAddress.objects.create(account=account, address=f"gone{each}@example.com", reason="bounced")
         AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{row.pk}", detail="done")
         run = SyncRun.objects.create(finished_at=now)
         SyncRunFolder.objects.create(run=run, account=account, folder=inbox, folder_name="INBOX", ok=bool(each % 5))
@@ -200,6 +201,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.latest("pk").pk,
         "webhook": Webhook.objects.latest("pk").pk,
+        "suppressed": SuppressedAddress.objects.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
     }
 

@@ -38,6 +38,7 @@ ALLOWED = {
     r"English": "a language is offered in that language",
     r"localhost|gmail\.com|example\.com": "a host",
     r"UTC": "a time zone",
+    r"(?:message|outbox|account|folder|sync)(?:\.[a-z_]+| \d+)": "what programs call an event and what it is about",
     r"https?://": "how an address begins",
     r"OtherDefect": "the name of a defect that no sentence is known for",
     r"Event 1": "of a mail",

@@ -128,5 +128,6 @@ def _read_line(number: int, line: dict[str, str | None]) -> tuple[str, Given]:
         reason = Reason(cells["reason"] or Reason.BY_HAND)
         address = checked_spec(gettext("The address"), cells["address"])
     except (ValueError, ValidationFailed) as error:
-        raise CannotImport(f"{gettext('Line %(number)s') % {'number': number}}: {error}") from error
+        line_number = gettext("Line %(number)s") % {"number": number}
+        raise CannotImport(f"{line_number}: {error}") from error
     return cells["account"].lower(), Given(address, reason, since, cells["words"])

@@ -50,6 +50,7 @@ from outbox.models import (
     SendingSwitch,
     SentCopy,
     SentLookup,
+    SuppressedAddress,
 )
 from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
@@ -143,6 +144,9 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
             expires_at=now,
         ).pk,
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
+        "suppressed": SuppressedAddress.objects.create(
+            account=account, address=SHORT, reason="bounced", words=EVIL[:80]
+        ).pk,
         "webhook": Webhook.objects.create(name=SHORT, url="https://example.com/", encrypted_secret="x").pk,
         "provider": OAuthApp.objects.create(kind="discovery", name=SHORT).pk,
         "sign_in": OAuthSignIn.objects.create(
