@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
@@ -62,7 +62,8 @@ elsewhere: list[Callable[[], Iterable[Expiry]]] = []
 
 
 def all_endings() -> list[Expiry]:
-    found = [*_tokens(), *_grants(), *_app_secrets(), *_certificates(), *_extra_authorities(), *_keys(), *_webhooks()]
+    apps = list(OAuthApp.objects.order_by("pk"))
+    found = [*_tokens(), *_grants(), *_app_secrets(apps), *_certificates(), *_authorities(apps), *_keys(), *_webhooks()]
     found += [each for known in elsewhere for each in known()]
     return sorted(found, key=lambda each: each.at)
 
@@ -94,14 +95,17 @@ def _tokens() -> Iterator[Expiry]:
 
 def _grants() -> Iterator[Expiry]:
     """What is renewed by itself ends only when it is not renewed: access tokens of such grants are no news."""
-    lasting = ~Q(flow=OAuthGrant.Flow.PERSON) | Q(encrypted_refresh_token__isnull=False)
-    renewed = set(OAuthGrant.objects.filter(lasting, failure="").values_list("pk", flat=True))
     by_grant = Q(imap__grant__isnull=False) | Q(smtp__grant__isnull=False)
     for account in Account.objects.filter(by_grant).select_related("imap__grant", "smtp__grant"):
         for grant in {each.pk: each for each in (account.imap.grant, account.smtp.grant) if each}.values():
-            ends = grant.refresh_expires_at if grant.pk in renewed else grant.expires_at
+            ends = grant.refresh_expires_at if _is_renewed(grant) else grant.expires_at
             if ends is not None:
                 yield _of_account(f"grant:{grant.pk}", gettext_noop("The OAuth grant of %(name)s"), ends, account)
+
+
+def _is_renewed(grant: OAuthGrant) -> bool:
+    by_itself = grant.flow != OAuthGrant.Flow.PERSON or grant.encrypted_refresh_token is not None
+    return by_itself and not grant.failure
 
 
 def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
@@ -109,9 +113,10 @@ def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
     return Expiry(key, what, at, gettext_noop("Sign in again before."), path, account.pk, name=account.email)
 
 
-def _app_secrets() -> Iterator[Expiry]:
-    for app in OAuthApp.objects.exclude(secret_ends_on=None):
-        assert app.secret_ends_on
+def _app_secrets(apps: list[OAuthApp]) -> Iterator[Expiry]:
+    for app in apps:
+        if app.secret_ends_on is None:
+            continue
         at = datetime.combine(app.secret_ends_on, time.min, UTC)
         known = app.kind != OAuthApp.Kind.DISCOVERY
         path = (
@@ -123,23 +128,21 @@ def _app_secrets() -> Iterator[Expiry]:
 
 def _certificates() -> Iterator[Expiry]:
     """Of servers that an account still has."""
-    used = set(Transport.objects.values_list("host", "port"))
-    names = {(host.lower(), port) for host, port in used}
-    for row in SeenCertificate.objects.all():
-        if (row.host, row.port) in names:
-            then = gettext_noop("Its operator must renew it.")
-            what, name = gettext_noop("The certificate of %(name)s"), f"{row.host}:{row.port}"
-            yield Expiry(f"certificate:{name}", what, row.ends_at, then, reverse("mailbox:accounts"), name=name)
+    used = Transport.objects.filter(host__iexact=OuterRef("host"), port=OuterRef("port"))
+    what, then = gettext_noop("The certificate of %(name)s"), gettext_noop("Its operator must renew it.")
+    for row in SeenCertificate.objects.filter(Exists(used)):
+        name = f"{row.host}:{row.port}"
+        yield Expiry(f"certificate:{name}", what, row.ends_at, then, reverse("mailbox:accounts"), name=name)
 
 
-def _extra_authorities() -> Iterator[Expiry]:
+def _authorities(apps: list[OAuthApp]) -> Iterator[Expiry]:
     then = gettext_noop("Paste the new one.")
     for account in Account.objects.exclude(ca_certificate=""):
         if at := first_end(account.ca_certificate):
             path = reverse("mailbox:account_edit", args=[account.pk])
             what = gettext_noop("The extra CA certificate of %(name)s")
             yield Expiry(f"authority:{account.pk}", what, at, then, path, account.pk, name=account.email)
-    for app in OAuthApp.objects.exclude(ca_certificate=""):  # new accounts of the provider are given it
+    for app in apps:  # new accounts of the provider are given its certificate
         if at := first_end(app.ca_certificate):
             path = reverse("mailbox:provider", args=[app.pk])
             what = gettext_noop("The extra CA certificate at %(name)s")

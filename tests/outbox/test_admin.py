@@ -34,6 +34,7 @@ from outbox.models import (
     SendPace,
     SentCopy,
     SentLookup,
+    SuppressedAddress,
 )
 from tests.rows import NOWHERE, attempt, letter_with, outbox_row
 
@@ -59,6 +60,7 @@ def row(account: Account) -> OutboxMessage:
     operation = Operation.objects.create(verb="retry", upto_pk=0)
     CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
     SendPace.objects.create(account=account, next_at=now)
+    SuppressedAddress.objects.create(account=account, address="refused@example.com", reason="bounced")
     OutboxCount.objects.create(account=account, status="sent", number=3, counted_at=now)
     OperationRow.objects.create(operation=operation, outbox=row, attempt=1)
     for singleton in (AddressCursor, ReportCursor, DeliveryCall):

@@ -41,6 +41,8 @@ SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "outbox.tasks.run_connection_test": FORGOTTEN,
     "outbox.tasks.run_operation": "outbox.tasks.sweep_operations",
     "alerts.tasks.send_due": "alerts.tasks.watch",
+    "alerts.tasks.send_events": "alerts.tasks.send_events",
+    "people.tasks.answer_password_requests": "people.tasks.answer_password_requests",
 }
 
 

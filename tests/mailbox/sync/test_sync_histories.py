@@ -219,7 +219,7 @@ RUNS = st.tuples(
 
 
 @settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     first=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=8),
