@@ -48,7 +48,7 @@ def _in_mode(mode: bytes, octets: bytes) -> str:
         return ""
     if mode in _KANJI:
         return "".join(
-            _kanji(found) if len(found) > 1 and found.isascii() and found[0] > 0x20 else _outside(found)
+            _kanji(found) if len(found) > 1 and 0x21 <= found[0] <= 0x7E else _outside(found)
             for found in _PAIRS.findall(octets)
         )
     if mode == b"(I":
@@ -60,7 +60,7 @@ def _in_mode(mode: bytes, octets: bytes) -> str:
 
 def _outside(octets: bytes) -> str:
     """Line ends and spaces within a run of characters; a half of one."""
-    return octets.decode("ascii") if octets.isascii() and octets[0] <= 0x20 else "\ufffd"
+    return "".join(chr(each) if each <= 0x20 else "\ufffd" for each in octets)
 
 
 def _kanji(pairs: bytes) -> str:

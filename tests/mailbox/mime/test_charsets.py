@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailbox.mime import charsets
 from mailbox.mime import message as mime_message
@@ -41,6 +43,8 @@ def test_what_is_no_charset_has_no_codec(label: str) -> None:
         ("iso-2022-jp", b"\x1b$By!\x1b(B x", "纊 x"),
         ("iso-2022-jp", b"\x1b(I1\x1b(B", "ｱ"),
         ("iso-2022-jp", b"\x1b$B;3~~ED\x1b(B ok", "山\ufffd田 ok"),
+        ("iso-2022-jp", b"\x1b$B;3\x7f\x7f\x7fED", "山\ufffd\ufffd\ufffd田"),
+        ("iso-2022-jp", b"\x1b$B;3 \n\xffED", "山 \n\ufffd田"),
         ("euc-jp", b"\xad\xea\xbb\xb3\xfc\xe2", "㈱山髙"),
         ("euc-jp", b"\xbb\xb3\xff\xc5\xc4 ok", "山\ufffd田 ok"),
     ],
@@ -49,6 +53,17 @@ def test_japanese_is_read_with_the_rows_of_nec_and_ibm_and_one_odd_letter_spoils
     label: str, octets: bytes, text: str
 ) -> None:
     assert charsets.decode_text(octets, label)[0] == text
+
+
+PIECES = st.sampled_from(
+    [b"\x1b$B", b"\x1b(B", b"\x1b(I", b"\x1b$(D", b"\x1b.A", b"\x1b", b";3", b"\x7f\x7f", b"\n ", b"\x8f", b"\x8e"]
+)
+
+
+@given(pieces=st.lists(st.one_of(PIECES, st.binary(max_size=3)), max_size=12))
+def test_no_octets_of_japanese_raise(pieces: list[bytes]) -> None:
+    for label in ("iso-2022-jp", "euc-jp", "shift_jis"):
+        charsets.decode_text(b"".join(pieces), label)[0].encode()
 
 
 @pytest.mark.parametrize(
