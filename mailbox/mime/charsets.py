@@ -1,4 +1,4 @@
-"""Bytes to text as mail means it: charsets, encoded words, flowed text, the words of an HTML body. Pure."""
+"""Bytes to text as mail means it: charsets, encoded words, flowed text, the charset that an HTML body states. Pure."""
 
 from __future__ import annotations
 

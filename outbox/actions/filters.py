@@ -61,7 +61,7 @@ class Filters:
     reason: str = ""
     text: str = ""
     mark: str = ""
-    error: str = ""  # an errors.Code
+    error: str = ""  # an errors.ErrorCode
     code: str = ""  # "550", or "5xx" for all of its class
     domain: str = ""
     age: str = ""  # a key of AGES

@@ -1,5 +1,7 @@
 """What a failure means for a mail: by its phase first, then by reply code, enhanced code and words. Pure.
 
+What then becomes of the mail, and when it is tried again, is `policy`.
+
 RFC 5321 4.2 (reply codes) and 3.8 (a lost connection counts as 451), RFC 3463 (enhanced codes; X.4.X is the network and
 routing), RFC 4954 6 (codes of AUTH). The tests of this module hold providers' own sentences.
 """

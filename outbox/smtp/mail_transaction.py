@@ -37,7 +37,7 @@ class MailConversation(ContentConversation):
         self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
 
     def quit(self) -> Steps[Reply | None]:
-        """As Connection's; but where the server may read what is written as a mail, no QUIT is said."""
+        """As Conversation's; but where the server may read what is written as a mail, no QUIT is said."""
         if self._is_inside_mail or self._said_of is not None:
             self.drop()
             return None

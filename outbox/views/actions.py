@@ -22,8 +22,8 @@ from outbox import api
 from outbox.actions import transitions
 from outbox.actions.transitions import ShownState
 from outbox.models import OutboxMessage
-from outbox.views.selection import find_row
 from outbox.views.sentences import sentence_of
+from outbox.views.visible_rows import find_row
 
 Act = Callable[[int, User, ShownState], api.ApiResponse]
 _NUMBER_LENGTH = 18

@@ -17,7 +17,7 @@ from outbox.errors import OutboxError
 from outbox.sent_folder import copy as sent_folder_copy
 from outbox.sent_folder import lookup as sent_folder_lookup
 from outbox.tasks import sent_folder as sent_folder_tasks
-from outbox.views.selection import find_row
+from outbox.views.visible_rows import find_row
 
 
 def _back(request: HttpRequest, pk: int) -> HttpResponse:

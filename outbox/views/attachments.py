@@ -24,7 +24,7 @@ from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm
 from outbox.views.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, Filters, find
-from outbox.views.selection import find_row, operated_accounts, visible_accounts
+from outbox.views.visible_rows import find_row, operated_accounts, visible_accounts
 
 
 @require_safe

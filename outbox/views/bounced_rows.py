@@ -20,7 +20,7 @@ from outbox.models import DeliveryReport
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.actions import number_in
 from outbox.views.row_view import RowView
-from outbox.views.selection import seen_by
+from outbox.views.visible_rows import seen_by
 
 BOUNCE_MARKS = ("bounced", "unseen")
 

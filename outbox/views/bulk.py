@@ -22,8 +22,8 @@ from outbox.actions import bulk as actions_bulk
 from outbox.actions import estimate, results
 from outbox.models import Operation
 from outbox.tasks import bulk as bulk_tasks
-from outbox.views.selection import chips, read_filters, visible_accounts
 from outbox.views.status import TAB_BY_NAME
+from outbox.views.visible_rows import chips, read_filters, visible_accounts
 
 FOLLOWED_FOR = timedelta(minutes=15)  # longer waits are the outbox's to show
 CONSEQUENCES = {

@@ -35,8 +35,8 @@ from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
 from outbox.views.drafts import address_of, drafts_of, find_draft, forget_sent, save_typed
 from outbox.views.one_mail import another_is_unasked, files_of, key_of, made_before
-from outbox.views.selection import find_row
 from outbox.views.unsent import keeps_what_was_typed
+from outbox.views.visible_rows import find_row
 
 TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
 

@@ -33,9 +33,9 @@ from outbox.models import (
 )
 from outbox.views.attempt_timeline import Step, steps_of
 from outbox.views.row_view import row_view
-from outbox.views.selection import find_row
 from outbox.views.send_time import deliver_after_undo
 from outbox.views.sentences import may_have_gone_out, sentence_of
+from outbox.views.visible_rows import find_row
 
 HISTORY_SHOWN = 50
 REPORTS_SHOWN = 50

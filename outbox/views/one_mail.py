@@ -12,7 +12,7 @@ from mailbox.permissions import Role
 from mailbox.views.requests import signed_in_user
 from outbox.compose.attachments import AttachmentInput
 from outbox.models import OutboxMessage
-from outbox.views.selection import seen_by
+from outbox.views.visible_rows import seen_by
 
 
 def files_of(cleaned: dict[str, Any]) -> list[AttachmentInput]:

@@ -31,7 +31,9 @@ from outbox.views.bounced_rows import BOUNCE_MARKS, unseen_of, with_bounces
 from outbox.views.bulk import shown_operation
 from outbox.views.list_csv import CSV_HEAD, csv_lines
 from outbox.views.row_view import RowView, row_view
-from outbox.views.selection import (
+from outbox.views.send_time import deliver_after_undo
+from outbox.views.status import TAB_BY_NAME
+from outbox.views.visible_rows import (
     OPEN_STATES,
     CountedTab,
     SearchedRange,
@@ -43,8 +45,6 @@ from outbox.views.selection import (
     seen_by,
     visible_and_operated,
 )
-from outbox.views.send_time import deliver_after_undo
-from outbox.views.status import TAB_BY_NAME
 
 POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
 NEW_AT_MOST = 99

@@ -21,7 +21,7 @@ from outbox import api
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from outbox.views.actions import refusal
-from outbox.views.selection import find_row
+from outbox.views.visible_rows import find_row
 
 
 @require_POST

@@ -28,7 +28,7 @@ from outbox.actions.transitions import ShownState
 from outbox.models import Operation, OutboxMessage
 from outbox.views.actions import Act, ask_cancel, ask_retry, number_in, refusal
 from outbox.views.bulk import CONSEQUENCES
-from outbox.views.selection import operated_accounts, seen_by
+from outbox.views.visible_rows import operated_accounts, seen_by
 
 Verb = Operation.Verb
 ASKED = (Verb.CANCEL, *estimate.ANSWERS)  # verbs that nothing takes back

@@ -27,8 +27,8 @@ from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.views.row_view import row_view
-from outbox.views.selection import find_row
 from outbox.views.sentences import sentence_of
+from outbox.views.visible_rows import find_row
 
 PREFIX = "test-mail:"  # of the idempotency key: what tells these rows from other mail
 ARRIVAL = timedelta(minutes=2)  # polling brings it within one, push within seconds

@@ -1,4 +1,7 @@
-"""The pages that say why somebody is not signed in. Nothing was changed by any of these attempts."""
+"""The pages that say why somebody is not signed in. Nothing was changed by any of these attempts.
+
+The limit on wrong passwords is django-axes's, set in prx_email_site.sign_in_settings.
+"""
 
 from __future__ import annotations
 

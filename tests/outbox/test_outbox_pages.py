@@ -16,7 +16,7 @@ from django.utils import timezone
 from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.models import OutboxCount, OutboxMessage, OutboxRecipient
 from outbox.tasks import storage as storage_tasks
-from outbox.views import selection
+from outbox.views import visible_rows
 from tests.outbox.outbox_pages import (
     GREYLISTED,
     REFUSED,
@@ -114,7 +114,7 @@ def test_the_list_costs_the_same_queries_however_many_rows_it_has(operator: Clie
 def test_a_count_that_grows_without_end_is_cut(
     viewer: Client, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(visible_rows, "COUNTED_AT_MOST", 2)
     for _number in range(3):
         outbox_row(account, status="sent")
     tabs = viewer.get(reverse("outbox:list")).context["tabs"]
@@ -129,7 +129,7 @@ def count_of(client: Client, label: str, **query: Any) -> str:
 def test_what_is_over_shows_the_number_that_the_clock_counted(
     viewer: Client, account: Account, other_account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(visible_rows, "COUNTED_AT_MOST", 2)
     for _number in range(3):
         outbox_row(account, status="sent")
         outbox_row(other_account, status="sent")
@@ -158,7 +158,7 @@ def test_counts_of_accounts_one_may_not_see_are_not_in_it(
     client: Client, make_user: Callable[..., User], account: Account, other_account: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(selection, "COUNTED_AT_MOST", 2)
+    monkeypatch.setattr(visible_rows, "COUNTED_AT_MOST", 2)
     in_every_state(other_account)
     for _number in range(3):
         outbox_row(account, status="sent")
@@ -182,7 +182,7 @@ def test_a_text_is_looked_for_stretch_by_stretch(
     wanted = [outbox_row(account, f"Invoice {number}", status="sent").pk for number in range(2)]
     for _number in range(5):
         outbox_row(account, "Other", status="sent")
-    monkeypatch.setattr(selection, "LOOKED_AT", 3)
+    monkeypatch.setattr(visible_rows, "LOOKED_AT", 3)
     first = viewer.get(reverse("outbox:list"), {"q": "invoice"})
     assert first.context["rows"] == []
     assert "Look further back" in first.content.decode()
