@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,62 +11,14 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from api import tokens
 from api.models import Scope, Token
-from api.tokens import Terms
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.api.calling import PROBLEM, V1, Program, is_problem, mail, ops, program, sales
+from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
+__all__ = ["ops", "program", "sales"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-V1 = "/api/v1"
-PROBLEM = "application/problem+json"
-
-
-@pytest.fixture
-def ops(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def sales(make_account: Callable[..., Account]) -> Account:
-    return make_account("sales@example.com", **NOWHERE)
-
-
-class Program:
-    """A client with a token."""
-
-    def __init__(self, user: User, **terms: Any) -> None:
-        given = {"name": "p", "scopes": list(Scope), "expires_at": timezone.now() + timedelta(days=1)} | terms
-        self.secret = tokens.make(user, Terms(**given), by=user)[1]
-        self.client = Client(enforce_csrf_checks=True)
-
-    def ask(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        data = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
-        headers = {"authorization": f"Bearer {self.secret}", **headers}
-        return getattr(self.client, method)(f"{V1}{path}", **data, headers=headers)
-
-    def get(self, path: str, **headers: str) -> Any:
-        return self.ask("get", path, **headers)
-
-    def post(self, path: str, body: Any = None, **headers: str) -> Any:
-        return self.ask("post", path, body, **headers)
-
-
-@pytest.fixture
-def program(make_user: Callable[..., User]) -> Program:
-    return Program(make_user("administrator"))
-
-
-def is_problem(response: Any, status: int, code: str) -> bool:
-    body = response.json()
-    assert (response.status_code, body["error"]["code"]) == (status, code), response.content
-    assert (body["ok"], body["status"], body["detail"]) == (False, status, body["error"]["message"])
-    return bool(response.headers["Content-Type"] == PROBLEM and body["title"] and body["detail"])
-
-
-def mail(account: Account, **changes: Any) -> dict[str, Any]:
-    return {"account_id": account.pk, "to": ["ann@example.com"], "subject": "Hi", "body_text": "Dear Ann"} | changes
 
 
 def test_without_a_token_nothing_is_answered_also_to_who_is_signed_in(
@@ -296,29 +247,3 @@ def test_the_schema_is_openapi_3_1_and_states_problems(client: Client) -> None:
     send = schema["paths"][f"{V1}/send"]["post"]
     assert list(send["responses"]["422"]["content"]) == [PROBLEM]
     assert any(each["name"].lower() == "idempotency-key" for each in send["parameters"])
-
-
-def test_events_are_read_by_their_number_and_only_those_of_the_tokens_accounts(
-    make_user: Callable[..., User], ops: Account, sales: Account
-) -> None:
-    user = make_user("administrator")
-    mine = Program(user, accounts=[ops], scopes=[Scope.READ])
-    begin = mine.get("/events").json()["data"]["next"]
-    store(sales, letter())
-    message = store(ops, letter())
-    row = outbox_row(ops)
-    OutboxMessage.objects.filter(pk=row.pk).update(status="sent")
-    first = mine.get(f"/events?after={begin}&limit=1").json()["data"]
-    assert [(each["type"], each["message_id"]) for each in first["items"]] == [("message.new", message.pk)]
-    assert (first["is_all"], first["is_gapless"]) == (False, True)
-    second = mine.get(f"/events?after={first['next']}").json()["data"]
-    assert [each["outbox_id"] for each in second["items"]] == [row.pk]
-    assert second["is_all"]
-    assert mine.get(f"/events?after={second['next']}").json()["data"]["items"] == []
-    chosen = mine.get(f"/events?after={begin}&kind=outbox.sent&kind=outbox.failed").json()["data"]["items"]
-    assert [each["type"] for each in chosen] == ["outbox.sent"]
-    # A number of another database, or of before a restore: nothing can be said of what lay between.
-    assert not mine.get(f"/events?after={second['next'] + 5}").json()["data"]["is_gapless"]
-    assert is_problem(mine.get("/events?after=x"), 422, "Validation")
-    assert is_problem(mine.get("/events?after=1&kind=nonsense"), 422, "Validation")
-    assert is_problem(Program(user, scopes=[Scope.SEND]).get("/events?after=0"), 403, "Forbidden")

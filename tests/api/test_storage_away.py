@@ -16,7 +16,7 @@ from mailbox.models import Account, RawMessage, StoreMiss
 from mailbox.storage.raw_store import raw_storage
 from outbox.compose import create
 from outbox.models import OutboxMessage
-from tests.api.test_http_api import PROBLEM, Program, mail, ops, program
+from tests.api.calling import PROBLEM, Program, mail, ops, program
 from tests.rows import letter, store
 
 __all__ = ["ops", "program"]

@@ -18,7 +18,7 @@ from outbox.bounces import matching
 from outbox.bounces.report import RecipientReport, Report, Stamps
 from outbox.compose import suppression
 from outbox.models import OutboxMessage, SuppressedAddress
-from tests.api.test_http_api import Program, is_problem, mail
+from tests.api.calling import Program, is_problem, mail
 from tests.rows import NOWHERE, letter, outbox_row, store
 
 pytestmark = pytest.mark.django_db

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import mmap
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -20,43 +18,22 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.messages import conversations, reparse
+from mailbox.messages import reparse
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Attachment, AuditEntry, ConversationLink, Message, RawMessage, Reparse
+from mailbox.models import Account, Attachment, AuditEntry, Message, RawMessage, Reparse
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
-from mailbox.search.index import index_messages
 from mailbox.search.results import search
 from mailbox.storage import raw_store
 from mailbox.tasks import reparse as reparse_tasks
+from tests.mailbox.messages.reparsed import account, read_wrongly, run
 from tests.mailbox.mime.mime_messages import multipart
 from tests.rows import NOWHERE, letter, letter_with, store, tasks_queued
 from tests.servers.site import ROOT, environment
 
+__all__ = ["account"]
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-def read_wrongly(*messages: Message, version: int | None = None) -> None:
-    """As an older parser left them: no subject, no text, no attachment, and such words in the index."""
-    for message in messages:
-        Message.objects.filter(pk=message.pk).update(
-            subject="wrong", body_text="wrong", snippet="wrong", attachments=[], parser_version=version
-        )
-        message.attachment_rows.all().delete()
-        message.refresh_from_db()
-    index_messages(messages)
-
-
-def run(*options: str) -> str:
-    out = StringIO()
-    call_command("reparse", *options, stdout=out)
-    return out.getvalue()
 
 
 def test_rows_attachments_and_index_are_made_anew(account: Account, make_user: Callable[..., User]) -> None:
@@ -254,47 +231,6 @@ def test_an_unknown_account_is_refused_in_words(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         call_command("reparse", "--account", "nobody@example.com")
     assert "There is no account nobody@example.com" in capsys.readouterr().err
-
-
-def test_a_mail_whose_references_are_read_otherwise_moves_with_its_answers(account: Account) -> None:
-    root = store(account, letter("Root", Message_ID="<root@x>"))
-    middle = store(account, letter("Middle", Message_ID="<middle@x>", References="<root@x>"))
-    answer = store(account, letter("Answer", Message_ID="<answer@x>", References="<middle@x>"))
-    other = store(account, letter("Other", Message_ID="<other@x>"))
-    Message.objects.filter(pk=middle.pk).update(references_header="<other@x>", parser_version=None)
-    ConversationLink.objects.all().delete()
-    conversations.link_missing(10)
-    assert set(conversations.members(other)) == {other, middle, answer}
-    assert "  conversation: 2\n" in run()
-    assert set(conversations.members(root)) == {root, middle, answer}
-    assert set(conversations.members(other)) == {other}
-
-
-def test_mails_that_were_linked_before_ids_were_read_in_every_form_are_linked_anew(account: Account) -> None:
-    index = base64.b64encode(bytes(range(22))).decode()
-    root = store(account, letter("Root", Message_ID="<root@x>", Thread_Index=index))
-    loose = store(account, letter("Loose").replace(b"Subject:", b"In-Reply-To: root@x\nSubject:"))
-    outlook = store(account, letter("RE: Root", Thread_Index=index))
-    for mail in (loose, outlook):
-        ConversationLink.objects.filter(pk=mail.pk).update(conversation=mail.pk, thread_key=None)
-    ConversationLink.objects.update(thread_key=None)
-    Message.objects.update(parser_version=None)
-    assert "  conversation: 3\n" in run()
-    assert set(conversations.members(root)) == {root, loose, outlook}
-    Message.objects.update(parser_version=None)
-    assert "conversation" not in run()  # they were linked anew, and are where they were
-
-
-def test_a_mail_that_turns_out_to_refer_to_nothing_takes_its_answers_out(account: Account) -> None:
-    middle = store(account, letter("Middle", Message_ID="<middle@x>"))
-    answers = [store(account, letter("Answer", References="<middle@x>")) for _ in range(2)]
-    Message.objects.filter(pk=middle.pk).update(in_reply_to="<other@x>", parser_version=None)
-    other = store(account, letter("Other", Message_ID="<other@x>"))
-    ConversationLink.objects.all().delete()
-    conversations.link_missing(10)
-    run()
-    assert set(conversations.members(middle)) == {middle, *answers}
-    assert set(conversations.members(other)) == {other}
 
 
 def test_a_large_mail_is_read_where_it_lies(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
