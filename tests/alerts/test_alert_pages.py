@@ -17,7 +17,7 @@ from tests.alerts.telling import MINUTE, SECRET, Receiver, account, by_mail, by_
 from tests.rows import queries_of, tasks_queued
 
 __all__ = ["account", "now", "receiver"]
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 @pytest.fixture

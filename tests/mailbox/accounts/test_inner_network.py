@@ -23,7 +23,7 @@ from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.session import SmtpSession
 from tests.rows import NOWHERE
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
 @pytest.fixture

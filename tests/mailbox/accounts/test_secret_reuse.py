@@ -15,7 +15,7 @@ from mailbox.models import Account
 from tests.mailbox.accounts.account_settings import settings_of
 from tests.rows import NOWHERE
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 AGAIN = "so enter the password or token again"
 
 

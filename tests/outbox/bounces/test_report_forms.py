@@ -26,6 +26,7 @@ from tests.outbox.bounces.test_bounces import about, account, arrived, sent
 from tests.servers.site import ROOT
 
 __all__ = ["account", "sent"]
+pytestmark = pytest.mark.wire
 LATER = timedelta(hours=1)
 database = pytest.mark.django_db(transaction=True)
 
