@@ -40,7 +40,7 @@ MAIL_TYPES = ("message/rfc822", "message/global")
 _COMPLAINTS = ("abuse", "fraud", "virus", "opt-out", "other", "miscategorized")
 # A type before an address (RFC 3464, 2.1.2), also with a blank or a colon in it.
 _ADDRESS_TYPE = re.compile(r"\A(?:[A-Za-z][A-Za-z0-9-]{0,20} ?;|rfc ?822 ?:)", re.I)
-_ESCAPED = re.compile(r"\\x\{(?:10)?([0-9A-Fa-f]{2,5})\}")  # RFC 6533, 3: utf-8-addr-xtext
+_ESCAPED = re.compile(r"\\x\{(10[0-9A-Fa-f]{4}|[0-9A-Fa-f]{2,5})\}")  # RFC 6533, 3: utf-8-addr-xtext
 _FAILED_BY_OTHER_WORDS = (
     *("expired", "failure", "fail", "bounced", "bounce", "hard", "rejected", "refused", "undeliverable", "undelivered"),
     *("permanent-failure", "permanent", "dropped", "returned", "blocked"),

@@ -85,18 +85,19 @@ def _texts(parts: Sequence[Part]) -> Iterator[str]:
     plain = [part for part in parts if part.content_type == "text/plain"]
     for part in plain or [part for part in parts if part.content_type == "text/html"]:
         text, _ = charsets.decode_text(part.octets()[0][: 2 * MAX_TEXT], part.parameter("content-type", "charset"))
-        yield text if plain else html_text.html_lines(text, MAX_TEXT)
+        yield (text if plain else html_text.html_lines(text, MAX_TEXT)).replace("\0", " ")  # PostgreSQL takes no NUL
 
 
 def stamps_in(text: str) -> Stamps:
     found: dict[str, str] = {}
     for match in _STAMP.finditer(text):
         found.setdefault(match[1].lower(), match[2])
-    return Stamps(found.get("message-id", ""), clean(found.get("x-prx-attempt", ""), 64))
+    return Stamps(clean(found.get("message-id", ""), 998), clean(found.get("x-prx-attempt", ""), 64))
 
 
 def _recipients(said: str, failed: str) -> tuple[RecipientReport, ...]:
-    stated = [each.address for each in addresses.read(failed)][:MAX_RECIPIENTS]  # Exim's own list: all of them failed
+    # Exim's own list: all of them failed.
+    stated = [clean(each.address, MAX_ADDRESS) for each in addresses.read(failed)[:MAX_RECIPIENTS]]
     has_failed = _FAILED.search(said) is not None
     action = "delayed" if _DELAYED.search(said) and not stated else "failed" if has_failed or stated else ""
     if not action:

@@ -183,3 +183,11 @@ def test_a_comment_behind_the_action_and_brackets_about_the_recipient_are_no_par
     )
     assert report is not None
     assert [(each.address, each.action) for each in report.recipients] == [("bob@example.com", "failed")]
+
+
+def test_an_address_in_utf_8_addr_xtext_is_read_whatever_its_letters() -> None:
+    """RFC 6533, 3: two to five digits of hexadecimal, or six that begin with 10."""
+    stated = rb"Final-Recipient: utf-8; \x{10D0}\x{1041}\x{10FFFD}\x{40}example.net"
+    report = dsn_report.read(POSTFIX.replace(b"Final-Recipient: rfc822; slow@example.net", stated))
+    assert report is not None
+    assert report.recipients[-1].address.startswith("\u10d0\u1041\U0010fffd@")
