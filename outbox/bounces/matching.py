@@ -146,7 +146,8 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
     with transaction.atomic():
         DeliveryReport.objects.bulk_create(rows, ignore_conflicts=True)  # the task ran twice, or the sweep was first
         new = row.reports.filter(message=message).count() - before
-        if new:  # not again when it is read twice: somebody may have taken the address off the list since
+        # Not again when it is read twice: somebody may have taken the address off the list since.
+        if new and len(known) == 1:
             suppression.note(row.account_id, rows)
     if new:
         logs.event(logger, "delivery_report", outbox_id=row.pk, reports=new, proven=is_proven)

@@ -92,7 +92,7 @@ def _allowed_recipients(account: Account, request: SendRequest, addresses: Seque
     """Raise ValidationFailed for an address on the account's list, unless it was said to be written to anyway: then
     this stands in the activity. What the site itself writes to its users is asked for by them."""
     if not request.send_suppressed and not request.private_part:
-        suppression.check(account, addresses)
+        suppression.check(account, addresses, may_be_overridden=True)
         return ""
     listed = suppression.overridden(account, addresses)
     return f"although on the list of addresses not written to: {', '.join(listed)}"[:500] if listed else ""

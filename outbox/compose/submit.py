@@ -44,7 +44,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
             missing = tuple(each for each in frozen.recipients if each[1] not in known.recipients)
             if not missing:
                 return known.answer()
-            suppression.check(account, [spec for _kind, spec in missing])
+            suppression.check(account, [spec for _kind, spec in missing], may_be_overridden=False)
             new = NewRow(
                 frozen=replace(frozen, recipients=missing),
                 digest=raw_store.save_batch([frozen.mime], now=now, prove=True)[0],  # durable before the row

@@ -1,7 +1,8 @@
 """The list of addresses that an account does not write to: who comes onto it, and the refusal.
 
 What bounced for good or was complained about is put there by itself, but only on a report that proves to be about our
-mail (is_proven): else anybody could keep us from writing to somebody by a forged bounce.
+mail (is_proven), and only where that mail had one recipient: the proof is in the mail, so that each who got it could
+forge a bounce of another.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from outbox.models import DeliveryReport, SuppressedAddress
 
 Reason = SuppressedAddress.Reason
 # Enhanced status codes (RFC 3463) that are about the recipient's address. 5.1.7 and 5.1.8 are about the sender's; a
-# full mailbox, a policy or the mail's content says nothing of the next mail.
-OF_THE_ADDRESS = ("5.0.0", "5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+# full mailbox, a policy or the mail's content says nothing of the next mail, and 5.0.0 that nothing is known.
+OF_THE_ADDRESS = ("5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
 MOST_BYTES, MOST_ROWS = 2_000_000, 10_000
+FIRST_YEAR = 1970  # no report is older, and databases and time zones refuse the edge of the calendar
 HEAD = ("account", "address", "reason", "since", "words")
 
 
@@ -40,16 +42,22 @@ class Given:
     words: str = ""
 
 
-def check(account: Account, addresses: Iterable[str]) -> None:
-    """Raise ValidationFailed when one of the addresses is on the account's list."""
+def check(account: Account, addresses: Iterable[str], *, may_be_overridden: bool) -> None:
+    """Raise ValidationFailed when one of the addresses is on the account's list. A mail that comes by SMTP or whole has
+    no field in which to say that it is to be sent anyway."""
     asked = {each.lower() for each in addresses}
     row = SuppressedAddress.objects.filter(account=account, address__in=asked).order_by("address").first()
     if row is not None:
-        raise ValidationFailed(
+        words = (
             gettext(
                 "%(address)s is not written to: %(reason)s on %(date)s. %(words)s Take it off the list, or say that "
                 "this mail is to be sent anyway."
             )
+            if may_be_overridden
+            else gettext("%(address)s is not written to: %(reason)s on %(date)s. %(words)s Take it off the list first.")
+        )
+        raise ValidationFailed(
+            words
             % {
                 "address": row.address,
                 "reason": row.get_reason_display(),
@@ -125,6 +133,8 @@ def _read_line(number: int, line: dict[str, str | None]) -> tuple[str, Given]:
     try:
         since = datetime.fromisoformat(cells["since"]) if cells["since"] else timezone.now()
         since = since if since.tzinfo else since.replace(tzinfo=timezone.get_current_timezone())
+        if not FIRST_YEAR <= since.year <= timezone.now().year + 1:
+            raise ValueError(gettext("The date is out of range."))
         reason = Reason(cells["reason"] or Reason.BY_HAND)
         address = checked_spec(gettext("The address"), cells["address"])
     except (ValueError, ValidationFailed) as error:

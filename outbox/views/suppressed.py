@@ -14,7 +14,7 @@ from mailbox.models import Account
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.permissions import Role, accounts_for, require_role_somewhere
 from mailbox.views.audit import record
-from mailbox.views.csv_export import MOST, csv_file
+from mailbox.views.csv_export import csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.requests import number_of, of_accounts, posted_key, signed_in_user
 from outbox.compose import suppression
@@ -31,7 +31,8 @@ def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if text := request.GET.get("q", "").strip().replace("\0", "").lower()[:320]:
         rows = rows.filter(address__contains=text)
     if request.GET.get("format") == "csv":
-        cells = [(row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in rows[:MOST]]
+        whole = rows.iterator()  # another installation would write to what is left out
+        cells = ((row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in whole)
         return csv_file("suppressed", suppression.HEAD, cells)
     page, last = cut(list((rows.filter(pk__lt=before) if before else rows)[: limit + 1]), limit)
     context = {
@@ -62,7 +63,7 @@ def add(request: HttpRequest) -> HttpResponse:
         return _refused(request, str(error))
     if suppression.add(account, [given], signed_in_user(request).pk):
         record(request, "suppress", f"account:{account.pk}", account, given.address)
-    notices.success(request, gettext("%(address)s is not written to any more.") % {"address": given.address})
+    notices.success(request, gettext("A new mail to %(address)s is refused from now on.") % {"address": given.address})
     return redirect("outbox:suppressed")
 
 

@@ -17,7 +17,7 @@ from outbox import api
 from outbox.bounces import matching
 from outbox.bounces.report import RecipientReport, Report, Stamps
 from outbox.compose import suppression
-from outbox.models import OutboxMessage, SuppressedAddress
+from outbox.models import OutboxMessage, OutboxRecipient, SuppressedAddress
 from tests.api.calling import Program, is_problem, mail
 from tests.rows import NOWHERE, letter, outbox_row, store
 
@@ -56,6 +56,7 @@ def report(account: Account, action: str, code: str, *, is_proven: bool = True) 
         ("complaint", "", False, None),
         ("failed", "5.2.2", True, None),  # a full mailbox
         ("failed", "5.7.1", True, None),  # of that mail
+        ("failed", "5.0.0", True, None),  # nothing is known
         ("failed", "5.1.8", True, None),  # of the sender
         ("failed", "4.4.1", True, None),
         ("delayed", "5.1.1", True, None),
@@ -67,6 +68,15 @@ def test_only_a_proven_report_about_the_address_puts_it_on_the_list(
     report(account, action, code, is_proven=is_proven)
     found = SuppressedAddress.objects.values_list("address", "reason")
     assert list(found) == ([("ann@example.com", reason)] if reason else [])
+
+
+def test_of_a_mail_to_several_a_report_puts_nobody_on_the_list(account: Account) -> None:
+    """Each of them knows the proof, and could write a bounce of another."""
+    row = outbox_row(account)
+    OutboxRecipient.objects.create(outbox=row, address="eve@example.com", kind="to")
+    read(row, store(account, letter()), "failed", "5.1.1")
+    assert row.reports.get().recipient is not None
+    assert not SuppressedAddress.objects.exists()
 
 
 def test_what_somebody_took_off_does_not_come_back_with_the_same_report(account: Account) -> None:
@@ -154,6 +164,8 @@ def test_an_operator_adds_exports_imports_and_takes_off(
         b"account,address\nops@example.com,a@b.example\nother@example.com,a@b.example\n",
         b"account,address,since\nops@example.com,a@b.example,yesterday\n",
         b"account,address,reason\nops@example.com,a@b.example,whim\n",
+        b"account,address,since\nops@example.com,a@b.example,0001-01-01T00:00:00+14:00\n",
+        b"account,address,since\nops@example.com,a@b.example,9999-12-31T23:59:59-14:00\n",
     ],
 )
 def test_a_file_that_is_wrong_in_one_line_changes_nothing(
