@@ -115,6 +115,9 @@ def test_a_text_is_looked_for_stretch_by_stretch(
     AuditEntry.objects.bulk_create(AuditEntry(verb="cancel") for _ in range(5))
     response = administrator.get("/activity/", {"q": "needle"})
     assert "Older ones may." in response.content.decode()
+    monkeypatch.setattr(views_activity, "CSV_STRETCH", 3)
+    file = administrator.get("/activity/", {"q": "needle", "format": "csv"})
+    assert "These are not all" in b"".join(file.streaming_content).decode()  # type: ignore[attr-defined]
     further = administrator.get("/activity/" + response.context["next_url"])
     assert [str(line.words) for line in further.context["entries"]] == ["retried a send"]
 
@@ -123,6 +126,21 @@ def test_a_text_is_looked_for_stretch_by_stretch(
 def test_no_cell_of_a_csv_begins_a_formula(text: str) -> None:
     assert safe_cell(text) == f"'{text}"
     assert safe_cell("plain") == "plain"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("Hi;=cmd|'/C calc'!A0;", "Hi;'=cmd|'/C calc'!A0;"),
+        (";=1", ";'=1"),
+        ("Hi; \t-1", "Hi; \t'-1"),
+        ('Hi;"=1"', 'Hi;"\'=1"'),
+        ("one\n@SUM(A1)", "one\n'@SUM(A1)"),
+        ("a; b - c", "a; b - c"),
+    ],
+)
+def test_no_cell_begins_a_formula_where_a_semicolon_parts_cells(text: str, cell: str) -> None:
+    assert safe_cell(text) == cell
 
 
 def test_the_csv_holds_what_the_filters_show_and_nothing_one_may_not_see(

@@ -26,6 +26,7 @@ from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, signed_in_user
 
 TEXT_LIMIT = 200
+CSV_STRETCH = 400_000
 STRETCH = 20_000  # keys; a text is looked for in so many entries a page, as no index knows it
 
 
@@ -98,13 +99,15 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     administers = has_role_everywhere(request.user, Role.ADMINISTRATOR)
     seen = None if administers else {account.pk for account in accounts}
     is_csv = request.GET.get("format") == "csv"
-    size = MOST if is_csv else limit + 1
-    below = _lowest(before) if asked.text and not is_csv else 0
+    size = MOST + 1 if is_csv else limit + 1
+    below = _lowest(before, CSV_STRETCH if is_csv else STRETCH) if asked.text else 0
     rows = _rows(request, asked, seen).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
     if seen is not None and not asked.account:
         rows = newest_of_accounts(rows, seen, size, also=Q(user=signed_in_user(request)))
     if is_csv:
-        return csv_file("activity", _HEAD, list(_csv_rows(told(rows[:size]), seen)))
+        found = told(rows[:size])
+        lines = list(_csv_rows(found[:MOST], seen))
+        return csv_file("activity", _HEAD, lines, is_cut=len(found) > MOST or below > 1)
     page, last = cut(told(rows[:size]), limit)
     goes_on_at = last.entry.pk if last else (below if below > 1 else None)
     context = {
@@ -127,10 +130,10 @@ def _before(request: HttpRequest) -> int:
     return int(before or 0)
 
 
-def _lowest(before: int) -> int:
+def _lowest(before: int, stretch: int) -> int:
     """Down to which key a text is looked for on this page."""
     newest = before or (AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
-    return max(newest - STRETCH, 1)
+    return max(newest - stretch, 1)
 
 
 def _rows(request: HttpRequest, asked: ActivityFilter, seen: set[int] | None) -> QuerySet[AuditEntry]:

@@ -69,11 +69,13 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     if before:
         rows = rows.filter(pk__lt=before)
     if filters.account is None and filters.state not in OPEN_STATES:
-        size = MOST if request.GET.get("format") == "csv" else limit + 1
+        size = MOST + 1 if request.GET.get("format") == "csv" else limit + 1
         rows = newest_of_accounts(rows, of_some(request, accounts), size)
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
-        return csv_file("outbox", CSV_HEAD, csv_lines(_shown(rows[:MOST], set())))
+        found = _shown(rows[: MOST + 1], set())
+        is_cut = len(found) > MOST or stretch.goes_on_at is not None
+        return csv_file("outbox", CSV_HEAD, csv_lines(found[:MOST]), is_cut=is_cut)
     page, last = cut(_shown(rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else stretch.goes_on_at
     tabs = count_tabs(request, filters, accounts, newest, now)
