@@ -71,7 +71,8 @@ _OTHERWISE = gettext_noop("Read the server's words; its provider's help page usu
 
 
 # What no waiting mends: the account's settings are wrong.
-_SETTINGS = re.compile(r"certificate|mismatch|was not found|does not speak TLS|wrong.version", re.IGNORECASE)
+ABOUT_SETTINGS = r"certificate|mismatch|was not found|does not speak TLS|wrong.version"  # for the database, too
+_SETTINGS = re.compile(ABOUT_SETTINGS, re.IGNORECASE)
 
 
 def is_about_settings(said: str) -> bool:
@@ -79,7 +80,8 @@ def is_about_settings(said: str) -> bool:
     return bool(_SETTINGS.search(said))
 
 
-_PORT = re.compile(r"refused the connection|connection refused", re.IGNORECASE)
+ABOUT_THE_PORT = r"refused the connection|connection refused"
+_PORT = re.compile(ABOUT_THE_PORT, re.IGNORECASE)
 
 
 def waiting_is_no_use(said: str, *, has_worked: bool) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Case, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.transport_health import FAILURES_TOLERATED
+from mailbox.accounts.transport_health import FAILING_TOLERATED, FAILURES_TOLERATED
+from mailbox.accounts.troubleshooting import ABOUT_SETTINGS, ABOUT_THE_PORT
+from mailbox.errors import OverQuota
 from mailbox.models import Account, SyncState
 from mailbox.views.requests import Refused
 
@@ -24,12 +28,25 @@ TEXT_LIMIT = 200
 
 
 def in_trouble() -> Q:
-    """A sign-in is refused, or fetching or sending has failed often enough that a person is to know."""
+    """What accounts.health tells as broken or as needing somebody, of what fails; asked of the database, to sort and
+    count many accounts."""
+    now = timezone.now()
     states = SyncState.objects.filter(folder__account=OuterRef("pk"), folder__sync_enabled=True)
-    failing = states.filter(Q(failure_count__gte=FAILURES_TOLERATED) | Q(stopped_at__isnull=False))
+    never_worked = Q(last_success_at=None, last_error__iregex=ABOUT_THE_PORT)
+    no_use = Q(failure_count__gt=0) & (Q(last_error__iregex=ABOUT_SETTINGS) | never_worked)
+    failing = states.filter(no_use | Q(failure_count__gte=FAILURES_TOLERATED) | Q(stopped_at__isnull=False))
     refused = Q(imap__needs_sign_in_since__isnull=False) | Q(smtp__needs_sign_in_since__isnull=False)
-    sending = Q(smtp__failing_since__isnull=False, smtp__failure_count__gte=FAILURES_TOLERATED)
-    return refused | sending | Q(Exists(failing), sync_enabled=True)
+    often = Q(smtp__failure_count__gte=FAILURES_TOLERATED) | Q(smtp__failing_since__lte=now - FAILING_TOLERATED)
+    sending = Q(smtp__failing_since__isnull=False) & (often | Q(smtp__last_reply__iregex=ABOUT_SETTINGS))
+    left_alone = _left_alone("imap", now) | _left_alone("smtp", now)
+    return refused | sending | left_alone | Q(Exists(failing), sync_enabled=True)
+
+
+def _left_alone(kind: str, now: datetime) -> Q:
+    """A server that is not asked for now, for a reason that no waiting mends."""
+    over_quota = Q(**{f"{kind}__last_reply__startswith": OverQuota.WORDS})
+    about_settings = Q(**{f"{kind}__last_reply__iregex": ABOUT_SETTINGS})
+    return Q(**{f"{kind}__next_allowed_at__gt": now}) & (over_quota | about_settings)
 
 
 def switched_off() -> Q:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from mailbox.accounts.troubleshooting import waiting_is_no_use
+from mailbox.errors import OverQuota
 from mailbox.models import Account, SyncState, Transport
 from tests.rows import NOWHERE, folder_of
 
@@ -92,3 +94,23 @@ def test_what_no_waiting_mends_is_said_at_the_first_failure(viewer: Client, acco
     page = viewer.get("/accounts/?q=paused").content.decode()
     assert "SMTP settings are wrong" in page
     assert "Waiting does not help" in page
+    assert listed(viewer, "state=trouble") == ["fine", "paused", "refused", "slow"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("imap", {"last_reply": f"{OverQuota.WORDS}: [OVERQUOTA]", "wait": True}),
+        ("smtp", {"last_reply": "certificate has expired", "failing": timedelta(seconds=1)}),
+        ("smtp", {"last_reply": "451 Try again", "failing": timedelta(minutes=11)}),
+    ],
+)
+def test_what_a_page_tells_as_trouble_is_found_among_those_in_trouble(
+    viewer: Client, accounts: dict[str, Account], kind: str, changes: dict[str, Any]
+) -> None:
+    now = timezone.now()
+    state = {"last_reply": changes["last_reply"], "failure_count": 1}
+    state["next_allowed_at"] = now + timedelta(minutes=5) if "wait" in changes else None
+    state["failing_since"] = now - changes["failing"] if "failing" in changes else None
+    Transport.objects.filter(pk=getattr(accounts["fine"], f"{kind}_id")).update(**state)
+    assert listed(viewer, "state=trouble") == ["fine", "refused", "slow"]
