@@ -38,7 +38,8 @@ _PASSING = re.compile(
     r"|(?:lost|dropped|refused|reset|closed) (?:the )?connection"
     r"|connection (?:was )?(?:lost|dropped|refused|reset|closed)"
     r"|out of memory|disk (?:is )?full|no space|\blookup failed|host not found|mailbox is locked"
-    r"|logins? (?:are |is )?(?:currently )?disabled|\bauth\w* (?:server|service|process|daemon)\b.{0,40}"
+    r"|logins? (?:are (?:currently )?|is currently |currently )disabled"
+    r"|\bauth\w* (?:server|service|process|daemon)\b.{0,40}"
     r"(?:unavailable|down|died|error|fail|crash|not (?:available|respond))",
     re.I,
 )

@@ -65,6 +65,7 @@ def test_passing_trouble_at_login_waits(words: str) -> None:
         "Invalid credentials, please try again",
         "Your account has been locked",
         "IMAP is disabled for this account",
+        "Login disabled for this user",
         "Username and password do not match",
         "",
     ],
