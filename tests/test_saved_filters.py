@@ -69,6 +69,9 @@ def test_what_is_no_filter_is_not_kept(operator: Client) -> None:
     for data in ({}, {"page": "outbox"}, {"page": "admin", "name": "x"}, {"page": "outbox", "name": "x" * 61}):
         response = operator.post(reverse("mailbox:filters"), data, follow=True)
         assert "Nothing was changed." in response.content.decode()
+    long = {"page": "outbox", "name": "x", "query": f"q={'%E4%BC%9A' * 200}"}
+    assert "Nothing was changed." in operator.post(reverse("mailbox:filters"), long, follow=True).content.decode()
+    assert not SavedFilters.objects.exists()
     for number in range(SavedFilters.AT_MOST):
         assert save(operator, f"f{number}") == 302
     assert save(operator, "f0", "state=sent") == 302  # takes the other's place

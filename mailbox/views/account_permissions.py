@@ -22,14 +22,15 @@ class Rights:
         if has_role_everywhere(user, Role.ADMINISTRATOR):
             return cls(None, None)
         grants = AccountGrant.objects.filter(user=user.pk) if user.is_active else AccountGrant.objects.none()
-        granted = list(grants.values_list("account_id", "role"))
+        granted = list(grants.values_list("account_id", "role", "account__sends_site_mail"))
 
         def having(role: Role) -> frozenset[int]:
             enough = {each.value for each in ROLES[ROLES.index(role) :]}
-            return frozenset(account for account, its in granted if its in enough)
+            return frozenset(account for account, its, _sends in granted if its in enough)
 
         operates_all = has_role_everywhere(user, Role.OPERATOR)
-        return cls(None if operates_all else having(Role.OPERATOR), having(Role.ADMINISTRATOR))
+        site = {account for account, _its, sends in granted if sends}  # see permissions.accounts_for
+        return cls(None if operates_all else having(Role.OPERATOR), having(Role.ADMINISTRATOR) - site)
 
     @classmethod
     def of_one(cls, user: AnonymousUser | User, account: Account) -> Rights:
@@ -39,6 +40,8 @@ class Rights:
         def having(needed: Role) -> frozenset[int] | None:
             if has_role_everywhere(user, needed):
                 return None
+            if needed == Role.ADMINISTRATOR and account.sends_site_mail:
+                return frozenset()
             return frozenset({account.pk} if role and ROLES.index(role) >= ROLES.index(needed) else ())
 
         return cls(having(Role.OPERATOR), having(Role.ADMINISTRATOR))

@@ -63,6 +63,9 @@ def saved_filters(request: HttpRequest) -> HttpResponse:
         words = gettext("A filter is kept under a name of at most %(most)s characters. Nothing was changed.")
         notices.warning(request, words % {"most": NAME_LIMIT})
         return redirect(reverse(PAGES.get(page, "outbox:list")))
+    if len(request.POST.get("query", "")) > QUERY_LIMIT:
+        notices.warning(request, gettext("These filters are too long to be kept. Nothing was changed."))
+        return redirect(reverse(PAGES[page]))
     query, is_shared = _without_place(request.POST.get("query", "")), request.POST.get("shared") == "1"
     if is_shared and not may_share(request):
         raise PermissionDenied(gettext("Only operators of all accounts share filters."))
@@ -74,7 +77,7 @@ def saved_filters(request: HttpRequest) -> HttpResponse:
 
 
 def _without_place(given: str) -> str:
-    pairs = [pair for pair in parse_qsl(given.replace("\0", "")[:QUERY_LIMIT]) if pair[0] not in _OF_A_PLACE]
+    pairs = [pair for pair in parse_qsl(given.replace("\0", "")) if pair[0] not in _OF_A_PLACE]
     return urlencode(pairs)
 
 

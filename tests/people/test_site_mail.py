@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.permissions import Role, accounts_for
+from mailbox.views.account_permissions import Rights
 from people.links import site_mail
 from tests.people.site_mails import (
     administrator,
@@ -59,7 +60,7 @@ def test_a_sync_that_somebody_asks_for_reads_nothing_of_it(make_account: Callabl
 
 
 def test_one_account_sends_them_and_only_administrators_of_all_accounts_change_it(
-    make_account: Callable[..., Account], make_user: Callable[..., User], boss: User
+    client: Client, make_account: Callable[..., Account], make_user: Callable[..., User], boss: User
 ) -> None:
     first, second = make_account("a@example.com", **NOWHERE), make_account("b@example.com", **NOWHERE)
     local = make_user("", "local")
@@ -67,6 +68,11 @@ def test_one_account_sends_them_and_only_administrators_of_all_accounts_change_i
     assert accounts_for(local, Role.ADMINISTRATOR).exists()
     site_mail.choose(boss, first)
     assert not accounts_for(local, Role.ADMINISTRATOR).exists() and accounts_for(local).exists()
+    client.force_login(local)
+    rights = Rights.of(local)
+    assert (rights.may_operate(first.pk), rights.may_administer(first.pk)) == (True, False)
+    page = client.get(reverse("mailbox:account", args=[first.pk])).content.decode()
+    assert "Delete account" not in page
     site_mail.choose(boss, second)
     assert site_mail.sender() == second and accounts_for(local, Role.ADMINISTRATOR).exists()
     Account.objects.filter(pk=second.pk).update(send_enabled=False)

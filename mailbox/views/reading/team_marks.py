@@ -78,9 +78,11 @@ class TeamMarkForm(forms.Form):
     )
     done = forms.BooleanField(required=False, label=_("Done"))
 
-    def __init__(self, *args: Any, message: Message, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, mark: TeamMark, **kwargs: Any) -> None:
+        """Whoever it is assigned to stays a choice, also when switched off or without a role meanwhile."""
         super().__init__(*args, **kwargs)
-        people = people_of(message.account_id).order_by("username")
+        choices = Q(pk__in=people_of(mark.message.account_id).values("pk")) | Q(pk__in=[mark.assigned_to_id or 0])
+        people = User.objects.filter(choices).order_by("username")
         self.fields["assigned_to"].queryset = people  # type: ignore[attr-defined]
 
 
@@ -94,7 +96,7 @@ def team_marks(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect(back_to(request, _page(message)))
     mark = TeamMark.objects.filter(pk=pk).first() or TeamMark(message=message)
     shown = {"assigned_to": mark.assigned_to_id, "note": mark.note, "done": bool(mark.done_at)}
-    form = TeamMarkForm(request.POST or None, message=message, initial=shown)
+    form = TeamMarkForm(request.POST or None, mark=mark, initial=shown)
     if request.method == "POST" and form.is_valid():
         if _save(request, message, mark, form.cleaned_data):
             notices.success(request, gettext("The marks of this message are kept."))

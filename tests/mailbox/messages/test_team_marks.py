@@ -98,6 +98,12 @@ def test_a_message_is_assigned_only_to_those_who_may_see_its_account(
     assert not TeamMark.objects.exclude(assigned_to=None).exists()
     operator.post(url, {"assigned_to": colleague.pk, "version": ""})
     assert marks_of(message).assigned_to == colleague
+    User.objects.filter(pk=colleague.pk).update(is_active=False)
+    form = operator.get(url)
+    assert form.context["form"].fields["assigned_to"].queryset.filter(pk=colleague.pk).exists()
+    version = form.context["mark"].changed_at.isoformat()
+    operator.post(url, {"assigned_to": colleague.pk, "note": "n", "version": version})
+    assert (marks_of(message).assigned_to, marks_of(message).note) == (colleague, "n")
 
 
 def test_a_viewer_reads_the_marks_and_may_set_none(viewer: Client, operator: Client, account: Account) -> None:
