@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Max, Min, Q
+from django.db.models import Count, Max, Min, Q
 from django.urls import reverse
 
+from alerts.events import triggers
 from alerts.finding import ALERT_KEY, Finding
-from alerts.models import Kind
+from alerts.models import Kind, Webhook, WebhookDelivery
 from mailbox import schedules
 from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
@@ -18,6 +19,7 @@ from outbox.models import OutboxMessage, SendingSwitch
 
 LATE_AFTER = timedelta(minutes=10)  # beyond what the sweep (half a minute) and a busy worker explain
 SCHEDULE_LATE_AFTER = timedelta(minutes=5)
+WEBHOOK_FAILS_AFTER = timedelta(minutes=15)
 # While no worker runs these say nothing: what they look at is written by workers.
 TOLD_BY_WORKERS = frozenset({Kind.HOST, Kind.SCHEDULES, Kind.DISK, Kind.BROKER, Kind.LATE})
 
@@ -30,6 +32,7 @@ def find(now: datetime) -> Iterator[Finding]:
     yield from _stores(now)
     yield from _brokers(now)
     yield from _restore(now)
+    yield from _events(now)
     yield from _paused()
     yield from _late(now)
 
@@ -102,6 +105,28 @@ def _restore(now: datetime) -> Iterator[Finding]:
             f"A restore was last proven {newest.proven_at:%Y-%m-%d %H:%M} UTC: make a backup and run manage.py prove."
         )
         yield _finding("restore:old", Kind.RESTORE, words)
+
+
+def _events(now: datetime) -> Iterator[Finding]:
+    """Webhooks for events that fail, refused some, or wanted no more (410); and triggers that a migrate which did not
+    come to its end has left out."""
+    if missing := triggers.missing():
+        words = f"{len(missing)} triggers are missing, so some events are not told: run manage.py migrate."
+        yield _finding("events:triggers", Kind.EVENTS, words)
+    given_up = Webhook.objects.filter(is_on=True, deliveries__state=WebhookDelivery.State.FAILED)
+    refused = dict(given_up.order_by().values_list("pk").annotate(Count("deliveries")))
+    for hook in Webhook.objects.order_by("pk"):
+        path = reverse("alerts:webhook", args=[hook.pk])
+        since = f"{hook.failing_since:%Y-%m-%d %H:%M} UTC" if hook.failing_since else ""
+        if since and not hook.is_on:
+            words = f"Webhook {hook.name} is off since {since}: its receiver answered that it wants nothing more (410)."
+            yield _finding(f"events:off:{hook.pk}", Kind.EVENTS, words, path)
+        elif hook.failing_since and now - hook.failing_since >= WEBHOOK_FAILS_AFTER:
+            words = f"Webhook {hook.name} takes nothing since {since}: events wait for seven days."
+            yield _finding(f"events:fails:{hook.pk}", Kind.EVENTS, words, path)
+        if number := refused.get(hook.pk):
+            words = f"Webhook {hook.name} refused {number} events, which were given up: deliver them again, or see why."
+            yield _finding(f"events:refused:{hook.pk}", Kind.EVENTS, words, path)
 
 
 def _paused() -> Iterator[Finding]:

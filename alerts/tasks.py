@@ -37,7 +37,9 @@ def queue_sending() -> None:
 
 
 def send_events() -> int:
-    """Each half minute, and after news: post events to the webhooks; how many deliveries were tried."""
+    """Each half minute, and after news: post events to the webhooks; how many deliveries were tried. Events get their
+    numbers also where nobody listens: what has none is never forgotten."""
+    numbers.give()
     return sending.send_all()
 
 

@@ -98,8 +98,9 @@ class WebhookForm(forms.Form):
             if self.webhook is None:
                 webhook.is_on = given["is_on"]
                 webhook.save()
-            else:  # not the cursor and the lease, which a worker may be moving
-                webhook.save(update_fields=["name", "url", "kinds", "all_accounts", "encrypted_secret"])
+            else:  # not the cursor and the lease, which a worker may be moving, nor a secret that may be rotated now
+                changed = ["name", "url", "kinds", "all_accounts"]
+                webhook.save(update_fields=changed + (["encrypted_secret", "secret_set_at"] if given["secret"] else []))
                 # What was changed may have mended it: it is tried at once.
                 tried = {"failures": 0, "failing_since": None, "next_try_at": webhook.created_at}
                 Webhook.objects.filter(pk=webhook.pk).update(is_on=given["is_on"], **tried)

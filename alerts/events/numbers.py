@@ -13,19 +13,20 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from alerts.models import Event, EventNumbers
+from alerts.models import Event, EventNumbers, WebhookDelivery
 from mailbox.models import Account
 
 AT_ONCE = 5000
 NUMBER = """UPDATE events SET number = %s + ranked.place FROM
 (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS place FROM events WHERE number IS NULL ORDER BY id LIMIT %s) AS ranked
 WHERE events.id = ranked.id"""
-# Rows that do not name their account. One that was deleted meanwhile leaves an event that nobody may see.
+# Rows that do not name their account, of those just numbered. One that was deleted meanwhile leaves an event that
+# nobody may see.
 OF_OUTBOX = """UPDATE events SET account_id = (SELECT account_id FROM outbox WHERE outbox.id = events.outbox_pk)
-WHERE number IS NULL AND account_id IS NULL AND outbox_pk IS NOT NULL"""
+WHERE number > %s AND account_id IS NULL AND outbox_pk IS NOT NULL"""
 OF_TRANSPORT = """UPDATE events SET account_id = (SELECT id FROM accounts
 WHERE accounts.imap_id = events.transport_pk OR accounts.smtp_id = events.transport_pk)
-WHERE number IS NULL AND account_id IS NULL AND transport_pk IS NOT NULL"""
+WHERE number > %s AND account_id IS NULL AND transport_pk IS NOT NULL"""
 
 
 def give() -> int:
@@ -35,11 +36,11 @@ def give() -> int:
             EventNumbers.objects.get_or_create(pk=1)
             numbers = EventNumbers.objects.select_for_update().get(pk=1)
             with connection.cursor() as cursor:
-                cursor.execute(OF_OUTBOX)
-                cursor.execute(OF_TRANSPORT)
                 cursor.execute(NUMBER, [numbers.last, AT_ONCE])
                 if cursor.rowcount:
                     EventNumbers.objects.filter(pk=1).update(last=numbers.last + cursor.rowcount)
+                    cursor.execute(OF_OUTBOX, [numbers.last])
+                    cursor.execute(OF_TRANSPORT, [numbers.last])
     return last()
 
 
@@ -64,5 +65,13 @@ def account_keys() -> set[int]:
 
 
 def forget(before: datetime) -> int:
-    """Remove events from before then, with their deliveries, whether or not they were delivered."""
-    return Event.objects.filter(created_at__lt=before).exclude(number=None).delete()[0]
+    """Remove events from before then, with their deliveries, whether or not they were delivered; how many. In small
+    transactions: a first sync of a large mailbox leaves a million of one day."""
+    removed = 0
+    old = Event.objects.filter(created_at__lt=before).exclude(number=None).order_by("number")
+    while found := list(old.values_list("number", flat=True)[:AT_ONCE]):
+        these = Event.objects.filter(number__gte=found[0], number__lte=found[-1], created_at__lt=before)
+        with transaction.atomic():
+            WebhookDelivery.objects.filter(event__in=these).delete()
+            removed += these.delete()[0]
+    return removed

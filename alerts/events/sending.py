@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import time
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from alerts import webhook as http
@@ -27,8 +28,10 @@ from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
 from mailbox import network as network_switch
 from mailbox.credentials import DecryptionFailed
+from mailbox.logs import event
 from outbox.models import SendingSwitch
 
+logger = logging.getLogger(__name__)
 State = WebhookDelivery.State
 LEASE = timedelta(seconds=90)  # above http.IN_ALL: whoever died at a delivery is followed after this
 AT_ONCE = 500  # events that get their delivery in one transaction
@@ -72,10 +75,14 @@ def wait_after(tries: int) -> timedelta:
     return min(timedelta(seconds=seconds), LONGEST_WAIT)
 
 
-def due(now: datetime) -> list[int]:
-    """The webhooks that may be posted to at this time."""
+def _due(now: datetime) -> QuerySet[Webhook]:
+    """The webhooks that may be posted to at this time, and that nobody posts to."""
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now) | Q(lease_expires_at__gt=now + 2 * LEASE)
-    return list(Webhook.objects.filter(free, is_on=True, next_try_at__lte=now).values_list("pk", flat=True))
+    return Webhook.objects.filter(free, is_on=True, next_try_at__lte=now)
+
+
+def due(now: datetime) -> list[int]:
+    return list(_due(now).values_list("pk", flat=True))
 
 
 def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
@@ -90,8 +97,8 @@ def send_all(network: http.WebhookNetwork = http.OUTSIDE) -> int:
 def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = BUDGET_SECONDS) -> int:
     """Post what is due to one webhook, unless another worker does; how many deliveries were tried."""
     now, token = timezone.now(), secrets.token_hex(16)
-    rows = Webhook.objects.filter(pk=pk, pk__in=due(now))
-    if rows.update(lease_token=token, lease_expires_at=now + LEASE) != 1:
+    # One statement with its condition: of two workers that both found it free, one gets it.
+    if _due(now).filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE) != 1:
         return 0
     tried, ends, skipped = 0, time.monotonic() + budget, set[str]()
     try:
@@ -144,7 +151,8 @@ def _next(pk: int, skipped: set[str]) -> WebhookDelivery | None:
     """The oldest that is due and has no earlier one of its subject before it that waits."""
     now, held = timezone.now(), set(skipped)
     waiting = WebhookDelivery.objects.filter(webhook=pk, state=State.WAITING).select_related("event", "webhook")
-    for row in waiting.order_by("pk")[: 2 * AT_ONCE].iterator():
+    # Tests first: somebody waits for them.
+    for row in waiting.order_by(F("event").asc(nulls_first=True), "pk")[: 2 * AT_ONCE].iterator():
         subject = row.event.subject if row.event else f"test {row.pk}"
         if row.next_try_at <= now and subject not in held:
             return row
@@ -175,7 +183,8 @@ def _post(delivery: WebhookDelivery, network: http.WebhookNetwork) -> Posted:
 
 def _keep(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
     """Write down how a try ended; False when another worker has taken over meanwhile."""
-    now, tries = timezone.now(), delivery.tries + 1
+    # Silence is no refusal of this event: only refusals count until it is given up.
+    now, tries = timezone.now(), delivery.tries + (0 if posted.is_away else 1)
     row = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.WAITING)
     written = {"tries": tries, "result": posted.sentence[:300]}
     webhook = delivery.webhook
@@ -190,7 +199,8 @@ def _keep(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
         else:
             row.update(**written, next_try_at=now if posted.is_away else now + wait_after(tries))
         if posted.is_over:
-            ours.update(is_on=False)
+            ours.update(is_on=False, failing_since=now)  # which alerts tell
+            event(logger, "webhook_switched_off", logging.WARNING, webhook=webhook.pk, reply=posted.sentence)
         elif posted.is_away and delivery.event is not None:
             wait = wait_after(webhook.failures + 1)
             since = webhook.failing_since or now

@@ -138,6 +138,11 @@ def remove(using: str = DEFAULT_DB_ALIAS, plan: Any = (), **_: Any) -> None:
             _drop(db, name, table)
 
 
+def missing(using: str = DEFAULT_DB_ALIAS) -> set[str]:
+    """The names of triggers that are not there: events of theirs are not written."""
+    return {_name(each) for each in TRIGGERS} - _present(connections[using]).keys()
+
+
 def _name(trigger: Trigger) -> str:
     """With a digest: another version of a trigger has another name."""
     return f"{PREFIX}{trigger.name}_{hashlib.sha256(repr(trigger).encode()).hexdigest()[:8]}"

@@ -36,6 +36,7 @@ class Kind(models.TextChoices):
     ENDING = "ending", _("A grant, secret, certificate or key ends soon")
     BEHIND = "behind", _("A folder is behind or cannot be fetched")
     QUARANTINE = "quarantine", _("A message could not be fetched or read")
+    EVENTS = "events", _("Programs are not told what happens")
     ALERT_MAIL = "alert_mail", _("An alert could not be mailed (told by webhook only)")
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from alerts.events import numbers, sending
-from alerts.models import Event, Webhook, WebhookDelivery
+from alerts import installation
+from alerts.events import numbers, sending, triggers
+from alerts.models import Event, Kind, Webhook, WebhookDelivery
 from mailbox.models import Account, Message
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.alerts.telling import Receiver, receiver
@@ -138,6 +140,57 @@ def test_one_event_that_is_refused_holds_up_its_own_mail_alone(
     assert not WebhookDelivery.objects.exclude(state="sent").exists()
 
 
+def test_silence_of_the_receiver_is_no_refusal_of_the_event(
+    account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    store(account, letter())
+    for status in [503] * sending.REFUSALS + [404]:
+        receiver.status = status
+        time_passes()
+        sending.send_all()
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.state, delivery.tries) == ("waiting", 1)
+
+
+def test_a_test_goes_before_what_waits_for_a_receiver_in_trouble(
+    account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    store(account, letter())
+    receiver.status = 503
+    sending.send_all()
+    sending.ask_for_test(webhook)
+    sending.send_all()
+    assert [each["type"] for each in bodies(receiver)] == ["message.new", "test"]
+
+
+def test_a_webhook_that_fails_refuses_or_ended_is_told_by_alerts(
+    account: Account, webhook: Webhook, receiver: Receiver
+) -> None:
+    now = timezone.now()
+    assert [each for each in installation.find(now) if each.kind == Kind.EVENTS] == []
+
+    def told() -> list[str]:
+        return [each.sentence for each in installation.find(timezone.now()) if each.kind == Kind.EVENTS]
+
+    Webhook.objects.update(failing_since=now - timedelta(minutes=14))
+    assert told() == []
+    Webhook.objects.update(failing_since=now - timedelta(minutes=16))
+    [words] = told()
+    assert "takes nothing since" in words
+    WebhookDelivery.objects.create(webhook=webhook, state="failed", next_try_at=now)
+    assert "refused 1 events" in told()[1]
+    store(account, letter())
+    receiver.status = 410
+    sending.send_all()
+    [words] = told()
+    assert "is off since" in words and "(410)" in words
+    [name, *_others] = triggers._present(connection)
+    triggers._drop(connection, name, triggers._present(connection)[name])
+    assert "1 triggers are missing" in told()[0]
+    triggers.install()
+    assert len(told()) == 1
+
+
 def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
     account: Account, webhook: Webhook, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +264,15 @@ def test_an_administrator_adds_a_webhook_tests_it_and_has_events_delivered_again
     client.post(f"/alerts/webhooks/{webhook.pk}/again/", {"delivery": delivery.pk})
     sending.send_all()
     assert receiver.asked[1][1] == receiver.asked[2][1]
+    stored = Webhook.objects.get()
+    client.post(f"/alerts/webhooks/{webhook.pk}/", given | {"secret": "", "name": "CRM"})
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.encrypted_secret, webhook.secret_set_at) == (
+        "CRM", stored.encrypted_secret, stored.secret_set_at,
+    )  # fmt: skip
+    client.post(f"/alerts/webhooks/{webhook.pk}/", given | {"secret": sending.new_secret()})
+    webhook.refresh_from_db()
+    assert webhook.secret_set_at is not None and webhook.secret_set_at != stored.secret_set_at
     page = client.get(f"/alerts/webhooks/{webhook.pk}/").content.decode()
     assert "message.new (ops@example.com" in page
     assert SECRET not in page

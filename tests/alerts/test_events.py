@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from alerts import tasks
 from alerts.events import numbers, triggers
-from alerts.models import AlertIncident, Event, EventKind
+from alerts.models import AlertIncident, Event, EventKind, Webhook, WebhookDelivery
 from mailbox.models import Account, Message, SyncState, Transport
 from outbox.models import DeliveryReport, OutboxMessage
 from tests.rows import NOWHERE, folder_of, letter, looked_yesterday, outbox_row, store
@@ -174,8 +174,9 @@ def test_an_event_that_is_committed_late_is_not_behind_the_cursor(account: Accou
 
 @pytest.mark.django_db
 def test_events_end_after_a_week_and_numbers_are_not_given_again(account: Account) -> None:
+    """Also where nobody listens."""
     store(account, letter())
-    numbers.give()
+    tasks.send_events()
     Event.objects.update(created_at=timezone.now() - timedelta(days=8))
     looked_yesterday()
     tasks.prune()
@@ -183,6 +184,24 @@ def test_events_end_after_a_week_and_numbers_are_not_given_again(account: Accoun
     store(account, letter())
     numbers.give()
     assert Event.objects.get().number == 2
+
+
+@pytest.mark.django_db
+def test_what_is_forgotten_goes_in_small_parts_with_its_deliveries(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numbers, "AT_ONCE", 2)
+    webhook = Webhook.objects.create(name="crm", url="https://example.com/", encrypted_secret="x")
+    for _ in range(5):
+        store(account, letter())
+    assert numbers.give() == 5
+    last = Event.objects.latest("number")
+    Event.objects.exclude(pk=last.pk).update(created_at=timezone.now() - timedelta(days=8))
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(webhook=webhook, event=each, next_try_at=timezone.now()) for each in Event.objects.all()
+    )
+    assert numbers.forget(timezone.now() - timedelta(days=7)) == 4
+    assert [each.event for each in WebhookDelivery.objects.all()] == [last]
 
 
 @pytest.mark.django_db
