@@ -124,6 +124,9 @@ def link(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("people:person", pk)
     if request.POST.get("how") != "mail":
         return _shown(request, user, purpose)
+    if user.is_superuser:
+        messages.error(request, gettext("A user with all rights gets no link by mail."))
+        return redirect("people:person", pk)
     is_queued = user.email and (
         mails.invite(user, by) if purpose == Purpose.INVITATION else mails.password_link(user, by=by)
     )

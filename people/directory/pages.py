@@ -168,7 +168,7 @@ def _page(request: HttpRequest, user: Any, **forms_: Any) -> HttpResponse:
         "details_form": DetailsForm(initial={"full_name": user.get_full_name(), "email": user.email}, person=user),
         "is_pending": invitations.is_pending(user),
         "may_have_link": tokens.may_have_link(user),
-        "can_send": bool(user.email) and site_mail.sender() is not None,
+        "can_send": bool(user.email) and not user.is_superuser and site_mail.sender() is not None,
         "grants": list(grants),
         "sessions": own_sessions.sessions_of(user),
         "follows_sign_on": bool(settings.SSO_ISSUER) and user.socialaccount_set.exists(),

@@ -18,7 +18,7 @@ from outbox import api
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.compose.private_part import MAKERS, PLACE, NothingToSay
-from people.links import confirmations, site_mail, tokens
+from people.links import confirmations, invitations, site_mail, tokens
 from people.links.tokens import Purpose
 from people.models import EmailChange
 
@@ -37,6 +37,10 @@ def _maker(purpose: Purpose) -> Callable[[int, Sequence[str]], str]:
         user = User.objects.filter(pk=pk).first()
         if user is None or not tokens.may_have_link(user) or not _is_for(recipients, user.email):
             raise NothingToSay(gettext("The person was switched off, removed or given another address meanwhile."))
+        if user.is_superuser:
+            raise NothingToSay(gettext("A user with all rights gets no link by mail."))
+        if purpose == Purpose.INVITATION and not invitations.is_pending(user):
+            raise NothingToSay(gettext("The person chose a password meanwhile."))
         return tokens.link_for(user, purpose)
 
     return make

@@ -13,6 +13,11 @@ def sender() -> Account | None:
     return Account.objects.filter(sends_site_mail=True, send_enabled=True).first()
 
 
+def chosen() -> int | None:
+    """The key of the account, also while its sending is switched off."""
+    return Account.objects.filter(sends_site_mail=True).values_list("pk", flat=True).first()
+
+
 def choose(by: User | None, account: Account | None) -> None:
     """Let this account send the site's own mails, or none. Fetching of the chosen one stops: its Sent folder and what
     bounces hold links that sign people in."""

@@ -15,6 +15,7 @@ from django.contrib.auth.tokens import PasswordResetTokenGenerator
 from django.urls import reverse
 from django.utils.http import base36_to_int
 
+from people.links import site_mail
 from people.sign_in.local_passwords import may_use_password
 
 
@@ -38,7 +39,10 @@ class Tokens(PasswordResetTokenGenerator):
         self.lasts = lasts
 
     def _make_hash_value(self, user: User, timestamp: int) -> str:
-        return f"{super()._make_hash_value(user, timestamp)}{user.is_active}{user.get_username()}"
+        """Another account for the site's mail ends every link: its former one may be fetched from then on, and whoever
+        reads it would find links in its Sent folder."""
+        state = super()._make_hash_value(user, timestamp)
+        return f"{state}{user.is_active}{user.get_username()}{site_mail.chosen()}"
 
     def check_token(self, user: User | None, token: str | None) -> bool:
         if not super().check_token(user, token):

@@ -17,7 +17,7 @@ from mailbox.models import Account, AuditEntry
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
-from people.links import tokens
+from people.links import site_mail, tokens
 from people.links.tokens import Purpose
 from people.models import Session
 from tests.people.site_mails import (
@@ -38,6 +38,7 @@ from tests.people.site_mails import (
 )
 from tests.rows import NOWHERE
 from tests.servers.smtp import SmtpServer
+from tests.test_page_limits import all_factors_of
 
 __all__ = ["administrator", "boss", "sender", "server", "vera"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -218,11 +219,17 @@ def test_a_new_password_ends_every_session_keeps_the_second_factor_and_signs_nob
     elsewhere = Client()
     elsewhere.force_login(vera)
     vera.refresh_from_db()
+    all_factors_of(vera)
+    factors = vera.authenticator_set.count()
     browser = Client()
     link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
     choose(browser, link)
     assert not browser.get(reverse("login")).wsgi_request.user.is_authenticated
     assert not elsewhere.get(reverse("login")).wsgi_request.user.is_authenticated
+    assert not Session.objects.filter(user=vera).exists()
+    assert vera.authenticator_set.count() == factors == 3
+    asked = Client().post(reverse("login"), {"username": "vera", "password": GOOD})
+    assert asked.headers["Location"] != reverse("dashboard")  # the second factor is asked for
     deliver.deliver_account(sender.pk)
     assert "Every session was ended" in texts(server)[0]
 
@@ -232,6 +239,40 @@ def test_a_weak_password_is_refused_and_the_link_stays_good(vera: User) -> None:
     browser = Client()
     assert choose(browser, link, "vera").status_code == 200
     assert "Your password is set" in choose(browser, link).content.decode()
+
+
+def test_an_invitation_that_waited_holds_no_link_for_whoever_chose_a_password_meanwhile(
+    administrator: Client, sender: Account, server: SmtpServer
+) -> None:
+    administrator.post(reverse("people:invite"), INVITED)
+    ann = User.objects.get(username="ann@example.test")
+    ann.set_password(GOOD)
+    ann.save()
+    assert deliver_all(sender, server) == []
+    assert server.mails() == []
+
+
+def test_a_user_with_all_rights_is_sent_none_by_whatever_way(
+    administrator: Client, boss: User, vera: User, sender: Account, server: SmtpServer
+) -> None:
+    User.objects.filter(pk=boss.pk).update(is_superuser=True)
+    administrator.post(reverse("people:link", args=[vera.pk]), {"how": "mail"})
+    User.objects.filter(pk=vera.pk).update(is_superuser=True)  # while it waits
+    assert deliver_all(sender, server) == []
+    assert 'value="mail"' not in administrator.get(reverse("people:person", args=[vera.pk])).content.decode()
+    answer = administrator.post(reverse("people:link", args=[vera.pk]), {"how": "mail"}, follow=True)
+    assert "gets no link by mail" in answer.content.decode()
+    assert OutboxMessage.objects.count() == 1
+
+
+def test_another_account_for_the_sites_mail_ends_the_links_that_its_former_one_may_hold(
+    vera: User, sender: Account, make_account: Callable[..., Account]
+) -> None:
+    link = tokens.link_for(vera, Purpose.PASSWORD).removeprefix("http://127.0.0.1:8000")
+    Account.objects.filter(pk=sender.pk).update(send_enabled=False)
+    assert Client().get(link).status_code == 302
+    site_mail.choose(None, None)
+    assert is_over(Client().get(link))
 
 
 def test_a_link_names_the_sites_address_and_no_header_of_a_request(administrator: Client, vera: User) -> None:
