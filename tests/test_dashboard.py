@@ -269,7 +269,7 @@ def test_a_host_whose_workers_are_gone_needs_a_person_while_others_work_on(
     workers_alive()
     now = timezone.now()
     gone = WorkerHeartbeat.objects.create(
-        host="web2", cluster_pid=2, started_at=now, seen_at=now - timedelta(seconds=95), disk_free_percent=5
+        host="web2", cluster_pid=2, started_at=now, seen_at=now - timedelta(seconds=95), disk_free_percent=0
     )
     assert "The workers of web2 are gone; others work on" in board(administrator)
     gone.seen_at = now

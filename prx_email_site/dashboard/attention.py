@@ -256,7 +256,8 @@ def _gone(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[tu
 
 def _is_nearly_full(beat: WorkerHeartbeat) -> bool:
     """One that fetches no more says so itself."""
-    return beat.fetching_stopped_since is None and (beat.disk_free_percent or 100) < DISK_FREE_PERCENT
+    free = beat.disk_free_percent
+    return beat.fetching_stopped_since is None and free is not None and free < DISK_FREE_PERCENT
 
 
 def _out_of_reach(
