@@ -41,3 +41,24 @@ class Token(models.Model):
 
     def __str__(self) -> str:
         return f"token {self.pk}"
+
+
+class KeptAnswer(models.Model):
+    """What was answered to a request with an Idempotency-Key; `fingerprint` tells whether another has the same key.
+
+    The row ends after seven days, or with its token.
+    """
+
+    token = models.ForeignKey(Token, models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=190)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(default=0)
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        db_table = "api_kept_answers"
+        constraints = [models.UniqueConstraint(fields=["token", "key"], name="api_kept_answer_once")]
+
+    def __str__(self) -> str:
+        return f"answer {self.pk}"

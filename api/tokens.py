@@ -18,7 +18,7 @@ from django.utils.translation import gettext
 from api.models import Scope, Token
 from mailbox.models import Account, AuditEntry
 from mailbox.models.accounts import AccountQuerySet
-from mailbox.permissions import Role, accounts_for
+from mailbox.permissions import Role, accounts_for, has_role_everywhere
 
 PREFIX = "prx_"  # so that scanners of repositories can find a token that was committed
 MOST_OF_A_USER = 50
@@ -58,11 +58,25 @@ class Caller:
 
     def accounts(self, scope: Scope) -> AccountQuerySet:
         """The accounts that the token and its user's role both cover. Raises TokenRefused without the scope."""
+        self._demand(scope)
+        having = accounts_for(self.token.user, ROLE_OF[scope])
+        return having if self.token.all_accounts else having.filter(pk__in=self.token.accounts.values("pk"))
+
+    def has_everywhere(self, scope: Scope) -> bool:
+        """Whether the token and its user's role both hold for all accounts. Raises TokenRefused without the scope."""
+        self._demand(scope)
+        return self.token.all_accounts and has_role_everywhere(self.token.user, ROLE_OF[scope])
+
+    def demand_everywhere(self, scope: Scope) -> None:
+        """For what belongs to no account; raises TokenRefused."""
+        if not self.has_everywhere(scope):
+            message = gettext("This needs a token for all accounts, of a user with the role %(role)s for all accounts.")
+            raise TokenRefused(HTTPStatus.FORBIDDEN, message % {"role": ROLE_OF[scope].label})
+
+    def _demand(self, scope: Scope) -> None:
         if scope.value not in self.token.scopes:
             message = gettext("This token lacks the scope %(scope)s.") % {"scope": scope.value}
             raise TokenRefused(HTTPStatus.FORBIDDEN, message)
-        having = accounts_for(self.token.user, ROLE_OF[scope])
-        return having if self.token.all_accounts else having.filter(pk__in=self.token.accounts.values("pk"))
 
 
 def make(user: User, terms: Terms, by: User | None) -> tuple[Token, str]:

@@ -41,7 +41,7 @@ NEVER_WRITTEN = ("account.", "socialaccount.", "sessions.", "axes.", "admin.", "
 # outcomes, reply codes, and keys to what is signed elsewhere.
 NO_SECRET = {
     *("outbox.CourierSlot.token", "outbox.KnownAddress.name_key", "alerts.AlertIncident.key"),
-    "mailbox.SavedFilters.key",
+    *("mailbox.SavedFilters.key", "api.KeptAnswer.key"),
     *("mailbox.Lease.token", "mailbox.PushHeartbeat.token", "mailbox.OAuthGrant.lease_token"),
     *("outbox.OutboxMessage.claim_token", "outbox.DeliveryAttempt.claim_token", "outbox.SentCopy.claim_token"),
     *("outbox.SentLookup.claim_token", "outbox.OutboxMessage.private_part", "outbox.OutboxMessage.idempotency_key"),

@@ -9,7 +9,7 @@ from django.db.models import Model
 from ninja import Schema
 from pydantic import AfterValidator, AwareDatetime, Field
 
-from mailbox.models import Account, Folder, Message
+from mailbox.models import Message
 from outbox.answers import SendResult
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
@@ -57,41 +57,6 @@ class Page(Schema, Generic[T]):
     next: str | None
 
 
-class AccountState(Schema):
-    id: int
-    email: str
-    display_name: str
-    fetches_mail: bool
-    sends_mail: bool
-    sending_paused_at: datetime | None
-    imap_needs_sign_in_since: datetime | None
-    smtp_needs_sign_in_since: datetime | None
-
-    @classmethod
-    def of(cls, row: Account) -> AccountState:
-        return cls(
-            id=row.pk,
-            email=row.email,
-            display_name=row.display_name,
-            fetches_mail=row.sync_enabled,
-            sends_mail=row.send_enabled,
-            sending_paused_at=row.sending_paused_at,
-            imap_needs_sign_in_since=row.imap.needs_sign_in_since,
-            smtp_needs_sign_in_since=row.smtp.needs_sign_in_since,
-        )
-
-
-class FolderState(Schema):
-    id: int
-    name: str
-    special_use: str
-    is_synced: bool
-
-    @classmethod
-    def of(cls, row: Folder) -> FolderState:
-        return cls(id=row.pk, name=row.name, special_use=row.special_use, is_synced=row.sync_enabled)
-
-
 class MessageHead(Schema):
     id: int
     account_id: int
@@ -112,7 +77,7 @@ class MessageHead(Schema):
 
     @classmethod
     def of(cls, row: Message) -> MessageHead:
-        return cls(**_columns(cls, row))
+        return cls(**columns(cls, row))
 
 
 class AttachmentState(Schema):
@@ -133,8 +98,8 @@ class MessageWhole(MessageHead):
     @classmethod
     def of(cls, row: Message) -> MessageWhole:
         there = row.attachment_rows.filter(removed_at=None).order_by("position")
-        attachments = [AttachmentState(**_columns(AttachmentState, each)) for each in there]
-        return cls(**_columns(cls, row), attachments=attachments)
+        attachments = [AttachmentState(**columns(AttachmentState, each)) for each in there]
+        return cls(**columns(cls, row), attachments=attachments)
 
 
 class SendState(Schema):
@@ -180,7 +145,7 @@ class OutboxHead(Schema):
 
     @classmethod
     def of(cls, row: OutboxMessage) -> OutboxHead:
-        return cls(**_columns(cls, row), next_attempt_at_unix=int(row.next_attempt_at.timestamp()))
+        return cls(**columns(cls, row), next_attempt_at_unix=int(row.next_attempt_at.timestamp()))
 
 
 class RecipientState(Schema):
@@ -211,10 +176,10 @@ class OutboxWhole(OutboxHead):
         recipients: list[OutboxRecipient] = list(row.recipients.order_by("pk"))
         attempts: list[DeliveryAttempt] = list(row.attempts.order_by("number"))
         return cls(
-            **_columns(cls, row),
+            **columns(cls, row),
             next_attempt_at_unix=int(row.next_attempt_at.timestamp()),
-            recipients=[RecipientState(**_columns(RecipientState, each)) for each in recipients],
-            attempts=[AttemptState(**_columns(AttemptState, each)) for each in attempts],
+            recipients=[RecipientState(**columns(RecipientState, each)) for each in recipients],
+            attempts=[AttemptState(**columns(AttemptState, each)) for each in attempts],
         )
 
 
@@ -274,7 +239,7 @@ class OutboxFilter(Schema):
     age: str = ""
 
 
-def _columns(schema: type[Schema], row: Model) -> dict[str, Any]:
+def columns(schema: type[Schema], row: Model) -> dict[str, Any]:
     """The values of those fields that are columns of the row."""
     own = {field.name for field in row._meta.concrete_fields} | {"account_id"}
     return {

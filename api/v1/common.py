@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 
 from api.models import Scope
 from api.tokens import Caller
 from api.v1.answers import Problem
+from mailbox.models import Account
 
-FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 422, 429, 503}): Problem}
+FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 422, 429, 503}): Problem}
 
 
 def caller_of(request: HttpRequest) -> Caller:
@@ -21,3 +23,13 @@ def caller_of(request: HttpRequest) -> Caller:
 def seen(request: HttpRequest) -> set[int]:
     """The keys of the accounts whose mail this token may read."""
     return set(caller_of(request).accounts(Scope.READ).values_list("pk", flat=True))
+
+
+def seen_or_all(request: HttpRequest) -> set[int] | None:
+    """As seen(), but None for a token that sees every account: lists of all have better plans."""
+    return None if caller_of(request).has_everywhere(Scope.READ) else seen(request)
+
+
+def account_of(request: HttpRequest, pk: int, scope: Scope) -> Account:
+    """The account, when token and role cover it; Http404 else."""
+    return get_object_or_404(caller_of(request).accounts(scope).with_transports(), pk=pk)

@@ -1,77 +1,24 @@
-"""Accounts, folders and received messages."""
+"""Received messages: listed, searched, read."""
 
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from ninja import Path, Router
 
 from api.models import Scope
-from api.v1.answers import AccountState, Answer, FolderState, Limit, MessageHead, MessageWhole, Number, Page
+from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page
 from api.v1.common import FAILURES, caller_of, seen
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Attachment, AuditEntry, Folder, Message
+from mailbox.models import Attachment, Message
 from mailbox.search import results
-from mailbox.tasks import sync as sync_tasks
 from mailbox.views.pagination import Cursor, cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.reading.message_parts import download, raw_or_404
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
-
-
-@router.get("/accounts", response={200: Answer[list[AccountState]], **FAILURES}, operation_id="list_accounts")
-def list_accounts(request: HttpRequest) -> Answer[list[AccountState]]:
-    """The accounts that this token may read, by address."""
-    rows = caller_of(request).accounts(Scope.READ).with_transports().order_by("email")
-    return Answer(data=[AccountState.of(row) for row in rows])
-
-
-def _account(request: HttpRequest, pk: int, scope: Scope) -> Account:
-    return get_object_or_404(caller_of(request).accounts(scope).with_transports(), pk=pk)
-
-
-@router.get("/accounts/{pk}", response={200: Answer[AccountState], **FAILURES}, operation_id="get_account")
-def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    return Answer(data=AccountState.of(_account(request, pk, Scope.READ)))
-
-
-@router.get("/accounts/{pk}/folders", response={200: Answer[list[FolderState]], **FAILURES}, operation_id="folders")
-def folders(request: HttpRequest, pk: Path[Number]) -> Answer[list[FolderState]]:
-    rows = Folder.objects.filter(account=_account(request, pk, Scope.READ), gone_at=None).order_by("name")
-    return Answer(data=[FolderState.of(row) for row in rows])
-
-
-@router.post("/accounts/{pk}/sync", response={200: Answer[AccountState], **FAILURES}, operation_id="sync_account")
-def sync(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    """Ask the workers for a sync now."""
-    account, user = _account(request, pk, Scope.OPERATE), caller_of(request).token.user
-    sync_tasks.queue_sync(account.pk, user.pk)
-    AuditEntry.objects.create(user=user, account=account, verb="sync_now", target=f"account:{pk}")
-    return Answer(data=AccountState.of(account))
-
-
-@router.post("/accounts/{pk}/pause", response={200: Answer[AccountState], **FAILURES}, operation_id="pause_sending")
-def pause(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    """Send nothing from this account until it is resumed; mail is kept."""
-    return _paused(request, pk, is_paused=True)
-
-
-@router.post("/accounts/{pk}/resume", response={200: Answer[AccountState], **FAILURES}, operation_id="resume_sending")
-def resume(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    return _paused(request, pk, is_paused=False)
-
-
-def _paused(request: HttpRequest, pk: int, *, is_paused: bool) -> Answer[AccountState]:
-    account, user = _account(request, pk, Scope.OPERATE), caller_of(request).token.user
-    other = Account.objects.filter(pk=pk, sending_paused_at__isnull=is_paused)
-    if other.update(sending_paused_at=timezone.now() if is_paused else None):
-        verb = "pause_sending" if is_paused else "resume_sending"
-        AuditEntry.objects.create(user=user, account=account, verb=verb, target=f"account:{pk}")
-    return Answer(data=AccountState.of(_account(request, pk, Scope.OPERATE)))
 
 
 @router.get("/messages", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="list_messages")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from typing import Annotated, Any
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext
-from ninja import Header, Path, Query, Router, Status
-from pydantic import Field
+from ninja import Path, Query, Router, Status
 
 from api.models import Scope
 from api.v1.answers import (
@@ -31,6 +29,7 @@ from api.v1.answers import (
 )
 from api.v1.common import FAILURES, caller_of, seen
 from api.v1.errors import NotDone
+from api.v1.idempotency import IDEMPOTENCY_KEY, Key
 from mailbox.mime.addresses import same
 from mailbox.models import Message
 from mailbox.views.pagination import cut
@@ -48,10 +47,8 @@ from outbox.models import OutboxMessage
 router = Router(tags=["sending"])
 SENT = {202: Answer[SendState], **FAILURES}
 DONE = {200: Answer[SendState], **FAILURES}
-# draft-ietf-httpapi-idempotency-key-header. The outbox keeps it with the row: the same key and mail answer with
-# that row for as long as it is there, the same key and another mail are refused.
-Key = Annotated[str | None, Field(min_length=1, max_length=190)]
-IDEMPOTENCY_KEY: Any = Header(None, alias="Idempotency-Key")  # type: ignore[type-arg]
+# The outbox keeps the idempotency key with the row: the same key and mail answer with that row for as long as it is
+# there, the same key and another mail are refused.
 
 
 def _answer(response: ApiResponse) -> Answer[SendState]:

@@ -39,7 +39,7 @@ def add(request: HttpRequest) -> HttpResponse:
     found = autoconfig_lookup.found_by(lookup) if lookup else None
     initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
-    if request.method == "POST" and _saved(form):
+    if request.method == "POST" and save_form(form):
         return _added(request, form.account)
     known = preset or (preset_of(found) if found else None)
     context = {
@@ -62,7 +62,8 @@ def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:
     return app if app and sign_in.servers_for(app, found) else None
 
 
-def _saved(form: AccountForm) -> bool:
+def save_form(form: AccountForm) -> bool:
+    """Whether it was valid and is saved; else its errors say why not."""
     if not form.is_valid():
         return False
     try:
@@ -108,7 +109,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     any_server = has_role_everywhere(request.user, Role.ADMINISTRATOR)
     form = AccountForm(request.POST or None, request.FILES or None, account=account, any_server=any_server)
-    if request.method == "POST" and _saved(form):
+    if request.method == "POST" and save_form(form):
         record(request, "edit_account", f"account:{pk}", form.account, ", ".join(form.changed_data)[:500])
         messages.success(request, gettext("The settings were saved."))
         return _after_saving(request, form.account)

@@ -109,27 +109,35 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
     """Set what the form shows. A folder that was listed meanwhile was not on it and stays as it is."""
     wanted, shown = set(request.POST.getlist("folder")), set(request.POST.getlist("shown"))
     offered = [row for row in rows if may_be_chosen(row) and str(row.pk) in shown]
-    on = [row for row in offered if str(row.pk) in wanted and not row.sync_enabled]
-    off = [row for row in offered if str(row.pk) not in wanted and row.sync_enabled]
     is_new = is_being_set_up(account)
-    with transaction.atomic():
-        Folder.objects.filter(pk__in=[row.pk for row in on]).update(sync_enabled=True)
-        Folder.objects.filter(pk__in=[row.pk for row in off]).update(sync_enabled=False)
-        if on or off or is_new:
-            named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
-            record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
-    if on and account.sync_enabled:
-        sync_tasks.queue_sync(account.pk, request.user.pk)
-    count = sum(str(row.pk) in wanted for row in offered)
-    if count:
+    chosen = {row.pk for row in offered if str(row.pk) in wanted}
+    choose(request, account, offered, chosen, is_noted=is_new)
+    if chosen:
         messages.success(
             request,
-            ngettext("%(number)s folder is synced now.", "%(number)s folders are synced now.", count)
-            % {"number": count},
+            ngettext("%(number)s folder is synced now.", "%(number)s folders are synced now.", len(chosen))
+            % {"number": len(chosen)},
         )
     else:
         messages.warning(request, gettext("No folder is synced now; no mail is fetched. Mail that is here stays."))
     return redirect("mailbox:account" if is_new else "mailbox:account_folders", account.pk)
+
+
+def choose(
+    request: HttpRequest, account: Account, offered: list[Folder], chosen: set[int], *, is_noted: bool = False
+) -> None:
+    """Sync of these folders those that are chosen, by their keys, and not the others. `is_noted`: also in the activity
+    when nothing changed."""
+    on = [row for row in offered if row.pk in chosen and not row.sync_enabled]
+    off = [row for row in offered if row.pk not in chosen and row.sync_enabled]
+    with transaction.atomic():
+        Folder.objects.filter(pk__in=[row.pk for row in on]).update(sync_enabled=True)
+        Folder.objects.filter(pk__in=[row.pk for row in off]).update(sync_enabled=False)
+        if on or off or is_noted:
+            named = [f"+{row.name}" for row in on] + [f"-{row.name}" for row in off]
+            record(request, "choose_folders", f"account:{account.pk}", account, ", ".join(named)[:500])
+    if on and account.sync_enabled:
+        sync_tasks.queue_sync(account.pk, request.user.pk)
 
 
 @require_POST
@@ -137,10 +145,14 @@ def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask a worker to list the folders anew."""
     account = get_account(request.user, pk, Role.OPERATOR)
     now = timezone.now()
-    sync_tasks.queue_folder_listing(account.pk)
-    record(request, "list_folders", f"account:{pk}", account)
+    ask_for_listing(request, account)
     url = reverse("mailbox:account_folders", args=[pk])
     return redirect(f"{url}?asked={now:%Y-%m-%dT%H:%M:%S.%fZ}")
+
+
+def ask_for_listing(request: HttpRequest, account: Account) -> None:
+    sync_tasks.queue_folder_listing(account.pk)
+    record(request, "list_folders", f"account:{account.pk}", account)
 
 
 def _asked_at(request: HttpRequest) -> datetime | None:

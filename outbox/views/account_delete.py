@@ -30,7 +30,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what goes, then, after a POST, take it away."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     if request.method == "POST":
-        refusal = _refusal(account) or _take_away(account)
+        refusal = delete_account(account)
         if refusal:
             messages.error(request, refusal)
             return redirect("account_delete", pk)
@@ -52,6 +52,11 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
         "folder_count": account.folders.filter(gone_at=None).count(),
     }
     return render(request, "mailbox/accounts/delete.html", context)
+
+
+def delete_account(account: Account) -> str:
+    """Take it away with all that hangs on it; returns why not, or ""."""
+    return _refusal(account) or _take_away(account)
 
 
 def _bounded_count(rows: QuerySet[Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from email.message import Message
 from email.policy import SMTP
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between tries
+LARGEST_PAGE = 500  # rows
 LONGEST_KEY = 190  # characters, as the API says
 
 
@@ -94,7 +95,7 @@ class Client:
 
     def accounts(self) -> list[Account]:
         """The accounts that the token may see (scope read)."""
-        return [_made(Account, each) for each in self._ask("GET", "/accounts")]
+        return [_made(Account, each) for each in self._pages("/accounts", "after")]
 
     def send(self, mail: Mail, *, key: str = "") -> SendState:
         """Have the site write and send this mail. `key`: the same for the same mail; without, each call is a mail."""
@@ -121,6 +122,16 @@ class Client:
         """A mail with its recipients and attempts (scope read)."""
         found: dict[str, Any] = self._ask("GET", f"/outbox/{outbox_id}")
         return found
+
+    def _pages(self, path: str, cursor: str, **asked: Any) -> Iterator[dict[str, Any]]:
+        """The rows of a list, page by page as they are taken. `cursor`: the parameter that bears a page's `next`."""
+        place: dict[str, Any] = {}
+        while True:
+            page = self._ask("GET", path, params={"limit": LARGEST_PAGE} | asked | place)
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            place = {cursor: page["next"]}
 
     def _ask(self, method: str, path: str, **request: Any) -> Any:
         """Only for requests that may be repeated: what is read, or has an idempotency key."""

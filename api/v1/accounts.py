@@ -1,0 +1,171 @@
+"""Accounts: listed, made, changed, deleted, tested, synced, paused, and how they do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from ninja import Path, Router, Status
+
+from api.models import Scope
+from api.v1.account_shapes import AccountChange, AccountState, AccountWhole, NewAccount, Notice, SeenAt, TestState
+from api.v1.answers import Answer, Limit, Number, Page, Text
+from api.v1.common import FAILURES, account_of, caller_of
+from api.v1.conditional import unchanged
+from api.v1.errors import Conflict
+from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
+from mailbox.accounts.forms import AccountForm
+from mailbox.accounts.health import chosen_folders, conditions
+from mailbox.accounts.waiting_mail import of_failing
+from mailbox.models import Account, ConnectionTest
+from mailbox.sync import uidvalidity
+from mailbox.tasks import sync as sync_tasks
+from mailbox.views.account_edit import ask_for_test, queue_first_look, save_form
+from mailbox.views.accounts import has_workers
+from mailbox.views.audit import record
+from mailbox.views.pagination import cut
+from mailbox.views.requests import Refused
+from outbox.views import account_delete
+
+router = Router(tags=["accounts"])
+STATE = {200: Answer[AccountState], **FAILURES}
+WHOLE = {200: Answer[AccountWhole], **FAILURES}
+
+
+@router.get("/accounts", response={200: Answer[Page[AccountState]], **FAILURES}, operation_id="list_accounts")
+def list_accounts(request: HttpRequest, limit: Limit = 50, after: Text = "") -> Answer[Page[AccountState]]:
+    """The accounts that this token may read, by address; `after` is the `next` of the page before."""
+    rows = caller_of(request).accounts(Scope.READ).with_transports().order_by("email")
+    page, last = cut(list((rows.filter(email__gt=after) if after else rows)[: limit + 1]), limit)
+    return Answer(data=Page(items=[AccountState.of(row) for row in page], next=last.email if last else None))
+
+
+@router.post("/accounts", response={201: Answer[AccountWhole], **FAILURES}, operation_id="create_account")
+def create_account(
+    request: HttpRequest, given: NewAccount, idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[AccountWhole]] | HttpResponse:
+    """With INBOX to be synced. Workers fetch its mail and list its folders; have it tested by /accounts/{pk}/tests."""
+    caller_of(request).demand_everywhere(Scope.ADMINISTER)
+    return once(request, idempotency_key, lambda: _created(request, given))
+
+
+def _created(request: HttpRequest, given: NewAccount) -> Status[Answer[AccountWhole]]:
+    account = _saved(AccountForm(_initial(AccountForm()) | given.form_data()))
+    record(request, "add_account", f"account:{account.pk}", account, account.email)
+    queue_first_look(request, account)
+    return Status(201, Answer(data=AccountWhole.of(account_of(request, account.pk, Scope.ADMINISTER))))
+
+
+def _initial(form: AccountForm) -> dict[str, Any]:
+    """What the page's form shows at first."""
+    return {name: form.get_initial_for_field(field, name) for name, field in form.fields.items()}
+
+
+def _saved(form: AccountForm) -> Account:
+    if not save_form(form):
+        found = {name.replace("_", ".", 1) if name[:4] in ("imap", "smtp") else name: each for name, each in
+                 form.errors.items()}  # fmt: skip
+        raise Refused(" ".join(f"{name}: {' '.join(map(str, each))}" for name, each in found.items()))
+    return form.account
+
+
+@router.get("/accounts/{pk}", response=WHOLE, operation_id="get_account")
+def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountWhole]:
+    return Answer(data=AccountWhole.of(account_of(request, pk, Scope.READ)))
+
+
+@router.patch("/accounts/{pk}", response=WHOLE, operation_id="change_account")
+def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange) -> Answer[AccountWhole]:
+    """Also with another secret, after which what waited for it goes on. Heeds If-Match."""
+    any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)
+    account = account_of(request, pk, Scope.ADMINISTER)
+
+    def read() -> Answer[AccountWhole]:
+        return Answer(data=AccountWhole.of(account_of(request, pk, Scope.ADMINISTER)))
+
+    with unchanged(request, Account.objects.filter(pk=pk), read):
+        data = _initial(AccountForm(account=account)) | given.form_data()
+        form = AccountForm(data, account=account, any_server=any_server)
+        was_fetched, account = account.sync_enabled, _saved(form)
+        record(request, "edit_account", f"account:{pk}", account, ", ".join(form.changed_data)[:500])
+        if account.sync_enabled and not was_fetched:
+            queue_first_look(request, account)
+        return read()
+
+
+@router.delete("/accounts/{pk}", response={200: Answer[None], **FAILURES}, operation_id="delete_account")
+def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
+    """With all of its mail here; nothing is changed on its servers. 409 while mail waits in its outbox."""
+    account = account_of(request, pk, Scope.ADMINISTER)
+    if refusal := account_delete.delete_account(account):
+        raise Conflict(refusal)
+    record(request, "delete_account", f"account:{pk}", None, account.email)
+    return Answer(data=None)
+
+
+@router.get("/accounts/{pk}/health", response={200: Answer[list[Notice]], **FAILURES}, operation_id="account_health")
+def account_health(request: HttpRequest, pk: Path[Number]) -> Answer[list[Notice]]:
+    """How the account does, as its page says it."""
+    account_of(request, pk, Scope.READ)
+    now = timezone.now()
+    account = Account.objects.with_transports().prefetch_related(chosen_folders()).get(pk=pk)
+    folders = account.chosen_folders  # type: ignore[attr-defined]
+    found = conditions(account, folders, now, of_failing([account], now), has_workers=has_workers(now))
+    return Answer(data=[Notice.of(each) for each in found])
+
+
+@router.post("/accounts/{pk}/tests", response={202: Answer[TestState], **FAILURES}, operation_id="test_account")
+def test_account(
+    request: HttpRequest, pk: Path[Number], idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[TestState]] | HttpResponse:
+    """Have a worker sign in on both servers with what is stored; ask for the result by its id."""
+    account = account_of(request, pk, Scope.OPERATE)
+    return once(
+        request, idempotency_key, lambda: Status(202, Answer(data=TestState.of(ask_for_test(request, account))))
+    )
+
+
+@router.get("/accounts/{pk}/tests/{test}", response={200: Answer[TestState], **FAILURES}, operation_id="get_test")
+def get_test(request: HttpRequest, pk: Path[Number], test: Path[Number]) -> Answer[TestState]:
+    account = account_of(request, pk, Scope.READ)
+    return Answer(data=TestState.of(get_object_or_404(ConnectionTest, pk=test, account=account)))
+
+
+@router.post("/accounts/{pk}/sync", response=STATE, operation_id="sync_account")
+def sync(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
+    """Ask the workers for a sync now."""
+    account = account_of(request, pk, Scope.OPERATE)
+    sync_tasks.queue_sync(account.pk, caller_of(request).token.user_id)
+    record(request, "sync_now", f"account:{pk}", account)
+    return Answer(data=AccountState.of(account))
+
+
+@router.post("/accounts/{pk}/go-on", response={200: Answer[list[Notice]], **FAILURES}, operation_id="go_on")
+def go_on(request: HttpRequest, pk: Path[Number], given: SeenAt) -> Answer[list[Notice]]:
+    """Fetch folders again that were stopped because the server renumbered them again and again."""
+    account = account_of(request, pk, Scope.OPERATE)
+    if uidvalidity.let_go_on(account.pk, given.stopped_before or timezone.now()):
+        record(request, "go_on", f"account:{pk}", account)
+        sync_tasks.queue_sync(account.pk, caller_of(request).token.user_id)
+    return account_health(request, pk)
+
+
+@router.post("/accounts/{pk}/pause", response=STATE, operation_id="pause_sending")
+def pause(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
+    """Send nothing from this account until it is resumed; mail is kept."""
+    return _paused(request, pk, is_paused=True)
+
+
+@router.post("/accounts/{pk}/resume", response=STATE, operation_id="resume_sending")
+def resume(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
+    return _paused(request, pk, is_paused=False)
+
+
+def _paused(request: HttpRequest, pk: int, *, is_paused: bool) -> Answer[AccountState]:
+    account = account_of(request, pk, Scope.OPERATE)
+    other = Account.objects.filter(pk=pk, sending_paused_at__isnull=is_paused)
+    if other.update(sending_paused_at=timezone.now() if is_paused else None):
+        record(request, "pause_sending" if is_paused else "resume_sending", f"account:{pk}", account)
+    return Answer(data=AccountState.of(account_of(request, pk, Scope.OPERATE)))

@@ -1,0 +1,45 @@
+"""Changes on condition: an ETag for each answer, and If-Match (RFC 9110, 13.1.1) before what changes it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.http import parse_etags
+from ninja.renderers import JSONRenderer
+
+from api.v1.answers import Answer
+from api.v1.errors import Changed
+
+
+def etag_of(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
+def rendered(answer: Answer[Any], status: int = 200) -> bytes:
+    """The body of this answer, as ninja writes it."""
+    text = JSONRenderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
+    return text.encode() if isinstance(text, str) else bytes(text)
+
+
+@contextmanager
+def unchanged(request: HttpRequest, rows: QuerySet[Any], read: Callable[[], Answer[Any]]) -> Iterator[None]:
+    """Around a change: raises Changed when the request bears If-Match and what `read` answers now has another ETag.
+
+    The rows are locked from the comparison to the end of the block, so that nobody changes them between.
+    """
+    wanted = request.headers.get("If-Match", "")
+    if not wanted:
+        yield
+        return
+    with transaction.atomic():
+        list(rows.select_for_update(of=("self",)).values_list("pk"))
+        # A weak ETag never matches here.
+        if wanted.strip() != "*" and etag_of(rendered(read())) not in parse_etags(wanted):
+            raise Changed
+        yield

@@ -1,0 +1,75 @@
+"""What holds for every address of the API, before and behind its operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import get_conditional_response
+from django.utils.translation import gettext
+from django.views.decorators.csrf import csrf_exempt
+
+from api.v1.conditional import etag_of
+from api.v1.problems import problem
+from mailbox.models import AuditEntry
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+def finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """An ETag for what is read, an entry of the activity for what was changed, HEAD, and no sign-in page."""
+
+    @wraps(view)
+    def wrapped(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        method = request.method
+        if method == "HEAD":  # as GET; the server leaves the body out
+            request.method = "GET"
+        response = view(request, *args, **kwargs)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            response = _not_allowed(response)
+        response.headers["Cache-Control"] = "private, no-store"
+        if method not in SAFE and response.status_code < HTTPStatus.BAD_REQUEST:
+            _note_use(request)
+        answer = _with_etag(request, response) if method in SAFE else response
+        request.method = method
+        return answer
+
+    wrapped.login_required = False  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _note_use(request: HttpRequest) -> None:
+    caller = getattr(request, "auth", None)
+    if caller and not getattr(request, "changed_nothing", False):
+        detail = f"{caller.token.name}: {request.path.removeprefix(settings.FORCE_SCRIPT_NAME or '')}"
+        target = f"token:{caller.token.pk}"
+        AuditEntry.objects.create(user=caller.token.user, verb="use_token", target=target, detail=detail)
+
+
+def _with_etag(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    if response.status_code != HTTPStatus.OK:
+        return response
+    if isinstance(response, HttpResponse) and "ETag" not in response.headers:
+        response.headers["ETag"] = etag_of(response.content)
+    etag = response.headers.get("ETag")
+    found = get_conditional_response(request, etag=etag, response=response)  # type: ignore[arg-type]
+    return found or response
+
+
+def _not_allowed(response: HttpResponseBase) -> HttpResponse:
+    answer = problem(HTTPStatus.METHOD_NOT_ALLOWED, gettext("This address is not there for this method."))
+    methods = {each.strip() for each in response.headers["Allow"].split(",")}
+    answer.headers["Allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return answer
+
+
+@csrf_exempt
+@login_not_required
+def nothing_here(request: HttpRequest, rest: str = "", **_root: object) -> HttpResponse:
+    """What is no address of the API, answered as all else here is."""
+    return problem(HTTPStatus.NOT_FOUND, gettext("The API has no such address: see /api/v1/openapi.json."))

@@ -1,0 +1,56 @@
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header) for what creates something but a mail.
+
+The key, what was created and the answer commit together: a request that is sent again creates nothing, whenever the
+first one, its process or its connection died. Mail has its key in the outbox instead, for as long as its row is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Annotated, Any
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext
+from ninja import Header, Status
+from pydantic import Field
+
+from api.models import KeptAnswer
+from api.v1.common import caller_of
+from api.v1.conditional import rendered
+from mailbox.views.requests import Refused
+
+KEPT = timedelta(days=7)
+Key = Annotated[str | None, Field(min_length=1, max_length=190, pattern=r"^[!-~]+( +[!-~]+)*$")]
+IDEMPOTENCY_KEY: Any = Header(None, alias="Idempotency-Key")  # type: ignore[type-arg]
+
+
+def once(request: HttpRequest, key: str | None, create: Callable[[], Status[Any]]) -> Status[Any] | HttpResponse:
+    """With a key, create it once for this token and key, and answer the same again for seven days.
+
+    Another request with the same key is refused. One at the same time waits for the first.
+    """
+    if not key:
+        return create()
+    token, now, asked = caller_of(request).token, timezone.now(), _fingerprint(request)
+    with transaction.atomic():
+        KeptAnswer.objects.filter(created_at__lt=now - KEPT).delete()
+        kept, is_new = KeptAnswer.objects.get_or_create(
+            token=token, key=key, defaults={"fingerprint": asked, "created_at": now}
+        )
+        if kept.fingerprint != asked:
+            raise Refused(gettext("This Idempotency-Key belongs to another request."))
+        if is_new:
+            answered = create()
+            kept.status, kept.body = answered.status_code, rendered(answered.value).decode()
+            kept.save(update_fields=["status", "body"])
+    return HttpResponse(kept.body, status=kept.status, content_type="application/json; charset=utf-8")
+
+
+def _fingerprint(request: HttpRequest) -> str:
+    """With a key: the body may hold a password, which nobody is to guess from the table."""
+    said = f"{request.method} {request.get_full_path()}\n".encode() + request.body
+    return salted_hmac("api.idempotency", said, algorithm="sha256").hexdigest()

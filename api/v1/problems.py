@@ -1,0 +1,51 @@
+"""Failures as answers: problem details (RFC 9457) that are an ApiResponse, too."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.http import HttpResponse
+
+from api.v1.answers import Failure, Problem, SendState
+from outbox.errors import ErrorCode
+
+PROBLEM = "application/problem+json"
+STATUS_OF = {
+    ErrorCode.VALIDATION: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ErrorCode.FEATURE_DISABLED: HTTPStatus.FORBIDDEN,
+    ErrorCode.NETWORK: HTTPStatus.BAD_GATEWAY,
+    ErrorCode.PROVIDER: HTTPStatus.BAD_GATEWAY,
+    ErrorCode.STORAGE: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+CODE_OF = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "NotAllowed",
+    409: "Conflict",
+    412: "Changed",
+    416: "NoSuchRange",
+    429: "RateLimited",
+}
+
+
+def problem(status: int, message: str, code: str = "", data: SendState | None = None) -> HttpResponse:
+    code = code or CODE_OF.get(status, ErrorCode.VALIDATION.value)
+    title, error = HTTPStatus(status).phrase, Failure(code=code, message=message)
+    body = Problem(title=title, status=status, detail=message, data=data, error=error)
+    return HttpResponse(body.model_dump_json(), status=status, content_type=PROBLEM)
+
+
+def challenged(response: HttpResponse) -> HttpResponse:
+    """With what a client needs to do better: which proof is asked for, or when to come back."""
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["Retry-After"] = "60"
+    return response
+
+
+def try_again(words: str) -> HttpResponse:
+    answer = problem(HTTPStatus.SERVICE_UNAVAILABLE, words, ErrorCode.STORAGE.value)
+    answer.headers["Retry-After"] = "10"
+    return answer
