@@ -1,4 +1,4 @@
-"""Findings -> incidents -> notices. Every transition is one conditional UPDATE, so that two who look tell once."""
+"""Problems become incidents, incidents notices. Each transition is one conditional UPDATE: two who look tell once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Q
 
-from alerts.finding import Finding
-from alerts.findings import Findings
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
+from alerts.problems.find import Problems
+from alerts.problems.problem import Problem
 
 # A minimum time before anybody is told: what mends itself within a try or two is no incident.
 HOLD = {
@@ -27,16 +27,16 @@ CALM = timedelta(minutes=5)
 AGAIN = timedelta(hours=1)
 
 
-def look(findings: Findings, now: datetime) -> None:
+def update(problems: Problems, now: datetime) -> None:
     """Bring the incidents in step with what is found, and write a notice for each that is due to be told."""
-    found = {each.key: each for each in findings.found}
+    found = {each.key: each for each in problems.found}
     rows = {row.key: row for row in AlertIncident.objects.open()}
-    for key, finding in found.items():
+    for key, problem in found.items():
         if key in rows:
-            _still_there(rows[key], finding, now)
+            _still_there(rows[key], problem, now)
     _open([each for key, each in found.items() if key not in rows], now)
     for key, row in rows.items():
-        if key not in found and row.kind not in findings.unknown:
+        if key not in found and row.kind not in problems.unknown:
             _gone(row, now)
     rules = list(AlertRule.objects.filter(is_on=True).select_related("user", "sender"))
     for row in AlertIncident.objects.open().filter(alerted_at=None, absent_since=None).order_by("pk"):
@@ -44,7 +44,7 @@ def look(findings: Findings, now: datetime) -> None:
             _tell(row, rules, now)
 
 
-def _open(findings: list[Finding], now: datetime) -> None:
+def _open(problems: list[Problem], now: datetime) -> None:
     """The unique key makes one of two who insert at the same instant the loser, without an error."""
     AlertIncident.objects.bulk_create(
         [
@@ -59,25 +59,25 @@ def _open(findings: list[Finding], now: datetime) -> None:
                 opened_at=now,
                 present_since=now,
             )
-            for each in findings
+            for each in problems
         ],
         ignore_conflicts=True,
     )
 
 
-def _still_there(row: AlertIncident, finding: Finding, now: datetime) -> None:
+def _still_there(row: AlertIncident, problem: Problem, now: datetime) -> None:
     this = AlertIncident.objects.open().filter(pk=row.pk)
     if row.absent_since is not None:
         this.update(absent_since=None, present_since=now)
-    is_more = finding.newest > row.newest or finding.count > row.count
+    is_more = problem.newest > row.newest or problem.count > row.count
     if row.alerted_at is None:
         if is_more:
-            this.update(sentence=finding.sentence, count=finding.count, newest=finding.newest)
+            this.update(sentence=problem.sentence, count=problem.count, newest=problem.newest)
     elif is_more and now - row.alerted_at >= AGAIN:
         # What was told is not all any more: a new incident takes its place, and of the former no end is told.
         with transaction.atomic():
             if this.update(closed_at=now):
-                _open([finding], now)
+                _open([problem], now)
 
 
 def _gone(row: AlertIncident, now: datetime) -> None:

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from alerts import webhook
-from alerts.finding import ALERT_KEY
 from alerts.models import AlertNotice, Channel, Kind
+from alerts.problems.problem import ALERT_KEY
 from mailbox.credentials import DecryptionFailed
 from mailbox.logs import event
 from outbox import api

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from alerts import findings, incidents, notices
+from alerts import incidents, notices
 from alerts.events import numbers, sending
 from alerts.models import Webhook
+from alerts.problems.find import find_problems
 from mailbox import deletions
 from mailbox.queueing import queue
 
@@ -22,7 +23,7 @@ def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
     `foreground`: by `manage.py alerts`, which also tells that no worker is running and so delivers its mail itself.
     """
     now = now or timezone.now()
-    incidents.look(findings.find(now), now)
+    incidents.update(find_problems(now), now)
     notices.send_due(now, foreground=foreground)
 
 

@@ -14,9 +14,10 @@ from django.utils import timezone
 from django.utils.translation import gettext, override
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from alerts import endings, incidents, tasks
+from alerts import incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
+from alerts.problems import endings
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
 

@@ -6,7 +6,7 @@ class ApiConfig(AppConfig):
     verbose_name = "API"
 
     def ready(self) -> None:
-        from alerts.endings import elsewhere
+        from alerts.problems.endings import elsewhere
         from api.endings import endings
 
         elsewhere.append(endings)

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from alerts.endings import Expiry, first_end
+from alerts.problems.endings import Expiry, first_end
 from api.models import Token
 from api.submission.configuration import Configuration
 

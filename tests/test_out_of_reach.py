@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import findings
 from alerts.models import Kind
+from alerts.problems.find import find_problems
 from mailbox.messages import reparse
 from mailbox.models import (
     Account,
@@ -96,12 +96,12 @@ def test_it_is_an_incident_for_a_quarter_of_an_hour_and_then_begins_anew(
     miss, now = StoreMiss.objects.get(), timezone.now()
     WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now + timedelta(hours=1))
     assert miss.host == socket.gethostname()
-    said = {each.sentence for each in findings.find(now).found if each.kind == Kind.STORE}
+    said = {each.sentence for each in find_problems(now).found if each.kind == Kind.STORE}
     assert said == {
         f"Stored mail is out of reach on {miss.host} since {miss.first_at:%Y-%m-%d %H:%M} UTC: {miss.file}."
     }
     later = now + timedelta(minutes=16)
-    assert not [each for each in findings.find(later).found if each.kind == Kind.STORE]
+    assert not [each for each in find_problems(later).found if each.kind == Kind.STORE]
     StoreMiss.note(miss.host, miss.file, later)
     assert StoreMiss.objects.get().first_at == later
 
@@ -191,5 +191,5 @@ def test_a_host_that_cannot_reach_what_it_needs_is_named(field: str, kind: Kind,
     now = timezone.now()
     fields: dict[str, Any] = {field: now}
     WorkerHeartbeat.objects.create(host="web2", cluster_pid=1, started_at=now, seen_at=now, **fields)
-    (found,) = [each for each in findings.find(now).found if each.kind == kind]
+    (found,) = [each for each in find_problems(now).found if each.kind == kind]
     assert "web2" in found.sentence and words in found.sentence

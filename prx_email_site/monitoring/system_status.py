@@ -12,7 +12,7 @@ import django
 from django.db import connection
 from django.db.models import Sum
 
-from alerts import findings
+from alerts.problems.find import find_problems
 from mailbox import schedules
 from mailbox.models import Lease, PushHeartbeat, RestoreProof, StorageUse, WorkerHeartbeat
 from outbox.models import SendingSwitch
@@ -45,7 +45,7 @@ def gather(now: datetime) -> SystemStatus:
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"))
     return SystemStatus(
         now=now,
-        needs={each.key: each.sentence for each in findings.find(now).found},
+        needs={each.key: each.sentence for each in find_problems(now).found},
         sending_paused=SendingSwitch.objects.filter(paused_at__isnull=False).exists(),
         hosts=[_host(beat, now) for beat in WorkerHeartbeat.objects.order_by("host", "cluster_pid")[:200]],
         push=f"{push.host}/{push.pid}" if push and push.is_alive(now) else "",

@@ -14,8 +14,9 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from alerts import findings, incidents
+from alerts import incidents
 from alerts.models import AlertRule
+from alerts.problems.find import find_problems
 from mailbox.models import Account, WorkerHeartbeat
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, outbox_row
@@ -93,7 +94,7 @@ def by_mail(sender: Account, **fields: Any) -> AlertRule:
 
 
 def look(at: datetime) -> None:
-    incidents.look(findings.find(at), at)
+    incidents.update(find_problems(at), at)
 
 
 def failed(account: Account, **fields: Any) -> OutboxMessage:

@@ -13,8 +13,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from alerts import findings, incidents, tasks
+from alerts import incidents, tasks
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Kind
+from alerts.problems.find import find_problems
 from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage
 from tests.alerts.telling import MINUTE, Receiver, account, by_mail, by_webhook, failed, look, now, receiver
@@ -44,7 +45,7 @@ def test_the_page_that_an_alert_links_to_is_there(client: Client, account: Accou
     failed(account)
     outbox_row(account, status="failed", hold="uncertain")
     client.force_login(make_user("administrator"))
-    found = findings.find(now).found
+    found = find_problems(now).found
     assert {each.kind for each in found} == {Kind.SIGN_IN, Kind.FAILED, Kind.UNCERTAIN}
     for each in found:
         assert client.get(each.path).status_code == 200, each.path
@@ -119,7 +120,7 @@ def test_two_rules_for_one_destination_tell_once(account: Account, receiver: Rec
 def test_two_who_open_the_same_incident_make_one(account: Account, receiver: Receiver, now: datetime) -> None:
     by_webhook(receiver)
     failed(account)
-    found = findings.find(now)
+    found = find_problems(now)
     incidents._open(list(found.found), now)
     incidents._open(list(found.found), now)
     row = AlertIncident.objects.get()
@@ -131,7 +132,7 @@ def test_two_who_open_the_same_incident_make_one(account: Account, receiver: Rec
 def test_folders_are_not_called_behind_when_no_worker_runs(make_account: Any) -> None:
     account = make_account("late@example.com", **NOWHERE)
     Account.objects.filter(pk=account.pk).update(created_at=timezone.now() - timedelta(days=3))
-    found = findings.find(timezone.now())
+    found = find_problems(timezone.now())
     assert [each.kind for each in found.found] == [Kind.WORKERS]
     assert Kind.BEHIND in found.unknown
 

@@ -11,8 +11,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import findings
 from alerts.models import Kind
+from alerts.problems.find import find_problems
 from mailbox.models import Account, Transport
 from outbox import api
 from outbox.delivery import deliver
@@ -40,7 +40,7 @@ def failing(account_on: Callable[..., Account], server: SmtpServer, *, minutes: 
 
 
 def sending(account: Account) -> list[str]:
-    return [each.sentence for each in findings.find(timezone.now()).found if each.kind == Kind.SENDING]
+    return [each.sentence for each in find_problems(timezone.now()).found if each.kind == Kind.SENDING]
 
 
 def pages(client: Client, account: Account) -> list[str]:

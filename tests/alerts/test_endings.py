@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from alerts import endings
 from alerts.models import AlertRule, Webhook
+from alerts.problems import endings
 from api.models import Token
 from mailbox.errors import SignInRefused
 from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport

@@ -13,9 +13,9 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from alerts import installation
 from alerts.events import numbers, sending, triggers
 from alerts.models import Event, Kind, Webhook, WebhookDelivery
+from alerts.problems import installation
 from mailbox.models import Account, Message
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.alerts.telling import Receiver, receiver

@@ -19,8 +19,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from alerts import installation
 from alerts.models import Kind
+from alerts.problems import installation
 from mailbox.models import Account, RawMessage, RestoreProof
 from mailbox.storage.raw_store import open_raw, raw_storage
 from outbox.models import OutboxMessage, SendingSwitch

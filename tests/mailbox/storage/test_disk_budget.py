@@ -12,7 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 
-from alerts import installation
+from alerts.problems import installation
 from mailbox.models import Account, Message, Quarantine, SyncRun, WorkerHeartbeat
 from mailbox.scheduler.runner import jobs_of, run_sync
 from mailbox.storage import store_check

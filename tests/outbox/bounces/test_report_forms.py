@@ -15,7 +15,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts import findings
+from alerts.problems.find import find_problems
 from mailbox.models import Account, LaterReading
 from outbox.bounces import dsn_report
 from outbox.bounces import matching as bounces_matching
@@ -86,7 +86,7 @@ def test_a_complaint_needs_a_person_until_one_has_seen_it(
     client.force_login(make_user("operator"))
     told = "1 mail was called unwanted"
     assert told in client.get(reverse("dashboard")).content.decode()
-    found = [each for each in findings.find(timezone.now()).found if each.account_id]
+    found = [each for each in find_problems(timezone.now()).found if each.account_id]
     assert [(each.kind, each.count) for each in found if each.kind in ("bounce", "complaint")] == [("complaint", 1)]
     unseen = client.get(reverse("outbox:list"), {"mark": "unseen"}).content.decode()
     assert sent.outbox.subject in unseen

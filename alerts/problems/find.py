@@ -1,4 +1,4 @@
-"""What needs a person at this moment, from the rows that are there: one finding for each incident there may be."""
+"""What needs a person at this moment, from the rows that are there: one problem for each incident there may be."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
-from alerts import endings, installation
-from alerts.finding import ALERT_KEY, Finding
 from alerts.models import Kind
+from alerts.problems import endings, installation
+from alerts.problems.problem import ALERT_KEY, Problem
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
@@ -29,47 +29,47 @@ _OF_CONDITION = {
 
 
 @dataclass(frozen=True)
-class Findings:
+class Problems:
     """`unknown`: kinds that cannot be told now, so that what is open stays open."""
 
-    found: tuple[Finding, ...]
+    found: tuple[Problem, ...]
     unknown: frozenset[str] = frozenset()
 
 
-def find(now: datetime) -> Findings:
+def find_problems(now: datetime) -> Problems:
     """Everything, at a cost that does not grow with what was sent or received."""
     if not WorkerHeartbeat.objects.alive(now).exists():
         # Without workers all folders fall behind: that is said once, and not as many incidents.
         found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail(), *endings.find(now))
-        return Findings(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
+        return Problems(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
     all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *endings.find(now))
-    return Findings(all_of)
+    return Problems(all_of)
 
 
-def _workers(now: datetime) -> Iterator[Finding]:
+def _workers(now: datetime) -> Iterator[Problem]:
     if not Account.objects.exists():
         return  # nothing to do: nobody misses them
     seen = WorkerHeartbeat.objects.aggregate(last=Max("seen_at"))["last"]
     since = f" since {seen:%Y-%m-%d %H:%M} UTC" if seen else ""
     sentence = f"No worker has run{since}: nothing is fetched and nothing is sent."
-    yield Finding("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
+    yield Problem("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
 
 
-def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Finding]:
+def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Problem]:
     accounts = Account.objects.select_related("imap", "smtp").prefetch_related(chosen_folders())
     waiting = of_failing(accounts, now)
     for account in accounts:
         folders = account.chosen_folders  # type: ignore[attr-defined]
         seen: set[str] = set()
         for condition in conditions(account, folders, now, waiting):
-            finding = _of_condition(account, condition)
-            if finding is None or finding.key in seen or (finding.kind == Kind.BEHIND and not with_behind):
+            problem = _of_condition(account, condition)
+            if problem is None or problem.key in seen or (problem.kind == Kind.BEHIND and not with_behind):
                 continue
-            seen.add(finding.key)
-            yield finding
+            seen.add(problem.key)
+            yield problem
 
 
-def _of_condition(account: Account, condition: AccountNotice) -> Finding | None:
+def _of_condition(account: Account, condition: AccountNotice) -> Problem | None:
     words = f"{account.email}: {condition.sentence}"[:500]
     if condition.kind == "sending_fails":
         since = f"{condition.since:%Y-%m-%d %H:%M} UTC" if condition.since else ""
@@ -77,14 +77,14 @@ def _of_condition(account: Account, condition: AccountNotice) -> Finding | None:
     if condition.remedy.startswith("sign_in_"):
         which = condition.remedy.removeprefix("sign_in_")
         path = reverse("mailbox:account_sign_in", args=[account.pk, which])
-        return Finding(f"sign_in:{which}:{account.pk}", Kind.SIGN_IN, account.pk, words, path)
+        return Problem(f"sign_in:{which}:{account.pk}", Kind.SIGN_IN, account.pk, words, path)
     kind = _OF_CONDITION.get(condition.kind)
     if kind is None or condition.tone not in ("needs", "broken"):
         return None
-    return Finding(f"{kind}:{account.pk}", kind, account.pk, words, reverse("mailbox:account", args=[account.pk]))
+    return Problem(f"{kind}:{account.pk}", kind, account.pk, words, reverse("mailbox:account", args=[account.pk]))
 
 
-def _of_mail() -> Iterator[Finding]:
+def _of_mail() -> Iterator[Problem]:
     held = OutboxMessage.objects.filter(status=OutboxMessage.Status.FAILED)
     alerts = held.filter(idempotency_key__startswith=ALERT_KEY)
     others = held.exclude(idempotency_key__startswith=ALERT_KEY)
@@ -129,10 +129,10 @@ def _counted(
     page: str,
     *,
     field: str = "account",
-) -> Iterator[Finding]:
-    """One finding an account, however many rows."""
+) -> Iterator[Problem]:
+    """One problem an account, however many rows."""
     groups = rows.order_by().values(field, f"{field}__email").annotate(count=Count("pk"), newest=Max("pk"))
     for group in groups:
         pk, count = group[field], group["count"]
         sentence = f"{group[f'{field}__email']}: {count:,} {words[count != 1]}."
-        yield Finding(f"{kind}:{pk}", kind, pk, sentence[:500], f"{page}{pk}", count, group["newest"])
+        yield Problem(f"{kind}:{pk}", kind, pk, sentence[:500], f"{page}{pk}", count, group["newest"])

@@ -10,7 +10,7 @@ ALERT_KEY = "alert:"  # how the idempotency keys of our own alert mails begin
 
 
 @dataclass(frozen=True)
-class Finding:
+class Problem:
     """`key` tells incidents apart; `newest` and `count` tell when there is more of it than was said. `path` leads to
     the page that mends it."""
 

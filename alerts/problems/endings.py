@@ -15,8 +15,8 @@ from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
-from alerts.finding import Finding
 from alerts.models import AlertRule, Kind, Webhook
+from alerts.problems.problem import Problem
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
 WARNED = (1, 7, 30)  # days before
@@ -75,14 +75,14 @@ def stage_of(ending: Expiry, now: datetime) -> int | None:
     return next(due, None)
 
 
-def find(now: datetime) -> Iterator[Finding]:
-    """One finding for each thing that ends within 30 days; another when 7 are left, and when one is."""
+def find(now: datetime) -> Iterator[Problem]:
+    """One problem for each thing that ends within 30 days; another when 7 are left, and when one is."""
     for each in all_endings():
         stage = stage_of(each, now)
         if stage is not None:
             when = f"{each.at:%Y-%m-%d %H:%M} UTC"
             words = f"{each.in_english} {'ended' if each.at <= now else 'ends'} at {when}. {each.then}"
-            yield Finding(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
+            yield Problem(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
 
 
 def _tokens() -> Iterator[Expiry]:

@@ -10,8 +10,8 @@ import pytest
 from django.utils import timezone
 from django_q.models import Schedule
 
-from alerts import findings
 from alerts.models import Kind
+from alerts.problems.find import find_problems
 from mailbox.models import Account, PushHeartbeat, Transport, WorkerHeartbeat
 from mailbox.storage.usage import free_percent
 from mailbox.tasks import beat
@@ -41,7 +41,7 @@ def alive(host: str, seen: datetime, **fields: Any) -> None:
 
 
 def found(now: datetime) -> dict[str, str]:
-    return {each.key: each.sentence for each in findings.find(now).found}
+    return {each.key: each.sentence for each in find_problems(now).found}
 
 
 def test_nothing_is_found_where_all_is_well(account: Account, now: datetime) -> None:
@@ -56,7 +56,7 @@ def test_one_host_of_two_that_is_gone_is_named(account: Account, now: datetime) 
 
 def test_the_only_host_that_is_gone_is_said_once_as_no_worker(account: Account, now: datetime) -> None:
     later = now + timedelta(minutes=10)
-    seen = findings.find(later)
+    seen = find_problems(later)
     assert [each.key for each in seen.found] == ["workers"]
     assert Kind.HOST in seen.unknown and Kind.LATE in seen.unknown
 
