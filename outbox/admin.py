@@ -53,8 +53,8 @@ from outbox.models import (
     SuppressedAddress,
 )
 from outbox.policy_form import PolicyForm
-from outbox.views.bulk import CONSEQUENCES
-from outbox.views.ticked_rows import act_on
+from outbox.views.lists.bulk import CONSEQUENCES
+from outbox.views.lists.ticked_rows import act_on
 
 # What a claim and a frozen mail are made of is of no use to a person.
 HIDDEN = frozenset({"claim_token", "idempotency_key", "former_status"})

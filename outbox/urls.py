@@ -2,22 +2,13 @@
 
 from django.urls import URLPattern, path
 
-from outbox.views import (
-    actions,
-    address_completion,
-    after_delivery,
-    attachments,
-    bounced_rows,
-    compose,
-    detail,
-    drafts,
-    outbox_list,
-    sending_switch,
-    suppressed,
-    ticked_rows,
-)
-from outbox.views import bulk as views_bulk
-from outbox.views import send_time as views_send_time
+from outbox.views import sending_switch
+from outbox.views.attachments import attachments
+from outbox.views.lists import bounced_rows, outbox_list, suppressed, ticked_rows
+from outbox.views.lists import bulk as views_bulk
+from outbox.views.mail import actions, after_delivery, detail
+from outbox.views.mail import send_time as views_send_time
+from outbox.views.writing import address_completion, compose, drafts
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [

@@ -27,7 +27,7 @@ from mailbox.errors import StorageError
 from mailbox.lazy_text import Words
 from mailbox.logs import event
 from mailbox.storage import out_of_reach as stored_files
-from outbox.views import unsent
+from outbox.views.writing import unsent
 
 logger = logging.getLogger(__name__)
 

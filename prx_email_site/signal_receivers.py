@@ -58,7 +58,7 @@ def conversation_asked(
     account_id: int, pks: Collection[int], message_ids: Collection[str], **_: Any
 ) -> list[ConversationMessage]:
     """What was written here stands among what was received."""
-    from outbox.views.conversation import pieces
+    from outbox.views.mail.conversation import pieces
 
     return pieces(account_id, pks, message_ids)
 

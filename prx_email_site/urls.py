@@ -4,7 +4,8 @@ from django.contrib import admin
 from django.urls import include, path
 
 from api.v1 import site as api_v1
-from outbox.views import account_delete, connection_check, trial_mail
+from outbox.views import account_delete, connection_check
+from outbox.views.writing import trial_mail
 from people.links import pages as links
 from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso

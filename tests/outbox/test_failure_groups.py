@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant
 from outbox.models import OutboxMessage
-from outbox.views.failure_groups import FailureGroup, shared_words
+from outbox.views.lists.failure_groups import FailureGroup, shared_words
 from tests.rows import NOWHERE, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

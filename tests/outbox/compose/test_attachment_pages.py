@@ -18,7 +18,7 @@ from mailbox.tasks import pictures as pictures_tasks
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import read_size, write_size
 from outbox.tasks import storage as storage_tasks
-from outbox.views import attachment_selection
+from outbox.views.attachments import attachment_selection
 from tests.rows import NOWHERE, letter_with, outbox_row, queries_of, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

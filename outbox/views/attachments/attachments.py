@@ -23,7 +23,7 @@ from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
 from outbox.models import AttachmentPolicy, OutboxAttachment
 from outbox.policy_form import PolicyForm
-from outbox.views.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, Filters, find
+from outbox.views.attachments.attachment_selection import DIRECTIONS, SIZES, AttachmentCursor, Filters, find
 from outbox.views.visible_rows import find_row, operated_accounts, visible_accounts
 
 

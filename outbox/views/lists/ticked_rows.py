@@ -26,8 +26,8 @@ from outbox.actions import audit_part, estimate, results, transitions
 from outbox.actions import bulk as actions_bulk
 from outbox.actions.transitions import ShownState
 from outbox.models import Operation, OutboxMessage
-from outbox.views.actions import Act, ask_cancel, ask_retry, number_in, refusal
-from outbox.views.bulk import CONSEQUENCES
+from outbox.views.lists.bulk import CONSEQUENCES
+from outbox.views.mail.actions import Act, ask_cancel, ask_retry, number_in, refusal
 from outbox.views.visible_rows import operated_accounts, seen_by
 
 Verb = Operation.Verb

@@ -18,7 +18,7 @@ from mailbox.views.requests import back_to, signed_in_user
 from outbox.bounces import matching as bounces_matching
 from outbox.models import DeliveryReport
 from outbox.models.messages import OutboxQuerySet
-from outbox.views.actions import number_in
+from outbox.views.mail.actions import number_in
 from outbox.views.row_view import RowView
 from outbox.views.visible_rows import seen_by
 

@@ -26,12 +26,12 @@ from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
 from outbox.models import Operation, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from outbox.views import failure_groups
-from outbox.views.bounced_rows import BOUNCE_MARKS, unseen_of, with_bounces
-from outbox.views.bulk import shown_operation
-from outbox.views.list_csv import CSV_HEAD, csv_lines
+from outbox.views.lists import failure_groups
+from outbox.views.lists.bounced_rows import BOUNCE_MARKS, unseen_of, with_bounces
+from outbox.views.lists.bulk import shown_operation
+from outbox.views.lists.list_csv import CSV_HEAD, csv_lines
+from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import RowView, row_view
-from outbox.views.send_time import deliver_after_undo
 from outbox.views.status import TAB_BY_NAME
 from outbox.views.visible_rows import (
     OPEN_STATES,

@@ -20,7 +20,7 @@ from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
-from outbox.views.actions import refusal
+from outbox.views.mail.actions import refusal
 from outbox.views.visible_rows import find_row
 
 

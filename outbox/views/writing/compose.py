@@ -33,10 +33,10 @@ from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_r
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
-from outbox.views.drafts import address_of, drafts_of, find_draft, forget_sent, save_typed
-from outbox.views.one_mail import another_is_unasked, files_of, key_of, made_before
-from outbox.views.unsent import keeps_what_was_typed
 from outbox.views.visible_rows import find_row
+from outbox.views.writing.drafts import address_of, drafts_of, find_draft, forget_sent, save_typed
+from outbox.views.writing.one_mail import another_is_unasked, files_of, key_of, made_before
+from outbox.views.writing.unsent import keeps_what_was_typed
 
 TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
 

@@ -31,9 +31,9 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
-from outbox.views.attempt_timeline import Step, steps_of
+from outbox.views.mail.attempt_timeline import Step, steps_of
+from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import row_view
-from outbox.views.send_time import deliver_after_undo
 from outbox.views.sentences import may_have_gone_out, sentence_of
 from outbox.views.visible_rows import find_row
 

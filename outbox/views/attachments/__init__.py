@@ -1,0 +1,1 @@
+"""Attachments of mail both ways: pages, and which of them a person may see."""

@@ -1,0 +1,1 @@
+"""One mail: its page, and the clicks on it."""

@@ -1,0 +1,1 @@
+"""Writing a mail: the page, its drafts, and what keeps one writing one mail."""
