@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.forms import BoundField, CheckboxInput
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
@@ -90,6 +91,12 @@ def countdown(when: datetime | None) -> SafeString | str:
 def server_words(reply: str) -> dict[str, Any]:
     """The server's words as said: monospace, selectable, with a copy button."""
     return {"reply": reply, "id": f"reply-{next(_numbers)}"}
+
+
+@register.inclusion_tag("_fragments/after_sending.html")
+def after_sending(pk: str) -> dict[str, Any]:
+    """What may be done with a mail of the outbox that was just queued, beside the notice that says so."""
+    return {"pk": int(pk), "seconds": settings.OUTBOX_UNDO_SECONDS}
 
 
 @register.inclusion_tag("_fragments/field.html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,8 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from mailbox.models import Account
-from outbox.models import OutboxMessage
+from outbox.models import Draft, OutboxMessage
+from tests.browser.test_clicks import Hand
 from tests.rows import NOWHERE, letter, store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
@@ -58,26 +60,43 @@ def test_a_message_that_was_opened_from_no_list_offers_no_next(
     expect(page.locator("h1")).to_have_text("Alone")
 
 
-def test_a_mail_is_read_and_answered_in_two_clicks_and_the_keyboard_and_the_next_is_one_key_away(
+def test_a_mail_is_read_and_answered_in_three_clicks_and_the_list_is_back_at_the_next_one(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:
     account = make_account(**NOWHERE)
-    for number in range(2):
+    for number in range(3):
         store(account, letter(f"Mail {number}", text="Dear Bob"))
-    page = signed_in_page
+    hand = Hand(signed_in_page)
+    page = hand.page
     page.goto(live_site)
-    page.click(".topnav a[data-go=m]")
-    expect(page.locator("td.subject")).to_have_count(2)
+    hand.click(".topnav a[data-go=m]")
+    expect(page.locator("td.subject")).to_have_count(3)
+    listed = page.url
     subjects = page.locator("td.subject .subject-words").all_inner_texts()
-    page.locator("td.subject a").first.click()
-    expect(page.locator("h1")).to_have_text(subjects[0])
+    hand.click(f"td.subject a:has-text('{subjects[1]}')")
     expect(page.locator("nav.walk")).to_be_visible()
-    page.keyboard.press("r")
-    expect(page.locator("#id_body_text")).to_be_focused()
+    hand.click("a[href*='?reply_to=']")
+    message = page.url
+    expect(page.locator("#answer #id_body_text")).to_be_focused()
+    expect(page.locator("h1")).to_have_text(subjects[1])  # the mail stands above its answer
     page.keyboard.type("Yes, gladly.")
+    expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
+    page.reload()
+    expect(page.locator("#answer #id_body_text")).to_have_value(re.compile("^Yes, gladly."))
+    page.locator("#answer #id_body_text").focus()
     page.keyboard.press("Control+Enter")
-    page.wait_for_url("**/outbox/*/")
+    page.wait_for_url(listed)
+    assert hand.clicks == 3
     assert OutboxMessage.objects.get().body_text.startswith("Yes, gladly.")
-    expect(page.locator("nav.walk")).to_be_visible()
-    page.keyboard.press("j")
+    expect(page.locator(".notice[data-result]")).to_contain_text("is queued")
+    expect(page.locator("tr.at-hand td.subject")).to_contain_text(subjects[2])
+    page.goto(f"{message}?draft={Draft.objects.count() + 1}&key={_key_of(OutboxMessage.objects.get())}")
+    expect(page.locator("#answer")).to_contain_text("Your answer was queued. Open it")
+    page.goto(listed)
+    page.keyboard.press("o")
     expect(page.locator("h1")).to_have_text(subjects[1])
+
+
+def _key_of(row: OutboxMessage) -> str:
+    """The key of the page (or draft) that the mail was made from."""
+    return str(row.idempotency_key).rpartition("-")[0]

@@ -1,11 +1,12 @@
 // Completes addresses from known mail: a combobox with a listbox (ARIA APG). Without it one types them.
 "use strict";
 
-document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector("form[data-addresses]");
-  if (!form) return;
-  for (const input of form.querySelectorAll("input[data-complete]")) combobox(input, form.dataset.addresses);
-});
+for (const name of ["DOMContentLoaded", "prx:writing"]) {
+  document.addEventListener(name, () => {
+    const form = document.querySelector("form[data-addresses]");
+    for (const input of form?.querySelectorAll("input[data-complete]") ?? []) combobox(input, form.dataset.addresses);
+  });
+}
 
 function combobox(input, address) {
   const list = document.createElement("ul");

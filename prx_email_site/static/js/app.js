@@ -143,3 +143,24 @@ document.addEventListener("htmx:afterSwap", (event) => {
 document.addEventListener("change", (event) => {
   if (event.target.matches("select[data-submits]")) event.target.form.requestSubmit();
 });
+
+// A mail goes out when its undo is over, also where its writer has gone on to another page: whoever is there asks then.
+const GOES_OUT = "prx-goes-out";
+
+function keptSends() {
+  try { return JSON.parse(sessionStorage.getItem(GOES_OUT)) ?? []; } catch (error) { return []; }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const undo = document.querySelector("form[data-goes-out]");
+  const sends = keptSends();
+  if (undo && !sends.some((each) => each.address === undo.dataset.goesOut)) sends.push({ address: undo.dataset.goesOut, at: Date.now() + undo.dataset.after * 1000 });
+  for (const { address, at } of sends) {
+    setTimeout(() => {
+      sessionStorage.setItem(GOES_OUT, JSON.stringify(keptSends().filter((each) => each.address !== address)));
+      if (undo?.dataset.goesOut === address) undo.remove();
+      fetch(address, { credentials: "same-origin" }).catch(() => null);
+    }, Math.max(0, at - Date.now()) + 500);
+  }
+  try { sessionStorage.setItem(GOES_OUT, JSON.stringify(sends)); } catch (error) { /* storage refused: the sweep sends it */ }
+});

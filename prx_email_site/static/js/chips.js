@@ -1,11 +1,12 @@
 // Shows under To, Cc and Bcc what was understood of what stands there. The field itself stays as typed and is what is sent.
 "use strict";
 
-document.addEventListener("DOMContentLoaded", () => {
-  const form = document.querySelector("form[data-addresses]");
-  if (!form) return;
-  for (const input of form.querySelectorAll("input[data-complete]")) understood(input, form);
-});
+for (const name of ["DOMContentLoaded", "prx:writing"]) {
+  document.addEventListener(name, () => {
+    const form = document.querySelector("form[data-addresses]");
+    for (const input of form?.querySelectorAll("input[data-complete]") ?? []) understood(input, form);
+  });
+}
 
 function understood(input, form) {
   const list = document.createElement("ul");

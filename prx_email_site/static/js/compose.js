@@ -20,3 +20,11 @@ document.addEventListener("keydown", (event) => {
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
 });
+
+// The line that stands for the folded fields of an answer says what stands in them.
+document.addEventListener("input", (event) => {
+  const shown = event.target.form?.querySelector?.(`.envelope [data-shows="${event.target.name}"]`);
+  if (!shown) return;
+  shown.textContent = event.target.value;
+  shown.parentElement.hidden = !event.target.value;
+});

@@ -2,7 +2,7 @@
 // Without this file "Save draft" does the first, and the server the second.
 "use strict";
 
-document.addEventListener("DOMContentLoaded", () => {
+function keepDrafts() {
   const form = document.querySelector("form[data-autosave]");
   if (!form) return;
   const state = document.getElementById("draft-state");
@@ -24,7 +24,7 @@ document.addEventListener("DOMContentLoaded", () => {
   async function freshToken() {
     const response = await fetch(location.href, { credentials: "same-origin", redirect: "manual" });
     if (!response.ok) return false;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("form[data-autosave] input[name=csrfmiddlewaretoken]");
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("input[name=csrfmiddlewaretoken]");
     if (!fresh) return false;
     field("csrfmiddlewaretoken").value = fresh.value;
     document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": fresh.value }));
@@ -49,7 +49,10 @@ document.addEventListener("DOMContentLoaded", () => {
     field("version").value = answer.version;
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
-    history.replaceState(null, "", `${location.pathname}?draft=${answer.draft}&key=${field("idempotency_key").value}`);
+    const asked = new URLSearchParams(form.closest("#answer") ? location.search : "");
+    asked.set("draft", answer.draft);
+    asked.set("key", field("idempotency_key").value);
+    history.replaceState(null, "", `${location.pathname}?${asked}`);
     const time = new Date().toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: document.body.dataset.timeZone });
     tell(fill(words.kept, { time }));
     if (withFiles) {
@@ -79,7 +82,7 @@ document.addEventListener("DOMContentLoaded", () => {
   form.addEventListener("input", (event) => {
     if (event.target !== picker && typed() !== kept) later();
   });
-  document.addEventListener("visibilitychange", () => { if (document.hidden && typed() !== kept) save(); });
+  document.addEventListener("visibilitychange", () => { if (document.hidden && form.isConnected && typed() !== kept) save(); });
   form.addEventListener("submit", () => clearTimeout(timer));
 
   // --- files
@@ -175,4 +178,6 @@ document.addEventListener("DOMContentLoaded", () => {
     zone.classList.remove("over");
     take(event.dataTransfer.files);
   });
-});
+}
+
+for (const name of ["DOMContentLoaded", "prx:writing"]) document.addEventListener(name, keepDrafts); // at load, and when a form is opened in a page

@@ -92,6 +92,7 @@ const obey = {
   ArrowRight: () => step("next"),
   ArrowLeft: () => step("previous"),
   o: () => press(rowAtHand() && linkOf(rowAtHand())),
+  Enter: () => press(rowAtHand() && linkOf(rowAtHand())),
   x: () => press(rowAtHand()?.querySelector('input[type="checkbox"]')),
   r: retryOrReply,
   u: () => step("back") || press([...document.querySelectorAll("main .crumbs a")].pop()),
@@ -118,6 +119,7 @@ document.addEventListener("keydown", (event) => {
   if (event.repeat && !"jk".includes(event.key)) return;
   const act = Object.hasOwn(obey, event.key) ? obey[event.key] : null;
   if (!act) return;
+  if (event.key === "Enter" && event.target !== document.body && !event.target.matches("[data-result]")) return; // it presses what has the focus
   if (event.key.startsWith("Arrow") && (!isWalk() || event.target !== document.body)) return; // they move a focus or a frame
   event.preventDefault();
   act();

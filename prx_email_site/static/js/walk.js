@@ -1,7 +1,7 @@
 // Next and previous within the list one came from, kept for this tab. Without this file the browser's Back does it.
 "use strict";
 
-const LIST = "prx-list";
+const LIST = "prx-walk"; // {url, links: of its rows in their order, pages: link -> the page of the list, older, at}
 
 function listKept() {
   try { return JSON.parse(sessionStorage.getItem(LIST)); } catch (error) { return null; }
@@ -22,7 +22,7 @@ function olderIn(page, base) {
 // A list: what it holds is kept when one goes, and the row one came from is found again.
 function keepThisList() {
   const before = listKept();
-  const list = { url: location.href, links: linksIn(document), older: olderIn(document, location.href) };
+  const list = { url: location.href, links: linksIn(document), pages: {}, older: olderIn(document, location.href) };
   if (before?.at && list.links.includes(before.at)) {
     const row = [...document.querySelectorAll("table.messages td.subject a[href]")].find((link) => pathOf(link.href) === before.at);
     row.closest("tr").classList.add("at-hand");
@@ -39,6 +39,7 @@ async function fetchOlder(list) {
   if (!response.ok || response.redirected) return false;
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const fresh = linksIn(page).filter((link) => !list.links.includes(link));
+  for (const link of fresh) list.pages[link] = list.older;
   list.older = olderIn(page, list.older);
   list.links.push(...fresh);
   keepList(list);
@@ -62,7 +63,7 @@ function showWalk(nav) {
     made.textContent = text;
     return made;
   };
-  nav.replaceChildren(link(list.url, words.back, "back"));
+  nav.replaceChildren(link(list.pages[here] ?? list.url, words.back, "back"));
   if (at > 0) nav.append(link(list.links[at - 1], words.previous, "previous"));
   if (at + 1 < list.links.length) nav.append(link(list.links[at + 1], words.next, "next"));
   else if (list.older) {
@@ -75,6 +76,25 @@ function showWalk(nav) {
   }
   nav.hidden = false;
 }
+
+// An answer leads back to the list, to the mail after the one that is answered.
+const answering = () => document.querySelector("form.compose[data-answers]");
+
+document.addEventListener("prx:writing", async () => {
+  const list = listKept();
+  if (list?.older && list.links.at(-1) === answering()?.dataset.answers) await fetchOlder(list).catch(() => false);
+});
+
+document.addEventListener("submit", (event) => {
+  const list = listKept();
+  const form = answering();
+  const at = list && form === event.target ? list.links.indexOf(form.dataset.answers) : -1;
+  if (at < 0 || event.submitter?.value === "draft") return;
+  list.at = list.links[at + 1] ?? list.links[at];
+  keepList(list);
+  const back = new URL(list.pages[list.at] ?? list.url);
+  form.elements.namedItem("next").value = back.pathname + back.search;
+});
 
 document.addEventListener("DOMContentLoaded", () => {
   const nav = document.querySelector("nav[data-walk]");

@@ -74,6 +74,21 @@ def test_a_mail_is_queued_at_once_and_its_page_shown(
     assert OrmQ.objects.count() == 1
 
 
+@pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "outbox:list"])
+def test_an_answer_leads_back_to_the_list_one_reads_in_and_nowhere_else(
+    operator: Client, account: Account, parent: Message, elsewhere: str
+) -> None:
+    address, listed = f"{COMPOSE}?reply_to={parent.pk}", f"{reverse('mailbox:messages')}?account={account.pk}"
+    response = operator.post(address, typed(account, next=listed))
+    row = OutboxMessage.objects.get()
+    assert response["Location"] == listed and row.parent == parent
+    page = operator.get(listed).content.decode()
+    assert f'action="{reverse("outbox:undo", args=[row.pk])}"' in page and "is queued." in page
+    assert "is queued." not in operator.get(listed).content.decode()  # said once
+    other = operator.post(address, typed(account, next=elsewhere))
+    assert other["Location"] == reverse("outbox:detail", args=[row.pk + 1])
+
+
 def test_several_attachments_are_frozen_byte_for_byte(operator: Client, account: Account) -> None:
     first, second = bytes(range(256)) * 5, b"plain words"
     files = [pdf("契約.pdf", first), pdf("notes.txt", second, "text/plain")]

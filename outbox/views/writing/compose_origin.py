@@ -1,0 +1,148 @@
+"""What a page of writing begins from, and what its form holds at first."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.mime import body as mime_body
+from mailbox.models import Account, Message
+from mailbox.permissions import Role
+from mailbox.views.reading.message_lookup import find_message
+from mailbox.views.requests import number_of
+from outbox.compose import drafts, replies
+from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage
+from outbox.views.visible_rows import find_row
+from outbox.views.writing.drafts import find_draft
+
+TITLES = {"reply_to": _("Reply"), "reply_all": _("Reply to all"), "forward": _("Forward"), "again": _("Write a mail")}
+
+
+@dataclass(frozen=True)
+class ComposeOrigin:
+    """What the page begins from: nothing, a received message and what is done with it, or a written mail."""
+
+    way: str = ""  # a key of TITLES
+    message: Message | None = None
+    written: OutboxMessage | None = None
+    draft: Draft | None = None
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> ComposeOrigin:
+        """Http404 for what the user may not see, PermissionDenied where they may not send."""
+        draft = find_draft(request)
+        if draft and "draft" in request.GET:
+            return cls.of_draft(request, draft)
+        return replace(cls._of_address(request), draft=draft)
+
+    @classmethod
+    def of_draft(cls, request: HttpRequest, draft: Draft) -> ComposeOrigin:
+        """What it answers, as far as that is there still and the user may."""
+        way, _, pk = draft.start.partition("=")
+        with contextlib.suppress(Http404, PermissionDenied, ValueError):
+            if way == "again":
+                return cls(way, written=find_row(request, int(pk), Role.OPERATOR), draft=draft)
+            if way in TITLES:
+                return cls(way, message=find_message(request, int(pk), Role.OPERATOR), draft=draft)
+        return cls(draft=draft)
+
+    @classmethod
+    def _of_address(cls, request: HttpRequest) -> ComposeOrigin:
+        for way in TITLES:
+            if pk := number_of(request, way):
+                if way == "again":
+                    return cls(way, written=find_row(request, pk, Role.OPERATOR))
+                return cls(way, message=find_message(request, pk, Role.OPERATOR))
+        return cls()
+
+    @property
+    def parent(self) -> Message | None:
+        """The message that is answered; one that is passed on is no parent (RFC 5322, 3.6.4)."""
+        if self.written:  # an answer that is written again is an answer still
+            return self.written.parent
+        return self.message if self.way in ("reply_to", "reply_all") else None
+
+    @property
+    def read_message(self) -> int | None:
+        """The message that one came from, and goes on from in its list."""
+        return self.message.pk if self.message else self.written.parent_id if self.written else None
+
+    def carried(self, current: AttachmentPolicy) -> list[CarriedAttachment]:
+        own = of_draft(self.draft, current) if self.draft else []
+        if self.written:
+            return [*of_written(self.written), *own]
+        return [*(of_received(self.message, current) if self.message and self.way == "forward" else []), *own]
+
+    @property
+    def name(self) -> str:
+        """As a draft keeps it."""
+        source = self.message or self.written
+        return f"{self.way}={source.pk}" if source else ""
+
+
+def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Account]) -> dict[str, Any]:
+    if start.draft and "draft" in request.GET:
+        return _as_left(start.draft)
+    if start.written:
+        return _again(start.written)
+    if start.message is None:
+        return {} if request.method == "POST" else _new(number_of(request, "account"), accounts)
+    message, letter = start.message, _letter(start.message)
+    signed = partial(replies.signed, message.account.signature)
+    if start.way == "forward":
+        shown = {"subject": replies.forward_subject(message.subject), "body_text": signed(replies.forwarded(letter))}
+        return shown | {"account": message.account_id}
+    answer = {
+        "account": message.account_id,
+        "to": replies.answer_to(letter, [message.account.email]) or message.reply_to or message.sender,
+        "subject": replies.reply_subject(message.subject),
+        "body_text": signed(replies.quoted(letter)),
+    }
+    if start.way == "reply_all":
+        everyone = replies.reply_to_all(letter, [message.account.email])
+        answer |= {"to": everyone.to, "cc": everyone.cc, "left_out": everyone.left_out}
+    return answer
+
+
+def _new(given: int | None, accounts: QuerySet[Account]) -> dict[str, Any]:
+    """From the account that is given; signed for it, or for the only one there is."""
+    pks = list(accounts.values_list("pk", "signature")[:2]) if given is None else []
+    chosen = accounts.filter(pk=given).values_list("pk", "signature").first() if given else None
+    of_one = chosen or (pks[0] if len(pks) == 1 else None)
+    shown: dict[str, Any] = {"account": chosen[0] if chosen else None}
+    return shown | ({"body_text": replies.signed(of_one[1])} if of_one and of_one[1] else {})
+
+
+def _again(source: OutboxMessage) -> dict[str, Any]:
+    """What was typed, as it was typed."""
+    shown: dict[str, Any] = {
+        name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
+    }
+    return shown | {"account": source.account_id}
+
+
+def _as_left(draft: Draft) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at", "refused")}
+    kept = {} if draft.kept is None else {"kept": draft.kept}
+    return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
+
+
+def _letter(message: Message) -> replies.OriginalMessage:
+    return replies.OriginalMessage(
+        subject=message.subject,
+        sender=message.sender,
+        reply_to=message.reply_to,
+        recipients=message.recipients,
+        cc=message.cc,
+        text=mime_body.readable(message),
+        at=timezone.localtime(message.date or message.received_at),
+    )
