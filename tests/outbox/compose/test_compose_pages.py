@@ -14,6 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django_q.models import OrmQ
+from pytest_django import Settings
 
 from mailbox.mime import message as mime_message
 from mailbox.models import Account, AccountGrant, Message
@@ -76,8 +77,9 @@ def test_a_mail_is_queued_at_once_and_its_page_shown(
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "outbox:list"])
 def test_an_answer_leads_back_to_the_list_one_reads_in_and_nowhere_else(
-    operator: Client, account: Account, parent: Message, elsewhere: str
+    operator: Client, account: Account, parent: Message, elsewhere: str, settings: Settings
 ) -> None:
+    settings.OUTBOX_UNDO_SECONDS = 10
     address, listed = f"{COMPOSE}?reply_to={parent.pk}", f"{reverse('mailbox:messages')}?account={account.pk}"
     response = operator.post(address, typed(account, next=listed))
     row = OutboxMessage.objects.get()
