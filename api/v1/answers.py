@@ -11,10 +11,10 @@ from pydantic import AfterValidator, AwareDatetime, Field
 
 from mailbox.models import Message
 from outbox.answers import SendResult
-from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 
 T = TypeVar("T")
 Number = Annotated[int, Field(ge=1, le=2**63 - 1)]  # a primary key
+Position = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Limit = Annotated[int, Field(ge=1, le=500)]
 
 
@@ -123,66 +123,6 @@ class SendState(Schema):
         )
 
 
-class OutboxHead(Schema):
-    id: int
-    account_id: int
-    to: str
-    cc: str
-    bcc: str
-    subject: str
-    status: str
-    hold: str
-    retries: int
-    last_attempt: int
-    next_attempt_at: datetime
-    next_attempt_at_unix: int
-    send_at: datetime | None
-    provider_message_id: str | None
-    error_code: str
-    error: str
-    created_at: datetime
-    sent_at: datetime | None
-
-    @classmethod
-    def of(cls, row: OutboxMessage) -> OutboxHead:
-        return cls(**columns(cls, row), next_attempt_at_unix=int(row.next_attempt_at.timestamp()))
-
-
-class RecipientState(Schema):
-    kind: str
-    address: str
-    status: str
-    reply_code: int | None
-    reply: str
-
-
-class AttemptState(Schema):
-    number: int
-    message_id: str
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str
-    reply: str
-
-
-class OutboxWhole(OutboxHead):
-    body_text: str
-    body_html: str
-    recipients: list[RecipientState]
-    attempts: list[AttemptState]
-
-    @classmethod
-    def of(cls, row: OutboxMessage) -> OutboxWhole:
-        recipients: list[OutboxRecipient] = list(row.recipients.order_by("pk"))
-        attempts: list[DeliveryAttempt] = list(row.attempts.order_by("number"))
-        return cls(
-            **columns(cls, row),
-            next_attempt_at_unix=int(row.next_attempt_at.timestamp()),
-            recipients=[RecipientState(**columns(RecipientState, each)) for each in recipients],
-            attempts=[AttemptState(**columns(AttemptState, each)) for each in attempts],
-        )
-
-
 class File(Schema):
     filename: Text
     content_type: Text = ""
@@ -215,28 +155,6 @@ class Reply(Writing):
     message: Number = Field(description="The id of the message that is answered.")
     to: list[Text] = Field([], description="Empty: whom the message asks to answer to.")
     subject: Text = ""
-
-
-class Retry(Schema):
-    now_anyway: bool = Field(False, description="Also before its next attempt is due; recorded.")
-
-
-class Decision(Schema):
-    attempt: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
-        description="The number of the attempt that is decided about; refused when a later one was made."
-    )
-
-
-class OutboxFilter(Schema):
-    state: str = ""
-    account: Number | None = None
-    reason: str = ""
-    q: str = ""
-    mark: str = ""
-    error: str = ""
-    code: str = ""
-    domain: str = ""
-    age: str = ""
 
 
 def columns(schema: type[Schema], row: Model) -> dict[str, Any]:

@@ -33,3 +33,11 @@ def seen_or_all(request: HttpRequest) -> set[int] | None:
 def account_of(request: HttpRequest, pk: int, scope: Scope) -> Account:
     """The account, when token and role cover it; Http404 else."""
     return get_object_or_404(caller_of(request).accounts(scope).with_transports(), pk=pk)
+
+
+def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None:
+    """The accounts whose rows a list shows, as newest_of_accounts() takes them; Http404 for one that is not seen."""
+    if account is None:
+        return seen_or_all(request)
+    account_of(request, account, Scope.READ)
+    return {account}

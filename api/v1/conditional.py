@@ -11,10 +11,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.http import parse_etags
-from ninja.renderers import JSONRenderer
 
 from api.v1.answers import Answer
 from api.v1.errors import Changed
+from api.v1.rendering import Renderer
 
 
 def etag_of(content: bytes) -> str:
@@ -23,8 +23,8 @@ def etag_of(content: bytes) -> str:
 
 def rendered(answer: Answer[Any], status: int = 200) -> bytes:
     """The body of this answer, as ninja writes it."""
-    text = JSONRenderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
-    return text.encode() if isinstance(text, str) else bytes(text)
+    text: str = Renderer().render(None, answer.model_dump(), response_status=status)  # type: ignore[arg-type]
+    return text.encode()
 
 
 @contextmanager

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from ninja import Path, Router
 
 from api.models import Scope
-from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page
-from api.v1.common import FAILURES, caller_of, seen
-from mailbox.mime import message as mime_message
+from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page, Position
+from api.v1.common import FAILURES, asked_accounts, caller_of, seen
+from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
 from mailbox.models import Attachment, Message
 from mailbox.search import results
 from mailbox.views.pagination import Cursor, cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
-from mailbox.views.reading.message_parts import download, raw_or_404
+from mailbox.views.reading.message_parts import raw_or_404
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
@@ -26,19 +26,12 @@ def list_messages(
     request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: str = ""
 ) -> Answer[Page[MessageHead]]:
     """Newest first; `before` is the `next` of the page before."""
-    cursor, accounts = Cursor.read(before), _asked(request, account)
+    cursor, accounts = Cursor.read(before), asked_accounts(request, account)
     rows = Message.objects.visible().listed().order_by("-received_at", "-pk")
     rows = rows.filter(cursor.older("received_at")) if cursor else rows
     page, last = cut(list(newest_of_accounts(rows, accounts, limit + 1)[: limit + 1]), limit)
     items = [MessageHead.of(row) for row in page]
     return Answer(data=Page(items=items, next=str(Cursor(last.received_at, last.pk)) if last else None))
-
-
-def _asked(request: HttpRequest, account: int | None) -> set[int]:
-    accounts = seen(request)
-    if account is not None and account not in accounts:
-        raise Http404
-    return {account} if account is not None else accounts
 
 
 @router.get("/messages/search", response={200: Answer[Page[MessageHead]], **FAILURES}, operation_id="search_messages")
@@ -64,23 +57,23 @@ def get_message(request: HttpRequest, pk: Path[Number]) -> Answer[MessageWhole]:
     return Answer(data=MessageWhole.of(_message(request, pk)))
 
 
-@router.get("/messages/{pk}/source", response={200: None, **FAILURES}, operation_id="get_source")
+@router.get("/messages/{pk}/source", response=FILE, operation_id="get_source", openapi_extra=of_type("message/rfc822"))
 def source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
-    """The mail's bytes as they came (message/rfc822)."""
-    response = download(raw_or_404(_message(request, pk).raw_digest), f"message-{pk}.eml", "message/rfc822")
-    response["Content-Type"] = "message/rfc822"
-    return response
+    """The mail's bytes as they came (message/rfc822); by Range, too."""
+    digest = _message(request, pk).raw_digest
+    response = file_answer(request, raw_or_404(digest), f"message-{pk}.eml", "message/rfc822", digest)
+    return as_mail(response)
 
 
-@router.get("/messages/{pk}/attachments/{position}", response={200: None, **FAILURES}, operation_id="get_attachment")
-def attachment(request: HttpRequest, pk: Path[Number], position: Path[int]) -> HttpResponseBase:
-    """The decoded bytes of an attachment. Types that a browser would run are answered as application/octet-stream."""
+@router.get(
+    "/messages/{pk}/attachments/{position}",
+    response=FILE,
+    operation_id="get_attachment",
+    openapi_extra=of_type("application/octet-stream"),
+)
+def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
+    """The decoded bytes of an attachment; by Range, too. Types that a browser would run are answered as
+    application/octet-stream."""
     row = _message(request, pk)
-    if not 0 <= position < 2**31:
-        raise Http404
     found = get_object_or_404(Attachment, message=row, position=position, removed_at=None)
-    try:
-        content = mime_message.attachment_content(raw_or_404(row.raw_digest), found.position, found.digest)
-    except IndexError as error:
-        raise Http404 from error
-    return download(content, found.filename, found.content_type)
+    return attached_file(request, row.raw_digest, found)

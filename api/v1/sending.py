@@ -6,52 +6,38 @@ from base64 import b64decode
 
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 from django.utils.translation import gettext
-from ninja import Path, Query, Router, Status
+from ninja import Router, Status
 
 from api.models import Scope
 from api.v1.answers import (
     Answer,
-    Decision,
-    Limit,
     Mail,
-    Number,
-    OutboxFilter,
-    OutboxHead,
-    OutboxWhole,
-    Page,
     Reply,
-    Retry,
     SendState,
     WholeMail,
     Writing,
 )
-from api.v1.common import FAILURES, caller_of, seen
+from api.v1.common import FAILURES, caller_of
 from api.v1.errors import NotDone
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key
 from mailbox.mime.addresses import same
 from mailbox.models import Message
-from mailbox.views.pagination import cut
-from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused
 from outbox import api as outbox_api
-from outbox.actions.filters import Filters, NoSuchFilter
 from outbox.answers import ApiResponse
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
 from outbox.compose.submitted_mail import Submitted
-from outbox.models import OutboxMessage
 
 router = Router(tags=["sending"])
 SENT = {202: Answer[SendState], **FAILURES}
-DONE = {200: Answer[SendState], **FAILURES}
 # The outbox keeps the idempotency key with the row: the same key and mail answer with that row for as long as it is
 # there, the same key and another mail are refused.
 
 
-def _answer(response: ApiResponse) -> Answer[SendState]:
+def standing(response: ApiResponse) -> Answer[SendState]:
     if not response.ok or response.data is None:
         raise NotDone(response)
     return Answer(data=SendState.of(response.data))
@@ -82,7 +68,7 @@ def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_K
     """Write the mail down, durably; the workers deliver it. With an `Idempotency-Key` it is written once however often
     it is asked for, and the answer says how it stands now."""
     mail = Request(given.to, given.subject, given.body_text, given.cc, given.bcc, given.body_html)
-    return Status(202, _answer(_send(request, given, mail, idempotency_key, None)))
+    return Status(202, standing(_send(request, given, mail, idempotency_key, None)))
 
 
 @router.post("/submit", response=SENT, operation_id="submit")
@@ -99,7 +85,7 @@ def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
         raise Refused(gettext("base64: this is no base64.")) from None
     name = f"{caller.token.name} (token {caller.token.pk}), API"
     mail = Submitted(content, given.rcpt_to, smtputf8=True, needs_message_id=True)
-    return Status(202, _answer(outbox_api.submit(found[0].pk, mail, user=caller.token.user, program=name)))
+    return Status(202, standing(outbox_api.submit(found[0].pk, mail, user=caller.token.user, program=name)))
 
 
 @router.post("/reply", response=SENT, operation_id="reply")
@@ -108,65 +94,4 @@ def reply(request: HttpRequest, given: Reply, idempotency_key: Key = IDEMPOTENCY
     accounts = caller_of(request).accounts(Scope.SEND).filter(pk=given.account_id)
     get_object_or_404(Message, pk=given.message, account__in=accounts)
     mail = Request(given.to or "", given.subject, given.body_text, given.cc, given.bcc, given.body_html)
-    return Status(202, _answer(_send(request, given, mail, idempotency_key, given.message)))
-
-
-@router.get("/outbox", response={200: Answer[Page[OutboxHead]], **FAILURES}, operation_id="list_outbox")
-def list_outbox(
-    request: HttpRequest, asked: Query[OutboxFilter], limit: Limit = 50, before: Number | None = None
-) -> Answer[Page[OutboxHead]]:
-    """Newest first, with the filters of the outbox page; `before` is the `next` of the page before."""
-    accounts = seen(request)
-    if asked.account is not None and asked.account not in accounts:
-        raise Http404
-    try:
-        filters = Filters.of({name: str(value) for name, value in asked.model_dump().items() if value})
-    except NoSuchFilter as error:
-        raise Refused(str(error)) from error
-    rows = filters.of_state(filters.narrow(OutboxMessage.objects.all(), timezone.now())).order_by("-pk")
-    rows = rows.defer("body_text", "body_html")
-    if before is not None:
-        rows = rows.filter(pk__lt=before)
-    page, last = cut(list(newest_of_accounts(rows, accounts, limit + 1)[: limit + 1]), limit)
-    return Answer(data=Page(items=[OutboxHead.of(row) for row in page], next=str(last.pk) if last else None))
-
-
-@router.get("/outbox/{pk}", response={200: Answer[OutboxWhole], **FAILURES}, operation_id="get_outbox")
-def get_outbox(request: HttpRequest, pk: Path[Number]) -> Answer[OutboxWhole]:
-    """With its recipients and attempts."""
-    return Answer(data=OutboxWhole.of(get_object_or_404(OutboxMessage, pk=pk, account__in=seen(request))))
-
-
-def _operated(request: HttpRequest, pk: int) -> None:
-    accounts = caller_of(request).accounts(Scope.OPERATE)
-    if not OutboxMessage.objects.filter(pk=pk, account__in=accounts).exists():
-        raise Http404
-
-
-@router.post("/outbox/{pk}/retry", response=DONE, operation_id="retry")
-def retry(request: HttpRequest, pk: Path[Number], given: Retry) -> Answer[SendState]:
-    """Make a queued or failed mail due now; a worker delivers it."""
-    _operated(request, pk)
-    user = caller_of(request).token.user
-    return _answer(outbox_api.request_retry(pk, user=user, now_anyway=given.now_anyway))
-
-
-@router.post("/outbox/{pk}/cancel", response=DONE, operation_id="cancel")
-def cancel(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
-    """Cancel a queued or failed mail, for good."""
-    _operated(request, pk)
-    return _answer(outbox_api.cancel(pk, user=caller_of(request).token.user))
-
-
-@router.post("/outbox/{pk}/mark-as-sent", response=DONE, operation_id="mark_as_sent")
-def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
-    """Somebody knows that an uncertain mail went out by this attempt."""
-    _operated(request, pk)
-    return _answer(outbox_api.mark_as_sent(pk, given.attempt, user=caller_of(request).token.user))
-
-
-@router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again")
-def send_again(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
-    """Send an uncertain mail once more: somebody chose to, knowing that it may arrive twice."""
-    _operated(request, pk)
-    return _answer(outbox_api.send_again(pk, given.attempt, user=caller_of(request).token.user))
+    return Status(202, standing(_send(request, given, mail, idempotency_key, given.message)))

@@ -20,11 +20,12 @@ from ninja.security import HttpBearer
 
 from api import tokens
 from api.tokens import Caller, TokenRefused
-from api.v1 import accounts, events, folders, mail, sending
+from api.v1 import accounts, bulk, events, folders, mail, outbox, policy, sending, suppression
 from api.v1.answers import SendState
 from api.v1.errors import Changed, Conflict, NotDone
 from api.v1.finishing import finished, nothing_here
 from api.v1.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
+from api.v1.rendering import Renderer
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import in_words, is_locked_by_another
 from mailbox.errors import StorageError
@@ -73,8 +74,10 @@ api = Api(
     urls_namespace="v1",
     docs_url=None,
     auth=TokenAuth(),
+    renderer=Renderer(),
 )
-for each in (accounts, folders, mail, sending, events):
+# Bulk before outbox: else "bulk" is taken for the number of a mail.
+for each in (accounts, folders, mail, sending, bulk, outbox, suppression, policy, events):
     api.add_router("", each.router)
 
 

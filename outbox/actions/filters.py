@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from django.db.models import Q, Subquery
 from django.utils.translation import gettext
@@ -66,6 +66,7 @@ class Filters:
     domain: str = ""
     age: str = ""  # a key of AGES
     said: str = ""  # a part of what the server said of a mail that failed
+    among: tuple[int, ...] = ()  # of these accounts only; of a program whose token is bound to them. None: of all
 
     @classmethod
     def of(cls, given: dict[str, str]) -> Filters:
@@ -92,13 +93,24 @@ class Filters:
             code=code,
             domain=given.get("domain", "").replace("\0", "").strip().lower().lstrip("@")[:TEXT_LIMIT],
             said=given.get("said", "").replace("\0", "").strip()[:TEXT_LIMIT],
+            among=tuple(int(each) for each in given.get("among", "").split(",") if each.isdecimal()),
         )
+
+    @classmethod
+    def of_query(cls, query: str) -> Filters:
+        """As query() wrote them."""
+        return cls.of(dict(parse_qsl(query)))
+
+    @property
+    def accounts(self) -> set[int]:
+        """Those that rows must be of; none: of any."""
+        return {self.account} if self.account else set(self.among)
 
     def pairs(self) -> dict[str, str]:
         """The parameters of the address, without those that ask for nothing."""
         values = {"state": self.state, "account": self.account, "reason": self.reason, "q": self.text}
         values |= {"mark": self.mark, "error": self.error, "code": self.code, "domain": self.domain, "age": self.age}
-        values |= {"said": self.said}
+        values |= {"said": self.said, "among": ",".join(map(str, self.among))}
         return {name: str(value) for name, value in values.items() if value}
 
     def query(self, **changes: object) -> str:
@@ -113,6 +125,8 @@ class Filters:
         """All filters but the state, which the tabs are. Ages are counted back from `now`."""
         if self.account:
             rows = rows.filter(account=self.account)
+        if self.among:
+            rows = rows.filter(account__in=self.among)
         if self.reason:
             rows = rows.filter(status="failed", hold=self.reason)  # only these have one; outbox_tab knows them as such
         if self.said:

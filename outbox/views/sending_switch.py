@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
@@ -38,11 +40,7 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
     back = back_to(request, reverse("outbox:list"))
     if asked := asks_first(request, Question(*PAUSE, back, is_danger=False)):
         return asked
-    SendingSwitch.current()
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()[:300]
-    off = SendingSwitch.objects.filter(pk=1, paused_at=None)
-    if off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
-        record(request, "pause_sending", "sending", detail=reason)
+    if pause_all(request, request.POST.get("reason", "").replace("\x00", "").strip()[:300]):
         notices.success(request, gettext("All sending is paused. Mail is kept and goes out when you resume."))
     return redirect(back)
 
@@ -50,11 +48,28 @@ def pause_sending(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resume_sending(request: HttpRequest) -> HttpResponse:
     _must_administer(request)
-    paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
-    if paused.filter(paused_at=shown_pause(request)).update(paused_at=None, paused_by=None, reason=""):
-        record(request, "resume_sending", "sending")
+    if resume_all(request, shown_pause(request)):
         notices.success(request, gettext("Sending is resumed. What waits goes out within a minute."))
-    elif paused.exists():
+    elif SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists():
         words = gettext("Sending was paused anew since your page was loaded, and stays paused: see the reason first.")
         notices.warning(request, words)
     return redirect(back_to(request, reverse("outbox:list")))
+
+
+def pause_all(request: HttpRequest, reason: str) -> bool:
+    """False when it was paused already."""
+    SendingSwitch.current()
+    off = SendingSwitch.objects.filter(pk=1, paused_at=None)
+    if not off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
+        return False
+    record(request, "pause_sending", "sending", detail=reason)
+    return True
+
+
+def resume_all(request: HttpRequest, paused_at: datetime | None) -> bool:
+    """End this pause, by its time; False when it is over, or another."""
+    paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False, paused_at=paused_at)
+    if not paused.update(paused_at=None, paused_by=None, reason=""):
+        return False
+    record(request, "resume_sending", "sending")
+    return True

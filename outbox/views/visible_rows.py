@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 
 from mailbox.models import Account, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.requests import Refused, number_of, of_accounts
 from outbox import tab_counts
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters, NoSuchFilter
@@ -34,7 +35,7 @@ def read_filters(request: HttpRequest) -> Filters:
     """Raises Refused for what no list of the page offers."""
     number_of(request, "account")
     try:
-        return Filters.of(request.GET.dict())
+        return replace(Filters.of(request.GET.dict()), among=())
     except NoSuchFilter as refused:
         raise Refused(str(refused)) from refused
 
@@ -75,12 +76,31 @@ def narrowed(
     """What the person may see of what the filters let through, in this state. `accounts`: those they may see."""
     sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
     wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
+    return narrowed_to(None if sees_all else wanted, filters, now, state)
+
+
+def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state: str) -> OutboxQuerySet:
+    """What the filters let through of these accounts, whichever account they name; None: of all."""
     rows: OutboxQuerySet = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
-    if not sees_all and state in OPEN_STATES:
+    if wanted is not None and state in OPEN_STATES:
         rows = rows.whose(wanted)
-    elif not sees_all:
-        rows = rows.filter(account=wanted.pop()) if len(wanted) == 1 else rows.filter(account__in=wanted)
+    elif wanted is not None:
+        rows = rows.filter(account=next(iter(wanted))) if len(wanted) == 1 else rows.filter(account__in=wanted)
     return replace(filters, state=state).of_state(rows)
+
+
+def newest_rows(
+    filters: Filters, wanted: set[int] | None, now: datetime, before: int | None, size: int
+) -> tuple[OutboxQuerySet, int | None]:
+    """A page of `size` rows of these accounts (None: of all), newest first, below the key `before`; and below which
+    key no row was looked at, None where all were."""
+    stretch = SearchedRange.newest(filters).further(before)
+    rows = stretch.narrow(narrowed_to(wanted, filters, now, filters.state)).order_by("-pk")
+    if before:
+        rows = rows.filter(pk__lt=before)
+    if filters.account is None and filters.state not in OPEN_STATES:
+        rows = newest_of_accounts(rows, wanted, size)
+    return rows, stretch.goes_on_at
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from api.models import Scope
 from mailbox.models import Account, ConnectionTest
+from outbox.compose.attachments import AttachmentInput
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest, create
+from outbox.models import DeliveryReport, OutboxMessage, SentCopy, SuppressedAddress
+from outbox.models import Operation as BulkOperation
 from tests.rows import attempt, folder_of, letter_with, outbox_row, store
 
 READ, SEND, OPERATE, ADMINISTER = Scope.READ, Scope.SEND, Scope.OPERATE, Scope.ADMINISTER
@@ -84,9 +91,61 @@ def of_outbox(account: Account) -> dict[str, Operation]:
         "mark_as_sent": Operation("post", f"/outbox/{failed.pk}/mark-as-sent", {"attempt": number}, OPERATE),
         "send_again": Operation("post", f"/outbox/{failed.pk}/send-again", {"attempt": number}, OPERATE),
         "list_events": Operation("get", "/events?after=0", of="list"),
+        **of_one_mail(account),
+    }
+
+
+def of_one_mail(account: Account) -> dict[str, Operation]:
+    """What is done to a mail that came about in other ways than by the operations themselves."""
+    user = User.objects.create(username=f"asked for {account.pk}")
+    sent = with_file(account)
+    report = DeliveryReport.objects.create(outbox=sent, action="failed", reported_at=timezone.now())
+    SentCopy.objects.filter(outbox=sent).update(state="failed")
+    fresh = outbox_row(account, undo_until=timezone.now() + timedelta(days=1))
+    uncertain = outbox_row(account, status="failed", hold="uncertain")
+    attempt(uncertain, outcome="uncertain", finished_at=timezone.now())
+    running = BulkOperation.objects.create(verb="retry", upto_pk=0, user=user, query=f"account={account.pk}")
+    tomorrow = (timezone.now() + timedelta(days=1)).isoformat()
+    filtered = {"action": "cancel", "filter": {"account": account.pk}}
+    return {
+        "get_outbox_source": Operation("get", f"/outbox/{sent.pk}/source"),
+        "get_outbox_attachment": Operation("get", f"/outbox/{sent.pk}/attachments/0"),
+        "undo": Operation("post", f"/outbox/{fresh.pk}/undo", None, OPERATE),
+        "reschedule": Operation("post", f"/outbox/{fresh.pk}/reschedule", {"send_at": tomorrow}, OPERATE),
+        "look_in_sent": Operation("post", f"/outbox/{uncertain.pk}/look-in-sent", None, OPERATE),
+        "copy_again": Operation("post", f"/outbox/{sent.pk}/copy-again", None, OPERATE),
+        "acknowledge": Operation("post", f"/outbox/{sent.pk}/acknowledge", {"last_report": report.pk}, OPERATE),
+        "bulk": Operation("post", "/outbox/bulk", filtered, OPERATE),
+        "get_operation": Operation("get", f"/outbox/operations/{running.pk}"),
+        "stop_operation": Operation("post", f"/outbox/operations/{running.pk}/stop", None, OPERATE),
+    }
+
+
+def with_file(account: Account) -> OutboxMessage:
+    """A sent mail with its frozen bytes and an attachment."""
+    file = AttachmentInput("report.pdf", "application/pdf", base64=b64encode(b"%PDF-1.4").decode())
+    mail = SendRequest(Request("ann@example.com", "Report", "See the file."), [file])
+    pk = create(account.pk, mail, now=timezone.now())
+    OutboxMessage.objects.filter(pk=pk).update(status="sent", sent_at=timezone.now())
+    return OutboxMessage.objects.get(pk=pk)
+
+
+def of_whole_site(account: Account) -> dict[str, Operation]:
+    listed = SuppressedAddress.objects.create(account=account, address="gone@example.com", reason="bounced")
+    policy = {"max_size_bytes": 1000, "allowed_content_types": ["text/plain"]}
+    new = {"account_id": account.pk, "address": "no@example.com"}
+    return {
+        "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
+        "suppress": Operation("post", "/suppressed", new, OPERATE),
+        "unsuppress": Operation("delete", f"/suppressed/{listed.pk}", None, OPERATE),
+        "get_policy": Operation("get", "/policy", None, SEND, of="list"),
+        "change_policy": Operation("put", "/policy", policy, ADMINISTER, of="everything"),
+        "get_sending": Operation("get", "/sending", of="list"),
+        "pause_all_sending": Operation("post", "/sending/pause", {"reason": "a drill"}, ADMINISTER, of="everything"),
+        "resume_all_sending": Operation("post", "/sending/resume", {}, ADMINISTER, of="everything"),
     }
 
 
 def operations(account: Account) -> dict[str, Operation]:
     last = {"delete_account": Operation("delete", f"/accounts/{account.pk}", None, ADMINISTER)}
-    return of_accounts(account) | of_messages(account) | of_outbox(account) | last
+    return of_accounts(account) | of_messages(account) | of_outbox(account) | of_whole_site(account) | last

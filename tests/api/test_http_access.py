@@ -43,7 +43,7 @@ def test_every_operation_refuses_other_accounts_missing_scopes_and_low_roles(
             assert tried(elsewhere, each) == due[each.of], "a token for another account"
             assert tried(mute, each) == (403, "Forbidden"), "a token without scopes"
             assert tried(only[each.scope], each) == (403, "Forbidden"), "a token without this scope"
-            of_role = (200, "") if each.scope == READ and each.of != "everything" else due[each.of]
+            of_role = (200, "") if each.scope == READ and each.of == "account" else due[each.of]
             assert tried(viewer, each) == of_role, "a token gives no role"
     assert (AuditEntry.objects.count(), list(OutboxMessage.objects.order_by("pk").values())) == (entries, rows)
 
@@ -56,7 +56,7 @@ def test_every_operation_does_it_for_who_may(
     for name, each in operations(ops).items():
         with subtests.test(name), undone():
             if name == "delete_account":
-                OutboxMessage.objects.all().delete()
+                OutboxMessage.objects.update(status="cancelled", hold="")
             answered = (program if each.of == "everything" else bound).ask(each.method, each.path, each.body)
             assert answered.status_code in (200, 201, 202), answered.content
             assert AuditEntry.objects.filter(verb="use_token").exists() == (each.method != "get")

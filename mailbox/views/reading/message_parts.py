@@ -53,11 +53,7 @@ def download(content: bytes | mime_message.Content, filename: str, content_type:
     """Bytes as they are, to be saved and never shown (RFC 6266). Large ones go out piece by piece."""
     bare = content_type.partition(";")[0].strip().lower()
     kind = bare if bare in HARMLESS_TYPES else "application/octet-stream"
-    whole = (
-        mime_message.Content(len(content), _sliced(content))
-        if not isinstance(content, mime_message.Content)
-        else content
-    )
+    whole = in_pieces(content)
     response: HttpResponseBase
     if whole.size <= STREAMED_FROM:
         response = HttpResponse(b"".join(whole.pieces), content_type=kind)
@@ -69,6 +65,12 @@ def download(content: bytes | mime_message.Content, filename: str, content_type:
     response["X-Content-Type-Options"] = "nosniff"
     response["Cache-Control"] = "private, no-store"
     return response
+
+
+def in_pieces(content: bytes | mime_message.Content) -> mime_message.Content:
+    if isinstance(content, mime_message.Content):
+        return content
+    return mime_message.Content(len(content), _sliced(content))
 
 
 def _sliced(content: bytes) -> Iterator[bytes]:

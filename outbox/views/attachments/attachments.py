@@ -139,11 +139,16 @@ def policy(request: HttpRequest) -> HttpResponse:
     current = AttachmentPolicy.current()
     form = PolicyForm(request.POST or None, instance=current)
     if request.method == "POST" and form.is_valid():
-        changed = form.save(commit=False)
-        changed.updated_by = signed_in_user(request)
-        changed.save()
-        types = ", ".join(changed.allowed_content_types)
-        record(request, "edit_policy", "attachment_policy", detail=f"{changed.max_size_bytes} bytes; {types}")
+        save_policy(request, form)
         notices.success(request, gettext("The policy is saved and holds for every mail written from now on."))
         return redirect("outbox:policy")
     return render(request, "outbox/policy.html", {"form": form, "policy": current})
+
+
+def save_policy(request: HttpRequest, form: PolicyForm) -> None:
+    """Of a valid form."""
+    changed = form.save(commit=False)
+    changed.updated_by = signed_in_user(request)
+    changed.save()
+    types = ", ".join(changed.allowed_content_types)
+    record(request, "edit_policy", "attachment_policy", detail=f"{changed.max_size_bytes} bytes; {types}")

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages as notices
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
@@ -73,8 +74,13 @@ def _begin(request: HttpRequest, query: str, verb: str) -> Operation | None:
     asked = estimate.BulkQuestion.unsealed(request.POST.get("asked", ""))
     if asked is None or (asked.query, asked.verb) != (query, verb):
         return None
+    return begin_operation(asked, signed_in_user(request))
+
+
+def begin_operation(asked: estimate.BulkQuestion, user: User) -> Operation | None:
+    """Have workers do it; None when more is meant now than the question said."""
     with transaction.atomic():
-        operation = actions_bulk.begin(asked, signed_in_user(request), timezone.now())
+        operation = actions_bulk.begin(asked, user, timezone.now())
         if operation is not None:
             bulk_tasks.queue_operation(operation.pk)
     return operation

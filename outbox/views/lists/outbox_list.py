@@ -19,7 +19,7 @@ from mailbox.models import Account
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
-from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import number_of, signed_in_user
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
@@ -34,13 +34,13 @@ from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import RowView, row_view
 from outbox.views.status import TAB_BY_NAME
 from outbox.views.visible_rows import (
-    OPEN_STATES,
     CountedTab,
     SearchedRange,
     chips,
     count_tabs,
     listed,
     narrowed,
+    newest_rows,
     read_filters,
     seen_by,
     visible_and_operated,
@@ -64,20 +64,15 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
     now, (accounts, operated) = timezone.now(), visible_and_operated(request)
     newest = SearchedRange.newest(filters)
-    stretch = newest.further(before)
-    rows = stretch.narrow(narrowed(request, filters, accounts, now, filters.state)).order_by("-pk")
-    if before:
-        rows = rows.filter(pk__lt=before)
-    if filters.account is None and filters.state not in OPEN_STATES:
-        size = MOST + 1 if request.GET.get("format") == "csv" else limit + 1
-        rows = newest_of_accounts(rows, of_some(request, accounts), size)
+    size = MOST + 1 if request.GET.get("format") == "csv" else limit + 1
+    rows, unseen_from = newest_rows(filters, _wanted(request, filters, accounts), now, before, size)
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
         found = _shown(rows[: MOST + 1], set())
-        is_cut = len(found) > MOST or stretch.goes_on_at is not None
+        is_cut = len(found) > MOST or unseen_from is not None
         return csv_file("outbox", CSV_HEAD, csv_lines(found[:MOST]), is_cut=is_cut)
     page, last = cut(_shown(rows[: limit + 1], operated), limit)
-    goes_on_at = last.row.pk if last else stretch.goes_on_at
+    goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
     context = {
@@ -108,6 +103,13 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
+
+
+def _wanted(request: HttpRequest, filters: Filters, accounts: list[Account]) -> set[int] | None:
+    """The keys of the accounts whose mail is listed; None: of all."""
+    if filters.account is None:
+        return of_some(request, accounts)
+    return {account.pk for account in accounts if account.pk == filters.account}
 
 
 def _groups(

@@ -61,10 +61,20 @@ def add(request: HttpRequest) -> HttpResponse:
         given = suppression.by_hand(request.POST.get("address", ""), request.POST.get("words", "").replace("\0", ""))
     except ValidationFailed as error:
         return _refused(request, str(error))
-    if suppression.add(account, [given], signed_in_user(request).pk):
-        record(request, "suppress", f"account:{account.pk}", account, given.address)
+    put_on_list(request, account, given)
     notices.success(request, gettext("A new mail to %(address)s is refused from now on.") % {"address": given.address})
     return redirect("outbox:suppressed")
+
+
+def put_on_list(request: HttpRequest, account: Account, given: suppression.Given) -> None:
+    if suppression.add(account, [given], signed_in_user(request).pk):
+        record(request, "suppress", f"account:{account.pk}", account, given.address)
+
+
+def take_off_list(request: HttpRequest, row: SuppressedAddress) -> None:
+    detail = f"{row.address}: {row.reason} {row.since:%Y-%m-%d}"
+    record(request, "unsuppress", f"account:{row.account_id}", row.account, detail)
+    row.delete()
 
 
 def _refused(request: HttpRequest, words: str) -> HttpResponse:
@@ -85,9 +95,7 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     rows = of_accounts(SuppressedAddress.objects.select_related("account"), request)
     row = get_object_or_404(rows, pk=pk)
     _account(request, row.account_id)
-    detail = f"{row.address}: {row.reason} {row.since:%Y-%m-%d}"
-    record(request, "unsuppress", f"account:{row.account_id}", row.account, detail)
-    row.delete()
+    take_off_list(request, row)
     notices.success(request, gettext("%(address)s is written to again.") % {"address": row.address})
     return redirect("outbox:suppressed")
 

@@ -1,0 +1,169 @@
+"""The outbox: listed, read, and what a person does to one mail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.translation import gettext
+from ninja import Path, Query, Router, Status
+
+from api.models import Scope
+from api.v1.answers import Answer, Limit, Number, Page, Position, SendState
+from api.v1.common import FAILURES, asked_accounts, caller_of, seen
+from api.v1.conditional import unchanged
+from api.v1.errors import Conflict
+from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
+from api.v1.outbox_shapes import Decision, OutboxFilter, OutboxHead, OutboxWhole, Reschedule, Retry, SeenReports
+from api.v1.sending import standing
+from mailbox.views.pagination import cut
+from mailbox.views.reading.message_parts import raw_or_404
+from outbox import api as outbox_api
+from outbox.bounces import matching
+from outbox.errors import OutboxError
+from outbox.models import OutboxAttachment, OutboxMessage
+from outbox.sent_folder import copy, lookup
+from outbox.tasks import sent_folder as sent_folder_tasks
+from outbox.views.visible_rows import newest_rows
+
+router = Router(tags=["outbox"])
+DONE = {200: Answer[SendState], **FAILURES}
+WHOLE = {200: Answer[OutboxWhole], **FAILURES}
+
+
+@router.get("/outbox", response={200: Answer[Page[OutboxHead]], **FAILURES}, operation_id="list_outbox")
+def list_outbox(
+    request: HttpRequest, asked: Query[OutboxFilter], limit: Limit = 50, before: Number | None = None
+) -> Answer[Page[OutboxHead]]:
+    """Newest first, with the filters of the outbox page; `before` is the `next` of the page before. Where a text is
+    looked for, a page may hold fewer rows than asked for and still have a next one."""
+    accounts = asked_accounts(request, asked.account)
+    rows, goes_on_at = newest_rows(asked.filters(None), accounts, timezone.now(), before, limit + 1)
+    page, last = cut(list(rows.defer("body_text", "body_html")[: limit + 1]), limit)
+    following = last.pk if last else goes_on_at
+    return Answer(data=Page(items=[OutboxHead.of(row) for row in page], next=str(following) if following else None))
+
+
+def _seen(request: HttpRequest, pk: int) -> OutboxMessage:
+    return get_object_or_404(OutboxMessage, pk=pk, account__in=seen(request))
+
+
+@router.get("/outbox/{pk}", response=WHOLE, operation_id="get_outbox")
+def get_outbox(request: HttpRequest, pk: Path[Number]) -> Answer[OutboxWhole]:
+    """With its recipients, attempts, attachments and what was reported of it."""
+    return Answer(data=OutboxWhole.of(_seen(request, pk)))
+
+
+@router.get(
+    "/outbox/{pk}/source", response=FILE, operation_id="get_outbox_source", openapi_extra=of_type("message/rfc822")
+)
+def outbox_source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
+    """The frozen mail; each attempt adds its Message-ID and X-PRX-Attempt to these bytes. By Range, too."""
+    digest = _seen(request, pk).mime_digest
+    return as_mail(file_answer(request, raw_or_404(digest), f"outbox-{pk}.eml", "message/rfc822", digest))
+
+
+@router.get(
+    "/outbox/{pk}/attachments/{position}",
+    response=FILE,
+    operation_id="get_outbox_attachment",
+    openapi_extra=of_type("application/octet-stream"),
+)
+def outbox_attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
+    """The bytes of an attachment of a written mail; by Range, too."""
+    row = _seen(request, pk)
+    found = get_object_or_404(OutboxAttachment, outbox=row, position=position)
+    return attached_file(request, row.mime_digest, found)
+
+
+@contextmanager
+def _operated(request: HttpRequest, pk: int) -> Iterator[OutboxMessage]:
+    """The row, where the token may act on it; what is done heeds If-Match, with the ETag of GET /outbox/{pk}."""
+    accounts = caller_of(request).accounts(Scope.OPERATE)
+    row = get_object_or_404(OutboxMessage.objects.select_related("account"), pk=pk, account__in=accounts)
+
+    def read() -> Answer[OutboxWhole]:
+        return Answer(data=OutboxWhole.of(OutboxMessage.objects.get(pk=pk)))
+
+    with unchanged(request, OutboxMessage.objects.filter(pk=pk), read):
+        yield row
+
+
+def _done(request: HttpRequest, pk: int, act: Callable[[], outbox_api.ApiResponse]) -> Answer[SendState]:
+    with _operated(request, pk):
+        return standing(act())
+
+
+@router.post("/outbox/{pk}/retry", response=DONE, operation_id="retry")
+def retry(request: HttpRequest, pk: Path[Number], given: Retry) -> Answer[SendState]:
+    """Make a queued or failed mail due now; a worker delivers it. All actions on a mail heed If-Match."""
+    user = caller_of(request).token.user
+    return _done(request, pk, lambda: outbox_api.request_retry(pk, user=user, now_anyway=given.now_anyway))
+
+
+@router.post("/outbox/{pk}/cancel", response=DONE, operation_id="cancel")
+def cancel(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
+    """Cancel a queued or failed mail, for good."""
+    return _done(request, pk, lambda: outbox_api.cancel(pk, user=caller_of(request).token.user))
+
+
+@router.post("/outbox/{pk}/undo", response=DONE, operation_id="undo")
+def undo(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
+    """Take back a mail within its time to undo: it is cancelled, and nothing was sent."""
+    return _done(request, pk, lambda: outbox_api.undo(pk, user=caller_of(request).token.user))
+
+
+@router.post("/outbox/{pk}/reschedule", response=DONE, operation_id="reschedule")
+def reschedule(request: HttpRequest, pk: Path[Number], given: Reschedule) -> Answer[SendState]:
+    """Another time for a mail that was not tried yet; one that is past: now."""
+    user = caller_of(request).token.user
+    return _done(request, pk, lambda: outbox_api.reschedule(pk, given.send_at, user=user))
+
+
+@router.post("/outbox/{pk}/mark-as-sent", response=DONE, operation_id="mark_as_sent")
+def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
+    """Somebody knows that an uncertain mail went out by this attempt."""
+    user = caller_of(request).token.user
+    return _done(request, pk, lambda: outbox_api.mark_as_sent(pk, given.attempt, user=user))
+
+
+@router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again")
+def send_again(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
+    """Send an uncertain mail once more: somebody chose to, knowing that it may arrive twice."""
+    user = caller_of(request).token.user
+    return _done(request, pk, lambda: outbox_api.send_again(pk, given.attempt, user=user))
+
+
+@router.post("/outbox/{pk}/look-in-sent", response={202: Answer[None], **FAILURES}, operation_id="look_in_sent")
+def look_in_sent(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
+    """Have a worker look now whether an uncertain mail lies in the account's Sent folder."""
+    with _operated(request, pk):
+        found = lookup.ask_now(pk, timezone.now())
+        if found is None:
+            raise Conflict(gettext("There is nothing to look for: whether this mail went out is known."))
+        sent_folder_tasks.queue_look(found)
+    return Status(202, Answer(data=None))
+
+
+@router.post("/outbox/{pk}/copy-again", response={202: Answer[None], **FAILURES}, operation_id="copy_again")
+def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
+    """Have a worker make the copy in Sent that failed."""
+    with _operated(request, pk) as row:
+        try:
+            copy.try_again(row, user=caller_of(request).token.user, now=timezone.now())
+        except OutboxError as error:
+            raise Conflict(str(error)) from error
+        sent_folder_tasks.queue_copies(row.account_id)
+    return Status(202, Answer(data=None))
+
+
+@router.post("/outbox/{pk}/acknowledge", response=WHOLE, operation_id="acknowledge")
+def acknowledge(request: HttpRequest, pk: Path[Number], given: SeenReports) -> Answer[OutboxWhole]:
+    """Somebody has taken note of bounces and complaints: they need nobody any more."""
+    with _operated(request, pk) as row:
+        matching.acknowledge(row, user=caller_of(request).token.user, last_shown=given.last_report)
+    return Answer(data=OutboxWhole.of(row))

@@ -1,0 +1,94 @@
+"""What holds for all accounts: the attachment policy, and the switch that pauses all sending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from django.http import HttpRequest
+from ninja import Router, Schema
+from pydantic import Field
+
+from api.models import Scope
+from api.v1.answers import Answer, Text
+from api.v1.common import FAILURES, caller_of
+from api.v1.conditional import unchanged
+from mailbox.views.requests import Refused
+from outbox.models import AttachmentPolicy, SendingSwitch
+from outbox.policy_form import PolicyForm
+from outbox.views.attachments import save_policy
+from outbox.views.sending_switch import pause_all, resume_all
+
+router = Router(tags=["policy"])
+Size = Annotated[int, Field(ge=1, le=2**40, description="Bytes.")]
+
+
+class Policy(Schema):
+    max_size_bytes: Size
+    allowed_content_types: Annotated[list[Text], Field(min_length=1, max_length=500)]
+
+
+class Switch(Schema):
+    paused_at: datetime | None = Field(description="null: mail goes out.")
+    reason: str
+
+
+class Pause(Schema):
+    reason: Annotated[Text, Field(max_length=300)] = ""
+
+
+class Resume(Schema):
+    paused_at: datetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
+
+
+@router.get("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="get_policy")
+def get_policy(request: HttpRequest) -> Answer[Policy]:
+    """What may be attached to a mail; for whoever may send."""
+    caller_of(request).accounts(Scope.SEND)
+    return _policy()
+
+
+def _policy() -> Answer[Policy]:
+    row = AttachmentPolicy.current()
+    types = row.allowed_content_types
+    return Answer(data=Policy(max_size_bytes=row.max_size_bytes, allowed_content_types=types))
+
+
+@router.put("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="change_policy")
+def change_policy(request: HttpRequest, given: Policy) -> Answer[Policy]:
+    """For every mail written from now on. Heeds If-Match."""
+    caller_of(request).demand_everywhere(Scope.ADMINISTER)
+    with unchanged(request, AttachmentPolicy.objects.filter(pk=1), _policy):
+        data = {"max_size": f"{given.max_size_bytes} bytes", "types": "\n".join(given.allowed_content_types)}
+        form = PolicyForm(data, instance=AttachmentPolicy.current())
+        if not form.is_valid():
+            raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
+        save_policy(request, form)
+        return _policy()
+
+
+@router.get("/sending", response={200: Answer[Switch], **FAILURES}, operation_id="get_sending")
+def get_sending(request: HttpRequest) -> Answer[Switch]:
+    """Whether sending of all accounts is paused, and why."""
+    caller_of(request).accounts(Scope.READ)
+    return _switch()
+
+
+def _switch() -> Answer[Switch]:
+    row = SendingSwitch.current()
+    return Answer(data=Switch(paused_at=row.paused_at, reason=row.reason))
+
+
+@router.post("/sending/pause", response={200: Answer[Switch], **FAILURES}, operation_id="pause_all_sending")
+def pause_all_sending(request: HttpRequest, given: Pause) -> Answer[Switch]:
+    """Mail of every account is kept until somebody resumes."""
+    caller_of(request).demand_everywhere(Scope.ADMINISTER)
+    pause_all(request, given.reason)
+    return _switch()
+
+
+@router.post("/sending/resume", response={200: Answer[Switch], **FAILURES}, operation_id="resume_all_sending")
+def resume_all_sending(request: HttpRequest, given: Resume) -> Answer[Switch]:
+    caller_of(request).demand_everywhere(Scope.ADMINISTER)
+    resume_all(request, given.paused_at or SendingSwitch.current().paused_at)
+    return _switch()

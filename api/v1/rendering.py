@@ -1,0 +1,20 @@
+"""Answers as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from ninja.renderers import JSONRenderer
+from ninja.responses import NinjaJSONEncoder
+
+
+class _Encoder(NinjaJSONEncoder):
+    def default(self, o: Any) -> Any:
+        """Times to the microsecond (RFC 3339): Django leaves out what is behind the millisecond, and a program that
+        says which pause or page it saw would mean another time."""
+        return o.isoformat().replace("+00:00", "Z") if isinstance(o, datetime) else super().default(o)
+
+
+class Renderer(JSONRenderer):
+    encoder_class = _Encoder
