@@ -21,7 +21,7 @@ from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import Filters
 from outbox.models import Operation
-from outbox.views.bulk import begin_operation
+from outbox.views.lists.bulk import begin_operation
 
 router = Router(tags=["outbox"])
 BEGUN = {200: Answer[Estimated], 202: Answer[OperationState], **FAILURES}

@@ -16,7 +16,7 @@ from api.v1.conditional import unchanged
 from mailbox.views.requests import Refused
 from outbox.models import AttachmentPolicy, SendingSwitch
 from outbox.policy_form import PolicyForm
-from outbox.views.attachments import save_policy
+from outbox.views.attachments.attachments import save_policy
 from outbox.views.sending_switch import pause_all, resume_all
 
 router = Router(tags=["policy"])

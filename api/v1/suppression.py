@@ -18,7 +18,7 @@ from mailbox.views.requests import Refused
 from outbox.compose import suppression
 from outbox.errors import ValidationFailed
 from outbox.models import SuppressedAddress
-from outbox.views.suppressed import put_on_list, take_off_list
+from outbox.views.lists.suppressed import put_on_list, take_off_list
 
 router = Router(tags=["addresses not written to"])
 
