@@ -12,16 +12,14 @@ from contextvars import ContextVar
 from itertools import groupby
 from operator import itemgetter
 
-from mailbox.mime import base64_content, charset_labels
+from mailbox.mime import base64_content, charset_labels, detection
 from mailbox.mime.charset_labels import codec_for
 from mailbox.mime.japanese import decode_euc_jp, decode_iso_2022_jp
 
 _ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
 _JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
-# Several letters above ASCII in a row: in a Latin script they stand apart.
-_LOOKS_FOREIGN = re.compile(rb"[\x80-\xff]{4}|[\x80-\xff][\x40-\x7e][\x80-\xff][\x40-\xff][\x80-\xff]")
+_KOREAN_ESCAPE = b"\x1b$)C"  # RFC 1557
 _LOOKED_AT = 4_000  # bytes
-_DETECTED = ["cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874"]
 _BOMS = (
     *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
     *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
@@ -44,6 +42,9 @@ _OVERRIDES = re.compile("[\u202d\u202e]")
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?=]|=(?!\?[^\s=])|\?(?!=))*+)\?=")
+_CUT_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]*+)\??\Z")  # some programs cut a long name, its word's end with it
+_FOLD_IN_ESCAPE = re.compile(rb"(=[0-9A-Fa-f]?)\r?\n[ \t]+(?=[0-9A-Fa-f])")
+_FOLD_IN_WORD = re.compile(rb"\r?\n[ \t]*|\r")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
 _META_CHARSET = re.compile(rb"""charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{2,40})""", re.I)
 
@@ -68,9 +69,9 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
         return octets.decode("ascii"), True
     if codec_name != "utf-8" and (text := _utf8_under(codec_name, octets)) is not None:
         return text, False
-    if codec_name in _ASCII_AND_MORE and _JIS_ESCAPE.search(octets[:2000]):  # ISO-2022-JP without its label
-        codec_name = charset_labels.ISO_2022_JP
-    truthful = bool(codec_name)
+    if codec_name in _ASCII_AND_MORE or codec_name is None:
+        codec_name = _escaped_codec(octets[:2000]) or codec_name
+    truthful = bool(codec_for(label)) if label else True
     if codec_name:
         text = _decoded(octets, codec_name, "strict")
         if text is not None:
@@ -81,14 +82,23 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     text = _decoded(octets, "utf-8", "strict")
     if text is not None:
         return text, truthful
-    if codec_name and codec_name != "utf-8":
+    if codec_name and codec_name not in _ASCII_AND_MORE:
         lossy = _decoded(octets, codec_name, "replace")
         if lossy is not None and lossy.count("\ufffd") <= max(2, len(lossy) // 20):
             return lossy, False
     lossy = octets.decode("utf-8", "replace")
-    if lossy.count("\ufffd") * 50 <= len(lossy) and _TRUE_LETTER.search(lossy):
+    if lossy.count("\ufffd") * 3 <= len(_TRUE_LETTER.findall(lossy)):
         return lossy, False
     return (detected(octets) or octets.decode("cp1252", "replace")), truthful
+
+
+def _escaped_codec(octets: bytes) -> str:
+    """The codec of text that switches letters by escapes (ISO 2022), with no label that says so; "" of other text."""
+    if b"\x1b" not in octets:
+        return ""
+    if _JIS_ESCAPE.search(octets):
+        return charset_labels.ISO_2022_JP
+    return "iso2022_kr" if _KOREAN_ESCAPE in octets else ""
 
 
 def wide_codec(octets: bytes) -> str:
@@ -126,8 +136,17 @@ def _decoded(octets: bytes, codec: str, errors: str) -> str | None:
     try:
         text = octets.decode(codec, errors)
     except (LookupError, UnicodeError, ValueError):
-        return None
+        return _cesu(octets) if codec == "utf-8" and b"\xed" in octets else None
     return None if errors == "strict" and _SURROGATE.search(text) else text
+
+
+def _cesu(octets: bytes) -> str | None:
+    """UTF-8 with letters in halves (CESU-8), as Java, Oracle and MySQL write what lies above U+FFFF."""
+    try:
+        halves = octets.decode("utf-8", "surrogatepass")
+        return halves.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeError:
+        return None
 
 
 @contextmanager
@@ -145,25 +164,16 @@ def detecting_seldom() -> Iterator[None]:
 
 
 def detected(octets: bytes) -> str | None:
-    """8-bit text that names no charset, or a wrong one, by the look of its letters; None when it looks like Latin."""
-    head = octets[:_LOOKED_AT]
-    if not _LOOKS_FOREIGN.search(head):
-        return None
+    """8-bit text that names no charset, or a wrong one, by the look of its letters; None when that tells nothing."""
+    head = octets[: detection.LOOKED_AT]
     known = _detections.get()
     if known is None or (head not in known and len(known) < MAX_DETECTIONS):
-        codec = _look_of(head)
+        codec = detection.likeliest(head)
         if known is not None:
             known[head] = codec
     else:
         codec = known.get(head)
-    return _decoded(octets, codec, "replace") if codec else None
-
-
-def _look_of(octets: bytes) -> str | None:
-    from charset_normalizer import from_bytes  # seldom needed, and slow to import
-
-    found = from_bytes(octets, cp_isolation=_DETECTED, threshold=0.4, enable_fallback=False).best()
-    return codec_for(found.encoding) if found else None
+    return _decoded(octets, codec_for(codec) or codec, "replace") if codec else None
 
 
 def html_charset(octets: bytes) -> str:
@@ -178,20 +188,25 @@ def header_text(value: str, label: str = "") -> str:
 
     8-bit text is UTF-8 (RFC 6532), else in `label`, the charset of the message's body, else what it looks like.
     """
-    if value.isascii():
+    if is_plain_ascii(value):
         return value
     try:
         octets = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return storable(value)
-    text = _decoded(octets, "utf-8", "strict")
+    text = None if _escaped_codec(octets) else _decoded(octets, "utf-8", "strict")
     return storable(decode_text(octets, label)[0] if text is None else text)
+
+
+def is_plain_ascii(value: str) -> bool:
+    """Whether a raw header value stands for itself: ASCII without the escapes of ISO 2022."""
+    return value.isascii() and "\x1b$" not in value
 
 
 def is_utf8(value: str) -> bool:
     """Whether a raw header value is ASCII or UTF-8, and so needs no guess."""
     if value.isascii():
-        return True
+        return is_plain_ascii(value)
     try:
         value.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
@@ -218,20 +233,34 @@ def decode_words(value: str) -> str:
     pending: list[tuple[str, str]] = []
     charset = ""
     end = 0
-    for word in _WORD.finditer(value):
+    for word in _words(value):
         label = word[1].split("*")[0].lower()  # RFC 2231 section 5: a language after "*"
         label = codec_for(label) or label
         if pending and (word.start() != end or label != charset):
-            pieces.append(decode_text(_words_octets(pending, charset), charset)[0])
+            pieces.append(_words_text(pending, charset))
             pending = []
         pieces.append(value[end : word.start()])
         charset = label
         pending.append((word[2].lower(), word[3]))
         end = word.end()
     if pending:
-        pieces.append(decode_text(_words_octets(pending, charset), charset)[0])
+        pieces.append(_words_text(pending, charset))
     pieces.append(value[end:])
     return storable("".join(pieces))
+
+
+def _words(value: str) -> Iterator[re.Match[str]]:
+    end = 0
+    for word in _WORD.finditer(value):
+        yield word
+        end = word.end()
+    cut = _CUT_WORD.search(value, end)
+    if cut and codec_for(cut[1]):
+        yield cut
+
+
+def _words_text(encoded: list[tuple[str, str]], charset: str) -> str:
+    return decode_text(_words_octets(encoded, charset), charset)[0].removeprefix("\ufeff")
 
 
 def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:
@@ -240,7 +269,8 @@ def _words_octets(encoded: list[tuple[str, str]], codec: str) -> bytes:
     for encoding, run in groupby(encoded, key=itemgetter(0)):
         texts = [text.encode("utf-8", "surrogateescape") for _, text in run]
         if encoding == "q":
-            found.append(binascii.a2b_qp(b"".join(texts).replace(b"\n", b" "), header=True))
+            unfolded = _FOLD_IN_WORD.sub(b" ", _FOLD_IN_ESCAPE.sub(rb"\1", b"".join(texts)))
+            found.append(binascii.a2b_qp(unfolded, header=True))
         else:
             found.append(_base64_words(texts, codec))
     return b"".join(found)

@@ -36,21 +36,20 @@ class Fields:
 
     def _text(self, value: str) -> str:
         value = value[:MAX_HEADER]
-        if not value.isascii() and not charsets.is_utf8(value):
+        if not charsets.is_utf8(value):
             self._defects.append("EightBitHeaderDefect")
         return charsets.header_text(value, self._charset)
 
     def line(self, name: str) -> str:
-        """The first field of this name as one line of text, "" when there is none."""
-        found = self._values.get(name)
-        if not found:
-            return ""
-        return charsets.unfold(charsets.decode_words(self._text(found[0])))
+        """The first field of this name that says anything as one line of text, "" when there is none."""
+        return charsets.unfold(charsets.decode_words(self._first(name)))
 
     def undecoded_line(self, name: str) -> str:
         """The same with encoded words left as they are."""
-        found = self._values.get(name)
-        return charsets.unfold(self._text(found[0])) if found else ""
+        return charsets.unfold(self._first(name))
+
+    def _first(self, name: str) -> str:
+        return next((self._text(value) for value in self._values.get(name, ()) if value.strip()), "")
 
     def addresses(self, name: str) -> tuple[Mailbox, ...]:
         """Each mailbox in all fields of this name."""

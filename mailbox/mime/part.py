@@ -85,7 +85,7 @@ class Part:
         value = self._first.get(name)
         if value is None:
             return otherwise
-        if value.isascii():
+        if charsets.is_plain_ascii(value):
             return value[: self.longest_header] if name in _CUT else value
         if name not in self._read:
             limit = self.longest_header if name in _CUT else len(value)
