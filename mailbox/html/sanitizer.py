@@ -49,7 +49,7 @@ _UNSHOWN = """
 """
 TAGS = frozenset((_BLOCKS + _INLINES).split())
 UNSHOWN = frozenset(_UNSHOWN.split())  # these go with all they hold; other unknown tags go and their text stays
-_COMMON = {"align", "bgcolor", "dir", "height", "lang", "style", "title", "valign", "width"}
+_COMMON = {"align", "bgcolor", "dir", "height", "hidden", "lang", "style", "title", "valign", "width"}
 _ATTRIBUTES = {
     "*": _COMMON,
     "a": {"href"},

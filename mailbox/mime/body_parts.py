@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mailbox.mime import charsets
+from mailbox.mime import charsets, parameters
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.part import XHTML, Part
 
@@ -25,8 +25,8 @@ _OTHER_NAMES = (
     *(("content-disposition", "file"), ("content-type", "file")),
 )
 _TEXTS = ("text/plain", "text/html")
-# Other ways to say the same, for programs that are no mail clients: neither body nor attachment.
-_UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html")
+# Other ways to say the same, for programs that are no mail clients, and RFC 1896: neither body nor attachment.
+_UNREAD_ALTERNATIVES = ("text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext")
 # Texts that are files even where nothing says so.
 _TEXT_FILES = (
     "text/calendar",
@@ -64,10 +64,12 @@ def layout_of(root: Part) -> Layout:
     attachments = reader.attachments
     if not any(part.content_type in _TEXTS for part in (*text, *html)):
         # Some senders give even the body a file name, or a type of text that is none of the two.
-        found = next((part for part in attachments if _may_stand_for_body(part)), None)
+        found = next((part for part in (*attachments, *reader.unread) if _may_stand_for_body(part)), None)
         if found is not None:
             text, html = [found], [found]
-            attachments.remove(found)
+            attachments = [part for part in attachments if part is not found]
+            if found.content_type in _UNREAD_ALTERNATIVES:  # its words are between tags, as those of HTML
+                found.is_now("text/html")
     charset = _charset_of(root, (*text, *html))
     for part in attachments:
         part.read_headers_in(charset)
@@ -82,6 +84,7 @@ class _Reader:
     text: list[Part] = field(default_factory=list)
     html: list[Part] = field(default_factory=list)
     attachments: list[Part] = field(default_factory=list)
+    unread: list[Part] = field(default_factory=list)  # other ways to say the same
     defects: list[str] = field(default_factory=list)
     is_broken: bool = False
     leaves: int = 0
@@ -107,7 +110,8 @@ class _Reader:
                 continue
             if not self._may_look(part):
                 return
-            if subtype == "alternative" and part.content_type in _UNREAD_ALTERNATIVES:
+            if in_alternative and part.content_type in _UNREAD_ALTERNATIVES and disposition(part) != "attachment":
+                self.unread.append(part)
                 continue
             if not self._is_body(part, place - first, subtype):
                 self.attachments.append(part)
@@ -181,7 +185,9 @@ def _without_blanks(parts: list[Part]) -> list[Part]:
 
 def disposition(part: Part) -> str:
     """RFC 2183: "attachment", "inline" or another word, lower case; "" when none is stated."""
-    stated = part.get("content-disposition").split(";")[0].strip(' \t\r\n"').lower()
+    stated = part.get("content-disposition")
+    stated = charsets.decode_words(stated) if stated.startswith("=?") else stated
+    stated = stated.split(";")[0].strip(' \t\r\n"').lower()
     word = re.split(r"[\s,(]", stated, maxsplit=1)[0]
     return "" if "=" in word else word
 
@@ -201,7 +207,12 @@ def _is_blank(part: Part) -> bool:
 def stated_filename(part: Part) -> str:
     """RFC 2183 section 2.3, and the older `name` of the type; each in the other's field and as `file`, too."""
     stated = part.parameter("content-disposition", "filename") or part.parameter("content-type", "name")
-    return stated or next(filter(None, (part.parameter(*where) for where in _OTHER_NAMES)), "")
+    stated = stated or next(filter(None, (part.parameter(*where) for where in _OTHER_NAMES)), "")
+    return stated or next(filter(None, map(_filename_in, part.others("content-disposition"))), "")
+
+
+def _filename_in(field: str) -> str:
+    return parameters.parameters(field[: mime_tree.MAX_MIME_HEADER]).get("filename", "")
 
 
 def content_id_of(part: Part) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import codecs
 import io
 import re
 from collections.abc import Iterator
@@ -12,18 +11,14 @@ from contextvars import ContextVar
 from itertools import groupby
 from operator import itemgetter
 
-from mailbox.mime import base64_content, charset_labels, detection
+from mailbox.mime import base64_content, charset_labels, charset_marks, detection
 from mailbox.mime.charset_labels import codec_for
 from mailbox.mime.japanese import decode_euc_jp, decode_iso_2022_jp
 
 _ASCII_AND_MORE = {"utf-8", "cp1252"}  # sets in which ASCII is itself
-_JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
-_KOREAN_ESCAPE = b"\x1b$)C"  # RFC 1557
 _LOOKED_AT = 4_000  # bytes
-_BOMS = (
-    *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
-    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
-)
+_HTML_HEAD = 16_000  # bytes, style sheets among them
+_ABOVE_ASCII = re.compile(rb"[\x80-\xff]")
 MAX_DETECTIONS = 100  # of one message
 # What was looked at -> the codec it looks like, of the message that is being read.
 _detections: ContextVar[dict[bytes, str | None] | None] = ContextVar("detections", default=None)
@@ -42,7 +37,9 @@ _OVERRIDES = re.compile("[\u202d\u202e]")
 _FOLD = re.compile(r"(?<![ \t])[ \t]*+(?:\r\n|\r|\n)[ \t]*+")
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?=]|=(?!\?[^\s=])|\?(?!=))*+)\?=")
-_CUT_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]*+)\??\Z")  # some programs cut a long name, its word's end with it
+_CUT_WORD = re.compile(
+    r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\s]*+)\??\Z"
+)  # some programs cut a long name, its word's end with it
 _FOLD_IN_ESCAPE = re.compile(rb"(=[0-9A-Fa-f]?)\r?\n[ \t]+(?=[0-9A-Fa-f])")
 _FOLD_IN_WORD = re.compile(rb"\r?\n[ \t]*|\r")
 _BETWEEN_WORDS = re.compile(r"(?<=\?=)[ \t\r\n]+(?==\?)")
@@ -62,7 +59,7 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     The label is tried first, then UTF-8, which is hardly ever right by chance, then the label again if it reads most of
     it: one broken character must not turn a Chinese mail to noise. Then what its letters look like; then windows-1252.
     """
-    if wide := wide_codec(octets):
+    if wide := charset_marks.wide_codec(octets):
         return _decoded(octets, wide, "replace") or "", True
     codec_name = codec_for(label) if label else "utf-8"
     if codec_name in _ASCII_AND_MORE and octets.isascii() and b"\x1b" not in octets:  # most mail
@@ -70,14 +67,16 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     if codec_name != "utf-8" and (text := _utf8_under(codec_name, octets)) is not None:
         return text, False
     if codec_name in _ASCII_AND_MORE or codec_name is None:
-        codec_name = _escaped_codec(octets[:2000]) or codec_name
+        codec_name = charset_marks.escaped_codec(octets) or codec_name
     truthful = bool(codec_for(label)) if label else True
     if codec_name:
         text = _decoded(octets, codec_name, "strict")
         if text is not None:
-            return text, True
+            return text, truthful
         truthful = not label
-        if codec_name == charset_labels.ISO_2022_JP and _JIS_ESCAPE.search(octets):  # all of it is ASCII to others
+        if codec_name == charset_labels.ISO_2022_JP and charset_marks.JIS_ESCAPE.search(
+            octets
+        ):  # all of it is ASCII to others
             return decode_iso_2022_jp(octets), False
     text = _decoded(octets, "utf-8", "strict")
     if text is not None:
@@ -90,34 +89,6 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     if lossy.count("\ufffd") * 3 <= len(_TRUE_LETTER.findall(lossy)):
         return lossy, False
     return (detected(octets) or octets.decode("cp1252", "replace")), truthful
-
-
-def _escaped_codec(octets: bytes) -> str:
-    """The codec of text that switches letters by escapes (ISO 2022), with no label that says so; "" of other text."""
-    if b"\x1b" not in octets:
-        return ""
-    if _JIS_ESCAPE.search(octets):
-        return charset_labels.ISO_2022_JP
-    return "iso2022_kr" if _KOREAN_ESCAPE in octets else ""
-
-
-def wide_codec(octets: bytes) -> str:
-    """The codec of text that begins with a byte order mark, or has a NUL beside each letter; "" of other text."""
-    if octets[:1] in b"\xef\xff\xfe\0":
-        for mark, codec in _BOMS:
-            if octets.startswith(mark):
-                return codec
-    head = octets[:_LOOKED_AT]
-    if len(head) >= 8 and head.count(b"\0") * 3 >= len(head):
-        for codec, first in (
-            ("utf-32-le", (1, 2, 3)),
-            ("utf-32-be", (0, 1, 2)),
-            ("utf-16-le", (1, 3)),
-            ("utf-16-be", (0, 2)),
-        ):
-            if all(head[at::4].count(b"\0") * 10 >= len(head[at::4]) * 9 for at in first):
-                return codec
-    return ""
 
 
 def _utf8_under(codec: str | None, octets: bytes) -> str | None:
@@ -165,7 +136,8 @@ def detecting_seldom() -> Iterator[None]:
 
 def detected(octets: bytes) -> str | None:
     """8-bit text that names no charset, or a wrong one, by the look of its letters; None when that tells nothing."""
-    head = octets[: detection.LOOKED_AT]
+    start = _ABOVE_ASCII.search(octets)
+    head = octets[max(0, start.start() - 1) :][: detection.LOOKED_AT] if start else b""
     known = _detections.get()
     if known is None or (head not in known and len(known) < MAX_DETECTIONS):
         codec = detection.likeliest(head)
@@ -178,7 +150,7 @@ def detected(octets: bytes) -> str | None:
 
 def html_charset(octets: bytes) -> str:
     """The charset an HTML body states in its own head, or "". Where this can be read, UTF-16 is no truth."""
-    found = _META_CHARSET.search(octets[:2048])
+    found = _META_CHARSET.search(octets[:_HTML_HEAD])
     stated = found[1].decode("ascii") if found else ""
     return "utf-8" if codec_for(stated) in _WIDE else stated
 
@@ -194,7 +166,7 @@ def header_text(value: str, label: str = "") -> str:
         octets = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return storable(value)
-    text = None if _escaped_codec(octets) else _decoded(octets, "utf-8", "strict")
+    text = None if charset_marks.escaped_codec(octets) else _decoded(octets, "utf-8", "strict")
     return storable(decode_text(octets, label)[0] if text is None else text)
 
 

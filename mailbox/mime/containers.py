@@ -56,7 +56,7 @@ def _with_embedded_files(layout: Layout) -> Layout:
     for part in layout.text:
         if part.content_type != "text/plain" or not any(part.holds(mark) for mark in embedded_files.MARKS):
             continue
-        rest, found = embedded_files.apart(part.octets()[0])
+        rest, found = embedded_files.apart(part.octets()[0], part.parameter("content-type", "charset"))
         if not found:
             continue
         cut[id(part)] = part.with_content(rest)

@@ -13,11 +13,12 @@ _BEGIN = re.compile(rb"^--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[
 _CLOSE = re.compile(rb"^--([^\s-][^\r\n]{0,198}?)--[ \t]*+$", re.M)
 _FIELD = re.compile(rb"content-[a-z-]{1,40}[ \t]*+:", re.I)
 _UNSTATED = re.compile(
-    rb"\s*+(?:[^\r\n]{0,200}\bMIME\b[^\r\n]{0,200}\s++){0,3}+"
+    rb"\s*+(?:[^\r\n]{0,200}\b(?:MIME|boundary=)[^\r\n]{0,200}\s++){0,3}+"
     rb"--([^\r\n]{1,200})(?:\r\n|\r|\n)(?=content-[a-z-]{1,40}[ \t]*+:)",
     re.I,
 )
 _FIELDS = re.compile(rb"\s{0,20}+(?=(?:mime-version|content-(?:type|transfer-encoding))[ \t]*+:)", re.I)
+_ODD_OCTETS = re.compile("[\udc80-\udcff]")
 _HTML = re.compile(rb"\s*+(?:<!--.{0,500}?-->\s*+)?<(?:!doctype\s+html|html|head|body|div|table|p)\b", re.I | re.S)
 
 
@@ -29,13 +30,22 @@ def boundary_in(raw: bytes, start: int, end: int) -> str:
     content = raw[start : min(end, start + _LOOKED_AT)].replace(b"\r\n", b"\n")
     found = _BEGIN.search(content)
     if found:
-        return found[1].rstrip().decode("utf-8", "replace")
+        return _letters_of(found[1].rstrip())
     for count, close in enumerate(_CLOSE.finditer(content)):
         if count >= _MOST_CLOSES:
             break
         if b"\n--" + close[1] + b"\n" in b"\n" + content[: close.start()]:
-            return close[1].decode("utf-8", "replace")
+            return _letters_of(close[1])
     return ""
+
+
+def octets_of(boundary: str) -> bytes:
+    """A boundary as its lines have it; letters outside of ASCII are forbidden, and any charset's when they come."""
+    return boundary.encode("utf-8", "surrogateescape" if _ODD_OCTETS.search(boundary) else "replace")
+
+
+def _letters_of(boundary: bytes) -> str:
+    return boundary.decode("utf-8", "surrogateescape")
 
 
 def unstated_boundary(raw: bytes, start: int, end: int) -> str:
@@ -45,7 +55,7 @@ def unstated_boundary(raw: bytes, start: int, end: int) -> str:
         return ""
     boundary = found[1].rstrip()
     is_closed = raw.find(b"\n--" + boundary + b"--", found.end(), end) >= 0
-    return boundary.decode("utf-8", "replace") if is_closed else ""
+    return _letters_of(boundary) if is_closed else ""
 
 
 def fields_in_content(raw: bytes, start: int, end: int) -> int | None:
@@ -61,7 +71,7 @@ def begins_part(raw: bytes, position: int, end: int) -> bool:
 
 def begins_encoded(raw: bytes, start: int, end: int, boundary: str) -> bool:
     """Whether the header of the first part is quoted-printable: its boundary, of letters alone, looks the same so."""
-    at = raw.find(b"--" + boundary.encode("utf-8", "replace"), start, end)
+    at = raw.find(b"--" + octets_of(boundary), start, end)
     header = raw[at : min(end, at + _HEADER_LOOKED_AT)].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
     return at >= 0 and b"=3D" in header.partition(b"\n")[2]
 

@@ -11,11 +11,29 @@ from datetime import UTC, datetime
 
 from mailparser.dates import parse_mail_date
 
+from mailbox.mime import charsets
+
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FULL_MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september", "october"),
     *("november", "december", "sept"),
 )
+# As programs write them in German, French, Spanish, Italian, Portuguese and Dutch: none means two months.
+_OTHER_NAMES = (
+    "januar jänner janv janvier ene enero gen gennaio janeiro januari",
+    "februar fév févr février febrero febbraio fev fevereiro februari",
+    "mär märz mrz mars marzo mrt maart março",
+    "avr avril abr abril aprile",
+    "mai mayo mag maggio maio mei",
+    "juni juin junio giu giugno junho",
+    "juli juil juillet julio lug luglio julho",
+    "août ago agosto aug augustus",
+    "septembre septiembre set settembre setembro",
+    "okt oktober octobre octubre ott ottobre out outubro",
+    "novembre noviembre novembro",
+    "dez dezember déc décembre dic diciembre dicembre dezembro",
+)
+_OTHER_MONTHS = {name: month for month, names in enumerate(_OTHER_NAMES, 1) for name in names.split()}
 # Zones of one meaning, in minutes. Not here, and so no date: BST, IST, CST outside America, AST, SST ...
 _ZONES = {
     **{"ut": 0, "utc": 0, "gmt": 0, "z": 0, "wet": 0},
@@ -26,10 +44,15 @@ _ZONES = {
 }
 _COMMENT = re.compile(r"\([^()]*+\)?")
 _TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?([ap])\.?m\.?)?(?![\d:])", re.I)
-_DAY_FIRST = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ -]+([a-z]{3,9})\.?,?[ -]+(\d{4}|\d{2}|1\d\d)(?![\d:])", re.I)
+_DAY_FIRST = re.compile(
+    r"(\d{1,2})(?:st|nd|rd|th)?\.?[ -]+([^\W\d_]{3,10})\.?,?[ -]+(\d{4}|\d{2}|1\d\d)(?![\d:])", re.I
+)
 _MONTH_FIRST = re.compile(r"([a-z]{3,9})\.? +(\d{1,2})(?:st|nd|rd|th)?,? +(\d{4})(?![\d:])", re.I)
 _ASCTIME = re.compile(r"([a-z]{3,9}) +(\d{1,2}) +(?=\d{1,2}:)", re.I)
-_ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:t| )", re.I)
+_ISO = re.compile(r"(\d{4})([-/.])(\d{2})\2(\d{2})(?:t| )", re.I)
+_BASIC_ISO = re.compile(r"\A(\d{4})(\d{2})(\d{2})t(\d{2})(\d{2})(\d{2})", re.I)
+_AROUND = re.compile(r"\A\s*+date\s*+:|[\"\0\u200b-\u200f\ufeff]", re.I)
+_DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"))
 _YEAR = re.compile(r"(?<![\d+:.-])(\d{4})(?![\d:])")
 _WEEKDAY = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}\.?,? *|[^\W\d_]{2,12}\.?, *)", re.I)
 _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z ]{1,40}\)?)?", re.I)
@@ -37,7 +60,7 @@ _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z
 
 def read(stated: str) -> datetime | None:
     """The moment, aware, or None where no one moment is meant. A date without a zone is in UTC (section 3.3, -0000)."""
-    line = " ".join(_COMMENT.sub(" ", stated.replace('"', "")).split())
+    line = " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
     line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
     day = _day(line)
     if day is None:
@@ -65,10 +88,17 @@ def read(stated: str) -> datetime | None:
     return found
 
 
+def _plain(stated: str) -> str:
+    """Without what scripts and gateways put around and in a date: its field's name, quotes, controls, odd dashes."""
+    text = charsets.decode_words(stated) if "=?" in stated else stated
+    return _AROUND.sub("", text.translate(_DASHES)).replace("+-", "-").replace("--", "-")
+
+
 def _day(line: str) -> tuple[int, int, int, str] | None:
     """Year, month, day, and what is said beside them."""
-    if (found := _ISO.match(line)) and 1 <= int(found[2]) <= 12:
-        return int(found[1]), int(found[2]), int(found[3]), line[found.end() :]
+    line = _BASIC_ISO.sub(r"\1-\2-\3 \4:\5:\6", line, count=1)
+    if (found := _ISO.match(line)) and 1 <= int(found[3]) <= 12:
+        return int(found[1]), int(found[3]), int(found[4]), line[found.end() :]
     if (found := _DAY_FIRST.search(line)) and (month := _month(found[2])):
         return _full_year(found[3]), month, int(found[1]), _without(line, found)
     if (found := _MONTH_FIRST.search(line)) and (month := _month(found[1])):
@@ -84,9 +114,11 @@ def _without(line: str, found: re.Match[str]) -> str:
 
 
 def _month(word: str) -> int:
-    """1 to 12; 0 for what is no English name of a month."""
+    """1 to 12; 0 for what is no name of a month."""
     word = word.lower()
-    return _MONTHS.index(word[:3]) + 1 if word in _MONTHS or word in _FULL_MONTHS else 0
+    if word in _MONTHS or word in _FULL_MONTHS:
+        return _MONTHS.index(word[:3]) + 1
+    return _OTHER_MONTHS.get(word, 0)
 
 
 def _full_year(digits: str) -> int:

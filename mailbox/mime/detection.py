@@ -23,8 +23,7 @@ _GREEK = "αοιετσνηυρπκμλςωγδχθφβξζψάέήίόύώ"
 _HEBREW = "יוהלארתבשמםנכדעחפקטגזסןצךףץ"
 _ARABIC = "اليمونرتبةعدسفهكقأحجشصىخإطذزضغثئءظؤآ"
 _THAI = (
-    "านรอกเงมยลวดทสตะปบคหแจพชขใไโผถณซศธฟษฉภญฐฝฮฆ\u0e31\u0e34\u0e35\u0e48\u0e49\u0e47\u0e4c"
-    "\u0e38\u0e39\u0e36\u0e37ำๆฯ"
+    "านรอกเงมยลวดทสตะปบคหแจพชขใไโผถณซศธฟษฉภญฐฝฮฆ\u0e31\u0e34\u0e35\u0e48\u0e49\u0e47\u0e4c\u0e38\u0e39\u0e36\u0e37ำๆฯ"
 )
 _WESTERN = "éäüöàßèçãáíó¿¡£êñåøæôâîúõìòùëïûœ"  # above ASCII
 _CENTRAL = "óąęłśćżźńáíéčřžšěýůúďťňőűöüäôĺľŕăâîșțđ"
@@ -152,10 +151,7 @@ def _without_capitals(text: str) -> tuple[str, float]:
 
 
 def _capitals_within(text: str) -> int:
-    return sum(
-        before.islower() and letter.isupper() and letter >= "\x80"
-        for before, letter in pairwise(text)
-    )
+    return sum(before.islower() and letter.isupper() and letter >= "\x80" for before, letter in pairwise(text))
 
 
 @cache

@@ -6,15 +6,18 @@ import re
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 
-from mailbox.mime import base64_content, binhex, transfer_encoding
+from mailbox.mime import base64_content, binhex, charsets, transfer_encoding
 
-MARKS = (b"begin ", b"BinHex 4")
+MARKS = (b"begin ", b"begin-base64 ", b"BinHex 4")
 MAX_FILES = 50
 
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255}?)[ \t]*+\r?\n", re.M)
 _END = re.compile(rb"^end[ \t]*+\r?$\n?", re.M)
+_BASE64_END = re.compile(rb"^====[ \t]*+\r?$\n?", re.M)
 _UU_LINE = re.compile(rb"[\x20-\x60]{1,100}[ \t]*+\r?\n")
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/=]{2,100}[ \t]*+\r?\n")
+_UU_LINES = re.compile(rb"(?:[\x21-\x60][\x20-\x60]{4,90}[ \t]*+(?:\r?\n|\Z))*+`?+(?:\r?\n|\Z)?+")
+_BASE64_LINES = re.compile(rb"(?:[A-Za-z0-9+/=]{2,100}[ \t]*+(?:\r?\n|\Z))*+")
 _HQX = re.compile(rb"^[^\r\n]{0,80}BinHex 4[^\r\n]{0,80}\r?\n\s{0,20}(:[^:\x00-\x08\x80-\xff]++:)[ \t]*+\r?\n?", re.M)
 _KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
 
@@ -28,8 +31,8 @@ class EmbeddedFile:
     octets: bytes
 
 
-def apart(text: bytes) -> tuple[bytes, list[EmbeddedFile]]:
-    """The text without the files that are written into it, and the files."""
+def apart(text: bytes, charset: str = "") -> tuple[bytes, list[EmbeddedFile]]:
+    """The text without the files that are written into it, and the files. `charset`: of text and names."""
     kept: list[bytes] = []
     files: list[EmbeddedFile] = []
     position = search_from = 0
@@ -37,14 +40,12 @@ def apart(text: bytes) -> tuple[bytes, list[EmbeddedFile]]:
         search_from = begin.end()
         if not _is_code(text, begin):
             continue
-        end = _END.search(text, begin.end())
-        if end is None:
-            break
+        end = _end_of(text, begin)
         octets, _ = _decoded(text, begin, end)
-        name = begin[1].decode("utf-8", "replace")
+        name = charsets.decode_words(charsets.decode_text(begin[1].strip(b" \t\"'"), charset)[0])
         files.append(EmbeddedFile(name, _type_of(name), octets))
         kept.append(text[position : begin.start()])
-        position = search_from = end.end()
+        position = search_from = end[1]
     rest = b"".join((*kept, text[position:]))
     for found in list(_HQX.finditer(rest))[: MAX_FILES - len(files)]:
         files.append(_from_binhex(found, len(files) + 1))
@@ -62,10 +63,20 @@ def _type_of(filename: str) -> str:
     return _KNOWN_TYPES.guess_type(filename)[0] or "application/octet-stream"
 
 
-def _decoded(text: bytes, begin: re.Match[bytes], end: re.Match[bytes]) -> tuple[bytes, bool]:
+def _end_of(text: bytes, begin: re.Match[bytes]) -> tuple[int, int]:
+    """Where the code ends, and where the line behind it: of a mail that was cut, with its last line of code."""
+    is_base64 = begin[0].startswith(b"begin-base64")
+    if end := (_BASE64_END if is_base64 else _END).search(text, begin.end()):
+        return end.start(), end.end()
+    code = (_BASE64_LINES if is_base64 else _UU_LINES).match(text, begin.end())
+    assert code
+    return code.end(), code.end()
+
+
+def _decoded(text: bytes, begin: re.Match[bytes], end: tuple[int, int]) -> tuple[bytes, bool]:
     if begin[0].startswith(b"begin-base64"):
-        return base64_content.decode(text[begin.end() : end.start()])
-    return transfer_encoding.undone("x-uuencode", memoryview(text)[begin.start() : end.end()])
+        return base64_content.decode(text[begin.end() : end[0]])
+    return transfer_encoding.undone("x-uuencode", memoryview(text)[begin.start() : end[1]])
 
 
 def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:

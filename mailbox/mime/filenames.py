@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from mimetypes import MimeTypes
 
 from mailbox.mime import charsets
 
@@ -66,6 +67,7 @@ _CUSTOMARY = {
     "application/pgp-signature": "signature.asc",
     "text/calendar": "invite.ics",
 }
+_KNOWN_TYPES = MimeTypes(filenames=())  # not the machine's list: a mail reads alike everywhere
 # Control and format characters: the latter reverse a name ("cod.exe" shown as "exe.doc") or hide in it.
 _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
@@ -81,8 +83,13 @@ def safe_filename(stated: str, content_type: str, position: int) -> str:
     name = re.split(r"[/\\]", name)[-1].strip().rstrip(". ")  # Windows drops these, and shows another extension
     name = re.sub(r'[:*?"<>|]', "_", name) if name.strip(". ") else ""
     if not name:
-        return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_EXTENSIONS.get(content_type, '.bin')}"
+        return _CUSTOMARY.get(content_type) or f"attachment-{position + 1}{_extension(content_type)}"
     return _shortened(name)
+
+
+def _extension(content_type: str) -> str:
+    known = _EXTENSIONS.get(content_type) or _KNOWN_TYPES.guess_extension(content_type)
+    return known or (".txt" if content_type.startswith("text/") else ".bin")
 
 
 def message_filename(subject: str, position: int) -> str:

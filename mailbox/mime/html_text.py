@@ -9,10 +9,19 @@ import unicodedata
 from mailbox.mime import charsets
 
 _UNSHOWN = frozenset(
-    ("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea")
+    (
+        *("head", "style", "script", "title", "template", "noscript", "svg", "math", "object", "select", "textarea"),
+        *("applet", "audio", "canvas", "iframe", "noembed", "noframes", "video", "xml", "xmp"),
+    )
 )
 # No space stands between words on account of these.
-_INLINE = frozenset(("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark"))
+_INLINE = frozenset(
+    (
+        *("b", "i", "u", "em", "strong", "span", "font", "a", "small", "big", "code", "mark", "s", "strike", "del"),
+        *("ins", "sub", "sup", "abbr", "acronym", "kbd", "tt", "samp", "var", "cite", "dfn", "q", "nobr", "label"),
+        *("bdo", "bdi", "blink", "time", "wbr", "ruby"),
+    )
+)
 # These begin a line of their own.
 _BLOCKS = frozenset(
     (
@@ -23,7 +32,16 @@ _BLOCKS = frozenset(
 )
 _MAX_TAGS = 20_000  # looked at before the words are together; real mails have some hundreds
 # A comment, a tag or a declaration; one that is never closed reaches to the end. Without overlap, so linear.
-_MARKUP = re.compile(r"<(?:!--(?s:.*?)(?:-->|\Z)|(/?)([a-zA-Z][a-zA-Z0-9]*+)[^>]*+(?:>|\Z)|[!?][^>]*+(?:>|\Z))")
+_MARKUP = re.compile(
+    r"<(?:!--(?:-?>|(?s:.*?)(?:--!?>|\Z))"
+    r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)(?:>|\Z)"
+    r"|[!?][^>]*+(?:>|\Z))"
+)
+_HIDDEN = re.compile(
+    r"\bdisplay\s*+:\s*+none\b|\svisibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+0(?![\d.]*+[1-9])|\shidden(?=[\s=]|\Z)",
+    re.I,
+)
+_MAY_HIDE = frozenset(("div", "span", "table", "td", "font", "center", "section", "p"))
 _CLOSING = {name: re.compile(rf"</{name}\b[^>]*+(?:>|\Z)", re.IGNORECASE) for name in _UNSHOWN}
 
 
@@ -51,7 +69,8 @@ def html_words(markup: str, limit: int) -> str:
 
 
 def html_lines(markup: str, limit: int) -> str:
-    """The first `limit` characters of an HTML body's text in the lines that its blocks make, without empty pairs."""
+    """The first `limit` characters of an HTML body's text in the lines that its blocks make, without empty pairs, and
+    without what it does not show: a reply quotes what was read."""
     text = html.unescape("".join(_pieces(markup, limit * 8, lines=True)))
     if not text.isascii():
         text = text.translate(_INVISIBLE)
@@ -59,10 +78,30 @@ def html_lines(markup: str, limit: int) -> str:
     return charsets.storable(_EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()[:limit])
 
 
+class _Hidden:
+    """Where an element begins and ends that is not shown; one that never ends hides nothing."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._depth = 0
+        self._since = 0
+
+    def follow(self, tag: re.Match[str], name: str, pieces: list[str]) -> None:
+        if self.name:
+            self._depth += 0 if name != self.name else -1 if tag[1] else 1
+            if not self._depth:
+                self.name = ""
+                del pieces[self._since :]
+        elif name in _MAY_HIDE and not tag[1] and tag[3] and _HIDDEN.search(tag[3]):
+            self.name, self._depth, self._since = name, 1, len(pieces)
+
+
 def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
-    """The text between the tags, from the beginning until there is enough; _LINE_END where `lines` are asked for."""
+    """The text between the tags, from the beginning until there is enough; with `lines`, _LINE_END where blocks begin
+    and end, and only what is shown."""
     pieces: list[str] = []
     unclosed: set[str] = set()
+    hidden = _Hidden()
     position = 0
     tags = _MARKUP.finditer(markup)
     for _ in range(_MAX_TAGS):
@@ -78,9 +117,10 @@ def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:
             if wanted <= 0:
                 break
         position = found.end()
-        name = found[2]
-        name = name.lower() if name else ""
-        if name in _INLINE:
+        name = (found[2] or "").lower()
+        if lines:
+            hidden.follow(found, name, pieces)
+        if not name or name in _INLINE:  # a comment, too, stands between no words
             continue
         pieces.append(_LINE_END if lines and name in _BLOCKS else " ")
         if name in _UNSHOWN and not found[1] and name not in unclosed:

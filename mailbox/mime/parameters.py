@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
 from mailbox.mime import charset_labels, charsets
@@ -18,7 +20,9 @@ MAX_PARAMETERS = 64  # of one field; the rest is not read
 _MAX_REMEMBERED = 100  # characters: "text/plain; charset=utf-8" comes with every mail
 
 # From one semicolon to the next that is not within quotes; a quote that is never closed goes to the end.
-_PARAMETER = re.compile(r';((?:[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S)
+_PARAMETER = re.compile(
+    r';((?:(?<==)=\?[^?\s;"]{1,60}\?[bBqQ]\?[^?\s"]*+\?=|[^;"\\]|\\"?|"(?:[^"\\]|\\.)*+(?:"|\\?\Z))*+)', re.S
+)
 # Parameters that are looked for also where no semicolon stands before them, or a comma.
 _KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|type"
 _LOOSE = re.compile(
@@ -33,6 +37,7 @@ _COLON = re.compile(rf"\A\s*+({_KNOWN})\s*+:", re.I)  # for the equals sign
 _FILE_NAMES = ("filename", "name", "file")
 _AROUND = {'"': '"', "'": "'", "`": "`", "<": ">", "“": "”", "„": "“", "‘": "’", "«": "»"}  # noqa: RUF001
 _MOST_AROUND = 3
+_URL_ESCAPES = re.compile(r"%[C-Fc-f][0-9A-Fa-f]%[89ABab][0-9A-Fa-f]")
 _EXTENDED = re.compile(r"([A-Za-z0-9_-]{2,40})'[A-Za-z-]{0,20}'[^\s']+")  # RFC 2231's form under a plain name
 # Comments where they cannot belong to a value: a file may be called "a (1).pdf", without quotes.
 _COMMENT_BEFORE = re.compile(r"\A\s*+\([^()\"]*+\)")
@@ -57,8 +62,8 @@ def _read(field: str) -> Mapping[str, str]:
             sections.setdefault(name, {}).setdefault(section, (value, is_encoded))
         elif is_encoded:
             whole.setdefault(name, charsets.decode_words(_decoded([(value, True)])))
-        else:
-            plain.setdefault(name, _plain_value(name, value))
+        elif value or name not in plain:
+            plain[name] = plain.get(name) or _plain_value(name, value)
     joined = {name: _decoded([found[number] for number in sorted(found)]) for name, found in sections.items()}
     return plain | {name: value for name, value in (joined | whole).items() if value}
 
@@ -68,7 +73,19 @@ def _plain_value(name: str, value: str) -> str:
     if extended and charset_labels.codec_for(extended[1]):
         return _decoded([(value, True)])
     decoded = charsets.decode_words(value)
-    return _bare_name(decoded) if name in _FILE_NAMES and decoded != value else decoded
+    if name not in _FILE_NAMES:
+        return decoded
+    if decoded != value:
+        decoded = _bare_name(charsets.decode_words(decoded))  # some programs encode a name twice
+    return _unquoted_url(decoded) if decoded.count("%") > 1 else decoded
+
+
+def _unquoted_url(name: str) -> str:
+    """A name that was written as in an address of the web: its escapes are UTF-8, above ASCII."""
+    if not _URL_ESCAPES.search(name):
+        return name
+    octets = unquote_to_bytes(name)
+    return charsets.decode_text(octets)[0] if charsets.is_utf8(octets.decode("ascii", "surrogateescape")) else name
 
 
 _remembered = lru_cache(maxsize=1000)(_read)
@@ -142,11 +159,21 @@ def _decoded(pieces: list[tuple[str, bool]]) -> str:
     """RFC 2231 pieces, in order: charset and language stand in the first one that is encoded."""
     if not any(is_encoded for _value, is_encoded in pieces):
         return charsets.decode_words("".join(value for value, _ in pieces))
-    first = pieces[0][0].split("'", 2)
-    charset = first[0] if pieces[0][1] and len(first) == 3 else ""
-    values = [(first[2] if pieces[0][1] and len(first) == 3 else pieces[0][0], pieces[0][1]), *pieces[1:]]
+    charset, values = _without_charset(pieces)
     octets = b"".join(
-        unquote_to_bytes(value) if is_encoded else value.encode("utf-8", "surrogatepass")
-        for value, is_encoded in values
+        unquote_to_bytes("".join(value for value, _ in run))  # some cut within an escape
+        if is_encoded
+        else "".join(value for value, _ in run).encode("utf-8", "surrogatepass")
+        for is_encoded, run in groupby(values, key=itemgetter(1))
     )
     return charsets.storable(charsets.decode_text(octets, charset)[0])
+
+
+def _without_charset(pieces: list[tuple[str, bool]]) -> tuple[str, list[tuple[str, bool]]]:
+    """The charset, and the pieces without it: it stands in the first, of some programs in each."""
+    value, is_encoded = pieces[0]
+    stated = value.split("'", 2)
+    if not is_encoded or len(stated) != 3:
+        return "", pieces
+    mark = value[: -len(stated[2]) or None]
+    return stated[0], [(each.removeprefix(mark) if coded else each, coded) for each, coded in pieces]

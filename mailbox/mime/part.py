@@ -6,7 +6,8 @@ RFC 2045 (MIME fields), RFC 2046 (media types). Nothing is copied or decoded but
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from mailbox.mime import charsets, parameters
 from mailbox.mime import transfer_encoding as mime_transfer_encoding
@@ -15,6 +16,7 @@ from mailbox.mime import transfer_encoding as mime_transfer_encoding
 MAX_DEPTH = 100
 # A MIME header longer than this is cut.
 MAX_MIME_HEADER = 4096
+_MOST_OTHERS = 4
 _CUT = frozenset({"content-type", "content-disposition", "content-transfer-encoding", "content-id"})
 _PLAIN_TYPE = re.compile(r"[a-z0-9.+_-]+/[a-z0-9.+_-]+")
 _MEANT_TYPE = re.compile(r"(?:content-type\s*+:)?+[\s\"'<(]*+([a-z][a-z0-9.+_-]*+)\s*+[/\\]\s*+([a-z0-9!#$&^.+_-]++)")
@@ -135,10 +137,17 @@ class Part:
         """A parameter of a MIME header (both lower case), RFC 2231 and stray RFC 2047 encodings decoded, or ""."""
         if header not in self._parameters:
             field = self.get(header)
+            if field.startswith("=?"):  # all of it is one encoded word, which RFC 2047 section 5 forbids
+                field = charsets.decode_words(field)
             self._parameters[header] = parameters.parameters(field)
             if (field.count("=") > field.count(";") or ":" in field) and parameters.is_malformed(field):
                 self.defects.append("MimeFieldDefect")
         return self._parameters[header].get(name, "")
+
+    def others(self, name: str) -> Iterator[str]:
+        """The further fields of this name (lower case): a mail should have one."""
+        found = (value for field, value in self.fields if field.lower() == name)
+        return islice(found, 1, _MOST_OTHERS)
 
     def octets(self) -> tuple[bytes, bool]:
         """The part's content with its transfer encoding undone, and whether that encoding was sound."""

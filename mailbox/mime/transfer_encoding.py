@@ -5,15 +5,16 @@ from __future__ import annotations
 import binascii
 import re
 
-from mailbox.mime import base64_content
+from mailbox.mime import base64_content, charsets
 
 _PLAIN = ("7bit", "8bit", "binary", "base64", "quoted-printable", "")
 ENCODINGS = ("base64", "quoted-printable")
 _NAMES = (*ENCODINGS, "x-uuencode")
-_NAMED = re.compile(r"(base.?64|\bb64\b)|(quoted.{0,3}print|\bqp\b)|(uue|x-uue?\b|\buu\b)")
+_NAMED = re.compile(r"(base.?64|\bb(?:64)?\b)|(quoted.{0,3}print|\bqp?\b)|(uue|x-uue?\b|\buu\b)")
 _COMMENT = re.compile(r"\([^()]*+\)")
 _DRAWN = re.compile(rb"={2,}+(?![0-9A-Fa-f]{2})|={1,}+(?==[0-9A-Fa-f]{2})")
 _PADDED_BREAK = re.compile(rb"=[ \t]++(?=\r?\n)")
+_BREAK_BY_CR = re.compile(rb"=\r(?!\n)")  # the standard library would drop what follows, up to the next LF
 _ESCAPE = re.compile(rb"=(?:[0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
 _HEX_ESCAPE = re.compile(rb"=[0-9A-Fa-f]{2}")
 _NO_ESCAPE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*+(?:\r?\n|\Z))")
@@ -25,6 +26,7 @@ def encoding_of(field: str) -> str:
     plain = field.strip().lower()
     if plain in _PLAIN:
         return plain
+    plain = charsets.decode_words(field).strip().lower()
     found = _NAMED.search(_COMMENT.sub("", plain))
     if found is None:
         return plain.partition(";")[0].strip()
@@ -77,6 +79,8 @@ def inherited(encoding: str, octets: bytes) -> str:
 def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:
     """RFC 2045 section 6.7. Signs that escape nothing stay: a line of them is a line that someone drew."""
     given = bytes(encoded)
+    if b"=\r" in given:
+        given = _BREAK_BY_CR.sub(b"=\n", given)
     if b"==" not in given and b"= " not in given and b"=\t" not in given:
         return binascii.a2b_qp(given), True
     escaped = _DRAWN.sub(lambda run: b"=3D" * len(run[0]), _PADDED_BREAK.sub(b"=", given))

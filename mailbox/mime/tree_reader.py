@@ -58,6 +58,8 @@ class Reader:
         part.start, part.end = self.header(part, start, end), end
         if depth == 0:
             self._mend_root(part)
+        elif not part.fields:
+            self._read_cut_fields(part)
         if part.says_multipart and part.children is None and depth < MAX_DEPTH:
             if around[0] and part.parameter("content-type", "boundary").rstrip() == around[0]:
                 part.end = around[1]  # the boundary lines that follow are its own, up to the first that closes
@@ -104,11 +106,7 @@ class Reader:
     def _mend_root(self, part: Part) -> None:
         """Find MIME fields that an empty line has cut from the header, and parts that no field tells of."""
         if not part.get("content-type"):
-            fields = damaged.fields_in_content(self.raw, part.start, part.end)
-            if fields is not None:
-                part.start = self.header(part, fields, part.end)
-                part.forget_fields()
-                part.defects.append("SplitHeaderDefect")
+            self._read_cut_fields(part)
         if part.content_type == "text/plain":
             boundary = damaged.unstated_boundary(self.raw, part.start, part.end)
             if boundary and self._split(part, boundary):
@@ -116,6 +114,14 @@ class Reader:
                 is_choice = len(kinds) == 2 and kinds[0] == "text/plain" and kinds[1] in _RICH
                 part.is_now("multipart/alternative" if is_choice else "multipart/mixed")
                 part.defects.append("BoundaryGuessedDefect")
+
+    def _read_cut_fields(self, part: Part) -> None:
+        """Read the MIME fields that an empty line has cut from their header."""
+        fields = damaged.fields_in_content(self.raw, part.start, part.end)
+        if fields is not None:
+            part.start = self.header(part, fields, part.end)
+            part.forget_fields()
+            part.defects.append("SplitHeaderDefect")
 
     def _divide(self, part: Part) -> None:
         """Find the parts between a multipart's boundaries, or what else is in it."""
@@ -160,7 +166,7 @@ class Reader:
 
     def _split_at(self, part: Part, boundary: str) -> bool:
         default_type = "message/rfc822" if part.content_type == "multipart/digest" else "text/plain"
-        lines = _BoundaryLines(self, b"--" + boundary.encode("utf-8", "replace"), part)
+        lines = _BoundaryLines(self, b"--" + damaged.octets_of(boundary), part)
         begun, is_closed, children = -1, False, part.children
         while (line := lines.following()) is not None:
             at, behind, is_closed = line

@@ -43,7 +43,7 @@ def head(content_type: str, more: str = "", subject: str = "odd") -> bytes:
     return f"{HEAD.format(subject=subject)}Content-Type: {content_type}\r\n{more}".encode()
 
 
-def _pdf(edge: str, disposition: str = 'attachment; filename="a.pdf"') -> bytes:
+def pdf_part(edge: str, disposition: str = 'attachment; filename="a.pdf"') -> bytes:
     fields = f"--{edge}\r\nContent-Type: application/pdf\r\nContent-Disposition: {disposition}\r\n"
     return fields.encode() + b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(PDF)
 
@@ -51,7 +51,7 @@ def _pdf(edge: str, disposition: str = 'attachment; filename="a.pdf"') -> bytes:
 def _body(edge: str, text: str) -> bytes:
     return (
         f"--{edge}\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
-        + _pdf(edge)
+        + pdf_part(edge)
         + f"--{edge}--\r\n".encode()
     )
 
@@ -121,7 +121,7 @@ def encoded_parts(text: str) -> Iterator[OddMail]:
         octets = encode(f"{text} 1=1, and more than a word.\n".encode()).replace(b"\n", b"\r\n")
         part = b"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + octets + b"\r\n"
         raw = head("multipart/mixed; boundary=B", f"Content-Transfer-Encoding: {name}\r\n") + b"\r\n" + part
-        yield OddMail(f"parts in {name}", raw + _pdf("B") + b"--B--\r\n", f"{text} 1=1, and more than a word.",
+        yield OddMail(f"parts in {name}", raw + pdf_part("B") + b"--B--\r\n", f"{text} 1=1, and more than a word.",
                       files={"a.pdf": PDF}, defect="EncodedMultipartDefect")  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def nested(text: str) -> Iterator[OddMail]:
     inner = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n--B--\r\n\r\n".encode()
     raw = head("multipart/mixed; boundary=B") + b"\r\n--B\r\nContent-Type: multipart/alternative; boundary=B\r\n\r\n"
     yield OddMail(
-        "boundary of the parent", raw + inner + _pdf("B") + b"--B--\r\n", text, files={"a.pdf": PDF},
+        "boundary of the parent", raw + inner + pdf_part("B") + b"--B--\r\n", text, files={"a.pdf": PDF},
         defect="BoundaryOfParentDefect",
     )  # fmt: skip
     yield OddMail(
@@ -213,7 +213,7 @@ def fields(text: str) -> Iterator[OddMail]:
                    'attachment; "filename"="a.pdf"', "attachment; filename=utf-8''a%2Epdf",
                    'attachment; filename="a.pdf\\"', "attachment; filename=“a.pdf”"):  # fmt: skip
         body = f"--B\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n".encode()
-        raw = head("multipart/mixed; boundary=B") + b"\r\n" + body + _pdf("B", stated) + b"--B--\r\n"
+        raw = head("multipart/mixed; boundary=B") + b"\r\n" + body + pdf_part("B", stated) + b"--B--\r\n"
         yield OddMail(f"disposition {stated}", raw, text, files={"a.pdf": PDF})
 
 
@@ -312,7 +312,3 @@ RECIPES: tuple[Callable[[str], Iterator[OddMail]], ...] = (
     *(boundaries, unstated, encoded_multiparts, encoded_parts, nested, fields, behind_base64),
     *(kinds_of_html, charsets, wide, lines, encodings, parts_in_order),
 )
-
-
-def odd_mails() -> list[OddMail]:
-    return [mail for text in TEXTS for recipe in RECIPES for mail in recipe(text)]

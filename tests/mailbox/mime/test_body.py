@@ -93,7 +93,7 @@ def test_the_html_of_a_related_group_is_its_body_wherever_it_stands() -> None:
     assert parsed.body_html == '<img src="cid:logo">mail'
 
 
-@pytest.mark.parametrize("kind", ["text/markdown", "text/x-log", "text/enriched"])
+@pytest.mark.parametrize("kind", ["text/markdown", "text/x-log"])
 def test_a_text_of_another_kind_is_the_body_where_there_is_no_other(kind: str) -> None:
     parsed = mime_message.parse(HEAD + f"Content-Type: {kind}\r\n\r\n# All well".encode())
     assert (parsed.body_text, parsed.attachments) == ("# All well", ())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime.html_text import html_words
+from mailbox.mime.html_text import html_lines, html_words
 
 
 class CarefulReader(HTMLParser):
@@ -27,9 +27,6 @@ class CarefulReader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         self.hidden -= tag in ("style", "script", "title")
         self.pieces.append("" if tag in ("b", "a", "span") else " ")
-
-    def handle_comment(self, data: str) -> None:
-        self.pieces.append(" ")
 
     def handle_data(self, data: str) -> None:
         if not self.hidden:
@@ -86,10 +83,25 @@ def test_it_reads_what_the_careful_parser_reads(markup: str) -> None:
         ("before<p never closed", "before"),
         ("<![CDATA[x]]><?xml y?>z", "z"),
         ("a&nbsp;b\x00c", "a b\ufffdc"),
+        ("<p title='a > b'>c</p><a href=\"x>y\">d</a>", "c d"),
+        ("H<sub>2</sub>O x<wbr>y a<!-- b -->c<!-->d<!--->e<!-- f --!>g", "H2O xy acdeg"),
+        ("<iframe>no</iframe><xml><o:x>no</o:x></xml><video>no</video>shown", "shown"),
     ],
 )
 def test_what_a_reader_sees(markup: str, words: str) -> None:
     assert html_words(markup, 1000) == words
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ['<div style="display:none">no<div>no</div></div>', "<span hidden>no</span>", '<p style="font-size:0px">no</p>'],
+)
+def test_a_quote_has_no_words_that_nobody_saw(hidden: str) -> None:
+    assert html_lines(f"<p>seen</p>{hidden}<p>too", 1000).split() == ["seen", "too"]
+
+
+def test_what_hides_and_never_ends_hides_nothing() -> None:
+    assert html_lines('<div style="display: none">a<p>b', 1000).split() == ["a", "b"]
 
 
 def test_padding_does_not_use_up_what_is_looked_at() -> None:

@@ -29,6 +29,8 @@ ROOT = bytes(range(22))
         '"mid1@example.com"',
         "<mid1@example.com",
         "mid1@example.com>",
+        "mid:mid1@example.com",
+        "<mid1@example.com>;",
     ],
 )
 def test_an_id_is_the_same_in_every_form(stated: str) -> None:
@@ -50,6 +52,10 @@ def test_an_id_is_the_same_in_every_form(stated: str) -> None:
         ("<a (a comment)@x>", ["a@x"]),
         ("a letter without one", []),
         ("@ @x x@", []),
+        ("<a@x <b@x>", ["a@x", "b@x"]),
+        ("<a@x b@x>", ["a@x", "b@x"]),
+        ("<a@x, b@x>", ["a@x", "b@x"]),
+        ("a@x;b@x", ["a@x", "b@x"]),
     ],
 )
 def test_ids_stand_in_their_order_and_words_are_none(stated: str, ids: list[str]) -> None:
@@ -63,7 +69,8 @@ def test_a_digest_that_stands_for_a_missing_id_keeps_its_key() -> None:
 @pytest.mark.parametrize("answers", [0, 1, 5])
 def test_all_answers_of_a_thread_share_its_root(answers: int) -> None:
     stated = base64.b64encode(ROOT + b"12345" * answers).decode()
-    assert message_ids.thread_root(stated) == message_ids.thread_root(f" {stated.rstrip('=')} ") == ROOT.hex()
+    for written in (stated, f" {stated.rstrip('=')} ", f'"{stated}"', f"{stated[:20]}\r\n {stated[20:]}"):
+        assert message_ids.thread_root(written) == ROOT.hex()
 
 
 @pytest.mark.parametrize("stated", ["", "AQ==", "no base64!", "=", "A" * 29, "\u00e9" * 40])
@@ -71,7 +78,21 @@ def test_what_is_no_thread_index_says_nothing(stated: str) -> None:
     assert message_ids.thread_root(stated) == ""
 
 
-@pytest.mark.parametrize("subject", ["Offer", "Re: Offer", "RE: AW:  Fwd: Offer ", "Re[2]: offer", "Re\uff1aOffer"])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("Offer", "Re: Offer", "RE: AW:  Fwd: Offer ", "Re[2]: offer", "Re\uff1aOffer", "Re(2): Offer", "Re^2: Offer"),
+        *(
+            "[EXT] Re: Offer",
+            "Re: [list] Offer",
+            "答复: Offer",
+            "回覆\uff1aOffer",
+            "Antwort: Offer",
+            "YNT: Offer",
+            "Σχετ: Offer",
+        ),
+    ],
+)
 def test_answers_have_their_mails_topic(subject: str) -> None:
     assert message_ids.topic(subject) == "offer"
 

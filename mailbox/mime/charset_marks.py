@@ -1,0 +1,44 @@
+"""Text that says by itself which charset it is in: byte order marks, NULs beside letters, escapes of ISO 2022. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from mailbox.mime import charset_labels
+
+JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
+_KOREAN_ESCAPE = b"\x1b$)C"  # RFC 1557
+_LOOKED_AT = 4_000  # bytes
+_BOMS = (
+    *((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32")),
+    *((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")),
+)
+
+
+def escaped_codec(octets: bytes) -> str:
+    """The codec of text that switches letters by escapes (ISO 2022), with no label that says so; "" of other text."""
+    if b"\x1b" not in octets:
+        return ""
+    if JIS_ESCAPE.search(octets):
+        return charset_labels.ISO_2022_JP
+    return "iso2022_kr" if _KOREAN_ESCAPE in octets else ""
+
+
+def wide_codec(octets: bytes) -> str:
+    """The codec of text that begins with a byte order mark, or has a NUL beside each letter; "" of other text."""
+    if octets[:1] in b"\xef\xff\xfe\0":
+        for mark, codec in _BOMS:
+            if octets.startswith(mark):
+                return codec
+    head = octets[:_LOOKED_AT]
+    if len(head) >= 8 and head.count(b"\0") * 3 >= len(head):
+        for codec, first in (
+            ("utf-32-le", (1, 2, 3)),
+            ("utf-32-be", (0, 1, 2)),
+            ("utf-16-le", (1, 3)),
+            ("utf-16-be", (0, 2)),
+        ):
+            if all(head[at::4].count(b"\0") * 10 >= len(head[at::4]) * 9 for at in first):
+                return codec
+    return ""
