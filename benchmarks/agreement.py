@@ -23,7 +23,8 @@ from typing import Any
 from benchmarks import mails
 from mailbox.mime import addresses
 from mailbox.mime import message as mime_message
-from tests.mailbox.mime.odd_mail_files import OddMail, odd_mails
+from tests.mailbox.mime.odd_mail import OddMail
+from tests.mailbox.mime.odd_mail_files import odd_mails
 
 ROOT = Path(__file__).resolve().parents[1]
 READER = ROOT / "benchmarks" / "gmime_reader.py"

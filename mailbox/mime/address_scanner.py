@@ -20,6 +20,7 @@ _OPEN_ANGLE = re.compile(r"<([^<>,;]*+)")
 _ESCAPE = re.compile(r"\\(.)", re.S)
 # A quote that was never closed ends at the next one, behind somebody else's address.
 _SWALLOWED = re.compile(r"<[^<>\s@]{1,256}@[^<>\s@]{1,256}>[ \t]{0,9}[,;][ \t\r\n]{0,9}\Z")
+_LABEL = re.compile(r"(?:to|cc|from|sender|reply-to|an|von|e-?mail|mail|para|de|à)", re.I)
 _SCHEME = re.compile(r"(?:mailto|smtp)\Z", re.I)
 
 
@@ -147,13 +148,20 @@ class _Scanner:
             self.item.is_uri = True
         elif self.text.startswith("//", at + 1):  # of a web page
             self._add(Kind.WORD, ":", at + 1)
-        elif tokens and not self.item.has_at and (at < self.last_semicolon or (self.lines_separate and self.is_first)):
+        elif tokens and not self.item.has_at and (at < self.last_semicolon or self._is_label()):
             tokens.clear()
             self.item.has_angle = self.item.is_open = False
             self.item.start, self.gap = at + 1, ""
         else:
             self._add(Kind.WORD, ":", at + 1)
         return at + 1
+
+    def _is_label(self) -> bool:
+        """Whether a pasted "To: " stands here; behind the first item only by a name that a field has."""
+        tokens = self.item.tokens
+        return self.lines_separate and (
+            self.is_first or (len(tokens) == 1 and _LABEL.fullmatch(tokens[0].text) is not None)
+        )
 
 
 def _comments(text: str) -> dict[int, int]:

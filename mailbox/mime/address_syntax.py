@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from ipaddress import ip_address
 
 import idna
 
@@ -17,7 +18,7 @@ _DOT_ATOM = re.compile(rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+")
 _DOTTED = re.compile(rf"[{_ATEXT}.]++")  # with dots where RFC 5321 wants quotes: docomo gave such addresses away
 _QUOTED = re.compile(r'"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])++)"')
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]{0,61}[A-Za-z0-9_])?")
-_LITERAL = re.compile(r"\[[0-9A-Za-z:.\-]{3,64}\]")
+_LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]{3,64})\]", re.I)
 _ESCAPE = re.compile(r"\\(.)")
 _BLANK = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0")  # shown as nothing, though Unicode calls them letters
 _JOINERS = frozenset("\u200c\u200d")  # between letters of Persian and Indian scripts they are spelling (RFC 5892, A)
@@ -70,7 +71,7 @@ def canonical(address: str) -> str:
         raise AddressError("no_domain" if local else "no_local")
     _refuse_invisible(local)
     _refuse_invisible(domain)
-    spec = f"{_local(local)}@{domain if _LITERAL.fullmatch(domain) else ascii_domain(domain)}"
+    spec = f"{_local(local)}@{_literal(domain) if domain.startswith('[') else ascii_domain(domain)}"
     if len(spec.encode(errors="replace")) > MAX_OCTETS:
         raise AddressError("too_long")
     return spec
@@ -95,13 +96,24 @@ def _local(local: str) -> str:
     raise AddressError("local")
 
 
+def _literal(domain: str) -> str:
+    """An address literal (RFC 5321 section 4.1.3). Raises AddressError."""
+    found = _LITERAL.fullmatch(domain)
+    try:
+        ip_address(found[1] if found else "")
+    except ValueError:
+        raise AddressError("domain") from None
+    return domain
+
+
 def ascii_domain(domain: str) -> str:
     """A domain's A-labels (RFC 5890 section 2.3.2.1). Raises AddressError, also for what IDNA 2008 does not allow."""
     try:
         name = domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError, IndexError):
         raise AddressError("domain") from None
-    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+    labels = name.split(".")
+    if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():  # 192.0.2.1: see _literal
         raise AddressError("domain")
     return name
 

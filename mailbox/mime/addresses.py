@@ -20,14 +20,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mailbox.mime import charsets
-from mailbox.mime.address_scanner import Item, Kind, Token, scan
+from mailbox.mime.address_items import Mailbox, chunks_of, cleaned, mailboxes_of, same
+from mailbox.mime.address_scanner import Item, Kind, scan
 from mailbox.mime.address_syntax import AddressError, canonical, without_outer_invisible
 
 __all__ = ["AddressError", "Mailbox", "Problem", "Typed", "canonical", "read", "read_typed", "same", "shown"]
 
-_NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
-_SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“"}  # noqa: RUF001
-_SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
 # `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as most mail has them: the scanner,
 # which reads all else, reads no more in these, at ten times the time (a test compares them).
 _ATOM = r"[A-Za-z0-9_-]++"
@@ -37,33 +35,14 @@ _PLAIN = re.compile(
     rf"{_BLANKS}(?:({_ATOM}(?: {_ATOM})*+) <(?=[^>]*+>{_BLANKS}\Z))?+({_ATOMS}@{_ATOM}(?:\.{_ATOM})++)(?(1)>){_BLANKS}",
     re.ASCII,
 )
-_WIDE = str.maketrans("＠；，、", "@;,,")  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
+_WIDE_SIGNS = "＠；，、＜＞"  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
+_WIDE = str.maketrans(_WIDE_SIGNS, "@;,,<>")
 _BULLET = re.compile(r"^[ \t]*+(?:[-*•‣◦·–—]|\d{1,3}[.)])[ \t]++", re.M)  # noqa: RUF001
 # "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": as some programs copy an address.
 _COPIED = re.compile(
     r"[(\[](?:mailto:)?([^\s()\[\]<>,;:@\"]{1,64}@[^\s()\[\]<>,;:@\"]{1,255})[)\]](?=\s*+(?:[,;\r\n]|\Z))", re.I
 )
 _SHOWN_PIECE = 100  # characters of an item that a Problem quotes
-
-
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A display name, decoded, or "", and an address: local@domain, or what stands in its place ("root")."""
-
-    name: str
-    address: str
-
-    def __str__(self) -> str:
-        """As a person reads it, and as read() takes it back."""
-        if not self.name or not self.address:
-            return self.address or self.name
-        if not _NEEDS_QUOTES.search(self.name) and self.name == self.name.strip():
-            return f"{self.name} <{self.address}>"
-        return f'"{_escaped(self.name)}" <{self.address}>'
-
-    @property
-    def has_domain(self) -> bool:
-        return "@" in self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +72,23 @@ def read(text: str, *, is_decoded: bool = False) -> list[Mailbox]:
     found = _read_plain(text)
     if found:
         return found
-    for item in _joined(list(scan(text)), is_typed=False):
-        found += _mailboxes(item, is_decoded)
-    if not is_decoded and "=?" in text and not any(each.has_domain for each in found):
+    items = _joined(list(scan(_without_entities(text))), is_typed=False)
+    found = [each for item in items for each in mailboxes_of(item, is_decoded)]
+    if not is_decoded and "=?" in text and not any(item.has_at for item in items):
         # Some programs encode the whole field, address and all, which RFC 2047 section 5 forbids.
         decoded = charsets.decode_words(text)
-        again = [each for item in scan(decoded) for each in _mailboxes(item, True)] if "@" in decoded else []
+        again = [each for item in scan(decoded) for each in mailboxes_of(item, True)] if "@" in decoded else []
         found = again if any(each.has_domain for each in again) else found
+    if not text.isascii() and any(letter in each.address for each in found for letter in _WIDE_SIGNS):
+        return read(text.translate(_WIDE), is_decoded=is_decoded)
     return found
+
+
+def _without_entities(text: str) -> str:
+    """Brackets as HTML and some shells write them."""
+    if "&lt;" in text and "<" not in text:
+        text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"').replace("&amp;", "&")
+    return text.replace("\\<", "<").replace("\\>", ">") if "\\<" in text else text
 
 
 def _read_plain(text: str) -> list[Mailbox]:
@@ -117,7 +105,7 @@ def _read_plain(text: str) -> list[Mailbox]:
 def read_typed(text: str) -> list[Typed]:
     """Each item of a list as a person typed or pasted it, in its order; empty ones are passed over."""
     found: list[Typed] = []
-    text = _BULLET.sub("", text.translate(_WIDE))
+    text = _BULLET.sub("", _without_entities(text.translate(_WIDE)))
     text = text if "<" in text else _COPIED.sub(r"<\1>", text)
     for item in _joined(list(scan(text, lines_separate=True)), is_typed=True):
         if item.tokens:
@@ -128,14 +116,6 @@ def read_typed(text: str) -> list[Typed]:
 def shown(mailboxes: Iterable[Mailbox]) -> str:
     """A list with commas between."""
     return ", ".join(str(each) for each in mailboxes)
-
-
-def same(address: str) -> str:
-    """For finding doubles: no provider makes two mailboxes of a difference in case or of a domain's spelling."""
-    try:
-        return canonical(address).lower()
-    except AddressError:
-        return without_outer_invisible(address).lower()
 
 
 # --- items
@@ -174,78 +154,30 @@ def _is_persons_name(item: Item) -> bool:
     return len(item.tokens) > 1 or not first.islower()
 
 
-@dataclass(slots=True)
-class _Chunk:
-    """Words and quoted strings that stand together: `"ann b"@x`, `ann @ x`."""
-
-    tokens: list[Token]
-    pieces: list[str]
-
-    def __str__(self) -> str:
-        return "".join(self.pieces)
-
-    @property
-    def is_address(self) -> bool:
-        return any("@" in token.text for token in self.tokens if token.kind is Kind.WORD or _is_bare(token))
-
-
-def _is_bare(token: Token) -> bool:
-    """Whether a quoted string is an address by itself: `"ann@example.com"`."""
-    return "@" in token.text and not any(letter.isspace() for letter in token.text)
-
-
-def _chunks(tokens: Sequence[Token]) -> list[_Chunk]:
-    """The words of an item without its comments, those of one address together."""
-    chunks: list[_Chunk] = []
-    is_apart = True
-    for token in tokens:
-        is_apart = is_apart or bool(token.gap)
-        if token.kind is Kind.COMMENT:
-            continue
-        text = token.text if token.kind is Kind.WORD else f'"{_escaped(token.text)}"'
-        if chunks and (not is_apart or text[0] in "@." or chunks[-1].pieces[-1][-1] in "@."):
-            chunks[-1].tokens.append(token)
-            chunks[-1].pieces.append(text)
-        else:
-            chunks.append(_Chunk([token], [text]))
-        is_apart = False
-    return chunks
-
-
-def _mailboxes(item: Item, is_decoded: bool) -> list[Mailbox]:
-    """What a received item says: mostly one mailbox, none of an empty one."""
-    comments = [token for token in item.tokens if token.kind is Kind.COMMENT]
-    if item.has_angle:
-        words = [token for token in item.tokens if token.kind in (Kind.WORD, Kind.QUOTED)]
-        addresses = [_cleaned(token.text) for token in item.tokens if token.kind is Kind.ANGLE]
-    else:
-        chunks = _chunks(item.tokens)
-        words = [token for chunk in chunks if not chunk.is_address for token in chunk.tokens]
-        addresses = [_cleaned(str(chunk)) for chunk in chunks if chunk.is_address]
-    if item.is_uri:
-        addresses = [each.partition("?")[0] for each in addresses]
-    name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
-    if not addresses:
-        return [Mailbox("", name)] if name else []
-    is_no_name = "@" in name and same(_without_quotes(name)) in {same(each) for each in addresses}
-    return [Mailbox("" if number or is_no_name else name, each) for number, each in enumerate(addresses)]
-
-
 def _typed(text: str, item: Item) -> list[Typed]:
-    found = _mailboxes(item, is_decoded=True)
+    found = mailboxes_of(item, is_decoded=True)
     if not any(each.has_domain for each in found):
         return [_wrong(text, "no_address")] if found or text else []
     is_open = item.is_open or (">" in text and "<" not in text)
     if is_open or any(letter in token.text for token in item.tokens for letter in "\r\n"):
         return [_wrong(text, "brackets" if is_open else "line_break")]
-    if not item.has_angle and _has_words_beside(item):
+    if _has_address_beside(item) if item.has_angle else _has_words_beside(item):
         return [_wrong(text, "words")]
     return [_checked(text, each) for each in found]
 
 
+def _has_address_beside(item: Item) -> bool:
+    """`ann@x Bob <bob@y>`, with no comma between: a bare address that is not the one between the brackets."""
+    angles = {same(cleaned(token.text)) for token in item.tokens if token.kind is Kind.ANGLE}
+    words = (token.text for token in item.tokens if token.kind is Kind.WORD)
+    return any("@" in word[1:-1] and same(cleaned(word)) not in angles for word in words) and any(
+        "@" in angle for angle in angles
+    )
+
+
 def _has_words_beside(item: Item) -> bool:
     """Whether it cannot be told if words are a name or a part of the address; a tab between them tells."""
-    chunks = _chunks(item.tokens)
+    chunks = chunks_of(item.tokens)
     if all(chunk.is_address for chunk in chunks):
         return False
     if len(chunks) == 2 and chunks[0].tokens[0].kind is Kind.QUOTED and chunks[1].is_address:
@@ -263,35 +195,3 @@ def _checked(text: str, mailbox: Mailbox) -> Typed:
 
 def _wrong(text: str, kind: str) -> Typed:
     return Typed(text, None, Problem(kind, text[:_SHOWN_PIECE]))
-
-
-# --- words
-
-
-def _cleaned(text: str) -> str:
-    """An address without what stands around and in it: comments, a route (RFC 5322 section 4.4), `mailto:`, quotes."""
-    text = without_outer_invisible(text)
-    if scheme := _SCHEME.match(text):
-        text = text[scheme.end() :].partition("?")[0]
-    if text.startswith("@") and ":" in text:
-        text = text.rpartition(":")[2]
-    if "(" in text or any(letter.isspace() for letter in text):
-        pieces = [piece for item in scan(text) for piece in (*map(str, _chunks(item.tokens)), item.separator)]
-        text = " ".join(piece for piece in pieces if piece)
-    text = _without_quotes(text.rstrip(">")) if "@" in text else text
-    return charsets.storable(without_outer_invisible(text))
-
-
-def _without_quotes(text: str) -> str:
-    return text[1:-1] if len(text) > 2 and _SURROUNDING.get(text[0]) == text[-1] else text
-
-
-def _name(tokens: Sequence[Token], is_decoded: bool) -> str:
-    """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
-    text = "".join(f" {token.text}" if token.gap else token.text for token in tokens)
-    text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
-    return without_outer_invisible(re.sub(r"[ \t]++", " ", text))
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')

@@ -7,6 +7,7 @@ reads every Received header, which costs more than all the rest of a parse.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -16,6 +17,8 @@ from mailbox.mime.addresses import Mailbox
 from mailbox.mime.tree import MAX_HEADER, Part
 
 MAX_LINE_CHARACTERS = 2000  # of a subject, a sender, a list's id: every list shows them; the raw message has the rest
+_MAX_ADDRESSES = 20_000  # of one field
+_MOST = re.compile(rf"(?:[^,;]*+[,;]){{{_MAX_ADDRESSES}}}")
 _MAX_REMEMBERED = 300  # characters: the same few senders and recipients come again and again
 
 
@@ -57,6 +60,9 @@ class Fields:
         if len(joined) > MAX_HEADER:
             self._defects.append("AddressHeaderTooLong")
             joined = joined[:MAX_HEADER].rpartition(",")[0]
+        if joined.count(",") + joined.count(";") > _MAX_ADDRESSES and (most := _MOST.match(joined)):
+            self._defects.append("AddressHeaderTooLong")
+            joined = most[0]
         found = _remembered(joined) if len(joined) <= _MAX_REMEMBERED else _read_addresses(joined)
         if joined and not found and ":" not in joined:  # an empty group has none
             self._defects.append("AddressHeaderDefect")

@@ -49,8 +49,8 @@ def file_names(text: str) -> Iterator[OddMail]:
     part = b"--B\r\n" + pdf_part("B", "attachment; filename==?utf-8?Q?a;b=2Epdf?=").removeprefix(b"--B\r\n")
     yield OddMail("name with a semicolon in a bare word", raw + part + b"--B--\r\n", "", files={"a;b.pdf": PDF})
     for codec in LEGACY.get(text, ()):
-        field = b'attachment; filename="' + name.encode(codec) + b'"'
-        part = pdf_part("B", "X").replace(b"Content-Disposition: X", b"Content-Disposition: " + field)
+        raw_field = b'attachment; filename="' + name.encode(codec) + b'"'
+        part = pdf_part("B", "X").replace(b"Content-Disposition: X", b"Content-Disposition: " + raw_field)
         yield OddMail(f"raw name in {codec}", raw + part + b"--B--\r\n", "", files={name: PDF})
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mailbox.mime import addresses
 from mailbox.mime import message as mime_message
+from mailbox.mime.address_items import mailboxes_of
 from mailbox.mime.address_scanner import scan
 from mailbox.mime.addresses import AddressError, Mailbox, canonical, read, read_typed, same, shown
 
@@ -33,7 +34,7 @@ RECEIVED = [
     ("<@relay.org,@b.org:c@x.org>", ["c@x.org"]),
     ("<<a@x.org>>", ["a@x.org"]),
     ("Ann <a@x.org, b@y.org", ["Ann <a@x.org>", "b@y.org"]),
-    ('"Ann <a@x.org>, "Bob" <b@x.org>', ['"\\"Ann" <a@x.org>', "Bob <b@x.org>"]),
+    ('"Ann <a@x.org>, "Bob" <b@x.org>', ["Ann <a@x.org>", "Bob <b@x.org>"]),
     ('"ann b"@x.org, a..b@docomo.example', ['"ann b"@x.org', "a..b@docomo.example"]),
     ('"Joe \\"Q\\" Public" <j@x.org>', ['"Joe \\"Q\\" Public" <j@x.org>']),
     ("=?utf-8?Q?Doe,_John?= <j@x.org>, b@x.org", ['"Doe, John" <j@x.org>', "b@x.org"]),
@@ -42,6 +43,16 @@ RECEIVED = [
     ("ann@[IPv6:2001:db8::1]", ["ann@[IPv6:2001:db8::1]"]),
     ("Re: x <a@x.org>", ['"Re: x" <a@x.org>']),
     ("\u200ba@x.org\ufeff,\u00a0b@x.org", ["a@x.org", "b@x.org"]),
+    ("=?utf-8?Q?Ann_=3Ca=40x=2Eorg=3E?=", ["Ann <a@x.org>"]),
+    ("=?utf-8?Q?ann?=@x.org, <=?utf-8?Q?b=40x=2Eorg?=>", ["ann@x.org", "b@x.org"]),
+    ("Ann <a@x.org> Bob <b@x.org>", ["Ann <a@x.org>", "Bob <b@x.org>"]),
+    ("<Ann> a@x.org, Bob <Sales> <b@x.org>", ["Ann <a@x.org>", "Bob Sales <b@x.org>"]),
+    ("Ann &lt;a@x.org&gt;", ["Ann <a@x.org>"]),
+    ("Ann \\<a@x.org\\>, Bob [mailto:b@x.org]", ["Ann <a@x.org>", "Bob <b@x.org>"]),
+    ("a＠x.org；b@x.org，c@x.org", ["a@x.org", "b@x.org", "c@x.org"]),  # noqa: RUF001
+    ("Ann ＜a@x.org＞", ["Ann <a@x.org>"]),  # noqa: RUF001
+    ("山田、太郎 <a@x.org>", ["山田、太郎 <a@x.org>"]),
+    ("Team:a@x.org, b@x.org.", ["a@x.org", "b@x.org"]),
 ]
 TAKEN = [
     ("a@x.org; b@y.org", ["a@x.org", "b@y.org"]),
@@ -73,6 +84,10 @@ TAKEN = [
     ('"ann"@x.org', ["ann@x.org"]),
     (f"{'l' * 200}@x.org", [f"{'l' * 200}@x.org"]),
     ("root@localhost, a@[192.0.2.1]", ["root@localhost", "a@[192.0.2.1]"]),
+    ("To: a@x.org\nCc: b@y.org; E-Mail: c@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("mailto:a%2Bb@x.org", ["a+b@x.org"]),
+    ("«a@x.org», `b@x.org`, Ann＜c@x.org＞", ["a@x.org", "b@x.org", "Ann <c@x.org>"]),  # noqa: RUF001
+    ("Ann &lt;a@x.org&gt;", ["Ann <a@x.org>"]),
 ]
 REFUSED = [
     ("ok@x.org, ann@x.org>", "brackets", "ann@x.org>"),
@@ -82,6 +97,9 @@ REFUSED = [
     ("ann b@x.org", "words", "ann b@x.org"),
     ("ok@x.org\nBcc: b@y.org", "words", "Bcc: b@y.org"),
     ("ok@x.org, b@", "no_domain", "b@"),
+    ("a@x.org Bob <b@y.org>", "words", "a@x.org Bob <b@y.org>"),
+    ("a@192.0.2.1, ok@x.org", "domain", "a@192.0.2.1"),
+    ("a@[999.0.2.1]", "domain", "a@[999.0.2.1]"),
     ("@x.org", "no_local", "@x.org"),
     ("a@b@c.org", "local", "a@b@c.org"),
     ("a@x..org", "domain", "a@x..org"),
@@ -156,7 +174,7 @@ ADDRESS = st.builds("{}@{}.{}".format, ATOM, ATOM, ATOM)
 @given(st.lists(st.one_of(ADDRESS, st.builds("{} <{}>".format, ATOM, ADDRESS)), min_size=1, max_size=4).map(", ".join))
 def test_plain_addresses_are_read_as_the_scanner_reads_them(line: str) -> None:
     assert addresses._read_plain(line)
-    assert read(line) == [each for item in scan(line) for each in addresses._mailboxes(item, True)]
+    assert read(line) == [each for item in scan(line) for each in mailboxes_of(item, True)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,184 @@
+"""What one item of an address list says: its mailboxes, and what stands beside them. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import unquote
+
+from mailbox.mime import charsets
+from mailbox.mime.address_scanner import Item, Kind, Token, scan
+from mailbox.mime.address_syntax import AddressError, canonical, without_outer_invisible
+
+_NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
+_SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“", "«": "»", "`": "`"}  # noqa: RUF001
+_SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A display name, decoded, or "", and an address: local@domain, or what stands in its place ("root")."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        """As a person reads it, and as read() takes it back."""
+        if not self.name or not self.address:
+            return self.address or self.name
+        if not _NEEDS_QUOTES.search(self.name) and self.name == self.name.strip():
+            return f"{self.name} <{self.address}>"
+        return f'"{_escaped(self.name)}" <{self.address}>'
+
+    @property
+    def has_domain(self) -> bool:
+        return "@" in self.address
+
+
+def same(address: str) -> str:
+    """For finding doubles: no provider makes two mailboxes of a difference in case or of a domain's spelling."""
+    try:
+        return canonical(address).lower()
+    except AddressError:
+        return without_outer_invisible(address).lower()
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Words and quoted strings that stand together: `"ann b"@x`, `ann @ x`."""
+
+    tokens: list[Token]
+    pieces: list[str]
+
+    def __str__(self) -> str:
+        return "".join(self.pieces)
+
+    @property
+    def is_address(self) -> bool:
+        return any("@" in token.text for token in self.tokens if token.kind is Kind.WORD or _is_bare(token))
+
+
+def _is_bare(token: Token) -> bool:
+    """Whether a quoted string is an address by itself: `"ann@example.com"`."""
+    return "@" in token.text and not any(letter.isspace() for letter in token.text)
+
+
+def chunks_of(tokens: Sequence[Token]) -> list[_Chunk]:
+    """The words of an item without its comments, those of one address together."""
+    chunks: list[_Chunk] = []
+    is_apart = True
+    for token in tokens:
+        is_apart = is_apart or bool(token.gap)
+        if token.kind is Kind.COMMENT:
+            continue
+        text = token.text if token.kind is Kind.WORD else f'"{_escaped(token.text)}"'
+        if chunks and (not is_apart or text[0] in "@." or chunks[-1].pieces[-1][-1] in "@."):
+            chunks[-1].tokens.append(token)
+            chunks[-1].pieces.append(text)
+        else:
+            chunks.append(_Chunk([token], [text]))
+        is_apart = False
+    return chunks
+
+
+def mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
+    """What a received item says: mostly one mailbox, none of an empty one."""
+    comments = [token for token in item.tokens if token.kind is Kind.COMMENT]
+    if item.has_angle:
+        return _with_angles(_meant_angles(item.tokens), comments, is_decoded)
+    chunks = chunks_of(item.tokens)
+    words = [token for chunk in chunks if not chunk.is_address for token in chunk.tokens]
+    addresses = [cleaned(str(chunk), is_decoded, is_uri=item.is_uri) for chunk in chunks if chunk.is_address]
+    name, addresses = _name(words or comments, is_decoded), [each for each in addresses if each]
+    if not addresses:
+        return [Mailbox("", name)] if name else []
+    is_no_name = _is_address_of(name, addresses)
+    return [Mailbox("" if number or is_no_name else name, each) for number, each in enumerate(addresses)]
+
+
+def _meant_angles(tokens: Sequence[Token]) -> Sequence[Token]:
+    """`<Ann> ann@example.com`, `Ann <Sales> <ann@example.com>`: of several, those are addresses that have an @."""
+    has_at = [token for token in tokens if token.kind in (Kind.ANGLE, Kind.WORD) and "@" in token.text]
+    if not has_at or all(token.kind is not Kind.ANGLE or "@" in token.text for token in tokens):
+        return tokens
+    is_word = not any(token.kind is Kind.ANGLE for token in has_at)
+    words = [
+        replace(token, kind=Kind.WORD) if token.kind is Kind.ANGLE and "@" not in token.text else token
+        for token in tokens
+    ]
+    return [replace(token, kind=Kind.ANGLE) if is_word and token is has_at[0] else token for token in words]
+
+
+def _with_angles(tokens: Sequence[Token], comments: Sequence[Token], is_decoded: bool) -> list[Mailbox]:
+    """The addresses between brackets, each with the words before it; those behind the last are of its name, too."""
+    found: list[Mailbox] = []
+    words: list[Token] = []
+    for token in tokens:
+        if token.kind is not Kind.ANGLE:
+            words += [] if token.kind is Kind.COMMENT else [token]
+            continue
+        found.append(Mailbox(_name(words, is_decoded), cleaned(token.text, is_decoded)))
+        words = []
+    if words:
+        last = found[-1]
+        found[-1] = replace(last, name=f"{last.name} {_name(words, is_decoded)}".strip())
+    if comments and not any(each.name for each in found):
+        found[0] = replace(found[0], name=_name(comments, is_decoded))
+    return [_without_doubled_name(each) for each in found if each.address] or _words_alone(found)
+
+
+def _words_alone(found: Sequence[Mailbox]) -> list[Mailbox]:
+    return [Mailbox("", each.name) for each in found if each.name]
+
+
+def _without_doubled_name(mailbox: Mailbox) -> Mailbox:
+    return replace(mailbox, name="") if _is_address_of(mailbox.name, [mailbox.address]) else mailbox
+
+
+def _is_address_of(name: str, addresses: Sequence[str]) -> bool:
+    return "@" in name and same(_without_quotes(name)) in {same(each) for each in addresses}
+
+
+def cleaned(text: str, is_decoded: bool = True, *, is_uri: bool = False) -> str:
+    """An address without what stands around and in it: comments, a route (RFC 5322 section 4.4), `mailto:`, quotes."""
+    text = without_outer_invisible(text)
+    if not is_decoded and "=?" in text:
+        text = charsets.decode_words(text)
+    if scheme := _SCHEME.match(text):
+        text, is_uri = text[scheme.end() :], True
+    if is_uri:
+        text = unquote(text.partition("?")[0])
+    if text.startswith("@") and ":" in text:
+        text = text.rpartition(":")[2]
+    if "(" in text or any(letter.isspace() for letter in text):
+        pieces = [piece for item in scan(text) for piece in (*map(str, chunks_of(item.tokens)), item.separator)]
+        text = " ".join(piece for piece in pieces if piece)
+    text = _without_quotes(_without_odd_ends(text)) if "@" in text else text
+    return charsets.storable(without_outer_invisible(text))
+
+
+def _without_odd_ends(text: str) -> str:
+    """An address without a bracket whose other is not there, the dot of a sentence, and the name of a group."""
+    text = text.rstrip(">").removesuffix(".")
+    text = text.removesuffix("]") if "[" not in text else text
+    local, _, domain = text.rpartition("@")
+    is_group = ":" in local and '"' not in local and "://" not in local
+    return f"{local.rpartition(':')[2]}@{domain}" if is_group else text
+
+
+def _without_quotes(text: str) -> str:
+    return text[1:-1] if len(text) > 2 and _SURROUNDING.get(text[0]) == text[-1] else text
+
+
+def _name(tokens: Sequence[Token], is_decoded: bool) -> str:
+    """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
+    text = "".join(f" {token.text}" if token.gap else token.text for token in tokens)
+    text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
+    if text.count('"') == 1:  # of a quote that was never closed
+        text = text.removeprefix('"').removesuffix('"')
+    return without_outer_invisible(re.sub(r"[ \t]++", " ", text))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
