@@ -1,31 +1,43 @@
-"""The processes of one run migrate one database: the first makes it, the others copy it.
+"""The tables are made once: the first process that needs them migrates, the others copy what it made.
 
-The migrations compute for about ten seconds on a slow machine, and three processes that make the same tables at once
-on two cores take half a minute. "migrate" runs on the copy as well and finds nothing to do.
+The migrations compute for about ten seconds on a slow machine. On SQLite the copy is kept for the next runs
+too, until a migration or a model changes; on PostgreSQL for the processes of one run. "migrate" runs on the copy as
+well and finds nothing to do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import django
+from django.apps import apps
+from django.conf import settings
 from django.db import connection
 
 from tests.settings import FOLDER_VARIABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / "var" / "tests"
+KEPT_SECONDS = 86_400
+# What says which tables, triggers and first rows there are.
+MAKE_ROWS = ("migrations/*.py", "models/*.py", "models.py", "apps.py", "permissions.py", "schedules.py", "events/*.py")
 
 
 @contextlib.contextmanager
 def shared() -> Iterator[None]:
     """Around the making of the test database."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
+    is_file = connection.vendor == "sqlite"
+    if not is_file and "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
-    is_file = connection.vendor == "sqlite"
-    made = Path(os.environ[FOLDER_VARIABLE], "migrated.sqlite3" if is_file else "migrated.postgresql")
+    made = _kept() if is_file else Path(os.environ[FOLDER_VARIABLE], "migrated.postgresql")
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if made.exists():
@@ -40,10 +52,31 @@ def shared() -> Iterator[None]:
         connection.close()
         part = made.with_suffix(".part")
         if is_file:
+            part.unlink(missing_ok=True)
             _copy(Path(connection.settings_dict["NAME"]), part)
         else:
             part.write_text(_make_template(connection.settings_dict["NAME"]))
         part.rename(made)
+
+
+def _kept() -> Path:
+    """Where the tables of the present migrations are kept. Others are removed once no run can be copying them."""
+    KEPT.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = KEPT / f"migrated-{_digest()}.sqlite3"
+    for old in KEPT.glob("migrated-*"):
+        with contextlib.suppress(FileNotFoundError):
+            if old.stem != made.stem and time.time() - old.stat().st_mtime > KEPT_SECONDS:
+                old.unlink()
+    return made
+
+
+def _digest() -> str:
+    found = hashlib.sha256(f"{django.VERSION} {sqlite3.sqlite_version} {settings.INSTALLED_APPS}".encode())
+    for app in apps.get_app_configs():
+        of_app = Path(app.path)
+        for file in sorted(each for part in MAKE_ROWS for each in of_app.glob(part)):
+            found.update(f"{app.label}/{file.name}".encode() + file.read_bytes())
+    return found.hexdigest()[:20]
 
 
 def _make_template(source: str) -> str:
