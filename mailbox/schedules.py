@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections, router, transaction
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from django_q.models import Schedule
 
 from mailbox.logs import event
+from mailbox.models import ScheduleRun
 
 logger = logging.getLogger(__name__)
 SLACK = timedelta(minutes=1)  # machines that share a database may differ by so much
@@ -67,9 +69,24 @@ def pull_back(now: datetime) -> int:
     return moved
 
 
-def next_times() -> list[tuple[str, datetime]]:
-    """Everything that runs by the clock, soonest first, with the time at which it is queued next."""
-    return list(Schedule.objects.order_by("next_run", "name").values_list("name", "next_run"))
+@dataclass(frozen=True)
+class ScheduleState:
+    """`next_at`: when it is queued next. `last_at`, `seconds`, `ok`: its last run that ended; None where none is
+    known."""
+
+    name: str
+    next_at: datetime | None
+    last_at: datetime | None
+    seconds: float | None
+    ok: bool | None
+
+
+def states() -> list[ScheduleState]:
+    """Everything that runs by the clock, soonest first."""
+    run = ScheduleRun.objects.filter(pk=OuterRef("name"))
+    last = {name: Subquery(run.values(name)) for name in ("started_at", "seconds", "ok")}
+    rows = Schedule.objects.annotate(**last).order_by("next_run", "name")
+    return [ScheduleState(*row) for row in rows.values_list("name", "next_run", *last)]
 
 
 def overdue_since(now: datetime) -> datetime | None:

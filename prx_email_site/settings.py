@@ -3,6 +3,7 @@
 import base64
 import secrets
 import socket
+import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ if Path(mailbox.__file__ or "").resolve().parent != BASE_DIR / "mailbox":
         "The standard library's `mailbox` was imported instead of this project's; run from its folder."
     )
 
+RELEASE: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 DATA_DIR = Path(env.text("PRX_EMAIL_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DEBUG = env.boolean("PRX_EMAIL_DEBUG", False)
 

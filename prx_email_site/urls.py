@@ -11,7 +11,7 @@ from people.sign_in import pages as sign_in
 from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
-from prx_email_site.monitoring import health_checks, metrics
+from prx_email_site.monitoring import health_checks, metrics, system_page
 
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"
@@ -40,6 +40,7 @@ urlpatterns = [
     path("health/ready/", health_checks.ready, name="health_ready"),
     path("health/workers/", health_checks.workers, name="health_workers"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("system/", system_page.system, name="system"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),

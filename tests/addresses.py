@@ -146,6 +146,7 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_folders_listed": of_account(VIEWER),
     "mailbox:activity": Expected(SIGNED_IN),
     "mailbox:stored_mail": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "system": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:endings": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),

@@ -23,13 +23,14 @@ from django.utils import timezone
 
 from alerts.models import AlertRule, Event, Webhook, WebhookDelivery
 from api.models import Token
-from mailbox import credentials
+from mailbox import credentials, presence
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
     Account,
     AccountGrant,
     AuditEntry,
     ConnectionTest,
+    Lease,
     OAuthApp,
     OAuthSignIn,
     Quarantine,
@@ -40,6 +41,7 @@ from mailbox.models import (
     TrustedSender,
     WorkerHeartbeat,
 )
+from mailbox.storage import table_sizes
 from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation, SuppressedAddress
 from prx_email_site.monitoring import health_checks
 from tests.addresses import EXPECTED
@@ -126,6 +128,9 @@ def accounts(make_account: Callable[..., Account]) -> list[Account]:
         WorkerHeartbeat.objects.create(
             host=f"web{number}", cluster_pid=number, started_at=timezone.now(), seen_at=timezone.now()
         )
+        presence.note("web", timezone.now(), pid=number)
+        Lease.acquire(made[number].pk, "sync", f"web{number}/1", seconds=60, now=timezone.now())
+    table_sizes.measure(timezone.now())
     AttachmentPolicy.current()  # made from the defaults when first asked for
     return made
 

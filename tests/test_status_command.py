@@ -1,21 +1,37 @@
-"""manage.py status says what the rows say, and by its exit status whether somebody is needed."""
+"""manage.py status and the system page say what the rows say; the command's exit status says whether to come."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.test import Client
 from django.utils import timezone
 from django_q.models import Schedule
 
-from mailbox.models import Account, Lease, RestoreProof, WorkerHeartbeat
+from mailbox import presence
+from mailbox.models import (
+    Account,
+    Lease,
+    ProcessHeartbeat,
+    PushHeartbeat,
+    RestoreProof,
+    ScheduleRun,
+    TableSize,
+    WorkerHeartbeat,
+)
+from mailbox.storage import table_sizes
 from outbox.models import SendingSwitch
+from prx_email_site.monitoring import system_status
+from prx_email_site.workers import schedule_runs
 from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db
+NO_PROCESS = 2**22 + 1  # above the kernel's highest pid
 
 
 @pytest.fixture
@@ -28,17 +44,25 @@ def account(make_account: Callable[..., Account]) -> Account:
     return account
 
 
+def process(host: str, role: str, pid: int, now: datetime, **more: object) -> ProcessHeartbeat:
+    says = {"started_at": now, "seen_at": now, "silent_at": now + timedelta(seconds=90), "release": "0.1.0"}
+    return ProcessHeartbeat.objects.create(host=host, role=role, pid=pid, **{**says, **more})
+
+
 def test_where_all_is_well_it_ends_with_0_and_says_how_the_machines_do(
     account: Account, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = timezone.now()
     Lease.acquire(account.pk, Lease.Purpose.SYNC, "web1/8", seconds=30, now=now)
     RestoreProof.objects.create(proven_at=now)
+    process("web1", "web", 3, now, load=1.5, processors=2)
+    schedule_runs.note("mailbox: sync", now - timedelta(seconds=3), now, ok=True)
     call_command("status")
     said = capsys.readouterr().out
-    assert "Nothing needs you." in said and "host    web1/7: alive, disk 40 % free" in said
+    assert "Nothing needs you." in said and "host    web1: alive, load 1.5 on 2 processors, disk 40 % free" in said
+    assert "web web1/3: alive, release 0.1.0" in said and "workers web1/7: alive" in said
     assert f"lease   sync of account {account.pk}: web1/8" in said and "restore last proven" in said
-    assert "mailbox: sync" in said and "size    " in said
+    assert "UTC mailbox: sync (last " in said and "after 3.0 s)" in said
 
 
 def test_when_somebody_is_needed_it_ends_with_1_and_says_why(
@@ -51,4 +75,72 @@ def test_when_somebody_is_needed_it_ends_with_1_and_says_why(
     said = json.loads(capsys.readouterr().out)
     assert (ended.value.code, said["ok"], said["sending_paused"]) == (1, False, True)
     assert "maintenance" in said["needs"]["paused"]
-    assert said["hosts"][0]["host"] == "web1" and said["hosts"][0]["alive"] and said["versions"]["database"]
+    assert said["hosts"][0]["name"] == "web1" and said["hosts"][0]["processes"][0]["alive"]
+    assert said["versions"]["database"]
+
+
+def test_a_process_that_says_nothing_more_is_gone_and_one_that_replaced_it_is_not_missed(account: Account) -> None:
+    now = timezone.now()
+    long_ago = now - timedelta(hours=1)
+    process("web1", "push", 4, long_ago)
+    process("web2", "web", 5, long_ago)
+    process("web2", "web", 6, now)
+    found = {host.name: host for host in system_status.read(now).hosts}
+    assert [(each.role, each.alive) for each in found["web1"].roles] == [("workers", True), ("push", False)]
+    assert [(each.pid, each.alive) for each in found["web2"].roles] == [(6, True)]
+
+
+def test_a_process_notes_itself_and_forgets_those_of_its_host_that_have_ended(account: Account) -> None:
+    now = timezone.now()
+    process(presence.this_host(), "web", NO_PROCESS, now)
+    process("another host", "web", NO_PROCESS, now)
+    presence.note("web", now)
+    presence.note("web", now + timedelta(seconds=30))
+    rows = ProcessHeartbeat.objects.filter(role="web").order_by("pk")
+    assert [(row.host, row.release) for row in rows] == [("another host", "0.1.0"), (presence.this_host(), "0.1.0")]
+    assert rows[1].started_at == now and rows[1].load is not None and rows[1].python
+
+
+def test_a_schedule_tells_its_last_run_and_an_earlier_one_that_ends_late_changes_nothing(account: Account) -> None:
+    now = timezone.now()
+    task = {"group": "mailbox: prune old reports", "started": now, "stopped": now + timedelta(seconds=2)}
+    schedule_runs._note(task | {"success": False})
+    schedule_runs._note(task | {"started": now - timedelta(minutes=1), "success": True})
+    schedule_runs._note({"group": "sync", "started": now, "stopped": now, "success": True})
+    only = ScheduleRun.objects.get()
+    assert (only.name, only.ok, only.seconds, only.succeeded_at) == ("mailbox: prune old reports", False, 2.0, None)
+
+
+def test_tables_tell_what_they_grew_by(account: Account) -> None:
+    now = timezone.now()
+    table_sizes.measure(now - timedelta(days=3))
+    TableSize.objects.update(size=1000)
+    table_sizes.measure(now)
+    table_sizes.measure(now)  # once more is no second row
+    found = {table.name: table for table in system_status.read(now).tables}
+    here = TableSize.objects.get(table="accounts", day=now.date())
+    assert found["accounts"].size == here.size >= 4096
+    assert found["accounts"].grown == here.size - 1000
+    table_sizes.forget_old(now + timedelta(days=401))
+    assert not TableSize.objects.exists()
+
+
+@pytest.mark.pages
+def test_the_page_says_the_same(account: Account, client: Client, make_user: Callable[..., User]) -> None:
+    now = timezone.now()
+    token = PushHeartbeat.claim("web1", 9, now)
+    PushHeartbeat.beat(token or "", {"1": "connected", "2": "waiting"}, now)
+    process("web1", "push", 9, now, release="0.0.9")
+    process("web1", "web", 3, now, load=9.0, processors=2)
+    WorkerHeartbeat.objects.update(store_failed_since=now)
+    schedule_runs.note("mailbox: sync", now, now, ok=False)
+    client.force_login(make_user("administrator"))
+    page = client.get("/system/", headers={"HX-Request": "true"}).content.decode()
+    for words in (
+        "1 of 2 inboxes connected",
+        "cannot write and read stored mail",
+        "in trouble",
+        "9.00 on 2 proc",
+    ):
+        assert words in page
+    assert "Processes of several releases run (0.0.9, 0.1.0)" in page and "failed" in page

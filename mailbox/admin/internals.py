@@ -15,16 +15,19 @@ from mailbox.models import (
     MessageSearch,
     MessageViewing,
     Preview,
+    ProcessHeartbeat,
     PushHeartbeat,
     RawMessage,
     RemoteImage,
     Reparse,
     RestoreProof,
     SavedFilters,
+    ScheduleRun,
     SettingsLookup,
     StorageUse,
     StoreMiss,
     SurveyedUid,
+    TableSize,
     TeamMark,
     TrustedSender,
     UserPreference,
@@ -85,6 +88,9 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ("message", "sort_key", "version"), filters=("version",), search=("message__subject", "=message__pk")
     ),
     Preview: PreviewAdmin,
+    ProcessHeartbeat: Table(
+        ("host", "role", "pid", "started_at", "seen_at", "release"), filters=("role",), search=("host",)
+    ),
     PushHeartbeat: Table(("host", "pid", "started_at", "seen_at"), hidden=("token",)),
     RawMessage: RawAdmin,
     RemoteImage: RemoteImageAdmin,
@@ -102,6 +108,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ),
         filters=(UNFINISHED, "everything", OfAccount),
     ),
+    ScheduleRun: Table(("name", "started_at", "seconds", "ok", "succeeded_at"), filters=("ok",), search=("name",)),
     SavedFilters: Table(("key", "filters"), search=("key",)),
     SettingsLookup: Table(
         ("email", "asked_by", "asked_at", "started_at", "finished_at"),
@@ -116,6 +123,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         filters=(("folder", admin.RelatedOnlyFieldListFilter),),
         search=("folder__name", "=uid"),
     ),
+    TableSize: Table(("table", "day", "size", "rows"), search=("table",)),
     MessageViewing: Table(("message", "user", "at"), search=("message__subject", "user__username")),
     TeamMark: Table(
         ("message", "assigned_to", "done_at", "changed_by", "changed_at"),

@@ -4,6 +4,7 @@ from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Transport
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
+from mailbox.models.hosts import ProcessHeartbeat, ScheduleRun, TableSize
 from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
 from mailbox.models.messages import Attachment, Message, MessagePlace, RawMessage
@@ -46,6 +47,7 @@ __all__ = [
     "OAuthGrant",
     "OAuthSignIn",
     "Preview",
+    "ProcessHeartbeat",
     "PushHeartbeat",
     "Quarantine",
     "RawMessage",
@@ -53,6 +55,7 @@ __all__ = [
     "Reparse",
     "RestoreProof",
     "SavedFilters",
+    "ScheduleRun",
     "SeenCertificate",
     "SettingsLookup",
     "StorageUse",
@@ -61,6 +64,7 @@ __all__ = [
     "SyncRun",
     "SyncRunFolder",
     "SyncState",
+    "TableSize",
     "TeamMark",
     "Transport",
     "TrustedSender",

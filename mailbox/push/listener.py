@@ -24,12 +24,12 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import F, FilteredRelation, Q
 from django.utils import timezone
 
-from mailbox import network
+from mailbox import network, presence
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import SignInRefused
 from mailbox.logs import event
-from mailbox.models import Account, PushHeartbeat, SyncState
+from mailbox.models import Account, ProcessHeartbeat, PushHeartbeat, SyncState
 from mailbox.oauth import refresh, seen_certificates
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
@@ -90,6 +90,7 @@ class Listener:
         self._gate = threading.BoundedSemaphore(SIGN_INS_AT_ONCE)
         self._stopped = False
         self._token: str | None = None
+        self._presence = presence.InLoop(ProcessHeartbeat.Role.PUSH)
         self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
         self._news: dict[int, float] = {}  # account -> when a sync of it may be queued
         self._queued_at: dict[int, float] = {}
@@ -167,6 +168,7 @@ class Listener:
 
     def _look(self, now: datetime) -> None:
         """Keep the right to listen, and bring the watches in line with the accounts."""
+        self._presence.note(now)
         if not self._is_ours(now):
             self._stop_all()
             return

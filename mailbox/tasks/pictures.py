@@ -10,6 +10,7 @@ from mailbox import deletions
 from mailbox.messages import conversations
 from mailbox.pictures import previews, remote_images
 from mailbox.queueing import queue
+from mailbox.storage import table_sizes
 from mailbox.storage import usage as storage_usage
 
 LINKED_A_DAY = 200_000  # messages from before there were conversations; `manage.py conversations` links all at once
@@ -34,8 +35,9 @@ def make_preview(digest: str) -> None:
 
 
 def count_storage() -> None:
-    """Hourly: how much is kept of each account's received mail, and on disk."""
+    """Hourly: how much is kept of each account's received mail, on disk, and in each table."""
     storage_usage.count(timezone.now())
+    table_sizes.measure(timezone.now())
 
 
 def tidy() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,17 +13,17 @@ from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.models import Failure
 
-from mailbox import deletions, network
+from mailbox import deletions, network, presence
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
-from mailbox.models import Account, Counter, Lease, StoreMiss, SyncRun, WorkerHeartbeat
+from mailbox.models import Account, Counter, Lease, ProcessHeartbeat, StoreMiss, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
 from mailbox.scheduler import report, runner
 from mailbox.search.index import sweep_words
-from mailbox.storage import disk_budget, partial_files, raw_store, store_check
+from mailbox.storage import disk_budget, partial_files, raw_store, store_check, table_sizes
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
@@ -119,7 +118,7 @@ def list_folders(account_id: int) -> None:
 def beat() -> None:
     """Say that this cluster's workers take tasks, and what they cannot reach. A worker's parent is its cluster."""
     now = timezone.now()
-    who: dict[str, Any] = {"host": platform.node() or "localhost", "cluster_pid": os.getppid()}
+    who: dict[str, Any] = {"host": presence.this_host(), "cluster_pid": os.getppid()}
     before = WorkerHeartbeat.objects.filter(**who).first()
     says = {
         "seen_at": now,
@@ -129,6 +128,7 @@ def beat() -> None:
         "store_failed_since": None if store_check.is_usable() else (before and before.store_failed_since) or now,
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
+    presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
     _take_up_of_the_dead(now)
 
 
@@ -176,6 +176,8 @@ def _prune(now: datetime) -> None:
     autoconfig_lookup.forget_old(now)
     SyncRun.objects.filter(started_at__lt=now - REPORTS_KEPT).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
+    ProcessHeartbeat.objects.filter(seen_at__lt=now - HEARTBEATS_KEPT).delete()
     StoreMiss.objects.filter(last_at__lt=now - HEARTBEATS_KEPT).delete()
+    table_sizes.forget_old(now)
     Counter.objects.filter(hour__lt=now - COUNTERS_KEPT).delete()
     Failure.objects.filter(stopped__lt=now - FAILURES_KEPT).delete()

@@ -1,90 +1,222 @@
-"""How the machines do: what needs a person, hosts, leases, schedules, sizes, versions. For `manage.py status`."""
+"""How the machines do: hosts with what they run, leases, schedules, sizes, versions. One reader for the system page and
+for `manage.py status`, which also says what needs a person."""
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from sqlite3 import sqlite_version
 from typing import Any
 
 import django
+from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
 
 from alerts.problems.find import find_problems
 from mailbox import schedules
-from mailbox.models import Lease, PushHeartbeat, RestoreProof, StorageUse, WorkerHeartbeat
-from outbox.models import SendingSwitch
+from mailbox.models import (
+    Lease,
+    ProcessHeartbeat,
+    PushHeartbeat,
+    RestoreProof,
+    StorageUse,
+    TableSize,
+    WorkerHeartbeat,
+)
+from mailbox.schedules import ScheduleState
+from mailbox.storage.table_sizes import WHOLE_FILE
 
 TABLES_SHOWN = 20
+ROWS_READ = 200  # of hosts, processes and leases
+GROWTH_DAYS = 7
+# Since when each is so, and what it is called.
+FAULTS = {"store_failed_since": "store unusable", "broker_away_since": "broker away"}
+FAULTS |= {"fetching_stopped_since": "disk reserve reached"}
+
+
+@dataclass(frozen=True)
+class Process:
+    """`pid` 0: started by cron, another one each time."""
+
+    role: str
+    pid: int
+    alive: bool
+    seen_at: datetime
+    started_at: datetime
+    release: str = ""
+    python: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """`load` of one minute, newest known; `faults`: keys of FAULTS and since when; `disk_free_percent` of its data
+    folder. What only workers look at is None where none runs."""
+
+    name: str
+    processes: list[Process]
+    load: float | None = None
+    processors: int | None = None
+    disk_free_percent: int | None = None
+    faults: dict[str, datetime] = field(default_factory=dict)
+    has_workers: bool = False
+
+    @property
+    def is_alive(self) -> bool:
+        return any(each.alive for each in self.processes)
+
+    @property
+    def roles(self) -> list[Process]:
+        """One process of each role, a live one first: who was replaced is not missed."""
+        found: dict[str, Process] = {}
+        for each in sorted(self.processes, key=lambda each: (not each.alive, -each.seen_at.timestamp())):
+            found.setdefault(each.role, each)
+        return sorted(found.values(), key=lambda each: list(ProcessHeartbeat.Role).index(each.role))
+
+
+@dataclass(frozen=True)
+class Table:
+    """`grown`: bytes since `grown_since`, a week ago or the first measure after; None while there is no earlier one."""
+
+    name: str
+    size: int
+    rows: int | None
+    grown: int | None
+    grown_since: datetime | None
+    measured_at: datetime
 
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """As of `now`. `needs`: sentences of what needs a person, by key; `tables`: the largest, with bytes, or the whole
-    file of SQLite, which knows no sizes of tables."""
+    """As of `now`. `push`: host and pid of the process that listens, "" for none; `listening`: its inboxes by state."""
 
     now: datetime
-    needs: dict[str, str]
-    sending_paused: bool
-    hosts: list[dict[str, Any]]
+    hosts: list[Host]
     push: str
+    listening: dict[str, str]
     leases: list[dict[str, Any]]
-    schedules: list[tuple[str, datetime]]
-    tables: list[tuple[str, int]]
+    schedules: list[ScheduleState]
+    tables: list[Table]
     storage: dict[str, int]
     restore_proven_at: datetime | None
     versions: dict[str, str]
 
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
-def gather(now: datetime) -> SystemStatus:
+
+def needs(now: datetime) -> dict[str, str]:
+    """What needs a person now, by the key of the incident: what the dashboard says."""
+    return {each.key: each.sentence for each in find_problems(now).found}
+
+
+def read(now: datetime) -> SystemStatus:
     push = PushHeartbeat.objects.filter(pk=1).first()
+    listens = push is not None and push.is_alive(now)
     proof = RestoreProof.objects.filter(fault="").order_by("-pk").first()
     leases = Lease.objects.filter(expires_at__gt=now).order_by("expires_at")
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"))
     return SystemStatus(
         now=now,
-        needs={each.key: each.sentence for each in find_problems(now).found},
-        sending_paused=SendingSwitch.objects.filter(paused_at__isnull=False).exists(),
-        hosts=[_host(beat, now) for beat in WorkerHeartbeat.objects.order_by("host", "cluster_pid")[:200]],
-        push=f"{push.host}/{push.pid}" if push and push.is_alive(now) else "",
-        leases=[dict(row) for row in leases.values("account_id", "purpose", "holder", "expires_at")[:200]],
-        schedules=schedules.next_times(),
-        tables=_tables(),
+        hosts=_hosts(now),
+        push=f"{push.host}/{push.pid}" if push and listens else "",
+        listening=push.states if push and listens else {},
+        leases=list(leases.values("account_id", "account__email", "purpose", "holder", "expires_at")[:ROWS_READ]),
+        schedules=schedules.states(),
+        tables=_tables(now),
         storage=dict(uses),
         restore_proven_at=proof.proven_at if proof else None,
-        versions={"python": platform.python_version(), "django": django.get_version(), "database": _database()},
+        versions={
+            "release": settings.RELEASE,
+            "python": platform.python_version(),
+            "django": django.get_version(),
+            "database": _database(),
+        },
     )
 
 
-def _host(beat: WorkerHeartbeat, now: datetime) -> dict[str, Any]:
-    return {
-        "host": beat.host,
-        "pid": beat.cluster_pid,
-        "alive": WorkerHeartbeat.is_recent(beat.seen_at, now),
-        "started_at": beat.started_at,
-        "seen_at": beat.seen_at,
-        "disk_free_percent": beat.disk_free_percent,
-        "store_usable": beat.store_failed_since is None,
-        "broker_reachable": beat.broker_away_since is None,
-        "fetches": beat.fetching_stopped_since is None,
-    }
-
-
-def _tables() -> list[tuple[str, int]]:
-    if connection.vendor == "sqlite":
-        path = Path(connection.settings_dict["NAME"])
-        return [(path.name, path.stat().st_size)] if path.exists() else []
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname, pg_total_relation_size(relid) FROM pg_stat_user_tables ORDER BY 2 DESC LIMIT %s",
-            [TABLES_SHOWN],
+def _hosts(now: datetime) -> list[Host]:
+    """By name; the clusters of workers once, whether both heartbeats or one of them tells of them."""
+    beats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
+    rows = list(ProcessHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
+    told = {(row.host, row.pid) for row in rows if row.role == ProcessHeartbeat.Role.WORKERS}
+    names = sorted({each.host for each in (*beats, *rows)})
+    return [
+        _host(
+            name,
+            [row for row in rows if row.host == name],
+            [beat for beat in beats if beat.host == name],
+            {pid for host, pid in told if host == name},
+            now,
         )
-        return [(name, int(size)) for name, size in cursor.fetchall()]
+        for name in names
+    ]
+
+
+def _host(name: str, rows: list[ProcessHeartbeat], beats: list[WorkerHeartbeat], told: set[int], now: datetime) -> Host:
+    processes = [
+        Process(row.role, row.pid, row.is_alive(now), row.seen_at, row.started_at, row.release, row.python)
+        for row in rows
+    ]
+    untold = [beat for beat in beats if beat.cluster_pid not in told]  # of an earlier release
+    role = ProcessHeartbeat.Role.WORKERS.value
+    processes += [
+        Process(role, beat.cluster_pid, beat.is_recent(beat.seen_at, now), beat.seen_at, beat.started_at)
+        for beat in untold
+    ]
+    alive = [beat for beat in beats if beat.is_recent(beat.seen_at, now)]
+    newest = rows[0] if rows and rows[0].is_alive(now) else None
+    free = [beat.disk_free_percent for beat in alive if beat.disk_free_percent is not None]
+    return Host(
+        name=name,
+        processes=processes,
+        load=newest.load if newest else None,
+        processors=newest.processors if newest else None,
+        disk_free_percent=min(free, default=None),
+        faults=_faults(alive),
+        has_workers=bool(alive),
+    )
+
+
+def _faults(beats: Iterable[WorkerHeartbeat]) -> dict[str, datetime]:
+    since: dict[str, datetime] = {}
+    for beat in beats:
+        for key in FAULTS:
+            if (moment := getattr(beat, key)) is not None:
+                since[key] = min(moment, since.get(key, moment))
+    return since
+
+
+def _tables(now: datetime) -> list[Table]:
+    """The largest, as of the newest day they were measured, beside the earliest of the week before it."""
+    lately = (now - timedelta(days=GROWTH_DAYS + 1)).date()
+    rows = list(TableSize.objects.filter(day__gte=lately).order_by("day"))
+    if not rows:
+        return []
+    last = rows[-1].day
+    first = {row.table: row for row in reversed(rows)}
+    found = [_table(row, first[row.table]) for row in rows if row.day == last]
+    found.sort(key=lambda table: (table.name != WHOLE_FILE, -table.size))
+    return found[:TABLES_SHOWN]
+
+
+def _table(row: TableSize, before: TableSize) -> Table:
+    is_other = before.day < row.day
+    return Table(
+        name=row.table,
+        size=row.size,
+        rows=row.rows,
+        grown=row.size - before.size if is_other else None,
+        grown_since=before.measured_at if is_other else None,
+        measured_at=row.measured_at,
+    )
 
 
 def _database() -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT sqlite_version()" if connection.vendor == "sqlite" else "SHOW server_version")
-        return f"{connection.vendor} {cursor.fetchone()[0]}"
+    """Without a question: both drivers know it."""
+    if connection.vendor == "sqlite":
+        return f"sqlite {sqlite_version}"
+    number: int = connection.pg_version  # type: ignore[attr-defined]
+    return f"postgresql {number // 10000}.{number % 10000}"

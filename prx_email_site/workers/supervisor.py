@@ -14,7 +14,7 @@ from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
 from prx_email_site.parent_death import adopt_orphans
 from prx_email_site.workers import board as boards
-from prx_email_site.workers import processes, pulse
+from prx_email_site.workers import processes, pulse, schedule_runs
 from prx_email_site.workers.board import SharedEvent, SharedStates
 from prx_email_site.workers.judgement import StoppedProcesses, WedgeDetector
 from prx_email_site.workers.limits import SupervisorLimits
@@ -47,6 +47,7 @@ class Supervisor:
 
     def _make_sentinel(self) -> BaseProcess:
         pulse.connect(self._board, self._limits)
+        schedule_runs.connect()
         started = SharedEvent(self._board, boards.STARTED)
         # "fork": the board and all that was imported are there without another word.
         return multiprocessing.get_context("fork").Process(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -10,12 +11,14 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from alerts import tasks
-from mailbox import schedules
+from mailbox import presence, schedules
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
+from mailbox.models import ProcessHeartbeat
 
 logger = logging.getLogger(__name__)
+BY_CRON = timedelta(minutes=1)  # each minute
 
 
 class Command(BaseCommand):
@@ -27,12 +30,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         every = options["every"]
         if every <= 0:
+            presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), pid=0, every=BY_CRON)
             look()
             return
         signals = StopSignals()
         while not signals.wait(every):
             close_old_connections()
             try:
+                presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), every=timedelta(seconds=every))
                 look()
             except DATABASE_TROUBLE as error:  # the watch must outlast a database that is away
                 event(logger, "alerts_not_looked_for", logging.WARNING, error=str(error))

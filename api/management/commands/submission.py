@@ -10,7 +10,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from api.submission import server
+from mailbox import presence
 from mailbox.management.stop_signals import StopSignals
+from mailbox.models import ProcessHeartbeat
 
 
 class Command(BaseCommand):
@@ -21,6 +23,7 @@ class Command(BaseCommand):
         if not (terms.starttls or terms.tls):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
         signals = StopSignals()
+        presence.keep_noting(ProcessHeartbeat.Role.SUBMISSION)
         try:
             asyncio.run(server.serve(terms, lambda: signals.wait(0.001), self._say))
         except ssl.SSLError as error:

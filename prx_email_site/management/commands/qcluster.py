@@ -14,8 +14,8 @@ from django.utils import timezone
 from django_q.conf import Conf
 from django_q.management.commands.qcluster import Command as QClusterCommand
 
-from mailbox import schedules
-from mailbox.models import WorkerHeartbeat
+from mailbox import presence, schedules
+from mailbox.models import ProcessHeartbeat, WorkerHeartbeat
 from mailbox.queueing import queue
 from outbox import restore_guard
 from prx_email_site.parent_death import kill_forks_with_their_parent
@@ -49,3 +49,4 @@ def _forget_heartbeats() -> None:
     gone = [row.pk for row in rows if not Path(f"/proc/{row.cluster_pid}").exists()]
     with contextlib.suppress(DatabaseError):  # what cannot be said now is said by the silence
         rows.filter(pk__in=gone).delete()
+        presence.forget_ended(ProcessHeartbeat.Role.WORKERS)

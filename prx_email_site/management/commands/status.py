@@ -4,51 +4,70 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from outbox.models import SendingSwitch
 from prx_email_site.monitoring import system_status
-from prx_email_site.monitoring.system_status import SystemStatus
-
-FAULTS = {"store_usable": "store unusable", "broker_reachable": "broker away", "fetches": "disk reserve reached"}
+from prx_email_site.monitoring.system_status import FAULTS, Host, SystemStatus
 
 
 class Command(BaseCommand):
-    help = "Say what needs a person, and how hosts, schedules, leases and stores do. Status 1: somebody is needed."
+    help = "Say what needs a person, and what the system page says. Status 1: somebody is needed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = system_status.gather(timezone.now())
+        now = timezone.now()
+        needs, found = system_status.needs(now), system_status.read(now)
         if options["json"]:
-            said = {"ok": not found.needs, **asdict(found)}
+            paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
+            said = {"ok": not needs, "needs": needs, "sending_paused": paused, **found.as_json()}
             self.stdout.write(json.dumps(said, default=lambda value: value.isoformat(), ensure_ascii=False))
         else:
-            self._tell(found)
-        if found.needs:
+            for line in _lines(needs, found):
+                self.stdout.write(line)
+        if needs:
             sys.exit(1)
 
-    def _tell(self, found: SystemStatus) -> None:
-        for sentence in found.needs.values():
-            self.stdout.write(f"NEEDED  {sentence}")
-        if not found.needs:
-            self.stdout.write("Nothing needs you.")
-        for host in found.hosts:
-            seen = "alive" if host["alive"] else f"last seen {host['seen_at']:%Y-%m-%d %H:%M} UTC"
-            disk = "" if host["disk_free_percent"] is None else f", disk {host['disk_free_percent']} % free"
-            wrong = "".join(f", {words}" for key, words in FAULTS.items() if not host[key])
-            self.stdout.write(f"host    {host['host']}/{host['pid']}: {seen}{disk}{wrong}")
-        self.stdout.write(f"push    {found.push or 'not running'}")
-        for lease in found.leases:
-            self.stdout.write(f"lease   {lease['purpose']} of account {lease['account_id']}: {lease['holder']}")
-        for name, at in found.schedules:
-            self.stdout.write(f"next    {at:%Y-%m-%d %H:%M:%S} UTC {name}")
-        for name, size in [*found.tables, *found.storage.items()]:
-            self.stdout.write(f"size    {name}: {size:,} bytes")
-        proven = found.restore_proven_at
-        self.stdout.write(f"restore {f'last proven {proven:%Y-%m-%d %H:%M} UTC' if proven else 'never proven'}")
-        self.stdout.write("version " + ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+
+def _lines(needs: Mapping[str, str], found: SystemStatus) -> Iterator[str]:
+    yield from (f"NEEDED  {sentence}" for sentence in needs.values())
+    if not needs:
+        yield "Nothing needs you."
+    for host in found.hosts:
+        yield from _of_host(host)
+    yield f"push    {found.push or 'not running'}"
+    for lease in found.leases:
+        yield f"lease   {lease['purpose']} of account {lease['account_id']}: {lease['holder']}"
+    for each in found.schedules:
+        ended = "" if each.ok is None else f" after {each.seconds:.1f} s{'' if each.ok else ', FAILED'}"
+        yield f"next    {_at(each.next_at)} {each.name} (last {_at(each.last_at)}{ended})"
+    for table in found.tables:
+        grown = "" if table.grown is None else f", {table.grown:+,} since {_at(table.grown_since)}"
+        yield f"size    {table.name}: {table.size:,} bytes{grown}"
+    for name, size in found.storage.items():
+        yield f"size    {name}: {size:,} bytes"
+    proven = found.restore_proven_at
+    yield f"restore {f'last proven {_at(proven)}' if proven else 'never proven'}"
+    yield "version " + ", ".join(f"{name} {version}" for name, version in found.versions.items())
+
+
+def _of_host(host: Host) -> Iterator[str]:
+    load = "" if host.load is None else f", load {host.load:g} on {host.processors} processors"
+    disk = "" if host.disk_free_percent is None else f", disk {host.disk_free_percent} % free"
+    wrong = "".join(f", {words} since {_at(host.faults[key])}" for key, words in FAULTS.items() if key in host.faults)
+    yield f"host    {host.name}: {'alive' if host.is_alive else 'silent'}{load}{disk}{wrong}"
+    for each in host.roles:
+        seen = "alive" if each.alive else f"last seen {_at(each.seen_at)}"
+        release = f", release {each.release}" if each.release else ""
+        yield f"        {each.role} {host.name}/{each.pid}: {seen}{release}"
+
+
+def _at(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "never"

@@ -1,0 +1,74 @@
+"""Who runs what, what ran by the clock, and how the tables grow: for the system page and `manage.py status`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class ProcessHeartbeat(models.Model):
+    """A process that stays says on which host it runs, and as what. Rows of a day ago are pruned."""
+
+    class Role(models.TextChoices):
+        WEB = "web", _("web server")
+        WORKERS = "workers", _("workers")
+        PUSH = "push", _("push")
+        ALERTS = "alerts", _("alerts")
+        SUBMISSION = "submission", _("submission")
+
+    host = models.CharField(max_length=200)
+    role = models.CharField(max_length=10, choices=Role)
+    pid = models.PositiveIntegerField()  # 0: `manage.py alerts` by cron, another process each time
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField(db_index=True)
+    silent_at = models.DateTimeField()  # unless it has said so again before, it is gone
+    release = models.CharField(max_length=30)
+    python = models.CharField(max_length=30)
+    load = models.FloatField(null=True)  # of the host, over one minute
+    processors = models.PositiveSmallIntegerField(default=1)
+
+    class Meta:
+        db_table = "process_heartbeats"
+        constraints = [models.UniqueConstraint(fields=["host", "role", "pid"], name="process_heartbeat_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.role} on {self.host}/{self.pid}"
+
+    def is_alive(self, now: datetime) -> bool:
+        return now < self.silent_at
+
+
+class ScheduleRun(models.Model):
+    """The last run of what runs by the clock. django-q2 keeps its newest 200 tasks, which is some minutes."""
+
+    name = models.CharField(max_length=100, primary_key=True)  # of the schedule
+    started_at = models.DateTimeField()
+    seconds = models.FloatField()
+    ok = models.BooleanField()
+    succeeded_at = models.DateTimeField(null=True)  # the last time that it ended well
+
+    class Meta:
+        db_table = "schedule_runs"
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class TableSize(models.Model):
+    """How large a table was on a day, with its indexes: what it grew by is the difference."""
+
+    table = models.CharField(max_length=100)
+    day = models.DateField()
+    size = models.BigIntegerField()  # bytes
+    rows = models.BigIntegerField(null=True)  # as the database estimates; None: it does not
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "table_sizes"
+        constraints = [models.UniqueConstraint(fields=["table", "day"], name="table_size_unique")]
+        indexes = [models.Index(fields=["day"], name="table_size_by_day")]
+
+    def __str__(self) -> str:
+        return f"{self.table} on {self.day}: {self.size} bytes"

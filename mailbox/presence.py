@@ -1,0 +1,94 @@
+"""Processes that stay say so: host, role, release and the host's load, each half minute.
+
+Workers by their task `beat`, push and alerts from their own loops (a loop that hangs falls silent), the web server and
+submission, whose loops wait for others, from a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.logs import event
+from mailbox.models import ProcessHeartbeat
+
+logger = logging.getLogger(__name__)
+EVERY = timedelta(seconds=30)
+SILENT_AFTER = 3  # times that long
+
+
+def this_host() -> str:
+    return platform.node() or "localhost"
+
+
+def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta = EVERY) -> None:
+    """Write that this process (or the one with this pid) is there, and will say so again within `every`."""
+    says = {
+        "seen_at": now,
+        "silent_at": now + SILENT_AFTER * max(every, EVERY),
+        "release": settings.RELEASE,
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 2),
+        "processors": os.cpu_count() or 1,
+    }
+    who = {"host": this_host()[:200], "role": str(role), "pid": os.getpid() if pid is None else pid}
+    _row, is_new = ProcessHeartbeat.objects.update_or_create(
+        **who, defaults=says, create_defaults={**says, "started_at": now}
+    )
+    if is_new:
+        forget_ended(role)
+
+
+def forget_ended(role: str) -> None:
+    """Forget processes of this host and role that are no more: one that was started again, or stopped in order, is
+    none that is missed."""
+    rows = ProcessHeartbeat.objects.filter(host=this_host()[:200], role=str(role), pid__gt=0)
+    rows.filter(pk__in=[row.pk for row in rows if not Path(f"/proc/{row.pid}").exists()]).delete()
+
+
+class InLoop:
+    """For a process that asks often: notes it each half minute. Raises what the database raises."""
+
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._next = 0.0
+
+    def note(self, now: datetime) -> None:
+        if time.monotonic() >= self._next:
+            note(self._role, now)
+            self._next = time.monotonic() + EVERY.total_seconds()
+
+
+def keep_noting(role: str, *, pid: int | None = None, also: Sequence[Callable[[], object]] = ()) -> threading.Event:
+    """From a thread of its own, until the event is set or the process ends; `also` is called each time.
+
+    The database may be away: it is said again in half a minute.
+    """
+    stop = threading.Event()
+
+    def stay() -> None:
+        while True:
+            try:
+                note(role, timezone.now(), pid=pid)
+                for each in also:
+                    each()
+            except DATABASE_TROUBLE as error:
+                event(logger, "presence_not_noted", logging.WARNING, error=str(error)[:160])
+            finally:
+                connection.close()
+            if stop.wait(EVERY.total_seconds()):
+                return
+
+    threading.Thread(target=stay, name="presence", daemon=True).start()
+    return stop
