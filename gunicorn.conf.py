@@ -6,10 +6,11 @@ from prx_email_site.logging_config import OF_GUNICORN, logging_config
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each of its processes says that the web server is there, by the pid of the first."""
+    """Each of its processes says that the web server is there, by the pid of the first, and what the API was asked."""
+    from api import request_counts
     from mailbox import presence
 
-    presence.keep_noting("web", pid=worker.ppid)
+    presence.keep_noting("web", pid=worker.ppid, also=[request_counts.flush])
 
 
 logconfig_dict = logging_config("INFO", OF_GUNICORN)

@@ -62,3 +62,22 @@ class KeptAnswer(models.Model):
 
     def __str__(self) -> str:
         return f"answer {self.pk}"
+
+
+class RequestCount(models.Model):
+    """How often a route of the API was asked, since the installation began: one row a route, method, class of status
+    and bucket of time. `seconds`: of all these together."""
+
+    route = models.CharField(max_length=120)
+    method = models.CharField(max_length=10)
+    status = models.CharField(max_length=3)  # "2xx"
+    le = models.CharField(max_length=6)  # the end of the bucket, in seconds; "+Inf"
+    number = models.BigIntegerField(default=0)
+    seconds = models.FloatField(default=0)
+
+    class Meta:
+        db_table = "api_requests"
+        constraints = [models.UniqueConstraint(fields=["route", "method", "status", "le"], name="api_requests_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route} {self.status}"

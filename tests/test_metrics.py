@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 import yaml
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone, translation
 from prometheus_client.parser import text_string_to_metric_families
 
-from alerts.models import AlertIncident, Kind
+from alerts.models import AlertIncident, Event, EventNumbers, Kind, Webhook, WebhookDelivery
+from api import request_counts
+from api.models import RequestCount
 from mailbox.models import Account, Counter, RestoreProof, StorageUse, SyncState, WorkerHeartbeat
 from tests.conftest import missing
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row
@@ -65,7 +68,9 @@ def test_it_says_what_the_rows_say(client: Client, account: Account) -> None:
     outbox_row(account, next_attempt_at=now - timedelta(minutes=30))
     SyncState.objects.create(account=account, folder=folder_of(account), last_success_at=now - timedelta(hours=2))
     folder_of(account).__class__.objects.update(sync_enabled=True)
-    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now, disk_free_percent=40)
+    WorkerHeartbeat.objects.create(
+        host="web1", cluster_pid=1, started_at=now, seen_at=now, disk_free_percent=40, store_seconds=0.01
+    )
     found = samples(client)
 
     assert found[("prx_email_outbox_messages", ("", "pending"))] == 1
@@ -76,6 +81,8 @@ def test_it_says_what_the_rows_say(client: Client, account: Account) -> None:
     assert 1800 <= found[("prx_email_outbox_oldest_due_seconds", ())] < 1900
     assert 7200 <= found[("prx_email_sync_lag_seconds", (str(account.pk),))] < 7300
     assert found[("prx_email_disk_free_percent", ("web1",))] == 40
+    assert found[("prx_email_store_answer_seconds", ("web1",))] == 0.01
+    assert found[("prx_email_store_failures", ("web1",))] == 0
 
 
 def test_an_incident_is_told_in_the_words_of_the_dashboard_without_an_address(client: Client, account: Account) -> None:
@@ -87,6 +94,59 @@ def test_an_incident_is_told_in_the_words_of_the_dashboard_without_an_address(cl
     ]
     answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
     assert b"ops@example.com" not in answer.content
+
+
+def test_webhooks_are_told_by_their_key_with_what_waits_and_how_deliveries_ended(
+    client: Client, account: Account
+) -> None:
+    now = timezone.now()
+    hook = Webhook.objects.create(name="crm", url="https://example.com/secret", encrypted_secret="x", failures=3)
+    events = Event.objects.bulk_create([Event(kind="message.new", number=each) for each in (1, 2, 3, 4)])
+    for event, state in zip(events, ("sent", "failed", "waiting", "waiting"), strict=True):
+        made = now - timedelta(minutes=10 * event.number)
+        WebhookDelivery.objects.create(webhook=hook, event=event, state=state, next_try_at=now, created_at=made)
+    EventNumbers.objects.update_or_create(pk=1, defaults={"last": 9})
+    Webhook.objects.update(cursor=4)
+    found, key = samples(client), str(hook.pk)
+    assert found[("prx_email_webhook_waiting", (key,))] == 2
+    assert 1800 <= found[("prx_email_webhook_oldest_seconds", (key,))] < 1900  # the first in their order
+    assert (found[("prx_email_webhook_events_behind", (key,))], found[("prx_email_webhook_failures", (key,))]) == (5, 3)
+    ended = {name: found[("prx_email_webhook_deliveries", tuple(sorted((key, name))))] for name in ("sent", "failed")}
+    assert ended == {"sent": 1, "failed": 1}
+    assert b"crm" not in client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).content
+
+
+def test_the_api_is_counted_by_route_and_never_by_address(client: Client, account: Account) -> None:
+    before = samples(client)
+    client.get("/api/v1/messages/987654")
+    request_counts.note("/api/v1/outbox", "GET", 200, 0.3)
+    request_counts.note("/api/v1/outbox", "GET", 200, 99.0)
+    found = samples(client)
+    route = next(labels for name, labels in found if name == "prx_email_api_requests_total" and "4xx" in labels)
+    assert "987654" not in str(found) and any("messages/" in label and "<" in label for label in route)
+    assert found[("prx_email_api_requests_total", route)] == before.get(("prx_email_api_requests_total", route), 0) + 1
+
+    def bucket(end: str) -> float:
+        return found[("prx_email_api_request_seconds_bucket", tuple(sorted(("/api/v1/outbox", "GET", "2xx", end))))]
+
+    assert (bucket("0.25"), bucket("0.5"), bucket("10.0"), bucket("+Inf")) == (0, 1, 1, 2)
+    assert found[("prx_email_api_request_seconds_sum", tuple(sorted(("/api/v1/outbox", "GET", "2xx"))))] == 99.3
+
+
+def test_what_a_process_could_not_write_it_writes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    request_counts.flush()
+    request_counts.note("/api/v1/x", "GET", 200, 0.1)
+    with monkeypatch.context() as patched, pytest.raises(OperationalError):
+        patched.setattr(request_counts, "connection", Away())
+        request_counts.flush()
+    request_counts.note("/api/v1/x", "GET", 200, 0.1)
+    request_counts.flush()
+    assert RequestCount.objects.get(route="/api/v1/x").number == 2
+
+
+class Away:
+    def cursor(self) -> None:
+        raise OperationalError
 
 
 def found_labels(client: Client, name: str) -> list[tuple[str, ...]]:
@@ -135,5 +195,5 @@ def test_a_scrape_costs_the_same_number_of_queries_however_much_there_is(
     Counter.add(account.pk, "sends", now)
     StorageUse.objects.create(account=account, kind="received", items=1, size=9, counted_at=now)
     RestoreProof.objects.create(proven_at=now)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(26):
         assert samples(client)[("prx_email_storage_bytes", ("received",))] == 9

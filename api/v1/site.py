@@ -18,7 +18,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.security import HttpBearer
 
-from api import tokens
+from api import request_counts, tokens
 from api.tokens import Caller, TokenRefused
 from api.v1 import accounts, bulk, events, folders, mail, outbox, policy, sending, suppression
 from api.v1.answers import SendState
@@ -162,7 +162,8 @@ def _paths() -> Iterator[URLPattern]:
     for pattern in api.urls[0]:
         if isinstance(pattern, URLPattern):
             # Ninja finds its addresses by that of the root, where there is nothing.
-            pattern.callback = nothing_here if pattern.name == "api-root" else finished(pattern.callback)
+            view = nothing_here if pattern.name == "api-root" else finished(pattern.callback)
+            pattern.callback = request_counts.counted(f"/api/v1/{pattern.pattern}", view)
             yield pattern
     yield re_path(r"^(?P<rest>.*)$", nothing_here, name="nothing_here")
 

@@ -87,6 +87,10 @@ class WorkerHeartbeat(models.Model):
     disk_free_percent = models.PositiveSmallIntegerField(null=True)
     broker_away_since = models.DateTimeField(null=True)
     store_failed_since = models.DateTimeField(null=True)
+    # What a look at the raw store took (to write, read and remove a small file), and how many looks failed since the
+    # cluster began.
+    store_seconds = models.FloatField(null=True)
+    store_failures = models.PositiveIntegerField(default=0, db_default=0)
     fetching_stopped_since = models.DateTimeField(null=True)  # its disk has less free than the reserve
 
     objects = WorkerHeartbeatQuerySet.as_manager()

@@ -24,6 +24,7 @@ FOLDER = "check"
 class _LastCheck:
     at: float = float("-inf")  # by time.monotonic()
     is_usable: bool = True
+    seconds: float = 0.0
 
 
 _known = _LastCheck()
@@ -34,7 +35,13 @@ def is_usable(*, look_again: bool = False) -> bool:
     now = time.monotonic()
     if look_again or now - _known.at >= LOOK_SECONDS:
         _known.is_usable, _known.at = _look(), now
+        _known.seconds = time.monotonic() - now
     return _known.is_usable
+
+
+def seconds() -> float:
+    """How long the last look of this process took: to write, read and remove a small file."""
+    return _known.seconds
 
 
 def _look() -> bool:

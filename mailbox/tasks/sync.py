@@ -120,12 +120,15 @@ def beat() -> None:
     now = timezone.now()
     who: dict[str, Any] = {"host": presence.this_host(), "cluster_pid": os.getppid()}
     before = WorkerHeartbeat.objects.filter(**who).first()
-    says = {
+    is_usable = store_check.is_usable()
+    says: dict[str, Any] = {
         "seen_at": now,
         "disk_free_percent": free_percent(settings.DATA_DIR),
         "broker_away_since": None if get_broker().ping() else (before and before.broker_away_since) or now,
         "fetching_stopped_since": (before and before.fetching_stopped_since) or now if disk_budget.is_spent() else None,
-        "store_failed_since": None if store_check.is_usable() else (before and before.store_failed_since) or now,
+        "store_failed_since": None if is_usable else (before and before.store_failed_since) or now,
+        "store_seconds": store_check.seconds(),
+        "store_failures": (before.store_failures if before else 0) + (not is_usable),
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
     presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])

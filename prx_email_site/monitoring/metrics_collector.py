@@ -12,6 +12,7 @@ from itertools import accumulate
 from django.db import connection
 from django.db.models import Count, Max, Min, Sum
 from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from alerts.models import AlertIncident, AlertNotice
@@ -23,10 +24,12 @@ from mailbox.models import (
     Quarantine,
     RestoreProof,
     StorageUse,
+    StoreMiss,
     SyncState,
     WorkerHeartbeat,
 )
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
+from prx_email_site.monitoring import program_metrics
 
 ACCOUNTS_SHOWN = 100  # those furthest behind
 INCIDENTS_SHOWN = 100
@@ -46,7 +49,7 @@ class InstallationCollector(Collector):
         """Nothing: registering asks for names, which would ask the database."""
         return iter(())
 
-    def collect(self) -> Iterator[GaugeMetricFamily | GaugeHistogramMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         began = time.monotonic()
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -57,6 +60,8 @@ class InstallationCollector(Collector):
         yield from _sync(self._now)
         yield from _hosts(self._now)
         yield from _kept(self._now)
+        yield from program_metrics.of_webhooks(self._now)
+        yield from program_metrics.of_api()
         yield from _incidents()
 
 
@@ -153,6 +158,17 @@ def _hosts(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _labelled("disk_free_percent", "Of the data folder's disk.", ("host",), sorted(free.items()))
     stores = {(beat.host,): float(beat.store_failed_since is None) for beat in alive}
     yield _labelled("store_usable", "1: stored mail can be written and read.", ("host",), sorted(stores.items()))
+    took = {(beat.host,): beat.store_seconds for beat in alive if beat.store_seconds is not None}
+    words = "What the last look at stored mail took: to write, read and remove a small file."
+    yield _labelled("store_answer_seconds", words, ("host",), sorted(took.items()))
+    failures = Tally[tuple[str]]()
+    for beat in alive:
+        failures[(beat.host,)] += beat.store_failures
+    words = "Looks at stored mail that failed since the clusters of a host began."
+    yield _labelled("store_failures", words, ("host",), sorted(failures.items()))
+    misses = StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT).values_list("host", flat=True)
+    rows = [((host,), 1.0) for host in misses]
+    yield _labelled("store_file_missing", "1: a stored mail was out of reach on this host lately.", ("host",), rows)
     brokers = {(beat.host,): float(beat.broker_away_since is None) for beat in alive}
     yield _labelled("broker_reachable", "1: the broker answers.", ("host",), sorted(brokers.items()))
     push = PushHeartbeat.objects.filter(pk=1).first()
