@@ -35,6 +35,7 @@ ALLOWED = {
     r"IMAP|SMTP|TLS|STARTTLS|HTML|PDF|UID|Message-ID|X-PRX-Attempt|In-Reply-To|URL": "words of protocols and formats",
     r"[a-z]+/[\w.+-]+": "a content type",
     r"Google|Microsoft|Gmail|Outlook / Office 365|Yahoo|Fastmail|ProtonMail Bridge": "names of providers",
+    r"Python|Django|SQLite|PostgreSQL": "names of what the site runs on",
     r"English": "a language is offered in that language",
     r"localhost|gmail\.com|example\.com": "a host",
     r"UTC": "a time zone",

@@ -80,6 +80,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "measured_at": found.tables[0].measured_at if found.tables else None,
         "storage": [(StorageUse.Kind(kind).label, size) for kind, size in found.storage.items()],
         "releases": sorted(releases) if len(releases) > 1 else [],
+        "database": found.versions["database"].replace("sqlite", "SQLite").replace("postgresql", "PostgreSQL"),
         "whole_file": system_status.WHOLE_FILE,
     }
     return render(request, "_system.html" if is_partial(request) else "system.html", context)
