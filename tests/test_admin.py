@@ -133,8 +133,9 @@ def test_every_table_is_shown_by_its_columns_under_a_name_that_is_a_word() -> No
 
 def test_what_is_not_in_the_admin_is_left_out_on_purpose() -> None:
     """Django's own bookkeeping; sessions, whose keys are signed in; django-q2's tables, which run any function; the
-    counts of failed sign-ins and of requests for links, which hold names as they were typed; counts of requests to the
-    API, which are for Prometheus; and tokens, second factors and the rules of signing in, which have pages of their own that ask for the password again."""
+    counts of failed sign-ins and of requests for links, which hold names as they were typed; the counts of requests to
+    the API, which are for Prometheus; and tokens, second factors and the rules of signing in, which have pages of their
+    own that ask for the password again."""
     left_out = {model._meta.label for model in apps.get_models() if not admin.site.is_registered(model)}
     assert left_out == {
         *("admin.LogEntry", "auth.Permission", "contenttypes.ContentType", "sessions.Session"),
