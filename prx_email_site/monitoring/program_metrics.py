@@ -61,7 +61,9 @@ def _age(moment: datetime | None, now: datetime) -> float:
 def of_api() -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
     """Since the installation began, whichever process answered."""
     request_counts.flush()
-    rows = list(RequestCount.objects.values("route", "method", "status", "le", "number", "seconds"))
+    rows: list[dict[str, Any]] = [
+        dict(row) for row in RequestCount.objects.values("route", "method", "status", "le", "number", "seconds")
+    ]
     labels = ("route", "method", "status")
     requests = CounterMetricFamily("prx_email_api_requests", "Requests to the HTTP API.", labels=labels)
     words = "How long requests to the HTTP API took."

@@ -18,6 +18,7 @@ from mailbox.models import Lease, ProcessHeartbeat, StorageUse
 from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.schedules import ScheduleState
+from mailbox.storage.table_sizes import WHOLE_FILE
 from mailbox.views.accounts import is_partial
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import Host, Process, SystemStatus
@@ -81,7 +82,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "storage": [(StorageUse.Kind(kind).label, size) for kind, size in found.storage.items()],
         "releases": sorted(releases) if len(releases) > 1 else [],
         "database": found.versions["database"].replace("sqlite", "SQLite").replace("postgresql", "PostgreSQL"),
-        "whole_file": system_status.WHOLE_FILE,
+        "whole_file": WHOLE_FILE,
     }
     return render(request, "_system.html" if is_partial(request) else "system.html", context)
 

@@ -32,6 +32,7 @@ from mailbox.storage.table_sizes import WHOLE_FILE
 TABLES_SHOWN = 20
 ROWS_READ = 200  # of hosts, processes and leases
 GROWTH_DAYS = 7
+LEASE_COLUMNS = ("account_id", "account__email", "purpose", "holder", "expires_at")
 # Since when each is so, and what it is called.
 FAULTS = {"store_failed_since": "store unusable", "broker_away_since": "broker away"}
 FAULTS |= {"fetching_stopped_since": "disk reserve reached"}
@@ -73,7 +74,7 @@ class Host:
         found: dict[str, Process] = {}
         for each in sorted(self.processes, key=lambda each: (not each.alive, -each.seen_at.timestamp())):
             found.setdefault(each.role, each)
-        return sorted(found.values(), key=lambda each: list(ProcessHeartbeat.Role).index(each.role))
+        return sorted(found.values(), key=lambda each: ProcessHeartbeat.Role.values.index(each.role))
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def read(now: datetime) -> SystemStatus:
         hosts=_hosts(now),
         push=f"{push.host}/{push.pid}" if push and listens else "",
         listening=push.states if push and listens else {},
-        leases=list(leases.values("account_id", "account__email", "purpose", "holder", "expires_at")[:ROWS_READ]),
+        leases=[dict(row) for row in leases.values(*LEASE_COLUMNS)[:ROWS_READ]],
         schedules=schedules.states(),
         tables=_tables(now),
         storage=dict(uses),
@@ -142,7 +143,7 @@ def _hosts(now: datetime) -> list[Host]:
     beats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     rows = list(ProcessHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     told = {(row.host, row.pid) for row in rows if row.role == ProcessHeartbeat.Role.WORKERS}
-    names = sorted({each.host for each in (*beats, *rows)})
+    names = sorted({beat.host for beat in beats} | {row.host for row in rows})
     return [
         _host(
             name,
