@@ -13,7 +13,7 @@ from api.models import Scope
 from api.v1.account_shapes import AccountChange, AccountState, AccountWhole, NewAccount, Notice, SeenAt, TestState
 from api.v1.answers import Answer, Limit, Number, Page, Text
 from api.v1.common import FAILURES, account_of, caller_of
-from api.v1.conditional import unchanged
+from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.accounts.forms import AccountForm
@@ -76,7 +76,7 @@ def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountWhole]:
     return Answer(data=AccountWhole.of(account_of(request, pk, Scope.READ)))
 
 
-@router.patch("/accounts/{pk}", response=WHOLE, operation_id="change_account")
+@router.patch("/accounts/{pk}", response=WHOLE, operation_id="change_account", openapi_extra=IF_MATCH)
 def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange) -> Answer[AccountWhole]:
     """Also with another secret, after which what waited for it goes on. Heeds If-Match."""
     any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)

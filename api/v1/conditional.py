@@ -16,6 +16,19 @@ from api.v1.answers import Answer
 from api.v1.errors import Changed
 from api.v1.rendering import Renderer
 
+# For the schema of what heeds it.
+IF_MATCH: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": "If-Match",
+            "in": "header",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": "The ETag that it must still have; else 412, and nothing is changed.",
+        }
+    ]
+}
+
 
 def etag_of(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'

@@ -12,7 +12,7 @@ from api.models import Scope
 from api.v1.account_shapes import FolderChoice
 from api.v1.answers import Answer, Number
 from api.v1.common import FAILURES, account_of
-from api.v1.conditional import unchanged
+from api.v1.conditional import IF_MATCH, unchanged
 from mailbox.models import Account, Folder
 from mailbox.views.folders import ask_for_listing, choose, may_be_chosen
 from mailbox.views.requests import Refused
@@ -47,7 +47,7 @@ def _answer(account: Account) -> Answer[list[FolderState]]:
     return Answer(data=[FolderState.of(row) for row in rows])
 
 
-@router.patch("/accounts/{pk}/folders", response=LIST, operation_id="choose_folders")
+@router.patch("/accounts/{pk}/folders", response=LIST, operation_id="choose_folders", openapi_extra=IF_MATCH)
 def choose_folders(request: HttpRequest, pk: Path[Number], given: FolderChoice) -> Answer[list[FolderState]]:
     """Which folders are synced. Mail of a folder that is no longer synced stays here. Heeds If-Match."""
     account = account_of(request, pk, Scope.ADMINISTER)

@@ -10,12 +10,14 @@ from ninja import Path, Router
 from api.models import Scope
 from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page, Position
 from api.v1.common import FAILURES, asked_accounts, caller_of, seen
+from api.v1.conditional import IF_MATCH
+from api.v1.errors import Changed
 from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
 from mailbox.models import Attachment, Message
 from mailbox.search import results
 from mailbox.views.pagination import Cursor, cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
-from mailbox.views.reading.message_parts import raw_or_404
+from mailbox.views.reading.message_parts import raw_or_404, remove
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
@@ -77,3 +79,27 @@ def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position])
     row = _message(request, pk)
     found = get_object_or_404(Attachment, message=row, position=position, removed_at=None)
     return attached_file(request, row.raw_digest, found)
+
+
+def operated_message(request: HttpRequest, pk: int) -> Message:
+    operated = caller_of(request).accounts(Scope.OPERATE)
+    rows = Message.objects.select_related("account").defer("attachments", "attached_text")
+    return get_object_or_404(rows, pk=pk, account__in=operated)
+
+
+@router.delete(
+    "/messages/{pk}/attachments/{position}",
+    response={200: Answer[None], **FAILURES},
+    operation_id="remove_attachment",
+    openapi_extra=IF_MATCH,
+)
+def remove_attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> Answer[None]:
+    """It is listed nowhere and can no longer be downloaded. Heeds If-Match, with the ETag of the file."""
+    message = operated_message(request, pk)
+    found = get_object_or_404(Attachment, message=message, position=position, removed_at=None)
+    wanted = request.headers.get("If-Match", "*").strip()
+    if wanted not in ("*", f'"{found.digest}"'):
+        raise Changed
+    found.message = message
+    remove(request, found)
+    return Answer(data=None)

@@ -15,7 +15,7 @@ from ninja import Path, Query, Router, Status
 from api.models import Scope
 from api.v1.answers import Answer, Limit, Number, Page, Position, SendState
 from api.v1.common import FAILURES, asked_accounts, caller_of, seen
-from api.v1.conditional import unchanged
+from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
 from api.v1.outbox_shapes import Decision, OutboxFilter, OutboxHead, OutboxWhole, Reschedule, Retry, SeenReports
@@ -32,6 +32,7 @@ from outbox.views.visible_rows import newest_rows
 
 router = Router(tags=["outbox"])
 DONE = {200: Answer[SendState], **FAILURES}
+ASKED = {202: Answer[None], **FAILURES}
 WHOLE = {200: Answer[OutboxWhole], **FAILURES}
 
 
@@ -98,47 +99,52 @@ def _done(request: HttpRequest, pk: int, act: Callable[[], outbox_api.ApiRespons
         return standing(act())
 
 
-@router.post("/outbox/{pk}/retry", response=DONE, operation_id="retry")
+@router.post("/outbox/{pk}/retry", response=DONE, operation_id="retry", openapi_extra=IF_MATCH)
 def retry(request: HttpRequest, pk: Path[Number], given: Retry) -> Answer[SendState]:
     """Make a queued or failed mail due now; a worker delivers it. All actions on a mail heed If-Match."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.request_retry(pk, user=user, now_anyway=given.now_anyway))
 
 
-@router.post("/outbox/{pk}/cancel", response=DONE, operation_id="cancel")
+@router.post("/outbox/{pk}/cancel", response=DONE, operation_id="cancel", openapi_extra=IF_MATCH)
 def cancel(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
     """Cancel a queued or failed mail, for good."""
     return _done(request, pk, lambda: outbox_api.cancel(pk, user=caller_of(request).token.user))
 
 
-@router.post("/outbox/{pk}/undo", response=DONE, operation_id="undo")
+@router.post("/outbox/{pk}/undo", response=DONE, operation_id="undo", openapi_extra=IF_MATCH)
 def undo(request: HttpRequest, pk: Path[Number]) -> Answer[SendState]:
     """Take back a mail within its time to undo: it is cancelled, and nothing was sent."""
     return _done(request, pk, lambda: outbox_api.undo(pk, user=caller_of(request).token.user))
 
 
-@router.post("/outbox/{pk}/reschedule", response=DONE, operation_id="reschedule")
+@router.post("/outbox/{pk}/reschedule", response=DONE, operation_id="reschedule", openapi_extra=IF_MATCH)
 def reschedule(request: HttpRequest, pk: Path[Number], given: Reschedule) -> Answer[SendState]:
     """Another time for a mail that was not tried yet; one that is past: now."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.reschedule(pk, given.send_at, user=user))
 
 
-@router.post("/outbox/{pk}/mark-as-sent", response=DONE, operation_id="mark_as_sent")
+@router.post("/outbox/{pk}/mark-as-sent", response=DONE, operation_id="mark_as_sent", openapi_extra=IF_MATCH)
 def mark_as_sent(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
     """Somebody knows that an uncertain mail went out by this attempt."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.mark_as_sent(pk, given.attempt, user=user))
 
 
-@router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again")
+@router.post("/outbox/{pk}/send-again", response=DONE, operation_id="send_again", openapi_extra=IF_MATCH)
 def send_again(request: HttpRequest, pk: Path[Number], given: Decision) -> Answer[SendState]:
     """Send an uncertain mail once more: somebody chose to, knowing that it may arrive twice."""
     user = caller_of(request).token.user
     return _done(request, pk, lambda: outbox_api.send_again(pk, given.attempt, user=user))
 
 
-@router.post("/outbox/{pk}/look-in-sent", response={202: Answer[None], **FAILURES}, operation_id="look_in_sent")
+@router.post(
+    "/outbox/{pk}/look-in-sent",
+    response=ASKED,
+    operation_id="look_in_sent",
+    openapi_extra=IF_MATCH,
+)
 def look_in_sent(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
     """Have a worker look now whether an uncertain mail lies in the account's Sent folder."""
     with _operated(request, pk):
@@ -149,7 +155,12 @@ def look_in_sent(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]
     return Status(202, Answer(data=None))
 
 
-@router.post("/outbox/{pk}/copy-again", response={202: Answer[None], **FAILURES}, operation_id="copy_again")
+@router.post(
+    "/outbox/{pk}/copy-again",
+    response=ASKED,
+    operation_id="copy_again",
+    openapi_extra=IF_MATCH,
+)
 def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
     """Have a worker make the copy in Sent that failed."""
     with _operated(request, pk) as row:
@@ -161,7 +172,7 @@ def copy_again(request: HttpRequest, pk: Path[Number]) -> Status[Answer[None]]:
     return Status(202, Answer(data=None))
 
 
-@router.post("/outbox/{pk}/acknowledge", response=WHOLE, operation_id="acknowledge")
+@router.post("/outbox/{pk}/acknowledge", response=WHOLE, operation_id="acknowledge", openapi_extra=IF_MATCH)
 def acknowledge(request: HttpRequest, pk: Path[Number], given: SeenReports) -> Answer[OutboxWhole]:
     """Somebody has taken note of bounces and complaints: they need nobody any more."""
     with _operated(request, pk) as row:

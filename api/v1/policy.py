@@ -12,7 +12,7 @@ from pydantic import Field
 from api.models import Scope
 from api.v1.answers import Answer, Text
 from api.v1.common import FAILURES, caller_of
-from api.v1.conditional import unchanged
+from api.v1.conditional import IF_MATCH, unchanged
 from mailbox.views.requests import Refused
 from outbox.models import AttachmentPolicy, SendingSwitch
 from outbox.policy_form import PolicyForm
@@ -54,7 +54,7 @@ def _policy() -> Answer[Policy]:
     return Answer(data=Policy(max_size_bytes=row.max_size_bytes, allowed_content_types=types))
 
 
-@router.put("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="change_policy")
+@router.put("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="change_policy", openapi_extra=IF_MATCH)
 def change_policy(request: HttpRequest, given: Policy) -> Answer[Policy]:
     """For every mail written from now on. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)

@@ -20,7 +20,19 @@ from ninja.security import HttpBearer
 
 from api import request_counts, tokens
 from api.tokens import Caller, TokenRefused
-from api.v1 import accounts, bulk, events, folders, mail, outbox, policy, sending, suppression
+from api.v1 import (
+    accounts,
+    bulk,
+    events,
+    folders,
+    mail,
+    message_actions,
+    operating,
+    outbox,
+    policy,
+    sending,
+    suppression,
+)
 from api.v1.answers import SendState
 from api.v1.errors import Changed, Conflict, NotDone
 from api.v1.finishing import finished, nothing_here
@@ -77,7 +89,7 @@ api = Api(
     renderer=Renderer(),
 )
 # Bulk before outbox: else "bulk" is taken for the number of a mail.
-for each in (accounts, folders, mail, sending, bulk, outbox, suppression, policy, events):
+for each in (accounts, folders, mail, message_actions, operating, sending, bulk, outbox, suppression, policy, events):
     api.add_router("", each.router)
 
 

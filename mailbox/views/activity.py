@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
@@ -51,7 +52,7 @@ class ActivityFilter:
             account=_account(request, accounts),
             who=request.GET.get("who", "").replace("\0", "").strip()[:150],
             verb=verb,
-            day=_day(day) if day else None,
+            day=day_of(day) if day else None,
             text=request.GET.get("q", "").replace("\0", "").strip()[:TEXT_LIMIT],
             part_of=number_of(request, "part_of"),
         )
@@ -81,7 +82,8 @@ class ActivityFilter:
         return rows
 
 
-def _day(given: str) -> date:
+def day_of(given: str) -> date:
+    """Raises Refused, also for a day that ends outside of the calendar."""
     try:
         day = date.fromisoformat(given)
         timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
@@ -100,10 +102,7 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     seen = None if administers else {account.pk for account in accounts}
     is_csv = request.GET.get("format") == "csv"
     size = MOST + 1 if is_csv else limit + 1
-    below = _lowest(before, CSV_STRETCH if is_csv else STRETCH) if asked.text else 0
-    rows = _rows(request, asked, seen).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
-    if seen is not None and not asked.account:
-        rows = newest_of_accounts(rows, seen, size, also=Q(user=signed_in_user(request)))
+    rows, below = find(asked, seen, signed_in_user(request), before, size, CSV_STRETCH if is_csv else STRETCH)
     if is_csv:
         found = told(rows[:size])
         lines = list(_csv_rows(found[:MOST], seen))
@@ -123,6 +122,20 @@ def activity(request: HttpRequest) -> HttpResponseBase:
     return render(request, "mailbox/activity.html", context)
 
 
+def find(
+    asked: ActivityFilter, seen: set[int] | None, own: User | None, before: int, size: int, stretch: int = STRETCH
+) -> tuple[QuerySet[AuditEntry], int]:
+    """`size` entries below the key `before`, newest first, and down to which key a text was looked for.
+
+    `seen`: the accounts whose entries are shown, None for all; `own`: whose own clicks are shown besides.
+    """
+    below = _lowest(before, stretch) if asked.text else 0
+    rows = _rows(asked, seen, own).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
+    if seen is not None and not asked.account:
+        rows = newest_of_accounts(rows, seen, size, also=Q(user=own) if own else None)
+    return rows, below
+
+
 def _before(request: HttpRequest) -> int:
     before = request.GET.get("before", "")
     if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
@@ -136,16 +149,17 @@ def _lowest(before: int, stretch: int) -> int:
     return max(newest - stretch, 1)
 
 
-def _rows(request: HttpRequest, asked: ActivityFilter, seen: set[int] | None) -> QuerySet[AuditEntry]:
+def _rows(asked: ActivityFilter, seen: set[int] | None, own: User | None) -> QuerySet[AuditEntry]:
     """Of an account all there is: the click on many belongs to none, and would hide what it did to this one. So for
     another's click, which whoever sees some accounts only does not see."""
     rows = asked.narrow(AuditEntry.objects.order_by("-pk"))
-    user = signed_in_user(request)
     if asked.part_of:
         return rows.filter(part_of=asked.part_of)
     if asked.account:
         return rows
-    return rows.filter(part_of=None) if seen is None else rows.filter(Q(part_of=None) | ~Q(user=user))
+    if seen is None:
+        return rows.filter(part_of=None)
+    return rows.filter(Q(part_of=None) | ~Q(user=own)) if own else rows
 
 
 def with_parts(lines: list[ActivityLine]) -> list[ActivityLine]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_POST, require_safe
 
-from mailbox.models import LaterReading, MessagePlace, Quarantine
+from mailbox.models import Account, LaterReading, Message, MessagePlace, Quarantine
 from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
@@ -48,15 +48,19 @@ def fetch_quarantined(request: HttpRequest, pk: int) -> HttpResponse:
     if row is None:
         raise Http404("No such message in quarantine.")
     account = get_account(request.user, row.account_id, Role.OPERATOR)
-    Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
-    record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
-    sync_tasks.queue_sync(account.pk, signed_in_user(request).pk)
+    ask_to_fetch(request, row, account)
     notices.success(
         request,
         gettext("UID %(uid)s of %(folder)s is fetched again with the sync that starts now.")
         % {"uid": row.uid, "folder": row.folder.name},
     )
     return redirect("mailbox:quarantine")
+
+
+def ask_to_fetch(request: HttpRequest, row: Quarantine, account: Account) -> None:
+    Quarantine.objects.open().filter(pk=row.pk).update(fetch_requested_at=timezone.now())
+    record(request, "fetch_again", f"quarantine:{row.pk}", account, f"UID {row.uid} of {row.folder.name}")
+    sync_tasks.queue_sync(account.pk, signed_in_user(request).pk)
 
 
 @require_POST
@@ -78,25 +82,29 @@ def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
     """Fetch the whole of a message of which only the headers are here, as it was over the size limit, or whose stored
     bytes cannot be read."""
     row = find_message(request, pk, Role.OPERATOR)
+    if refusal := ask_for_whole(request, row):
+        notices.warning(request, refusal)
+    else:
+        notices.success(
+            request, gettext("The whole message is fetched with the sync that starts now. Reload in a moment.")
+        )
+    return redirect("mailbox:message", row.pk)
+
+
+def ask_for_whole(request: HttpRequest, row: Message) -> str:
+    """Have a worker fetch it; returns why not, or ""."""
     places = MessagePlace.objects.present().filter(message=row)
     if raw_store.is_sound(row.raw_digest):
         places = places.filter(is_complete=False)
     if row.size > settings.FETCH_NOW_MAX_BYTES:
         most = filesizeformat(settings.FETCH_NOW_MAX_BYTES)
-        notices.warning(
-            request,
-            gettext(
-                "This message has %(size)s, and no more than %(most)s is fetched. Get it with another "
-                "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised."
-            )
-            % {"size": filesizeformat(row.size), "most": most},
+        words = gettext(
+            "This message has %(size)s, and no more than %(most)s is fetched. Get it with another "
+            "mail program, or have PRX_EMAIL_FETCH_NOW_MAX_BYTES raised."
         )
-    elif places.update(fetch_requested_at=timezone.now()):
-        record(request, "fetch_now", f"message:{row.pk}", row.account)
-        sync_tasks.queue_sync(row.account_id, signed_in_user(request).pk)
-        notices.success(
-            request, gettext("The whole message is fetched with the sync that starts now. Reload in a moment.")
-        )
-    else:
-        notices.warning(request, gettext("Nothing to fetch: the message is complete, or the server no longer has it."))
-    return redirect("mailbox:message", row.pk)
+        return words % {"size": filesizeformat(row.size), "most": most}
+    if not places.update(fetch_requested_at=timezone.now()):
+        return gettext("Nothing to fetch: the message is complete, or the server no longer has it.")
+    record(request, "fetch_now", f"message:{row.pk}", row.account)
+    sync_tasks.queue_sync(row.account_id, signed_in_user(request).pk)
+    return ""

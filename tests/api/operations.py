@@ -10,14 +10,23 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from alerts.models import AlertIncident
 from api.models import Scope
-from mailbox.models import Account, ConnectionTest
+from mailbox.models import (
+    Account,
+    AuditEntry,
+    ConnectionTest,
+    MessagePlace,
+    Quarantine,
+    SyncRun,
+    SyncRunFolder,
+)
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest, create
 from outbox.models import DeliveryReport, OutboxMessage, SentCopy, SuppressedAddress
 from outbox.models import Operation as BulkOperation
-from tests.rows import attempt, folder_of, letter_with, outbox_row, store
+from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
 READ, SEND, OPERATE, ADMINISTER = Scope.READ, Scope.SEND, Scope.OPERATE, Scope.ADMINISTER
 SERVERS = {
@@ -63,7 +72,14 @@ def of_accounts(account: Account) -> dict[str, Operation]:
 
 def of_messages(account: Account) -> dict[str, Operation]:
     message = store(account, letter_with(b"%PDF-1.4", "report.pdf"))
+    at = f"/messages/{message.pk}"
+    partial = store(account, letter("Headers only"))
+    MessagePlace.objects.filter(message=partial).update(is_complete=False)
     return {
+        "get_team_marks": Operation("get", f"{at}/team"),
+        "change_team_marks": Operation("put", f"{at}/team", {"note": "Ask Bob", "done": True}, OPERATE),
+        "fetch_message": Operation("post", f"/messages/{partial.pk}/fetch", None, OPERATE),
+        "remove_attachment": Operation("delete", f"{at}/attachments/0", None, OPERATE),
         "list_messages": Operation("get", f"/messages?account={account.pk}"),
         "search_messages": Operation("get", "/messages/search?q=Hello", of="list"),
         "get_message": Operation("get", f"/messages/{message.pk}"),
@@ -130,6 +146,29 @@ def with_file(account: Account) -> OutboxMessage:
     return OutboxMessage.objects.get(pk=pk)
 
 
+def of_operation(account: Account) -> dict[str, Operation]:
+    folder, run = folder_of(account), SyncRun.objects.create()
+    SyncRunFolder.objects.create(run=run, account=account, folder=folder, folder_name="INBOX", ok=True)
+    poison = Quarantine.objects.create(account=account, folder=folder, uidvalidity=1, uid=7, error="?")
+    AuditEntry.objects.create(account=account, verb="sync_now", target=f"account:{account.pk}")
+    AlertIncident.objects.create(
+        key=f"x{account.pk}",
+        kind="sign_in",
+        account=account,
+        sentence="?",
+        opened_at=timezone.now(),
+        present_since=timezone.now(),
+    )
+    return {
+        "list_runs": Operation("get", f"/runs?account={account.pk}"),
+        "list_incidents": Operation("get", "/incidents", None, ADMINISTER, of="everything"),
+        "health": Operation("get", "/health", of="list"),
+        "list_activity": Operation("get", f"/activity?account={account.pk}"),
+        "list_quarantine": Operation("get", f"/quarantine?account={account.pk}"),
+        "fetch_again": Operation("post", f"/quarantine/{poison.pk}/fetch", None, OPERATE),
+    }
+
+
 def of_whole_site(account: Account) -> dict[str, Operation]:
     listed = SuppressedAddress.objects.create(account=account, address="gone@example.com", reason="bounced")
     policy = {"max_size_bytes": 1000, "allowed_content_types": ["text/plain"]}
@@ -148,4 +187,5 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
 
 def operations(account: Account) -> dict[str, Operation]:
     last = {"delete_account": Operation("delete", f"/accounts/{account.pk}", None, ADMINISTER)}
-    return of_accounts(account) | of_messages(account) | of_outbox(account) | of_whole_site(account) | last
+    found = of_accounts(account) | of_messages(account) | of_outbox(account)
+    return found | of_whole_site(account) | of_operation(account) | last

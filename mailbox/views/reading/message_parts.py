@@ -175,17 +175,20 @@ def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpRespo
         words = gettext("The mail was read again since you were asked, and another file stands there now: look again.")
         notices.warning(request, words)
         return redirect("mailbox:message_attachment_remove", pk, position)
-    if Attachment.objects.filter(pk=found.pk, digest=found.digest, removed_at=None).update(removed_at=timezone.now()):
-        record(
-            request,
-            "remove_attachment",
-            f"message:{found.message_id}",
-            found.message.account,
-            f"{found.filename}, {found.size} bytes",
-        )
+    if remove(request, found):
         notices.success(
             request,
             gettext("%(filename)s is removed: it is listed nowhere and can no longer be downloaded.")
             % {"filename": found.filename},
         )
     return redirect("mailbox:message", pk)
+
+
+def remove(request: HttpRequest, found: Attachment) -> bool:
+    """Hide it; False when it was removed already, or another file stands there now."""
+    still = Attachment.objects.filter(pk=found.pk, digest=found.digest, removed_at=None)
+    if not still.update(removed_at=timezone.now()):
+        return False
+    detail = f"{found.filename}, {found.size} bytes"
+    record(request, "remove_attachment", f"message:{found.message_id}", found.message.account, detail)
+    return True

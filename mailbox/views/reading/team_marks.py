@@ -114,9 +114,16 @@ def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[
     """False when somebody else changed the marks since the page was shown: their note is not written over."""
     shown = posted_time(request, "version")
     untouched = Q(changed_at=shown) if shown else Q(assigned_to=None, note="", done_at=None)
+    return keep_marks(request, message, before, given, untouched)
+
+
+def keep_marks(
+    request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any], only_if: Q | None = None
+) -> bool:
+    """`given`: of a valid form; `before`: the marks as they are. False when `only_if` does not hold of them."""
     done_at = (before.done_at or timezone.now()) if given["done"] else None
     values = {"assigned_to": given["assigned_to"], "note": given["note"].replace("\0", ""), "done_at": done_at}
-    if not TeamMark.change(message, signed_in_user(request), only_if=untouched, **values):
+    if not TeamMark.change(message, signed_in_user(request), only_if=only_if, **values):
         return False
     to = given["assigned_to"].get_username() if given["assigned_to"] else ""
     record(request, "team_marks", f"message:{message.pk}", message.account, to)

@@ -1,0 +1,161 @@
+"""The whole HTTP API under made-up requests (schemathesis): no 500, no answer that the schema does not state, and
+nothing of another account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.contrib.auth.models import User
+from django.core.wsgi import get_wsgi_application
+from django.db.models import Model
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    not_a_server_error,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from schemathesis.generation import GenerationMode
+from schemathesis.schemas import APIOperation
+
+from alerts.models import AlertIncident
+from api.models import Scope
+from mailbox.models import Account, AuditEntry, ConnectionTest, Message, Quarantine, SyncRunFolder
+from outbox.models import Operation, OutboxMessage, SuppressedAddress
+from tests.api.calling import V1, Program, ops, sales
+from tests.api.operations import operations
+from tests.test_every_address import undone
+
+__all__ = ["ops", "sales"]
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+CHECKS = [
+    content_type_conformance,
+    not_a_server_error,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+MARK = "of-nobody-elses-concern"
+# Every text column of these rows is marked, where they belong to the other account.
+MARKED: dict[type[Model], tuple[str, ...]] = {
+    Account: ("display_name", "signature"),
+    Message: ("subject", "body_text", "snippet", "sender", "message_id"),
+    OutboxMessage: ("subject", "body_text", "to", "error"),
+    SuppressedAddress: ("address", "words"),
+    SyncRunFolder: ("error", "folder_name"),
+    Quarantine: ("error",),
+    AuditEntry: ("detail",),
+    AlertIncident: ("sentence",),
+    ConnectionTest: ("imap_reply", "smtp_reply"),
+}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "all scopes, some accounts": ("administrator", {"bound": True}),
+    "all scopes, all accounts": ("administrator", {}),
+    "no scope": ("administrator", {"scopes": []}),
+    "a viewer's": ("viewer", {}),
+    "an operator's, some accounts": ("operator", {"bound": True}),
+    **{f"{scope} alone": ("administrator", {"scopes": [scope], "bound": True}) for scope in Scope},
+}
+FEW, MANY = 2, 40
+
+
+@pytest.fixture
+def known(ops: Account, sales: Account) -> list[int]:
+    """Rows of each kind for two accounts, those of the second marked; the keys of all of them."""
+    for account in (ops, sales):
+        operations(account)
+    for model, columns in MARKED.items():
+        own = {"pk": sales.pk} if model is Account else {"account": sales}
+        model._default_manager.filter(**own).update(**dict.fromkeys(columns, MARK))
+    models = [*MARKED, Operation]
+    return sorted({pk for model in models for pk in model._default_manager.values_list("pk", flat=True)})
+
+
+def every_operation() -> Iterator[APIOperation]:
+    schema = schemathesis.openapi.from_wsgi(f"{V1}/openapi.json", app=get_wsgi_application())
+    for result in schema.get_all_operations():
+        yield result.ok()
+
+
+def rows_of(account: Account) -> list[Any]:
+    found: list[Any] = list(Account.objects.filter(pk=account.pk).values())
+    for model in (OutboxMessage, SuppressedAddress, Quarantine, Message):
+        found += model._default_manager.filter(account=account).order_by("pk").values()
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind, examples",
+    [
+        ("all scopes, some accounts", FEW),
+        *(pytest.param(kind, MANY, marks=pytest.mark.long) for kind in KINDS),
+    ],
+)
+def test_whatever_is_asked_is_answered_as_the_schema_says(
+    make_user: Callable[..., User],
+    ops: Account,
+    sales: Account,
+    known: list[int],
+    kind: str,
+    examples: int,
+    subtests: pytest.Subtests,
+) -> None:
+    role, stated = KINDS[kind]
+    is_bound = "bound" in stated
+    terms = {name: value for name, value in stated.items() if name != "bound"} | (
+        {"accounts": [ops]} if is_bound else {}
+    )
+    program = Program(make_user(role), per_minute=100_000, **terms)
+    before = rows_of(sales)
+    for operation in every_operation():
+        for mode in GenerationMode if examples > FEW else [GenerationMode.POSITIVE]:
+            with subtests.test(f"{operation.label} {mode.value}"):
+                run(operation, mode, program, known, examples, sales if is_bound else None, before)
+
+
+def run(
+    operation: APIOperation,
+    mode: GenerationMode,
+    program: Program,
+    known: list[int],
+    examples: int,
+    other: Account | None,
+    before: list[Any],
+) -> None:
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate] if examples == FEW else list(Phase),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(mode), pk=st.sampled_from(known), is_known=st.booleans())
+    def check(case: Any, pk: int, is_known: bool) -> None:
+        if is_known:
+            aim(case, pk)
+        with undone():
+            response = case.call(headers={"Authorization": f"Bearer {program.secret}"})
+            wanted = CHECKS + ([negative_data_rejection] if mode is GenerationMode.NEGATIVE and not is_known else [])
+            case.validate_response(response, checks=wanted)
+            if other is not None:
+                assert MARK.encode() not in response.content
+                assert case.method == "GET" or rows_of(other) == before
+
+    check()
+
+
+def aim(case: Any, pk: int) -> None:
+    """At a row that is there: made-up keys hit none."""
+    if "pk" in (case.path_parameters or {}):
+        case.path_parameters["pk"] = pk
+    if isinstance(case.body, dict) and "account_id" in case.body:
+        case.body["account_id"] = pk
+    if "account" in (case.query or {}):
+        case.query["account"] = pk
