@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import schemathesis
 from django.contrib.auth.models import User
+from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
 from django.db.models import Model
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ MARK = "of-nobody-elses-concern"
 # Every text column of these rows is marked, where they belong to the other account.
 MARKED: dict[type[Model], tuple[str, ...]] = {
     Account: ("display_name", "signature"),
-    Message: ("subject", "body_text", "snippet", "sender", "message_id"),
+    Message: ("subject", "body_text", "snippet", "sender"),
     OutboxMessage: ("subject", "body_text", "to", "error"),
     SuppressedAddress: ("address", "words"),
     SyncRunFolder: ("error", "folder_name"),
@@ -75,6 +77,16 @@ def known(ops: Account, sales: Account) -> list[int]:
         model._default_manager.filter(**own).update(**dict.fromkeys(columns, MARK))
     models = [*MARKED, Operation]
     return sorted({pk for model in models for pk in model._default_manager.values_list("pk", flat=True)})
+
+
+@pytest.fixture(autouse=True)
+def _one_connection() -> Iterator[None]:
+    """Requests go by WSGI, which ends connections with each: the rows of the test are in its own transaction."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
 
 
 def every_operation() -> Iterator[APIOperation]:
@@ -113,8 +125,9 @@ def test_whatever_is_asked_is_answered_as_the_schema_says(
     )
     program = Program(make_user(role), per_minute=100_000, **terms)
     before = rows_of(sales)
-    for operation in every_operation():
-        for mode in GenerationMode if examples > FEW else [GenerationMode.POSITIVE]:
+    is_long = examples > FEW
+    for operation in list(every_operation())[:: 1 if is_long else 5]:
+        for mode in GenerationMode if is_long else [GenerationMode.POSITIVE]:
             with subtests.test(f"{operation.label} {mode.value}"):
                 run(operation, mode, program, known, examples, sales if is_bound else None, before)
 
