@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +51,21 @@ def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str,
         for each in stated.get("parameters", [])
     ]
     content = stated.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    model = models.get(content.get("$ref", "").rpartition("/")[2], {})
-    needed = model.get("required", [])
-    body = [
-        Field(name, _kind(each), name in needed, each.get("description", ""))
-        for name, each in model.get("properties", {}).items()
-    ]
+    body = list(_fields(content, models))
     words = " ".join(stated.get("description", "").split())
     return Operation(stated["operationId"], method.upper(), path, words, parameters, body)
+
+
+def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") -> Iterator[Field]:
+    """The fields of a model; those of one within it by their whole path: "imap.host"."""
+    model = models.get(schema.get("$ref", "").rpartition("/")[2], {})
+    for name, each in model.get("properties", {}).items():
+        inner = models.get(each.get("$ref", "").rpartition("/")[2], {})
+        if "properties" in inner:
+            yield from _fields(each, models, f"{within}{name}.")
+        else:
+            kind = " / ".join(map(str, inner["enum"])) if "enum" in inner else _kind(each)
+            yield Field(f"{within}{name}", kind, name in model.get("required", []), each.get("description", ""))
 
 
 def _kind(schema: dict[str, Any]) -> str:

@@ -22,7 +22,8 @@ from api.tokens import Terms
 from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE
+from tests.rows import NOWHERE, letter_with, outbox_row, store
+from tests.rows import letter as letter_of
 from tests.servers.site import ROOT
 
 SOURCE = ROOT / "clients/python/src"
@@ -120,6 +121,34 @@ def test_the_client_sends_and_reads(client: Client, ops: Account) -> None:
     submitted = letter()
     assert client.submit(OPS, ["ann@example.com"], submitted) == client.submit(OPS, ["ann@example.com"], submitted)
     assert OutboxMessage.objects.count() == 2
+
+
+def test_the_client_reads_mail_page_by_page_and_tells_what_needs_a_person(
+    live_server: LiveServer, ops: Account, make_user: Callable[..., User], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prx_email_client.client.LARGEST_PAGE", 1)
+    ends, chief = timezone.now() + timedelta(days=1), make_user("administrator")
+    secret = tokens.make(chief, Terms("app", [Scope.READ, Scope.OPERATE], ends), by=chief)[1]
+    raw = letter_with(b"%PDF-1.4", "report.pdf")
+    stored = [store(ops, raw), store(ops, letter_of("Second"))]
+    outbox_row(ops, status="failed", hold="uncertain", subject="Doubt")
+    with Client(live_server.url, secret, wait=lambda seconds: None) as client:
+        assert {each.id for each in client.messages(account=ops.pk)} == {each.pk for each in stored}
+        assert {each.id for each in client.search("is:unread")} == {each.pk for each in stored}
+        assert client.source(stored[0].pk) == raw
+        assert client.attachment(stored[0].pk, 0) == b"%PDF-1.4"
+        assert [(each.subject, each.hold) for each in client.outbox(state="needs_decision")] == [("Doubt", "uncertain")]
+        listed = client.suppress(ops.pk, "gone@example.com", "left")
+        assert client.suppress(ops.pk, "gone@example.com") == listed
+        assert list(client.suppressed(account=ops.pk)) == [listed]
+        assert "uncertain" in {each.kind for each in client.needs()}
+        client.pause(ops.pk)
+        ops.refresh_from_db()
+        assert ops.sending_paused_at
+        client.resume(ops.pk)
+        client.sync(ops.pk)
+        ops.refresh_from_db()
+        assert (ops.sending_paused_at, ops.sync_asked_at is None) == (None, False)
 
 
 def test_a_mail_whose_answer_is_lost_is_sent_once(live_server: LiveServer, ops: Account, secret: str) -> None:

@@ -55,6 +55,65 @@ class SendState:
 
 
 @dataclass(frozen=True)
+class MessageHead:
+    """A received message as lists have it. Times are RFC 3339, sizes bytes."""
+
+    id: int
+    account_id: int
+    message_id: str
+    subject: str
+    sender: str
+    recipients: str
+    received_at: str
+    snippet: str
+    size: int
+    seen: bool
+    flagged: bool
+    has_attachments: bool
+
+
+@dataclass(frozen=True)
+class OutboxHead:
+    """A written mail as lists have it. `hold` says why it waits for a person; "" when it does not."""
+
+    id: int
+    account_id: int
+    to: str
+    subject: str
+    status: str
+    hold: str
+    retries: int
+    next_attempt_at: str
+    error_code: str
+    error: str
+    created_at: str
+    sent_at: str | None
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """An address that an account does not write to. `reason`: "bounced", "complaint" or "by_hand"."""
+
+    id: int
+    account_id: int
+    address: str
+    reason: str
+    since: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that needs a person."""
+
+    key: str
+    kind: str
+    account_id: int | None
+    sentence: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Mail:
     account_id: int
     to: Sequence[str]
@@ -123,6 +182,55 @@ class Client:
         found: dict[str, Any] = self._ask("GET", f"/outbox/{outbox_id}")
         return found
 
+    def messages(self, *, account: int | None = None) -> Iterator[MessageHead]:
+        """Received messages, newest first, fetched page by page as they are taken (scope read)."""
+        asked = {} if account is None else {"account": account}
+        return (_made(MessageHead, each) for each in self._pages("/messages", "before", **asked))
+
+    def search(self, query: str) -> Iterator[MessageHead]:
+        """As the search page finds them: `from:ann has:attachment invoice` (scope read)."""
+        return (_made(MessageHead, each) for each in self._pages("/messages/search", "before", q=query))
+
+    def source(self, message: int) -> bytes:
+        """A received mail's bytes as they came (scope read)."""
+        return self._bytes(f"/messages/{message}/source")
+
+    def attachment(self, message: int, position: int) -> bytes:
+        """The decoded bytes of an attachment (scope read)."""
+        return self._bytes(f"/messages/{message}/attachments/{position}")
+
+    def outbox(self, **filters: str | int) -> Iterator[OutboxHead]:
+        """Written mail, newest first, with the filters of the outbox page: state="retrying" (scope read)."""
+        return (_made(OutboxHead, each) for each in self._pages("/outbox", "before", **filters))
+
+    def suppressed(self, *, account: int | None = None) -> Iterator[Suppressed]:
+        """The addresses not written to, newest first (scope read)."""
+        asked = {} if account is None else {"account": account}
+        return (_made(Suppressed, each) for each in self._pages("/suppressed", "before", **asked))
+
+    def suppress(self, account_id: int, address: str, words: str = "") -> Suppressed:
+        """Have an account write to an address no more; one that is listed stays as it is (scope operate)."""
+        given = {"account_id": account_id, "address": address, "words": words}
+        return _made(Suppressed, self._ask("POST", "/suppressed", json=given))
+
+    def sync(self, account_id: int) -> None:
+        """Have the workers fetch an account's mail now (scope operate)."""
+        self._ask("POST", f"/accounts/{account_id}/sync")
+
+    def pause(self, account_id: int) -> None:
+        """Send nothing from an account until it is resumed; its mail is kept (scope operate)."""
+        self._ask("POST", f"/accounts/{account_id}/pause")
+
+    def resume(self, account_id: int) -> None:
+        self._ask("POST", f"/accounts/{account_id}/resume")
+
+    def needs(self) -> list[Need]:
+        """What needs a person, of the token's accounts; none when all is well (scope read)."""
+        return [_made(Need, each) for each in self._ask("GET", "/health")["needs"]]
+
+    def _bytes(self, path: str) -> bytes:
+        return self._answer("GET", path).content
+
     def _pages(self, path: str, cursor: str, **asked: Any) -> Iterator[dict[str, Any]]:
         """The rows of a list, page by page as they are taken. `cursor`: the parameter that bears a page's `next`."""
         place: dict[str, Any] = {}
@@ -134,7 +242,10 @@ class Client:
             place = {cursor: page["next"]}
 
     def _ask(self, method: str, path: str, **request: Any) -> Any:
-        """Only for requests that may be repeated: what is read, or has an idempotency key."""
+        return self._answer(method, path, **request).json()["data"]
+
+    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Only for requests that may be repeated: what is read, has an idempotency key, or is the same done twice."""
         for number in range(self.tries):
             is_last = number == self.tries - 1
             try:
@@ -145,7 +256,7 @@ class Client:
                 self.wait(FIRST_WAIT * 2**number)
                 continue
             if response.is_success:
-                return response.json()["data"]
+                return response
             if is_last or not (response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error):
                 raise _refused(response)
             self.wait(_seconds(response, FIRST_WAIT * 2**number))
