@@ -83,6 +83,7 @@ def test_a_button_is_never_pressed_by_following_a_link(
 
 
 @pytest.mark.parametrize("name", [each for each in [*VIEWED, *OPERATED, *ADMINISTERED] if each not in WITHOUT_ACCOUNT])
+@pytest.mark.in_part(2)
 def test_an_account_one_may_not_see_is_not_there(
     client: Client, account: Account, make_account: Callable[..., Account], make_user: Callable[..., User], name: str
 ) -> None:

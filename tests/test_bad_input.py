@@ -80,6 +80,7 @@ def test_no_parameter_breaks_a_page(administrator: Client, rows: dict[str, int],
 
 
 @pytest.mark.parametrize("name", LISTS)
+@pytest.mark.in_part(3)
 def test_each_list_refuses_a_limit_outside_1_to_500_in_words(
     administrator: Client, rows: dict[str, int], name: str
 ) -> None:

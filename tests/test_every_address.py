@@ -132,6 +132,7 @@ def nearest(due: dict[str, int]) -> set[str]:
 
 @pytest.mark.parametrize("everybody", [False, pytest.param(True, marks=pytest.mark.long)], ids=["nearest", "everybody"])
 @pytest.mark.parametrize("names", PARTS, ids=lambda names: f"{names[0]} and so on")
+@pytest.mark.in_part(2)
 def test_each_person_gets_the_answer_due(
     rows: dict[str, int], people: dict[str, User], names: list[str], everybody: bool, subtests: pytest.Subtests
 ) -> None:

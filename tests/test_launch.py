@@ -173,6 +173,7 @@ def test_push_runs_beside_the_rest_and_is_started_again_when_it_ends(
     assert pushing() == []
 
 
+@pytest.mark.long
 def test_the_password_is_printed_once_and_a_second_start_reuses_everything(
     launch: Callable[..., Run], tmp_path: Path
 ) -> None:

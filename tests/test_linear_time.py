@@ -180,6 +180,7 @@ def slowest(each: Expression) -> tuple[float, str]:
 
 
 @pytest.mark.parametrize("each", expressions(), ids=str)
+@pytest.mark.in_part(2)
 def test_an_expression_takes_linear_time(each: Expression) -> None:
     seconds, text = slowest(each)
     assert seconds < CPU_SECONDS, f"{each.where} {each.pattern.pattern!r} is slow on {text!r}..."

@@ -177,6 +177,7 @@ def test_nor_does_a_list_of_some_accounts(operator: Client, names: dict[str, int
     assert all_that_walk(operator, names, [url for url in LISTS if not administrators.search(url)]) == {}
 
 
+@pytest.mark.long
 def test_the_list_of_attachments_comes_in_the_order_of_an_index(root: Client, names: dict[str, int]) -> None:
     expected = {
         "": "newest",

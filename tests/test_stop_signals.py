@@ -49,6 +49,7 @@ def test_a_burst_of_signals_ends_a_cluster_and_all_it_started(start: Callable[[s
     assert cluster.process.returncode == 0, cluster.log()
 
 
+@pytest.mark.long
 def test_a_burst_of_signals_ends_the_push_listener(start: Callable[[str], Cluster]) -> None:
     listener = start("idle")
     wait_until(lambda: "Listening" in listener.log(), seconds=30, what="it to listen")

@@ -110,6 +110,7 @@ def test_another_mailbox_than_the_accounts_is_refused_and_nothing_changes(
     assert OAuthGrant.objects.count() == 0
 
 
+@pytest.mark.long
 def test_a_refused_consent_says_so_and_changes_nothing(
     signed_in_page: Page, live_site: str, settings: Any, app: OAuthApp, make_account: Callable[..., Account]
 ) -> None:

@@ -306,6 +306,7 @@ def test_half_a_configuration_is_an_error(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["account_signup", "socialaccount_signup", "socialaccount_connections"])
+@pytest.mark.in_part(3)
 def test_allauths_own_pages_are_no_addresses_of_this_site(name: str) -> None:
     with pytest.raises(NoReverseMatch):
         reverse(name)

@@ -169,6 +169,7 @@ def test_an_account_is_made_on_dovecot_by_default(make_account: Callable[..., Ac
     assert (account.smtp.security, account.smtp.password) == ("starttls", "secret")
 
 
+@pytest.mark.long
 def test_a_cluster_on_the_test_database_runs_and_stops_with_all_its_processes(
     start_workers: Callable[..., Cluster],
 ) -> None:

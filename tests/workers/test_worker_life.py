@@ -22,6 +22,7 @@ from tests.servers.site import Cluster
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 
+@pytest.mark.long
 def test_a_cluster_is_seen_before_its_clock_turns(start_workers: Callable[..., Cluster]) -> None:
     Schedule.objects.all().delete()
     cluster = start_workers()
@@ -39,6 +40,7 @@ def test_a_cluster_that_is_stopped_in_order_takes_its_heartbeat_along(start_work
     assert not WorkerHeartbeat.objects.exists()
 
 
+@pytest.mark.long
 def test_the_workers_threads_wait_less_for_one_another(workers: Cluster) -> None:
     async_task("sys.getswitchinterval")
     done = Task.objects.filter(func="sys.getswitchinterval")

@@ -66,6 +66,7 @@ def test_fifty_megabytes_are_read_within_seconds_and_little_memory(name: str) ->
         ("one_field", 1_000_000, "HeaderTooLong"),
     ],
 )
+@pytest.mark.in_part(2)
 def test_what_is_left_out_is_said(name: str, size: int, said: str) -> None:
     each = costs(size, name)[name]
     assert said in ["", *each["defects"]]

@@ -42,6 +42,7 @@ RECEIVED = datetime(2024, 2, 29, 10, 30, tzinfo=UTC)
         ("NIL", RECEIVED),
     ],
 )
+@pytest.mark.in_part(3)
 def test_no_mail_is_quarantined_for_its_date(
     account: Account, server: ScriptedImap, written: str, read: datetime
 ) -> None:

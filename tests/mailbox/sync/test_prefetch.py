@@ -52,6 +52,7 @@ def is_one_piece() -> bool:
 
 
 @pytest.mark.parametrize("step", ["BODY", "META"])
+@pytest.mark.in_part(2)
 def test_what_came_before_the_connection_broke_is_kept_in_one_piece(
     account: Account, server: ScriptedImap, step: str
 ) -> None:
@@ -66,6 +67,7 @@ def test_what_came_before_the_connection_broke_is_kept_in_one_piece(
     assert SyncState.objects.get().begun == {}
 
 
+@pytest.mark.long
 def test_a_mail_deep_in_the_folder_that_breaks_the_connection_is_put_aside(
     account: Account, server: ScriptedImap
 ) -> None:

@@ -136,6 +136,7 @@ def breaking_on(server: ScriptedImap, poison: int, fault: Callable[..., bool] = 
 
 @pytest.mark.parametrize("fault", [bye, drop, garbage], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("poison", [1, 3, 5])
+@pytest.mark.in_part(2)
 def test_a_mail_that_breaks_the_connection_each_time_is_put_aside_and_the_rest_comes(
     account: Account, server: ScriptedImap, poison: int, fault: Callable[..., bool]
 ) -> None:

@@ -129,6 +129,7 @@ def test_an_earlier_place_moves_the_attachment_with_its_mail(viewer: Client, acc
 
 
 @pytest.mark.parametrize("direction", ["", "received", "sent"])
+@pytest.mark.in_part(3)
 def test_the_list_costs_the_same_queries_however_long_it_is(viewer: Client, account: Account, direction: str) -> None:
     def add_rows(number: int = 18) -> None:
         for index in range(number):

@@ -129,6 +129,7 @@ def test_a_double_click_makes_one_mail_and_a_changed_page_none_before_it_has_ask
         ("account", "999999", "You cannot send from this account."),
     ],
 )
+@pytest.mark.in_part(2)
 def test_what_cannot_be_sent_is_refused_at_its_field_and_nothing_typed_is_lost(
     operator: Client, account: Account, field: str, value: str, sentence: str
 ) -> None:

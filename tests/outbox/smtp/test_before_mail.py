@@ -41,6 +41,7 @@ def states() -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("command", "fault"), FAULTS, ids=[f"{command} {fault}" for command, fault in FAULTS])
+@pytest.mark.in_part(2)
 def test_the_queue_waits_whatever_the_code_and_goes_out_when_the_server_is_mended(
     account_on: Accounts, smtp_server: Start, command: str, fault: Fault
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_refused_sign_in_waits_for_a_sign_in(account_on: Accounts, smtp_server
     ],
 )
 @pytest.mark.parametrize("command", ["MAIL", "RCPT", "."])
+@pytest.mark.in_part(2)
 def test_a_limit_told_with_5xx_stops_the_queue_at_the_first_and_a_person_is_told(
     account_on: Accounts, smtp_server: Start, command: str, said: str
 ) -> None:

@@ -46,6 +46,7 @@ def mechanism(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.in_part(2)
 def test_a_token_of_any_length_signs_in_at_dovecot_on_both_protocols(
     make_account: Accounts, dovecot: Dovecot, sink: SmtpServer, mail_user: str, padding: int, mechanism: str
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_token_of_any_length_signs_in_at_dovecot_on_both_protocols(
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.in_part(2)
 def test_an_expired_token_of_any_length_is_a_refused_sign_in(
     make_account: Accounts, dovecot: Dovecot, mail_user: str, padding: int, mechanism: str
 ) -> None:
@@ -77,6 +79,7 @@ def test_an_expired_token_of_any_length_is_a_refused_sign_in(
 
 @pytest.mark.parametrize("length", [10, 250, 330, 340, 350, 380, 600, 5000])
 @pytest.mark.parametrize("secret", ["password", "token"])
+@pytest.mark.in_part(3)
 def test_no_command_is_longer_than_512_octets(
     account_on: Accounts, smtp_server: Start, length: int, secret: str
 ) -> None:

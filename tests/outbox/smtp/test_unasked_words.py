@@ -25,6 +25,7 @@ OFFERED = [{}, {"pipelining": True}]
 @pytest.mark.parametrize("surplus", [b"250 2.0.0 Queued\r\n", b"550 5.7.1 Refused after all\r\n", b"4"], ids=repr)
 @pytest.mark.parametrize("offered", OFFERED, ids=lambda offered: " ".join(offered) or "neither")
 @pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
+@pytest.mark.in_part(3)
 def test_a_yes_with_more_behind_it_is_a_question_and_the_next_mail_goes_in_a_fresh_session(
     account_on: Accounts, smtp_server: Start, offered: dict[str, bool], surplus: bytes, which: int
 ) -> None:
@@ -117,6 +118,7 @@ def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("word", ["451 4.3.0 Busy", "421 4.4.2 Too slow", "503 5.5.1 What?", "550 5.7.1 Not this"])
 @pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
 @pytest.mark.parametrize("offered", OFFERED, ids=lambda offered: " ".join(offered) or "neither")
+@pytest.mark.in_part(3)
 def test_a_refusal_with_a_yes_behind_it_is_a_question_and_no_reason_to_send_again(
     account_on: Accounts, smtp_server: Start, offered: dict[str, bool], which: int, word: str
 ) -> None:
