@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import platform
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
+from mailbox.endpoints import Endpoint
 from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
 from mailbox.keep_alive import keep_alive
@@ -119,5 +121,9 @@ def _third_connection(account: Account) -> Iterator[None]:
 
 
 def _smtp_words(account: Account) -> str:
-    with SmtpSession.open(endpoint_of(account), patience=Times.from_settings().patience) as session:
+    return asyncio.run(_greeting(endpoint_of(account)))
+
+
+async def _greeting(endpoint: Endpoint) -> str:
+    async with await SmtpSession.open(endpoint, patience=Times.from_settings().patience) as session:
         return session.greeting

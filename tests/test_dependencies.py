@@ -34,7 +34,7 @@ FLOORS = [
     "mailbox.apps mailbox.admin mailbox.views mailbox.management",
     "mailbox.urls",
     # outbox stands on mailbox; OPEN_TO_OUTBOX says on what of it.
-    "outbox.errors outbox.eventloop outbox.models outbox.schedules outbox.checks",
+    "outbox.errors outbox.models outbox.schedules outbox.checks",
     "outbox.retry outbox.restore_guard outbox.tab_counts",
     "outbox.smtp outbox.compose",
     "outbox.actions",

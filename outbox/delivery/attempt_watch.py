@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Lease
 from outbox.delivery import claims
 from outbox.delivery.claims import Claim
+from outbox.delivery.database import Database
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
 from outbox.retry.faults import AFTER_DOT, OPENING, Phase
 from outbox.smtp.connection import Watch
@@ -37,31 +38,37 @@ class SendLease:
     seconds: float
     clock: Clock
     renewed_at: datetime
+    database: Database
 
     @classmethod
-    def acquire(cls, account_id: int, holder: str, seconds: float, clock: Clock) -> SendLease | None:
+    def acquire(
+        cls, account_id: int, holder: str, seconds: float, clock: Clock, database: Database
+    ) -> SendLease | None:
+        """In the database's thread. None when another has the account."""
         now = clock()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         if token is None and _end_impossible_lease(account_id, now):
             token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
-        return cls(account_id, token, seconds, clock, now) if token else None
+        return cls(account_id, token, seconds, clock, now, database) if token else None
 
-    def keep(self) -> bool:
+    async def keep(self) -> bool:
         """Renew when a third of it is gone; False when another took it, or the database does not answer."""
         now = self.clock()
         if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
             return True
         try:
-            kept = Lease.renew(self.account_id, Lease.Purpose.SEND, self.token, seconds=self.seconds, now=now)
+            kept = await self.database.run(
+                lambda: Lease.renew(self.account_id, Lease.Purpose.SEND, self.token, seconds=self.seconds, now=now)
+            )
         except DATABASE_TROUBLE as error:
             logs.event(logger, "lease_not_renewed", logging.WARNING, account=self.account_id, error=str(error))
             return False
         self.renewed_at = now if kept else self.renewed_at
         return kept
 
-    def release(self) -> None:
+    async def release(self) -> None:
         try:
-            Lease.release(self.account_id, Lease.Purpose.SEND, self.token)
+            await self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
         except DATABASE_TROUBLE as error:  # it ends by itself
             logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
 
@@ -88,7 +95,7 @@ class AttemptWatch(Watch):
         lease_seconds: float,
         dot_lease_seconds: float,
         clock: Clock,
-        stalled: Callable[[], None] = lambda: None,
+        stalled: Callable[[], Awaitable[None]],
     ) -> None:
         """The row is held as its claim says, and for `lease_seconds` after each renewal, from "dot" on for
         `dot_lease_seconds`."""
@@ -115,19 +122,19 @@ class AttemptWatch(Watch):
     def committed_dot(self) -> None:
         self.dot_committed, self._held, self._kept_at = True, self._dot_seconds, self._clock()
 
-    def reached(self, phase: Phase) -> None:
+    async def reached(self, phase: Phase) -> None:
         """Opening a session is slow, so each step is written; MAIL and RCPT only when they take their time.
 
         Raises ClaimLost, before the end of a mail is written too: a worker that was stopped for a while must not send
         what a person was asked about meanwhile.
         """
         if phase is Phase.DOT and self._is_old(self._held / 2):
-            self._extend(phase)
+            await self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
         if phase in OPENING:  # names, connection and TLS do not tell that they wait
-            self._lease.keep()
+            await self._lease.keep()
         if not self.dot_committed and (phase in OPENING or self._is_old(1)):
-            self._extend(phase)
+            await self._extend(phase)
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
         self._moved_at = time.monotonic()
@@ -135,22 +142,24 @@ class AttemptWatch(Watch):
             at = self._clock().isoformat()
             self.transcript.append({"at": at, "phase": phase.value, "command": command, "reply": reply})
 
-    def waiting(self) -> None:
+    async def waiting(self) -> None:
         """Raises ClaimLost before the end of the mail is written; after it the answer is worth waiting for."""
-        self._lease.keep()
+        await self._lease.keep()
         if self.is_stalled:
-            self._stalled()
+            await self._stalled()
         if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:
-            self._extend(self.phase)
+            await self._extend(self.phase)
 
     def _is_old(self, seconds: float) -> bool:
         return self._clock() - self._kept_at > timedelta(seconds=seconds)
 
-    def _extend(self, phase: Phase) -> None:
+    async def _extend(self, phase: Phase) -> None:
         now, seconds = self._clock(), self._dot_seconds if self.dot_committed else self._seconds
         written = Phase.DOT if self.dot_committed else phase
         try:
-            kept = claims.extend(self._claim, written.value, lease_seconds=seconds, now=now)
+            kept = await self._lease.database.write(
+                lambda: claims.extend(self._claim, written.value, lease_seconds=seconds, now=now)
+            )
         except DATABASE_TROUBLE as error:
             # The "dot" commit decides; until then a database that is away for a moment costs nothing. After it, the
             # row may become a question, which this attempt still settles.

@@ -16,7 +16,7 @@ from typing import Any
 
 from django.db import models, transaction
 
-from outbox.eventloop.db_connection import own_connection
+from outbox.delivery.db_connection import own_connection
 
 TRANSCRIPT_ROOM = 700  # bytes
 # With the values written out, both databases see that the partial index `outbox_waiting` answers.

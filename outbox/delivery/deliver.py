@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -17,9 +19,9 @@ from mailbox.models.accounts import AccountQuerySet
 from outbox.delivery import claims
 from outbox.delivery.attempt_watch import Clock, SendLease
 from outbox.delivery.claims import worker_name
+from outbox.delivery.database import Database
 from outbox.delivery.sender import Sender
 from outbox.delivery.timeouts import Times
-from outbox.eventloop.coroutines import Steps, to_the_end
 from outbox.models import OutboxMessage, SendingSwitch
 
 BUDGET_SECONDS = 45.0  # no new row is claimed later; the rest of a task's time is for the last one
@@ -54,33 +56,35 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
 
 
 def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> Report:
-    """`deliveries`, here and now."""
-    return to_the_end(deliveries(account_id, budget, **options))
+    """`deliver_due`, here and now: this thread is the database's."""
+    database = Database()
+    return database.complete(deliver_due(database, account_id, budget, **options))
 
 
-def deliveries(
+async def deliver_due(
+    database: Database,
     account_id: int,
     budget: float = BUDGET_SECONDS,
     *,
     times: Times | None = None,
     clock: Clock = timezone.now,
     seen: Callable[[Sender], object] = lambda sender: None,
-) -> Steps[Report]:
+) -> Report:
     """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
 
     Returns at once when another sender has the account: it finds what we would have found. `seen` is given each sender
     at its start.
     """
     times, report, until = times or Times.from_settings(), Report(), time.monotonic() + budget
-    while _has_work(account_id, clock()):
+    while await database.run(lambda: _has_work(account_id, clock())):
         if time.monotonic() >= until:
             report.more_due = True
             break
-        lease = SendLease.acquire(account_id, worker_name(), times.send_lease, clock)
+        lease = await database.run(partial(_lease, account_id, times, clock, database))
         if lease is None:
             break
         # Looking again after the lease is given back: a row that came while we held it found the account taken.
-        if (yield from _drain(account_id, lease, until, report, times, clock, seen)):
+        if await _drain(lease, until, report, times, seen):
             break
     return report
 
@@ -89,51 +93,58 @@ def _has_work(account_id: int, now: datetime) -> bool:
     return may_send(account_id, now) and OutboxMessage.objects.due(now).filter(account_id=account_id).exists()
 
 
-def _drain(
-    account_id: int,
-    lease: SendLease,
-    until: float,
-    report: Report,
-    times: Times,
-    clock: Clock,
-    seen: Callable[[Sender], object],
-) -> Steps[bool]:
+def _lease(account_id: int, times: Times, clock: Clock, database: Database) -> SendLease | None:
+    return SendLease.acquire(account_id, worker_name(), times.send_lease, clock, database)
+
+
+def _sender(lease: SendLease, times: Times) -> Sender | None:
+    """None when the account was deleted just now, and its lease and rows with it."""
+    account = Account.objects.with_transports().filter(pk=lease.account_id).first()
+    return None if account is None else Sender(account, lease, times=times)
+
+
+async def _drain(
+    lease: SendLease, until: float, report: Report, times: Times, seen: Callable[[Sender], object]
+) -> bool:
     """True when the rest of the queue is to be left alone for now."""
-    account = Account.objects.with_transports().filter(pk=account_id).first()
-    if account is None:  # deleted just now, and its lease and rows with it
+    clock, database = lease.clock, lease.database
+    sender, allowed = await database.run(lambda: _sender(lease, times)), Allowed(lease)
+    if sender is None:
         return True
-    sender, allowed = Sender(account, lease, times=times, clock=clock), Allowed(account_id, clock)
     seen(sender)
 
-    def go_on() -> bool:
-        return time.monotonic() < until and not sender.is_parked and lease.keep() and allowed()
+    async def go_on() -> bool:
+        return time.monotonic() < until and not sender.is_parked and await lease.keep() and await allowed()
 
     try:
-        while go_on():
-            yield from sender.pace.wait(clock, go_on)
-            if not (sender.pace.is_open(clock()) and go_on()):
+        while await go_on():
+            await sender.pace.wait(clock, go_on)
+            if not (sender.pace.is_open(clock()) and await go_on()):
                 break
-            claim = claims.claim_next(account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+            claim = await database.run(
+                lambda: claims.claim_next(lease.account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+            )
             if claim is None:
                 break
-            yield from sender.deliver(claim, go_on)
+            await sender.deliver(claim, go_on)
     finally:
         report.attempted += sender.attempted
         report.sent += sender.sent
-        yield from sender.close()
-        lease.release()
+        await sender.close()
+        await lease.release()
     return sender.is_parked or not sender.pace.is_open(clock())
 
 
 class Allowed:
     """may_send(), asked once a second at most: a pause takes hold within that, not in the middle of a row."""
 
-    def __init__(self, account_id: int, clock: Clock) -> None:
-        self._account_id, self._clock, self._until = account_id, clock, 0.0
+    def __init__(self, lease: SendLease) -> None:
+        self._lease, self._until = lease, 0.0
 
-    def __call__(self) -> bool:
+    async def __call__(self) -> bool:
         if time.monotonic() >= self._until:
-            if not may_send(self._account_id, self._clock()):
+            lease = self._lease
+            if not await lease.database.run(lambda: may_send(lease.account_id, lease.clock())):
                 return False
             self._until = time.monotonic() + MAY_SEND_SECONDS
         return True
@@ -146,31 +157,42 @@ def deliver_one(
 
     While a worker holds the account it delivers this row too: wait for that, for at most `patience` seconds.
     """
-    times = times or Times.from_settings()
-    give_up = time.monotonic() + (settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience)
-    account_id = OutboxMessage.objects.values_list("account_id", flat=True).get(pk=outbox_id)
+    patience = settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience
+    database = Database()
+    database.complete(_deliver_one(database, outbox_id, patience, times or Times.from_settings(), clock))
+
+
+async def _deliver_one(database: Database, outbox_id: int, patience: float, times: Times, clock: Clock) -> None:
+    give_up = time.monotonic() + patience
+    accounts = OutboxMessage.objects.values_list("account_id", flat=True)
+    account_id = await database.run(lambda: accounts.get(pk=outbox_id))
     while True:
-        lease = SendLease.acquire(account_id, worker_name(), times.send_lease, clock)
-        if lease is not None and _attempt_one(outbox_id, account_id, lease, times, clock):
+        lease = await database.run(lambda: _lease(account_id, times, clock, database))
+        if lease is not None and await _attempt_one(outbox_id, lease, times):
             return
-        if not _is_underway(outbox_id, clock()) or time.monotonic() >= give_up:
+        if not await database.run(lambda: _is_underway(outbox_id, clock())) or time.monotonic() >= give_up:
             return
-        time.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-def _attempt_one(outbox_id: int, account_id: int, lease: SendLease, times: Times, clock: Clock) -> bool:
+async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
     """True when the claim was ours and the attempt has ended. The account's rate limit holds here too."""
-    sender = Sender(Account.objects.with_transports().get(pk=account_id), lease, times=times, clock=clock)
+    clock, database = lease.clock, lease.database
+    sender = await database.run(lambda: _sender(lease, times))
+    if sender is None:
+        return True
     try:
         if not sender.pace.is_open(clock()):
             return False
-        claim = claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        claim = await database.run(
+            lambda: claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
+        )
         if claim is not None:
-            to_the_end(sender.deliver(claim))
+            await sender.deliver(claim)
         return claim is not None
     finally:
-        to_the_end(sender.close())
-        lease.release()
+        await sender.close()
+        await lease.release()
 
 
 def _is_underway(outbox_id: int, now: datetime) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from django.db import connections
+
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
 from mailbox.models import Account
 from mailbox.oauth import refresh, seen_certificates
+from outbox.delivery.database import Database
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
 from outbox.smtp.session import SmtpSession
@@ -27,10 +32,19 @@ def endpoint_of(account: Account) -> Endpoint:
     return account.smtp_endpoint()
 
 
-def open_session(account: Account, patience: Patience, watch: Watch) -> SmtpSession:
+async def open_session(account: Account, patience: Patience, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
-    endpoint = endpoint_of(account)
+    # A provider that does not answer must not keep the database's thread from the others.
+    endpoint = await asyncio.to_thread(_endpoint_apart, account) if account.smtp.grant_id else endpoint_of(account)
     try:
-        return SmtpSession.open(endpoint, patience=patience, watch=watch)
+        return await SmtpSession.open(endpoint, patience=patience, watch=watch)
     finally:  # a server that refuses the sign-in has shown its certificate as well
-        seen_certificates.keep(endpoint.host, endpoint.port)
+        await database.run(lambda: seen_certificates.keep(endpoint.host, endpoint.port))
+
+
+def _endpoint_apart(account: Account) -> Endpoint:
+    """endpoint_of in a thread that has a database connection of its own."""
+    try:
+        return endpoint_of(account)
+    finally:
+        connections.close_all()

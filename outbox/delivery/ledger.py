@@ -6,25 +6,29 @@ one after it. Rows that are claimed ahead and not begun go back as if they had n
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
+
+from django.db import connection
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
-from outbox.delivery import claims, doubts, outcomes, recovery
-from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
+from outbox.delivery import claims, doubts, outcomes
+from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.outcomes import Owed, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
-from outbox.eventloop.coroutines import Apart, Steps, to_the_end
-from outbox.eventloop.group_commit import Together
 from outbox.retry.faults import Phase
 from outbox.smtp.mail import Delivery
 from outbox.smtp.replies import Reply
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give them back
 
@@ -32,8 +36,8 @@ AHEAD = 8  # rows claimed at once; a server that keeps us waiting makes us give 
 class Ledger:
     """What a sender builds on: it tries the mails, and writes down here what came of them."""
 
-    def __init__(self, lease: SendLease, pace: Pace, *, times: Times, clock: Clock) -> None:
-        self._lease, self._times, self._clock = lease, times, clock
+    def __init__(self, lease: SendLease, pace: Pace, *, times: Times) -> None:
+        self._lease, self._times, self._clock, self._database = lease, times, lease.clock, lease.database
         self.pace = pace
         self._owed: list[Owed] = []
         self._following: deque[Claim] = deque()
@@ -41,7 +45,7 @@ class Ledger:
         self._last: Owed | None = None  # the newest whose mail was written to its end on this session
         self.sent = 0
 
-    def _may_go_on(self) -> bool:
+    async def _may_go_on(self) -> bool:
         """Whether another mail may be begun."""
         raise NotImplementedError
 
@@ -53,28 +57,28 @@ class Ledger:
         """Work out what the next transaction writes, while the server works too."""
         _ = [owed.prepared for owed in self._owed]
 
-    def settle(self, *, claims_next: bool = False) -> Steps[None]:
+    async def settle(self, *, claims_next: bool = False) -> None:
         """Write the known outcomes down, with the next claim if that is wanted and allowed."""
         owed = [*self._owed]
         if not owed:
             return
-        takes_next = claims_next and self._may_claim()
+        takes_next = claims_next and await self._may_claim()
 
         def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
             takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
             return self._finalize(owed), self._claim_next(takes)
 
-        self._written(owed, *(yield from recovery.persistently(Together(step), self.waits())))
+        await self._written(owed, *await self.write_persistently(step))
 
     def forget_session(self) -> None:
         """What a new session says is about no mail of the one before."""
         self._last = None
 
-    def doubt(self, surplus: Reply) -> Steps[None]:
+    async def doubt(self, surplus: Reply) -> None:
         """The server has said something that nobody asked for, and it may be the answer to the last mail: where it is
         not what was taken for that answer, the mail becomes a question."""
-        yield from self.settle()
+        await self.settle()
         last, self._last = self._last, None
         if last is None or bool(last.ending.accepted) is (surplus.code < 400):
             return
@@ -83,14 +87,14 @@ class Ledger:
         def step() -> bool:
             return doubts.make_uncertain(last.claim, last.ending.accepted, told, now=self._clock())
 
-        if (yield from recovery.persistently(Together(step), self.waits())):
+        if await self.write_persistently(step):
             self.sent -= last.is_sent
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
     def _finalize(self, owed: list[Owed]) -> list[bool]:
         return [claims.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
 
-    def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
+    async def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
         self._owed = [each for each in self._owed if each not in owed]
         for each, is_written in zip(owed, written, strict=True):
@@ -100,13 +104,13 @@ class Ledger:
             outcomes.log(each, is_written)
 
     # --- "dot" -------------------------------------------------------------------------------------------------
-    def commit_dot(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> Steps[bool]:
+    async def commit_dot(self, work: Work, watch: AttemptWatch, delivery: Delivery) -> bool:
         """Write "dot", with the outcome before this mail and the claim after it; False when the claim is lost.
 
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
         """
         self.prepare_owed()
-        owed, claims_next = [*self._owed], self._may_claim()
+        owed, claims_next = [*self._owed], await self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
             written, now = self._finalize(owed), self._clock()
@@ -123,21 +127,21 @@ class Ledger:
             takes_next = claims_next and self.pace.is_open(now)
             return written, is_ours, self._claim_next(takes_next)
 
-        answer: tuple[list[bool], bool, list[Claim]] = yield Together(step)
-        written, is_ours, following = answer
+        written, is_ours, following = await self._database.write(step)
         if is_ours:
             watch.committed_dot()
-        self._written(owed, written, following)
+        await self._written(owed, written, following)
         return is_ours
 
-    def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> Steps[None]:
+    async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
         """The server took nothing: until "dot" is committed again, a worker that dies leaves no question."""
         if not watch.dot_committed:
             return
         watch.dot_committed = False
         seconds, now = self._times.claim_lease, self._clock()
-        is_ours: bool = yield Together(lambda: claims.withdraw_dot(claim, phase.value, lease_seconds=seconds, now=now))
-        if not is_ours:
+        if not await self._database.write(
+            lambda: claims.withdraw_dot(claim, phase.value, lease_seconds=seconds, now=now)
+        ):
             raise ClaimLost
 
     # --- Claimed ahead ------------------------------------------------------------------------------------------
@@ -148,28 +152,31 @@ class Ledger:
     def take_following(self) -> Claim:
         return self._following.popleft()
 
-    def take_prepared(self, claim: Claim) -> Work:
+    async def take_prepared(self, claim: Claim) -> Work:
         """What the attempt of this claim needs, read ahead if it was. Raises database errors."""
         work, self._prepared = self._prepared, None
-        return work if work is not None and work.claim is claim else outcomes.prepare(claim)
+        if work is not None and work.claim is claim:
+            return work
+        return await self._database.run(lambda: outcomes.prepare(claim))
 
-    def read_following(self) -> Work | None:
+    async def read_following(self) -> Work | None:
         """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
         the outcome of the mail before it unknown."""
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
-                self._prepared = outcomes.prepare(self._following[0])
+                following = self._following[0]
+                self._prepared = await self._database.run(lambda: outcomes.prepare(following))
             return self._prepared
         return None
 
-    def give_back_following(self) -> None:
+    async def give_back_following(self) -> None:
         given_back, self._prepared = [*self._following], None
         self._following.clear()
         if given_back:
-            self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
+            await self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
 
-    def _may_claim(self) -> bool:
-        return not self._following and self.pace.is_open(self._clock()) and self._may_go_on()
+    async def _may_claim(self) -> bool:
+        return not self._following and self.pace.is_open(self._clock()) and await self._may_go_on()
 
     def _claim_next(self, wanted: bool) -> list[Claim]:
         """A few rows at once: their claims are one statement, and they are sent within moments."""
@@ -180,11 +187,23 @@ class Ledger:
         return claims.claim_some(self._lease.account_id, worker, most=most, lease_seconds=seconds, now=self._clock())
 
     # --- Through database errors --------------------------------------------------------------------------------
-    def waits(self, most_tries: float = float("inf")) -> Callable[[int], Steps[bool]]:
-        return recovery.waits(self._times.finalize, most_tries, beside=self._lease.keep)
+    async def write_persistently(self, act: Callable[[], T], most_tries: float = float("inf")) -> T:
+        """Write again through database errors, with longer and longer pauses, for at most `Times.finalize`."""
+        give_up, tries = time.monotonic() + self._times.finalize, 0
+        while True:
+            try:
+                return await self._database.write(act)
+            except DATABASE_TROUBLE as error:
+                tries += 1
+                logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
+                await self._database.run(lambda: connection.close())  # it may be the connection that is broken
+                await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
+                await self._lease.keep()
+                if tries >= most_tries or time.monotonic() >= give_up:
+                    raise
 
-    def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
+    async def try_twice(self, claim: Claim, write: Callable[[], object]) -> None:
         try:
-            to_the_end(recovery.persistently(Apart(write), self.waits(2)))
+            await self.write_persistently(write, 2)
         except DATABASE_TROUBLE as error:  # the lease ends by itself, and the sweep comes to the same
             logs.event(logger, "claim_not_settled", logging.WARNING, outbox_id=claim.outbox_id, error=str(error))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from mailbox.models import Account
 from outbox.delivery import claims_sql
-from outbox.eventloop.coroutines import Rest, Steps
 from outbox.models import SendPace
 from outbox.retry import rate_limit
 
@@ -43,11 +43,11 @@ class Pace:
             self._next_at = rate_limit.following_at(now, self._per_minute)
             claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])
 
-    def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> Steps[None]:
+    async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], Awaitable[bool]]) -> None:
         """Wait for the next mail's time if that is soon."""
         self.is_waiting = True
         try:
-            while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and may_wait():
-                yield Rest(min(left, SLICE_SECONDS))
+            while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and await may_wait():
+                await asyncio.sleep(min(left, SLICE_SECONDS))
         finally:
             self.is_waiting = False

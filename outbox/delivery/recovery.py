@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from mailbox import logs
-from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery.claims import UNCLAIMED
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
-from outbox.eventloop.coroutines import Ask, Rest, Steps
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
 
@@ -110,29 +106,3 @@ def lift_outdated_sign_in_holds(now: datetime) -> int:
     accounts = Account.objects.filter(smtp__needs_sign_in_since=None)
     held = OutboxMessage.objects.filter(account__in=accounts, status=Status.FAILED, hold=Hold.SIGN_IN)
     return held.update(hold="", next_attempt_at=now, updated_at=now)
-
-
-def waits(seconds: float, most_tries: float, *, beside: Callable[[], object]) -> Callable[[int], Steps[bool]]:
-    """For `persistently`: longer and longer ones, for at most `seconds` and so many tries; `beside` is done in each."""
-    give_up = time.monotonic() + seconds
-
-    def wait(tries: int) -> Steps[bool]:
-        yield Rest(min(2.0, 0.05 * 2 ** min(tries, 6)))
-        beside()
-        return tries < most_tries and time.monotonic() < give_up
-
-    return wait
-
-
-def persistently(step: Ask, wait: Callable[[int], Steps[bool]]) -> Steps[Any]:
-    """Do a step again through database errors, as long as `wait(tries)` says that there is time."""
-    tries = 0
-    while True:
-        try:
-            return (yield step)
-        except DATABASE_TROUBLE as error:
-            tries += 1
-            logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
-            connection.close()  # it may be the connection that is broken
-            if not (yield from wait(tries)):
-                raise

@@ -1,4 +1,4 @@
-"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session, as steps.
+"""One sender of one account: attempts of claimed rows, one after another, on one SMTP session.
 
 A mail costs one commit: when its body is on its way, and before its end is written, one transaction writes the outcome
 of the mail before it, this one's "dot" and the claim of the one after it: see ledger. Answers, or a body, that take
@@ -9,21 +9,20 @@ server takes this one. At no instant do two rows of a session have "dot" and no 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
 from outbox.delivery import claims, outcomes, recovery
-from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, Clock, SendLease
+from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim, Ending
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.ledger import Ledger
 from outbox.delivery.outcomes import Owed, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
-from outbox.eventloop.coroutines import Apart, Steps, to_the_end
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.mail import Beside, Delivery, Mail
@@ -36,11 +35,12 @@ CLAIM_LOST = "The claim ran out before anything was sent."
 class Sender(Ledger):
     """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
 
-    def __init__(self, account: Account, lease: SendLease, *, times: Times, clock: Clock) -> None:
-        super().__init__(lease, Pace(account), times=times, clock=clock)
+    def __init__(self, account: Account, lease: SendLease, *, times: Times) -> None:
+        """In the database's thread."""
+        super().__init__(lease, Pace(account), times=times)
         self._account = account
         self._session: SmtpSession | None = None
-        self._go_on: Callable[[], bool] = lambda: False
+        self._go_on: Callable[[], Awaitable[bool]] = _only_this_one
         self._watch: AttemptWatch | None = None
         self.is_parked = False
         self.attempted = 0
@@ -50,35 +50,35 @@ class Sender(Ledger):
         """The server has kept us waiting for a while, or the account's rate limit does."""
         return self.pace.is_waiting or (self._watch is not None and self._watch.is_stalled)
 
-    def close(self) -> Steps[None]:
+    async def close(self) -> None:
         """End the session. What the server says at its end may be the answer to the last mail."""
         if self._session is not None:
             session, self._session = self._session, None
-            if surplus := (yield from session.quit()):
-                yield from self.doubt(surplus)
+            if surplus := (await session.quit()):
+                await self.doubt(surplus)
 
-    def deliver(self, claim: Claim, go_on: Callable[[], bool] = lambda: False) -> Steps[None]:
+    async def deliver(self, claim: Claim, go_on: Callable[[], Awaitable[bool]] | None = None) -> None:
         """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
 
         Raises what is unexpected, after the rows have been settled.
         """
-        self._go_on = go_on
+        self._go_on = go_on or _only_this_one
         following: Claim | None = claim
         try:
             while following is not None:
-                yield from self._attempt(following)
-                may_go_on = self.has_following and self._may_go_on()
+                await self._attempt(following)
+                may_go_on = self.has_following and await self._may_go_on()
                 following = self.take_following() if may_go_on else None
         finally:
             try:
-                yield from self.settle()
+                await self.settle()
             finally:
-                self.give_back_following()
+                await self.give_back_following()
 
-    def _may_go_on(self) -> bool:
-        return not self.is_parked and self._go_on()
+    async def _may_go_on(self) -> bool:
+        return not self.is_parked and await self._go_on()
 
-    def _attempt(self, claim: Claim) -> Steps[None]:
+    async def _attempt(self, claim: Claim) -> None:
         self._watch = watch = AttemptWatch(
             claim,
             self._lease,
@@ -89,73 +89,72 @@ class Sender(Ledger):
         )
         self.attempted += 1
         try:
-            end = yield from self._outcome(claim, watch)
+            end = await self._outcome(claim, watch)
             self.owe(Owed(claim, end, self._clock(), was_whole=watch.may_be_taken))
         except BaseException as trouble:
             try:
-                yield from self.settle()  # the mail before this one: its outcome is known
+                await self.settle()  # the mail before this one: its outcome is known
             finally:
-                self._after_trouble(claim, watch, trouble)
+                await self._after_trouble(claim, watch, trouble)
             return
         self._watch = None
         has_session = self._session is not None and self._session.is_open
         if not self.has_following or not has_session or self.is_parked:
-            yield from self.settle(claims_next=True)
+            await self.settle(claims_next=True)
 
-    def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
-        super()._written(owed, written, following)
+    async def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
+        await super()._written(owed, written, following)
         if any(each.is_sent for each in owed) and self._account.smtp.failing_since:
             self._account.smtp.failing_since = None
-            self._account.smtp.mark_working()
+            await self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
-    def _outcome(self, claim: Claim, watch: AttemptWatch) -> Steps[Callable[[], Ending]]:
+    async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], Ending]:
         """What tells how the attempt ended; whatever it does to queue and session is done."""
-        work = self.take_prepared(claim)
+        work = await self.take_prepared(claim)
         if work.fault is not None:
-            return self._failed(work, watch, work.fault, parks=False)
+            return await self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
             return partial(outcomes.of_answer, work, Delivery(), watch, self._clock())
         while True:
             is_used = self._session is not None and self._session.is_open
             try:
-                session = yield from self._open_session(watch)
+                session = await self._open_session(watch)
             except SmtpFailure as failure:
-                return self._failed(work, watch, failure.fault, parks=True)
+                return await self._failed(work, watch, failure.fault, parks=True)
             except DecryptionFailed as error:
-                return self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
+                return await self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
             try:
-                delivery = yield from session.deliver(work.mail, SenderSteps(self, work, watch))
+                delivery = await session.deliver(work.mail, SenderSteps(self, work, watch))
             except SmtpFailure as failure:
                 if failure.surplus is not None:
-                    yield from self.doubt(failure.surplus)
+                    await self.doubt(failure.surplus)
                 if _is_lost(session, failure) and (is_used or failure.fault.kind is Kind.UNKNOWN):
                     # Servers end a session after so many mails or minutes: a fresh one tells the server's state. What
                     # the server does not know after all is not said again.
-                    yield from self.withdraw_dot(claim, watch, failure.fault.phase)
+                    await self.withdraw_dot(claim, watch, failure.fault.phase)
                     continue
-                return self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
+                return await self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
             if delivery.stopped:
                 raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
-                return self._failed(work, watch, fault, parks=True)
+                return await self._failed(work, watch, fault, parks=True)
             return partial(outcomes.of_answer, work, delivery, watch, self._clock())
 
-    def _open_session(self, watch: AttemptWatch) -> Steps[SmtpSession]:
+    async def _open_session(self, watch: AttemptWatch) -> SmtpSession:
         if self._session is not None and self._session.is_open:
             self._session.watch_with(watch)
             return self._session
-        yield from self.settle()  # opening takes its time, and the outcome before it is known
+        await self.settle()  # opening takes its time, and the outcome before it is known
         self.forget_session()
-        self._session = yield Apart(lambda: open_session(self._account, self._times.patience, watch))
-        assert self._session is not None
+        self._session = await open_session(self._account, self._times.patience, watch, self._database)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
-            smtp.mark_signed_in()
-            smtp.refresh_from_db()
+            await self._database.run(smtp.mark_signed_in)
+            await self._database.run(smtp.refresh_from_db)
         return self._session
 
-    def _failed(
+    async def _failed(
         self, work: Work, watch: AttemptWatch, fault: Fault, *, parks: bool, refused: SmtpFailure | None = None
     ) -> Callable[[], Ending]:
         now, smtp = self._clock(), self._account.smtp
@@ -169,28 +168,28 @@ class Sender(Ledger):
         )
         verdict = failure.ending.settlement.verdict
         if verdict is Verdict.SIGN_IN:
-            self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
+            await self._park(lambda: smtp.mark_needs_sign_in(fault.reply, now))
         elif parks or verdict is Verdict.THROTTLED:
-            self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
-            self.give_back_following()  # its queue waits, and it with it
-            self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
+            await self._park(lambda: smtp.mark_unavailable(fault.reply, failure.until, now))
+            await self.give_back_following()  # its queue waits, and it with it
+            await self._park(lambda: recovery.postpone_queue(work.claim.account_id, failure.until))
         return lambda: failure.ending
 
-    def _park(self, write: Callable[[], object]) -> None:
+    async def _park(self, write: Callable[[], object]) -> None:
         """Leave the rest of the queue. A database that refuses this must not make the row's outcome unknown."""
         self.is_parked = True
         with contextlib.suppress(*DATABASE_TROUBLE):
-            to_the_end(recovery.persistently(Apart(write), self.waits(3)))
+            await self.write_persistently(write, 3)
 
-    def prepare_following(self) -> Mail | None:
+    async def prepare_following(self) -> Mail | None:
         """The next mail, read now, if it may be begun as soon as this one is taken."""
-        work = self.read_following()
+        work = await self.read_following()
         with contextlib.suppress(Exception):  # what asks the database: it must not make this mail's outcome unknown
-            if work and not work.fault and work.recipients.to_try and self._may_go_on():
+            if work and not work.fault and work.recipients.to_try and await self._may_go_on():
                 return work.mail
         return None
 
-    def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
+    async def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
         """Our own failure. Before the final dot the row goes back; what is unexpected makes it wait like any other
         failure, so that a row that trips us each time does not keep the queue. After it, it is uncertain. Raises what
         is unexpected."""
@@ -198,7 +197,7 @@ class Sender(Ledger):
             self._session.drop()
             self._session = None
         if isinstance(trouble, ClaimLost):
-            self._give_up_claim(claim, watch)
+            await self._give_up_claim(claim, watch)
             return
         self.is_parked = True
         is_expected = isinstance(trouble, DATABASE_TROUBLE)
@@ -206,25 +205,29 @@ class Sender(Ledger):
         if isinstance(trouble, Exception) and not is_expected:
             words = f"Unexpected {type(trouble).__name__}: see the workers' log."
         elif not watch.may_be_taken:
-            self._release(claim, words)
+            await self._release(claim, words)
             words = ""
         if words:
             ending = outcomes.of_trouble(claim, watch, words, self._clock())
-            self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            await self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
         if not is_expected:
             raise trouble
 
-    def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
+    async def _give_up_claim(self, claim: Claim, watch: AttemptWatch) -> None:
         """The claim ran out before the end of the mail was written. After "dot" that has made the row a question; this
         attempt can answer it: nothing was sent."""
         if watch.dot_committed:
             ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
-            self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            await self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
         else:
-            self._release(claim, CLAIM_LOST)
+            await self._release(claim, CLAIM_LOST)
 
-    def _release(self, claim: Claim, words: str) -> None:
-        self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+    async def _release(self, claim: Claim, words: str) -> None:
+        await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
+
+
+async def _only_this_one() -> bool:
+    return False
 
 
 def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
@@ -242,11 +245,11 @@ class SenderSteps(Beside):
     def asked(self) -> None:
         self._sender.prepare_owed()
 
-    def kept_waiting(self) -> Steps[None]:
-        return self._sender.settle(claims_next=True)
+    async def kept_waiting(self) -> None:
+        await self._sender.settle(claims_next=True)
 
-    def before_dot(self, delivery: Delivery) -> Steps[bool]:
-        return self._sender.commit_dot(self._work, self._watch, delivery)
+    async def before_dot(self, delivery: Delivery) -> bool:
+        return await self._sender.commit_dot(self._work, self._watch, delivery)
 
-    def given(self) -> Mail | None:
-        return self._sender.prepare_following()
+    async def given(self) -> Mail | None:
+        return await self._sender.prepare_following()

@@ -1,8 +1,10 @@
-"""Many accounts at once, in one thread of a process, so that what they write shares its commits: see eventloop.
+"""Many accounts at once: an event loop with a task an account, beside one thread for the database.
 
-A courier looks for accounts with due rows by itself, serves them in turns, and ends when there is nothing due. A
-session whose server keeps it waiting counts no longer: it goes on in the background, beyond the task that began it, and
-the worker is free for others. How many couriers there are at once is said by CourierSlot.
+Threads of their own would fight for the interpreter, and each would wait for the others' commits; here they share
+them, and a server that keeps its session waiting holds up nobody. A worker looks for accounts with due rows by itself,
+serves them in turns, and ends when there is nothing due. A session whose server keeps it waiting counts no longer: it
+goes on in the background, beyond the task that began it, and the worker is free for others. How many workers there are
+at once is said by CourierSlot.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
@@ -23,11 +26,11 @@ from mailbox.models import Lease
 from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import Clock
 from outbox.delivery.claims import worker_name
+from outbox.delivery.database import Database
 from outbox.delivery.deliver import Report
 from outbox.delivery.sender import Sender
+from outbox.delivery.task_loop import TaskLoop
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
-from outbox.eventloop.coroutines import Steps
-from outbox.eventloop.loop import Carousel
 from outbox.models import CourierSlot, DeliveryCall
 
 logger = logging.getLogger(__name__)
@@ -76,7 +79,7 @@ class Courier:
         self._served_at: dict[int, float] = {}  # when an account's last round began
         self._rest_until: dict[int, float] = {}
         self._changed = threading.Condition()
-        self._carousel = Carousel("deliver")
+        self._tasks = TaskLoop("deliver")
 
     def run(self, budget: float) -> Report:
         """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row."""
@@ -142,18 +145,19 @@ class Courier:
             with self._changed:
                 self._rounds[account_id] = begun
                 self._served_at[account_id] = self._started_at = begun.begun_at
-            self._carousel.put(self._go(begun, until, total))
+            self._tasks.begin(partial(self._go, begun=begun, until=until, total=total))
         if len(waiting) > free > 0 and settings.OUTBOX_COURIERS > 1:
             self._call()
         return len(waiting[:free])
 
-    def _go(self, begun: Round, until: float, total: Report) -> Steps[None]:
+    async def _go(self, database: Database, *, begun: Round, until: float, total: Report) -> None:
         seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
         try:
-            rows = deliver.deliveries(begun.account_id, seconds, clock=self._clock, seen=begun.see)
-            begun.report = yield from rows
+            begun.report = await deliver.deliver_due(
+                database, begun.account_id, seconds, clock=self._clock, seen=begun.see
+            )
             if begun.report.attempted:
-                self._after(begun.account_id)
+                await database.run(lambda: self._after(begun.account_id))
         except DATABASE_TROUBLE as error:
             logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
         except Exception:  # its rows are settled; it must not stop the other accounts

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from mailbox.endpoints import Endpoint
 from mailbox.network import NotMade
-from outbox.eventloop.coroutines import Steps, to_the_end
 from outbox.retry.faults import AFTER_DOT, Fault, Kind, Phase
 from outbox.smtp.replies import Reply, printable, secret_forms, without_secrets
 from outbox.smtp.transport import Lost, Wire
@@ -62,13 +61,13 @@ class SmtpFailure(Exception):
 class Watch:
     """What the session tells while it goes: where it is, each reply, and that it still waits. Override what matters."""
 
-    def reached(self, phase: Phase) -> None:
+    async def reached(self, phase: Phase) -> None:
         """A phase begins. May raise, which ends the session."""
 
     def heard(self, phase: Phase, command: str, reply: str) -> None:
         """The server answered; both texts are without secrets."""
 
-    def waiting(self) -> None:
+    async def waiting(self) -> None:
         """Called every few seconds while an answer is waited for, or a write. May raise, which ends the session."""
 
 
@@ -95,11 +94,7 @@ class Conversation:
         self._connected().waiting = watch.waiting
         self._deadline = time.monotonic() + self._patience.session
 
-    def close(self) -> None:
-        """`quit`, here and now."""
-        to_the_end(self.quit())
-
-    def quit(self) -> Steps[Reply | None]:
+    async def quit(self) -> Reply | None:
         """QUIT and close. Returns what the server had said before its answer to QUIT, a word that nobody asked for and
         that may be the answer to the last mail. What else goes wrong means nothing."""
         surplus = list[Reply]()
@@ -107,11 +102,11 @@ class Conversation:
             with contextlib.suppress(Lost, OSError, SmtpFailure):
                 self._look()
                 if self._wire.has_unread():
-                    surplus.append((yield from self._wire.read_reply(QUIT_GRACE_SECONDS, lambda: None)))
-                yield from self._wire.send(b"QUIT\r\n", QUIT_SECONDS)
-                answer = yield from self._wire.read_reply(QUIT_SECONDS, lambda: None)
+                    surplus.append(await self._wire.read_reply(QUIT_GRACE_SECONDS))
+                await self._wire.send(b"QUIT\r\n", QUIT_SECONDS)
+                answer = await self._wire.read_reply(QUIT_SECONDS)
                 # A lone other word is a bad answer to QUIT. With another reply behind it, it was not the answer.
-                if answer.code != 221 and (yield from self._wire.last_words(QUIT_GRACE_SECONDS)):
+                if answer.code != 221 and await self._wire.last_words(QUIT_GRACE_SECONDS):
                     surplus.append(answer)
         self.drop()
         # 421 is the farewell of a server that closes by itself.
@@ -123,33 +118,33 @@ class Conversation:
             self._wire.close()
         self._wire = None
 
-    def _enter(self, phase: Phase) -> None:
+    async def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        self._watch.reached(phase)
+        await self._watch.reached(phase)
 
-    def _say(self, *lines: str) -> Steps[None]:
+    async def _say(self, *lines: str) -> None:
         """Send commands, in one packet where they fit."""
-        yield from self._send(octets(lines))
+        await self._send(octets(lines))
 
-    def _send(self, what: bytes) -> Steps[None]:
+    async def _send(self, what: bytes) -> None:
         try:
-            yield from self._connected().send(what, self._left())
+            await self._connected().send(what, self._left())
         except WRONG as error:
             raise self._told(error) from error
 
-    def _answer_to(self, shown: str) -> Steps[Reply]:
-        reply = yield from self._read()
+    async def _answer_to(self, shown: str) -> Reply:
+        reply = await self._read()
         self._note(shown, reply)
         return reply
 
-    def _command(self, line: str, shown: str | None = None) -> Steps[Reply]:
-        yield from self._say(line)
-        return (yield from self._answer_to(line if shown is None else shown))
+    async def _command(self, line: str, shown: str | None = None) -> Reply:
+        await self._say(line)
+        return await self._answer_to(line if shown is None else shown)
 
-    def _read(self, patience: float | None = None) -> Steps[Reply]:
+    async def _read(self, patience: float | None = None) -> Reply:
         seconds = self._left() if patience is None else patience
         try:
-            reply = yield from self._connected().read_reply(seconds, self._watch.waiting)
+            reply = await self._connected().read_reply(seconds, self._watch.waiting)
         except WRONG as error:
             raise self._told(error) from error
         return Reply(reply.code, self._clean(reply.text))
@@ -157,10 +152,10 @@ class Conversation:
     def _left(self) -> float:
         return max(0.05, min(self._patience.command, self._deadline - time.monotonic()))
 
-    def _check_nothing_said(self) -> Steps[None]:
+    async def _check_nothing_said(self) -> None:
         """A server that ended the session, or said something unasked, did so before this mail."""
         self._look()
-        yield from self._check_in_step()
+        await self._check_in_step()
 
     def _look(self) -> bool:
         """Take what has arrived; whether anything had. Raises SmtpFailure when the connection has ended, and nothing
@@ -178,11 +173,11 @@ class Conversation:
             return True
         return has_found
 
-    def _check_in_step(self) -> Steps[None]:
+    async def _check_in_step(self) -> None:
         """A server that has said more than it was asked: the surplus would be taken for the answer to what comes, at
         worst for "accepted" before the mail was there."""
         if self._connected().has_unread():
-            surplus = yield from self._answer_to("(not asked)")
+            surplus = await self._answer_to("(not asked)")
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
                 raise self._refusal(surplus)
             raise self._out_of_step(f"The server answered more than it was asked: {surplus}", surplus)
@@ -190,14 +185,14 @@ class Conversation:
     def _out_of_step(self, words: str, surplus: Reply | None) -> SmtpFailure:
         return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
 
-    def _is_contradicted(self) -> Steps[bool]:
+    async def _is_contradicted(self) -> bool:
         """Whether a yes stands behind the refusal of a mail: one of the two was said of something else, and the mail
         may be there. What a server says as it closes ("421 ...", half a line) takes no refusal back."""
         with contextlib.suppress(SmtpFailure):  # it has closed, and said its last words before
             self._look()
         try:
             while self._connected().has_unread():
-                reply = yield from self._read(1)
+                reply = await self._read(1)
                 self._note("(not asked)", reply)
                 if reply.code < 400:
                     return True
@@ -229,10 +224,10 @@ class Conversation:
     def _failure(self, kind: Kind, words: str) -> SmtpFailure:
         return SmtpFailure(Fault(self._phase, kind, self._clean(words)))
 
-    def _guarded(self, act: Callable[[], T]) -> T:
+    async def _guarded(self, act: Awaitable[T]) -> T:
         """Turn what sockets and TLS raise into an SmtpFailure of the present phase."""
         try:
-            return act()
+            return await act
         except WRONG as error:
             raise self._told(error) from error
 

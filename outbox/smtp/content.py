@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from mailbox.endpoints import Endpoint
-from outbox.eventloop.coroutines import Steps
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Conversation, Patience, SmtpFailure, Watch
 from outbox.smtp.mail import Beside, Delivery, Mail
@@ -31,45 +30,45 @@ class ContentConversation(Conversation):
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._is_inside_mail = False  # the server reads what we write as a mail, up to its end
-        self._waits: Iterator[Callable[[], Steps[None]]] = iter(())  # Beside.kept_waiting, once a mail
+        self._waits: Iterator[Callable[[], Awaitable[None]]] = iter(())  # Beside.kept_waiting, once a mail
 
     def _look_ahead(self, following: Mail | None) -> None:
         """Prepare what is said of the mail after this one."""
         raise NotImplementedError
 
-    def _kept_waiting(self) -> Steps[None]:
+    async def _kept_waiting(self) -> None:
         if kept_waiting := next(self._waits, None):
-            yield from kept_waiting()
+            await kept_waiting()
 
-    def _write_mail(self, content: bytes, delivery: Delivery, beside: Beside) -> Steps[Reply | None]:
+    async def _write_mail(self, content: bytes, delivery: Delivery, beside: Beside) -> Reply | None:
         """Write the mail after a 354; the server's reply, None when the mail had to be left without its end.
 
         The commit of "dot" comes when the kernel has the body: the server receives the last of it meanwhile. Behind
         the commit comes nothing but a bounded wait for that, and the end.
         """
         body, end = body_and_end(dot_stuffed(content))
-        yield from self._write_body(body)
-        if not (yield from beside.before_dot(delivery)):
+        await self._write_body(body)
+        if not await beside.before_dot(delivery):
             self.drop()  # there is no other way out of a mail
             return None
         self._waits = iter(())  # nothing is done any more but this
         if len(body) > AT_ONCE:
-            yield from self._has_arrived(0, COURTESY_SECONDS)
-        yield from self._write_end(end)
-        self._look_ahead(beside.given())
-        return (yield from self._final("(end of mail)", (yield from self._read(self._patience.final_dot))))
+            await self._has_arrived(0, COURTESY_SECONDS)
+        await self._write_end(end)
+        self._look_ahead(await beside.given())
+        return await self._final("(end of mail)", await self._read(self._patience.final_dot))
 
-    def _final(self, command: str, reply: Reply) -> Steps[Reply]:
+    async def _final(self, command: str, reply: Reply) -> Reply:
         self._is_inside_mail = False
         self._note(command, reply)
         if 200 <= reply.code < 300:
-            yield from self._check_nothing_behind(reply)
+            await self._check_nothing_behind(reply)
             return reply
-        if (yield from self._is_contradicted()):
+        if await self._is_contradicted():
             raise self._failure(Kind.PROTOCOL, f"The server refused the mail and said yes behind it: {reply}")
         raise self._refusal(reply)
 
-    def _check_nothing_behind(self, taken: Reply) -> Steps[None]:
+    async def _check_nothing_behind(self, taken: Reply) -> None:
         """Behind a yes to the mail nothing may be there: one of the two was said of something else, and it may have
         been the yes."""
         with contextlib.suppress(SmtpFailure):  # the server has closed: the answer stands
@@ -77,23 +76,23 @@ class ContentConversation(Conversation):
         if self._connected().has_unread():
             behind = "half a reply"
             with contextlib.suppress(SmtpFailure):
-                behind = str((yield from self._answer_to("(not asked)")))
+                behind = str(await self._answer_to("(not asked)"))
             raise self._failure(
                 Kind.PROTOCOL, f"The server said yes to the mail ({taken}) and more behind it: {behind}"
             )
 
-    def _check_nothing_before_the_end(self) -> Steps[None]:
+    async def _check_nothing_before_the_end(self) -> None:
         """Just before the end of the mail nothing may be there: what the server says now would be taken for its answer
         to the whole. A refusal is its answer; a yes to half a mail is none, and the mail is left without its end."""
         self._look()
         if not self._connected().has_unread():
             return
-        said = yield from self._answer_to("(before the end of the mail)")
+        said = await self._answer_to("(before the end of the mail)")
         if said.code >= 400:
             raise self._refusal(said)
         raise self._out_of_step(f"The server answered before the mail was there: {said}", said)
 
-    def _write_body(self, body: memoryview) -> Steps[None]:
+    async def _write_body(self, body: memoryview) -> None:
         """Write the mail without its end. The larger it is, the longer the whole may take.
 
         Of a large one all but the last is with the server before "dot" is committed: a worker that dies while a slow
@@ -101,48 +100,48 @@ class ContentConversation(Conversation):
         """
         self._deadline += len(body) / self._patience.slowest_bytes_per_second
         for chunk in chunks(body):
-            yield from self._check_nothing_before_the_end()
-            yield from self._write(chunk)
-            self._watch.waiting()
-        if len(body) > AT_ONCE and not (yield from self._has_arrived(AT_ONCE, self._patience.write)):
+            await self._check_nothing_before_the_end()
+            await self._write(chunk)
+            await self._watch.waiting()
+        if len(body) > AT_ONCE and not await self._has_arrived(AT_ONCE, self._patience.write):
             raise self._failure(Kind.NETWORK, "The connection was lost while the mail was sent: no progress.")
 
-    def _has_arrived(self, but: int, seconds: float) -> Steps[bool]:
+    async def _has_arrived(self, but: int, seconds: float) -> bool:
         """Wait until all `but` so many octets are with the server's kernel, or the server says something; False after
         `seconds` without progress. The end that leaves alone is lost by fewer of the connections that break."""
         wire, pause = self._connected(), FIRST_PAUSE
         least, told_at = wire.unacknowledged(), time.monotonic()
         moved_at = told_at
         while (left := wire.unacknowledged()) > but and not wire.has_unread():
-            yield from self._kept_waiting()
+            await self._kept_waiting()
             now = time.monotonic()
             if left < least:
                 least, moved_at = left, now
             if now >= min(moved_at + seconds, self._deadline):
                 return False
-            if (yield wire.readable(now + pause)):
+            if await wire.readable(now + pause):
                 self._look()
             pause = min(2 * pause, LONGEST_PAUSE)
             if now - told_at >= TICK_SECONDS:
                 told_at = now
-                self._watch.waiting()
+                await self._watch.waiting()
         return True
 
-    def _write_end(self, octets: bytes) -> Steps[None]:
+    async def _write_end(self, octets: bytes) -> None:
         """Write what ends the mail. From here on silence is uncertainty."""
-        yield from self._check_nothing_before_the_end()
-        self._enter(Phase.DOT)
-        yield from self._write(octets)
+        await self._check_nothing_before_the_end()
+        await self._enter(Phase.DOT)
+        await self._write(octets)
 
-    def _write(self, octets: bytes | memoryview) -> Steps[None]:
+    async def _write(self, octets: bytes | memoryview) -> None:
         """Raises SmtpFailure of the phase DATA: the server lacks at least the last octet, so it took nothing."""
         wire, blocked = self._connected(), None if self._phase is Phase.DOT else self._kept_waiting
         try:
-            yield from wire.send(octets, self._patience.write, until=self._deadline, blocked=blocked)
+            await wire.send(octets, self._patience.write, until=self._deadline, blocked=blocked)
         except (Lost, OSError) as error:
-            self._enter(Phase.DATA)
+            await self._enter(Phase.DATA)
             # A server that has had enough may have said so before it closed.
-            if (said := (yield from wire.last_words())) and said.code >= 400:
+            if (said := await wire.last_words()) and said.code >= 400:
                 self._note("(body)", said)
                 raise self._refusal(said) from error
             raise self._failure(Kind.NETWORK, f"The connection was lost while the mail was sent: {error}") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from outbox.eventloop.coroutines import Steps
 from outbox.smtp.replies import Reply
 
 
@@ -40,16 +39,16 @@ class Beside:
     def asked(self) -> None:
         """MAIL, RCPT and DATA are sent (without PIPELINING: MAIL), and their answers are not read yet."""
 
-    def kept_waiting(self) -> Steps[None]:
+    async def kept_waiting(self) -> None:
         """The answers take longer than GRACE_SECONDS, or the body is not taken at once. Called once a mail at most."""
-        yield from ()
+        pass
 
-    def before_dot(self, delivery: Delivery) -> Steps[bool]:
+    async def before_dot(self, delivery: Delivery) -> bool:
         """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
-        yield from ()
+        pass
         return True
 
-    def given(self) -> Mail | None:
+    async def given(self) -> Mail | None:
         """The whole mail is with the server, and the answer is not read yet. Returns the next one, if there is to be
         one: its MAIL, RCPT and DATA are said as soon as the answer is yes, and `deliver` for it goes on from there.
         Must not raise."""

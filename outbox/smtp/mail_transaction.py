@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mailbox.endpoints import Endpoint
-from outbox.eventloop.coroutines import Steps
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
@@ -36,14 +35,14 @@ class MailConversation(ContentConversation):
         self._says_plainly = False  # without asking for reports
         self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
 
-    def quit(self) -> Steps[Reply | None]:
+    async def quit(self) -> Reply | None:
         """As Conversation's; but where the server may read what is written as a mail, no QUIT is said."""
         if self._is_inside_mail or self._said_of is not None:
             self.drop()
             return None
-        return (yield from super().quit())
+        return await super().quit()
 
-    def deliver(self, mail: Mail, beside: Beside) -> Steps[Delivery]:
+    async def deliver(self, mail: Mail, beside: Beside) -> Delivery:
         """Send one mail.
 
         Raises SmtpFailure. A refused recipient is no failure but part of the answer. `is_open` then says whether the
@@ -54,39 +53,39 @@ class MailConversation(ContentConversation):
         self._waits = iter([beside.kept_waiting])
         self._forms = [*self._forms, *mail.secrets]
         try:
-            yield from self._send_envelope_once_more_plainly(mail, delivery, beside)
+            await self._send_envelope_once_more_plainly(mail, delivery, beside)
             if not delivery.accepted:
-                yield from self._end_without_recipients(delivery)
-                yield from self._reset_in_step(delivery)
+                await self._end_without_recipients(delivery)
+                await self._reset_in_step(delivery)
                 return delivery
             assert self._is_inside_mail  # else the mail would be read as commands
-            delivery.final = yield from self._write_mail(mail.content, delivery, beside)
+            delivery.final = await self._write_mail(mail.content, delivery, beside)
             if delivery.final is None:
                 delivery.stopped = True
                 return delivery
         except SmtpFailure as failure:
             failure.refused = delivery.refused
-            yield from self._leave(failure)
+            await self._leave(failure)
             raise
-        yield from self._say_ahead()
-        self._enter(Phase.ACCEPTED)
+        await self._say_ahead()
+        await self._enter(Phase.ACCEPTED)
         return delivery
 
-    def _leave(self, failure: SmtpFailure) -> Steps[None]:
+    async def _leave(self, failure: SmtpFailure) -> None:
         """After a refusal the session can carry another mail, if it is in step: what was said is answered, no more."""
         is_answered = failure.fault.kind in (Kind.REPLY, Kind.LOCAL) and failure.fault.code != 421
         if self._is_inside_mail or not is_answered:
             self.drop()
             return
-        yield from self._reset()
-        if (yield from self._has_surplus()):
+        await self._reset()
+        if await self._has_surplus():
             if failure.took_nothing:
                 failure.surplus = Reply(failure.fault.code or 500, failure.fault.reply)
             else:  # one of the words behind the dot was the answer, and we cannot know which
                 failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
             self.drop()
 
-    def _end_without_recipients(self, delivery: Delivery) -> Steps[None]:
+    async def _end_without_recipients(self, delivery: Delivery) -> None:
         """Every recipient was refused, and DATA was answered with 354 all the same: then a lone dot ends a mail that is
         for nobody (RFC 2920 3.1)."""
         if not self._is_inside_mail:
@@ -96,27 +95,27 @@ class MailConversation(ContentConversation):
             self.drop()
             raise self._out_of_step("The server refused every recipient and said more than it was asked.", None)
         try:
-            yield from self._say(".")
-            yield from self._answer_to("(no mail, as every recipient was refused)")
+            await self._say(".")
+            await self._answer_to("(no mail, as every recipient was refused)")
         except SmtpFailure:
             self.drop()  # the refusals are known
         self._is_inside_mail = False
 
-    def _reset_in_step(self, delivery: Delivery) -> Steps[None]:
+    async def _reset_in_step(self, delivery: Delivery) -> None:
         """After every recipient was refused. With a surplus word, the refusals may be answers to what came before."""
-        yield from self._reset()
-        if (yield from self._has_surplus()):
+        await self._reset()
+        if await self._has_surplus():
             self.drop()
             refusal = next(iter(delivery.refused.values()))
             raise self._out_of_step("The server refused every recipient and said more than it was asked.", refusal)
 
-    def _has_surplus(self) -> Steps[bool]:
+    async def _has_surplus(self) -> bool:
         """Whether something is there that answers nothing. What a server says as it closes (421) is no answer."""
         if not self.is_open:
             return False
         try:
             self._look()
-            return self._connected().has_unread() and (yield from self._answer_to("(not asked)")).code != 421
+            return self._connected().has_unread() and (await self._answer_to("(not asked)")).code != 421
         except SmtpFailure:
             return False
 
@@ -126,7 +125,7 @@ class MailConversation(ContentConversation):
             with contextlib.suppress(SmtpFailure):  # it is told when it is that mail's turn
                 self._next = following, self._groups(following)[0]
 
-    def _say_ahead(self) -> Steps[None]:
+    async def _say_ahead(self) -> None:
         """What is wrong with the connection is found when the answer is read; a word behind the answer to this mail,
         before the next one is said."""
         if self._next is not None:
@@ -135,7 +134,7 @@ class MailConversation(ContentConversation):
                 return
             self._said_of = mail
             with contextlib.suppress(SmtpFailure):
-                yield from self._say(*lines)
+                await self._say(*lines)
 
     def _groups(self, mail: Mail) -> list[list[str]]:
         """The commands up to DATA, those together that go in one write."""
@@ -157,28 +156,28 @@ class MailConversation(ContentConversation):
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
 
-    def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
+    async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, beside: Beside) -> None:
         """What is asked of reports must cost no mail: when it may be what was refused, say the envelope without it."""
         self._blamed.clear()
         try:
-            yield from self._send_envelope(mail, delivery, beside)
+            await self._send_envelope(mail, delivery, beside)
         except SmtpFailure as failure:
             if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
                 raise
         if self._blamed:
-            yield from self._leave_to_speak_plainly(delivery)
-            yield from self._reset()
+            await self._leave_to_speak_plainly(delivery)
+            await self._reset()
             delivery.accepted.clear()
             delivery.refused.clear()
             self._says_plainly = True
             try:
-                yield from self._send_envelope(mail, delivery, beside)
+                await self._send_envelope(mail, delivery, beside)
             finally:
                 self._says_plainly = False
             if delivery.accepted and not self._blamed & delivery.refused.keys():
                 dsn.do_without(self._endpoint)
 
-    def _leave_to_speak_plainly(self, delivery: Delivery) -> Steps[None]:
+    async def _leave_to_speak_plainly(self, delivery: Delivery) -> None:
         """A mail that the server waits for, and that not all recipients would get, is left without its end, and goes in
         a fresh session."""
         if self._is_inside_mail and delivery.accepted:
@@ -186,30 +185,30 @@ class MailConversation(ContentConversation):
             self.drop()
             words = "; ".join(str(delivery.refused[each]) for each in self._blamed if each in delivery.refused)
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
-        yield from self._end_without_recipients(delivery)
+        await self._end_without_recipients(delivery)
 
-    def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> Steps[None]:
+    async def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> None:
         said_of, self._said_of = self._said_of, None
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             self.drop()
         self._is_inside_mail = False
-        self._enter(Phase.MAIL)
+        await self._enter(Phase.MAIL)
         if said_of is None:
-            yield from self._check_nothing_said()
+            await self._check_nothing_said()
         groups, grace = self._groups(mail), time.monotonic() + GRACE_SECONDS
         for group in groups:
             if group == [DATA]:  # alone: the recipients' answers are known
                 if not delivery.accepted or (self._blamed and not self._says_plainly):
                     return
-                yield from self._check_in_step()
+                await self._check_in_step()
             if group is not groups[0] or said_of is not mail:
-                yield from self._say(*group)
+                await self._say(*group)
             if group is groups[0]:
                 beside.asked()
             is_ahead = said_of is mail and group is groups[0]
-            yield from self._hear_group(group, mail.envelope, delivery, grace, is_ahead=is_ahead)
+            await self._hear_group(group, mail.envelope, delivery, grace, is_ahead=is_ahead)
 
-    def _hear_group(
+    async def _hear_group(
         self,
         group: Sequence[str],
         envelope: Envelope,
@@ -217,16 +216,16 @@ class MailConversation(ContentConversation):
         grace: float,
         *,
         is_ahead: bool,
-    ) -> Steps[None]:
+    ) -> None:
         """Read every answer of a group before judging: what is left unread would be taken for another's. `is_ahead`:
         the group was said right behind the answer to the mail before."""
         refusal: SmtpFailure | None = None
         for line in group:
-            self._enter_of(line)
-            if not (yield from self._connected().has_line(grace)):
-                yield from self._kept_waiting()
+            await self._enter_of(line)
+            if not await self._connected().has_line(grace):
+                await self._kept_waiting()
             try:
-                reply = yield from self._answer_to(line)
+                reply = await self._answer_to(line)
             except SmtpFailure as lost:
                 if line == DATA and delivery.refused and not (delivery.accepted or refusal):
                     self.drop()
@@ -251,10 +250,10 @@ class MailConversation(ContentConversation):
         if refusal is not None:
             raise refusal
 
-    def _enter_of(self, line: str) -> None:
+    async def _enter_of(self, line: str) -> None:
         phase = Phase.MAIL if line.startswith("MAIL") else Phase.DATA if line == DATA else Phase.RCPT
         if self._phase is not phase:
-            self._enter(phase)
+            await self._enter(phase)
 
     def _judge(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> None:
         if line == DATA:
@@ -308,10 +307,10 @@ class MailConversation(ContentConversation):
             parameters += " SMTPUTF8"
         return parameters
 
-    def _reset(self) -> Steps[None]:
+    async def _reset(self) -> None:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""
         try:
-            is_clean = (yield from self._command("RSET")).code == 250
+            is_clean = (await self._command("RSET")).code == 250
         except SmtpFailure:
             is_clean = False
         if not is_clean:

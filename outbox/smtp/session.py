@@ -5,6 +5,7 @@ Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ssl
 from types import TracebackType
@@ -12,7 +13,6 @@ from types import TracebackType
 from django.conf import settings
 
 from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, tls_context, token_mechanism, token_response
-from outbox.eventloop.coroutines import to_the_end
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Patience, Watch
 from outbox.smtp.mail_transaction import MailConversation
@@ -23,78 +23,76 @@ LONGEST_COMMAND = 512  # octets with CRLF (RFC 5321 4.5.3.1.4)
 
 
 class SmtpSession(MailConversation):
-    """One signed-in connection that carries any number of mails: how it begins, in one go that blocks. What it carries:
-    mail_transaction, in steps."""
+    """One signed-in connection that carries any number of mails: how it begins. What it carries: mail_transaction."""
 
     greeting = ""  # the server's words at sign-in
 
     @classmethod
-    def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
+    async def open(cls, endpoint: Endpoint, *, patience: Patience, watch: Watch | None = None) -> SmtpSession:
         """Connect, begin TLS (always, and verified), sign in; raises SmtpFailure."""
         session = cls(endpoint, patience, watch or Watch())
         try:
-            session._begin()
+            await session._begin()
         except BaseException:
             session.drop()
             raise
         return session
 
-    def __enter__(self) -> SmtpSession:
+    async def __aenter__(self) -> SmtpSession:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        await self.quit()
 
     # --- Opening ------------------------------------------------------------------------------------------------
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         endpoint = self._endpoint
-        self._enter(Phase.CONNECT)
-        self._wire = self._guarded(self._connection)
+        await self._enter(Phase.CONNECT)
+        self._wire = await self._guarded(self._connection())
         self._wire.waiting = self._watch.waiting
         if endpoint.security == "tls":
-            self._wrap()
-        self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
-        self._expect("", to_the_end(self._read()), 220)
-        self._ehlo()
+            await self._wrap()
+        await self._enter(Phase.CONNECT if endpoint.security != "tls" else Phase.TLS)
+        self._expect("", await self._read(), 220)
+        await self._ehlo()
         if endpoint.security != "tls":
-            self._starttls()
-        self._enter(Phase.AUTH)
-        self._sign_in()
+            await self._starttls()
+        await self._enter(Phase.AUTH)
+        await self._sign_in()
 
-    def _connection(self) -> Wire:
+    async def _connection(self) -> Wire:
         endpoint = self._endpoint
-        return Wire.connect(endpoint.host, endpoint.port, self._patience.connect, public_only=endpoint.public_only)
+        return await Wire.connect(
+            endpoint.host, endpoint.port, self._patience.connect, public_only=endpoint.public_only
+        )
 
-    def _ask(self, line: str, shown: str | None = None) -> Reply:
-        return to_the_end(self._command(line, shown))
-
-    def _wrap(self) -> None:
-        self._enter(Phase.TLS)
+    async def _wrap(self) -> None:
+        await self._enter(Phase.TLS)
         wire = self._connected()
         try:
-            context = tls_context(self._endpoint)
+            context = await asyncio.to_thread(tls_context, self._endpoint)  # reads files
         except (ssl.SSLError, ValueError) as error:
             raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
-        self._guarded(lambda: wire.wrap(context, self._endpoint.host, self._patience.connect))
+        await self._guarded(wire.wrap(context, self._endpoint.host, self._patience.connect))
 
-    def _starttls(self) -> None:
+    async def _starttls(self) -> None:
         if "starttls" not in self._extensions:
             # Either a wrong port or someone in the middle who removed it: never go on in the clear.
             raise self._failure(
                 Kind.LOCAL, "The server does not offer STARTTLS, and nothing is sent without TLS: check host and port."
             )
-        self._enter(Phase.TLS)
-        self._expect("STARTTLS", self._ask("STARTTLS"), 220)
+        await self._enter(Phase.TLS)
+        self._expect("STARTTLS", await self._command("STARTTLS"), 220)
         if self._connected().has_unread():
             # Bytes in the clear behind the 220 are somebody else's (CVE-2011-0411).
             raise self._failure(Kind.PROTOCOL, "The server sent more than its answer to STARTTLS.")
-        self._wrap()
-        self._ehlo()
+        await self._wrap()
+        await self._ehlo()
 
-    def _ehlo(self) -> None:
-        reply = self._ask(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
+    async def _ehlo(self) -> None:
+        reply = await self._command(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
         self._expect("EHLO", reply, 250)
         self._extensions.clear()
         for line in reply.text.splitlines()[1:]:
@@ -103,48 +101,48 @@ class SmtpSession(MailConversation):
             known = self._extensions.get(keyword.lower(), "")
             self._extensions[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))
 
-    def _sign_in(self) -> None:
+    async def _sign_in(self) -> None:
         offered = set(self._extensions.get("auth", "").upper().split())
         endpoint = self._endpoint
         if endpoint.oauth_token is not None:
-            reply = self._by_token(token_mechanism(offered))
+            reply = await self._by_token(token_mechanism(offered))
         elif "PLAIN" in offered:
-            reply = self._authenticate("PLAIN", f"\0{endpoint.user}\0{endpoint.password}")
+            reply = await self._authenticate("PLAIN", f"\0{endpoint.user}\0{endpoint.password}")
         elif "LOGIN" in offered:
-            reply = self._login(endpoint.user, endpoint.password or "")
+            reply = await self._login(endpoint.user, endpoint.password or "")
         else:
             words = ", ".join(sorted(offered)) or "no sign-in at all"
             raise self._failure(Kind.LOCAL, f"The server offers neither AUTH PLAIN nor LOGIN (it offers {words}).")
         self._expect("AUTH", reply, 235)
         self.greeting = str(reply)
 
-    def _login(self, user: str, password: str) -> Reply:
-        reply = self._ask("AUTH LOGIN")
+    async def _login(self, user: str, password: str) -> Reply:
+        reply = await self._command("AUTH LOGIN")
         for secret in (user, password):
             if reply.code != 334:
                 break
-            reply = self._ask(_b64(secret), "(secret)")
+            reply = await self._command(_b64(secret), "(secret)")
         return reply
 
-    def _authenticate(self, mechanism: str, response: str) -> Reply:
+    async def _authenticate(self, mechanism: str, response: str) -> Reply:
         """AUTH with its initial response, or in two steps where that would make a line of more than 512 octets, which
         servers refuse (RFC 4954 4)."""
         line = f"AUTH {mechanism} {_b64(response)}"
         if len(line) + len("\r\n") <= LONGEST_COMMAND:
-            return self._ask(line, f"AUTH {mechanism}")
-        reply = self._ask(f"AUTH {mechanism}")
-        return self._ask(_b64(response), "(secret)") if reply.code == 334 else reply
+            return await self._command(line, f"AUTH {mechanism}")
+        reply = await self._command(f"AUTH {mechanism}")
+        return await self._command(_b64(response), "(secret)") if reply.code == 334 else reply
 
-    def _by_token(self, mechanism: str) -> Reply:
+    async def _by_token(self, mechanism: str) -> Reply:
         """A refusal comes as 334 with JSON in base64, and the 535 only after an answer to it; keep both words."""
-        reply = self._authenticate(mechanism, token_response(mechanism, self._endpoint))
+        reply = await self._authenticate(mechanism, token_response(mechanism, self._endpoint))
         if reply.code != 334:
             return reply
         try:
             details = base64.b64decode(reply.text, validate=True).decode("utf-8", "replace")
         except ValueError:
             details = reply.text
-        final = self._ask(_b64(REFUSAL_ANSWERS[mechanism]), "(end of the refusal)")
+        final = await self._command(_b64(REFUSAL_ANSWERS[mechanism]), "(end of the refusal)")
         return Reply(final.code, self._clean(f"{final.text} {details}".strip()))
 
 

@@ -1,10 +1,13 @@
 """The bytes beneath an SMTP session: connect, TLS, send, and read one reply, each with a deadline.
 
-Once connected, the socket never blocks: who sends or reads yields what it waits for (see eventloop.coroutines).
+A non-blocking socket of our own beneath the event loop, not asyncio's streams: at the end of a mail it must be known,
+without waiting, whether anything is unread (`look`), that the end leaves in one write, and what the kernel still holds
+(`unacknowledged`). A stream reads and writes behind the caller's back and tells none of the three.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import socket
@@ -12,10 +15,9 @@ import ssl
 import struct
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from mailbox import public_hosts
-from outbox.eventloop.coroutines import Ready, Steps
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
 TICK_SECONDS = 2.0
@@ -31,28 +33,40 @@ class Lost(Exception):
         self.is_garbage = is_garbage
 
 
+async def _nothing() -> None:
+    """What is done while nobody is told that a wait goes on."""
+
+
 class Wire:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._unread = b""
         self._has_asked = False  # nothing can have arrived before we look
-        self.waiting: Callable[[], None] = lambda: None  # called every few seconds while a write waits
+        self.waiting: Callable[[], Awaitable[None]] = _nothing  # called every few seconds while a write waits
         sock.setblocking(False)
 
     @classmethod
-    def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
-        """Try each address of the host within the time for all; raises OSError."""
-        sock = public_hosts.connect(host, port, seconds, public_only=public_only)
+    async def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
+        """Try each address of the host within the time for all; raises OSError. In a thread: resolving names blocks."""
+        sock = await asyncio.to_thread(public_hosts.connect, host, port, seconds, public_only=public_only)
         # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)
 
-    def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
-        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them). Blocks."""
-        self._socket.settimeout(seconds)
-        self._socket = context.wrap_socket(self._socket, server_hostname=host)
-        self._socket.setblocking(False)
-        self._unread = b""
+    async def wrap(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
+        """Begin TLS, verifying certificate and name; raises OSError (ssl.SSLError among them)."""
+        self._socket = tls = context.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
+        self._unread, until = b"", time.monotonic() + seconds
+        while True:
+            try:
+                tls.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                is_ready = await self._ready(until)
+            except ssl.SSLWantWriteError:
+                is_ready = await self._ready(until, to_write=True)
+            if not is_ready:
+                raise TimeoutError("The TLS handshake took too long.")
 
     def local_literal(self) -> str:
         """Our address as EHLO wants it of a client without a name (RFC 5321 4.1.3)."""
@@ -73,9 +87,23 @@ class Wire:
             return 0
         return int(struct.unpack("i", found)[0])
 
-    def readable(self, until: float) -> Ready:
-        """To be yielded: wait until then (time.monotonic()) for something to look at."""
-        return Ready(self._socket.fileno(), until)
+    async def readable(self, until: float) -> bool:
+        """Wait until then (time.monotonic()) for something to look at; whether there is."""
+        return await self._ready(until)
+
+    async def _ready(self, until: float, *, to_write: bool = False) -> bool:
+        """Wait until the socket has something to read, or takes something; False when it has not by `until`."""
+        loop, descriptor = asyncio.get_running_loop(), self._socket.fileno()
+        begin, end = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
+        is_ready = asyncio.Event()
+        begin(descriptor, is_ready.set)
+        try:
+            async with asyncio.timeout_at(until):  # the loop's clock is time.monotonic()
+                return await is_ready.wait()
+        except TimeoutError:
+            return False
+        finally:
+            end(descriptor)
 
     def look(self) -> bool:
         """Take what has arrived without waiting for anything, and tell whether something had; raises Lost or OSError
@@ -86,14 +114,14 @@ class Wire:
             return False
         return True
 
-    def send(
+    async def send(
         self,
         octets: bytes | memoryview,
         seconds: float,
         *,
         until: float = float("inf"),
-        blocked: Callable[[], Steps[None]] | None = None,
-    ) -> Steps[None]:
+        blocked: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         """Send all; raises OSError, TimeoutError among them: after `seconds` in which the kernel took nothing, or at
         `until` (time.monotonic()). Then the server lacks at least the last octet: what was not handed to the kernel,
         or the end of its TLS record. `blocked` is run when the kernel does not take all at once."""
@@ -108,16 +136,16 @@ class Wire:
             except (ssl.SSLWantWriteError, BlockingIOError):
                 to_write = True
             if blocked is not None:
-                yield from blocked()
+                await blocked()
             now, deadline = time.monotonic(), min(moved_at + seconds, until)
             if now >= deadline:
                 raise TimeoutError("The server does not take what is sent.")
-            is_ready = yield Ready(self._socket.fileno(), min(deadline, now + TICK_SECONDS), to_write)
+            is_ready = await self._ready(min(deadline, now + TICK_SECONDS), to_write=to_write)
             if not is_ready:
-                self.waiting()
+                await self.waiting()
         self._has_asked = True
 
-    def read_reply(self, seconds: float, waiting: Callable[[], None]) -> Steps[Reply]:
+    async def read_reply(self, seconds: float, waiting: Callable[[], Awaitable[None]] | None = None) -> Reply:
         """Read one reply, all of its lines, within the time for all of it; raises Lost or OSError."""
         deadline, texts = time.monotonic() + seconds, list[str]()
         total = 0
@@ -125,7 +153,7 @@ class Wire:
             while b"\n" not in self._unread:
                 if len(self._unread) > MAX_REPLY_BYTES:
                     raise Lost("The server's reply line does not end.", is_garbage=True)
-                yield from self._receive(deadline, waiting)
+                await self._receive(deadline, waiting or _nothing)
             line, _, self._unread = self._unread.partition(b"\n")
             line = line.removesuffix(b"\r")
             total += len(line)
@@ -140,42 +168,42 @@ class Wire:
             if total > MAX_REPLY_BYTES or len(texts) > MAX_REPLY_LINES:
                 raise Lost("The server's reply does not end.", is_garbage=True)
 
-    def has_line(self, deadline: float) -> Steps[bool]:
+    async def has_line(self, deadline: float) -> bool:
         """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
         while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
             if time.monotonic() >= deadline:
                 return False
             try:
-                is_there = yield from self._look(deadline)
+                is_there = await self._look(deadline)
             except (Lost, OSError):
                 return True
             if not is_there:
                 return False
         return True
 
-    def _receive(self, deadline: float, waiting: Callable[[], None]) -> Steps[None]:
+    async def _receive(self, deadline: float, waiting: Callable[[], Awaitable[None]]) -> None:
         while True:
             now = time.monotonic()
             if now >= deadline:
                 raise Lost("The server did not answer in time.")
-            if (yield from self._look(min(deadline, now + TICK_SECONDS))):
+            if await self._look(min(deadline, now + TICK_SECONDS)):
                 return
-            waiting()
+            await waiting()
 
-    def _look(self, until: float) -> Steps[bool]:
+    async def _look(self, until: float) -> bool:
         """Take what has arrived, or arrives by then; False when nothing has."""
         if self._has_asked and not (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()):
             self._has_asked = False
-            is_ready = yield Ready(self._socket.fileno(), until)
+            is_ready = await self._ready(until)
             if not is_ready:
                 return False
         while True:
             try:
                 received = self._socket.recv(AT_ONCE)
             except WANTS_READ:
-                is_ready = yield Ready(self._socket.fileno(), until)
+                is_ready = await self._ready(until)
             except ssl.SSLWantWriteError:
-                is_ready = yield Ready(self._socket.fileno(), until, to_write=True)
+                is_ready = await self._ready(until, to_write=True)
             else:
                 break
             if not is_ready:
@@ -195,10 +223,10 @@ class Wire:
             return "."
         return f" in the middle of its reply: {half}" if half[:3].isdigit() else " in the middle of a line."
 
-    def last_words(self, seconds: float = 1) -> Steps[Reply | None]:
+    async def last_words(self, seconds: float = 1) -> Reply | None:
         """A whole reply that arrived before the connection broke, or arrives by then; else None."""
         try:
-            return (yield from self.read_reply(seconds, lambda: None))
+            return await self.read_reply(seconds)
         except (Lost, OSError):
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -117,7 +118,7 @@ def test_a_name_that_leads_inside_is_not_connected_to_by_any_protocol(
     with pytest.raises(NetworkError, match="not on the public Internet"):
         ImapSession.open(endpoint, connect_timeout=2, command_timeout=2)
     with pytest.raises(SmtpFailure) as refused:
-        SmtpSession.open(endpoint, patience=Times.from_settings().patience)
+        asyncio.run(SmtpSession.open(endpoint, patience=Times.from_settings().patience))
     assert "not on the public Internet" in refused.value.fault.reply
     with pytest.raises(BlockingIOError):  # nobody came
         listener.accept()

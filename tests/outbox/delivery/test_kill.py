@@ -35,10 +35,10 @@ step = {step}
 def stop(*args, **kwargs):
     {before}answer = step(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
-def stop_steps(*args, **kwargs):
-    answer = yield from step(*args, **kwargs)
+async def stop_awaited(*args, **kwargs):
+    answer = await step(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
-{step} = stop_steps if inspect.isgeneratorfunction(step) else stop
+{step} = stop_awaited if inspect.iscoroutinefunction(step) else stop
 """
 
 

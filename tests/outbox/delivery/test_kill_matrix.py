@@ -30,7 +30,7 @@ Start = Callable[..., SmtpServer]
 Accounts = Callable[..., Account]
 
 # The process kills itself at its n-th passage of an instant of its own code: before a call, inside it, or after it.
-# A call that is steps is over when its last step is.
+# A call of a coroutine is over when it has been awaited.
 WORKER = """
 import django, inspect, os, signal, socket, sys
 django.setup()
@@ -56,51 +56,51 @@ def at(owner, name, when, passage):
         answer = real(*args, **kwargs)
         passes("after")
         return answer
-    def instead_of_steps(*args, **kwargs):
+    async def instead_awaited(*args, **kwargs):
         passed.append(1)
         passes("before")
-        answer = yield from real(*args, **kwargs)
+        answer = await real(*args, **kwargs)
         passes("after")
         return answer
-    setattr(owner, name, instead_of_steps if inspect.isgeneratorfunction(real) else instead)
+    setattr(owner, name, instead_awaited if inspect.iscoroutinefunction(real) else instead)
 def mid_body(passage):
     real, bodies = smtp_wire.Wire.send, []
-    def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, **options):
         if isinstance(octets, memoryview) and b"Message-ID:" in bytes(octets[:40]):
             bodies.append(1)
             if len(bodies) == passage:
-                yield from real(self, octets[: len(octets) // 2], seconds)
+                await real(self, octets[: len(octets) // 2], seconds)
                 die()
-        yield from real(self, octets, seconds, **options)
+        await real(self, octets, seconds, **options)
     smtp_wire.Wire.send = send
 def at_the_end(passage, share):
     # In the write that ends the mail: before it, in its middle, just after it.
     real, ends = smtp_wire.Wire.send, []
-    def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, **options):
         if bytes(octets[-5:]) == b"\\r\\n.\\r\\n":
             ends.append(1)
             if len(ends) == passage:
-                yield from real(self, octets[: int(len(octets) * share)], seconds)
+                await real(self, octets[: int(len(octets) * share)], seconds)
                 die()
-        yield from real(self, octets, seconds, **options)
+        await real(self, octets, seconds, **options)
     smtp_wire.Wire.send = send
 def mid_envelope(passage):
     real, writes = smtp_wire.Wire.send, []
-    def send(self, octets, seconds, **options):
+    async def send(self, octets, seconds, **options):
         if bytes(octets[:4]) == b"MAIL":
             writes.append(1)
             if len(writes) == passage:
-                yield from real(self, octets[: len(octets) // 2], seconds)
+                await real(self, octets[: len(octets) // 2], seconds)
                 die()
-        yield from real(self, octets, seconds, **options)
+        await real(self, octets, seconds, **options)
     smtp_wire.Wire.send = send
 def ended_before_the_end(passage):
     real, ends = smtp.SmtpSession._write_end, []
-    def write_end(self, octets):
+    async def write_end(self, octets):
         ends.append(1)
         if len(ends) == passage:
             self._wire._socket.shutdown(socket.SHUT_RDWR)
-        yield from real(self, octets)
+        await real(self, octets)
     smtp.SmtpSession._write_end = write_end
 def in_finalize(passage):
     # Inside the transaction that writes the outcome: after its UPDATE of the row, before its COMMIT.
@@ -115,7 +115,9 @@ def in_finalize(passage):
     connection.execute_wrappers.append(wrapper)
 smtp_mail.GRACE_SECONDS = {grace}
 if {grace}:  # nor does a body that is not taken at once
-    smtp.SmtpSession._kept_waiting = lambda self: iter(())
+    async def go_on_waiting(self):
+        pass
+    smtp.SmtpSession._kept_waiting = go_on_waiting
 {instant}
 delivery.deliver_account(int(sys.argv[1]))
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +20,6 @@ from mailbox.models import Account
 from outbox import api
 from outbox.delivery import deliver, recovery
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
-from outbox.eventloop.coroutines import Steps
 from outbox.models import OutboxMessage
 from outbox.models.messages import SILENT_AFTER
 from outbox.smtp.connection import Patience
@@ -124,13 +124,17 @@ def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_
 
     real = ContentConversation._write_end
 
-    def stopped_meanwhile(*arguments: Any) -> Steps[None]:
-        nonlocal late
-        late = timedelta(minutes=2)
+    def lapse() -> None:
         recovery.recover(timezone.now() + late)
         row.refresh_from_db()
         assert row.hold == "uncertain"
-        yield from real(*arguments)
+        connection.close()
+
+    async def stopped_meanwhile(*arguments: Any) -> None:
+        nonlocal late
+        late = timedelta(minutes=2)
+        await asyncio.to_thread(lapse)
+        await real(*arguments)
 
     monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)
@@ -149,10 +153,10 @@ def test_one_that_still_holds_its_claim_asks_for_it_again_and_goes_on(
 
     real = ContentConversation._write_end
 
-    def stopped_meanwhile(*arguments: Any) -> Steps[None]:
+    async def stopped_meanwhile(*arguments: Any) -> None:
         nonlocal late
         late = timedelta(minutes=2)
-        yield from real(*arguments)
+        await real(*arguments)
 
     monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)

@@ -6,10 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
@@ -17,7 +15,6 @@ from pytest_django import Settings
 from mailbox.models import Account, Lease
 from outbox import api
 from outbox.delivery import worker as delivery_worker
-from outbox.eventloop import group_commit
 from outbox.models import CourierSlot, DeliveryCall, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.site import Cluster
@@ -159,81 +156,3 @@ def test_an_account_that_another_process_serves_is_left_to_it(account_on: Accoun
 
     assert delivery_worker.Courier().run(30).attempted == 0
     assert server.connections == 0
-
-
-# --- One transaction for the steps of several threads -----------------------------------------------------------
-def in_threads(acts: list[Callable[[], Any]]) -> list[Any]:
-    answers: list[Any] = [None] * len(acts)
-
-    def run(position: int) -> None:
-        try:
-            answers[position] = group_commit.run(acts[position])
-        except Exception as error:
-            answers[position] = error
-        connections.close_all()
-
-    threads = [threading.Thread(target=run, args=(position,)) for position in range(len(acts))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    return answers
-
-
-def call_row(pk: int) -> Callable[[], int]:
-    def act() -> int:
-        DeliveryCall.objects.create(pk=pk)
-        return pk
-
-    return act
-
-
-def test_steps_that_gather_while_another_commits_are_written_together_and_each_gets_its_answer() -> None:
-    transactions: list[str | None] = []
-
-    def slow() -> str:
-        time.sleep(0.5)
-        return "first"
-
-    def seen(pk: int) -> Callable[[], int]:
-        def act() -> int:
-            transactions.append(threading.current_thread().name)
-            return call_row(pk)()
-
-        return act
-
-    first = threading.Thread(target=lambda: in_threads([slow]))
-    first.start()
-    time.sleep(0.2)
-    answers = in_threads([seen(pk) for pk in range(100, 106)])
-    first.join(30)
-
-    assert answers == list(range(100, 106)) and DeliveryCall.objects.filter(pk__gte=100).count() == 6
-    assert len(set(transactions)) == 1  # one thread wrote for all
-
-
-def test_a_step_that_fails_fails_nobody_else() -> None:
-    def bad() -> None:
-        raise OperationalError("this one only")
-
-    def slow() -> None:
-        time.sleep(0.5)
-
-    first = threading.Thread(target=lambda: in_threads([slow]))
-    first.start()
-    time.sleep(0.2)
-    answers = in_threads([call_row(200), bad, call_row(201)])
-    first.join(30)
-
-    assert answers[0] == 200 and answers[2] == 201 and isinstance(answers[1], OperationalError)
-    assert DeliveryCall.objects.filter(pk__gte=200).count() == 2
-
-
-def test_a_commit_that_fails_writes_nothing() -> None:
-    def half() -> None:
-        call_row(300)()
-        raise OperationalError("in the middle")
-
-    with pytest.raises(OperationalError):
-        group_commit.run(half)
-    assert not DeliveryCall.objects.filter(pk=300).exists() and not connection.in_atomic_block

@@ -5,17 +5,17 @@ Each word of the server and each end of a connection before that end is no quest
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from mailbox.models import Account
 from outbox import api
 from outbox.delivery import claims, deliver
-from outbox.eventloop.coroutines import Steps
 from outbox.models import OutboxMessage, SendingSwitch
 from outbox.smtp import mail_transaction
 from outbox.smtp.content import ContentConversation
@@ -42,9 +42,9 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
     found: list[bytes] = []
     send, commit = Wire.send, claims.commit_dot
 
-    def noted_send(self: Wire, octets: bytes, *arguments: Any, **options: Any) -> Steps[None]:
+    async def noted_send(self: Wire, octets: bytes, *arguments: Any, **options: Any) -> None:
         found.append(bytes(octets))
-        yield from send(self, octets, *arguments, **options)
+        await send(self, octets, *arguments, **options)
 
     def noted_commit(*arguments: Any, **options: Any) -> bool:
         found.append(b"COMMIT")
@@ -99,9 +99,13 @@ class TestInTheDatabase:
     ) -> None:
         real, at_the_end = ContentConversation._write_end, list[set[int]]()
 
-        def write_end(self: ContentConversation, octets: bytes) -> Steps[None]:
+        def look() -> None:
             at_the_end.append(set(OutboxMessage.objects.filter(data_at__isnull=False).values_list("pk", flat=True)))
-            yield from real(self, octets)
+            connection.close()
+
+        async def write_end(self: ContentConversation, octets: bytes) -> None:
+            await asyncio.to_thread(look)
+            await real(self, octets)
 
         rows = queue(account_on(fast_server(smtp_server)))
         monkeypatch.setattr(ContentConversation, "_write_end", write_end)
@@ -293,9 +297,13 @@ class TestInTheDatabase:
         rows, real = queue(account_on(server), 2), SmtpSession._say_ahead
         monkeypatch.setattr(deliver, "MAY_SEND_SECONDS", 0.0)
 
-        def say_ahead(self: SmtpSession) -> Steps[None]:
-            yield from real(self)
+        def pause() -> None:
             SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": timezone.now()})
+            connection.close()
+
+        async def say_ahead(self: SmtpSession) -> None:
+            await real(self)
+            await asyncio.to_thread(pause)
 
         monkeypatch.setattr(SmtpSession, "_say_ahead", say_ahead)
         deliver.deliver_account(rows[0].account_id)

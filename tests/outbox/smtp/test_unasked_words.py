@@ -8,7 +8,6 @@ import pytest
 from django.utils import timezone
 
 from outbox.delivery import deliver
-from outbox.eventloop.coroutines import Steps
 from outbox.smtp.mail_transaction import MailConversation
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
 from tests.servers.smtp import SmtpServer
@@ -103,14 +102,13 @@ def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the first mail is written down as sent, or just before the next is begun on its session."""
     real, said = MailConversation._say_ahead, list[object]()
 
-    def say_ahead(self: MailConversation) -> Steps[None]:
+    async def say_ahead(self: MailConversation) -> None:
         if not said:
             said.append(self)
             server.say_unasked(b"550 5.7.1 Refused after all\r\n")
             self._next = None
-            yield from ()
         else:
-            yield from real(self)
+            await real(self)
 
     monkeypatch.setattr(MailConversation, "_say_ahead", say_ahead)
 

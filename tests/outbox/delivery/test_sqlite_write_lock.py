@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from outbox.eventloop import group_commit, sqlite_write_lock
+from outbox.delivery import sqlite_write_lock
+from outbox.delivery.database import Database
 from outbox.models import DeliveryCall
 from tests.servers.site import ROOT, environment
 
@@ -23,7 +24,7 @@ pytestmark = [
 HOLDER = """
 import django, sys, time
 django.setup()
-from outbox.eventloop import sqlite_write_lock as turns
+from outbox.delivery import sqlite_write_lock as turns
 with turns.Courtesy():
     print("mine", flush=True)
     time.sleep(600)
@@ -46,7 +47,8 @@ def stopped() -> Iterator[subprocess.Popen[str]]:
 
 def seconds_of_a_commit(pk: int) -> float:
     begin = time.monotonic()
-    group_commit.run(lambda: DeliveryCall.objects.create(pk=pk))
+    database = Database()
+    database.complete(database.write(lambda: DeliveryCall.objects.create(pk=pk)))
     return time.monotonic() - begin
 
 

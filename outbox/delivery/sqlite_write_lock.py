@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 
-from outbox.eventloop.db_connection import own_connection
+from outbox.delivery.db_connection import own_connection
 
 MOST_SECONDS = 0.5  # to wait for a turn; after that nobody waits for one ...
 FORGET_SECONDS = 10.0  # ... for so long, unless it is free

@@ -1,0 +1,66 @@
+"""The event loop of a delivery worker, with a task an account, in threads that live as long as one of its tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+from django.db import connections
+
+from outbox.delivery.database import Database
+
+Begin: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
+
+
+class TaskLoop:
+    """Its threads are no daemons: a process that ends waits for the answers that its tasks still wait for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._begun: list[Begin] = []  # and not yet a task
+        self._is_running = False
+        self._wake: Callable[[], object] = lambda: None
+
+    def begin(self, task: Begin) -> None:
+        """Begin a task beside the others. What it raises is lost: it has to know what to do about it."""
+        with self._lock:
+            self._begun.append(task)
+            self._wake()
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name=self._name).start()
+
+    def _run(self) -> None:
+        database = Database()
+        try:
+            database.complete(self._serve(database))
+        except BaseException:
+            with self._lock:
+                self._is_running, self._wake = False, lambda: None
+            raise
+        finally:
+            connections.close_all()
+
+    async def _serve(self, database: Database) -> None:
+        loop, changed, tasks = asyncio.get_running_loop(), asyncio.Event(), set[asyncio.Task[None]]()
+        self._wake = lambda: loop.call_soon_threadsafe(changed.set)
+        while True:
+            changed.clear()
+            for begin in self._take(tasks):
+                task = loop.create_task(begin(database))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+                task.add_done_callback(lambda _task: changed.set())
+            if not tasks:
+                return
+            await changed.wait()
+
+    def _take(self, tasks: set[asyncio.Task[None]]) -> list[Begin]:
+        with self._lock:
+            begun, self._begun = self._begun, []
+            if not (begun or tasks):
+                self._is_running, self._wake = False, lambda: None
+            return begun
