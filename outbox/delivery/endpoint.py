@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from django.db import connections
 
 from mailbox.endpoints import Endpoint
@@ -12,6 +10,7 @@ from mailbox.models import Account
 from mailbox.oauth import refresh, seen_certificates
 from outbox.delivery.database import Database
 from outbox.retry.faults import Fault, Kind, Phase
+from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
 from outbox.smtp.session import SmtpSession
 
@@ -35,7 +34,7 @@ def endpoint_of(account: Account) -> Endpoint:
 async def open_session(account: Account, patience: Patience, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
     # A provider that does not answer must not keep the database's thread from the others.
-    endpoint = await asyncio.to_thread(_endpoint_apart, account) if account.smtp.grant_id else endpoint_of(account)
+    endpoint = await in_thread(lambda: _endpoint_apart(account))
     try:
         return await SmtpSession.open(endpoint, patience=patience, watch=watch)
     finally:  # a server that refuses the sign-in has shown its certificate as well

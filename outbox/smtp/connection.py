@@ -79,9 +79,6 @@ class Conversation:
         self._forms = secret_forms(endpoint)
         self._phase = Phase.CONNECT
         self._wire: Wire | None = None
-        self._ended_by: Exception | None = (
-            None  # the connection, as the last look found; what was said before is unread
-        )
         self._deadline = time.monotonic() + patience.session
 
     @property
@@ -160,7 +157,7 @@ class Conversation:
     def _look(self) -> bool:
         """Take what has arrived; whether anything had. Raises SmtpFailure when the connection has ended, and nothing
         that was said before is unread."""
-        has_found, self._ended_by = False, None
+        has_found = False
         try:
             for _ in range(MOST_RECORDS):
                 if not self._connected().look():
@@ -169,7 +166,6 @@ class Conversation:
         except (Lost, OSError) as error:
             if not self._connected().has_unread():
                 raise self._told(error) from error
-            self._ended_by = error
             return True
         return has_found
 

@@ -41,11 +41,9 @@ class Beside:
 
     async def kept_waiting(self) -> None:
         """The answers take longer than GRACE_SECONDS, or the body is not taken at once. Called once a mail at most."""
-        pass
 
     async def before_dot(self, delivery: Delivery) -> bool:
         """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
-        pass
         return True
 
     async def given(self) -> Mail | None:

@@ -5,7 +5,6 @@ Not by smtplib: its `sendmail` hides partial refusals, its `login` prefers CRAM-
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import ssl
 from types import TracebackType
@@ -14,6 +13,7 @@ from django.conf import settings
 
 from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, tls_context, token_mechanism, token_response
 from outbox.retry.faults import Kind, Phase
+from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.connection import Patience, Watch
 from outbox.smtp.mail_transaction import MailConversation
 from outbox.smtp.replies import Reply
@@ -72,7 +72,7 @@ class SmtpSession(MailConversation):
         await self._enter(Phase.TLS)
         wire = self._connected()
         try:
-            context = await asyncio.to_thread(tls_context, self._endpoint)  # reads files
+            context = await in_thread(lambda: tls_context(self._endpoint))  # reads files
         except (ssl.SSLError, ValueError) as error:
             raise self._failure(Kind.LOCAL, f"The account's extra CA certificate cannot be read: {error}") from error
         await self._guarded(wire.wrap(context, self._endpoint.host, self._patience.connect))

@@ -18,6 +18,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from mailbox import public_hosts
+from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.replies import MAX_REPLY_BYTES, MAX_REPLY_LINES, Garbage, Reply, joined, parse_line
 
 TICK_SECONDS = 2.0
@@ -48,7 +49,7 @@ class Wire:
     @classmethod
     async def connect(cls, host: str, port: int, seconds: float, *, public_only: bool = False) -> Wire:
         """Try each address of the host within the time for all; raises OSError. In a thread: resolving names blocks."""
-        sock = await asyncio.to_thread(public_hosts.connect, host, port, seconds, public_only=public_only)
+        sock = await in_thread(lambda: public_hosts.connect(host, port, seconds, public_only=public_only))
         # Replies are small and waited for: Nagle's algorithm would hold the last piece of each mail back.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(sock)

@@ -1,0 +1,42 @@
+"""Calls that block (names, connecting, files), made beside an event loop in a thread of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def in_thread(act: Callable[[], T]) -> T:
+    """What `act` returns. Raises what it raises.
+
+    Not asyncio.to_thread: its threads begin no more work once the main thread has ended, and a worker that ends goes on
+    until its mails are settled, for which it may have to connect again. A call that is cancelled is not waited for.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def tell(answer: T | None, error: BaseException | None) -> None:
+        if done.done():  # cancelled
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(answer)  # type: ignore[arg-type]  # None only where T holds it
+
+    def run() -> None:
+        answer: T | None = None
+        caught: BaseException | None = None
+        try:
+            answer = act()
+        except BaseException as error:
+            caught = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
+            loop.call_soon_threadsafe(tell, answer, caught)
+
+    threading.Thread(target=run, name="blocking call", daemon=True).start()
+    return await done
