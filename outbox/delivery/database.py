@@ -8,10 +8,11 @@ transaction fails, each of its writes is tried alone, so that nobody fails for a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -23,7 +24,6 @@ from outbox.delivery import sqlite_write_lock
 
 T = TypeVar("T")
 MOST_AT_ONCE = 32  # writes of a transaction, which is to stay far below 250 ms
-MOST_THREADS = 64  # that resolve names and connect: a server that does not answer keeps one
 
 
 @dataclass(eq=False)
@@ -88,7 +88,7 @@ class Database:
                     break
                 act()
             except BaseException as error:
-                stopped = error
+                stopped = stopped or error
                 self._cancel()
         if stopped is not None:
             raise stopped
@@ -105,7 +105,6 @@ class Database:
 
     async def _begin(self, coroutine: Coroutine[Any, Any, T]) -> T:
         self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
-        self._loop.set_default_executor(ThreadPoolExecutor(MOST_THREADS, "open session"))
         return await coroutine
 
     # --- The database's thread ------------------------------------------------------------------------------------
@@ -118,6 +117,7 @@ class Database:
             alone.answer = alone.act()
         except Exception as error:
             alone.error = error
+            _forget_if_broken(error)
         self._tell([alone])
 
     def _commit_gathered(self) -> None:
@@ -127,7 +127,8 @@ class Database:
 
     def _tell(self, done: Sequence[Write]) -> None:
         if done and self._loop is not None:
-            self._loop.call_soon_threadsafe(_tell_each, done)
+            with contextlib.suppress(RuntimeError):  # the loop has ended: its tasks were cancelled, and nobody waits
+                self._loop.call_soon_threadsafe(_tell_each, done)
 
 
 def _tell_each(done: Sequence[Write]) -> None:
@@ -140,11 +141,12 @@ def _commit(batch: Sequence[Write]) -> None:
         if batch:
             _write(batch)
     except Exception as error:
+        _forget_if_broken(error)
         if len(batch) == 1:
             batch[0].error = error
             return
         for write in batch:
-            _write_alone(write, error)
+            _write_alone(write)
 
 
 def _write(batch: Sequence[Write]) -> None:
@@ -154,10 +156,15 @@ def _write(batch: Sequence[Write]) -> None:
         write.answer, write.error = answer, None
 
 
-def _write_alone(write: Write, before: Exception) -> None:
-    if isinstance(before, DATABASE_TROUBLE):
-        connection.close()  # it may be the connection that is broken
+def _write_alone(write: Write) -> None:
     try:
         _write([write])
     except Exception as error:
         write.error = error
+        _forget_if_broken(error)
+
+
+def _forget_if_broken(error: Exception) -> None:
+    """It may be the connection that is broken, and then answers nothing any more: what comes next opens another."""
+    if isinstance(error, DATABASE_TROUBLE):
+        connection.close()

@@ -14,8 +14,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import connection
-
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
 from outbox.delivery import claims, doubts, outcomes
@@ -196,7 +194,6 @@ class Ledger:
             except DATABASE_TROUBLE as error:
                 tries += 1
                 logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
-                await self._database.run(lambda: connection.close())  # it may be the connection that is broken
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
                 await self._lease.keep()
                 if tries >= most_tries or time.monotonic() >= give_up:

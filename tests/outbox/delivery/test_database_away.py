@@ -17,6 +17,7 @@ from django.utils import timezone
 from mailbox.models import Account
 from outbox import api
 from outbox.delivery import claims, deliver, recovery
+from outbox.delivery.database import Database
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 
@@ -74,6 +75,20 @@ def test_connections_that_are_ended_at_any_instant_lose_nothing_and_double_nothi
             assert taken <= 1, row.pk
         else:
             assert (row.status, row.hold, row.retries, taken) == ("sent", "", 0, 1), row.pk
+
+
+def test_what_a_task_asks_once_its_connection_was_ended_is_asked_on_another() -> None:
+    def end_own_connection() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def main() -> int:
+        with pytest.raises(DatabaseError):
+            await database.run(end_own_connection)
+        return await database.run(OutboxMessage.objects.count)
+
+    database = Database()
+    assert database.complete(main()) == 0
 
 
 @pytest.mark.parametrize("step", ["finalize", "commit_dot", "extend"])

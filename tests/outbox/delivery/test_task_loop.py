@@ -174,3 +174,20 @@ def test_who_is_told_to_stop_cancels_the_task_which_may_still_write() -> None:
     with pytest.raises(Stop):
         database.complete(main())
     assert log == ["given back"]
+
+
+def test_a_stop_is_told_when_a_question_of_a_cancelled_task_is_answered_after_the_event_loop_has_ended() -> None:
+    database = Database()
+
+    def stop() -> None:
+        raise Stop
+
+    def answer_late() -> None:
+        while not (database._loop and database._loop.is_closed()):
+            time.sleep(0.001)
+
+    async def main() -> None:
+        await asyncio.gather(database.run(stop), database.run(answer_late))
+
+    with pytest.raises(Stop):
+        database.complete(main())
