@@ -150,7 +150,7 @@ def _commit(batch: Sequence[Write]) -> None:
 
 
 def _write(batch: Sequence[Write]) -> None:
-    with sqlite_write_lock.Courtesy(), transaction.atomic():
+    with sqlite_write_lock.WriteTurn(), transaction.atomic():
         answers = [write.act() for write in batch]
     for write, answer in zip(batch, answers, strict=True):
         write.answer, write.error = answer, None

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
-from outbox.delivery import claims, doubts, outcomes
+from outbox.delivery import claims, doubts, endings, outcomes
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
 from outbox.delivery.outcomes import Owed, Work
@@ -90,7 +90,7 @@ class Ledger:
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
     def _finalize(self, owed: list[Owed]) -> list[bool]:
-        return [claims.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
+        return [endings.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
 
     async def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)

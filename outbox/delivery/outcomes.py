@@ -14,9 +14,10 @@ from mailbox import logs
 from mailbox.storage import out_of_reach, raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import private_part
-from outbox.delivery import claims, recipients
+from outbox.delivery import endings, recipients
 from outbox.delivery.attempt_watch import AttemptWatch
-from outbox.delivery.claims import Claim, Ending
+from outbox.delivery.claims import Claim
+from outbox.delivery.endings import Ending
 from outbox.errors import ErrorCode
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry import policy as retry_policy
@@ -70,8 +71,8 @@ class Owed:
         return self._end()
 
     @cached_property
-    def prepared(self) -> claims.Prepared:
-        return claims.prepare(self.claim, self.ending, self.now)
+    def prepared(self) -> endings.Prepared:
+        return endings.prepare(self.claim, self.ending, self.now)
 
     @property
     def is_sent(self) -> bool:

@@ -15,9 +15,10 @@ from functools import partial
 from mailbox.credentials import DecryptionFailed
 from mailbox.db.errors import DATABASE_TROUBLE
 from mailbox.models import Account
-from outbox.delivery import claims, outcomes, recovery
+from outbox.delivery import claims, endings, outcomes, recovery
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
-from outbox.delivery.claims import Claim, Ending
+from outbox.delivery.claims import Claim
+from outbox.delivery.endings import Ending
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.ledger import Ledger
 from outbox.delivery.outcomes import Owed, Work
@@ -25,7 +26,7 @@ from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.smtp.connection import SmtpFailure
-from outbox.smtp.mail import Beside, Delivery, Mail
+from outbox.smtp.mail import Delivery, Mail, MailHooks
 from outbox.smtp.session import SmtpSession
 
 STOPPED = "The worker was told to stop."
@@ -125,7 +126,7 @@ class Sender(Ledger):
             except DecryptionFailed as error:
                 return await self._failed(work, watch, Fault(Phase.AUTH, Kind.REPLY, str(error), 535), parks=True)
             try:
-                delivery = await session.deliver(work.mail, SenderSteps(self, work, watch))
+                delivery = await session.deliver(work.mail, SenderHooks(self, work, watch))
             except SmtpFailure as failure:
                 if failure.surplus is not None:
                     await self.doubt(failure.surplus)
@@ -209,7 +210,7 @@ class Sender(Ledger):
             words = ""
         if words:
             ending = outcomes.of_trouble(claim, watch, words, self._clock())
-            await self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
         if not is_expected:
             raise trouble
 
@@ -218,7 +219,7 @@ class Sender(Ledger):
         attempt can answer it: nothing was sent."""
         if watch.dot_committed:
             ending = outcomes.of_trouble(claim, watch, CLAIM_LOST, self._clock())
-            await self.try_twice(claim, lambda: claims.finalize(claim, ending, now=self._clock()))
+            await self.try_twice(claim, lambda: endings.finalize(claim, ending, now=self._clock()))
         else:
             await self._release(claim, CLAIM_LOST)
 
@@ -236,13 +237,13 @@ def _is_lost(session: SmtpSession, failure: SmtpFailure) -> bool:
     return of_the_session and not session.is_open and failure.took_nothing
 
 
-class SenderSteps(Beside):
-    """What a sender does beside one mail on its session."""
+class SenderHooks(MailHooks):
+    """What a sender does while its session carries one mail."""
 
     def __init__(self, sender: Sender, work: Work, watch: AttemptWatch) -> None:
         self._sender, self._work, self._watch = sender, work, watch
 
-    def asked(self) -> None:
+    def envelope_sent(self) -> None:
         self._sender.prepare_owed()
 
     async def kept_waiting(self) -> None:
@@ -251,5 +252,5 @@ class SenderSteps(Beside):
     async def before_dot(self, delivery: Delivery) -> bool:
         return await self._sender.commit_dot(self._work, self._watch, delivery)
 
-    async def given(self) -> Mail | None:
+    async def after_dot(self) -> Mail | None:
         return await self._sender.prepare_following()

@@ -1,8 +1,8 @@
-"""The couriers of a SQLite database write one after the other.
+"""Delivery workers that share a SQLite database write in turns, which a file's lock (flock) gives.
 
-SQLite's own wait for the writer is a sleep that grows from look to look; here the next one looks again within a tenth
-of a millisecond, by a file's lock. It is only a courtesy: whoever does not ask waits as SQLite does, and who cannot get
-it (a process that has it was stopped) goes on without.
+SQLite's own wait for its one writer is a sleep that grows from look to look; here the next worker looks again within a
+tenth of a millisecond. The lock is advisory: who writes without it waits as SQLite does, and who cannot get it (a
+process that has it was stopped) writes without it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _opened: tuple[int, str, int] | None = None  # by which process, which file, its
 _impatient_until = 0.0
 
 
-class Courtesy:
-    """Have the turn, or do without it. One thread of a process at a time."""
+class WriteTurn:
+    """Hold the lock while writing, or write without it after a while. One thread of a process at a time."""
 
     def __enter__(self) -> None:
         self._descriptor = _take() if own_connection().vendor == "sqlite" else None

@@ -36,9 +36,9 @@ from outbox.models import CourierSlot, DeliveryCall
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
-BUSY_LOOK_SECONDS = 0.25  # while rounds go on, beside which looking for more takes the interpreter from them
-# One carousel carries this many at first: for fewer, a second process costs more than it gives, as each commits for
-# itself. What more is due waits a moment for another courier, which is called.
+BUSY_LOOK_SECONDS = 0.25  # between looks for more while rounds go on: a look takes the interpreter from them
+# A process begins this many accounts at first: for fewer, a second process costs more than it gives, as each commits
+# for itself. What more is due waits a moment for another worker, which is called.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
 SLOT_SECONDS = 15.0

@@ -33,10 +33,10 @@ class Mail:
     secrets: Sequence[str] = ()  # of the content: blotted out of what the server says
 
 
-class Beside:
-    """What a sender does beside one mail. Whatever is raised in here leaves the session in the middle of something."""
+class MailHooks:
+    """What a sender does while a session carries one mail. What is raised in here ends that in the middle of it."""
 
-    def asked(self) -> None:
+    def envelope_sent(self) -> None:
         """MAIL, RCPT and DATA are sent (without PIPELINING: MAIL), and their answers are not read yet."""
 
     async def kept_waiting(self) -> None:
@@ -46,7 +46,7 @@ class Beside:
         """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
         return True
 
-    async def given(self) -> Mail | None:
+    async def after_dot(self) -> Mail | None:
         """The whole mail is with the server, and the answer is not read yet. Returns the next one, if there is to be
         one: its MAIL, RCPT and DATA are said as soon as the answer is yes, and `deliver` for it goes on from there.
         Must not raise."""

@@ -1,9 +1,9 @@
 """One mail on an open SMTP session: envelope, DATA, body, answer, and what is done beside them. No models, no queries.
 
 Two round trips a mail where PIPELINING (RFC 2920) is offered: MAIL, RCPT and DATA in one write, then the mail. What
-waits for the server costs time, so the sender works meanwhile: see Beside. Nothing follows the end of a mail before its
-answer: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows the final dot in one packet, after it
-took the mail and before it said so.
+waits for the server costs time, so the sender works meanwhile: see MailHooks. Nothing follows the end of a mail before
+its answer: Dovecot's submission server, at least up to 2.3, crashes when MAIL follows the final dot in one packet,
+after it took the mail and before it said so.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
-from outbox.smtp.content import ContentConversation
-from outbox.smtp.mail import Beside, Delivery, Envelope, Mail
+from outbox.smtp.data_phase import DataPhase
+from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
+from outbox.smtp.mail_parameters import CannotGo, mail_parameters
 from outbox.smtp.replies import Reply
 
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
 DATA = "DATA"
-LONGEST_LINE = 998  # bytes without CRLF (RFC 5321 4.5.3.1.6)
 
 
-class MailConversation(ContentConversation):
+class MailConversation(DataPhase):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
@@ -42,7 +42,7 @@ class MailConversation(ContentConversation):
             return None
         return await super().quit()
 
-    async def deliver(self, mail: Mail, beside: Beside) -> Delivery:
+    async def deliver(self, mail: Mail, hooks: MailHooks) -> Delivery:
         """Send one mail.
 
         Raises SmtpFailure. A refused recipient is no failure but part of the answer. `is_open` then says whether the
@@ -50,16 +50,16 @@ class MailConversation(ContentConversation):
         for the answer to the next mail.
         """
         delivery = Delivery()
-        self._waits = iter([beside.kept_waiting])
+        self._waits = iter([hooks.kept_waiting])
         self._forms = [*self._forms, *mail.secrets]
         try:
-            await self._send_envelope_once_more_plainly(mail, delivery, beside)
+            await self._send_envelope_once_more_plainly(mail, delivery, hooks)
             if not delivery.accepted:
                 await self._end_without_recipients(delivery)
                 await self._reset_in_step(delivery)
                 return delivery
             assert self._is_inside_mail  # else the mail would be read as commands
-            delivery.final = await self._write_mail(mail.content, delivery, beside)
+            delivery.final = await self._write_mail(mail.content, delivery, hooks)
             if delivery.final is None:
                 delivery.stopped = True
                 return delivery
@@ -140,7 +140,7 @@ class MailConversation(ContentConversation):
         """The commands up to DATA, those together that go in one write."""
         envelope = mail.envelope
         asks = self._asks_for_reports()
-        first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(envelope, mail.content)}"
+        first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(mail)}"
         groups = [[first + (dsn.of_mail(envelope.envelope_id) if asks else "")]]
         for line in (*(f"RCPT TO:<{each}>{self._asked_of(each)}" for each in envelope.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
@@ -156,11 +156,11 @@ class MailConversation(ContentConversation):
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
 
-    async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, beside: Beside) -> None:
+    async def _send_envelope_once_more_plainly(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         """What is asked of reports must cost no mail: when it may be what was refused, say the envelope without it."""
         self._blamed.clear()
         try:
-            await self._send_envelope(mail, delivery, beside)
+            await self._send_envelope(mail, delivery, hooks)
         except SmtpFailure as failure:
             if not self._blamed or failure.fault.kind is not Kind.REPLY or failure.fault.code == 421:
                 raise
@@ -171,7 +171,7 @@ class MailConversation(ContentConversation):
             delivery.refused.clear()
             self._says_plainly = True
             try:
-                await self._send_envelope(mail, delivery, beside)
+                await self._send_envelope(mail, delivery, hooks)
             finally:
                 self._says_plainly = False
             if delivery.accepted and not self._blamed & delivery.refused.keys():
@@ -187,7 +187,7 @@ class MailConversation(ContentConversation):
             raise SmtpFailure(Fault(Phase.RCPT, Kind.UNKNOWN, words))
         await self._end_without_recipients(delivery)
 
-    async def _send_envelope(self, mail: Mail, delivery: Delivery, beside: Beside) -> None:
+    async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         said_of, self._said_of = self._said_of, None
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             self.drop()
@@ -204,7 +204,7 @@ class MailConversation(ContentConversation):
             if group is not groups[0] or said_of is not mail:
                 await self._say(*group)
             if group is groups[0]:
-                beside.asked()
+                hooks.envelope_sent()
             is_ahead = said_of is mail and group is groups[0]
             await self._hear_group(group, mail.envelope, delivery, grace, is_ahead=is_ahead)
 
@@ -235,9 +235,7 @@ class MailConversation(ContentConversation):
             if line == DATA and reply.code == 354:
                 self._is_inside_mail = True
             if refusal is not None:
-                if (
-                    is_ahead and reply.code < 400
-                ):  # no recipient is accepted behind a refused MAIL: it was no answer to it
+                if is_ahead and reply.code < 400:  # behind a refused MAIL none is accepted: it was no answer to it
                     surplus = Reply(refusal.fault.code or 500, refusal.fault.reply)
                     refusal = self._out_of_step(f"The answers do not belong together: {refusal}; {reply}", surplus)
                 continue
@@ -286,26 +284,11 @@ class MailConversation(ContentConversation):
         if reply.code == 421:
             self.drop()
 
-    def _parameters(self, envelope: Envelope, content: bytes) -> str:
-        parameters = ""
-        if "size" in self._extensions:
-            limit = self._extensions["size"].split()
-            if limit and limit[0].isdigit() and 0 < int(limit[0]) < len(content):
-                raise self._failure(
-                    Kind.LOCAL, f"The mail has {len(content)} bytes and the server takes at most {limit[0]}: send less."
-                )
-            parameters += f" SIZE={len(content)}"
-        if max(map(len, content.split(b"\n"))) > LONGEST_LINE + 1:
-            raise self._failure(Kind.LOCAL, "The mail has a line of more than 998 bytes and cannot be sent as it is.")
-        if not content.isascii() and "8bitmime" in self._extensions:
-            parameters += " BODY=8BITMIME"
-        if envelope.smtputf8:
-            if "smtputf8" not in self._extensions:
-                raise self._failure(
-                    Kind.LOCAL, "The server does not offer SMTPUTF8, which an address of this mail needs: use another."
-                )
-            parameters += " SMTPUTF8"
-        return parameters
+    def _parameters(self, mail: Mail) -> str:
+        try:
+            return mail_parameters(mail, self._extensions)
+        except CannotGo as reason:
+            raise self._failure(Kind.LOCAL, str(reason)) from reason
 
     async def _reset(self) -> None:
         """RSET, so that the next mail starts afresh; a session that does not take it is closed."""

@@ -17,7 +17,7 @@ from outbox import api
 from outbox.delivery import recovery
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.views.mail.attempt_timeline import steps_of
-from tests.outbox.delivery.test_kill_matrix import WORKER
+from tests.outbox.delivery.kill_instants import WORKER
 from tests.servers.forked import Forked
 from tests.servers.smtp import SmtpServer
 

@@ -12,7 +12,7 @@ import django, inspect, os, signal, socket, sys
 django.setup()
 from outbox.delivery import claims
 from outbox.delivery import deliver as delivery
-from outbox.delivery import outcomes as endings
+from outbox.delivery import endings, outcomes
 from outbox.delivery import recipients
 from outbox.smtp import session as smtp
 from outbox.smtp import mail_transaction as smtp_mail
@@ -138,7 +138,7 @@ INSTANTS = [
     Instant("before the claim", "at(claims, 'claim_some', 'before', {n})", passages=(1, 2)),
     Instant("in the claim", "at(claims, '_begin_attempts', 'after', {n})", passages=(1, 2)),
     Instant("after the claim", "at(recipients, 'lacking', 'before', {n})", unknown=the_one_before),
-    Instant("while it reads the mail", "at(endings.raw_store, 'open_raw', 'after', {n})", unknown=the_one_before),
+    Instant("while it reads the mail", "at(outcomes.raw_store, 'open_raw', 'after', {n})", unknown=the_one_before),
     Instant("before it connects", "at(smtp_wire.Wire, 'connect', 'before', 1)", passages=(1,)),
     Instant("in TLS", "", "CONNECT", passages=(1,)),
     Instant("in EHLO", "", "EHLO", passages=(1,)),
@@ -173,7 +173,7 @@ INSTANTS = [
     ),
     Instant(
         'in the "dot" commit',
-        "at(claims, '_write_refused', 'after', 2 * {n} - 1)",
+        "at(claims, 'write_refused', 'after', 2 * {n} - 1)",
         unknown=the_one_before_if_not_written,
     ),
     Instant(
@@ -186,9 +186,9 @@ INSTANTS = [
     Instant("the next is read", "at(sender.Sender, 'prepare_following', 'before', {n})", unknown=its_own),
     Instant("after the final dot", "", ".", unknown=its_own),
     Instant("after the answer", "at(smtp.SmtpSession, '_write_mail', 'after', {n})", unknown=its_own),
-    Instant("before finalize", "at(claims, 'finalize', 'before', {n})", unknown=its_own),
+    Instant("before finalize", "at(endings, 'finalize', 'before', {n})", unknown=its_own),
     Instant("in finalize", "in_finalize({n})", unknown=its_own),
-    Instant("before the commit of finalize", "at(claims, 'finalize', 'after', {n})", unknown=its_own),
+    Instant("before the commit of finalize", "at(endings, 'finalize', 'after', {n})", unknown=its_own),
     Instant("after finalize", "at(sender.Sender, '_written', 'after', {n} + 1)", unknown=the_next),
 ]
 # Between the commit of the second mail's "dot" and its end the session ends, and it goes in a fresh one.

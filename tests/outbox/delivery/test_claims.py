@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, Lease
 from outbox import api
-from outbox.delivery import claims, deliver, recovery
+from outbox.delivery import claims, deliver, endings, recovery
 from outbox.delivery.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
@@ -171,7 +171,7 @@ def test_an_attempt_does_not_settle_what_a_person_has_sent_again(account: Accoun
     from outbox.retry.policy import Limits, settle_accepted
 
     settled = settle_accepted(first.tried, [], limits=Limits(5, timedelta(days=5)), now=now)
-    assert not claims.finalize(first, claims.Ending(settled, "250 ok"), now=now)
+    assert not endings.finalize(first, endings.Ending(settled, "250 ok"), now=now)
     row.refresh_from_db()
     assert (row.status, row.claim_token) == ("sending", second.token)
 

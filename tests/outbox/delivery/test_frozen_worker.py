@@ -22,7 +22,7 @@ from mailbox.models import Account
 from outbox import api
 from outbox.delivery import recovery
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.outbox.delivery.test_kill_matrix import WORKER
+from tests.outbox.delivery.kill_instants import WORKER
 from tests.rows import outbox_row
 from tests.servers.site import ROOT, environment
 from tests.servers.smtp import SmtpServer

@@ -14,8 +14,9 @@ from django.utils import timezone
 from mailbox.models import Account
 from outbox import api
 from outbox.actions import transitions
-from outbox.delivery import claims, recovery
-from outbox.delivery.claims import Claim, Ending
+from outbox.delivery import claims, endings, recovery
+from outbox.delivery.claims import Claim
+from outbox.delivery.endings import Ending
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.retry.policy import Settlement, Verdict
 
@@ -46,14 +47,14 @@ def lapsed(now: datetime) -> datetime:
 
 def accepted(claim: Claim, now: datetime) -> bool:
     settled = Settlement("sent", "", 0, now, "", Verdict.ACCEPTED)
-    return claims.finalize(
+    return endings.finalize(
         claim, Ending(settled, "250 Queued", 250, "accepted", accepted=["ann@example.test"]), now=now
     )
 
 
 def refused(claim: Claim, now: datetime) -> bool:
     settled = Settlement("failed", "", 1, now, "Provider", Verdict.TRANSIENT)
-    return claims.finalize(claim, Ending(settled, "451 Later", 451, "data"), now=now)
+    return endings.finalize(claim, Ending(settled, "451 Later", 451, "data"), now=now)
 
 
 def found_in_sent(claim: Claim, now: datetime) -> bool:

@@ -23,7 +23,7 @@ from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS, Times
 from outbox.models import OutboxMessage
 from outbox.models.messages import SILENT_AFTER
 from outbox.smtp.connection import Patience
-from outbox.smtp.content import ContentConversation
+from outbox.smtp.data_phase import DataPhase
 from tests.outbox.delivery.test_kill import run_worker
 from tests.rows import NOWHERE, outbox_row
 from tests.servers.ports import wait_until
@@ -122,7 +122,7 @@ def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_
     row = queued(account_on(server))
     late = timedelta()
 
-    real = ContentConversation._write_end
+    real = DataPhase._write_end
 
     def lapse() -> None:
         recovery.recover(timezone.now() + late)
@@ -136,7 +136,7 @@ def test_a_worker_whose_claim_lapsed_while_the_mail_was_written_does_not_end_it_
         await asyncio.to_thread(lapse)
         await real(*arguments)
 
-    monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
+    monkeypatch.setattr(DataPhase, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)
 
     row.refresh_from_db()
@@ -151,14 +151,14 @@ def test_one_that_still_holds_its_claim_asks_for_it_again_and_goes_on(
     row = queued(account_on(server))
     late = timedelta()
 
-    real = ContentConversation._write_end
+    real = DataPhase._write_end
 
     async def stopped_meanwhile(*arguments: Any) -> None:
         nonlocal late
         late = timedelta(minutes=2)
         await real(*arguments)
 
-    monkeypatch.setattr(ContentConversation, "_write_end", stopped_meanwhile)
+    monkeypatch.setattr(DataPhase, "_write_end", stopped_meanwhile)
     deliver.deliver_account(row.account_id, clock=lambda: timezone.now() + late)
     row.refresh_from_db()
     assert row.status == "sent" and "." in server.commands

@@ -25,7 +25,7 @@ HOLDER = """
 import django, sys, time
 django.setup()
 from outbox.delivery import sqlite_write_lock as turns
-with turns.Courtesy():
+with turns.WriteTurn():
     print("mine", flush=True)
     time.sleep(600)
 """
@@ -65,6 +65,6 @@ def test_when_it_goes_on_turns_are_taken_again(stopped: subprocess.Popen[str]) -
     assert seconds_of_a_commit(421) < sqlite_write_lock.MOST_SECONDS / 2
 
     holder = os.open(f"{connection.settings_dict['NAME']}-turn", os.O_RDWR)
-    with sqlite_write_lock.Courtesy(), pytest.raises(BlockingIOError):
+    with sqlite_write_lock.WriteTurn(), pytest.raises(BlockingIOError):
         sqlite_write_lock.fcntl.flock(holder, sqlite_write_lock.fcntl.LOCK_EX | sqlite_write_lock.fcntl.LOCK_NB)
     os.close(holder)

@@ -29,8 +29,9 @@ from hypothesis.stateful import (
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.actions.transitions import AS_IT_IS
-from outbox.delivery import claims, recipients, recovery
-from outbox.delivery.claims import Claim, Ending
+from outbox.delivery import claims, endings, recipients, recovery
+from outbox.delivery.claims import Claim
+from outbox.delivery.endings import Ending
 from outbox.errors import OutboxError
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
 from outbox.retry import policy as retry_policy
@@ -138,7 +139,7 @@ class Outbox(RuleBasedStateMachine):
             ending = Ending(retry_policy.settle_throttled(tried, "Provider", until, limits=LIMITS, now=now), "421 wait")
         else:
             ending = Ending(retry_policy.settle_failure(tried, verdict, "Provider", limits=LIMITS, now=now), "no")
-        claims.finalize(attempt.claim, ending, now=now)
+        endings.finalize(attempt.claim, ending, now=now)
 
     @rule(seconds=st.sampled_from([0, 91, 1000]))
     def sweep(self, seconds: int) -> None:

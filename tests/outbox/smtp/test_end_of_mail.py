@@ -13,7 +13,7 @@ from django.utils import timezone
 from outbox import api
 from outbox.delivery import claims, deliver
 from outbox.models import OutboxMessage, SendingSwitch
-from outbox.smtp.content import ContentConversation
+from outbox.smtp.data_phase import DataPhase
 from outbox.smtp.octets import body_and_end, dot_stuffed
 from outbox.smtp.session import SmtpSession
 from outbox.smtp.transport import Wire
@@ -91,18 +91,18 @@ class TestInTheDatabase:
     def test_dot_is_committed_of_no_two_rows_at_a_time(
         self, account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real, at_the_end = ContentConversation._write_end, list[set[int]]()
+        real, at_the_end = DataPhase._write_end, list[set[int]]()
 
         def look() -> None:
             at_the_end.append(set(OutboxMessage.objects.filter(data_at__isnull=False).values_list("pk", flat=True)))
             connection.close()
 
-        async def write_end(self: ContentConversation, octets: bytes) -> None:
+        async def write_end(self: DataPhase, octets: bytes) -> None:
             await asyncio.to_thread(look)
             await real(self, octets)
 
         rows = queue(account_on(fast_server(smtp_server)))
-        monkeypatch.setattr(ContentConversation, "_write_end", write_end)
+        monkeypatch.setattr(DataPhase, "_write_end", write_end)
         deliver.deliver_account(rows[0].account_id)
         assert at_the_end[0] == {rows[0].pk} and [len(each) for each in at_the_end] == [1, 1, 1]
 

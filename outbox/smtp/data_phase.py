@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.connection import Conversation, Patience, SmtpFailure, Watch
-from outbox.smtp.mail import Beside, Delivery, Mail
+from outbox.smtp.mail import Delivery, Mail, MailHooks
 from outbox.smtp.octets import body_and_end, chunks, dot_stuffed
 from outbox.smtp.replies import Reply
 from outbox.smtp.transport import AT_ONCE, TICK_SECONDS, Lost
@@ -25,12 +25,12 @@ COURTESY_SECONDS = 1.0  # for the last of the body to arrive before the end is w
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.1  # seconds between looks at what the kernel still holds
 
 
-class ContentConversation(Conversation):
+class DataPhase(Conversation):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._extensions: dict[str, str] = {}  # EHLO keyword, lower case -> its parameters
         self._is_inside_mail = False  # the server reads what we write as a mail, up to its end
-        self._waits: Iterator[Callable[[], Awaitable[None]]] = iter(())  # Beside.kept_waiting, once a mail
+        self._waits: Iterator[Callable[[], Awaitable[None]]] = iter(())  # MailHooks.kept_waiting, once a mail
 
     def _look_ahead(self, following: Mail | None) -> None:
         """Prepare what is said of the mail after this one."""
@@ -40,7 +40,7 @@ class ContentConversation(Conversation):
         if kept_waiting := next(self._waits, None):
             await kept_waiting()
 
-    async def _write_mail(self, content: bytes, delivery: Delivery, beside: Beside) -> Reply | None:
+    async def _write_mail(self, content: bytes, delivery: Delivery, hooks: MailHooks) -> Reply | None:
         """Write the mail after a 354; the server's reply, None when the mail had to be left without its end.
 
         The commit of "dot" comes when the kernel has the body: the server receives the last of it meanwhile. Behind
@@ -48,14 +48,14 @@ class ContentConversation(Conversation):
         """
         body, end = body_and_end(dot_stuffed(content))
         await self._write_body(body)
-        if not await beside.before_dot(delivery):
+        if not await hooks.before_dot(delivery):
             self.drop()  # there is no other way out of a mail
             return None
         self._waits = iter(())  # nothing is done any more but this
         if len(body) > AT_ONCE:
             await self._has_arrived(0, COURTESY_SECONDS)
         await self._write_end(end)
-        self._look_ahead(await beside.given())
+        self._look_ahead(await hooks.after_dot())
         return await self._final("(end of mail)", await self._read(self._patience.final_dot))
 
     async def _final(self, command: str, reply: Reply) -> Reply:

@@ -1,0 +1,125 @@
+"""How an attempt ended, and writing that down: once, by whoever still holds the claim or left the question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mailbox.models import Counter
+from outbox.delivery import claims, claims_sql
+from outbox.delivery.claims import Claim
+from outbox.models import DeliveryAttempt, OutboxMessage
+from outbox.models.messages import OutboxQuerySet
+from outbox.retry.policy import Settlement, Verdict
+from outbox.smtp.replies import Reply
+
+Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an attempt ended: what becomes of the row, and what the attempt's own row keeps."""
+
+    settlement: Settlement
+    reply: str = ""
+    reply_code: int | None = None
+    phase: str = "claim"
+    transcript: Sequence[Mapping[str, str]] = ()
+    accepted: Sequence[str] = ()
+    refused: Mapping[str, Reply] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The values of the statements that write an outcome: made before the transaction, which is the shorter for it."""
+
+    row: tuple[Any, ...]
+    attempt: tuple[Any, ...]
+    accepted: tuple[str, tuple[Any, ...]] | None  # a statement and its values
+    counted: tuple[tuple[Any, ...], ...]
+
+
+def prepare(claim: Claim, ending: Ending, now: datetime) -> Prepared:
+    settled, at = ending.settlement, claims_sql.instant(now)
+    is_sent = settled.status == Status.SENT
+    error = "" if is_sent else ending.reply
+    values = (
+        settled.status,
+        settled.hold,
+        settled.retries,
+        claims_sql.instant(settled.next_attempt_at),
+        settled.error_code,
+    )
+    sent = (error, at, at if is_sent else None, claim.message_id if is_sent else None)
+    transcript = json.dumps(list(ending.transcript))
+    attempt = (settled.verdict.value, ending.phase, ending.reply_code, ending.reply, transcript, at, claim.attempt_id)
+    accepted = None
+    if ending.accepted:
+        taken = (ending.reply_code, ending.reply, at, claim.outbox_id, *ending.accepted)
+        accepted = (claims_sql.accepted(len(ending.accepted)), taken)
+    return Prepared(
+        (*values, *sent, settled.hold == Hold.UNCERTAIN, claim.outbox_id, claim.token),
+        attempt,
+        accepted,
+        tuple(_counted(claim, settled, now)),
+    )
+
+
+def _counted(claim: Claim, settled: Settlement, now: datetime) -> Iterator[tuple[Any, ...]]:
+    is_accepted = settled.verdict in (Verdict.ACCEPTED, Verdict.PARTIAL)
+    names = [Counter.Name.RETRIES] if claim.number > 1 else []
+    names += [Counter.Name.SENDS] if is_accepted else []
+    names += [Counter.Name.SEND_FAILURES] if settled.status != Status.SENT else []
+    hour = claims_sql.instant(now.replace(minute=0, second=0, microsecond=0))
+    return ((claim.account_id, name.value, hour) for name in names)
+
+
+def finalize(claim: Claim, ending: Ending, *, now: datetime, prepared: Prepared | None = None) -> bool:
+    """Write the outcome, on condition that the claim is still ours, or that the row waits uncertain for our answer.
+
+    False when neither holds: another attempt, or a person, has decided; only the attempt's own row is written.
+    """
+    ready = prepared or prepare(claim, ending, now)
+    with claims_sql.in_transaction():
+        written = claims_sql.changed(claims_sql.FINALIZE, ready.row) == 1 or _finalize_uncertain(claim, ending, now)
+        claims_sql.changed(claims_sql.FINISH_ATTEMPT, ready.attempt)
+        if written:
+            claims.write_refused(claim.outbox_id, ending.refused)
+            if ready.accepted:
+                claims_sql.changed(*ready.accepted)
+            for counted in ready.counted:
+                if not claims_sql.changed(claims_sql.COUNT_MORE, counted):
+                    claims_sql.changed(claims_sql.COUNT, counted)
+    return written
+
+
+def _finalize_uncertain(claim: Claim, ending: Ending, now: datetime) -> bool:
+    """Our lease lapsed while we waited for the answer: the row is a question that we can now answer ourselves."""
+    # Only who committed "dot" can have left one. Nobody but us writes our attempt's `data_at`: no snapshot is too old.
+    if not DeliveryAttempt.objects.filter(pk=claim.attempt_id, data_at__isnull=False).exists():
+        return False
+    settled = ending.settlement
+    changes = {
+        "status": settled.status,
+        "hold": settled.hold,
+        "retries": settled.retries,
+        "next_attempt_at": settled.next_attempt_at,
+        "error_code": settled.error_code,
+        "error": "" if settled.status == Status.SENT else ending.reply,
+        "updated_at": now,
+    }
+    if settled.status == Status.SENT:
+        changes |= {"sent_at": now, "provider_message_id": claim.message_id}
+    if settled.hold != Hold.UNCERTAIN:
+        changes |= {"data_at": None}
+    return bool(_our_question(claim).update(**changes))
+
+
+def _our_question(claim: Claim) -> OutboxQuerySet:
+    """The row while it waits uncertain for this attempt's outcome. Own columns only: see `last_attempt`."""
+    return OutboxMessage.objects.filter(
+        pk=claim.outbox_id, status=Status.FAILED, hold=Hold.UNCERTAIN, last_attempt=claim.number
+    )
