@@ -8,11 +8,13 @@ most.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from mailbox.models import Account, Lease
@@ -51,6 +53,20 @@ def run_and_kill(account_id: int, server: SmtpServer, instant: Instant, passage:
         worker.kill()
     assert worker.wait(60) == -signal.SIGKILL, instant
     hold.release()
+    wait_until_its_transaction_is_undone()
+
+
+def wait_until_its_transaction_is_undone() -> None:
+    """PostgreSQL keeps the locks of a client that died until it has noticed, and a sweep passes over locked rows."""
+    if connection.vendor != "postgresql":
+        return
+    open_ones = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid() AND xact_start IS NOT NULL AND backend_type = 'client backend'"""
+    until, found = time.monotonic() + 30, (1,)
+    with connection.cursor() as cursor:
+        while found != (0,) and time.monotonic() < until:
+            cursor.execute(open_ones)
+            found = cursor.fetchone()
 
 
 def check(
