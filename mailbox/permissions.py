@@ -111,11 +111,16 @@ def require_role_somewhere(user: User | AnonymousUser, role: str) -> None:
         raise PermissionDenied(gettext("This needs the role %(role)s for an account.") % {"role": Role(role).label})
 
 
-def get_account(user: User | AnonymousUser, pk: int, role: str = Role.VIEWER) -> Account:
-    """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low."""
+def get_account(
+    user: User | AnonymousUser, pk: int, role: str = Role.VIEWER, *, also: dict[str, Any] | None = None
+) -> Account:
+    """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low.
+
+    `also`: expressions to ask in the same query, by the attribute that bears their value.
+    """
     grants = AccountGrant.objects.filter(user=user.pk, account=OuterRef("pk"))
     found = accounts_for(user).with_transports().filter(pk=pk)
-    account = found.annotate(granted_role=Subquery(grants.values("role")[:1])).first()
+    account = found.annotate(granted_role=Subquery(grants.values("role")[:1]), **(also or {})).first()
     if account is None:
         raise Http404("No such account.")
     if role != Role.VIEWER and not accounts_for(user, role).filter(pk=pk).exists():

@@ -47,6 +47,7 @@ class SendOptions(TypedDict, total=False):
     send_at: datetime | None
     undo_seconds: int
     send_suppressed: bool
+    sender: str
 
 
 def send_request(account_id: int, request: SendRequest) -> ApiResponse:

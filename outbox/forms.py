@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.models import Account
 from outbox.compose import addresses
 from outbox.compose import attachments as compose_attachments
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentInput
 from outbox.compose.carried_attachments import CarriedAttachment
 from outbox.compose.send_time import checked_send_at
+from outbox.compose.senders import Sender
 from outbox.errors import OutboxError, ValidationFailed
 from outbox.models import AttachmentPolicy
 
@@ -71,15 +72,27 @@ class RefusedFile:
         return "\t" in self.value
 
 
+class SenderField(forms.ChoiceField):
+    """One of the senders that are offered; cleans to it."""
+
+    def offer(self, offered: Sequence[Sender]) -> None:
+        self._offered = {each.form_value: each for each in offered}
+        self.choices = [(value, _written(each)) for value, each in self._offered.items()]
+        signatures = {value: each.signature.replace("\r\n", "\n").rstrip() for value, each in self._offered.items()}
+        if len(offered) > 1 and any(signatures.values()):  # for the script that signs for another sender
+            self.widget.attrs["data-signatures"] = json.dumps(signatures)
+
+    def clean(self, value: Any) -> Sender:
+        return self._offered[super().clean(value)]
+
+
 class ComposeForm(forms.Form):
     """A mail to be queued. outbox.api checks everything again; here are the sentences for what is left out."""
 
     # Made with the page: the same page sent twice, by a double click or a reload, is one mail.
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput, required=False)
-    account = forms.ModelChoiceField(
-        Account.objects.none(),
+    account = SenderField(
         label=_("From"),
-        empty_label=None,
         error_messages={
             "required": _("Choose the account to send from."),
             "invalid_choice": _("You cannot send from this account. Choose another."),
@@ -135,7 +148,7 @@ class ComposeForm(forms.Form):
     def __init__(
         self,
         *args: Any,
-        accounts: Any,
+        senders: Sequence[Sender],
         is_staff: bool,
         policy: AttachmentPolicy,
         carried: Sequence[CarriedAttachment] = (),
@@ -147,9 +160,7 @@ class ComposeForm(forms.Form):
         self.fields["send_at"].help_text = gettext("Leave it empty to send now. The time is that of %(zone)s.") % {
             "zone": zone
         }
-        self.fields["account"].queryset = accounts  # type: ignore[attr-defined]
-        # A list, or each look at the choices asks the database.
-        self.fields["account"].choices = [(each.pk, _sender(each)) for each in accounts]  # type: ignore[attr-defined]
+        self.fields["account"].offer(senders)  # type: ignore[attr-defined]
         self.fields["idempotency_key"].initial = uuid.uuid4
         self.fields["attachments"].help_text = policy_words(policy)
         # The browser says so before it sends megabytes; the server decides.
@@ -245,8 +256,10 @@ class ComposeForm(forms.Form):
         return text.replace("\r\n", "\n")
 
 
-def _sender(account: Account) -> str:
-    return f"{account.display_name} <{account.email}>" if account.display_name else account.email
+def _written(sender: Sender) -> str:
+    shown = f"{sender.name} <{sender.address}>" if sender.name else sender.address
+    words = gettext("%(sender)s, by %(account)s")
+    return words % {"sender": shown, "account": sender.account.email} if sender.alias else shown
 
 
 def read_upload(file: UploadedFile[bytes], current: AttachmentPolicy) -> AttachmentInput:

@@ -13,6 +13,7 @@ from alerts.models import AlertRule, Webhook
 from api.models import Token
 from mailbox.models import (
     Account,
+    AccountAlias,
     ConnectionTest,
     LaterReading,
     Message,
@@ -141,6 +142,9 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_resume": of_account("", OPERATOR),
     "mailbox:account_go_on": of_account("", OPERATOR),
     "mailbox:account_fetching": of_account("", ADMINISTRATOR),
+    "mailbox:alias_add": of_account(ADMINISTRATOR, ADMINISTRATOR),
+    "mailbox:alias_edit": of_account(ADMINISTRATOR, ADMINISTRATOR, "alias"),
+    "mailbox:alias_remove": of_account("", ADMINISTRATOR, "alias"),
     "mailbox:account_folders": of_account(VIEWER, ADMINISTRATOR),
     "mailbox:account_folders_refresh": of_account("", OPERATOR),
     "mailbox:account_folders_listed": of_account(VIEWER),
@@ -248,6 +252,7 @@ def rows(account: Account) -> dict[str, int]:
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
         "suppressed": SuppressedAddress.objects.create(account=account, address="a@b.example", reason="bounced").pk,
+        "alias": AccountAlias.objects.create(account=account, email="desk@example.com").pk,
         "webhook": Webhook.objects.create(name="x", url="https://example.com/", encrypted_secret="x").pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,
     }

@@ -27,6 +27,7 @@ from mailbox import credentials, presence
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.models import (
     Account,
+    AccountAlias,
     AccountGrant,
     AuditEntry,
     ConnectionTest,
@@ -103,6 +104,7 @@ def fill(account: Account, number: int) -> None:
         attempt(row, finished_at=now)
         Quarantine.objects.create(account=account, folder=inbox, uid=each, uidvalidity=1, error="Unreadable header")
         SuppressedAddress.objects.create(account=account, address=f"gone{each}@example.com", reason="bounced")
+        AccountAlias.objects.create(account=account, email=f"desk{each}@example.com", signature="The desk")
         AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{row.pk}", detail="done")
         run = SyncRun.objects.create(finished_at=now)
         SyncRunFolder.objects.create(run=run, account=account, folder=inbox, folder_name="INBOX", ok=bool(each % 5))
@@ -207,6 +209,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "alert": AlertRule.objects.latest("pk").pk,
         "webhook": Webhook.objects.latest("pk").pk,
         "suppressed": SuppressedAddress.objects.latest("pk").pk,
+        "alias": account.aliases.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
     }
 

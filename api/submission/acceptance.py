@@ -20,6 +20,7 @@ from mailbox.logs import event
 from mailbox.mime.addresses import same
 from outbox.compose import submit
 from outbox.compose.create import checked_account
+from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import OutboxError, StorageFailed
 from outbox.tasks import delivery as delivery_tasks
@@ -41,6 +42,7 @@ class Program:
     address: str
     account_id: int
     email: str
+    addresses: frozenset[str] = frozenset()  # that MAIL FROM may be, as `same` compares them
 
 
 class Refused(Exception):
@@ -83,6 +85,7 @@ def sign_in(login: str, secret: str, address: str) -> Program:
         caller = tokens.authenticate(secret, address, timezone.now())
         accounts = caller.accounts(Scope.SEND)
         found = next((each for each in accounts if same(each.email) == same(login)), None)
+        own = frozenset(map(same, own_addresses(found))) if found else frozenset()
     except TokenRefused as error:
         if error.status is HTTPStatus.TOO_MANY_REQUESTS:
             raise Refused(reply("454 4.7.0", error)) from None
@@ -92,7 +95,7 @@ def sign_in(login: str, secret: str, address: str) -> Program:
         raise Refused(reply("454 4.7.0", AWAY)) from None
     if found is None:
         raise Refused(reply("535 5.7.8", WRONG_NAME))
-    return Program(secret, address, found.pk, found.email)
+    return Program(secret, address, found.pk, found.email, own)
 
 
 @with_connection

@@ -224,8 +224,8 @@ class Handler:
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         program: Program = session.auth_data  # type: ignore[assignment]
-        if same(address) != same(program.email):
-            return reply("550 5.7.1", f"MAIL FROM must be {program.email}: you signed in for this account")
+        if same(address) not in program.addresses:
+            return reply("550 5.7.1", f"MAIL FROM must be {program.email} or another address of this account")
         try:
             await in_thread(self._service, acceptance.allow_mail, program)
         except Refused as refusal:

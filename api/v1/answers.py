@@ -131,6 +131,7 @@ class File(Schema):
 
 class Writing(Schema):
     account_id: Number
+    sender: Text = Field("", alias="from", description="One of the account's addresses; empty: its own.")
     body_text: Text
     body_html: Text = ""
     cc: list[Text] = []
@@ -146,7 +147,7 @@ class Mail(Writing):
 
 
 class WholeMail(Schema):
-    mail_from: Text = Field(description="The address of the account, which From must be too.")
+    mail_from: Text = Field(description="An address of the account; From must be one, too.")
     rcpt_to: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(description="Who gets it.")
     base64: str = Field(description="The mail (RFC 5322) in base64.")
 

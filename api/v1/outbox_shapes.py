@@ -26,6 +26,7 @@ class OutboxHead(Schema):
     to: str
     cc: str
     bcc: str
+    header_from: str = Field(description="From, where that is not the account's own name and address.")
     subject: str
     status: str
     hold: str

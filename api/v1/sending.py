@@ -10,6 +10,7 @@ from django.utils.translation import gettext
 from ninja import Router, Status
 
 from api.models import Scope
+from api.tokens import Caller
 from api.v1.answers import (
     Answer,
     Mail,
@@ -22,13 +23,14 @@ from api.v1.common import FAILURES, caller_of
 from api.v1.errors import NotDone
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key
 from mailbox.mime.addresses import same
-from mailbox.models import Message
+from mailbox.models import Account, Message
 from mailbox.views.requests import Refused
 from outbox import api as outbox_api
 from outbox.answers import ApiResponse
 from outbox.compose.attachments import AttachmentInput
 from outbox.compose.build import Request
 from outbox.compose.create import SendRequest
+from outbox.compose.senders import senders_of
 from outbox.compose.submitted_mail import Submitted
 
 router = Router(tags=["sending"])
@@ -59,6 +61,7 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
             user=caller.token.user,
             send_at=given.send_at,
             send_suppressed=given.send_suppressed,
+            sender=given.sender,
         ),
     )
 
@@ -71,21 +74,29 @@ def send(request: HttpRequest, given: Mail, idempotency_key: Key = IDEMPOTENCY_K
     return Status(202, standing(_send(request, given, mail, idempotency_key, None)))
 
 
+def _account_of(caller: Caller, address: str) -> Account:
+    """Whose own address this is; else the first whose further one it is. Http404 where it is nobody's."""
+    accounts = list(caller.accounts(Scope.SEND).prefetch_related("aliases").order_by("pk"))
+    for is_own in (True, False):
+        for each in senders_of(accounts):
+            if (each.alias is None) is is_own and same(each.address) == same(address):
+                return each.account
+    raise Http404
+
+
 @router.post("/submit", response=SENT, operation_id="submit")
 def submit(request: HttpRequest, given: WholeMail) -> Status[Answer[SendState]]:
     """Send a mail as it stands, as by SMTP. Its Message-ID, which it must have, is the idempotency key: for each
     account and recipient it is written down once. Bcc is taken out; Date is added where it is absent."""
     caller = caller_of(request)
-    found = [each for each in caller.accounts(Scope.SEND) if same(each.email) == same(given.mail_from)]
-    if not found:
-        raise Http404
+    found = _account_of(caller, given.mail_from)
     try:
         content = b64decode("".join(given.base64.split()), validate=True)
     except ValueError:
         raise Refused(gettext("base64: this is no base64.")) from None
     name = f"{caller.token.name} (token {caller.token.pk}), API"
     mail = Submitted(content, given.rcpt_to, smtputf8=True, needs_message_id=True)
-    return Status(202, standing(outbox_api.submit(found[0].pk, mail, user=caller.token.user, program=name)))
+    return Status(202, standing(outbox_api.submit(found.pk, mail, user=caller.token.user, program=name)))
 
 
 @router.post("/reply", response=SENT, operation_id="reply")

@@ -8,6 +8,7 @@ from django.db.models import Model
 from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.read_only import ReadOnlyAdmin, Table, ValueFilter
 from mailbox.models import (
+    AccountAlias,
     ConversationLink,
     DeletionLook,
     ImageFetch,
@@ -125,6 +126,9 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
     ),
     TableSize: Table(("table", "day", "size", "rows"), search=("table",)),
     MessageViewing: Table(("message", "user", "at"), search=("message__subject", "user__username")),
+    AccountAlias: Table(
+        ("email", "account", "display_name", "created_at"), filters=(OfAccount,), search=("email", "account__email")
+    ),
     TeamMark: Table(
         ("message", "assigned_to", "done_at", "changed_by", "changed_at"),
         filters=(("done_at", admin.EmptyFieldListFilter),),

@@ -2,6 +2,7 @@
 
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Transport
+from mailbox.models.aliases import AccountAlias
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
 from mailbox.models.hosts import ProcessHeartbeat, ScheduleRun, TableSize
@@ -28,6 +29,7 @@ from mailbox.models.team_marks import MessageViewing, TeamMark
 
 __all__ = [
     "Account",
+    "AccountAlias",
     "AccountGrant",
     "Attachment",
     "AuditEntry",

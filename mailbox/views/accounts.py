@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import Exists, QuerySet, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -22,6 +22,7 @@ from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.models import (
     Account,
+    AccountAlias,
     AuditEntry,
     ConnectionTest,
     OAuthSignIn,
@@ -132,9 +133,11 @@ def is_partial(request: HttpRequest) -> bool:
 @require_safe
 def account(request: HttpRequest, pk: int) -> HttpResponse:
     """One account: how it does, its folders, its last runs and what was done to it. Polled as a fragment."""
-    context = _page_of(request, get_account(request.user, pk))
+    works = {"has_workers": Exists(WorkerHeartbeat.objects.alive(timezone.now()))}
+    context = _page_of(request, get_account(request.user, pk, also=works))
     if is_partial(request):
         return render(request, "mailbox/accounts/_status.html", context)
+    context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
     context["has_just_signed_in"] = _has_just_signed_in(request, pk)
@@ -153,7 +156,7 @@ def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
 def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
     prefetch_related_objects([account], chosen_folders())
     now, folders = timezone.now(), account.chosen_folders  # type: ignore[attr-defined]
-    rights, works = Rights.of_one(signed_in_user(request), account), has_workers(now)
+    rights, works = Rights.of_one(signed_in_user(request), account), account.has_workers  # type: ignore[attr-defined]
     figures = figures_of([account.pk], midnight(now), is_list=False).get(account.pk, OutboxFigures())
     waiting = {account.pk: figures.queued}
     return {

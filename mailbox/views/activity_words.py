@@ -14,6 +14,9 @@ from mailbox.models import AuditEntry
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
 SAID = {
     "add_account": _("added the account"),
+    "add_alias": _("added an address to an account"),
+    "edit_alias": _("changed an address of an account"),
+    "remove_alias": _("removed an address from an account"),
     "edit_account": _("changed the account's settings"),
     "delete_account": _("deleted the account"),
     "sign_in_again": _("entered a new secret"),

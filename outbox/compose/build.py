@@ -79,6 +79,7 @@ class FrozenMessage:
     threading: Threading
     needs_smtputf8: bool
     message_id: str = ""  # the one in `mime`; "": each attempt makes one
+    header_from: str = ""  # what stands in From, where that is not the account's own name and address
 
 
 def freeze(
@@ -88,8 +89,12 @@ def freeze(
     *,
     now: datetime,
     threading: Threading | None = None,
+    mail_from: str = "",
 ) -> FrozenMessage:
-    """Check the request and build its mail; raises ValidationFailed with what to do."""
+    """Check the request and build its mail; raises ValidationFailed with what to do.
+
+    `mail_from`: the sender of the envelope where that is not the address of From.
+    """
     threading = threading or Threading()
     to = addresses.parse(gettext("To"), request.to)
     cc, bcc = addresses.parse(gettext("Cc"), request.cc), addresses.parse(gettext("Bcc"), request.bcc)
@@ -106,10 +111,10 @@ def freeze(
     header = _header(sender, to, cc, subject, threading, now)
     header += b"Auto-Submitted: auto-generated\r\n" if request.auto_submitted else b""
     # Only To, Cc and From are in the header; a Bcc that needs SMTPUTF8 needs it for the envelope.
-    everyone = [sender, *to, *cc, *bcc]
+    everyone = [sender, Address("", mail_from or sender.spec), *to, *cc, *bcc]
     return FrozenMessage(
         mime=header + _body(text, html, attachments),
-        mail_from=sender.spec,
+        mail_from=mail_from or sender.spec,
         recipients=recipients,
         to=addresses.text_of(to),
         cc=addresses.text_of(cc),
@@ -119,6 +124,7 @@ def freeze(
         body_html=html,
         threading=threading,
         needs_smtputf8=any(address.needs_smtputf8 for address in everyone),
+        header_from=addresses.text_of([sender]) if mail_from and mail_from != sender.spec else "",
     )
 
 

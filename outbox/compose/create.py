@@ -17,10 +17,10 @@ from mailbox.mime import message as mime_message
 from mailbox.models import Account, Message
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
-from outbox.compose import replies, suppression
+from outbox.compose import replies, senders, suppression
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
-from outbox.compose.build import RepliedMessage, Request, Threading
+from outbox.compose.build import FrozenMessage, RepliedMessage, Request, Threading
 from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, ValidationFailed, not_stored
@@ -43,6 +43,7 @@ class SendRequest:
     user: User | None = None
     send_at: datetime | None = None
     undo_seconds: int = 0  # held back so long
+    sender: str = ""  # one of the account's addresses; "": its own
     send_suppressed: bool = False  # also to addresses on the account's list; recorded
     private_part: str = ""  # "maker:key", see outbox.compose.private_part
 
@@ -59,8 +60,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     times = _times(request, now)
     parent = _find_parent(account, request)
     mail, threading = _answering(request.mail, parent)
-    sender = Address(account.display_name, checked_spec(gettext("The account"), account.email))
-    frozen = compose_build.freeze(mail, sender, files, now=times.send_at or now, threading=threading)
+    frozen = _frozen(account, request.sender, mail, files, times.send_at or now, threading)
     if frozen.needs_smtputf8:
         _check_smtputf8(account, now)
     detail = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
@@ -86,6 +86,19 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         raise
     except (StorageError, DatabaseError) as error:
         raise not_stored(error) from error
+
+
+def _frozen(
+    account: Account,
+    address: str,
+    mail: Request,
+    files: Sequence[AttachmentContent],
+    now: datetime,
+    threading: Threading,
+) -> FrozenMessage:
+    chosen, mail_from = senders.sender_of(account, address), checked_spec(gettext("The account"), account.email)
+    sender = Address(chosen.name, checked_spec(gettext("From"), chosen.address))
+    return compose_build.freeze(mail, sender, files, now=now, threading=threading, mail_from=mail_from)
 
 
 def _allowed_recipients(account: Account, request: SendRequest, addresses: Sequence[str]) -> str:
@@ -170,6 +183,7 @@ def request_digest(request: SendRequest, files: Sequence[AttachmentContent]) -> 
     words: list[object] = [_listed(mail.to), _listed(mail.cc), _listed(mail.bcc)]
     words += [mail.subject, mail.body_text, mail.body_html, request.in_reply_to_message_id, request.parent_pk]
     words.append(send_at.isoformat() if send_at else None)
+    words += [request.sender] if request.sender else []  # none: as versions before this one counted it
     words.append([(each.filename, each.content_type, raw_store.digest_of(each.content)) for each in files])
     return raw_store.digest_of(json.dumps(words, default=str).encode("utf-8"))
 
@@ -220,7 +234,7 @@ def _answer_to(message: Message) -> str:
         text="",
         at=message.received_at,
     )
-    return replies.answer_to(letter, [message.account.email])
+    return replies.answer_to(letter, senders.own_addresses(message.account))
 
 
 def _answering(mail: Request, message: Message | None) -> tuple[Request, Threading]:

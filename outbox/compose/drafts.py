@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.errors import StorageError
-from mailbox.models import Account
+from mailbox.models import Account, AccountAlias
 from mailbox.storage import raw_store
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
 from outbox.errors import StorageFailed, ValidationFailed
@@ -50,6 +50,7 @@ class FormContents:
 
     texts: dict[str, str]
     account: Account | None = None
+    alias: AccountAlias | None = None
     send_at: str = ""
     start: str = ""
     kept: list[str] | None = None
@@ -65,6 +66,7 @@ class FormContents:
         return {
             **texts,
             "account": self.account,
+            "alias": self.alias,
             "send_at": self.send_at[:40],
             "start": self.start[:40],
             "kept": self.kept,

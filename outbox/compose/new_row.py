@@ -68,6 +68,7 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         references_header=frozen.threading.references,
         parent=new.parent,
         mail_from=frozen.mail_from,
+        header_from=frozen.header_from,
         mime_digest=new.digest,
         mime_size=len(frozen.mime),
         message_id=frozen.message_id,

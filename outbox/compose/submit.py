@@ -17,7 +17,7 @@ from django.utils.translation import gettext
 from mailbox.errors import StorageError
 from mailbox.mime.message import ParsedMessage
 from mailbox.storage import raw_store
-from outbox.compose import submitted_mail, suppression
+from outbox.compose import senders, submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
 from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
@@ -36,7 +36,9 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
     """
     try:
         account = checked_account(account_id)
-        frozen, parsed = submitted_mail.frozen(given, account.email, now=now)
+        frozen, parsed = submitted_mail.frozen(
+            given, account.email, now=now, aliases=senders.own_addresses(account)[1:]
+        )
         asked = raw_store.digest_of(submitted_mail.with_crlf(given.content))
         files = _checked_files(parsed)
         for _ in range(TRIES):

@@ -25,6 +25,7 @@ from outbox.errors import ValidationFailed
 
 LONGEST_LINE = 998  # octets without CRLF
 MAX_HEADER = 256 * 1024  # octets
+MOST_NAMED = 5  # addresses in a refusal
 # A field and the lines that it is folded into. Possessive: linear for any bytes.
 _FIELD = re.compile(rb"([\x21-\x39\x3b-\x7e]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)\r\n")
 _ONCE = (b"from", b"sender", b"date", b"message-id", b"to", b"cc", b"subject")
@@ -54,11 +55,16 @@ class _Header:
         return " ".join(next(iter(self.values.get(name, [])), "").split())
 
 
-def frozen(given: Submitted, account_email: str, *, now: datetime) -> tuple[FrozenMessage, ParsedMessage]:
-    """Check the mail and its envelope; raises ValidationFailed with what to do."""
+def frozen(
+    given: Submitted, account_email: str, *, now: datetime, aliases: Sequence[str] = ()
+) -> tuple[FrozenMessage, ParsedMessage]:
+    """Check the mail and its envelope; raises ValidationFailed with what to do.
+
+    `aliases`: the addresses beside the account's that From may be. The envelope's sender is the account's in any case.
+    """
     content = with_crlf(given.content)
     header, body = _cut(content)
-    _check_senders(header, account_email)
+    _check_senders(header, [account_email, *aliases])
     message_id = _checked_message_id(header.one(b"message-id"))
     if given.needs_message_id and not message_id:
         raise ValidationFailed(
@@ -82,6 +88,7 @@ def frozen(given: Submitted, account_email: str, *, now: datetime) -> tuple[Froz
         threading=Threading(parsed.in_reply_to, parsed.references_header),
         needs_smtputf8=has_wide_address or (given.smtputf8 and not b"".join(header.kept).isascii()),
         message_id=message_id,
+        header_from="" if _is_of(parsed.sender, account_email) else parsed.sender,
     ), parsed
 
 
@@ -124,17 +131,22 @@ def _take(header: _Header, name: bytes, found: re.Match[bytes]) -> None:
         header.values.setdefault(name, []).append(found[2].decode("utf-8", "replace"))
 
 
-def _check_senders(header: _Header, account_email: str) -> None:
-    """From must be there, and it and Sender must be the account's address and nothing else."""
-    own = mime_addresses.same(account_email)
+def _is_of(sender: str, address: str) -> bool:
+    found = mime_addresses.read(sender, is_decoded=True)
+    return bool(found) and mime_addresses.same(found[0].address) == mime_addresses.same(address)
+
+
+def _check_senders(header: _Header, addresses: Sequence[str]) -> None:
+    """From must be there, and it and Sender must be one of these addresses and nothing else."""
+    own = {mime_addresses.same(each) for each in addresses}
     for name in (b"from", b"sender"):
         if name == b"sender" and name not in header.values:
             continue
         found = mime_addresses.read(header.one(name))
-        if len(found) != 1 or mime_addresses.same(found[0].address) != own:
+        if len(found) != 1 or mime_addresses.same(found[0].address) not in own:
             raise ValidationFailed(
-                gettext("%(name)s must be %(address)s and no other address: you signed in for this account.")
-                % {"name": name.decode().title(), "address": account_email}
+                gettext("%(name)s must be one address of this account, and no other: %(address)s.")
+                % {"name": name.decode().title(), "address": ", ".join(addresses[:MOST_NAMED])}
             )
 
 

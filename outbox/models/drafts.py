@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.models import Account
+from mailbox.models import Account, AccountAlias
 from outbox.models.policy import Singleton
 
 
@@ -17,6 +17,7 @@ class Draft(models.Model):
     key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its first save, sent twice, is one
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="drafts")
     account = models.ForeignKey(Account, models.CASCADE, null=True, blank=True, related_name="+")
+    alias = models.ForeignKey(AccountAlias, models.SET_NULL, null=True, blank=True, related_name="+", db_index=False)
     start = models.CharField(max_length=40, blank=True)  # what it answers or goes on from: "reply_to=7"
     to = models.TextField(blank=True)
     cc = models.TextField(blank=True)

@@ -107,6 +107,8 @@ class OutboxMessage(models.Model):
     # Who makes the part of the text that stands nowhere here, and of what: see outbox.compose.private_part.
     private_part = models.CharField(max_length=60, blank=True, default="", db_default="", editable=False)
     mail_from = models.CharField(max_length=320)
+    # What stands in From where that is not the account's own name and address, but one of its further ones.
+    header_from = models.TextField(blank=True, default="", db_default="")
     mime_digest = models.CharField(max_length=64)
     mime_size = models.BigIntegerField()
     needs_smtputf8 = models.BooleanField(default=False)

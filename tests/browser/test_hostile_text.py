@@ -28,6 +28,7 @@ from mailbox.autoconfig.servers import (
 )
 from mailbox.models import (
     Account,
+    AccountAlias,
     Attachment,
     AuditEntry,
     ConnectionTest,
@@ -146,6 +147,9 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         "alert": AlertRule.objects.create(channel="mail", address=SHORT, sender=account).pk,
         "suppressed": SuppressedAddress.objects.create(
             account=account, address=SHORT, reason="bounced", words=EVIL[:80]
+        ).pk,
+        "alias": AccountAlias.objects.create(
+            account=account, email="desk@example.com", display_name=SHORT, signature=EVIL
         ).pk,
         "webhook": Webhook.objects.create(name=SHORT, url="https://example.com/", encrypted_secret="x").pk,
         "provider": OAuthApp.objects.create(kind="discovery", name=SHORT).pk,

@@ -17,6 +17,7 @@ class Command(AnsweringCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", help="the account to send from")
+        parser.add_argument("--from", dest="sender", default="", metavar="ADDRESS", help="another of its addresses")
         parser.add_argument("--to", action="append", required=True, help="a recipient; may be repeated")
         parser.add_argument("--cc", action="append", default=[])
         parser.add_argument("--bcc", action="append", default=[])
@@ -48,6 +49,7 @@ class Command(AnsweringCommand):
             attachments=[AttachmentInput(path=path) for path in options["attach"]],
             idempotency_key=options["idempotency_key"],
             send_at=send_at,
+            sender=options["sender"],
         )
         self.answer(response, as_json=options["json"])
 

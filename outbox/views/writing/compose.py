@@ -22,9 +22,10 @@ from mailbox.views.audit import record
 from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
 from outbox.compose import drafts
+from outbox.compose.senders import senders_of
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
-from outbox.models import AttachmentPolicy, Draft, OutboxMessage, SendingSwitch
+from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.writing.compose_origin import TITLES, ComposeOrigin, initial_of
 from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, save_typed
 from outbox.views.writing.one_mail import another_is_unasked, files_of, key_of, made_before
@@ -43,7 +44,7 @@ def compose(request: HttpRequest) -> HttpResponse:
         return ComposeForm(
             data,
             files,
-            accounts=accounts,
+            senders=senders_of(accounts),
             is_staff=signed_in_user(request).is_staff,
             policy=current,
             carried=start.carried(current),
@@ -127,12 +128,12 @@ def _page(
         "parent": start.message,
         "read_message": start.read_message,
         "is_forward": start.way == "forward",
+        "sent_from": _sent_from(form),
         "is_folded": _is_folded(form, start),
         "left_out": form.initial.get("left_out", 0),
         "can_send": bool(form.fields["account"].choices),  # type: ignore[attr-defined]
         "files_lost": bool(form.files),
         "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
-        "paused": SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists(),
         "draft": draft,
         "version": (version or draft.version) if draft else 1,
         "start": start.name,
@@ -148,6 +149,12 @@ def _is_folded(form: ComposeForm, start: ComposeOrigin) -> bool:
     names = ("account", "to", "cc", "bcc", "subject")
     is_answer = start.way in ("reply_to", "reply_all") and bool(form["to"].value()) and bool(form["subject"].value())
     return is_answer and not form["bcc"].value() and not any(name in form.errors for name in names)
+
+
+def _sent_from(form: ComposeForm) -> str:
+    """The sender that is chosen, where there are several to choose from."""
+    offered = form.fields["account"].choices  # type: ignore[attr-defined]
+    return str(dict(offered).get(str(form["account"].value()), "")) if len(offered) > 1 else ""
 
 
 def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin) -> HttpResponse:
@@ -171,13 +178,14 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
     """An answer goes out from the account that has the message: its References mean something only there."""
     accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
+    accounts = accounts.prefetch_related("aliases")
     return accounts.filter(pk=parent.account_id) if parent else accounts
 
 
 def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> api.ApiResponse:
     sent = form.cleaned_data
     return api.queue(
-        sent["account"].pk,
+        sent["account"].account.pk,
         sent["to"],
         sent["subject"],
         sent["body_text"],
@@ -191,4 +199,5 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         user=signed_in_user(request),
         parent_pk=parent.pk if parent else None,
         send_suppressed=sent["send_suppressed"],
+        sender=sent["account"].alias.email if sent["account"].alias else "",
     )

@@ -18,7 +18,7 @@ from mailbox.models import Account, Message
 from mailbox.permissions import Role
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of
-from outbox.compose import drafts, replies
+from outbox.compose import drafts, replies, senders
 from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.visible_rows import find_row
@@ -97,18 +97,21 @@ def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Ac
     if start.message is None:
         return {} if request.method == "POST" else _new(number_of(request, "account"), accounts)
     message, letter = start.message, _letter(start.message)
-    signed = partial(replies.signed, message.account.signature)
+    account = next((each for each in accounts if each.pk == message.account_id), message.account)
+    # As the mail was addressed; an answer to a mail of our own comes from where that came from.
+    sender = senders.sender_named(account, message.recipients, message.cc, message.sender)
+    own, signed = senders.own_addresses(account), partial(replies.signed, sender.signature)
     if start.way == "forward":
         shown = {"subject": replies.forward_subject(message.subject), "body_text": signed(replies.forwarded(letter))}
-        return shown | {"account": message.account_id}
+        return shown | {"account": sender.form_value}
     answer = {
-        "account": message.account_id,
-        "to": replies.answer_to(letter, [message.account.email]) or message.reply_to or message.sender,
+        "account": sender.form_value,
+        "to": replies.answer_to(letter, own) or message.reply_to or message.sender,
         "subject": replies.reply_subject(message.subject),
         "body_text": signed(replies.quoted(letter)),
     }
     if start.way == "reply_all":
-        everyone = replies.reply_to_all(letter, [message.account.email])
+        everyone = replies.reply_to_all(letter, own)
         answer |= {"to": everyone.to, "cc": everyone.cc, "left_out": everyone.left_out}
     return answer
 
@@ -127,13 +130,14 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
     shown: dict[str, Any] = {
         name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
     }
-    return shown | {"account": source.account_id}
+    return shown | {"account": senders.sender_named(source.account, source.header_from).form_value}
 
 
 def _as_left(draft: Draft) -> dict[str, Any]:
     shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at", "refused")}
-    kept = {} if draft.kept is None else {"kept": draft.kept}
-    return shown | kept | {"account": draft.account_id, "idempotency_key": draft.key}
+    shown |= {} if draft.kept is None else {"kept": draft.kept}
+    sender = senders.Sender(draft.account, draft.alias).form_value if draft.account else None
+    return shown | {"account": sender, "idempotency_key": draft.key}
 
 
 def _letter(message: Message) -> replies.OriginalMessage:

@@ -69,11 +69,13 @@ def _key(request: HttpRequest) -> uuid.UUID:
 
 
 def _typed(request: HttpRequest, start: str) -> drafts.FormContents:
-    account_pk = _number(request.POST.get("account", ""))
+    account_pk, alias_pk = map(_number, request.POST.get("account", "").partition("-")[::2])
+    account = accounts_for(request.user, Role.OPERATOR).filter(pk=account_pk).first()
     files, refused = read_uploads(request)
     return drafts.FormContents(
         texts={name: request.POST.get(name, "").replace("\r\n", "\n") for name in drafts.FIELDS},
-        account=accounts_for(request.user, Role.OPERATOR).filter(pk=account_pk).first(),
+        account=account,
+        alias=account.aliases.filter(pk=alias_pk).first() if account and alias_pk else None,
         send_at=request.POST.get("send_at", ""),
         start=start,
         kept=[key[:40] for key in request.POST.getlist("kept")][:200],

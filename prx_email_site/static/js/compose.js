@@ -21,10 +21,32 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
 });
 
+// Another sender signs by another signature, where the one before it still stands as it was put there.
+const signed = new WeakMap(); // the choice -> the sender whose signature stands in the text
+const blockOf = (words) => (words ? `\n\n-- \n${words}\n` : "");
+
+document.addEventListener("focusin", (event) => {
+  if (event.target.matches("select[data-signatures]") && !signed.has(event.target)) signed.set(event.target, event.target.value);
+});
+
+document.addEventListener("change", (event) => {
+  const choice = event.target;
+  const text = choice.form?.elements.namedItem?.("body_text");
+  if (!text || !choice.matches("select[data-signatures]")) return;
+  const signatures = JSON.parse(choice.dataset.signatures);
+  const before = blockOf(signatures[signed.get(choice)]);
+  const after = blockOf(signatures[choice.value]);
+  if (before && text.value.includes(before)) text.value = text.value.replace(before, () => after);
+  else if (text.value === text.defaultValue) text.value = after + text.value;
+  else return;
+  signed.set(choice, choice.value);
+  text.dispatchEvent(new Event("input", { bubbles: true }));
+});
+
 // The line that stands for the folded fields of an answer says what stands in them.
 document.addEventListener("input", (event) => {
   const shown = event.target.form?.querySelector?.(`.envelope [data-shows="${event.target.name}"]`);
   if (!shown) return;
-  shown.textContent = event.target.value;
+  shown.textContent = event.target.selectedOptions?.[0].textContent ?? event.target.value;
   shown.parentElement.hidden = !event.target.value;
 });

@@ -1,0 +1,73 @@
+"""Whom a mail comes from: an account's own address, or one of its further addresses (RFC 5322, 3.6.2: From).
+
+The envelope's sender is the account's own address in either case: docs/decisions.md says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.utils.translation import gettext
+
+from mailbox.mime.addresses import read, same
+from mailbox.models import Account, AccountAlias
+from outbox.errors import ValidationFailed
+
+
+@dataclass(frozen=True)
+class Sender:
+    account: Account
+    alias: AccountAlias | None = None  # None: the account's own address
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def address(self) -> str:
+        return self.alias.email if self.alias else self.account.email
+
+    @property
+    def name(self) -> str:
+        return self.alias.display_name if self.alias else self.account.display_name
+
+    @property
+    def signature(self) -> str:
+        return self.alias.signature if self.alias else self.account.signature
+
+    @property
+    def form_value(self) -> str:
+        """Its value among the choices of a form."""
+        return f"{self.account.pk}-{self.alias.pk}" if self.alias else str(self.account.pk)
+
+
+def senders_of(accounts: Iterable[Account]) -> list[Sender]:
+    """All addresses that these accounts may send from; their aliases are to be prefetched."""
+    return [Sender(account, alias) for account in accounts for alias in (None, *account.aliases.all())]
+
+
+def own_addresses(account: Account) -> list[str]:
+    return [each.address for each in senders_of([account])]
+
+
+def sender_of(account: Account, address: str = "") -> Sender:
+    """The account's sender of this address, "" being its own. Raises ValidationFailed where it has no such address."""
+    if not address or same(address) == same(account.email):
+        return Sender(account)
+    found = next((each for each in senders_of([account]) if same(each.address) == same(address)), None)
+    if found is None:
+        raise ValidationFailed(
+            gettext("%(account)s may not send from %(address)s: add it to the account's addresses first.")
+            % {"account": account.email, "address": address[:320]}
+        )
+    return found
+
+
+def sender_named(account: Account, *headers: str) -> Sender:
+    """The first of the account's addresses that these address headers name; its own where they name none."""
+    by_address = {same(each.address): each for each in reversed(senders_of([account]))}
+    named = (same(each.address) for header in headers for each in read(header[:_LONGEST], is_decoded=True))
+    return next((by_address[each] for each in named if each in by_address), Sender(account))
+
+
+_LONGEST = 60_000  # characters of an address header that are looked at
