@@ -104,7 +104,7 @@ def initial_of(request: HttpRequest, start: ComposeOrigin, accounts: QuerySet[Ac
     if start.way == "forward":
         shown = {"subject": replies.forward_subject(message.subject), "body_text": signed(replies.forwarded(letter))}
         return shown | {"account": sender.form_value}
-    answer = {
+    answer: dict[str, Any] = {
         "account": sender.form_value,
         "to": replies.answer_to(letter, own) or message.reply_to or message.sender,
         "subject": replies.reply_subject(message.subject),
