@@ -26,6 +26,7 @@ class Operation:
     name: str
     method: str
     path: str
+    tag: str
     description: str
     parameters: list[Field]
     body: list[Field]
@@ -40,41 +41,47 @@ def show(request: HttpRequest) -> HttpResponse:
         for path, methods in schema["paths"].items()
         for method, each in methods.items()
     ]
-    return render(
-        request, "api/documentation.html", {"operations": operations, "base": request.build_absolute_uri("/")}
-    )
+    tags = dict.fromkeys(each.tag for each in operations)
+    groups = [(tag, [each for each in operations if each.tag == tag]) for tag in tags]
+    return render(request, "api/documentation.html", {"groups": groups, "base": request.build_absolute_uri("/")})
 
 
 def _operation(method: str, path: str, stated: dict[str, Any], models: dict[str, Any]) -> Operation:
     parameters = [
-        Field(each["name"], _kind(each["schema"]), each.get("required", False), each.get("description", ""))
+        Field(each["name"], _kind(each["schema"], models), each.get("required", False), each.get("description", ""))
         for each in stated.get("parameters", [])
     ]
     content = stated.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     body = list(_fields(content, models))
     words = " ".join(stated.get("description", "").split())
-    return Operation(stated["operationId"], method.upper(), path, words, parameters, body)
+    return Operation(stated["operationId"], method.upper(), path, stated["tags"][0], words, parameters, body)
 
 
 def _fields(schema: dict[str, Any], models: dict[str, Any], within: str = "") -> Iterator[Field]:
     """The fields of a model; those of one within it by their whole path: "imap.host"."""
-    model = models.get(schema.get("$ref", "").rpartition("/")[2], {})
+    model = _model(schema, models)
     for name, each in model.get("properties", {}).items():
-        inner = models.get(each.get("$ref", "").rpartition("/")[2], {})
-        if "properties" in inner:
+        if "properties" in _model(each, models):
             yield from _fields(each, models, f"{within}{name}.")
         else:
-            kind = " / ".join(map(str, inner["enum"])) if "enum" in inner else _kind(each)
-            yield Field(f"{within}{name}", kind, name in model.get("required", []), each.get("description", ""))
+            is_required = name in model.get("required", [])
+            yield Field(f"{within}{name}", _kind(each, models), is_required, each.get("description", ""))
 
 
-def _kind(schema: dict[str, Any]) -> str:
+def _model(schema: dict[str, Any], models: dict[str, Any]) -> dict[str, Any]:
+    """What a reference refers to; {} for what is none."""
+    bare = schema["allOf"][0] if "allOf" in schema else schema
+    found: dict[str, Any] = models.get(bare.get("$ref", "").rpartition("/")[2], {})
+    return found
+
+
+def _kind(schema: dict[str, Any], models: dict[str, Any]) -> str:
     """As in the schema's own words: "integer, 1 to 500", "array of string"."""
     if "anyOf" in schema:
-        return " / ".join(_kind(each) for each in schema["anyOf"])
-    if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
+        return " / ".join(_kind(each, models) for each in schema["anyOf"])
+    if model := _model(schema, models):
+        return " / ".join(map(str, model["enum"])) if "enum" in model else str(model.get("title", ""))
     kind = str(schema.get("format") or schema.get("type", ""))
     if kind == "array":
-        return f"array of {_kind(schema.get('items', {}))}"
+        return f"array of {_kind(schema.get('items', {}), models)}"
     return f"{kind}, {schema['minimum']} to {schema['maximum']}" if schema.get("maximum", 2**63) < 10_000 else kind

@@ -17,7 +17,7 @@ from api.v1.common import FAILURES
 from api.v1.problems import problem
 from mailbox.mime.message import Content, attachment_content
 from mailbox.models import Attachment
-from mailbox.views.reading.message_parts import download, in_pieces, raw_or_404
+from mailbox.views.reading.message_parts import HARMLESS_TYPES, download, in_pieces, raw_or_404
 from outbox.models import OutboxAttachment
 
 # One range. Several at once, other units and what is no range are ignored, as the RFC allows: all is answered.
@@ -29,9 +29,13 @@ RANGE_HEADERS = [
 ]
 
 
-def of_type(content_type: str) -> dict[str, Any]:
-    """For the schema: bytes of this type, whole or a part."""
-    content = {content_type: {"schema": {"type": "string", "format": "binary"}}}
+# What download() answers an attachment as.
+ATTACHED = sorted({"application/octet-stream", *HARMLESS_TYPES})
+
+
+def of_type(*content_types: str) -> dict[str, Any]:
+    """For the schema: bytes of one of these types, whole or a part."""
+    content = {each: {"schema": {"type": "string", "format": "binary"}} for each in content_types}
     return {"responses": {200: {"content": content}, 206: {"content": content}}, "parameters": RANGE_HEADERS}
 
 

@@ -12,7 +12,7 @@ from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Pag
 from api.v1.common import FAILURES, asked_accounts, caller_of, seen
 from api.v1.conditional import IF_MATCH
 from api.v1.errors import Changed
-from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
+from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
 from mailbox.models import Attachment, Message
 from mailbox.search import results
 from mailbox.views.pagination import Cursor, cut
@@ -71,7 +71,7 @@ def source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     "/messages/{pk}/attachments/{position}",
     response=FILE,
     operation_id="get_attachment",
-    openapi_extra=of_type("application/octet-stream"),
+    openapi_extra=of_type(*ATTACHED),
 )
 def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
     """The decoded bytes of an attachment; by Range, too. Types that a browser would run are answered as

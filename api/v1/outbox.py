@@ -17,7 +17,7 @@ from api.v1.answers import Answer, Limit, Number, Page, Position, SendState
 from api.v1.common import FAILURES, asked_accounts, caller_of, seen
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
-from api.v1.files import FILE, as_mail, attached_file, file_answer, of_type
+from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
 from api.v1.outbox_shapes import Decision, OutboxFilter, OutboxHead, OutboxWhole, Reschedule, Retry, SeenReports
 from api.v1.sending import standing
 from mailbox.views.pagination import cut
@@ -72,7 +72,7 @@ def outbox_source(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     "/outbox/{pk}/attachments/{position}",
     response=FILE,
     operation_id="get_outbox_attachment",
-    openapi_extra=of_type("application/octet-stream"),
+    openapi_extra=of_type(*ATTACHED),
 )
 def outbox_attachment(request: HttpRequest, pk: Path[Number], position: Path[Position]) -> HttpResponseBase:
     """The bytes of an attachment of a written mail; by Range, too."""

@@ -168,6 +168,8 @@ def aim(case: Any, pk: int) -> None:
     """At a row that is there: made-up keys hit none."""
     if "pk" in (case.path_parameters or {}):
         case.path_parameters["pk"] = pk
+    if "position" in (case.path_parameters or {}):
+        case.path_parameters["position"] = 0
     if isinstance(case.body, dict) and "account_id" in case.body:
         case.body["account_id"] = pk
     if "account" in (case.query or {}):
