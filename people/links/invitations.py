@@ -14,9 +14,9 @@ from mailbox.permissions import Role
 from people.sign_in import audit
 
 
-def create(by: User, email: str, full_name: str, role: str, accounts: Sequence[Account]) -> User:
-    """`role` for all accounts, or for these alone. The address is the user name. Raises IntegrityError when it is
-    taken."""
+def create(by: User | None, email: str, full_name: str, role: str, accounts: Sequence[Account]) -> User:
+    """`role` for all accounts, or for these alone. The address is the user name; `by` is None on the command line.
+    Raises IntegrityError when the name is taken."""
     first, _, last = full_name.strip().partition(" ")
     with transaction.atomic():
         user = User(username=email.lower(), email=email, first_name=first[:150], last_name=last.strip()[:150])

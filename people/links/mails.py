@@ -57,14 +57,22 @@ def _is_for(recipients: Sequence[str], email: str) -> bool:
     return [each.lower() for each in recipients] == [email.lower()]
 
 
-def invite(user: User, by: User) -> bool:
-    """Queue the invitation; False where no account sends the site's own mails, or it could not be queued."""
-    with _language_of(user, settings.LANGUAGE_CODE if language_of(by) == "" else language_of(by)):
+def invite(user: User, by: User | None) -> bool:
+    """Queue the invitation; False where no account sends the site's own mails, or it could not be queued.
+
+    `by` is None on the command line, where nobody is signed in.
+    """
+    with _language_of(user, language_of(by) if by else ""):
         subject = gettext("You are invited to PRX-Email")
         text = gettext(
             "%(by)s invites you to PRX-Email at %(site)s.\n\nYour user name is %(name)s. Choose your password here:\n\n"
             "%(link)s\n\nThe link is good once, for seven days. If you expected no invitation, do nothing."
-        ) % {"by": _name_of(by), "site": settings.BASE_URL, "name": user.get_username(), "link": PLACE}
+        ) % {
+            "by": _name_of(by) if by else gettext("An administrator"),
+            "site": settings.BASE_URL,
+            "name": user.get_username(),
+            "link": PLACE,
+        }
     return _queue(user.email, (subject, text), private_part=f"people.invitation:{user.pk}", user=by)
 
 
