@@ -17,6 +17,8 @@ from mailbox.imap import fetch as imap_fetch
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:
     """Sign in by password or token; returns the server's words. Raises what the libraries raise."""
+    if client._imap.state != "NONAUTH":  # greeted by PREAUTH: the server knows us by other means (RFC 3501, 7.1.4)
+        return imap_fetch.text(client.welcome)
     if endpoint.oauth_token:
         return _by_token(client, endpoint)
     password = endpoint.password or ""

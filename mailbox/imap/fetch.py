@@ -12,11 +12,12 @@ from imapclient import imap_utf7
 
 from mailbox.imap import internal_date
 
-_UID = re.compile(rb"(?:^|[ (])UID (\d+)", re.I)
-_FLAGS = re.compile(rb"(?:^|[ (])FLAGS \(([^()]*+)\)", re.I)
-_SIZE = re.compile(rb"(?:^|[ (])RFC822\.SIZE (\d+)", re.I)
-_DATE = re.compile(rb'INTERNALDATE "([^"]*)"', re.I)
-_LABELS = re.compile(rb"X-GM-LABELS \(", re.I)
+# One blank stands between an item and its value, and numbers have no quotes, in the RFC.
+_UID = re.compile(rb"(?:^|[\s()])UID:?[ \t]++\"?(\d+)", re.I)
+_FLAGS = re.compile(rb"(?:^|[\s()])FLAGS[ \t]++\(([^()]*+)\)", re.I)
+_SIZE = re.compile(rb"(?:^|[\s()\"])RFC822\.SIZE[ \t]++\"?(\d+)", re.I)
+_DATE = re.compile(rb"INTERNALDATE[ \t]++(?:\"([^\"]*)\"|([^\s\"()]{1,12}+ [\d:]{5,8}+(?: [+-]\d{4})?+))", re.I)
+_LABELS = re.compile(rb"X-GM-LABELS[ \t]++\(", re.I)
 _LABEL_LIST = re.compile(rb'((?:"(?:[^"\\]|\\.)*+"|[^()"])*+)\)', re.S)
 _LABEL = re.compile(rb'"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)|([^\s"]+)', re.S)
 _LITERAL = re.compile(rb"\{\d+\}$")
@@ -24,8 +25,8 @@ MAX_LABEL = 1000  # bytes
 MAX_UID = 2**32 - 1  # RFC 3501, 9: nz-number
 MAX_NUMBER = 2**63 - 1  # what a database holds, and the highest mod-sequence (RFC 7162, 7)
 OTHER_LENGTH = "OtherLength"  # the defect of a message that is not as long as RFC822.SIZE states
-_BODY = re.compile(rb"BODY\[\] \{\d+\}$", re.I)
-_HEADER = re.compile(rb"BODY\[HEADER\](?:<0>)? \{\d+\}$", re.I)
+_BODY = re.compile(rb"(?:(?:BODY(?:\.PEEK)?|BINARY)\[\](?:<0>)?|RFC822)[ \t]++\{\d+\}$", re.I)
+_HEADER = re.compile(rb"(?:BODY(?:\.PEEK)?\[HEADER\](?:<0>)?|RFC822\.HEADER)[ \t]++\{\d+\}$", re.I)
 # RFC 6154, with RFC 8457's \Important; imapclient's own list misses some.
 SPECIAL_USES = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 UNSELECTABLE = ("\\noselect", "\\nonexistent")
@@ -123,7 +124,8 @@ def pair_bodies(answer: Sequence[object]) -> dict[int, bytes]:
         elif isinstance(item, bytes):
             found = _UID.search(before) or _UID.search(item)
             if literal is not None and found:
-                bodies[int(found.group(1))] = literal
+                uid = int(found.group(1))
+                bodies[uid] = literal or bodies.get(uid, b"")
             before, literal = b"", None
     return bodies
 
@@ -204,7 +206,7 @@ def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
         if flags := _FLAGS.search(line):
             row.flags = tuple(_flag(flag) for flag in flags[1].split())
         if date := _DATE.search(line):
-            row.internal_date = internal_date.parse(date[1])
+            row.internal_date = internal_date.parse(date[1] or date[2] or b"")
         if size := _SIZE.search(line):
             row.size = int(size[1]) if int(size[1]) <= MAX_NUMBER else 0
         if (found_labels := _LABELS.search(line)) and (labels := _LABEL_LIST.match(line, found_labels.end())):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 
-_NUMBERED = re.compile(rb"\*[ \t]+(\d+)[ \t]+([A-Za-z-]+)")  # * 23 EXISTS
-_NAMED = re.compile(rb"\*[ \t]+([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, * OK
-_TAGGED = re.compile(rb"(PRX\d+)[ \t]+(OK|NO|BAD)\b[ \t]*", re.I)
+_NUMBERED = re.compile(rb"[ \t]*\*[ \t]*(\d+)[ \t]+([A-Za-z-]+)")  # * 23 EXISTS
+_NAMED = re.compile(rb"[ \t]*\*[ \t]*([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, * OK
+_TAGGED = re.compile(rb"[ \t]*(PRX\d+)[ \t]+(OK|NO|BAD)\b:?[ \t]*", re.I)
+# A literal announced as one of a client (RFC 7888) or as binary (RFC 9051), or with blanks behind it.
+_LITERAL = re.compile(rb"~?\{(\d+)\+?\}[ \t]*(?=\r\n\Z)")
 _CODE = re.compile(rb"\[([A-Za-z-]+)")
 _ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
 _FETCH = re.compile(rb"\* \d+ FETCH\b")
@@ -28,8 +30,13 @@ def as_meant(line: bytes) -> bytes:
         rest = _upper_code(rest) if kind in STATES else rest
         return b"* %s%s%s" % (kind, b"" if rest == b"\r\n" else b" ", rest)
     if found := _TAGGED.match(line):
-        return b"%s %s %s" % (found[1], found[2].upper(), _upper_code(line[found.end() :]))
+        return b"%s %s %s" % (found[1].upper(), found[2].upper(), _upper_code(line[found.end() :]))
     return line
+
+
+def with_plain_literal(line: bytes) -> bytes:
+    """A line of a FETCH answer, with the literal at its end announced as imaplib knows it."""
+    return _LITERAL.sub(rb"{\1}", line) if line.endswith((b"}\r\n", b" \r\n", b"\t\r\n")) else line
 
 
 def ended(line: bytes) -> bytes:

@@ -20,7 +20,8 @@ from mailbox.network import NotMade
 
 # RFC 5530 response codes, by what they ask of us.
 _SIGN_IN = re.compile(r"\[(AUTHENTICATIONFAILED|EXPIRED|AUTHORIZATIONFAILED|PRIVACYREQUIRED|CONTACTADMIN)\b", re.I)
-_WAIT = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|THROTTLED)\b", re.I)
+# The last three are RFC 2449's and 3206's for POP3, which some servers say here, too.
+_WAIT = re.compile(r"\[(UNAVAILABLE|INUSE|LIMIT|SERVERBUG|THROTTLED|IN-USE|SYS/TEMP|LOGIN-DELAY)\b", re.I)
 _QUOTA = re.compile(r"\[?OVERQUOTA\b", re.I)
 # Exchange answers a throttled login with this, and a token without a mailbox as well: waiting is right for the first.
 _EXCHANGE_WAIT = re.compile(r"User is authenticated but not connected|Request is throttled", re.I)
@@ -37,11 +38,24 @@ _PASSING = re.compile(
     r"|(?:can ?not|can't|could not|couldn't|unable to|failed to) (?:connect|contact|reach|open|allocate)"
     r"|(?:lost|dropped|refused|reset|closed) (?:the )?connection"
     r"|connection (?:was )?(?:lost|dropped|refused|reset|closed)"
+    r"|simultaneous connection|mailbox (?:is )?(?:busy|in use)|shutting down|\bunreachable\b|for inactivity"
     r"|out of memory|disk (?:is )?full|no space|\blookup failed|host not found|mailbox is locked"
     r"|logins? (?:are (?:currently )?|is currently |currently )disabled"
     r"|\bauth\w* (?:server|service|process|daemon)\b.{0,40}"
     r"(?:unavailable|down|died|error|fail|crash|not (?:available|respond))",
     re.I,
+)
+# The same in the words of providers elsewhere.
+_PASSING_ELSEWHERE = re.compile(
+    r"später erneut|vorübergehend|zu viele|überlastet|serverfehler|trop de|plus tard|temporair|surcharg"
+    r"|erreur (?:du )?serveur|più tardi|temporane|troppe|más tarde|temporalmente|demasiad|error del servidor"
+    r"|mais tarde|temporári|позже|временн|слишком много|перегруж|ошибка сервера"
+    r"|稍后|稍後|稍候|繁忙|频繁|頻繁|频率|过多|過多|暂时|暫時"
+    r"|混雑|混み合|しばらく|上限|一時的|サーバーエラー|サーバエラー|多すぎ|나중에|일시적|너무 많",
+    re.I,
+)
+_ABOUT_THE_SECRET_ELSEWHERE = re.compile(
+    r"passwor|kennwort|mot de passe|identifiant|contraseña|senha|парол|密码|密碼|口令|授权码|パスワード|비밀번호", re.I
 )
 # These ask to try again whatever the reason; beside words about the secret they mean another one.
 _ASKS_AGAIN = re.compile(r"\btry again\b|\bretry\b|\btry later\b", re.I)
@@ -86,12 +100,15 @@ def refused(words: str, *, signing_in: bool) -> MailError:
 
 def _is_passing(words: str) -> bool:
     asks_again = _ASKS_AGAIN.search(words) and not _ABOUT_THE_SECRET.search(words)
-    return bool(_PASSING.search(words) or asks_again)
+    elsewhere = _PASSING_ELSEWHERE.search(words) and not _ABOUT_THE_SECRET_ELSEWHERE.search(words)
+    return bool(_PASSING.search(words) or asks_again or elsewhere)
 
 
-def may_be_about_one_message(error: MailError) -> bool:
-    """Whether a refusal of FETCH that sounds like "wait" may be what the server says of a message it cannot read."""
-    return isinstance(error, Throttled) and error.wait_seconds is None and bool(_ONE_MESSAGE.search(error.reply))
+def is_refusal(error: MailError) -> bool:
+    """Whether FETCH was refused for a message, rather than for the account or the connection: also in words that sound
+    like "wait", which some servers say of a message that they cannot read."""
+    sounds_like_wait = isinstance(error, Throttled) and error.wait_seconds is None
+    return type(error) is ProviderError or (sounds_like_wait and bool(_ONE_MESSAGE.search(error.reply)))
 
 
 def unreachable(error: BaseException, endpoint: Endpoint, *, connecting: bool) -> NetworkError:

@@ -14,6 +14,7 @@ from mailbox.imap.fetch import MAX_NUMBER, MAX_UID, Changes, FolderStatus, marks
 
 _VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
 _NUMBERS = ("EXISTS", "RECENT", "UIDNEXT", "UIDVALIDITY", "HIGHESTMODSEQ")
+_NUMBER = re.compile(rb"[\s\"]*+(\d+)[\s\"]*+")
 _MAILBOX_ID = re.compile(rb"\(?([A-Za-z0-9_-]{1,255})\)?")
 
 
@@ -59,11 +60,13 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
 
 def _with_true_numbers(untagged: dict[str, list[Any]]) -> dict[str, list[Any]]:
     """Without the numbers that are none, as HIGHESTMODSEQ NIL: imapclient takes all for numbers."""
-    return {
-        key: values
-        for key, values in untagged.items()
-        if key.upper() not in _NUMBERS or (values and re.fullmatch(rb"\s*+\d+\s*+", values[0] or b""))
-    }
+    found: dict[str, list[Any]] = {}
+    for key, values in untagged.items():
+        if key.upper() not in _NUMBERS:
+            found[key] = values
+        elif values and (number := _NUMBER.fullmatch(values[0] or b"")):
+            found[key] = [number[1]]
+    return found
 
 
 def refuses_parameter(error: BaseException) -> bool:

@@ -13,7 +13,41 @@ from email.parser import BytesHeaderParser
 from mailbox.imap.session import ImapSession, ListedFolder
 
 # Where a server states no special use (RFC 6154): the names that mail programs make, by their last part.
-COMMON_NAMES = ("sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente", "envoyés")
+COMMON_NAMES = (
+    *(
+        "sent",
+        "sent items",
+        "sent messages",
+        "sent mail",
+        "sent-mail",
+        "gesendet",
+        "gesendete elemente",
+        "gesendete objekte",
+    ),
+    *("envoyés", "éléments envoyés", "messages envoyés", "enviados", "elementos enviados", "itens enviados", "inviata"),
+    *(
+        "posta inviata",
+        "inviati",
+        "verzonden",
+        "verzonden items",
+        "wysłane",
+        "elementy wysłane",
+        "отправленные",
+        "надіслані",
+    ),
+    *(
+        "gönderilmiş öğeler",
+        "skickat",
+        "sendt",
+        "已发送",
+        "已发送邮件",
+        "寄件備份",
+        "送信済み",
+        "送信済みアイテム",
+        "送信済みメール",
+    ),
+    *("보낸편지함", "보낸 편지함", "보낸메일함"),
+)
 LOOKED_AT = 20  # mails that claim the one Message-ID; more of them is nothing a mail program does
 
 

@@ -20,7 +20,9 @@ from mailbox.endpoints import Endpoint, tls_context
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap import fetch as imap_fetch
 from mailbox.imap import listing
+from mailbox.imap import search as imap_search
 from mailbox.imap import select as imap_select
+from mailbox.imap.around_refusals import rows_around
 from mailbox.imap.authenticate import sign_in
 from mailbox.imap.exceptions import failures
 from mailbox.imap.fetch import FetchedMessage, FlagsAndLabels, FolderStatus, ListedFolder, MessageMeta, marks_of
@@ -154,9 +156,9 @@ class ImapSession:
         if low > high:
             return []
         with self._errors():
-            found = self._client.search(["UID", f"{low}:{high}"])
+            found = imap_search.uids(self._client, "UID", f"{low}:{high}")
         # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
-        uids = sorted({uid for uid in map(int, found) if low <= uid <= high})
+        uids = [uid for uid in found if low <= uid <= high]
         if len(found) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
             middle = (low + min(high, max(uids[-1], low + 1))) // 2
             return self.search_uids(low, middle) + self.search_uids(middle + 1, high)
@@ -166,7 +168,17 @@ class ImapSession:
         """Flags, date and size of these messages, in the order of `uids`, without those that are gone."""
         metas: list[MessageMeta] = []
         for chunk in _chunks(uids):
-            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items(META_ITEMS)))
+            answer = self._rows(chunk, META_ITEMS)
+            metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
+        return metas
+
+    def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
+        """Likewise; of a message for which the server refuses even that, its UID alone: whether the message is to blame
+        shows when it is fetched."""
+        metas: list[MessageMeta] = []
+        for chunk in _chunks(uids):
+            answer, refused = rows_around(lambda some: self._rows(some, META_ITEMS), chunk)
+            answer |= {uid: imap_fetch.FetchRow() for uid in refused}
             metas += [imap_fetch.meta(uid, answer[uid]) for uid in chunk if uid in answer]
         return metas
 
@@ -176,21 +188,25 @@ class ImapSession:
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 
     def fetch_marks(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
-        """The flags and labels of these messages; those gone, or whose flags the server left out, are not in it."""
+        """The flags and labels of these messages; those gone, or whose flags the server leaves out or refuses to say,
+        are not in it."""
         marks = {}
         for chunk in _chunks(uids):
             wanted = set(chunk)
-            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
+            answer, _ = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
             marks.update({uid: found for uid, row in answer.items() if uid in wanted and (found := marks_of(row))})
         return marks
 
     def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
-        """Those of these UIDs that the folder has."""
+        """Those of these UIDs that the folder has; of which the server refuses to speak, too."""
         found: set[int] = set()
         for chunk in _chunks(uids):
-            answer = imap_fetch.rows(self._fetch(imap_fetch.uid_set(chunk), self._items("UID FLAGS")))
-            found.update(answer.keys() & set(chunk))
+            answer, refused = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
+            found.update((answer.keys() | refused) & set(chunk))
         return found
+
+    def _rows(self, uids: Sequence[int], items: str) -> dict[int, imap_fetch.FetchRow]:
+        return imap_fetch.rows(self._fetch(imap_fetch.uid_set(uids), self._items(items)))
 
     def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
@@ -222,7 +238,7 @@ class ImapSession:
             bodies = self._fetch_bodies([meta.uid for meta in chunk], sum(meta.size for meta in chunk))
             for meta in chunk:
                 raw = bodies.pop(meta.uid, None)
-                if raw is not None:
+                if raw or (raw is not None and not meta.size):  # nothing of a message that has a size was not given
                     yield FetchedMessage(meta, raw, is_complete=True)
 
     def _fetch_bodies(self, uids: Sequence[int], expected_bytes: int) -> dict[int, bytes]:
@@ -271,7 +287,7 @@ class ImapSession:
         """The UIDs in the folder whose Message-ID header contains this; the folder is opened read-only."""
         self.examine(folder)
         with self._errors():
-            return sorted(int(uid) for uid in self._client.search(["HEADER", "Message-ID", message_id]))
+            return imap_search.uids(self._client, "HEADER", "Message-ID", imap_search.quoted(message_id))
 
     def _errors(self) -> contextlib.AbstractContextManager[None]:
         return failures(self._endpoint)

@@ -89,6 +89,8 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
         self.capabilities = tuple(lines[-1].decode("ascii", "replace").upper().split())
         if "IMAP4REV1" not in self.capabilities:
             super()._get_capabilities()
+        if "IMAP4REV2" in self.capabilities and "IMAP4REV1" not in self.capabilities:
+            self.capabilities += ("IMAP4REV1",)  # imaplib knows no other; the commands that we say are in both
 
     def _create_socket(self, timeout: float | None = None) -> ssl.SSLSocket:
         seconds = timeout or self._timeout or CONNECT_SECONDS
@@ -147,11 +149,13 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
             self._is_behind_literal = False
             while self._is_fetch and line in BLANK_LINES:  # a FETCH answer ends with its parenthesis
                 line = self.file.readline()
-            return response_lines.ended(line)
+            line = response_lines.ended(line)
+            return response_lines.with_plain_literal(line) if self._is_fetch else line
         while line in BLANK_LINES:
             line = self.file.readline()
         line = response_lines.as_meant(line)
         self._is_fetch = response_lines.is_fetch(line)
+        line = response_lines.with_plain_literal(line) if self._is_fetch else line
         if (alert := response_lines.alert_in(line)) and alert not in self.alerts and len(self.alerts) < MOST_ALERTS:
             self.alerts.append(alert)
         return line

@@ -10,7 +10,7 @@ from mailbox.models import Folder, SyncState
 from mailbox.sync import batches, flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.poison import Attempts
-from mailbox.sync.prefetch import MessageBudget
+from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
 MORE_WAITING = "More is waiting."
 
@@ -127,7 +127,7 @@ def _walk(
     """Fetch on the walk as far as is allowed; return whether none is left on it."""
     limit = budget.left
     if relinker is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
-        there = run.session.imap.fetch_range(walk.low, walk.high)  # so few that no SEARCH is needed before
+        there = metas_in_range(run.session.imap, walk.low, walk.high)  # so few that no SEARCH is needed before
         run.fetch(walk, list(there), last=True, known=there)
         budget.left -= len(there)
         return True

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
-from mailbox.errors import MailError, ProviderError, Throttled
+from mailbox.errors import MailError, Throttled
 from mailbox.imap.fetch import by_bytes
-from mailbox.imap.responses import may_be_about_one_message
+from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import FetchedMessage, ImapSession, MessageMeta
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
@@ -19,11 +19,6 @@ BATCH_COUNT = 200
 META_COUNT = 500  # messages of which one command asks flags, date and size
 MOST_PROBED = 5  # other messages that are asked for when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
-
-
-def is_refusal(error: MailError) -> bool:
-    """Of a message, rather than of the account or the connection."""
-    return type(error) is ProviderError or may_be_about_one_message(error)
 
 
 @dataclass
@@ -132,6 +127,16 @@ class Source:
             fetched.failures.update({uid: NOT_GIVEN for uid in missing if uid in there})
 
 
+def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageMeta]:
+    """Flags, date and size of what there is from low to high, by UID, ascending, as fetch_meta_around() has them."""
+    try:
+        return imap.fetch_range(low, high)
+    except MailError as error:
+        if not is_refusal(error):
+            raise
+    return {meta.uid: meta for meta in imap.fetch_meta_around(imap.search_uids(low, high))}
+
+
 @dataclass
 class Prefetcher:
     """The UIDs of a walk, taken batch by batch. `metas`: what the server has said of some already."""
@@ -161,7 +166,7 @@ class Prefetcher:
         if allowed[0] not in self.metas:
             some = allowed[:asked]
             self.metas.update(dict.fromkeys(some))
-            self.metas.update({meta.uid: meta for meta in self.source.imap.fetch_meta(some)})
+            self.metas.update({meta.uid: meta for meta in self.source.imap.fetch_meta_around(some)})
         known = [_Planned(uid, self._wire_size(uid)) for uid in takewhile(self.metas.__contains__, allowed)]
         chosen = [each.uid for each in next(by_bytes(known, BATCH_BYTES, count))]
         fetched = self.source.bring(chosen, self.metas)

@@ -8,7 +8,7 @@ from mailbox.errors import SignInRefused, Throttled
 from mailbox.imap.responses import refused
 from mailbox.models import Account, Message, Quarantine
 from mailbox.sync import folder_sync
-from tests.mailbox.sync.odd_server import account, server, sync
+from tests.mailbox.sync.odd_server import account, all_stored, server, sync
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.imap_script import Fault, Mail, ScriptedImap, Talk
 
@@ -45,6 +45,16 @@ pytestmark = [pytest.mark.django_db, pytest.mark.wire]
         "Can't open mailbox: I/O error",
         "Login limit exceeded",
         "Please wait 15 minutes",
+        "You have reached the maximum number of simultaneous connections",
+        "[IN-USE] Mailbox busy",
+        "[SYS/TEMP] Storage is away",
+        "Server shutting down",
+        "LDAP server unreachable",
+        "Vorübergehender Fehler, bitte versuchen Sie es später erneut",
+        "Слишком много подключений",
+        "系统繁忙，请稍后再试",  # noqa: RUF001
+        "サーバーが混雑しています",
+        "일시적인 오류",
     ],
 )
 def test_passing_trouble_at_login_waits(words: str) -> None:
@@ -67,6 +77,8 @@ def test_passing_trouble_at_login_waits(words: str) -> None:
         "IMAP is disabled for this account",
         "Login disabled for this user",
         "Username and password do not match",
+        "Benutzername oder Passwort falsch",
+        "密码错误，请稍后再试",  # noqa: RUF001
         "",
     ],
 )
@@ -109,6 +121,16 @@ def test_one_message_that_is_always_refused_is_found_within_a_run(
     assert f"[{code}] Internal error occurred" in row.error
     account.imap.refresh_from_db()
     assert account.imap.next_allowed_at is None
+
+
+def test_flags_date_and_size_that_are_refused_of_one_message_hold_up_no_other(
+    account: Account, server: ScriptedImap
+) -> None:
+    server.faults["META"] = refusing(server, {2}, "Some messages could not be FETCHed (Failure)")
+    sync(account)
+    server.mails[4] = Mail(mail(4))
+    sync(account)
+    assert all_stored(account, server)
 
 
 def test_one_that_comes_alone_is_found_by_what_was_fetched_before(account: Account, server: ScriptedImap) -> None:

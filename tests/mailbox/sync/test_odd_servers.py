@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from django.utils import timezone
 
-from mailbox.models import Account, Message, MessagePlace, SyncState
+from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.odd_server import account, all_stored, server, sync
 from tests.mailbox.sync.synced import mail
@@ -139,6 +139,50 @@ def test_double_blanks_blank_lines_and_small_letters_are_read_as_meant(account: 
     sync(account)
     assert all_stored(account, server)
     assert Message.objects.filter(seen=True).count() == 3
+
+
+@pytest.mark.parametrize("literal", ["BODY[] ~{%d}", "RFC822  {%d+} ", "BODY.PEEK[]<0> {%d}"])
+@pytest.mark.parametrize("search", [("* SEARCH 1 2", "*SEARCH 3"), ("* ESEARCH (TAG x) UID ALL 1:2,3",)])
+def test_other_forms_of_answers_are_read_as_meant(
+    account: Account, server: ScriptedImap, literal: str, search: tuple[str, ...]
+) -> None:
+    def found(talk: Talk, tag: str, _arguments: str) -> bool:
+        talk.say(*search, f"{tag.lower()} OK: done")
+        return True
+
+    def meta(talk: Talk, tag: str, arguments: str) -> bool:
+        for uid in server.chosen(arguments.split(" ")[0]):
+            date = "INTERNALDATE 01-Mar-2024 12:00:00 +0000"
+            talk.say(f'*{uid} FETCH ( FLAGS  ( \\Seen ) {date} UID\t"{uid}" RFC822.SIZE "{server.mails[uid].size}")')
+        talk.say(f" {tag} OK")
+        return True
+
+    def body(talk: Talk, tag: str, arguments: str) -> bool:
+        for uid in server.chosen(arguments.split(" ")[0]):
+            raw = server.mails[uid].raw
+            talk.send(f"* {uid} FETCH (UID {uid} {literal % len(raw)}\r\n".encode() + raw + b")\r\n")
+        talk.say(f"{tag} OK")
+        return True
+
+    def greet(talk: Talk, _tag: str, _arguments: str) -> bool:
+        talk.say("* PREAUTH known by its certificate")
+        return True
+
+    server.capabilities = "IMAP4rev2"
+    server.faults = {"GREETING": greet, "SEARCH": found, "META": meta, "BODY": body}
+    sync(account)
+    assert all_stored(account, server)
+    assert "LOGIN" not in server.seen
+
+
+def test_a_body_of_nothing_is_no_message_that_was_given(account: Account, server: ScriptedImap) -> None:
+    def body(talk: Talk, tag: str, arguments: str) -> bool:
+        talk.say("* 2 FETCH (UID 2 BODY[] {0}", ")", f"{tag} OK")
+        return True
+
+    server.mails, server.faults["BODY"] = {2: Mail(mail(2))}, body
+    sync(account)
+    assert "does not give it" in Quarantine.objects.get().error
 
 
 def test_lines_that_end_in_a_bare_line_feed_are_lines(account: Account, server: ScriptedImap) -> None:

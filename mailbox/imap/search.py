@@ -1,0 +1,45 @@
+"""UID SEARCH, whatever the server answers it with: SEARCH in one line or many (RFC 3501, 7.2.5), or ESEARCH (RFC 9051,
+7.3.4), which imapclient passes over: to it a folder would be empty. Raises what imaplib and imapclient raise."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MAX_RANGE = 5_000_000  # UIDs written out of one answer
+_MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
+_ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
+_RANGE = re.compile(rb"(\d++)(?::(\d++))?+")
+
+
+def uids(client: Any, *criteria: str) -> list[int]:
+    """Sorted, each once. `criteria` as they are said: quoted() where that is needed."""
+    beneath = client._imap
+    for kind in ("SEARCH", "ESEARCH"):
+        beneath.untagged_responses.pop(kind, None)
+    tag = beneath._command("UID", "SEARCH", *criteria)
+    status, lines = beneath._command_complete("UID", tag)
+    client._checkok("search", status, lines)
+    return found_in(
+        _words(beneath.untagged_responses.pop("SEARCH", [])), _words(beneath.untagged_responses.pop("ESEARCH", []))
+    )
+
+
+def found_in(search: list[bytes], esearch: list[bytes]) -> list[int]:
+    found: set[int] = set()
+    sets = [_MODSEQ.sub(b"", line) for line in search] + [each[1] for line in esearch for each in _ALL.finditer(line)]
+    for low, high in (match.groups() for each in sets for match in _RANGE.finditer(each)):
+        first, last = sorted((int(low), int(high or low)))
+        if last - first + len(found) > MAX_RANGE:
+            raise ValueError(f"{last - first + len(found)} messages found")
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
+def quoted(text: str) -> str:
+    """A quoted string (RFC 3501, 9)."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _words(lines: list[Any]) -> list[bytes]:
+    return [line for line in lines if isinstance(line, bytes)]
