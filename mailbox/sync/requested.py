@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from django.db.models import F, Q, QuerySet
 
 from mailbox.errors import MailError, Throttled
+from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import MessageMeta
 from mailbox.messages import places
 from mailbox.models import MessagePlace, Quarantine
@@ -20,7 +21,7 @@ from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import FolderRun, ReadBatch, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
 from mailbox.sync.poison import LAST_AGAIN
-from mailbox.sync.prefetch import Fetched, is_refusal
+from mailbox.sync.prefetch import Fetched
 
 
 def fetch_asked(run: FolderRun) -> bool:

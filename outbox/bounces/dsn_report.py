@@ -46,6 +46,9 @@ _FAILED_BY_OTHER_WORDS = (
     *("permanent-failure", "permanent", "dropped", "returned", "blocked"),
 )
 _DELAYED_BY_OTHER_WORDS = ("delay", "deferred", "transient", "temporary", "queued", "retrying")
+_COMMENT = re.compile(r"\([^()]*+\)")
+_INDENT = re.compile(rb"^[ \t]+", re.M)
+_SPACED_COLON = re.compile(rb"^([A-Za-z][A-Za-z-]{1,40}+)[ \t]++:", re.M)
 _ACTION_WORD = re.compile(r"[a-z]+(?:-[a-z]+)*+")
 _ANY_TYPES = ("application/octet-stream", "text/plain")
 _MAX_FIELD = 1000  # characters
@@ -74,7 +77,9 @@ def _groups(part: Part) -> Iterator[Part]:
     content = part.octets()[0].strip(b"\r\n")
     for group in islice(_GROUP_END.split(content), MAX_RECIPIENTS + 1):
         if group.strip():
-            yield tree.read_headers(group.lstrip(b"\r\n") + b"\r\n\r\n")
+            group = group.lstrip(b"\r\n")
+            group = _INDENT.sub(b"", group) if group[:1] in b" \t" else group
+            yield tree.read_headers(_SPACED_COLON.sub(rb"\1:", group) + b"\r\n\r\n")
 
 
 def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
@@ -102,7 +107,8 @@ def _recipient(group: Part) -> RecipientReport | None:
     if not (final or original) or action not in ACTIONS:
         return None
     words = clean(_typed(group.get("diagnostic-code")))
-    return RecipientReport(original or final, final or original, action, status_code(group.get("status")), words)
+    status = status_code(group.get("status")) or status_code(words)
+    return RecipientReport(original or final, final or original, action, status, words)
 
 
 def _address(field: str) -> str:
@@ -114,13 +120,17 @@ def _address(field: str) -> str:
 
 
 def _action(stated: str, status: str) -> str:
-    """One of ACTIONS: RFC 3464, 2.3.3 allows a comment behind the word, as in `failed (bad mailbox)`. Where there is
-    none, the class of the status says it."""
-    found = _ACTION_WORD.search(stated.lower())
-    action = found[0] if found else {"5": "failed", "4": "delayed"}.get(status.strip()[:1], "")
+    """One of ACTIONS: RFC 3464, 2.3.3 allows a comment beside the word, as in `failed (bad mailbox)`. Where there is
+    no word, or one that nobody knows, the class of the status says it."""
+    found = _ACTION_WORD.search(_COMMENT.sub("", stated.lower()))
+    action = found[0] if found else ""
+    if action in ACTIONS:
+        return action
     if action in _FAILED_BY_OTHER_WORDS:
         return "failed"
-    return "delayed" if action in _DELAYED_BY_OTHER_WORDS else action
+    if action in _DELAYED_BY_OTHER_WORDS:
+        return "delayed"
+    return {"5": "failed", "4": "delayed"}.get(status.strip()[:1], "")
 
 
 def _typed(value: str) -> str:
@@ -153,6 +163,7 @@ def _stamps(parts: Sequence[Part]) -> Stamps:
         files = (part for part in parts if part.content_type in _ANY_TYPES and stated_filename(part))
         octets = (part.octets()[0][:_MAX_LOOKED_AT] for part in files)
         found = (free_text.stamps_in(charsets.decode_text(each)[0].replace("\r\n", "\n")) for each in octets)
-        return next((each for each in found if each != Stamps()), Stamps())
+        in_text = (free_text.stamps_in(each) for each in free_text.texts(parts))
+        return next((each for each in (*found, *in_text) if each != Stamps()), Stamps())
     header = tree.read_headers(returned.octets()[0].lstrip())
     return Stamps(clean(header.get("message-id"), 998), clean(header.get("x-prx-attempt"), 64))

@@ -19,11 +19,15 @@ MAX_LINES = 20  # behind an address, that are said of it
 # Local parts that mail systems write from; the servers' own names for it, and Exchange's hidden mailbox.
 SENDERS = (
     *("mailer-daemon", "mailer_daemon", "mailerdaemon", "maildaemon", "mail-daemon", "mail.daemon", "smtp-daemon"),
-    *("daemon", "postmaster", "bounce", "microsoftexchange"),
+    *("daemon", "postmaster", "bounce", "microsoftexchange", "mdaemon", "mailadmin", "mail-admin", "administrator"),
 )
+_ANSWER_FIELDS = ("x-autoreply", "x-autorespond", "x-autoreply-from")
 _NAMES = ("mail delivery", "mailer-daemon", "postmaster", "microsoft outlook", "microsoft exchange")
 _STAMP = re.compile(r"^[> \t]{0,8}+(Message-ID|X-PRX-Attempt):[ \t]*+(?:\r?\n[ \t]++)?(\S{1,998})", re.I | re.M)
-_ADDRESS = re.compile(r"(?<![^\s<>\"'(:;,\[])([^\s<>\"'():;,\[\]@]{1,64}@[^\s<>\"'():;,\[\]@]{1,255})")
+_ADDRESS = re.compile(
+    r"(?<![^\s<>\"'(:;,\[：；，（「。、])([^\s<>\"'():;,\[\]@：；，（）「」。、]{1,64}"  # noqa: RUF001 (full-width signs)
+    r"@[^\s<>\"'():;,\[\]@：；，（）「」。、]{1,255})"  # noqa: RUF001
+)
 _WORD = re.compile(r"\w")
 # Where the returned mail begins, in a report that has no parts (qmail, Exim, Exchange, Domino, sendmail 8.6).
 _COPY = re.compile(
@@ -36,13 +40,18 @@ _FAILED = re.compile(
     r"|did not reach|(?:gave|given|giving) (?:it )?up|bounced|blocked|does(?: not|n't) exist|no such|over.?quota"
     r"|(?:mailbox|inbox) (?:is )?full|(?:not|n't|unable to|cannot) (?:be |able to )?deliver|permanent"
     r"|\b5[0-7]\d\b|\b5\.\d{1,3}\.\d{1,3}\b"
-    # The same in German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian, Chinese, Japanese and Korean.
+    # The same in German, French, Spanish, Portuguese, Italian, Dutch, Polish, Russian and twenty more.
     r"|nicht (?:\w+ ){0,2}(?:zugestellt|zustellbar|zustellen|erreicht)|unzustellbar|fehlgeschlagen"
     r"|n[\u2019']a (?:pas|pu)|non remis|échec|impossible|inconnu"
     r"|no (?:se )?(?:ha )?(?:pudo|puede|podido|existe)|no entregad|fallid|rechazad"
     r"|não (?:pôde|pode|foi|existe)|falhou|non (?:è stat|può|consegn|recapit|esiste)|impossibile"
     r"|niet (?:\w+ ){0,2}(?:bezorgd|afgeleverd)|onbestelbaar|nie (?:mogła|można|została|dostarcz)"
     r"|не (?:доставлен|удалось|может|существует)|невозможно|退信|无法|無法|失败|失敗|退回|不存在|不達"
+    r"|не (?:може|беше)|teslim edil|bulunamad|kunde inte|kunne ikke|ikke (?:leveret|levert)|ei (?:voi|õnnestu)"
+    r"|nepodař|nepodari|nelze|nedoruč|nem (?:kézbesít|sikerült)|sikertelen|nu (?:a putut|poate)"
+    r"|nije (?:isporuč|mogu|uspje)"
+    r"|δεν (?:ήταν|παραδ|βρέθηκε|μπόρεσε)|αποτυχ|تعذر|فشل|لم يتم|غير موجود|לא (?:ניתן|נמסר|נמצא)|נכשל"
+    r"|ไม่(?:สามารถ|พบ)|ล้มเหลว|không (?:thể|gửi|tồn)|thất bại|tidak (?:terkirim|dapat|ditemukan)|gagal|exceed(?:s|ed)\b"
     r"|でき(?:ません|なかった)|存在しません|실패|반송|못했",
     re.I,
 )
@@ -58,7 +67,7 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
     failed = root.get("x-failed-recipients")
     if not failed and not _is_of_mail_system(root):
         return None
-    whole = "\n".join(_texts(parts))[:MAX_TEXT].replace("\r\n", "\n")
+    whole = "\n".join(texts(parts))[:MAX_TEXT].replace("\r\n", "\n")
     copy = _COPY.search(whole)
     said = whole[: copy.start()] if copy else whole
     if stamps == Stamps():
@@ -71,16 +80,19 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
 
 def _is_of_mail_system(root: Part) -> bool:
     """By its sender, or by the null reverse-path, which is that of notifications (RFC 5321, 4.5.5)."""
-    if "".join(root.get("return-path").split()) == "<>":
+    if "".join(root.get("return-path").split()) == "<>" and not _is_automatic_answer(root):
         return True
     for each in addresses.read(root.get("from"))[:1]:
-        return each.address.lower().startswith(SENDERS) or (
-            not each.has_domain and str(each).lower().startswith(_NAMES)
-        )
+        return each.address.lower().startswith(SENDERS) or str(each).lower().lstrip('"').startswith(_NAMES)
     return root.get("from").strip() == "<>"
 
 
-def _texts(parts: Sequence[Part]) -> Iterator[str]:
+def _is_automatic_answer(root: Part) -> bool:
+    """A vacation notice says so, and has a null reverse-path too (RFC 3834, 4 and 5); a report is sent by a system."""
+    return root.get("auto-submitted").lower().startswith("auto-replied") or any(map(root.get, _ANSWER_FIELDS))
+
+
+def texts(parts: Sequence[Part]) -> Iterator[str]:
     """What is written for people. HTML only where nothing else is: it says the same."""
     plain = [part for part in parts if part.content_type == "text/plain"]
     for part in plain or [part for part in parts if part.content_type == "text/html"]:

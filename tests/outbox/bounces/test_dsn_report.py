@@ -120,9 +120,13 @@ def test_qmails_bounce_is_read() -> None:
     [
         b"From: ann@example.com\r\nAuto-Submitted: auto-replied\r\nSubject: Away\r\n\r\nI am away.\r\n",
         POSTFIX.replace(b"delivery-status", b"disposition-notification"),
-        POSTFIX.replace(b"Action: failed", b"Action: eaten").replace(b"Action: delayed", b""),
+        POSTFIX.replace(b"Action: failed", b"Action: eaten")
+        .replace(b"Action: delayed", b"")
+        .replace(b"Status: ", b"X: "),
         QMAIL.replace(b"Message-ID", b"X-Id").replace(b"X-PRX-Attempt", b"X-Mark"),
         QMAIL.replace(b"MAILER-DAEMON@", b"ann@"),
+        b"Return-Path: <>\r\nAuto-Submitted: auto-replied\r\n"
+        + QMAIL.replace(b"MAILER-DAEMON@", b"ann@"),  # on holiday
         b"",
         b"\x00\xff" * 100,
     ],
@@ -171,7 +175,9 @@ def test_a_status_code_is_told_in_words(code: str, words: str) -> None:
     assert status_words(code) == words
 
 
-@pytest.mark.parametrize("action", ["failed", "Failed (bad mailbox)", "expired", "failed(5.1.1)"])
+@pytest.mark.parametrize(
+    "action", ["failed", "Failed (bad mailbox)", "expired", "failed(5.1.1)", "(bad mailbox) failed", "discarded", ""]
+)
 @pytest.mark.parametrize("recipient", ["rfc822; bob@example.com", "rfc822; <bob@example.com>", "<bob@example.com>"])
 def test_a_comment_behind_the_action_and_brackets_about_the_recipient_are_no_part_of_them(
     action: str, recipient: str
@@ -183,6 +189,49 @@ def test_a_comment_behind_the_action_and_brackets_about_the_recipient_are_no_par
     )
     assert report is not None
     assert [(each.address, each.action) for each in report.recipients] == [("bob@example.com", "failed")]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Final-Recipient : rfc822; bob@example.com\r\nAction : failed\r\nStatus : 5.1.1\r\n",
+        "  Final-Recipient: rfc822; bob@example.com\r\n  Action: failed\r\n  Status: 5.1.1\r\n",
+        "Final-Recipient: rfc822; bob@example.com\r\nAction: failed\r\nDiagnostic-Code: smtp; 550 5.1.1 no\r\n",
+    ],
+)
+def test_fields_written_oddly_are_those_fields_and_a_mail_returned_in_the_text_is_the_one(fields: str) -> None:
+    report = dsn_report.read(
+        b'Content-Type: multipart/report; boundary="b"\r\n\r\n'
+        b"--b\r\n\r\nIt failed.\r\n> Message-ID: <outbox-7-0@x.org>\r\n"
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.com\r\n\r\n"
+        + f"{fields}\r\n--b--\r\n".encode()
+    )
+    assert report is not None and report.stamps.message_id == "<outbox-7-0@x.org>"
+    assert [(each.address, each.action, each.status_code) for each in report.recipients] == [
+        ("bob@example.com", "failed", "5.1.1")
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "gone@example.net adresine iletiniz teslim edilemedi",
+        "Meddelandet kunde inte levereras till gone@example.net",
+        "Zprávu se nepodařilo doručit příjemci gone@example.net",
+        "Az üzenet nem kézbesíthető: gone@example.net",
+        "Δεν ήταν δυνατή η παράδοση στο gone@example.net",
+        "تعذر تسليم رسالتك إلى gone@example.net",
+        "לא ניתן למסור את ההודעה אל gone@example.net",
+        "ไม่สามารถส่งข้อความถึง gone@example.net",
+        "Không thể gửi thư tới gone@example.net",
+        "您发送的邮件被退回：gone@example.net 收件人不存在",  # noqa: RUF001
+    ],
+)
+def test_a_text_in_any_of_these_languages_says_who_did_not_get_it(said: str) -> None:
+    copy = "--- Below this line is a copy\n\nMessage-ID: <outbox-7-0@x.org>\n"
+    report = dsn_report.read(f"From: Postmaster <robot@example.net>\n\n{said}\n\n{copy}".encode())
+    assert report is not None
+    assert [(each.address, each.action) for each in report.recipients] == [("gone@example.net", "failed")]
 
 
 def test_an_address_in_utf_8_addr_xtext_is_read_whatever_its_letters() -> None:
