@@ -24,6 +24,30 @@ _SIGN_IN_WORDS = re.compile(
     r"|\b(?:account|user|mailbox)\b.{0,30}\b(?:disabled|locked|suspended|blocked|inactive|no permission)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# Trouble of the server's own, said with the code of a wrong password; beside words about the secret it means that.
+_PASSING_WORDS = re.compile(
+    r"\b535[ -]4\.\d\.\d|\btemporar(?:y|ily)\b|\btry (?:again )?later\b|\btoo many\b"
+    r"|\b(?:system|server) (?:is )?busy\b"
+    r"|\b(?:lost|closed|dropped)\b.{0,20}\bconnection\b|\bconnection (?:lost|closed)\b|\binternal (?:server )?error\b"
+    r"|\bunavailable\b|\btimed? ?out\b|系统繁忙|稍后",
+    re.IGNORECASE | re.DOTALL,
+)
+_ABOUT_THE_SECRET = re.compile(r"\b(?:password|credentials?|user ?name)\b|密码|授权码", re.I)
+_SIGN_IN_FIRST = re.compile(
+    r"\bauth\w* (?:is )?(?:required|needed|first)\b"
+    r"|\b(?:must|need to|please|should) (?:first )?(?:be )?(?:auth\w*|log ?in|sign in)\b"
+    r"|\bnot (?:auth\w+|logged in)\b(?! by)",
+    re.I,
+)
+# "550 Greylisted", "554 temporarily deferred": what 4xx is for, said with 5xx.
+_FOR_NOW_WORDS = re.compile(
+    r"gr[ae]y-?\s?list|\btemporar(?:y|ily)\b|\b(?:try|retry)(?: it)?(?: again)? (?:later|in (?:a|\d))"
+    r"|\bcome back later\b|(?<!permanently )\bdeferred\b",
+    re.I,
+)
+_OF_THE_SESSION = re.compile(
+    r"\bcommand\b.{0,40}\b(?:un)?(?:recogni[sz]ed|known|implemented)\b|\bunknown command\b", re.I
+)
 # X.4.X anywhere in the words ("(#4.4.1)" is qmail's way), and no part of an address of the internet.
 _NETWORK_STATUS = re.compile(r"(?<![\d.])[245]\.4\.\d{1,3}(?!\.?\d)")
 _PARTY = (
@@ -61,7 +85,8 @@ def is_for_now(code: int | None, words: str) -> bool:
     4.5.3.1.10), and a limit on what we send is told with 5xx by many."""
     if code is None or is_transient_code(code):
         return True
-    return bool(_TOO_MANY_RECIPIENTS.search(words)) or throttling.seconds_to_wait(code, words) is not None
+    is_limit = throttling.seconds_to_wait(code, words) is not None
+    return bool(_TOO_MANY_RECIPIENTS.search(words) or _FOR_NOW_WORDS.search(words)) or is_limit
 
 
 def classify(fault: Fault) -> Verdict:
@@ -79,6 +104,9 @@ def classify(fault: Fault) -> Verdict:
 
 def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
     """No mail is to blame, so none is refused for good: the account's queue waits, or its sign-in is to be mended."""
+    is_passing = _PASSING_WORDS.search(f"{code} {words}") and not _ABOUT_THE_SECRET.search(words)
+    if phase is Phase.AUTH and code == 535 and is_passing:
+        return Verdict.THROTTLED
     if phase is Phase.AUTH and code >= 500 and (code in _SIGN_IN_CODES or _SIGN_IN_WORDS.search(words)):
         return Verdict.SIGN_IN
     if code == 421 or (code == 454 and phase is Phase.AUTH) or throttling.seconds_to_wait(code, words) is not None:
@@ -87,14 +115,16 @@ def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
 
 
 def _of_mail(phase: Phase, code: int, words: str) -> Verdict:
-    if code in (530, 535):
+    if code in (530, 535) or (code >= 500 and phase not in AFTER_DOT and _SIGN_IN_FIRST.search(words)):
         return Verdict.SIGN_IN
     if phase in AFTER_DOT and is_outcome_unknown(code, words):
         return Verdict.UNCERTAIN
     if code == 421 or (code == 454 and "4.7.0" in words) or throttling.seconds_to_wait(code, words) is not None:
         return Verdict.THROTTLED
-    if is_transient_code(code):
+    if is_transient_code(code) or (code >= 500 and _FOR_NOW_WORDS.search(words)):
         return Verdict.TRANSIENT
+    if code in (500, 502) and phase is Phase.MAIL and _OF_THE_SESSION.search(words):
+        return Verdict.TRANSIENT  # the two sides are at different places: no mail is to blame
     if 500 <= code < 600:
         return Verdict.PERMANENT
     # A 2xx or 3xx where neither belongs: the two sides no longer talk of the same thing.

@@ -46,6 +46,8 @@ RULES = (
     _rule(r"\btoo (many|much) (?!recipients\b(?! from)|hops|received|errors? in)(\w+ ){0,3}?"
           r"(mails?|e-?mails?|messages?|connections?|sessions?|logins?|attempts?|requests?|recipients?|auth\w*)\b"),
     _rule(r"\b(connections?|threads?) (rate )?limit\b"),
+    _rule(r"\bfrequency limit"),  # QQ
+    _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC|TRC)|HL:(?:IFC|ICC))\b", 450.0),  # NetEase's signs
     # Exchange Online slows down what it does not know yet: 451 4.7.500 to 4.7.699.
     _rule(r"\b4\.7\.[56]\d\d\b"),
 )  # fmt: skip
@@ -74,7 +76,7 @@ LIMIT_RULES = (
     _rule(r"\b(?:sent|sending) too (?:many|much)\b|\btoo (?:many|much) (?:\w+ ){0,2}(?:mails?|e-?mails?|messages?)\b",
           _SPENT_SECONDS),
     _rule(r"\brate.?limit|\bthrottl|\brate\b.{0,40}\bexceed|\bexceed.{0,40}\brate\b", _SPENT_SECONDS),
-    _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC)|HL:(?:IFC|ICC))\b", _SPENT_SECONDS),  # NetEase's signs
+    _rule(r"\b(?:MI:(?:SFQ|DMC)|RP:(?:QRC|DRC|TRC)|HL:(?:IFC|ICC))\b|\bfrequency limit", _SPENT_SECONDS),  # NetEase, QQ
 )  # fmt: skip
 # About this mail (its size, its text), or about the recipient's mailbox and what it takes in.
 _NO_LIMIT_OF_OURS = re.compile(

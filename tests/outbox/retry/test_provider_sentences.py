@@ -16,6 +16,28 @@ def test_a_sentence_means_what_it_says_where_it_is_said(case: Case) -> None:
     assert classify(Fault(case.phase, Kind.REPLY, case.said, int(case.said[:3]))) is case.verdict
 
 
+@pytest.mark.parametrize(
+    ("phase", "said", "verdict"),
+    [
+        (Phase.RCPT, "550 Greylisted, try again later", Verdict.TRANSIENT),
+        (Phase.MAIL, "554 5.7.1 Message temporarily deferred", Verdict.TRANSIENT),
+        (Phase.DOT, "550 Requested action aborted: try again later", Verdict.TRANSIENT),
+        (Phase.DOT, "554 All messages will be permanently deferred", Verdict.PERMANENT),
+        (Phase.MAIL, "502 5.5.2 Error: command not recognized", Verdict.TRANSIENT),
+        (Phase.MAIL, "550 Authentication is required", Verdict.SIGN_IN),
+        (Phase.RCPT, "554 5.7.1 Please log in before you send", Verdict.SIGN_IN),
+        (Phase.DOT, "550 5.7.26 Mail that is not authenticated is refused", Verdict.PERMANENT),
+        (Phase.AUTH, "535 4.7.8 Error: Connection lost to authentication server", Verdict.THROTTLED),
+        (Phase.AUTH, "535 Error: authentication failed: system busy", Verdict.THROTTLED),
+        (Phase.AUTH, "535 Incorrect password, please try again later", Verdict.SIGN_IN),
+        (Phase.RCPT, "550 Domain frequency limited", Verdict.THROTTLED),
+        (Phase.MAIL, "451 MI:SFQ", Verdict.THROTTLED),
+    ],
+)
+def test_words_that_say_more_than_their_code(phase: Phase, said: str, verdict: Verdict) -> None:
+    assert classify(Fault(phase, Kind.REPLY, said, int(said[:3]))) is verdict
+
+
 def test_there_are_sentences_of_many_providers_each_with_its_source() -> None:
     assert len(CASES) >= 100 and len({case.said for case in CASES if case.source in SOURCES}) >= 100
     assert {case.source for case in CASES} == SOURCES.keys()
