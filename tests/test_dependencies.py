@@ -20,7 +20,7 @@ FLOORS = [
     "mailbox.signals",
     "mailbox.jitter mailbox.safe_http mailbox.clocks",
     "mailbox.public_hosts",
-    "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing",
+    "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.models mailbox.imap",
     "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions mailbox.schedules",
     "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",

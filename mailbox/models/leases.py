@@ -6,6 +6,7 @@ Taken and given back by hand: with nothing new to fetch they are a good part of 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import connection, models
@@ -45,24 +46,35 @@ class Lease(models.Model):
     def acquire(
         cls, account_id: int, purpose: str, holder: str, *, seconds: float, now: datetime, token: str = ""
     ) -> str | None:
-        """Return a token when the lease was free, had lapsed, or ends later than any can, else None. One statement
-        decides.
+        """Return a token when the lease was free, had lapsed, or ends later than any can, else None.
 
         `token`: the one to take it with, for who tries again and cannot know whether the first try was committed.
         """
         token = token or secrets.token_hex(16)
+        return token if cls.acquire_all([account_id], purpose, holder, seconds=seconds, now=now, token=token) else None
+
+    @classmethod
+    def acquire_all(
+        cls, account_ids: Collection[int], purpose: str, holder: str, *, seconds: float, now: datetime, token: str
+    ) -> set[int]:
+        """acquire() for several accounts: one statement decides. Returns the accounts that we got; what was deleted
+        meanwhile is not among them."""
+        if not account_ids:
+            return set()
         ends = (now, _end(now, seconds), _end(now, LONGEST_SECONDS) + SLACK)
         at, until, latest = map(connection.ops.adapt_datetimefield_value, ends)
+        places = ", ".join(["%s"] * len(account_ids))
         with connection.cursor() as cursor:
             cursor.execute(
-                """INSERT INTO "leases" ("account_id", "purpose", "token", "holder", "expires_at")
-                VALUES (%s, %s, %s, %s, %s) ON CONFLICT ("account_id", "purpose") DO UPDATE SET
+                f"""INSERT INTO "leases" ("account_id", "purpose", "token", "holder", "expires_at")
+                SELECT "id", %s, %s, %s, %s FROM "accounts" WHERE "id" IN ({places})
+                ORDER BY "id" ON CONFLICT ("account_id", "purpose") DO UPDATE SET
                 "token" = EXCLUDED."token", "holder" = EXCLUDED."holder", "expires_at" = EXCLUDED."expires_at"
                 WHERE "leases"."expires_at" <= %s OR "leases"."expires_at" > %s
-                OR "leases"."token" = EXCLUDED."token\"""",
-                [account_id, str(purpose), token, holder, until, at, latest],
+                OR "leases"."token" = EXCLUDED."token" RETURNING "account_id\"""",  # noqa: S608 - only marks
+                [str(purpose), token, holder, until, *account_ids, at, latest],
             )
-            return token if cursor.rowcount == 1 else None
+            return {row[0] for row in cursor.fetchall()}
 
     @classmethod
     def renew(cls, account_id: int, purpose: str, token: str, *, seconds: float, now: datetime) -> bool:
@@ -73,12 +85,21 @@ class Lease(models.Model):
     @classmethod
     def release(cls, account_id: int, purpose: str, token: str) -> bool:
         """Give the lease back; False, and nothing happens, when another has taken it."""
+        return bool(cls.release_all([(account_id, token)], purpose))
+
+    @classmethod
+    def release_all(cls, held: Sequence[tuple[int, str]], purpose: str) -> set[int]:
+        """release() for several accounts with their tokens, by one statement; returns those that were still ours."""
+        if not held:
+            return set()
+        places = ", ".join(["(%s, %s)"] * len(held))
         with connection.cursor() as cursor:
             cursor.execute(
-                'DELETE FROM "leases" WHERE "account_id" = %s AND "purpose" = %s AND "token" = %s',
-                [account_id, str(purpose), token],
+                f"""DELETE FROM "leases" WHERE "purpose" = %s AND ("account_id", "token") IN (VALUES {places})
+                RETURNING "account_id\"""",  # noqa: S608 - only marks
+                [str(purpose), *(value for pair in sorted(held) for value in pair)],
             )
-            return bool(cursor.rowcount == 1)
+            return {row[0] for row in cursor.fetchall()}
 
 
 def _end(now: datetime, seconds: float) -> datetime:

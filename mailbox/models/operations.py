@@ -45,8 +45,13 @@ class Counter(models.Model):
     @classmethod
     def add_all(cls, account_id: int, amounts: Mapping[Counter.Name, int], now: datetime) -> None:
         """Likewise, several by one statement."""
+        cls.add_each({(account_id, str(name)): amount for name, amount in amounts.items()}, now)
+
+    @classmethod
+    def add_each(cls, amounts: Mapping[tuple[int, str], int], now: datetime) -> None:
+        """Likewise, by account and name."""
         hour = connection.ops.adapt_datetimefield_value(now.replace(minute=0, second=0, microsecond=0))
-        rows = [[account_id, str(name), hour, amount] for name, amount in amounts.items() if amount]
+        rows = [[pk, str(name), hour, amount] for (pk, name), amount in amounts.items() if amount]
         if not rows:
             return
         places = ", ".join(["(%s, %s, %s, %s)"] * len(rows))

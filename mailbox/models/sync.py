@@ -183,6 +183,8 @@ class SyncRun(models.Model):
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
+    # A scheduled run is shared out to several workers, and ends with the last of them.
+    shares_left = models.IntegerField(default=1, db_default=1)
 
     class Meta:
         db_table = "sync_runs"

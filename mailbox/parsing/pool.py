@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import logging
 import os
 import queue
@@ -18,12 +17,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO
 
-from django.conf import settings
-
 from mailbox.errors import StorageError
+from mailbox.host_slots import take_slot
 from mailbox.logs import event
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserLost, ParserPipe, Result
@@ -65,7 +62,7 @@ class _Parsers:
     threads: list[threading.Thread] = field(default_factory=list)
     batches: queue.SimpleQueue[_Batch | None] = field(default_factory=queue.SimpleQueue)
     ended: queue.SimpleQueue[threading.Thread] = field(default_factory=queue.SimpleQueue)
-    slots: list[IO[bytes]] = field(default_factory=list)  # the cores they use, see _free_slot
+    slots: list[IO[bytes]] = field(default_factory=list)  # the cores they use, by host_slots
 
     def submit(self, jobs: Sequence[ParseJob]) -> Pending:
         parts = []
@@ -77,7 +74,7 @@ class _Parsers:
 
     def grow(self, most: int) -> None:
         while len(self.slots) < most:
-            slot = _free_slot()
+            slot = take_slot("parser", os.cpu_count() or 1)
             if slot is None:
                 break
             self.slots.append(slot)
@@ -135,20 +132,6 @@ def _parts_of(jobs: Sequence[ParseJob], count: int) -> Iterator[list[ParseJob]]:
             part, total = [], 0
     if part:
         yield part
-
-
-def _free_slot() -> IO[bytes] | None:
-    """A core of this machine that no parser of ours uses yet, told by a lock on its file."""
-    folder = Path(settings.DATA_DIR) / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(os.cpu_count() or 1):
-        file = (folder / f"parser-{number}").open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
-        except OSError:
-            file.close()
-    return None
 
 
 def _read_all(parser: ParserPipe, jobs: list[ParseJob]) -> list[Result]:

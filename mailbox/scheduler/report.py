@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.db import transaction
+from django.db.models import Count, F, Q
 from django.utils import timezone
 
 from mailbox.keep_alive import keep_alive
@@ -36,9 +38,13 @@ class Report:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def begin(cls, trigger: str, requested_by: int | None, now: datetime) -> Report:
-        run = SyncRun.objects.create(trigger=trigger, requested_by_id=requested_by, started_at=now, seen_at=now)
-        return cls(run)
+    def begin(cls, trigger: str, requested_by: int | None, now: datetime, shares: int = 1) -> Report:
+        """`shares`: how many workers will each finish() it."""
+        return cls(
+            SyncRun.objects.create(
+                trigger=trigger, requested_by_id=requested_by, started_at=now, seen_at=now, shares_left=shares
+            )
+        )
 
     def say_it_goes_on(self) -> bool:
         """For keep_alive: a run that has not been seen for a minute has lost its process."""
@@ -52,6 +58,8 @@ class Report:
         key = (account.pk, canonical(name))
         with self.lock:
             line = self.lines.get(key) or self.unchanged.get(key)
+            if line is None and not outcome.is_unchanged:  # a worker with another share of the run may have begun it
+                line = SyncRunFolder.objects.filter(run=self.run, account=account, folder_name=key[1]).first()
             if line is None:
                 line = SyncRunFolder(run=self.run, account=account, folder_name=key[1], ok=True)
             _add_round(line, outcome)
@@ -64,29 +72,29 @@ class Report:
             line.folder = Folder.objects.filter(account=account, name=key[1]).first()
         line.save()
 
-    def was_not_written(self, account_id: int, name: str) -> None:
-        """That nothing was new: the folder is for another worker, or for the next run, to look at."""
-        with self.lock:
-            self.unchanged.pop((account_id, name), None)
-
     def finish(self, now: datetime) -> SyncRun:
-        run, lines = self.run, list(self.lines.values())
-        unchanged = list(self.unchanged.values())
-        counts = _counted([line.ok for line in lines], len(unchanged))
-        for name, value in counts.items():
-            setattr(run, name, value)
-        run.finished_at = now
+        """The run has ended when the last of its shares has; one in which nothing was tried leaves no report, unless a
+        person asked for it."""
+        run, unchanged = self.run, list(self.unchanged.values())
 
         def write() -> bool:
-            if run.trigger in BY_PERSON:
-                _insert(unchanged)
-            SyncRun.objects.filter(pk=run.pk).update(finished_at=now, seen_at=now, **counts)
+            with transaction.atomic():
+                if run.trigger in BY_PERSON:
+                    _insert(unchanged)
+                this = SyncRun.objects.filter(pk=run.pk)
+                this.update(unchanged=F("unchanged") + len(unchanged), shares_left=F("shares_left") - 1, seen_at=now)
+                counts = _counts(run)
+                this.update(**counts)
+                this.filter(shares_left__lte=0).update(finished_at=now)
+                this.filter(shares_left__lte=0, attempted=0).exclude(trigger__in=BY_PERSON).delete()
+            vars(run).update(counts, finished_at=now, unchanged=len(unchanged))
             return False
 
         keep_alive.do_until_done(write)
+        failed = sum(not line.ok for line in self.lines.values())
         event(
-            logger, "sync_run", run_id=str(run.run_id), attempted=run.attempted, succeeded=run.succeeded,
-            failed=run.failed, unchanged=run.unchanged, fetched=sum(line.fetched for line in lines),
+            logger, "sync_run", run_id=str(run.run_id), attempted=len(self.lines) + len(unchanged), failed=failed,
+            unchanged=len(unchanged), fetched=sum(line.fetched for line in self.lines.values()),
         )  # fmt: skip
         return run
 
@@ -109,10 +117,12 @@ def _insert(lines: Sequence[SyncRunFolder]) -> None:
     SyncRunFolder.objects.bulk_create(lines)
 
 
-def _counted(oks: Sequence[bool], unchanged: int = 0) -> dict[str, int]:
-    succeeded = sum(oks) + unchanged
-    failed = len(oks) - sum(oks)
-    return {"attempted": succeeded + failed, "succeeded": succeeded, "failed": failed, "unchanged": unchanged}
+def _counts(run: SyncRun) -> dict[str, int]:
+    """By the run's lines in the database, and the folders without a line."""
+    counted = run.folders.aggregate(all=Count("pk"), failed=Count("pk", filter=Q(ok=False)))
+    unchanged = 0 if run.trigger in BY_PERSON else SyncRun.objects.values_list("unchanged", flat=True).get(pk=run.pk)
+    attempted = counted["all"] + unchanged
+    return {"attempted": attempted, "succeeded": attempted - counted["failed"], "failed": counted["failed"]}
 
 
 def end_abandoned(now: datetime) -> int:
@@ -120,7 +130,7 @@ def end_abandoned(now: datetime) -> int:
     abandoned = SyncRun.objects.filter(finished_at=None, seen_at__lt=now - SILENT_AFTER)
     ended = 0
     for run in abandoned.order_by("pk"):
-        counts = _counted(list(run.folders.values_list("ok", flat=True)))
+        counts = _counts(run)
         ended += abandoned.filter(pk=run.pk).update(finished_at=run.seen_at, **counts)
         event(logger, "sync_run_abandoned", logging.WARNING, run_id=str(run.run_id), **counts)
     return ended

@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -57,16 +57,16 @@ class Backoff:
 class AccountSession:
     """A signed-in connection and the lease that makes it the account's only sync.
 
-    `held`: states of folders that were read with the claim. `owes_looks`: whoever holds this writes down what
-    sync_folder() says of folders without news.
+    `states`: of folders, read with the claim. `leaves_unchanged`: sync_folder() only says which folders have nothing
+    new, and whoever holds this writes it down.
     """
 
     account: Account
     imap: ImapSession
     token: str
     clock: Clock
-    held: dict[str, LoadedState] = field(default_factory=dict)
-    owes_looks: bool = False
+    states: dict[str, LoadedState] = field(default_factory=dict)
+    leaves_unchanged: bool = False
 
     def renew(self) -> None:
         """See that the lease is still ours, as each transaction does that writes; raises Busy when another took it."""
@@ -80,20 +80,21 @@ def renewing(token: str, clock: Clock, purpose: str = Lease.Purpose.SYNC) -> Act
 
     def renew() -> bool:
         ends = clock() + timedelta(seconds=LEASE_SECONDS)
-        Lease.objects.filter(purpose=purpose, token=token, expires_at__lt=ends).update(expires_at=ends)
-        return True
+        leases = Lease.objects.filter(purpose=purpose, token=token)
+        return leases.filter(expires_at__lt=ends).update(expires_at=ends) > 0 or leases.exists()
 
     return renew
 
 
-def give_back(account_id: int, token: str) -> None:
-    """Free the account: at once, or when the database is back."""
+def give_back(held: Sequence[tuple[int, str]]) -> None:
+    """Free these accounts, of which we have the leases with these tokens: at once, or when the database is back."""
 
     def release() -> bool:
-        Lease.release(account_id, Lease.Purpose.SYNC, token)
+        Lease.release_all(held, Lease.Purpose.SYNC)
         return False
 
-    keep_alive.do_until_done(release)
+    if held:
+        keep_alive.do_until_done(release)
 
 
 def holder() -> str:
@@ -108,7 +109,7 @@ def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Ite
         with keep_alive.during(renewing(token, clock)), connect(account, clock) as imap:
             yield AccountSession(account, imap, token, clock)
     finally:
-        give_back(account.pk, token)
+        give_back([(account.pk, token)])
 
 
 def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:

@@ -108,8 +108,9 @@ def _synced(
         if session.account.sends_site_mail:  # its Sent folder and what bounced hold links that sign people in
             raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
         opened = _opened(session, name)
-        if cursor is None and (look := _look(session, opened)):
-            return SyncOutcome(ok=True, seconds=time.monotonic() - started, look=look if session.owes_looks else None)
+        if cursor is None and (unchanged := _unchanged(session, opened)):
+            left = unchanged if session.leaves_unchanged else None
+            return SyncOutcome(ok=True, seconds=time.monotonic() - started, unchanged=left)
         note, more = run_job(session, opened.state, opened.status, cursor, budget, counts)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
@@ -130,35 +131,35 @@ def _synced(
     return outcome
 
 
-def _look(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder | None:
-    """What to write down of a folder without news, which is done here unless the holder of the mailbox does it."""
-    held, status, now = opened.held, opened.status, session.clock()
-    if held is None or not no_change.nothing_new(session.account, held, status, now):
+def _unchanged(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder | None:
+    """What to write down of a folder without news; it is done here unless the session's holder does it."""
+    loaded, status, now = opened.loaded, opened.status, session.clock()
+    if loaded is None or not no_change.nothing_new(session.account, loaded, status, now):
         return None
-    look = UnchangedFolder(opened.state.pk, opened.folder.pk, status, now)
-    if not session.owes_looks:
+    unchanged = UnchangedFolder(opened.state.pk, status, now)
+    if not session.leaves_unchanged:
         with transaction.atomic():
             session.renew()
-            no_change.write(session.account.pk, [look])
-    return look
+            no_change.write({session.account.pk: [unchanged]})
+    return unchanged
 
 
 @dataclass(frozen=True)
 class OpenedFolder:
-    """A folder that was just opened. `held` is None when it was never seen before."""
+    """A folder that was just opened. `loaded` is None when it was never seen before."""
 
     folder: Folder
     state: SyncState
     status: FolderStatus
-    held: LoadedState | None
+    loaded: LoadedState | None
 
 
 def _opened(session: AccountSession, name: str) -> OpenedFolder:
     """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
-    held = session.held.pop(canonical(name), None)
-    if held is None or not held.is_fresh():
-        held = states_of(session.account, [canonical(name)]).get(canonical(name))
-    state = held.state if held else None
+    loaded = session.states.pop(canonical(name), None)
+    if loaded is None or not loaded.is_fresh():
+        loaded = states_of(session.account, [canonical(name)]).get(canonical(name))
+    state = loaded.state if loaded else None
     if state is not None and state.stopped_at is not None:
         raise uidvalidity.FolderStopped(uidvalidity.STOPPED)
     try:
@@ -175,7 +176,7 @@ def _opened(session: AccountSession, name: str) -> OpenedFolder:
         Folder.objects.filter(pk=state.folder_id).update(mailbox_id=status.mailbox_id)
     if state.news_at:
         SyncState.objects.filter(pk=state.pk, news_at=state.news_at).update(news_at=None)
-    return OpenedFolder(state.folder, state, status, held)
+    return OpenedFolder(state.folder, state, status, loaded)
 
 
 def _known(state: SyncState | None) -> KnownFolder | None:

@@ -3,6 +3,7 @@ alone, and what it writes, which is as few statements as there can be."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,16 +21,15 @@ class UnchangedFolder:
     """Nothing was new in this folder at this time."""
 
     state_pk: int
-    folder_pk: int
     status: FolderStatus
     at: datetime
 
 
-def nothing_new(account: Account, held: LoadedState, status: FolderStatus, now: datetime) -> bool:
+def nothing_new(account: Account, loaded: LoadedState, status: FolderStatus, now: datetime) -> bool:
     """Whether a whole run would find nothing to do: the server says what it said when we were done, nobody asks for
     more, and neither a comparison nor anything left of a changed UIDVALIDITY is due. In doubt, no."""
-    state = held.state
-    if held.has_asked or _is_unsettled(state) or not _is_in_order(account.imap):
+    state = loaded.state
+    if loaded.has_asked or _is_unsettled(state) or not _is_in_order(account.imap):
         return False
     if state.compared_at is None or comparison_is_due(state, status, now):
         return False
@@ -66,18 +66,24 @@ def _has_no_walks(state: SyncState, status: FolderStatus) -> bool:
     return not planned.walks and not planned.restarted
 
 
-def write(account_pk: int, looks: list[UnchangedFolder]) -> None:
-    """Write them down, in the transaction that is open and has seen that the account's lease is ours."""
-    instant = connection.ops.adapt_datetimefield_value
+def write(unchanged: Mapping[int, Sequence[UnchangedFolder]]) -> None:
+    """Write down what was found by account, one statement for all of them, in the transaction that is open and has seen
+    that the accounts' leases are ours. The time is that of the first: what came after it is not yet seen."""
+    folders = [each for of_account in unchanged.values() for each in of_account]
+    if not folders:
+        return
+    first = min(each.at for each in folders)
+    at = connection.ops.adapt_datetimefield_value(first)
+    cases, places = "WHEN %s THEN %s " * len(folders), ", ".join(["(%s, %s, %s)"] * len(folders))
+    sequences = [value for each in folders for value in (each.state_pk, each.status.highestmodseq)]
+    known = [value for each in folders for value in (each.state_pk, each.status.uidvalidity, each.status.uidnext)]
     with connection.cursor() as cursor:
-        for look in looks:
-            at = instant(look.at)
-            cursor.execute(
-                """UPDATE "sync_state" SET "highestmodseq" = %s, "followed_at" = %s, "last_attempt_at" = %s,
-                "last_success_at" = %s, "next_allowed_at" = NULL, "failure_count" = 0, "last_error_code" = '',
-                "last_error" = '' WHERE "id" = %s AND "uidvalidity" = %s AND "uidnext" = %s""",
-                [look.status.highestmodseq, at, at, at, look.state_pk, look.status.uidvalidity, look.status.uidnext],
-            )
-    if looks:
-        counted = {Counter.Name.SYNC_ATTEMPTS: len(looks), Counter.Name.SYNC_SUCCESSES: len(looks)}
-        Counter.add_all(account_pk, counted, looks[-1].at)
+        cursor.execute(
+            f"""UPDATE "sync_state" SET "highestmodseq" = CASE "id" {cases} ELSE "highestmodseq" END,
+            "followed_at" = %s, "last_attempt_at" = %s, "last_success_at" = %s, "next_allowed_at" = NULL,
+            "failure_count" = 0, "last_error_code" = '', "last_error" = ''
+            WHERE ("id", "uidvalidity", "uidnext") IN (VALUES {places})""",  # noqa: S608 - only marks are put in
+            [*sequences, at, at, at, *known],
+        )
+    names = (Counter.Name.SYNC_ATTEMPTS, Counter.Name.SYNC_SUCCESSES)
+    Counter.add_each({(pk, name): len(each) for pk, each in sorted(unchanged.items()) for name in names}, first)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class SyncOutcome:
     """What a run did to one folder. Seconds are wall clock; error_code is an errors.MailError's code or "internal".
 
-    `look`: nothing was new, and that is still to be written, with the end of the account's turn.
+    `unchanged`: nothing was new, and that is still to be written (see AccountSession.leaves_unchanged).
     """
 
     ok: bool
@@ -34,7 +34,7 @@ class SyncOutcome:
     error: str = ""
     more_waiting: bool = False
     note: str = ""
-    look: UnchangedFolder | None = None
+    unchanged: UnchangedFolder | None = None
 
     @property
     def is_unchanged(self) -> bool:

@@ -21,7 +21,7 @@ FRESH_SECONDS = 2.0  # others write some columns without the lease: push its new
 
 @dataclass
 class LoadedState:
-    """What is held of a folder: its state, with the folder, and whether something is asked for beside the walk."""
+    """A folder's state, with the folder, and whether something is asked for beside the walk."""
 
     state: SyncState
     has_asked: bool

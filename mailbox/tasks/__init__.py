@@ -17,6 +17,7 @@ from mailbox.tasks.sync import (
     sweep_raw,
     sync_account,
     sync_pushed,
+    sync_share,
     sync_tick,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "sweep_raw",
     "sync_account",
     "sync_pushed",
+    "sync_share",
     "sync_tick",
     "take_up_forgotten",
     "tidy",

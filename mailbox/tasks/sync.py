@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import logging
 import os
+import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
+from django.dispatch import receiver
 from django.utils import timezone
 from django_q.brokers import get_broker
+from django_q.conf import Conf
 from django_q.models import Failure
+from django_q.signals import pre_execute
 
 from mailbox import deletions, network, presence
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.db import sqlite_statistics
 from mailbox.errors import MailError
+from mailbox.host_slots import take_slots
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
 from mailbox.models import Account, Counter, Lease, ProcessHeartbeat, StoreMiss, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
-from mailbox.scheduler import report, runner
+from mailbox.scheduler import jobs, report, runner
+from mailbox.scheduler.line import DueLine
 from mailbox.search.index import sweep_words
 from mailbox.storage import disk_budget, partial_files, raw_store, store_check, table_sizes
 from mailbox.storage.usage import free_percent
@@ -32,6 +39,9 @@ REPORTS_KEPT = timedelta(days=14)
 FAILURES_KEPT = timedelta(days=14)
 HEARTBEATS_KEPT = timedelta(days=1)
 COUNTERS_KEPT = timedelta(days=400)
+TICK = timedelta(seconds=60)
+BEAT_SECONDS = 25.0
+_said_alive_at = float("-inf")
 CLICK_BUDGET_SECONDS = 120  # a person waits for it; what is left comes with the next ticks
 CLICK_WAIT_SECONDS = 60
 PUSH_WAIT_SECONDS = 1  # the other sync may be signing out
@@ -60,23 +70,50 @@ def _may_fetch() -> bool:
     return not network.is_off() and store_check.is_usable() and not disk_budget.is_spent()
 
 
-def sync_tick(is_continuation: bool = False) -> None:
-    """Each minute: sync what is due, until nothing is left or the time is over.
+def sync_tick(is_extra: bool = False) -> None:
+    """Each minute: share what is due out to as many workers of all hosts as may sync at once, and take the first share.
 
-    When time ran out, one continuation fills the gap until the next tick. It queues none itself, so that ticks never
-    pile up however much mail waits.
+    `is_extra`: between two minutes, for what nobody has tried for as long.
     """
-    if not _may_fetch():
+    now = timezone.now()
+    since = now - TICK if is_extra else now
+    if not _may_fetch() or not (accounts := jobs.next_accounts(now, since)):
         return
-    jobs = runner.due_jobs(timezone.now())
-    if not jobs:
+    clusters = max(WorkerHeartbeat.objects.alive(now).count(), 1)
+    shares = min(-(-len(accounts) // runner.SLICE), clusters * _shares_of_a_cluster())
+    run = report.Report.begin(SyncRun.Trigger.SCHEDULE, None, now, shares).run
+    times = since.isoformat(), (now + TICK).isoformat()
+    for share in range(1, shares):
+        queue("mailbox.tasks.sync_share", run.pk, *times, share, shares, group="sync")
+    sync_share(run.pk, *times, 0, shares)
+
+
+def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> None:
+    """Sync slices of the accounts that were not tried since the tick, one after another, until all were or the next
+    tick is due (`until`): so tasks never pile up, however much mail waits. Times are in ISO 8601.
+
+    All shares are of the same accounts and begin at different places of the line: of a worker that dies, or a task that
+    the broker lost, the others take what is left.
+    """
+    run = SyncRun.objects.filter(pk=run_pk).first()
+    if run is None:
         return
-    budget = max(60 - settings.SYNC_TICK_SECONDS, 1) if is_continuation else settings.SYNC_TICK_SECONDS
-    run = runner.run_sync(jobs, runner.SyncRunnerConfig.from_settings(time_budget_seconds=budget))
-    if run.attempted == 0:
-        run.delete()  # every account was busy elsewhere: no report of nothing
-    elif not is_continuation and run.folders.filter(ok=True, folder__sync_state__more_waiting=True).exists():
-        queue("mailbox.tasks.sync_tick", True, group="sync")
+    left = (datetime.fromisoformat(until) - timezone.now()).total_seconds()
+    wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and _may_fetch() else 0
+    places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
+    line = DueLine(datetime.fromisoformat(since), share * runner.SLICE)
+    runner.run_share(run, line, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
+
+
+def _connections_of(share: int, of_a_cluster: int) -> int:
+    """How many a share may have at once, so that those of a cluster have SYNC_MAX_CONCURRENCY together. A host may get
+    more shares than its part: that it has no more connections than those is for its slots to see to."""
+    return int(settings.SYNC_MAX_CONCURRENCY + share % of_a_cluster) // of_a_cluster
+
+
+def _shares_of_a_cluster() -> int:
+    """One worker stays free for what a person waits for."""
+    return max(min(int(Conf.WORKERS) - 1, settings.SYNC_MAX_CONCURRENCY), 1)
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:
@@ -92,14 +129,12 @@ def sync_account(account_id: int, user_id: int | None) -> None:
 def sync_pushed(account_id: int) -> None:
     """Look at INBOX at once. A sync of the account that runs at this moment does it instead: see SyncState.news_at."""
     chosen = runner.jobs_of(account_id)
-    jobs = [job for job in chosen if job.folder == "INBOX"] or chosen  # on Gmail, All Mail holds the inbox
+    inbox = [job for job in chosen if job.folder == "INBOX"] or chosen  # on Gmail, All Mail holds the inbox
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )
-    if jobs and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
-        run = runner.run_sync(jobs, config, trigger=SyncRun.Trigger.PUSH)
-        if run.attempted == 0:
-            run.delete()
+    if inbox and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
+        runner.run_sync(inbox, config, trigger=SyncRun.Trigger.PUSH)
 
 
 def list_folders(account_id: int) -> None:
@@ -116,8 +151,24 @@ def list_folders(account_id: int) -> None:
 
 
 def beat() -> None:
-    """Say that this cluster's workers take tasks, and what they cannot reach. A worker's parent is its cluster."""
+    """Each half minute, on whichever cluster takes the task."""
     now = timezone.now()
+    say_alive(now)
+    _take_up_of_the_dead(now)
+
+
+@receiver(pre_execute)
+def _before_a_task(**_: Any) -> None:
+    """Clusters that share a queue take each other's heartbeats: each also says that it lives before its other tasks."""
+    if time.monotonic() - _said_alive_at > BEAT_SECONDS:
+        with suppress(Exception):  # the task itself meets the same trouble, where it is recorded
+            say_alive(timezone.now())
+
+
+def say_alive(now: datetime) -> None:
+    """Say that this cluster's workers take tasks, and what they cannot reach. A worker's parent is its cluster."""
+    global _said_alive_at
+    _said_alive_at = time.monotonic()
     who: dict[str, Any] = {"host": presence.this_host(), "cluster_pid": os.getppid()}
     before = WorkerHeartbeat.objects.filter(**who).first()
     is_usable = store_check.is_usable()
@@ -132,7 +183,6 @@ def beat() -> None:
     }
     WorkerHeartbeat.objects.update_or_create(**who, defaults=says, create_defaults={**says, "started_at": now})
     presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
-    _take_up_of_the_dead(now)
 
 
 def _take_up_of_the_dead(now: datetime) -> None:
@@ -142,7 +192,7 @@ def _take_up_of_the_dead(now: datetime) -> None:
     """
     report.end_abandoned(now)
     if Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now).delete()[0]:
-        queue("mailbox.tasks.sync_tick", group="sync")
+        queue("mailbox.tasks.sync_tick", True, group="sync")
 
 
 def sweep_raw() -> None:

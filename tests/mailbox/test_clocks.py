@@ -11,7 +11,7 @@ from mailbox import deletions
 from mailbox.keep_alive import LEASE_SECONDS
 from mailbox.models import Account, Counter, DeletionLook, Folder, Lease, Message, RawMessage, SyncState
 from mailbox.models.leases import LONGEST_SECONDS
-from mailbox.scheduler.runner import SyncJob, _outside_backoff, due_jobs
+from mailbox.scheduler.runner import SyncJob, due_jobs, outside_backoff
 from mailbox.storage import partial_files, raw_store
 from mailbox.sync import flags_and_expunges, folders
 from mailbox.sync.account_session import Backoff
@@ -64,10 +64,10 @@ def test_a_wait_longer_than_any_is_cut(account: Account, ahead: timedelta, is_du
     folder = Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
     state = SyncState.objects.create(account=account, folder=folder, next_allowed_at=now + ahead)
     jobs = [SyncJob(account.pk)]
-    assert bool(due_jobs(now)) is bool(_outside_backoff(jobs, now)) is is_due
+    assert bool(due_jobs(now)) is bool(outside_backoff(jobs, now)) is is_due
     SyncState.objects.filter(pk=state.pk).update(next_allowed_at=None)
     account.imap.mark_unavailable("wait", now + ahead)
-    assert bool(due_jobs(now)) is bool(_outside_backoff(jobs, now)) is is_due
+    assert bool(due_jobs(now)) is bool(outside_backoff(jobs, now)) is is_due
 
 
 def test_an_account_without_folders_too(account: Account) -> None:

@@ -113,10 +113,8 @@ def test_a_refused_sign_in_is_a_stated_failure_in_the_servers_words(make_account
     assert "wrong-one" not in words + json.dumps(report)
 
 
-def test_without_an_address_every_account_is_synced(
-    make_account: MakeAccount, dovecot: Dovecot, capsys: Any, settings: Any
-) -> None:
-    settings.SYNC_MAX_CONCURRENCY = 1
+@pytest.mark.django_db(transaction=True)
+def test_without_an_address_every_account_is_synced(make_account: MakeAccount, dovecot: Dovecot, capsys: Any) -> None:
     accounts = [make_account(), make_account(), make_account(sync_enabled=False)]
     for account in accounts:
         fill(dovecot, account, 1)

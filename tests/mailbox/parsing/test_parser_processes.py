@@ -102,7 +102,7 @@ def test_a_parser_without_work_ends_by_itself_and_the_next_mail_begins_another(
 def test_the_cores_that_a_worker_used_are_given_back() -> None:
     with parsing_pool.running():
         parsing_pool.read(ORDERS).result()
-    slots = [parsing_pool._free_slot() for _ in range(os.cpu_count() or 1)]
+    slots = [parsing_pool.take_slot("parser", os.cpu_count() or 1) for _ in range(os.cpu_count() or 1)]
     assert all(slots)
     for each in slots:
         each.close()  # type: ignore[union-attr]

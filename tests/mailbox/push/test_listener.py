@@ -225,21 +225,6 @@ def test_the_row_of_a_killed_process_holds_up_nobody_on_its_machine(
 
 
 # --- Chance ---------------------------------------------------------------------------------------------------------
-def test_a_thousand_accounts_do_not_begin_together() -> None:
-    starts = sorted(jitter.start_after(pk, 1000, 50) for pk in range(1, 1001))
-    assert starts[0] >= 0
-    assert 20 <= starts[-1] <= 25
-    in_a_second = max(sum(begin <= each < begin + 1 for each in starts) for begin in range(25))
-    assert in_a_second < 100
-    again = [jitter.start_after(pk, 1000, 50) for pk in range(1, 1001)]
-    moved = [abs(jitter.start_after(pk, 1000, 50) - again[pk - 1]) for pk in range(1, 1001)]
-    assert max(moved) < 3  # each keeps its place in the round
-
-
-def test_few_accounts_begin_at_once() -> None:
-    assert {jitter.start_after(pk, 200, 50) for pk in range(1, 201)} == {0}
-
-
 def test_a_wait_is_shortened_by_chance_but_never_below_what_the_server_asked_for() -> None:
     waits = [jitter.jittered(300) for _ in range(1000)]
     assert 240 <= min(waits) < 245

@@ -32,6 +32,7 @@ SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "mailbox.tasks.reparse_slice": "mailbox.tasks.reparse_stalled",
     "mailbox.tasks.sync_account": FORGOTTEN,
     "mailbox.tasks.sync_pushed": "mailbox.tasks.sync_tick",
+    "mailbox.tasks.sync_share": "mailbox.tasks.sync_tick",
     "mailbox.tasks.sync_tick": "mailbox.tasks.sync_tick",
     "outbox.tasks.copy_to_sent": "outbox.tasks.sweep_afterwards",
     "outbox.tasks.deliver": "outbox.tasks.sweep",

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
 from mailbox.models import Account, Lease, SyncRun, SyncRunFolder
-from mailbox.scheduler import report, runner, turn_commit
+from mailbox.scheduler import account_turn, report, results
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
 from mailbox.sync import folder_sync
 from mailbox.sync.account_session import signed_in
@@ -96,7 +96,7 @@ def test_a_database_that_comes_back_after_the_run_gets_the_lease_and_the_runs_en
     """It is away from the server's answer until all is over, longer than any try of the run's own."""
     back: list[Callable[[], None]] = []
     at_examine(lambda _: back.append(take_database_away()), monkeypatch)
-    monkeypatch.setattr(turn_commit, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(results, "LAST_TRIES", 1)
     if connection.vendor == "postgresql":  # which takes connections again at once: so it is kept away
         at_examine(lambda _: monkeypatch.setattr(type(connection), "get_new_connection", refused), monkeypatch)
     else:
@@ -172,4 +172,4 @@ def test_what_cannot_be_done_at_once_is_done_when_the_trouble_is_over_and_then_n
 def test_three_beats_fit_into_a_lease_and_a_run_is_silent_for_longer_than_one() -> None:
     assert BEAT_SECONDS * 3 < LEASE_SECONDS <= 30
     assert timedelta(seconds=2 * BEAT_SECONDS) < report.SILENT_AFTER
-    assert runner.TURN_SECONDS < LEASE_SECONDS
+    assert account_turn.TURN_SECONDS < LEASE_SECONDS

@@ -1,9 +1,8 @@
 """What django-q2 runs: by the clock, by click, and the cleaning."""
 
 import os
-import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +11,14 @@ from django.core.management import call_command
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ, Schedule, Task
+from django_q.signals import pre_execute
 
 from mailbox import schedules
-from mailbox.models import Account, Counter, Folder, SyncRun, WorkerHeartbeat
+from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncState, WorkerHeartbeat
+from mailbox.scheduler import line
+from mailbox.scheduler.report import Report
 from mailbox.tasks import sync as sync_tasks
+from tests.mailbox.sync.quiet import at_examine
 from tests.mailbox.sync.synced import fill, on_server, stored
 from tests.rows import looked_yesterday, tasks_queued
 from tests.servers.dovecot import Dovecot
@@ -29,6 +32,7 @@ def queued() -> list[tuple[str, tuple[Any, ...]]]:
     return [(row.func(), row.task["args"]) for row in OrmQ.objects.order_by("pk")]
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_tick_syncs_what_is_due_and_stores_its_report(make_account: MakeAccount, dovecot: Dovecot) -> None:
     account = make_account()
     fill(dovecot, account, 2)
@@ -44,22 +48,93 @@ def test_a_tick_with_nothing_due_leaves_no_report() -> None:
     assert not SyncRun.objects.exists()
 
 
-def test_a_tick_that_ran_out_of_time_queues_one_continuation_which_queues_none(
+@pytest.mark.django_db(transaction=True)
+def test_a_share_goes_on_turn_after_turn_with_what_has_more_waiting_and_begins_nothing_when_the_next_tick_is_due(
     make_account: MakeAccount, dovecot: Dovecot, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = make_account()
     fill(dovecot, account, 6)
     settings.SYNC_MAX_MESSAGES = 2
-
-    def past(moment: float | None) -> bool:
-        return moment is not None and (moment <= time.monotonic() or bool(stored(account)))
-
-    monkeypatch.setattr("mailbox.scheduler.runner.GO_ON_SECONDS", 0.0)
-    monkeypatch.setattr("mailbox.scheduler.runner._past", past)
+    monkeypatch.setattr("mailbox.scheduler.account_turn.GO_ON_SECONDS", 0.0)
+    monkeypatch.setattr("mailbox.scheduler.account_turn.TURN_SECONDS", 0.0)
+    now = timezone.now()
+    late = Report.begin(SyncRun.Trigger.SCHEDULE, None, now).run
+    sync_tasks.sync_share(late.pk, now.isoformat(), now.isoformat(), 0, 1)
+    assert not stored(account) and not SyncRun.objects.exists()
+    turns = set[str]()
+    at_examine(lambda _: turns.add(Lease.objects.get().token), monkeypatch)
     sync_tasks.sync_tick()
-    assert queued() == [("mailbox.tasks.sync_tick", (True,))]
-    sync_tasks.sync_tick(True)
-    assert len(queued()) == 1
+    assert stored(account) == on_server(dovecot, account)
+    assert len(turns) == 3
+    run = SyncRun.objects.get()
+    assert (run.attempted, run.failed, run.folders.get().fetched) == (1, 0, 6)
+    assert queued() == [] and not Lease.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tick_is_shared_out_to_the_workers_of_all_hosts_and_is_one_run(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clusters of two workers each: one of each stays free for what a person waits for."""
+    now = timezone.now()
+    for pid in (1, 2):
+        WorkerHeartbeat.objects.create(host=f"h{pid}", cluster_pid=pid, started_at=now, seen_at=now)
+    monkeypatch.setattr(sync_tasks.Conf, "WORKERS", 2)
+    monkeypatch.setattr(sync_tasks.runner, "SLICE", 1)
+    accounts = [make_account() for _ in range(3)]
+    take_share, before = sync_tasks.sync_share, list[bool]()
+
+    def other_first(*arguments: Any) -> None:
+        """The share that was queued is over before that of the tick's own worker begins."""
+        ((name, theirs),) = queued()
+        assert (name, theirs[3:], arguments[3:]) == ("mailbox.tasks.sync_share", (1, 2), (0, 2))
+        take_share(*theirs)
+        before.append(SyncRun.objects.filter(finished_at=None).exists())
+        take_share(*arguments)
+
+    monkeypatch.setattr(sync_tasks, "sync_share", other_first)
+    sync_tasks.sync_tick()
+    run = SyncRun.objects.get()
+    assert (run.attempted, run.succeeded, before) == (3, 3, [True])
+    assert run.finished_at is not None
+    assert all(SyncState.objects.get(account=each).last_success_at for each in accounts)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_over", [True, False])
+def test_of_two_shares_that_find_the_same_account_one_looks(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, is_over: bool
+) -> None:
+    """The second read the line before the first had the account's lease, or before it gave it back."""
+    account = make_account()
+    fill(dovecot, account, 2)
+    next_accounts, looks = line.next_accounts, list[str]()
+    at_examine(lambda session: looks.append("a look"), monkeypatch)
+
+    def meanwhile(now: datetime, since: datetime) -> list[int]:
+        found = next_accounts(now, since)
+        monkeypatch.setattr(line, "next_accounts", next_accounts)
+        if is_over:
+            run = Report.begin(SyncRun.Trigger.SCHEDULE, None, now).run
+            sync_tasks.sync_share(run.pk, since.isoformat(), (now + sync_tasks.TICK).isoformat(), 0, 1)
+        else:
+            Lease.acquire(account.pk, Lease.Purpose.SYNC, "another", seconds=30, now=now, token="theirs")
+        return found
+
+    monkeypatch.setattr(line, "next_accounts", meanwhile)
+    sync_tasks.sync_tick()
+    assert len(looks) == int(is_over)
+    assert list(Lease.objects.values_list("token", flat=True)) == ([] if is_over else ["theirs"])
+    assert not SyncRun.objects.filter(finished_at=None).exists()
+
+
+@pytest.mark.parametrize("most", [1, 4, 7])
+def test_the_shares_of_a_cluster_have_together_the_connections_that_it_may_have(settings: Any, most: int) -> None:
+    settings.SYNC_MAX_CONCURRENCY = most
+    for shares in range(1, most + 1):  # never more than these: see _shares_of_a_cluster
+        each = [sync_tasks._connections_of(share, shares) for share in range(2 * shares)]  # of two hosts
+        assert sum(each) == 2 * most
+        assert max(each) - min(each) <= 1
 
 
 def test_a_click_syncs_the_chosen_folders_and_says_who_asked(make_account: MakeAccount, dovecot: Dovecot) -> None:
@@ -105,6 +180,16 @@ def test_a_heartbeat_is_one_row_a_cluster_renewed() -> None:
     assert second.cluster_pid == os.getppid()
     assert second.started_at == first.started_at
     assert second.seen_at > first.seen_at
+
+
+def test_a_cluster_whose_heartbeats_another_takes_says_that_it_lives_before_its_other_tasks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync_tasks, "_said_alive_at", float("-inf"))
+    pre_execute.send(sender="django_q", func=len, task={})
+    first = WorkerHeartbeat.objects.get().seen_at
+    pre_execute.send(sender="django_q", func=len, task={})  # a moment later: not again
+    assert WorkerHeartbeat.objects.get().seen_at == first
 
 
 def test_schedules_are_made_once_mended_and_name_what_exists() -> None:

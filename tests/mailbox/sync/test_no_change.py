@@ -1,31 +1,27 @@
 """A look without news: when EXAMINE alone is believed, what it writes, and what it costs."""
 
-import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncRunFolder, SyncState, Transport
-from mailbox.scheduler import group_commit, turn_commit
-from mailbox.scheduler.group_commit import Exchange, JointCommits
-from mailbox.scheduler.report import Report
+from mailbox.scheduler import runner
 from mailbox.scheduler.runner import SyncJob, SyncRunnerConfig, run_sync
-from mailbox.scheduler.turn_commit import Desk
-from mailbox.sync import no_change, state_rows
+from mailbox.sync import no_change
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from mailbox.sync.state_rows import LoadedState, account_by_pk, states_of
 from tests.mailbox.sync.quiet import ONCE, MakeAccount, account, at_examine, in_step
 from tests.mailbox.sync.synced import fill, on_server, state_of, stored
 from tests.servers.dovecot import Dovecot
+from tests.servers.ports import wait_until
 
 __all__ = ["account"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -175,25 +171,51 @@ def test_a_look_costs_few_statements_and_one_commit(account: Account) -> None:
     of_report = [sql for sql in statements if '"sync_runs"' in sql]
     in_turn = [sql for sql in statements if sql not in of_report and not sql.startswith(("BEGIN", "COMMIT"))]
     assert len(in_turn) <= 8, in_turn
-    assert not any('"sync_run_folders"' in sql for sql in statements)
+    assert not any(
+        sql.startswith(('INSERT INTO "sync_run_folders"', 'UPDATE "sync_run_folders"')) for sql in statements
+    )
 
 
-def test_the_end_of_a_turn_and_the_next_claim_are_one_commit(make_account: MakeAccount, dovecot: Dovecot) -> None:
-    first, second = in_step(make_account(), dovecot), in_step(make_account(), dovecot)
-    committed: list[tuple[int, bool]] = []
-    claim = Desk.claim
+def test_a_slice_is_claimed_by_one_statement_and_written_and_given_back_by_one_each(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    statements: list[str] = []  # of all threads
+    execute = CursorWrapper._execute
 
-    def watched(self: Desk, account_id: int, *arguments: Any) -> Any:
-        owed = len(self._owed)
-        found = claim(self, account_id, *arguments)
-        committed.append((owed, Lease.objects.filter(account=first).exists()))
-        return found
+    def watched(self: CursorWrapper, sql: str, *given: Any) -> Any:
+        statements.append(sql)
+        return execute(self, sql, *given)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Desk, "claim", watched)
-        run = run_sync([SyncJob(first.pk), SyncJob(second.pk)], SyncRunnerConfig(max_concurrency=1))
-    assert committed == [(0, True), (1, False)]
-    assert (run.succeeded, Lease.objects.count()) == (2, 0)
+    monkeypatch.setattr(CursorWrapper, "_execute", watched)
+    monkeypatch.setattr(runner, "WRITE_SECONDS", 3600)
+    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+
+    def count(begin: str) -> int:
+        return sum(sql.startswith(begin) for sql in statements)
+
+    assert (run.succeeded, Lease.objects.count()) == (3, 0)
+    assert count('INSERT INTO "leases"') == count('DELETE FROM "leases"') == count('UPDATE "sync_state"') == 1
+    assert count('INSERT INTO "counters"') == 1
+
+
+def test_while_a_server_is_slow_the_accounts_before_and_after_are_free(
+    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's click does not wait for the turns of other accounts. Each server here answers only when that is so."""
+    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
+    monkeypatch.setattr(runner, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(runner, "CLAIMED_SECONDS", 0)
+    began, tokens = timezone.now(), list[str]()
+
+    def slow(_: Any) -> None:
+        wait_until(lambda: Lease.objects.count() == 1, seconds=30, what="the others' leases to be given back")
+        tokens.append(Lease.objects.get().token)
+        assert SyncState.objects.filter(last_success_at__gte=began).count() == len(tokens) - 1
+
+    at_examine(slow, monkeypatch)
+    run = run_sync([SyncJob(each.pk) for each in accounts], SyncRunnerConfig(max_concurrency=1))
+    assert (run.succeeded, len(set(tokens)), Lease.objects.count()) == (3, 3, 0)
 
 
 def test_news_after_a_quiet_look_are_fetched_as_ever(account: Account, dovecot: Dovecot) -> None:
@@ -202,58 +224,3 @@ def test_news_after_a_quiet_look_are_fetched_as_ever(account: Account, dovecot: 
     dovecot.store(account.email, "INBOX", "1", "\\Flagged")
     assert run_sync([SyncJob(account.pk)], ONCE).folders.get().fetched == 2
     assert stored(account) == on_server(dovecot, account)
-
-
-def test_a_long_turn_writes_meanwhile_what_it_found(
-    account: Account, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dovecot.create_folder(account.email, "Lists")
-    jobs = [SyncJob(account.pk), SyncJob(account.pk, "Lists")]
-    for _ in range(2):
-        run_sync(jobs, ONCE)
-    monkeypatch.setattr(group_commit, "LONGEST_SECONDS", -1)
-    began, seen = timezone.now(), []
-    at_examine(lambda _: seen.append(state_of(account).last_success_at), monkeypatch)  # INBOX's
-    Lease.objects.all().delete()
-    assert run_sync(jobs, ONCE).succeeded == 2
-    assert seen[0] < began <= seen[1]
-    assert not Lease.objects.exists()
-
-
-def test_what_several_threads_end_and_claim_at_once_is_one_commit_and_none_fails_for_another(
-    make_account: MakeAccount, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    accounts = [in_step(make_account(), dovecot) for _ in range(3)]
-    broken = accounts[1]
-    desks = turn_commit.Desks(timezone.now, Report(SyncRun.objects.create()), lambda *crash: pytest.fail(str(crash)))
-    commits: JointCommits = desks._given[-1]
-    read, write, together = state_rows.account_by_pk, commits._commit, list[int]()
-
-    def fragile(pk: int) -> Account | None:
-        if pk == broken.pk:
-            raise ZeroDivisionError
-        return read(pk)
-
-    def watched(batch: Sequence[Exchange]) -> None:
-        together.append(len(batch))
-        write(batch)
-
-    def take(account: Account) -> bool:
-        try:
-            claim = desks.mine.claim(account.pk, ["INBOX"])
-        except ZeroDivisionError:
-            return False
-        finally:
-            connection.close()
-        return claim is not None and claim.token is not None
-
-    monkeypatch.setattr(state_rows, "account_by_pk", fragile)
-    monkeypatch.setattr(commits, "_commit", watched)
-    with ThreadPoolExecutor(3) as pool:
-        with commits._committing:  # somebody commits
-            taken = [pool.submit(take, each) for each in accounts]
-            while len(commits._gathered) < 3:
-                time.sleep(0.01)
-        assert [each.result() for each in taken] == [True, False, True]
-    assert together == [3]
-    assert set(Lease.objects.values_list("account_id", flat=True)) == {accounts[0].pk, accounts[2].pk}

@@ -1,0 +1,202 @@
+"""One account's turn in a run: its connection, and its folders first to last and round again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import connection
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.errors import MailError
+from mailbox.logs import event, provider_words
+from mailbox.models import Account, Folder, SyncState
+from mailbox.scheduler.jobs import SyncJob, jobs_of
+from mailbox.scheduler.report import Report
+from mailbox.storage import disk_budget
+from mailbox.sync import folder_sync, state_rows
+from mailbox.sync.account_session import AccountSession, Backoff, Clock, connect
+from mailbox.sync.folder_sync import SyncOutcome
+from mailbox.sync.folders import canonical, discover, listing_is_due
+from mailbox.sync.no_change import UnchangedFolder
+
+logger = logging.getLogger(__name__)
+LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
+NEWS_AFTER_SECONDS = 0.8  # less than a pushed sync waits for this one: see tasks.PUSH_WAIT_SECONDS
+GO_ON_SECONDS = 10.0  # how long a folder with much mail is fetched before it is looked at anew
+TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
+
+
+@dataclass(frozen=True)
+class SyncRunnerConfig:
+    """Seconds. `time_budget_seconds`: 0 gives each job one round, None goes on until nothing is left."""
+
+    max_concurrency: int = 4
+    base_backoff_seconds: float = 10
+    max_backoff_seconds: float = 300
+    time_budget_seconds: float | None = 50
+    wait_seconds: float = 0  # for another sync of the same account
+
+    @classmethod
+    def from_settings(cls, *, time_budget_seconds: float | None = None, wait_seconds: float = 0) -> SyncRunnerConfig:
+        return cls(
+            max_concurrency=settings.SYNC_MAX_CONCURRENCY,
+            base_backoff_seconds=settings.SYNC_BASE_BACKOFF_SECONDS,
+            max_backoff_seconds=settings.SYNC_MAX_BACKOFF_SECONDS,
+            time_budget_seconds=time_budget_seconds,
+            wait_seconds=wait_seconds,
+        )
+
+    @property
+    def backoff(self) -> Backoff:
+        return Backoff(self.base_backoff_seconds, self.max_backoff_seconds)
+
+
+@dataclass(eq=False)
+class AccountTurn:
+    """One account under the lease with this token. `jobs`: still to do. `unchanged`: the folders in which nothing was
+    new, by name; whoever ends the turn's lease writes that down."""
+
+    account_id: int
+    token: str
+    config: SyncRunnerConfig
+    clock: Clock
+    report: Report
+    jobs: deque[SyncJob] = field(default_factory=deque)
+    unchanged: dict[str, tuple[Account, SyncOutcome]] = field(default_factory=dict)
+
+    def take(self, deadline: float | None, *, is_alone: bool = False) -> None:
+        """Sync until no job is left or the turn is over; `jobs` then has what is left, if there is still time."""
+        account = None
+        try:
+            account = state_rows.account_by_pk(self.account_id)
+            if account is None or not self.jobs or disk_budget.is_spent():
+                return self.jobs.clear()  # deleted or served since it was in line; or due again when there is room
+            self._serve(account, deadline, is_alone=is_alone)
+        except MailError as error:
+            if account is not None:
+                self._fail_all(account, error)
+        except Exception as error:
+            self.fail_unexpectedly(error, self.jobs[0].folder if self.jobs else None)
+        if past(deadline):
+            self.jobs.clear()
+        return None
+
+    def _serve(self, account: Account, deadline: float | None, *, is_alone: bool) -> None:
+        names = list(dict.fromkeys(canonical(job.folder) for job in self.jobs))
+        states = state_rows.states_of(account, names)
+        with connect(account, self.clock) as imap:
+            session = AccountSession(account, imap, self.token, self.clock, states, leaves_unchanged=True)
+            self._list_folders(session)
+            self._sync_in_turn(session, deadline, is_alone=is_alone)
+
+    def _sync_in_turn(self, session: AccountSession, deadline: float | None, *, is_alone: bool) -> None:
+        began = time.monotonic()
+        turn_ends = None if is_alone else began + TURN_SECONDS
+        rounds = len(self.jobs)
+        while self.jobs:
+            job = self.jobs[0]
+            go_on = self._going_on(session.account, deadline, turn_ends)
+            outcome = folder_sync.sync_folder(
+                session, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
+            )
+            self.jobs.popleft()
+            self._keep(session.account, canonical(job.folder), outcome)
+            if outcome.error_code in LEAVE_ACCOUNT:
+                return self._leave_rest(session.account, outcome)
+            rounds -= 1
+            if outcome.ok and outcome.more_waiting and not past(deadline):
+                self.jobs.append(job)
+            if time.monotonic() - began > NEWS_AFTER_SECONDS:
+                self._take_news(session.account, job.max_messages)
+            # Each job has its first round, however late it is: a folder at the end of the list is not starved.
+            if rounds <= 0 and (past(deadline) or past(turn_ends)):
+                return None
+        return None
+
+    def _keep(self, account: Account, name: str, outcome: SyncOutcome) -> None:
+        self.unchanged.pop(name, None)  # of an earlier look: it is behind this one
+        if outcome.unchanged is not None:
+            self.unchanged[name] = account, outcome
+        else:
+            self.report.add(account, name, outcome)
+
+    def looks(self) -> list[UnchangedFolder]:
+        return [outcome.unchanged for _, outcome in self.unchanged.values() if outcome.unchanged]
+
+    def report_unchanged(self) -> None:
+        """Once it is written."""
+        for name, (account, outcome) in self.unchanged.items():
+            self.report.add(account, name, outcome)
+
+    def _going_on(self, account: Account, *ends: float | None) -> Callable[[], bool]:
+        """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
+        only a new beginning finds mail that came meanwhile."""
+        ends = (*ends, time.monotonic() + GO_ON_SECONDS)
+        return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._has_news(account)
+
+    def _has_news(self, account: Account) -> bool:
+        return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
+
+    def _take_news(self, account: Account, max_messages: int) -> None:
+        """What push heard of during this turn goes first: the sync it queued finds the account busy and leaves it."""
+        if self._has_news(account):
+            inbox = next(
+                (job for job in self.jobs if job.folder == "INBOX"), SyncJob(account.pk, "INBOX", max_messages)
+            )
+            self.jobs = deque([inbox, *(job for job in self.jobs if job is not inbox)])
+
+    def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
+        """The connection is gone: what is left of the account is due again by its own clock."""
+        event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
+        self.jobs.clear()
+
+    def _list_folders(self, session: AccountSession) -> None:
+        if not listing_is_due(session.account, self.clock()):
+            return
+        try:
+            discover(session.account, session.imap, self.clock())
+            self._without_labels(session.account)
+        except MailError as error:
+            event(
+                logger, "listing_failed", logging.WARNING,
+                account=session.account.pk, error_code=error.code, reply=provider_words(str(error)),
+            )  # fmt: skip
+
+    def _without_labels(self, account: Account) -> None:
+        """The first listing tells that INBOX is a label of Gmail's, and All Mail holds its mail as well."""
+        labels = set(Folder.objects.filter(account=account, is_label=True).values_list("name", flat=True))
+        if any(canonical(job.folder) in labels for job in self.jobs):
+            self.jobs = deque(jobs_of(account.pk, self.jobs[0].max_messages))
+
+    def _fail_all(self, account: Account, error: MailError) -> None:
+        """No connection, no sync of any folder."""
+        for job in self.jobs:
+            outcome = folder_sync.failed(account, job.folder, error, self.clock(), self.config.backoff, 0.0)
+            self.report.add(account, job.folder, outcome)
+        self.jobs.clear()
+
+    def fail_unexpectedly(self, error: Exception, folder: str | None) -> None:
+        """A bug, or a database that is gone: told with its account, and no other account's business."""
+        fields = {"account": self.account_id, "run_id": str(self.report.run.run_id)}
+        logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
+        self.jobs.clear()
+        words = f"An error of this software: {type(error).__name__}"
+        outcome = SyncOutcome(ok=False, error_code="internal", error=words)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+        try:
+            account = Account.objects.filter(pk=self.account_id).first()
+            if account is not None and folder is not None:
+                folder_sync.record_failure(account, folder, outcome, self.clock(), self.config.backoff)
+                self.report.add(account, folder, outcome)
+        except DATABASE_TROUBLE as trouble:  # still: the account stays due, and the others have their turn
+            event(logger, "crash_not_recorded", logging.WARNING, account=self.account_id, error=type(trouble).__name__)
+
+
+def past(moment: float | None) -> bool:
+    return moment is not None and time.monotonic() >= moment

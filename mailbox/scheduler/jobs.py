@@ -1,0 +1,94 @@
+"""Which folders are due, and which accounts come next. Queries only: nothing is claimed here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Exists, F, OuterRef, Q
+
+from mailbox.clocks import SLACK, is_over, is_waiting
+from mailbox.models import Account, Folder, Lease, SyncState
+from mailbox.models.sync import FolderQuerySet
+from mailbox.sync.folders import canonical
+
+SIGN_IN_AGAIN_AFTER = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class SyncJob:
+    account_id: int
+    folder: str = "INBOX"
+    max_messages: int = 100
+
+
+def due_jobs(now: datetime, since: datetime | None = None, accounts: Collection[int] | None = None) -> list[SyncJob]:
+    """The chosen folders of syncing accounts (of these `accounts`) that may be tried now and were not since `since`;
+    INBOX for an account whose folders are unknown. Those that have waited for longest come first.
+
+    An account whose sign-in was refused is tried once an hour, or at once when its credentials have changed.
+    """
+    folders, unknown = _due_folders(now, since), _due_unknown(now)
+    if accounts is not None:
+        folders, unknown = folders.filter(account_id__in=accounts), unknown.filter(pk__in=accounts)
+    limit = settings.SYNC_MAX_MESSAGES
+    jobs = [SyncJob(account_id, name, limit) for account_id, name in folders.values_list("account_id", "name")]
+    return jobs + [SyncJob(pk, "INBOX", limit) for pk in unknown.values_list("pk", flat=True)]
+
+
+def next_accounts(now: datetime, since: datetime) -> list[int]:
+    """The accounts with something due that was not tried since `since`, or has more waiting; the longest wait first.
+
+    Not those that another worker has, nor those of which a folder failed since then: its connection may be the reason,
+    and the other folders are tried with the next round.
+    """
+    held = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__gt=now)
+    failed = SyncState.objects.filter(_tried(now, since)).exclude(last_error_code="")
+    folders = _due_folders(now, since).exclude(Exists(held.filter(account=OuterRef("account"))))
+    folders = folders.exclude(Exists(failed.filter(account=OuterRef("account"))))
+    unknown = _due_unknown(now).exclude(Exists(held.filter(account=OuterRef("pk"))))
+    # A new account has waited for longest of all.
+    found = [*unknown.values_list("pk", flat=True), *folders.values_list("account_id", flat=True)]
+    return list(dict.fromkeys(found))
+
+
+def _due_folders(now: datetime, since: datetime | None) -> FolderQuerySet:
+    sign_in = (
+        Q(account__imap__needs_sign_in_since=None)
+        | Q(sync_state__last_attempt_at=None)
+        | Q(sync_state__last_attempt_at__lte=now - SIGN_IN_AGAIN_AFTER)
+    )
+    due = Folder.objects.due(now).filter(sign_in)
+    if since is not None:
+        done = SyncState.objects.filter(_tried(now, since), more_waiting=False)
+        due = due.exclude(Exists(done.filter(folder=OuterRef("pk"))))
+    return due.order_by(F("sync_state__last_attempt_at").asc(nulls_first=True), "pk")
+
+
+def _due_unknown(now: datetime) -> models.QuerySet[Account]:
+    unknown = Account.objects.syncing().filter(folders=None, imap__needs_sign_in_since=None)
+    return unknown.filter(is_over("imap__next_allowed_at", now)).order_by("pk")
+
+
+def _tried(now: datetime, since: datetime) -> Q:
+    """An attempt in the future was written by a clock that was ahead, and does not count."""
+    return Q(last_attempt_at__gte=since, last_attempt_at__lte=now + SLACK)
+
+
+def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
+    """The chosen folders of one account, in backoff or not; INBOX when none is known yet."""
+    names = list(Folder.objects.chosen().filter(account_id=account_id).values_list("name", flat=True))
+    if not names and not Folder.objects.filter(account_id=account_id).exists():
+        names = ["INBOX"]
+    return [SyncJob(account_id, name, max_messages or settings.SYNC_MAX_MESSAGES) for name in names]
+
+
+def outside_backoff(jobs: Sequence[SyncJob], now: datetime) -> list[SyncJob]:
+    waiting = Folder.objects.filter(account_id__in={job.account_id for job in jobs}).filter(
+        is_waiting("sync_state__next_allowed_at", now) | is_waiting("account__imap__next_allowed_at", now)
+    )
+    skipped = set(waiting.values_list("account_id", "name"))
+    return [job for job in jobs if (job.account_id, canonical(job.folder)) not in skipped]

@@ -1,0 +1,82 @@
+"""What the turns of a run found, written together: one transaction a few times a second.
+
+With nothing new a commit costs more than all else that is ours. So a turn that is over waits here with its lease, and
+with its folders in which nothing was new, until the next write(). A kill at any instant leaves states that are behind
+and leases that run out.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from django.db import connection, transaction
+
+from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.logs import event
+from mailbox.models import Lease
+from mailbox.scheduler.account_turn import AccountTurn
+from mailbox.sync import no_change
+from mailbox.sync.account_session import give_back
+
+logger = logging.getLogger(__name__)
+LAST_TRIES = 4
+AGAIN_SECONDS = 0.5  # while the database is in trouble
+
+
+class Results:
+    def __init__(self) -> None:
+        self._over = deque[AccountTurn]()
+        self._writing = threading.Lock()
+
+    def add(self, turn: AccountTurn) -> None:
+        self._over.append(turn)
+
+    def write(self) -> None:
+        """Write what was found so far. What the database is in trouble for is kept for the next time."""
+        with self._writing:
+            self._write([self._over.popleft() for _ in range(len(self._over))])
+
+    def write_last(self) -> None:
+        """Nothing follows: what is not written now will be looked at again, as soon as the leases are given back."""
+        for _ in range(LAST_TRIES):
+            self.write()
+            if not self._over:
+                return
+            time.sleep(AGAIN_SECONDS)
+        give_back([(turn.account_id, turn.token) for turn in self._over])
+
+    def _write(self, turns: Sequence[AccountTurn]) -> None:
+        try:
+            if turns:
+                _commit(turns)
+        except DATABASE_TROUBLE:
+            self._over.extendleft(reversed(turns))
+        except Exception as error:
+            if len(turns) > 1:  # no account fails for another's sake
+                for turn in turns:
+                    self._write([turn])
+                return
+            for name in turns[0].unchanged:
+                turns[0].fail_unexpectedly(error, name)
+            give_back([(turns[0].account_id, turns[0].token)])
+
+
+def _commit(turns: Sequence[AccountTurn]) -> None:
+    try:
+        with transaction.atomic():
+            ours = Lease.release_all([(turn.account_id, turn.token) for turn in turns], Lease.Purpose.SYNC)
+            kept = [turn for turn in turns if turn.account_id in ours]
+            no_change.write({turn.account_id: turn.looks() for turn in kept})
+    except Exception:
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+        raise
+    for turn in turns:
+        if turn in kept:
+            turn.report_unchanged()
+        elif turn.unchanged:  # for whoever has the account now to look at
+            event(logger, "turn_not_written", logging.WARNING, account=turn.account_id, error_code="busy")
