@@ -1,21 +1,27 @@
-"""Run inside an installation, by Site.inside(): accounts, one sync, a tick, and what is stored and found."""
+"""Run inside an installation, by Site.inside(): accounts, one sync, a round, and what is stored and found."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
+from django_q.models import OrmQ, Schedule
 
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.models import Account, Folder, MessagePlace, SyncState, Transport, WorkerHeartbeat
+from mailbox.models import Account, Folder, MessagePlace, SyncRun, SyncState, Transport, WorkerHeartbeat
+from mailbox.models.operations import WORKER_SILENT_AFTER
+from mailbox.queueing import queue
 from mailbox.scheduler.runner import SyncRunnerConfig, jobs_of, run_sync
 from mailbox.search.results import search
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 
 LOOK_EVERY = 0.05
+SYNC_TICK = "mailbox.tasks.sync_tick"
 READ_BACK = 500
 
 
@@ -109,15 +115,45 @@ def make_accounts(emails: list[str], **fields: object) -> list[int]:
     return [make_account(email, **fields) for email in emails]  # type: ignore[arg-type]
 
 
-def tick() -> float:
-    """Seconds of the scheduler's task when every account is due."""
+def only_our_ticks() -> None:
+    """The workers begin no round by the clock while one is measured."""
+    Schedule.objects.filter(func=SYNC_TICK).update(repeats=0)
+
+
+def ticks_again() -> None:
+    Schedule.objects.filter(func=SYNC_TICK).update(repeats=-1, next_run=timezone.now() - timedelta(hours=1))
+
+
+def round_by_workers(seconds: float = 600) -> float:
+    """Queue a tick; seconds until the workers, which run elsewhere, have looked at every account."""
+    _wait_until(lambda: not SyncRun.objects.filter(finished_at=None).exists() and not OrmQ.objects.exists(), seconds)
     begin, now = time.monotonic(), timezone.now()
-    sync_tasks.sync_tick()
-    seconds = time.monotonic() - begin
+    queue(SYNC_TICK, group="sync")
+    _wait_until(lambda: SyncRun.objects.filter(started_at__gte=now, finished_at__isnull=False).exists(), seconds)
+    taken = time.monotonic() - begin
     looked_at = SyncState.objects.filter(last_success_at__gte=now).count()
     if looked_at != (due := Folder.objects.due(now).count()):
-        raise RuntimeError(f"The tick looked at {looked_at} of {due} folders.")
-    return seconds
+        raise RuntimeError(f"The round looked at {looked_at} of {due} folders.")
+    return taken
+
+
+def wait_for_look(seconds: float) -> None:
+    """Until an account was looked at since now."""
+    now = timezone.now()
+    _wait_until(lambda: SyncState.objects.filter(last_success_at__gte=now).exists(), seconds)
+
+
+def seconds_until_silent() -> float:
+    """After which a cluster that was stopped counts no more."""
+    return WORKER_SILENT_AFTER.total_seconds() if WorkerHeartbeat.objects.alive(timezone.now()).count() > 1 else 0
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"It was not so within {seconds} s.")
+        time.sleep(LOOK_EVERY)
 
 
 def account_ids() -> list[int]:

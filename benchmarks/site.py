@@ -68,7 +68,7 @@ class Site:
     """One installation. What is asked of its database is asked of a process inside it: see `inside()`."""
 
     def __init__(self, folder: Path, database_name: str, database_url: str, environment: dict[str, str]) -> None:
-        self.folder, self.database_name = folder, database_name
+        self.folder, self.database_name, self._url = folder, database_name, database_url
         outer = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         outer.pop("DATABASE_URL", None)
         self.environment = outer | {
@@ -78,6 +78,12 @@ class Site:
             **({"DATABASE_URL": database_url} if database_url else {}),
             **environment,
         }
+
+    def other_host(self) -> Site:
+        """With this one's keys and database (PostgreSQL), and so its queue, and a data folder of its own."""
+        folder = self.folder.with_name(f"{self.folder.name}-other")
+        shutil.copytree(self.folder, folder)
+        return Site(folder, self.database_name, self._url, {})
 
     def manage(self, *arguments: str) -> float:
         """Seconds of a whole `manage.py ...`, the start of Python included; raises RuntimeError."""

@@ -1,4 +1,4 @@
-"""The rows of `make bench-sync` after the first: round trips, four mailboxes, one new mail, a quiet tick, memory."""
+"""The rows of `make bench-sync` after the first: round trips, four mailboxes, one new mail, memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ ONE_WAY_MILLISECONDS = 20
 LOOP_MESSAGES = 300  # measured of the loop; the rest is that many times as long
 FOUR = 4
 LONGEST_SECONDS = 600
-ACCOUNTS = 200
-THREADS = 4  # as our own PRX_EMAIL_SYNC_MAX_CONCURRENCY
 LARGE, SMALL = 100_000, 1_000
 BIG_MAIL = 50_000_000
 
@@ -196,27 +194,6 @@ def round_trips(log: Path) -> tuple[int, str]:
             words = text.split()
             verbs.append(" ".join(words[1:3]) if words[1:2] == ["UID"] else " ".join(words[1:2]))
     return trips, ", ".join(verbs)
-
-
-# --- A tick with nothing new ------------------------------------------------------------------------------------
-def tick(context: Context, figure: Figure) -> None:
-    server = context.server
-    users = [f"quiet{number}@example.test" for number in range(context.options.amount(ACCOUNTS, 5))]
-    for number, user in enumerate(users):
-        fill(server, user, [(mails.small_mail(number), mails.received_at(number))])
-    with context.sites.make().inside() as inside:
-        fields = account_fields(server, "")
-        del fields["email"]
-        inside.call("make_accounts", emails=users, **fields)
-        for _ in range(3):  # the first stores, the next settle
-            inside.call("tick")
-        pair = alternate(
-            context.options.rounds(5),
-            lambda: float(inside.call("tick")),
-            lambda: seconds_of(server, users=users, threads=THREADS),
-        )
-    figure.notes = f"ours {spread(pair.ours)}, imaplib {spread(pair.peer)}"
-    pair.fill(figure)
 
 
 # --- Memory -----------------------------------------------------------------------------------------------------

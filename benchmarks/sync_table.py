@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import sync, sync_more
+from benchmarks import sync, sync_more, sync_rounds
 from benchmarks.frame import Bench, Figure, at_least, at_most
 
 BENCHES = [
@@ -34,8 +34,25 @@ BENCHES = [
     ),
     Bench(
         "tick",
-        sync_more.tick,
+        sync_rounds.tick,
         (Figure("tick", "200 accounts with nothing new, one tick", "imaplib, sign-in, EXAMINE, LOGOUT", at_most(1.3)),),
+    ),
+    Bench(
+        "hosts",
+        sync_rounds.two_hosts,
+        (
+            Figure(
+                "hosts",
+                "1,000 accounts with nothing new, round trips of 20 ms, one tick: how many times as fast two hosts are",
+                "one host",
+                at_least(1.8),
+            ),
+        ),
+    ),
+    Bench(
+        "start",
+        sync_rounds.start,
+        (Figure("start", "a cluster that starts with accounts due: until the first look", "", at_most(5, "s")),),
     ),
     Bench(
         "memory",
