@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0027_store_looks'),
+        ('mailbox', '0028_account_aliases'),
     ]
 
     operations = [
