@@ -30,9 +30,10 @@ DIES_AT_LINE = (
     """
 import os, signal, sys
 left = int(sys.argv[3])
+watched = tuple(f"oauth/{name}.py" for name in ("refresh", "direct", "client", "protocol"))
 def count(frame, event, _):
     global left
-    if not frame.f_code.co_filename.endswith(("oauth/refresh.py", "oauth/direct.py", "oauth/client.py")):
+    if not frame.f_code.co_filename.endswith(watched):
         return None
     if event == "line":
         left -= 1
