@@ -9,7 +9,7 @@ from typing import Any
 MAX_RANGE = 5_000_000  # UIDs written out of one answer
 _MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
 _ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
-_RANGE = re.compile(rb"(\d++)(?::(\d++))?+")
+_RANGE = re.compile(rb"(\d{1,19})(?::(\d{1,19}))?+")
 
 
 def uids(client: Any, *criteria: str) -> list[int]:

@@ -95,8 +95,9 @@ class SmtpSession(MailConversation):
         reply = await self._command(f"EHLO {settings.EHLO_NAME or self._connected().local_literal()}")
         self._expect("EHLO", reply, 250)
         self._extensions.clear()
-        for line in reply.text.splitlines()[1:]:
-            keyword, _, parameters = line.strip().partition(" ")
+        # The first line as well: where a server leaves its name out, an extension stands in it.
+        for line in reply.text.splitlines():
+            keyword, _, parameters = " ".join(line.replace(",", " ").split()).partition(" ")
             keyword, _, first = keyword.partition("=")  # "AUTH=LOGIN PLAIN" of old servers
             known = self._extensions.get(keyword.lower(), "")
             self._extensions[keyword.lower()] = " ".join(filter(None, [known, first, parameters]))

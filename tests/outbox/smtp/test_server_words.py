@@ -13,6 +13,7 @@ from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from outbox.views.sentences import waits_for
 from tests.servers.smtp import SmtpServer
+from tests.servers.smtp_faults import Reply
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.wire]
 Start = Callable[..., SmtpServer]
@@ -53,6 +54,16 @@ def test_an_address_that_the_server_cannot_take_is_never_offered_to_it(
     assert response.error and "does not offer SMTPUTF8" in row.error
     assert (row.status, row.hold) == ("failed", "permanent")
     assert server.mails() == [] and not any(line.startswith("MAIL") for line in server.commands)
+
+
+@pytest.mark.parametrize("offered", ["AUTH\tPLAIN,LOGIN\n250 SIZE", "\nAUTH PLAIN\n250 8BITMIME"])
+def test_what_is_offered_without_the_servers_name_above_it_is_offered(
+    account_on: Accounts, smtp_server: Start, offered: str
+) -> None:
+    server = smtp_server("tls")
+    server.on("EHLO", Reply(offered))
+
+    assert api.send(account_on(server).pk, "bob@example.test", "Hello", "A text.").ok
 
 
 def test_what_waits_for_the_rate_limit_says_so_with_its_time(account_on: Accounts, smtp_server: Start) -> None:
