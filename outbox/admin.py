@@ -46,6 +46,7 @@ from outbox.models import (
     OutboxMessage,
     OutboxRecipient,
     ReportCursor,
+    SavedReply,
     SendingSwitch,
     SendPace,
     SentCopy,
@@ -221,6 +222,7 @@ register_tables(
         KnownAddress: Table(
             ("address", "name", "account", "last_at"), filters=(OfAccount,), search=("address", "name_key")
         ),
+        SavedReply: Table(("name", "account", "changed_by", "changed_at"), filters=(OfAccount,), search=("name",)),
         SuppressedAddress: Table(
             ("address", "account", "reason", "since", "added_by"),
             filters=("reason", OfAccount),

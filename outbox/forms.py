@@ -82,6 +82,9 @@ class SenderField(forms.ChoiceField):
         if len(offered) > 1 and any(signatures.values()):  # for the script that signs for another sender
             self.widget.attrs["data-signatures"] = json.dumps(signatures)
 
+    def sender(self, value: str) -> Sender | None:
+        return self._offered.get(value)
+
     def clean(self, value: Any) -> Sender:
         return self._offered[super().clean(value)]
 

@@ -8,13 +8,17 @@ from outbox.views.lists import bounced_rows, outbox_list, suppressed, ticked_row
 from outbox.views.lists import bulk as views_bulk
 from outbox.views.mail import actions, after_delivery, detail
 from outbox.views.mail import send_time as views_send_time
-from outbox.views.writing import address_completion, compose, drafts
+from outbox.views.writing import address_completion, compose, drafts, saved_replies
 
 app_name = "outbox"
 urlpatterns: list[URLPattern] = [
     path("", outbox_list.outbox, name="list"),
     path("changes/", outbox_list.changes, name="changes"),
     path("compose/", compose.compose, name="compose"),
+    path("replies/", saved_replies.listed, name="saved_replies"),
+    path("replies/<int:pk>/", saved_replies.edit, name="saved_reply"),
+    path("replies/<int:pk>/remove/", saved_replies.remove, name="saved_reply_remove"),
+    path("replies/<int:pk>/text/", saved_replies.text, name="saved_reply_text"),
     path("drafts/", drafts.listed, name="drafts"),
     path("drafts/save/", drafts.save, name="draft_save"),
     path("drafts/<int:pk>/discard/", drafts.discard, name="draft_discard"),

@@ -23,7 +23,7 @@ from mailbox.models import (
     SettingsLookup,
     WorkerHeartbeat,
 )
-from outbox.models import Draft, Operation, SuppressedAddress
+from outbox.models import Draft, Operation, SavedReply, SuppressedAddress
 from prx_email_site.monitoring import health_checks
 from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
 
@@ -171,6 +171,10 @@ EXPECTED: dict[str, Expected] = {
     "outbox:bulk_all": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
+    "outbox:saved_replies": Expected(SOMEWHERE, SOMEWHERE),
+    "outbox:saved_reply": of_account(OPERATOR, OPERATOR, "reply"),
+    "outbox:saved_reply_remove": of_account("", OPERATOR, "reply"),
+    "outbox:saved_reply_text": of_account(OPERATOR, "", "reply"),
     "outbox:drafts": Expected(SIGNED_IN),
     "outbox:suppressed": Expected(SIGNED_IN),
     "outbox:suppress": Expected("", SOMEWHERE),
@@ -252,6 +256,7 @@ def rows(account: Account) -> dict[str, int]:
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,
         "suppressed": SuppressedAddress.objects.create(account=account, address="a@b.example", reason="bounced").pk,
+        "reply": SavedReply.objects.create(account=account, name="Late", text="Dear {{ recipient name }}").pk,
         "alias": AccountAlias.objects.create(account=account, email="desk@example.com").pk,
         "webhook": Webhook.objects.create(name="x", url="https://example.com/", encrypted_secret="x").pk,
         "outbox": outbox_row(account, raw=raw, status="failed", hold="uncertain").pk,

@@ -43,7 +43,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from mailbox.storage import table_sizes
-from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation, SuppressedAddress
+from outbox.models import AttachmentPolicy, DeliveryReport, Draft, Operation, SavedReply, SuppressedAddress
 from prx_email_site.monitoring import health_checks
 from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
@@ -104,6 +104,7 @@ def fill(account: Account, number: int) -> None:
         attempt(row, finished_at=now)
         Quarantine.objects.create(account=account, folder=inbox, uid=each, uidvalidity=1, error="Unreadable header")
         SuppressedAddress.objects.create(account=account, address=f"gone{each}@example.com", reason="bounced")
+        SavedReply.objects.create(account=account, name=f"Reply {each}", text="Dear {{ recipient name }}")
         AccountAlias.objects.create(account=account, email=f"desk{each}@example.com", signature="The desk")
         AuditEntry.objects.create(account=account, verb="retry", target=f"outbox:{row.pk}", detail="done")
         run = SyncRun.objects.create(finished_at=now)
@@ -209,6 +210,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
         "alert": AlertRule.objects.latest("pk").pk,
         "webhook": Webhook.objects.latest("pk").pk,
         "suppressed": SuppressedAddress.objects.latest("pk").pk,
+        "reply": SavedReply.objects.filter(account=account).latest("pk").pk,
         "alias": account.aliases.latest("pk").pk,
         "outbox": account.outbox.filter(hold="uncertain").latest("pk").pk,
     }

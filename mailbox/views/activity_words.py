@@ -14,6 +14,9 @@ from mailbox.models import AuditEntry
 # Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
 SAID = {
     "add_account": _("added the account"),
+    "add_saved_reply": _("saved a reply for others to use"),
+    "edit_saved_reply": _("changed a saved reply"),
+    "remove_saved_reply": _("removed a saved reply"),
     "add_alias": _("added an address to an account"),
     "edit_alias": _("changed an address of an account"),
     "remove_alias": _("removed an address from an account"),

@@ -16,6 +16,7 @@ FORWARDED_CHARACTERS = 200_000
 SHOWN_CHARACTERS = 1_000  # of a header line in a forwarded mail
 _MAX_HEADER = 60_000  # characters of an address header that are looked at
 _REPLY = re.compile(r"^re\s*+(?:\[\d++\]\s*+)?:", re.IGNORECASE)
+_REPLIES = re.compile(r"^(?:re\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 _FORWARD = re.compile(r"^(?:(?:fwd?|wg|tr|rv)\s*+(?:\[\d++\]\s*+)?:\s*+)+", re.IGNORECASE)
 
 
@@ -97,6 +98,11 @@ def sendable(text: str) -> list[Address]:
 def reply_subject(subject: str) -> str:
     """With one `Re: `, however it is spelled there already."""
     return subject if _REPLY.match(subject) else f"Re: {subject}".rstrip()
+
+
+def bare_subject(subject: str) -> str:
+    """Without any `Re: ` before it."""
+    return _REPLIES.sub("", subject).strip()
 
 
 def forward_subject(subject: str) -> str:

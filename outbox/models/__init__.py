@@ -6,6 +6,7 @@ from outbox.models.messages import OutboxAttachment, OutboxCount, OutboxMessage,
 from outbox.models.operations import Operation, OperationRow
 from outbox.models.policy import AttachmentPolicy, Installation, SendingSwitch
 from outbox.models.reports import DeliveryReport, ReportCursor
+from outbox.models.saved_replies import SavedReply
 from outbox.models.sent import SentCopy, SentLookup
 from outbox.models.suppression import SuppressedAddress
 from outbox.models.turns import CourierSlot, DeliveryCall, SendPace
@@ -28,6 +29,7 @@ __all__ = [
     "OutboxMessage",
     "OutboxRecipient",
     "ReportCursor",
+    "SavedReply",
     "SendPace",
     "SendingSwitch",
     "SentCopy",

@@ -48,6 +48,7 @@ from outbox.models import (
     Operation,
     OutboxAttachment,
     OutboxMessage,
+    SavedReply,
     SendingSwitch,
     SentCopy,
     SentLookup,
@@ -148,6 +149,7 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         "suppressed": SuppressedAddress.objects.create(
             account=account, address=SHORT, reason="bounced", words=EVIL[:80]
         ).pk,
+        "reply": SavedReply.objects.create(account=account, name=SHORT, text=EVIL).pk,
         "alias": AccountAlias.objects.create(
             account=account, email="desk@example.com", display_name=SHORT, signature=EVIL
         ).pk,

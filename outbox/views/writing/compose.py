@@ -19,9 +19,9 @@ from django.views.decorators.http import require_http_methods
 from mailbox.models import Account, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
-from mailbox.views.requests import back_to, signed_in_user
+from mailbox.views.requests import back_to, posted_key, signed_in_user
 from outbox import api
-from outbox.compose import drafts
+from outbox.compose import drafts, saved_replies
 from outbox.compose.senders import senders_of
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
@@ -29,6 +29,7 @@ from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.writing.compose_origin import TITLES, ComposeOrigin, initial_of
 from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, save_typed
 from outbox.views.writing.one_mail import another_is_unasked, files_of, key_of, made_before
+from outbox.views.writing.saved_replies import filled, replies_for
 from outbox.views.writing.unsent import keeps_what_was_typed
 
 
@@ -54,7 +55,9 @@ def compose(request: HttpRequest) -> HttpResponse:
     form = form_of(request.POST or None, request.FILES or None)
     if start.way in ("reply_to", "reply_all"):  # who it goes to and what about are there already
         form.fields["body_text"].widget.attrs["autofocus"] = True
-    if request.method == "POST" and request.POST.get("do") == "draft":
+    if request.method == "POST" and request.POST.get("do") == "insert":
+        request.POST = _with_saved_reply(request, form)
+    if request.method == "POST" and request.POST.get("do") in ("draft", "insert"):
         return _kept_as_draft(request, form, start)
     before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None
     if before:
@@ -83,6 +86,17 @@ def _after_sending(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
         words = {"subject": form.cleaned_data["subject"][:80], "to": form.cleaned_data["to"][:80]}
         notices.success(request, gettext("“%(subject)s” to %(to)s is queued.") % words, extra_tags=str(pk))
     return redirect(back)
+
+
+def _with_saved_reply(request: HttpRequest, form: ComposeForm) -> QueryDict:
+    """The form's data with the chosen reply in its text, valid or not: it becomes a draft, whose page goes on."""
+    data = request.POST.copy()
+    sender = form.fields["account"].sender(data.get("account", ""))  # type: ignore[attr-defined]
+    if pk := posted_key(request, "saved_reply"):
+        name = sender.name or sender.address if sender else ""
+        words = filled(request, pk, data.get("to", ""), name, data.get("subject", ""))
+        data["body_text"] = saved_replies.insert(data.get("body_text", "").replace("\r\n", "\n"), words)
+    return data
 
 
 def _sent_meanwhile(request: HttpRequest) -> OutboxMessage | None:
@@ -129,6 +143,7 @@ def _page(
         "read_message": start.read_message,
         "is_forward": start.way == "forward",
         "sent_from": _sent_from(form),
+        "saved_replies": [] if start.way == "forward" else list(replies_for(request).values_list("pk", "name")),
         "is_folded": _is_folded(form, start),
         "left_out": form.initial.get("left_out", 0),
         "can_send": bool(form.fields["account"].choices),  # type: ignore[attr-defined]
@@ -142,6 +157,12 @@ def _page(
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
+
+
+def _kept_words(request: HttpRequest) -> str:
+    if request.POST.get("do") == "insert":
+        return gettext("The saved reply stands in the text, and the mail is kept as a draft.")
+    return gettext("Kept as a draft.")
 
 
 def _is_folded(form: ComposeForm, start: ComposeOrigin) -> bool:
@@ -170,7 +191,7 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
         form.add_error(None, str(error))
         return _page(request, form, start)
     notices.success(
-        request, gettext("Kept as a draft.") if draft else gettext("There is nothing to keep yet: the page is empty.")
+        request, _kept_words(request) if draft else gettext("There is nothing to keep yet: the page is empty.")
     )
     return redirect(address_of(draft) if draft else request.get_full_path())
 

@@ -1,0 +1,134 @@
+"""Saved replies: kept on a page of their own, chosen on the page of writing."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mailbox.models import Account
+from mailbox.permissions import Role, accounts_for, get_account, has_role_everywhere, require_role_somewhere
+from mailbox.views.audit import record
+from mailbox.views.confirmation import Question, asks_first
+from mailbox.views.requests import signed_in_user
+from outbox.compose import saved_replies
+from outbox.models import SavedReply
+
+MOST_REPLIES = 200  # of the site: each stands among the choices of whoever writes
+
+
+class SavedReplyForm(forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = SavedReply
+        fields = ["name", "account", "text"]
+        widgets = {"text": forms.Textarea(attrs={"rows": 10, "dir": "auto"})}
+        help_texts = {"account": _("Who writes from this account is offered it.")}
+
+    def clean_text(self) -> str:
+        text = str(self.cleaned_data["text"]).replace("\r\n", "\n")
+        if unknown := saved_replies.unknown_fields(text):
+            raise forms.ValidationError(
+                gettext("There is no such field: %(fields)s") % {"fields": ", ".join(unknown[:5])}
+            )
+        return text
+
+
+def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
+    """Those of the accounts that the user writes from, and those of all accounts."""
+    rows = SavedReply.objects.all()
+    if has_role_everywhere(request.user, Role.OPERATOR):
+        return rows
+    return rows.filter(Q(account=None) | Q(account__in=accounts_for(request.user, Role.OPERATOR)))
+
+
+def filled(request: HttpRequest, pk: int, to: str, sender_name: str, subject: str) -> str:
+    """The text of a saved reply for this mail; Http404 for one that the user is not offered."""
+    reply = get_object_or_404(replies_for(request), pk=pk)
+    return saved_replies.fill(reply.text, saved_replies.values_of(to, sender_name, subject))
+
+
+@require_safe
+def text(request: HttpRequest, pk: int) -> HttpResponse:
+    """For the page's own script, which puts it where the cursor stands."""
+    require_role_somewhere(request.user, Role.OPERATOR)
+    asked = request.GET
+    words = filled(request, pk, asked.get("to", ""), asked.get("sender", "")[:200], asked.get("subject", "")[:2_000])
+    return JsonResponse({"text": words})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def listed(request: HttpRequest) -> HttpResponse:
+    require_role_somewhere(request.user, Role.OPERATOR)
+    form = _form(request, SavedReply(changed_by=signed_in_user(request)))
+    if request.method == "POST" and SavedReply.objects.count() >= MOST_REPLIES:
+        form.add_error(
+            None, gettext("There are %(number)s saved replies: remove one first.") % {"number": MOST_REPLIES}
+        )
+    if request.method == "POST" and form.is_valid():
+        return _saved(request, form, "add_saved_reply")
+    rows = replies_for(request).select_related("account", "changed_by").defer("text")[:MOST_REPLIES]
+    everywhere = has_role_everywhere(request.user, Role.OPERATOR)
+    context = {"rows": list(rows), "form": form, "fields": saved_replies.FIELDS, "everywhere": everywhere}
+    return render(request, "outbox/saved_replies.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    reply = _kept_by(request, pk)
+    reply.changed_by = signed_in_user(request)
+    form = _form(request, reply)
+    if request.method == "POST" and form.is_valid():
+        return _saved(request, form, "edit_saved_reply")
+    context = {"form": form, "fields": saved_replies.FIELDS, "reply": reply}
+    return render(request, "outbox/saved_reply.html", context)
+
+
+@require_POST
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    reply = _kept_by(request, pk)
+    question = Question(
+        title=gettext("Remove “%(name)s”?") % {"name": reply.name},
+        consequence=gettext("Nobody is offered this saved reply any more. Mail that was written with it stays."),
+        button=gettext("Remove it"),
+        back=reverse("outbox:saved_replies"),
+    )
+    if page := asks_first(request, question):
+        return page
+    reply.delete()
+    record(request, "remove_saved_reply", f"saved_reply:{pk}", reply.account, reply.name)
+    notices.success(request, gettext("“%(name)s” is removed.") % {"name": reply.name})
+    return redirect("outbox:saved_replies")
+
+
+def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
+    """An operator of all accounts may keep a reply for all of them; others for one of theirs."""
+    form = SavedReplyForm(request.POST if request.method == "POST" else None, instance=reply)
+    everywhere = has_role_everywhere(request.user, Role.OPERATOR)
+    field: forms.ModelChoiceField[Account] = form.fields["account"]  # type: ignore[assignment]
+    field.queryset = accounts_for(request.user, Role.OPERATOR).order_by("email")
+    field.required, field.empty_label = not everywhere, gettext("All accounts") if everywhere else None
+    return form
+
+
+def _kept_by(request: HttpRequest, pk: int) -> SavedReply:
+    """Http404 for whoever may not see its account, PermissionDenied for whoever may not write from it."""
+    reply = get_object_or_404(SavedReply.objects.select_related("account"), pk=pk)
+    if reply.account_id is not None:
+        get_account(request.user, reply.account_id, Role.OPERATOR)
+    elif not has_role_everywhere(request.user, Role.OPERATOR):
+        raise PermissionDenied(gettext("This saved reply is for all accounts: an operator of all accounts changes it."))
+    return reply
+
+
+def _saved(request: HttpRequest, form: SavedReplyForm, verb: str) -> HttpResponse:
+    reply = form.save()
+    record(request, verb, f"saved_reply:{reply.pk}", reply.account, reply.name)
+    notices.success(request, gettext("“%(name)s” is saved.") % {"name": reply.name})
+    return redirect("outbox:saved_replies")
