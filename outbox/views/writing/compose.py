@@ -56,7 +56,7 @@ def compose(request: HttpRequest) -> HttpResponse:
     if start.way in ("reply_to", "reply_all"):  # who it goes to and what about are there already
         form.fields["body_text"].widget.attrs["autofocus"] = True
     if request.method == "POST" and request.POST.get("do") == "insert":
-        request.POST = _with_saved_reply(request, form)
+        request.POST = _with_saved_reply(request, form)  # type: ignore[assignment]
     if request.method == "POST" and request.POST.get("do") in ("draft", "insert"):
         return _kept_as_draft(request, form, start)
     before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None

@@ -40,14 +40,14 @@ class ComposeOrigin:
     def read(cls, request: HttpRequest) -> ComposeOrigin:
         """Http404 for what the user may not see, PermissionDenied where they may not send."""
         draft = find_draft(request)
-        if draft and "draft" in request.GET:
-            return cls.of_draft(request, draft)
+        if "draft" in request.GET:  # one that is gone by now: the form says what it began from
+            return cls.of_start(request, draft.start if draft else request.POST.get("start", ""), draft)
         return replace(cls._of_address(request), draft=draft)
 
     @classmethod
-    def of_draft(cls, request: HttpRequest, draft: Draft) -> ComposeOrigin:
+    def of_start(cls, request: HttpRequest, start: str, draft: Draft | None) -> ComposeOrigin:
         """What it answers, as far as that is there still and the user may."""
-        way, _, pk = draft.start.partition("=")
+        way, _, pk = start.partition("=")
         with contextlib.suppress(Http404, PermissionDenied, ValueError):
             if way == "again":
                 return cls(way, written=find_row(request, int(pk), Role.OPERATOR), draft=draft)

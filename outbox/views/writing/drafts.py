@@ -42,10 +42,9 @@ def find_draft(request: HttpRequest) -> Draft | None:
     given = request.GET.get("draft") or ""
     if given:
         draft = drafts_of(request).first()
-        if draft is None:
+        if draft is None and request.method != "POST":
             raise Http404("There is no such draft: it was sent or discarded meanwhile.")
-        return draft
-    # A form that is sent when its draft is gone is a mail all the same.
+        return draft  # a form that is sent when its draft is gone is a mail all the same
     return drafts.of_user(signed_in_user(request)).filter(pk=_number(request.POST.get("draft", ""))).first()
 
 

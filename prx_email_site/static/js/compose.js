@@ -25,16 +25,12 @@ window.addEventListener("pageshow", () => {
 const signed = new WeakMap(); // the choice -> the sender whose signature stands in the text
 const blockOf = (words) => (words ? `\n\n-- \n${words}\n` : "");
 
-document.addEventListener("focusin", (event) => {
-  if (event.target.matches("select[data-signatures]") && !signed.has(event.target)) signed.set(event.target, event.target.value);
-});
-
 document.addEventListener("change", (event) => {
   const choice = event.target;
   const text = choice.form?.elements.namedItem?.("body_text");
   if (!text || !choice.matches("select[data-signatures]")) return;
   const signatures = JSON.parse(choice.dataset.signatures);
-  const before = blockOf(signatures[signed.get(choice)]);
+  const before = blockOf(signatures[signed.get(choice) ?? [...choice.options].find((option) => option.defaultSelected)?.value]);
   const after = blockOf(signatures[choice.value]);
   if (before && text.value.includes(before)) text.value = text.value.replace(before, () => after);
   else if (text.value === text.defaultValue) text.value = after + text.value;
