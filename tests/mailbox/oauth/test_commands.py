@@ -91,6 +91,12 @@ def test_tokens_of_the_environment_are_taken_with_their_end(
     assert now.imap.oauth_expires_at == datetime.fromtimestamp(1_900_000_000, UTC)
     assert (now.imap.password, now.smtp.password) == (None, "secret")
     assert opens(account)
+    monkeypatch.setenv("PRX_EMAIL_SMTP_OAUTH_TOKEN", "the-token-for-smtp")
+    monkeypatch.setenv("PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT", "1900000001")
+    call_command("reload_auth", mail_user, stdout=StringIO())
+    now = Account.objects.with_transports().get()
+    assert (now.smtp.password, now.smtp.oauth_token) == (None, "the-token-for-smtp")
+    assert now.smtp.oauth_expires_at == datetime.fromtimestamp(1_900_000_001, UTC)
 
 
 def test_a_vaults_secret_takes_the_place_of_a_grant(granted: Callable[..., Account], monkeypatch: Any) -> None:

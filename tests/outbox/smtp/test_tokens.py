@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from imapclient import IMAPClient
 
 from mailbox import endpoints
 from mailbox.endpoints import token_mechanism
@@ -38,11 +39,20 @@ def imap_sign_in(account: Account, token: str) -> None:
 
 
 @pytest.fixture(params=["XOAUTH2", "OAUTHBEARER"])
-def mechanism(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What Dovecot is taken to offer; it offers both."""
-    for module in (authenticate, smtp_session):
-        monkeypatch.setattr(module, "token_mechanism", lambda offered: request.param)
-    return str(request.param)
+def mechanism(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What Dovecot is taken to offer; it offers both. It is what each sign-in by IMAP then used."""
+    offered, written, used = IMAPClient.capabilities, authenticate.token_response, set()
+    others = {f"AUTH={each}".encode() for each in ("XOAUTH2", "OAUTHBEARER") if each != request.param}
+
+    def response(mechanism: str, endpoint: endpoints.Endpoint) -> str:
+        used.add(mechanism)
+        return written(mechanism, endpoint)
+
+    monkeypatch.setattr(IMAPClient, "capabilities", lambda self: [c for c in offered(self) if c not in others])
+    monkeypatch.setattr(authenticate, "token_response", response)
+    monkeypatch.setattr(smtp_session, "token_mechanism", lambda offered: request.param)
+    yield str(request.param)
+    assert used == {request.param}
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
