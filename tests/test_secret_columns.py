@@ -15,9 +15,12 @@ from django.db import models
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from api import tokens as program_tokens
 from mailbox import credentials, queueing
 from mailbox.models import AuditEntry
+from people.links import tokens as link_tokens
 from tests.secret_guard import Guard, guarding
 
 SUSPECT = re.compile(
@@ -124,6 +127,22 @@ def _let_out(where: str, secret: str, monkeypatch: pytest.MonkeyPatch, client: C
     else:
         monkeypatch.setattr("prx_email_site.keyboard.render", lambda *_: HttpResponse(secret))
         client.get(reverse("keyboard"))
+
+
+@pytest.mark.django_db
+def test_the_guard_lets_what_is_handed_out_be_shown_once(
+    monkeypatch: pytest.MonkeyPatch, make_user: Callable[..., User]
+) -> None:
+    user = make_user()
+    with guarding(monkeypatch) as guard:
+        terms = program_tokens.Terms("billing", [], timezone.now())
+        link = link_tokens.link_for(user, link_tokens.Purpose.PASSWORD)
+        for where in (program_tokens.make(user, terms, by=None)[1], link):
+            guard.page("/made/", f"<p>{where}</p>")
+            assert not guard.found
+            guard.page("/another/", f"<p>{where}</p>")
+            logging.getLogger("mailbox").warning("shown: %s", where.rstrip("/").rpartition("/")[2])
+            assert [guard.found.pop(), guard.found.pop()] == ["log: mailbox", "page: /another/"]
 
 
 def test_the_guard_says_nothing_of_what_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
