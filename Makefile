@@ -55,7 +55,7 @@ servers:
 # LANGUAGE_NAME=pt_BR begins a language.
 messages: .venv/installed
 	@sh scripts/install-servers gettext
-	@$(BIN)/python manage.py messages $(if $(LANGUAGE_NAME),--locale $(LANGUAGE_NAME))
+	@$(BIN)/python manage.py gather_texts $(if $(LANGUAGE_NAME),--locale $(LANGUAGE_NAME))
 
 languages: .venv/installed
 	@$(BIN)/python manage.py languages

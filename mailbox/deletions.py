@@ -27,6 +27,7 @@ BY_AGE = {
     "reports": "reports and failed tasks: 14 days; heartbeats and look-ups of servers: 1 day; "
     "counters and sizes of tables: 400 days",
     "pictures": "remote images: 7 days; previews: 30 days; both are made again",
+    "retention": "what rules of retention mean, once there are any (page Retention, PRX_EMAIL_RETENTION)",
     "alerts": "alerts that are over, and test notices: 90 days",
     "events": "events and their deliveries to webhooks, delivered or not: 7 days",
 }

@@ -17,6 +17,7 @@ from mailbox.logs import event
 from mailbox.models import ScheduleRun
 
 logger = logging.getLogger(__name__)
+DAILY: str = Schedule.DAILY
 SLACK = timedelta(minutes=1)  # machines that share a database may differ by so much
 
 

@@ -8,9 +8,13 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from django.core.checks import Tags, register
+        from django.db.models.signals import post_migrate
 
         from mailbox import signals
         from prx_email_site import checks, signal_receivers
+        from prx_email_site.retention import schedule
+
+        post_migrate.connect(schedule.make_schedules, sender=self, dispatch_uid="prx_email_site.retention.schedule")
 
         register(checks.unknown_variables)
         register(checks.encryption_keys)

@@ -14,6 +14,7 @@ from prx_email_site import environment as env
 from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
+from prx_email_site.retention_settings import retention_days
 from prx_email_site.sign_in_settings import *  # noqa: F403
 from prx_email_site.submission_settings import submission
 
@@ -215,6 +216,7 @@ FETCH_NOW_MAX_BYTES = max(
 )
 # Below so much free space nothing is fetched; sending goes on. 0: until the disk is full.
 DISK_RESERVE_BYTES = 1024 * 1024 * env.integer("PRX_EMAIL_DISK_RESERVE_MB", 512)
+RETENTION_DAYS = retention_days()
 EXPUNGED_GRACE_DAYS = env.integer("PRX_EMAIL_EXPUNGED_GRACE_DAYS", 30)
 CONNECT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_CONNECT_TIMEOUT_SECONDS", 10, minimum=1)
 COMMAND_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_COMMAND_TIMEOUT_SECONDS", 60, minimum=1)

@@ -12,6 +12,7 @@ from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
 from prx_email_site.monitoring import health_checks, metrics, system_page
+from prx_email_site.retention import pages as retention
 
 handler400 = "prx_email_site.error_pages.bad_request"
 handler403 = "prx_email_site.error_pages.forbidden"
@@ -41,6 +42,11 @@ urlpatterns = [
     path("health/workers/", health_checks.workers, name="health_workers"),
     path("metrics", metrics.metrics, name="metrics"),
     path("system/", system_page.system, name="system"),
+    path("retention/", retention.retention, name="retention"),
+    path("retention/rules/", retention.add_rule, name="retention_rule_add"),
+    path("retention/rules/<int:pk>/remove/", retention.remove_rule, name="retention_rule_remove"),
+    path("retention/holds/", retention.add_hold, name="retention_hold_add"),
+    path("retention/holds/<int:pk>/release/", retention.release_hold, name="retention_hold_release"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),

@@ -143,7 +143,7 @@ def test_what_is_not_in_the_admin_is_left_out_on_purpose() -> None:
         "axes.AccessLog",
         *("account.EmailAddress", "account.EmailConfirmation", "mfa.Authenticator"),
         *("socialaccount.SocialAccount", "socialaccount.SocialApp", "socialaccount.SocialToken"),
-        *("api.Token", "api.RequestCount", "people.SignInRules", "people.LastCode"),
+        *("api.Token", "api.RequestCount", "api.KeptAnswer", "people.SignInRules", "people.LastCode"),
         *("people.PasswordRequest", "people.EmailChange"),
         *("django_q.Task", "django_q.Success", "django_q.Schedule", "django_q.OrmQ"),
     }

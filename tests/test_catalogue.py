@@ -43,7 +43,7 @@ def sources(tmp_path: Path) -> Iterator[Path]:
 def test_the_catalogue_is_in_step_with_the_sources(sources: Path) -> None:
     made = sources / CATALOGUE.relative_to(ROOT)
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "prx_email_site.settings"}
-    command = [sys.executable, "manage.py", "messages"]
+    command = [sys.executable, "manage.py", "gather_texts"]
     subprocess.run(command, cwd=sources, env=environment, check=True, capture_output=True, timeout=120)
     here, now = set(pseudo_locale.entries(CATALOGUE)), set(pseudo_locale.entries(made))
     assert (sorted(now - here), sorted(here - now)) == ([], []), "type: make messages"

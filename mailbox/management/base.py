@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from mailbox.models import Account
+
 
 class RefusingCommand(BaseCommand):
     """Every refusal is a sentence and exit status 1, and with --json an object: also an option argparse cannot read,
@@ -23,6 +25,13 @@ class RefusingCommand(BaseCommand):
             self.stdout.write(json.dumps(answer, ensure_ascii=False))
         self.stderr.write(message)
         sys.exit(1)
+
+    def find_account(self, email: str, *, as_json: bool) -> Account:
+        """The account of this address; leaves with status 1 when there is none."""
+        account = Account.objects.filter(email__iexact=email.strip()).first()
+        if account is None:
+            self.refuse(f"There is no account {email}: add it with add_account.", as_json=as_json)
+        return account
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
+from mailbox.messages.holds import Holds
 from mailbox.models import Message, MessagePlace
 from mailbox.search.index import unindex
 
@@ -21,9 +22,15 @@ def remove_expunged(now: datetime) -> int:
     removed = 0
     while count := _remove_some(cutoff):
         removed += count
-    while pks := list(MessagePlace.objects.filter(gone_at__lte=cutoff).values_list("pk", flat=True)[:CHUNK]):
+    while pks := list(_former_places(cutoff).values_list("pk", flat=True)[:CHUNK]):
         MessagePlace.objects.filter(pk__in=pks, gone_at__lte=cutoff).delete()
     return removed
+
+
+def _former_places(cutoff: datetime) -> QuerySet[MessagePlace]:
+    """Where messages lay once, but for those that a legal hold keeps as they are."""
+    rows, held = MessagePlace.objects.filter(gone_at__lte=cutoff), Holds.standing()
+    return rows.exclude(message__in=Message.objects.filter(held.of_messages())) if held.is_any else rows
 
 
 def _remove_some(cutoff: datetime) -> int:
@@ -31,6 +38,7 @@ def _remove_some(cutoff: datetime) -> int:
         # Locked, and asked again under the lock: a sync may be finding the mail in another folder at this moment.
         lying = Exists(MessagePlace.objects.present().filter(message=OuterRef("pk")))
         gone = Message.objects.select_for_update().filter(~lying, gone_at__lte=cutoff).order_by("pk")
+        gone = gone.exclude(Holds.standing().of_messages())
         pks = list(gone.values_list("pk", flat=True)[:CHUNK])
         unindex(pks)
         Message.objects.filter(pk__in=pks).delete()

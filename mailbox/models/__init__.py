@@ -23,6 +23,7 @@ from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSen
 from mailbox.models.preferences import SavedFilters, UserPreference
 from mailbox.models.readings import LaterReading
 from mailbox.models.reparse import Reparse
+from mailbox.models.retention import LegalHold, LetGo, RetentionRule
 from mailbox.models.search import MessageSearch
 from mailbox.models.sync import Folder, Quarantine, SurveyedUid, SyncRun, SyncRunFolder, SyncState
 from mailbox.models.team_marks import MessageViewing, TeamMark
@@ -41,6 +42,8 @@ __all__ = [
     "ImageFetch",
     "LaterReading",
     "Lease",
+    "LegalHold",
+    "LetGo",
     "Message",
     "MessagePlace",
     "MessageSearch",
@@ -56,6 +59,7 @@ __all__ = [
     "RemoteImage",
     "Reparse",
     "RestoreProof",
+    "RetentionRule",
     "SavedFilters",
     "ScheduleRun",
     "SeenCertificate",

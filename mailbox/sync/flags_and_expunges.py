@@ -13,7 +13,7 @@ from mailbox.errors import ProviderError
 from mailbox.imap.fetch import Changes, FlagsAndLabels
 from mailbox.imap.session import FolderStatus
 from mailbox.messages import places
-from mailbox.models import MessagePlace, Quarantine, SyncState
+from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
 from mailbox.sync.reassigned_uids import modseq_fell, uidnext_fell
@@ -151,7 +151,9 @@ def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanishe
 def _known(run: FolderRun, which: Q | None = None) -> set[int]:
     where = Q(folder=run.folder, uidvalidity=run.uidvalidity) & (which or Q())
     lying = MessagePlace.objects.present().filter(where).values_list("uid", flat=True)
-    return set(lying).union(Quarantine.objects.open().filter(where).values_list("uid", flat=True))
+    quarantined = Quarantine.objects.open().filter(where).values_list("uid", flat=True)
+    # A rule of retention removed these: the server has them, and they are not fetched again.
+    return set(lying).union(quarantined, LetGo.objects.filter(where).values_list("uid", flat=True))
 
 
 def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
@@ -173,6 +175,7 @@ def _drop(run: FolderRun, uids: Sequence[int]) -> None:
         now = run.session.clock()
         run.counts.updated += places.drop(where, now)
         Quarantine.objects.open().filter(where).update(resolved_at=now, fetch_requested_at=None)
+        LetGo.objects.filter(where).delete()
 
 
 def _chunks(uids: set[int]) -> list[list[int]]:

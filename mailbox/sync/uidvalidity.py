@@ -22,7 +22,7 @@ from mailbox.errors import ProviderError
 from mailbox.imap.fetch import FlagsAndLabels
 from mailbox.imap.session import FolderStatus, MessageMeta
 from mailbox.messages import places
-from mailbox.models import Folder, MessagePlace, Quarantine, SurveyedUid, SyncState
+from mailbox.models import Folder, LetGo, MessagePlace, Quarantine, SurveyedUid, SyncState
 from mailbox.models.messages import MessagePlaceQuerySet
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
@@ -72,6 +72,7 @@ def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> No
         if is_reassigned:
             for rows in (MessagePlace.objects, Quarantine.objects):
                 rows.filter(folder=state.folder, uidvalidity=status.uidvalidity).update(uidvalidity=former)
+        LetGo.objects.filter(folder=state.folder).delete()  # their UIDs are other messages' now
         row.update(**{name: getattr(state, name) for name in names})
         _clear(state.folder)
     if state.stopped_at:

@@ -14,6 +14,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
+from mailbox.messages import holds
 from mailbox.models import Account, Lease, Message
 from mailbox.permissions import Role, get_account
 from mailbox.views.audit import record
@@ -70,7 +71,11 @@ def _shown(number: int) -> str:
 
 
 def _refusal(account: Account) -> str:
-    """Mail that has not gone out would be lost with the account."""
+    """Mail that has not gone out would be lost with the account, and what a legal hold keeps."""
+    if holds.keeps_account(account.pk):
+        return gettext("A legal hold keeps mail of %(account)s: release it first (page Retention).") % {
+            "account": account.email
+        }
     # Of all accounts: with a condition on the account all that it ever sent would be read (see finding.count_tabs).
     undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
     count = dict(undelivered.values_list("account").annotate(Count("pk"))).get(account.pk, 0)

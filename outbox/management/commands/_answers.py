@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from mailbox.management.base import RefusingCommand
-from mailbox.models import Account
 from outbox.api import ApiResponse
 
 
@@ -26,13 +25,6 @@ class AnsweringCommand(RefusingCommand):
 
     def print_json(self, answer: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(answer, default=_plain, ensure_ascii=False))
-
-    def find_account(self, email: str, *, as_json: bool) -> Account:
-        """The account of this address; leaves with status 1 when there is none."""
-        account = Account.objects.filter(email__iexact=email.strip()).first()
-        if account is None:
-            self.refuse(f"There is no account {email}: add it with add_account.", as_json=as_json)
-        return account
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`make messages`: write the texts of the sources into the catalogues of locale/. Needs the tools of GNU gettext."""
+"""`make messages` (manage.py gather_texts): write the texts of the sources into locale/. Needs GNU gettext."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""How commands that list messages print them: one line a message, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mailbox.management.base import RefusingCommand
+from mailbox.models import Message
+
+MIN_LIMIT, MAX_LIMIT = 1, 500
+
+
+class ListingCommand(RefusingCommand):
+    def check_limit(self, limit: int, *, as_json: bool) -> None:
+        if not MIN_LIMIT <= limit <= MAX_LIMIT:
+            self.refuse(f"--limit is {MIN_LIMIT} to {MAX_LIMIT}, not {limit}.", as_json=as_json)
+
+    def print_data(self, data: Any) -> None:
+        answer = {"ok": True, "data": data, "error": None}
+        self.stdout.write(json.dumps(answer, default=lambda value: value.isoformat(), ensure_ascii=False))
+
+    def print_messages(self, rows: Sequence[Message], *, as_json: bool, has_more: bool) -> None:
+        listed = [_listed(row) for row in rows]
+        if as_json:
+            self.print_data({"rows": listed, "has_more": has_more})
+            return
+        for each in listed:
+            mark = " " if each["seen"] else "*"
+            line = f"{each['id']:>7} {mark} {each['received_at']:%Y-%m-%d %H:%M}  {each['from']}  {each['subject']}"
+            self.stdout.write(" ".join(line.split("\n")).rstrip())
+        if not listed:
+            self.stdout.write("No message.")
+        elif has_more:
+            self.stdout.write("There are more: raise --limit, or narrow.")
+
+
+def _listed(row: Message) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "account": row.account.email,
+        "message_id": row.message_id,
+        "from": row.sender,
+        "subject": row.subject,
+        "received_at": row.received_at,
+        "seen": row.seen,
+        "flagged": row.flagged,
+        "answered": row.answered,
+        "has_attachments": row.has_attachments,
+        "size": row.size,
+        "snippet": row.snippet,
+    }

@@ -1,0 +1,85 @@
+"""Every step of a connection, one after the other, each with its words: name, reachability, TLS, sign-in."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from mailbox.accounts import troubleshooting
+from mailbox.credentials import DecryptionFailed
+from mailbox.endpoints import Endpoint, tls_context
+from mailbox.models import Account, ConnectionTest, Transport
+from outbox import connection_check
+
+
+@dataclass(frozen=True)
+class Step:
+    """`words`: what was found, or what the server said; `advice`: what to do, "" when it went well."""
+
+    side: str  # "imap" or "smtp"
+    step: str
+    ok: bool
+    words: str
+    seconds: float
+    advice: str = ""
+
+
+def examine(account: Account) -> Iterator[Step]:
+    """Both sides; a step that fails leaves out those after it, but for the sign-in, whose words tell most."""
+    for transport in (account.imap, account.smtp):
+        yield from _reach(account, transport)
+    began = time.monotonic()
+    test = ConnectionTest.objects.create(account=account)
+    connection_check.run(test.pk)
+    test.refresh_from_db()
+    took = time.monotonic() - began
+    for side in ("imap", "smtp"):
+        ok, words, code = (getattr(test, f"{side}_{name}") for name in ("ok", "reply", "code"))
+        yield Step(side, "sign in", bool(ok), words, took, "" if ok else troubleshooting.about(code, words))
+
+
+def _reach(account: Account, transport: Transport) -> Iterator[Step]:
+    try:
+        endpoint = transport.endpoint(account.ca_certificate)
+    except DecryptionFailed as error:
+        yield Step(transport.kind, "secret", False, str(error), 0, troubleshooting.about("key", str(error)))
+        return
+    steps: list[tuple[str, Callable[[Endpoint], str]]] = [("look up the name", _resolve), ("connect", _connect)]
+    if endpoint.security == "tls":
+        steps.append(("TLS", _handshake))
+    for name, act in steps:
+        began = time.monotonic()
+        try:
+            words, ok = act(endpoint), True
+        except OSError as error:  # of the network, and of TLS
+            words, ok = str(error) or type(error).__name__, False
+        advice = "" if ok else troubleshooting.about("network", words)
+        yield Step(transport.kind, name, ok, words, time.monotonic() - began, advice)
+        if not ok:
+            return
+
+
+def _resolve(endpoint: Endpoint) -> str:
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
+
+
+def _connect(endpoint: Endpoint) -> str:
+    with _connected(endpoint) as connection:
+        return f"connected to {connection.getpeername()[0]}, port {endpoint.port}"
+
+
+def _handshake(endpoint: Endpoint) -> str:
+    with (
+        _connected(endpoint) as connection,
+        tls_context(endpoint).wrap_socket(connection, server_hostname=endpoint.host) as secured,
+    ):
+        return f"{secured.version()}, the certificate is good"
+
+
+def _connected(endpoint: Endpoint) -> socket.socket:
+    return socket.create_connection((endpoint.host, endpoint.port), timeout=settings.CONNECT_TIMEOUT_SECONDS)

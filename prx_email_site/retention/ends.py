@@ -1,0 +1,160 @@
+"""How every table ends, or why it is kept. A new table without a line here fails a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mailbox.models import RetentionRule
+
+What = RetentionRule.What
+
+
+@dataclass(frozen=True)
+class With:
+    """Its rows go with those they belong to (a foreign key that cascades)."""
+
+    table: str
+
+
+@dataclass(frozen=True)
+class ByRule:
+    """Kept until a rule of retention means them."""
+
+    what: str
+
+
+@dataclass(frozen=True)
+class ByAge:
+    """Removed by age, without a rule: a name of mailbox.deletions.BY_AGE."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What else removes its rows."""
+
+    how: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    reason: str
+
+
+SETTING = Kept("what people set up: it ends when they remove it")
+ONE_ROW = Kept("one row for the whole installation")
+DJANGO = Kept("Django's own list of what the code has; it does not grow by itself")
+
+ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
+    "admin.LogEntry": With("auth.User"),
+    "auth.Permission": DJANGO,
+    "auth.Group": DJANGO,
+    "auth.Group_permissions": With("auth.Group"),
+    "auth.User": SETTING,
+    "auth.User_groups": With("auth.User"),
+    "auth.User_user_permissions": With("auth.User"),
+    "contenttypes.ContentType": DJANGO,
+    "sessions.Session": Ends("not used: sessions are rows of people.Session"),
+    "axes.AccessFailureLog": Ends("not written: the activity has who failed to sign in"),
+    "axes.AccessAttempt": Ends("removed at the first attempt after PRX_EMAIL_SIGN_IN_LOCK_MINUTES"),
+    "axes.AccessAttemptExpiration": With("axes.AccessAttempt"),
+    "axes.AccessLog": Ends("not written: the activity has who signed in"),
+    "account.EmailAddress": With("auth.User"),
+    "account.EmailConfirmation": With("account.EmailAddress"),
+    "mfa.Authenticator": With("auth.User"),
+    "socialaccount.SocialApp": SETTING,
+    "socialaccount.SocialAccount": With("auth.User"),
+    "socialaccount.SocialToken": With("socialaccount.SocialAccount"),
+    "django_q.Task": Ends("django-q2 keeps the newest 200 that went well; failures by age (reports)"),
+    "django_q.Success": Ends("rows of django_q.Task"),
+    "django_q.Failure": ByAge("reports"),
+    "django_q.Schedule": DJANGO,
+    "django_q.OrmQ": Ends("removed when the task is done"),
+    "mailbox.Account": SETTING,
+    "mailbox.Transport": Ends("removed with the account that it belongs to"),
+    "mailbox.AccountGrant": With("mailbox.Account"),
+    "mailbox.AccountAlias": With("mailbox.Account"),
+    "mailbox.OAuthApp": SETTING,
+    "mailbox.OAuthGrant": Ends("removed when no account uses it"),
+    "mailbox.OAuthSignIn": With("auth.User"),
+    "mailbox.SeenCertificate": Kept("a row a server: it is written over"),
+    "mailbox.AuditEntry": ByRule(What.ACTIVITY),
+    "mailbox.ConnectionTest": With("mailbox.Account"),
+    "mailbox.Folder": With("mailbox.Account"),
+    "mailbox.SyncState": With("mailbox.Folder"),
+    "mailbox.SurveyedUid": With("mailbox.Folder"),
+    "mailbox.Quarantine": With("mailbox.Folder"),
+    "mailbox.SyncRun": ByAge("reports"),
+    "mailbox.SyncRunFolder": With("mailbox.SyncRun"),
+    "mailbox.RawMessage": ByAge("raw store"),
+    "mailbox.Message": ByRule(What.RECEIVED),
+    "mailbox.MessagePlace": With("mailbox.Message"),
+    "mailbox.Attachment": With("mailbox.Message"),
+    "mailbox.ConversationLink": With("mailbox.Message"),
+    "mailbox.LetGo": With("mailbox.Folder"),
+    "mailbox.RetentionRule": SETTING,
+    "mailbox.LegalHold": Kept("that something was held, and by whom it was released, is asked for later"),
+    "mailbox.ProcessHeartbeat": ByAge("reports"),
+    "mailbox.ScheduleRun": Kept("a row a schedule: it is written over"),
+    "mailbox.TableSize": ByAge("reports"),
+    "mailbox.Lease": With("mailbox.Account"),
+    "mailbox.SettingsLookup": ByAge("reports"),
+    "mailbox.Counter": ByAge("reports"),
+    "mailbox.WorkerHeartbeat": ByAge("reports"),
+    "mailbox.StoreMiss": ByAge("reports"),
+    "mailbox.PushHeartbeat": ONE_ROW,
+    "mailbox.DeletionLook": Kept("a row a kind of removal: it is written over"),
+    "mailbox.StorageUse": Kept("a row an account and kind: it is written over"),
+    "mailbox.RestoreProof": Ends("the newest fifty are kept"),
+    "mailbox.ImageFetch": With("mailbox.Message"),
+    "mailbox.RemoteImage": ByAge("pictures"),
+    "mailbox.TrustedSender": With("auth.User"),
+    "mailbox.Preview": ByAge("pictures"),
+    "mailbox.UserPreference": With("auth.User"),
+    "mailbox.SavedFilters": SETTING,
+    "mailbox.LaterReading": With("mailbox.Message"),
+    "mailbox.Reparse": Kept("a row a round that somebody asked for"),
+    "mailbox.MessageSearch": With("mailbox.Message"),
+    "mailbox.TeamMark": With("mailbox.Message"),
+    "mailbox.MessageViewing": With("mailbox.Message"),
+    "outbox.OutboxMessage": ByRule(What.SENT),
+    "outbox.OutboxRecipient": With("outbox.OutboxMessage"),
+    "outbox.OutboxAttachment": With("outbox.OutboxMessage"),
+    "outbox.OutboxCount": With("mailbox.Account"),
+    "outbox.DeliveryAttempt": With("outbox.OutboxMessage"),
+    "outbox.AttachmentPolicy": ONE_ROW,
+    "outbox.SendingSwitch": ONE_ROW,
+    "outbox.Installation": Kept("a row a host and data folder: it tells that a database was restored"),
+    "outbox.Draft": ByRule(What.DRAFTS),
+    "outbox.DraftFile": With("outbox.Draft"),
+    "outbox.KnownAddress": With("mailbox.Account"),
+    "outbox.AddressCursor": ONE_ROW,
+    "outbox.Operation": Kept("a row an action on all that match: the activity leads to it"),
+    "outbox.OperationRow": With("outbox.Operation"),
+    "outbox.DeliveryReport": ByRule(What.REPORTS),
+    "outbox.ReportCursor": ONE_ROW,
+    "outbox.SentLookup": With("outbox.DeliveryAttempt"),
+    "outbox.SentCopy": With("outbox.OutboxMessage"),
+    "outbox.SuppressedAddress": Kept("who must not be written to: it ends when somebody takes it off"),
+    "outbox.CourierSlot": Kept("a row a worker that delivers, at most as many as the setting says"),
+    "outbox.DeliveryCall": ONE_ROW,
+    "outbox.SendPace": With("mailbox.Account"),
+    "alerts.Event": ByAge("events"),
+    "alerts.EventNumbers": ONE_ROW,
+    "alerts.AlertRule": SETTING,
+    "alerts.AlertIncident": ByAge("alerts"),
+    "alerts.AlertNotice": With("alerts.AlertIncident"),
+    "alerts.Webhook": SETTING,
+    "alerts.Webhook_accounts": With("alerts.Webhook"),
+    "alerts.WebhookDelivery": With("alerts.Event"),
+    "people.Session": Ends("removed once a day when over: PRX_EMAIL_SESSION_IDLE_MINUTES, _LONGEST_HOURS"),
+    "people.SignInRules": ONE_ROW,
+    "people.LastCode": With("auth.User"),
+    "people.PasswordRequest": Ends("removed when the next link is asked for, after people.links.forgotten.KEPT"),
+    "people.EmailChange": Ends("after a day"),
+    "api.Token": SETTING,
+    "api.Token_accounts": With("api.Token"),
+    "api.RequestCount": Kept("a row a route, method, class of status and bucket of time: a counter"),
+    "api.KeptAnswer": Ends("removed with later requests, after api.v1.idempotency.KEPT"),
+}

@@ -1,0 +1,117 @@
+"""The forms of the retention page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import Account, LegalHold, Message, RetentionRule
+from prx_email_site.retention.kinds import KINDS
+
+MEBIBYTE = 1024 * 1024
+LONGEST_DAYS = 36_500
+
+
+class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    larger_than_mb = forms.IntegerField(
+        label=_("Only larger than, MiB"),
+        min_value=1,
+        max_value=1_000_000,
+        required=False,
+        help_text=_("Of mail alone."),
+    )
+
+    class Meta:
+        model = RetentionRule
+        fields = ["what", "days", "account", "folder"]
+        labels = {
+            "what": _("Remove"),
+            "days": _("When older than, days"),
+            "account": _("Account"),
+            "folder": _("Folder"),
+        }
+        help_texts = {
+            "account": _("None: of all accounts."),
+            "folder": _(
+                "Of received mail alone: what lies in folders of this name and nowhere else. None: in any folder."
+            ),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["account"].queryset = Account.objects.order_by("email")  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        kind, days = KINDS.get(given.get("what", "")), given.get("days")
+        if kind is None:
+            return given
+        if days is not None and not kind.least_days <= days <= LONGEST_DAYS:
+            words = gettext("From %(least)s to %(most)s days.")
+            self.add_error("days", words % {"least": kind.least_days, "most": LONGEST_DAYS})
+        if given.get("account") and not kind.takes_account:
+            self.add_error("account", gettext("A run is of many accounts: this rule has none."))
+        if given.get("folder") and not kind.takes_folder:
+            self.add_error("folder", gettext("Only received mail lies in folders."))
+        if given.get("larger_than_mb") and not kind.size:
+            self.add_error("larger_than_mb", gettext("Only mail has a size."))
+        return given
+
+    def rule(self) -> RetentionRule:
+        """The rule as the form has it, not saved."""
+        rule: RetentionRule = self.save(commit=False)
+        given = self.cleaned_data.get("larger_than_mb")
+        rule.larger_than = given * MEBIBYTE if given else None
+        return rule
+
+
+class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
+    message_pk = forms.IntegerField(
+        label=_("A message"),
+        required=False,
+        min_value=1,
+        max_value=2**62,
+        help_text=_("Its number, as its page has it in the address."),
+    )
+
+    class Meta:
+        model = LegalHold
+        fields = ["account", "address", "reason"]
+        labels = {"account": _("An account"), "address": _("An address"), "reason": _("Why")}
+        help_texts = {"address": _("All mail from or to it, in every account.")}
+
+    field_order = ["account", "address", "message_pk", "reason"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["account"].queryset = Account.objects.order_by("email")  # type: ignore[attr-defined]
+
+    def clean_address(self) -> str:
+        address: str = self.cleaned_data["address"].strip().lower()
+        if address and (address.count("@") != 1 or any(character.isspace() for character in address)):
+            raise forms.ValidationError(gettext("Not an address."))
+        return address
+
+    def clean_message_pk(self) -> Message | None:
+        pk = self.cleaned_data["message_pk"]
+        if pk is None:
+            return None
+        message = Message.objects.filter(pk=pk).first()
+        if message is None:
+            raise forms.ValidationError(gettext("There is no message with this number."))
+        return message
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        named = [given.get(name) for name in ("account", "address", "message_pk")]
+        if not self.errors and sum(map(bool, named)) != 1:
+            raise forms.ValidationError(gettext("Name one of the three: an account, an address or a message."))
+        return given
+
+    def hold(self) -> LegalHold:
+        hold: LegalHold = self.save(commit=False)
+        hold.message = self.cleaned_data["message_pk"]
+        return hold

@@ -1,0 +1,143 @@
+"""What each kind of rule means: which rows are old enough and not held, and how they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+
+from alerts.models import AlertIncident
+from mailbox.messages.holds import Holds
+from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
+from mailbox.search.index import unindex
+from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
+from prx_email_site.retention.holds import of_drafts, of_outbox
+
+What = RetentionRule.What
+Rows = QuerySet[Any]
+LOOKED_AT = 50_000  # rows that a preview counts at most
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`rows`: those that the rule means at the time, but for what is held. `remove`: those with these keys, within the
+    caller's transaction. `size`: the column of bytes. `least_days`: no rule may be shorter."""
+
+    rows: Callable[[RetentionRule, Holds, datetime], Rows]
+    remove: Callable[[Rows, list[int]], None]
+    order: tuple[str, ...]  # oldest first, as an index has it: a batch must not walk over all that is younger
+    size: str = ""
+    least_days: int = 1
+    takes_account: bool = True
+    takes_folder: bool = False
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`held`: rows that go once no hold keeps them. `is_more`: at least so many, only LOOKED_AT were counted."""
+
+    number: int
+    size: int | None
+    held: int
+    is_more: bool
+
+
+def preview(rule: RetentionRule, now: datetime) -> Preview:
+    """What the rule would remove at this moment."""
+    kind, holds = KINDS[rule.what], Holds.standing()
+    rows = kind.rows(rule, holds, now).order_by(*kind.order)
+    number = rows.values("pk")[:LOOKED_AT].count()
+    size = None
+    if kind.size:
+        counted = rows.values("pk", kind.size)[:LOOKED_AT]
+        size = counted.aggregate(size=Coalesce(Sum(kind.size), 0))["size"]
+    free = kind.rows(rule, Holds(), now)
+    held = free.values("pk")[:LOOKED_AT].count() - number
+    return Preview(number, size, max(held, 0), number == LOOKED_AT)
+
+
+def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows:
+    return rows.filter(**{field: rule.account_id}) if rule.account_id else rows
+
+
+def _received(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    """By the time at which the server took it in (INTERNALDATE), which no sender sets. With a folder: what lies there
+    and nowhere else."""
+    rows = _of_account(Message.objects.filter(received_at__lt=rule.cutoff(now)), rule)
+    if rule.larger_than:
+        rows = rows.filter(size__gt=rule.larger_than)
+    if rule.folder:
+        lying = MessagePlace.objects.present().filter(message=OuterRef("pk"))
+        rows = rows.filter(Exists(lying.filter(folder__name=rule.folder)))
+        rows = rows.exclude(Exists(lying.exclude(folder__name=rule.folder)))
+    return rows.exclude(holds.of_messages())
+
+
+def _sent(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    """Only what is over: nothing that may still go out, that waits for a person, whose bounce nobody has seen, or
+    whose copy in Sent is still to be put there."""
+    old = Q(created_at__lt=rule.cutoff(now), updated_at__lt=rule.cutoff(now))
+    over = Q(status__in=[OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED])
+    rows = _of_account(OutboxMessage.objects.filter(old & over), rule)
+    if rule.larger_than:
+        rows = rows.filter(mime_size__gt=rule.larger_than)
+    unseen = DeliveryReport.objects.unacknowledged().filter(outbox=OuterRef("pk"))
+    copying = SentCopy.objects.filter(outbox=OuterRef("pk"), state=SentCopy.State.WAITING)
+    return rows.exclude(Exists(unseen)).exclude(Exists(copying)).exclude(of_outbox(holds))
+
+
+def _reports(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    unseen = DeliveryReport.objects.unacknowledged().values("pk")
+    rows = DeliveryReport.objects.filter(reported_at__lt=rule.cutoff(now)).exclude(pk__in=unseen)
+    held = holds.of_accounts("outbox__account")
+    for address in holds.addresses:
+        held |= Q(address__icontains=address)
+    return _of_account(rows, rule, "outbox__account").exclude(held)
+
+
+def _activity(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    rows = AuditEntry.objects.filter(at__lt=rule.cutoff(now))
+    return _of_account(rows, rule).exclude(holds.of_accounts())
+
+
+def _runs(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    return SyncRun.objects.filter(started_at__lt=rule.cutoff(now), finished_at__isnull=False)
+
+
+def _drafts(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    rows = Draft.objects.filter(updated_at__lt=rule.cutoff(now))
+    return _of_account(rows, rule).exclude(of_drafts(holds))
+
+
+def _incidents(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+    rows = AlertIncident.objects.filter(closed_at__lt=rule.cutoff(now))
+    return _of_account(rows, rule).exclude(holds.of_accounts())
+
+
+def _remove(rows: Rows, pks: list[int]) -> None:
+    rows.model._default_manager.filter(pk__in=pks).delete()
+
+
+def _remove_received(rows: Rows, pks: list[int]) -> None:
+    """What the server still has is noted, so that no sync fetches it again."""
+    lying = MessagePlace.objects.present().filter(message__in=pks).values_list("folder_id", "uidvalidity", "uid")
+    gone = [LetGo(folder_id=folder, uidvalidity=uidvalidity, uid=uid) for folder, uidvalidity, uid in lying]
+    LetGo.objects.bulk_create(gone, ignore_conflicts=True)
+    unindex(pks)
+    _remove(rows, pks)
+
+
+KINDS: dict[str, Kind] = {
+    What.RECEIVED: Kind(_received, _remove_received, ("received_at", "pk"), size="size", takes_folder=True),
+    # With a row its idempotency key is forgotten, and bounces that come later find no mail: both for a month at least.
+    What.SENT: Kind(_sent, _remove, ("created_at", "pk"), size="mime_size", least_days=30),
+    What.REPORTS: Kind(_reports, _remove, ("pk",)),
+    What.ACTIVITY: Kind(_activity, _remove, ("at", "pk"), least_days=30),
+    What.RUNS: Kind(_runs, _remove, ("started_at", "pk"), takes_account=False),
+    What.DRAFTS: Kind(_drafts, _remove, ("pk",)),
+    What.INCIDENTS: Kind(_incidents, _remove, ("closed_at", "pk")),
+}

@@ -1,0 +1,156 @@
+"""The retention page: rules, each shown by count and size before it acts, and legal holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+from django.views.decorators.http import require_POST, require_safe
+
+from mailbox.models import LegalHold, RetentionRule
+from mailbox.permissions import Role, has_role_everywhere
+from mailbox.views.audit import record
+from mailbox.views.confirmation import Question, asks_first
+from mailbox.views.requests import signed_in_user
+from prx_email_site.retention import sweep
+from prx_email_site.retention.forms import HoldForm, RuleForm
+from prx_email_site.retention.kinds import Preview, preview
+
+RELEASED_SHOWN = 20
+
+
+def _only_administrators(request: HttpRequest) -> None:
+    if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
+        raise PermissionDenied(gettext("Retention concerns all accounts: an administrator of all may see and set it."))
+
+
+@require_safe
+def retention(request: HttpRequest) -> HttpResponse:
+    _only_administrators(request)
+    return _page(request)
+
+
+def _page(request: HttpRequest, rule: RuleForm | None = None, hold: HoldForm | None = None) -> HttpResponse:
+    holds = LegalHold.objects.select_related("account", "message", "created_by", "released_by").order_by("-pk")
+    context = {
+        "rules": sweep.rules(),
+        "holds": [each for each in holds if each.released_at is None],
+        "released": [each for each in holds if each.released_at is not None][:RELEASED_SHOWN],
+        "rule_form": rule or RuleForm(),
+        "hold_form": hold or HoldForm(prefix="hold"),
+    }
+    return render(request, "retention.html", context, status=422 if rule or hold else 200)
+
+
+@require_POST
+def add_rule(request: HttpRequest) -> HttpResponse:
+    _only_administrators(request)
+    form = RuleForm(request.POST)
+    if not form.is_valid():
+        return _page(request, rule=form)
+    rule = form.rule()
+    if question := asks_first(request, _question(rule, preview(rule, timezone.now()))):
+        return question
+    rule.created_by = signed_in_user(request)
+    with transaction.atomic():
+        rule.save()
+        record(request, "retention_add", f"retention:{rule.pk}", rule.account, detail=_in_english(rule))
+    messages.success(request, gettext("The rule is set. Workers remove once a day what it means; see the activity."))
+    return redirect("retention")
+
+
+def _question(rule: RetentionRule, found: Preview) -> Question:
+    return Question(
+        title=gettext("Remove %(what)s older than %(days)s days?")
+        % {"what": rule.get_what_display(), "days": rule.days},
+        consequence=gettext(
+            "What is removed cannot be brought back. Received mail stays on its server and is not fetched again. The "
+            "daily run begins a day or two from now and takes each day what has become as old."
+        ),
+        button=gettext("Set the rule"),
+        back=reverse("retention"),
+        about=_about(rule, found),
+    )
+
+
+def _about(rule: RetentionRule, found: Preview) -> list[tuple[str, str]]:
+    number = number_format(found.number, force_grouping=True)
+    now = ngettext("%(number)s now", "%(number)s now", found.number) % {"number": number}
+    if found.is_more:
+        now = gettext("more than %(number)s now") % {"number": number}
+    about = [(gettext("It would remove"), now)]
+    if found.size is not None:
+        size = filesizeformat(found.size)
+        about.append((gettext("Size"), gettext("more than %(size)s") % {"size": size} if found.is_more else size))
+    about.append((gettext("Kept by legal holds"), number_format(found.held, force_grouping=True)))
+    about.append((gettext("Account"), rule.account.email if rule.account else gettext("all accounts")))
+    if rule.folder:
+        about.append((gettext("Folder"), rule.folder))
+    if rule.larger_than:
+        about.append((gettext("Only larger than"), filesizeformat(rule.larger_than)))
+    return about
+
+
+def _in_english(rule: RetentionRule) -> str:
+    """What the activity keeps is English, whoever's request it is."""
+    size = f", larger than {rule.larger_than} bytes" if rule.larger_than else ""
+    return f"{rule}{f', folder {rule.folder}' if rule.folder else ''}{size}"
+
+
+@require_POST
+def remove_rule(request: HttpRequest, pk: int) -> HttpResponse:
+    _only_administrators(request)
+    rule = get_object_or_404(RetentionRule.objects.select_related("account"), pk=pk)
+    with transaction.atomic():
+        record(request, "retention_end", f"retention:{rule.pk}", rule.account, detail=_in_english(rule))
+        rule.delete()
+    messages.success(request, gettext("The rule is gone: nothing more is removed by it."))
+    return redirect("retention")
+
+
+@require_POST
+def add_hold(request: HttpRequest) -> HttpResponse:
+    _only_administrators(request)
+    form = HoldForm(request.POST, prefix="hold")
+    if not form.is_valid():
+        return _page(request, hold=form)
+    hold = form.hold()
+    hold.created_by = signed_in_user(request)
+    with transaction.atomic():
+        hold.save()
+        record(request, "hold_add", f"hold:{hold.pk}", hold.account, detail=hold.reason)
+    messages.success(request, gettext("The hold stands: no rule removes any of it from now on."))
+    return redirect("retention")
+
+
+@require_POST
+def release_hold(request: HttpRequest, pk: int) -> HttpResponse:
+    _only_administrators(request)
+    hold = get_object_or_404(LegalHold.objects.standing().select_related("account"), pk=pk)
+    if question := asks_first(request, _release_question(hold)):
+        return question
+    released: dict[str, Any] = {"released_at": timezone.now(), "released_by": signed_in_user(request)}
+    with transaction.atomic():
+        if LegalHold.objects.standing().filter(pk=pk).update(**released):
+            record(request, "hold_release", f"hold:{hold.pk}", hold.account, detail=hold.reason)
+    messages.success(request, gettext("The hold is released: rules may remove what is old enough."))
+    return redirect("retention")
+
+
+def _release_question(hold: LegalHold) -> Question:
+    return Question(
+        title=gettext("Release this hold?"),
+        consequence=gettext("The next daily run may remove what it kept, for good."),
+        button=gettext("Release the hold"),
+        back=reverse("retention"),
+        about=[(gettext("Why"), hold.reason)],
+    )
