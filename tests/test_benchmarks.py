@@ -22,7 +22,7 @@ from benchmarks.proxy import delayed
 from benchmarks.servers import fill, places
 from benchmarks.sync_more import round_trips
 from benchmarks.sync_plain import one_by_one
-from tests.mailbox.mime.odd_mail import odd_mails
+from tests.mailbox.mime.odd_mail_files import odd_mails
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 

@@ -36,7 +36,8 @@ def sources(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("xgettext is missing: apt-get install gettext")
     for name in (*APPS, "templates", "locale"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.mo"))
-    shutil.copy(ROOT / "manage.py", tmp_path)
+    for name in ("manage.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     yield tmp_path
 
 

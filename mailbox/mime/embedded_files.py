@@ -68,7 +68,7 @@ def _end_of(text: bytes, begin: re.Match[bytes]) -> tuple[int, int]:
     is_base64 = begin[0].startswith(b"begin-base64")
     if end := (_BASE64_END if is_base64 else _END).search(text, begin.end()):
         return end.start(), end.end()
-    code = (_BASE64_LINES if is_base64 else _UU_LINES).match(text, begin.end())
+    code = _BASE64_LINES.match(text, begin.end()) if is_base64 else _UU_LINES.match(text, begin.end())
     assert code
     return code.end(), code.end()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from mailbox import network, public_hosts
 from mailbox.accounts import troubleshooting
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint, tls_context
@@ -64,6 +65,7 @@ def _reach(account: Account, transport: Transport) -> Iterator[Step]:
 
 
 def _resolve(endpoint: Endpoint) -> str:
+    network.demand()
     found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     return ", ".join(dict.fromkeys(str(each[4][0]) for each in found))
 
@@ -82,4 +84,5 @@ def _handshake(endpoint: Endpoint) -> str:
 
 
 def _connected(endpoint: Endpoint) -> socket.socket:
-    return socket.create_connection((endpoint.host, endpoint.port), timeout=settings.CONNECT_TIMEOUT_SECONDS)
+    seconds = settings.CONNECT_TIMEOUT_SECONDS
+    return public_hosts.connect(endpoint.host, endpoint.port, seconds, public_only=endpoint.public_only)

@@ -23,6 +23,7 @@ from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCe
 from mailbox.oauth import seen_certificates
 from mailbox.sync import account_session
 from outbox import connection_check
+from outbox.delivery.database import Database
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.timeouts import Times
 from outbox.smtp.connection import SmtpFailure, Watch
@@ -114,7 +115,8 @@ def test_it_is_noted_when_the_server_then_refuses_the_sign_in(
     with pytest.raises(SignInRefused):
         account_session.connect(account, timezone.now)
     with pytest.raises(SmtpFailure):
-        open_session(account, Times.from_settings().patience, Watch())
+        database = Database()
+        database.complete(open_session(account, Times.from_settings().patience, Watch(), database))
     assert seen(account, "imap") and seen(account, "smtp")
 
 

@@ -23,6 +23,7 @@ def own_handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_the_watch_outlasts_a_database_that_is_away(monkeypatch: pytest.MonkeyPatch, own_handlers: None) -> None:
     looks: list[str] = []
 

@@ -114,7 +114,10 @@ def test_a_token_that_ends_takes_no_further_mail_and_its_rate_counts_mails(
 @pytest.mark.parametrize(
     "change, words",
     [
-        ((b"From: Ops <ops@example.com>", b"From: Eve <eve@example.com>"), "From must be ops@example.com"),
+        (
+            (b"From: Ops <ops@example.com>", b"From: Eve <eve@example.com>"),
+            "of this account, and no other: ops@example.com",
+        ),
         ((b"From: Ops <ops@example.com>", b"From: ops@example.com, eve@example.com"), "From must be"),
         ((b"From: Ops <ops@example.com>", b"From: ops@example.com\r\nfrom : eve@example.com"), "stands twice"),
         ((b"From: Ops <ops@example.com>\r\n", b""), "From must be"),

@@ -99,7 +99,7 @@ def answer(page: Page, text: str) -> None:
     page.locator("[name=attachments]").set_input_files(
         {"name": "invoice.pdf", "mimeType": "application/pdf", "buffer": PDF}
     )
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
 
 
 def frozen_as_sent(row: OutboxMessage) -> bytes:
@@ -143,7 +143,7 @@ def test_an_operator_does_the_whole_job(
     page.locator("[name=to]").fill("Bob <bob@customer.example>")
     page.locator("[name=subject]").fill("Second mail")
     page.locator("[name=body_text]").fill("Hello Bob")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(page.locator("code").filter(has_text="Greylisted").first).to_contain_text("451 4.7.1", timeout=PATIENCE)
     expect(page.locator("time[data-countdown]").first).to_be_visible()
     sink.accept()

@@ -30,6 +30,7 @@ from outbox.models import (
     OutboxCount,
     OutboxMessage,
     ReportCursor,
+    SavedReply,
     SendingSwitch,
     SendPace,
     SentCopy,
@@ -57,6 +58,7 @@ def row(account: Account) -> OutboxMessage:
     draft = Draft.objects.create(user=User.objects.create_user("writer"), account=account)
     DraftFile.objects.create(draft=draft, filename="a.pdf", content_type="application/pdf", size=4)
     KnownAddress.objects.create(account=account, address="a@example.com", last_at=now)
+    SavedReply.objects.create(name="Thanks", text="Thank you.")
     operation = Operation.objects.create(verb="retry", upto_pk=0)
     CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
     SendPace.objects.create(account=account, next_at=now)

@@ -215,9 +215,20 @@ def test_a_search_never_answers_what_lies_outside(endpoint: Endpoint, dovecot: D
 class TruncatingClient:
     """Answers SEARCH with the first 1,000 only, as Yahoo does."""
 
-    def search(self, criteria: list[str]) -> list[int]:
-        low, _, high = criteria[1].partition(":")
-        return [uid for uid in range(1, 5001) if int(low) <= uid <= int(high)][:1000]
+    def __init__(self) -> None:
+        self._imap, self.untagged_responses = self, dict[str, list[bytes]]()
+
+    def _command(self, name: str, *arguments: str) -> bytes:
+        low, _, high = arguments[-1].partition(":")
+        found = [uid for uid in range(1, 5001) if int(low) <= uid <= int(high)][:1000]
+        self.untagged_responses["SEARCH"] = [" ".join(map(str, found)).encode()]
+        return b"A1"
+
+    def _command_complete(self, name: str, tag: bytes) -> tuple[str, list[bytes]]:
+        return "OK", [b"SEARCH completed"]
+
+    def _checkok(self, command: str, status: str, lines: list[bytes]) -> None:
+        assert status == "OK"
 
 
 def test_a_search_that_the_server_cuts_short_is_made_whole(endpoint: Endpoint) -> None:

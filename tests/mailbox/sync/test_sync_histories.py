@@ -153,6 +153,9 @@ class FakeServer:
             for uid, held in there
         ]
 
+    def fetch_meta_around(self, uids: Sequence[int]) -> list[MessageMeta]:
+        return self.fetch_meta(uids)
+
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
         return {meta.uid: meta for meta in self.fetch_meta(sorted(self.box.mails)) if low <= meta.uid <= high}
 
