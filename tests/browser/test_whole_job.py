@@ -100,6 +100,7 @@ def answer(page: Page, text: str) -> None:
         {"name": "invoice.pdf", "mimeType": "application/pdf", "buffer": PDF}
     )
     page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("link", name="Open it").click()  # one is back in the list
 
 
 def frozen_as_sent(row: OutboxMessage) -> bytes:
