@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mailbox.mime import charset_marks
+from mailbox.mime.charsets.marks import wide_codec
 
 # What the standard library's parser takes for a line of the header; at the first other line it ends the header.
 # ("From  : x" it takes for an mbox separator.) Possessive and without overlap: linear for any bytes.
@@ -71,7 +71,7 @@ def begun_at_header(raw: bytes) -> tuple[bytes, list[str]]:
     is UTF-16 as a whole. Gateways and scripts make them.
     """
     defects: list[str] = []
-    wide = charset_marks.wide_codec(bytes(raw[:_FIRST_LINE]))
+    wide = wide_codec(bytes(raw[:_FIRST_LINE]))
     if wide not in ("", "utf-8"):
         narrow = bytes(raw[:]).decode(wide, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
         if _FIELD.match(narrow):

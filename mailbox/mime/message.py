@@ -15,7 +15,7 @@ from datetime import datetime
 from mailbox.mime import attachment_digest, body, charsets, filenames, message_ids, part_text
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
-from mailbox.mime.containers import opened
+from mailbox.mime.files.containers import opened
 from mailbox.mime.header_fields import MAX_LINE_CHARACTERS, Fields
 from mailbox.mime.tree import Part
 

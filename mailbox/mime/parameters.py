@@ -13,7 +13,8 @@ from itertools import groupby
 from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
-from mailbox.mime import charset_labels, charsets
+from mailbox.mime import charsets
+from mailbox.mime.charsets.labels import codec_for
 
 MAX_PARAMETERS = 64  # of one field; the rest is not read
 
@@ -70,7 +71,7 @@ def _read(field: str) -> Mapping[str, str]:
 
 def _plain_value(name: str, value: str) -> str:
     extended = _EXTENDED.fullmatch(value) if name in _FILE_NAMES and "'" in value else None
-    if extended and charset_labels.codec_for(extended[1]):
+    if extended and codec_for(extended[1]):
         return _decoded([(value, True)])
     decoded = charsets.decode_words(value)
     if name not in _FILE_NAMES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 
 from mailbox.mime import charsets, transfer_encoding
 from mailbox.mime.part import Part
@@ -30,7 +31,7 @@ def text_of(part: Part, defects: list[str]) -> str:
         defects.append("BodyCut")
         text = text[:MAX_CHARACTERS]
     if not is_html and part.parameter("content-type", "format").lower() == "flowed":
-        text = charsets.unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
+        text = _unwrap_flowed(text, delete_space=part.parameter("content-type", "delsp").lower() == "yes")
     if not is_sound:
         text += _footer(part, is_html=is_html)
     return charsets.storable(text)
@@ -43,3 +44,23 @@ def _footer(part: Part, *, is_html: bool) -> str:
     if not footer:
         return ""
     return f'<div style="white-space: pre-wrap">{html.escape(footer)}</div>' if is_html else f"\n{footer}\n"
+
+
+def _unwrap_flowed(text: str, *, delete_space: bool) -> str:
+    """format=flowed text (RFC 3676) with its soft line breaks taken out, quote marks kept as ">" and a space."""
+    shown = io.StringIO(newline="\n")  # a list of millions of short lines takes fifty times their room
+    open_depth: int | None = None  # quote depth of the paragraph the last line may still go on
+    for count, line in enumerate(io.StringIO(text, newline="\n")):
+        line = line.removesuffix("\n")
+        content = line.lstrip(">")
+        depth = len(line) - len(content)
+        content = content.removeprefix(" ")  # space-stuffing, section 4.4
+        is_signature = content == "-- "
+        is_flowed = content.endswith(" ") and not is_signature
+        if is_flowed and delete_space:
+            content = content[:-1]
+        if open_depth != depth or is_signature:
+            shown.write(("\n" if count else "") + (">" * depth + " " if depth else ""))
+        shown.write(content)
+        open_depth = depth if is_flowed else None
+    return shown.getvalue()

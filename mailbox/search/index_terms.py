@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from mailbox.mime import address_syntax, body
+from mailbox.mime import body
+from mailbox.mime.addresses.syntax import other_spelling
 from mailbox.search.tokenizer import MAX_WORD, words
 
 FIELD_MARKS = {"subject": "\ue001", "from": "\ue002", "to": "\ue003", "filename": "\ue004"}
@@ -132,7 +133,7 @@ def _with_both_spellings(text: str) -> str:
     if text.isascii() and "xn--" not in text.lower():
         return text
     found = dict.fromkeys(islice(_ADDRESS.findall(text), MAX_RESPELLED))
-    others = [f"{local}@{other}" for local, domain in found if (other := address_syntax.other_spelling(domain))]
+    others = [f"{local}@{other}" for local, domain in found if (other := other_spelling(domain))]
     return "\n".join((text, *others))
 
 

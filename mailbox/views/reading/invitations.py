@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from django.db.models import QuerySet
 
-from mailbox.mime import icalendar
 from mailbox.mime import message as mime_message
-from mailbox.mime.icalendar import Event
+from mailbox.mime.files import icalendar
+from mailbox.mime.files.icalendar import Event
 from mailbox.models import Attachment, Message
 from mailbox.storage import out_of_reach, raw_store
 

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, RawMessage
+from tests.mailbox.mime.files.test_icalendar import calendar
 from tests.mailbox.mime.mime_messages import multipart
-from tests.mailbox.mime.test_icalendar import calendar
 from tests.rows import NOWHERE, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]

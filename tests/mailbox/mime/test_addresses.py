@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import addresses
 from mailbox.mime import message as mime_message
-from mailbox.mime.address_items import mailboxes_of
-from mailbox.mime.address_scanner import scan
 from mailbox.mime.addresses import AddressError, Mailbox, canonical, read, read_typed, same, shown
+from mailbox.mime.addresses.items import mailboxes_of
+from mailbox.mime.addresses.lists import _read_plain
+from mailbox.mime.addresses.scanner import scan
 
 LETTERS = st.text(' \n\t,;:<>()[]"\\\\@.=?abZ1\u200b\u00a0\u00df\u4e2d\ud800', max_size=40)
 
@@ -173,7 +173,7 @@ ADDRESS = st.builds("{}@{}.{}".format, ATOM, ATOM, ATOM)
 @settings(deadline=None)
 @given(st.lists(st.one_of(ADDRESS, st.builds("{} <{}>".format, ATOM, ADDRESS)), min_size=1, max_size=4).map(", ".join))
 def test_plain_addresses_are_read_as_the_scanner_reads_them(line: str) -> None:
-    assert addresses._read_plain(line)
+    assert _read_plain(line)
     assert read(line) == [each for item in scan(line) for each in mailboxes_of(item, True)]
 
 

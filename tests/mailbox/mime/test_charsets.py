@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mailbox.mime import charsets
 from mailbox.mime import message as mime_message
-from mailbox.mime.charset_labels import codec_for
+from mailbox.mime.charsets.labels import codec_for
 from tests.mailbox.mime.mime_messages import HEAD, multipart
 
 # The names of the WHATWG Encoding Standard that Python does not know by itself, or reads in a smaller set.

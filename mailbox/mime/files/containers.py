@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mailbox.mime import embedded_files, smime, tnef, tree
+from mailbox.mime import tree
 from mailbox.mime.body_parts import Layout, layout_of, stated_filename
+from mailbox.mime.files import embedded_files, smime, tnef
 from mailbox.mime.tree import Part
 
 _MAX_OPENED = 10  # of one message

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from mimetypes import MimeTypes
 
-from mailbox.mime import base64_content, binhex, charsets, transfer_encoding
+from mailbox.mime import base64_content, charsets, transfer_encoding
+from mailbox.mime.files import binhex
 
 MARKS = (b"begin ", b"begin-base64 ", b"BinHex 4")
 MAX_FILES = 50

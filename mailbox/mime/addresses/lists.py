@@ -1,17 +1,4 @@
-"""Reads address lists, received and typed: the one reader of the product. Pure, bounded, linear in the text's length.
-
-    read(text)         of received mail. Nothing is dropped and nothing is raised: what is no address is kept as it
-                       stands, as local recipients are ("root"), so that a list of what was read says all that came.
-    read_typed(text)   of what a person typed or pasted: an item for each, with its Mailbox as SMTP takes it, or with
-                       the Problem that keeps it from being sent to. Separators are commas, semicolons and lines.
-    canonical(address) one address checked for the envelope (RFC 5321; domain by IDNA 2008); raises AddressError.
-    shown(mailboxes)   a list as a person reads it, and as both readers take it back.
-    same(address)      the key by which two spellings of one mailbox are equal.
-
-RFC 5322 section 3.4 and 4.4 (address lists, groups, comments, what old programs wrote), RFC 2047 (encoded names),
-RFC 6068 (mailto:). What people write beside them is read where it is plain what is meant: `a@x; b@y`,
-`Last, First <a@x>`, `Dr. J. Smith <a@x>`, `a@x <a@x>`, `<<a@x>>`, `Ann <a@x`, `'a@x'`.
-"""
+"""Reads address lists item by item: `read` what was received, `read_typed` what a person typed. Pure."""
 
 from __future__ import annotations
 
@@ -20,11 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mailbox.mime import charsets
-from mailbox.mime.address_items import Mailbox, chunks_of, cleaned, mailboxes_of, same
-from mailbox.mime.address_scanner import Item, Kind, scan
-from mailbox.mime.address_syntax import AddressError, canonical, without_outer_invisible
-
-__all__ = ["AddressError", "Mailbox", "Problem", "Typed", "canonical", "read", "read_typed", "same", "shown"]
+from mailbox.mime.addresses.items import Mailbox, chunks_of, cleaned, mailboxes_of, same
+from mailbox.mime.addresses.scanner import Item, Kind, scan
+from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 # `Ann Example <ann@example.com>` and `ann@example.com` of letters, digits and dots, as most mail has them: the scanner,
 # which reads all else, reads no more in these, at ten times the time (a test compares them).

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
 
-from mailbox.mime import embedded_files, smime
 from mailbox.mime import message as mime_message
+from mailbox.mime.files import embedded_files, smime
 from mailbox.views.reading import parse_warnings
 from tests.mailbox.mime.mime_messages import HEAD
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import binhex
 from mailbox.mime import message as mime_message
+from mailbox.mime.files import binhex
 from tests.mailbox.mime.mime_messages import HEAD
 
 LETTERS = "!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailbox.mime import charsets
-from mailbox.mime.address_scanner import Item, Kind, Token, scan
-from mailbox.mime.address_syntax import AddressError, canonical, without_outer_invisible
+from mailbox.mime.addresses.scanner import Item, Kind, Token, scan
+from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
 _SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“", "«": "»", "`": "`"}  # noqa: RUF001

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import containers
 from mailbox.mime import message as mime_message
-from mailbox.mime import tnef as mime_tnef
-from tests.mailbox.mime.mime_messages import HEAD, multipart
-from tests.mailbox.mime.tnef_files import (
+from mailbox.mime.files import containers
+from mailbox.mime.files import tnef as mime_tnef
+from tests.mailbox.mime.files.tnef_files import (
     attached,
     attached_message,
     attribute,
@@ -25,6 +24,7 @@ from tests.mailbox.mime.tnef_files import (
     text_property,
     tnef,
 )
+from tests.mailbox.mime.mime_messages import HEAD, multipart
 
 REPORT = attached(
     b"REPORT~1.PDF",

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import icalendar
-from mailbox.mime.icalendar import Event
+from mailbox.mime.files import icalendar
+from mailbox.mime.files.icalendar import Event
 
 
 def calendar(*lines: str, method: str = "REQUEST") -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from mailbox.mime import charset_labels
+from mailbox.mime.charsets import labels
 
 JIS_ESCAPE = re.compile(rb"\x1b\$[@B]")
 _KOREAN_ESCAPE = b"\x1b$)C"  # RFC 1557
@@ -21,7 +21,7 @@ def escaped_codec(octets: bytes) -> str:
     if b"\x1b" not in octets:
         return ""
     if JIS_ESCAPE.search(octets):
-        return charset_labels.ISO_2022_JP
+        return labels.ISO_2022_JP
     return "iso2022_kr" if _KOREAN_ESCAPE in octets else ""
 
 
