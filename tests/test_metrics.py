@@ -131,6 +131,14 @@ def test_the_api_is_counted_by_route_and_never_by_address(client: Client, accoun
     assert found[("prx_email_api_request_seconds_sum", tuple(sorted(("/api/v1/outbox", "GET", "2xx"))))] == 99.3
 
 
+def test_methods_of_somebodys_own_making_are_counted_together(client: Client, account: Account) -> None:
+    for method in ("PROPFINDPROPFIND", "BREW"):
+        assert client.generic(method, "/api/v1/accounts").status_code == 405
+    methods = {label for labels in found_labels(client, "prx_email_api_requests_total") for label in labels}
+    assert "other" in methods
+    assert not methods & {"PROPFINDPROPFIND", "BREW"}
+
+
 def test_what_a_process_could_not_write_it_writes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     request_counts.flush()
     request_counts.note("/api/v1/x", "GET", 200, 0.1)
