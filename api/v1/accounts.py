@@ -108,7 +108,10 @@ def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
 @router.get("/accounts/{pk}/health", response={200: Answer[list[Notice]], **FAILURES}, operation_id="account_health")
 def account_health(request: HttpRequest, pk: Path[Number]) -> Answer[list[Notice]]:
     """How the account does, as its page says it."""
-    account_of(request, pk, Scope.READ)
+    return _health(account_of(request, pk, Scope.READ).pk)
+
+
+def _health(pk: int) -> Answer[list[Notice]]:
     now = timezone.now()
     account = Account.objects.with_transports().prefetch_related(chosen_folders()).get(pk=pk)
     folders = account.chosen_folders  # type: ignore[attr-defined]
@@ -149,7 +152,7 @@ def go_on(request: HttpRequest, pk: Path[Number], given: SeenAt) -> Answer[list[
     if uidvalidity.let_go_on(account.pk, given.stopped_before or timezone.now()):
         record(request, "go_on", f"account:{pk}", account)
         sync_tasks.queue_sync(account.pk, caller_of(request).token.user_id)
-    return account_health(request, pk)
+    return _health(pk)
 
 
 @router.post("/accounts/{pk}/pause", response=STATE, operation_id="pause_sending")
