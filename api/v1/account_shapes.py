@@ -98,7 +98,7 @@ class SmtpChange(TransportChange):
 
 
 class AccountChange(Schema):
-    """What is absent stays as it is. Another server or user name needs its secret again."""
+    """What is absent stays as it is. Another host, port or CA certificate needs the secret again."""
 
     email: Text | None = None
     display_name: Text | None = None
