@@ -42,7 +42,8 @@ def counted(route: str, view: Callable[..., HttpResponseBase]) -> Callable[..., 
 
 
 def note(route: str, method: str, status: int, seconds: float) -> None:
-    # Anybody may send a method of their own making (RFC 9110, 9.1): each would be rows, and the column holds ten letters.
+    # Anybody may send a method of their own making (RFC 9110, 9.1): each would be rows, and one of more than ten
+    # letters would not fit the column.
     method = method if method in METHODS else "other"
     key = (route, method, f"{status // 100}xx", ENDS[bisect_left(BUCKETS, seconds)])
     with _lock:
