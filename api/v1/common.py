@@ -12,7 +12,7 @@ from api.tokens import Caller
 from api.v1.answers import Problem
 from mailbox.models import Account
 
-FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 422, 429, 503}): Problem}
+FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 422, 429, 503}): Problem}
 
 
 def caller_of(request: HttpRequest) -> Caller:

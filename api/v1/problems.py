@@ -24,6 +24,7 @@ CODE_OF = {
     405: "NotAllowed",
     409: "Conflict",
     412: "Changed",
+    413: "TooLarge",
     416: "NoSuchRange",
     429: "RateLimited",
 }

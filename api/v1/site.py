@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.conf import settings
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
@@ -118,6 +119,12 @@ def _malformed(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(BadRequest)
 def _impossible(request: HttpRequest, error: BadRequest) -> HttpResponse:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+@api.exception_handler(RequestDataTooBig)
+def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    words = gettext("A request has %(number)s bytes at most.") % {"number": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
 
 
 @api.exception_handler(PermissionDenied)

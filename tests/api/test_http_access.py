@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import Settings
 
 from api.models import KeptAnswer, Scope
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
-from tests.api.calling import V1, Program, is_problem, ops, sales
+from tests.api.calling import V1, Program, is_problem, mail, ops, sales
 from tests.api.operations import READ, Operation, operations
 from tests.test_every_address import undone
 
@@ -108,6 +109,15 @@ def test_what_is_no_operation_is_a_problem_too(
 ) -> None:
     code = {405: "NotAllowed", 404: "NotFound", 422: "Validation"}[status]
     assert is_problem(Program(make_user("viewer")).ask(method, path), status, code)
+
+
+def test_a_request_that_is_too_large_is_a_problem_too(
+    make_user: Callable[..., User], ops: Account, settings: Settings
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    answered = Program(make_user("operator")).post("/send", mail(ops, body_text="x" * 1000))
+    assert is_problem(answered, 413, "TooLarge")
+    assert "1000 bytes" in answered.json()["detail"]
 
 
 def test_head_is_answered_as_get_without_the_body(make_user: Callable[..., User], ops: Account) -> None:
