@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils.http import parse_etags
 from ninja import Path, Router
 
 from api.models import Scope
@@ -97,8 +98,8 @@ def remove_attachment(request: HttpRequest, pk: Path[Number], position: Path[Pos
     """It is listed nowhere and can no longer be downloaded. Heeds If-Match, with the ETag of the file."""
     message = operated_message(request, pk)
     found = get_object_or_404(Attachment, message=message, position=position, removed_at=None)
-    wanted = request.headers.get("If-Match", "*").strip()
-    if wanted not in ("*", f'"{found.digest}"'):
+    wanted = parse_etags(request.headers.get("If-Match", "*"))
+    if wanted != ["*"] and f'"{found.digest}"' not in wanted:
         raise Changed
     found.message = message
     remove(request, found)
