@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from api.v1.answers import Number, Text, columns
 from mailbox.accounts.condition import AccountNotice
@@ -181,7 +181,7 @@ def _side(ok: bool | None, reply: str, code: str) -> SideOfTest:
 class SeenAt(Schema):
     """For what a decision holds for."""
 
-    stopped_before: datetime | None = Field(
+    stopped_before: AwareDatetime | None = Field(
         default=None, description="Folders stopped later stay stopped; absent: now."
     )
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from django.http import HttpRequest
 from ninja import Router, Schema
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from api.models import Scope
 from api.v1.answers import Answer, Text
@@ -38,7 +38,7 @@ class Pause(Schema):
 
 
 class Resume(Schema):
-    paused_at: datetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
+    paused_at: AwareDatetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
 
 
 @router.get("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="get_policy")

@@ -139,6 +139,8 @@ def test_the_policy_is_changed_on_condition(program: Program) -> None:
 def test_all_sending_is_paused_and_only_the_pause_that_was_seen_is_ended(program: Program) -> None:
     paused = program.post("/sending/pause", {"reason": "a drill"}).json()["data"]
     assert (bool(paused["paused_at"]), paused["reason"]) == (True, "a drill")
+    without_zone = {"paused_at": paused["paused_at"].removesuffix("Z")}
+    assert is_problem(program.post("/sending/resume", without_zone), 422, "Validation")
     earlier = {"paused_at": "2026-01-01T00:00:00Z"}
     assert program.post("/sending/resume", earlier).json()["data"] == paused
     assert program.post("/sending/resume", {"paused_at": paused["paused_at"]}).json()["data"]["paused_at"] is None
