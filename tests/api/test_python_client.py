@@ -19,7 +19,7 @@ from pytest_django.live_server_helper import LiveServer
 from api import tokens
 from api.models import Scope
 from api.tokens import Terms
-from mailbox.models import Account
+from mailbox.models import Account, AccountAlias
 from mailbox.storage import raw_store
 from outbox.models import OutboxMessage
 from tests.rows import NOWHERE, letter_with, outbox_row, store
@@ -121,6 +121,21 @@ def test_the_client_sends_and_reads(client: Client, ops: Account) -> None:
     submitted = letter()
     assert client.submit(OPS, ["ann@example.com"], submitted) == client.submit(OPS, ["ann@example.com"], submitted)
     assert OutboxMessage.objects.count() == 2
+
+
+def test_the_client_sends_from_a_further_address_of_the_account(client: Client, ops: Account) -> None:
+    AccountAlias.objects.create(account=ops, email="sales@example.com", display_name="Sales desk")
+    client.send(Mail(ops.pk, ["ann@example.com"], "Hi", "Dear Ann", sender="Sales@example.com"))
+    client.submit("sales@EXAMPLE.com", ["ann@example.com"], letter(From="Sales <sales@example.com>"))
+    written, submitted = OutboxMessage.objects.order_by("pk")
+    assert (written.header_from, submitted.header_from) == (
+        "Sales desk <sales@example.com>",
+        "Sales <sales@example.com>",
+    )
+    assert {(each.account, each.mail_from) for each in (written, submitted)} == {(ops, OPS)}
+    with pytest.raises(Refused, match=r"eve@example\.com") as refused:
+        client.send(Mail(ops.pk, ["ann@example.com"], "Hi", "Dear Ann", sender="eve@example.com"))
+    assert refused.value.status == 422
 
 
 def test_the_client_reads_mail_page_by_page_and_tells_what_needs_a_person(

@@ -21,7 +21,7 @@ from api import tokens
 from api.models import Scope
 from api.submission import acceptance
 from mailbox.errors import StorageError
-from mailbox.models import Account, AuditEntry
+from mailbox.models import Account, AccountAlias, AuditEntry
 from mailbox.storage import raw_store
 from outbox.delivery import deliver
 from outbox.models import AttachmentPolicy, OutboxMessage
@@ -52,6 +52,18 @@ def test_what_is_accepted_is_in_the_outbox_as_it_was_given(submission: Submissio
     entry = AuditEntry.objects.get(verb="send", target=f"outbox:{row.pk}")
     assert entry.user == row.created_by
     assert entry.detail.startswith("billing (token ")
+
+
+def test_a_program_sends_from_a_further_address_of_the_account(
+    submission: Submission, ops: Account, secret: str
+) -> None:
+    AccountAlias.objects.create(account=ops, email="sales@example.com")
+    content = MAIL.replace(b"Ops <ops@example.com>", b"Sales <sales@example.com>")
+    with submission.connect(secret) as client:
+        assert client.sendmail("Sales@Example.com", ["ann@example.com"], content) == {}
+        assert client.docmd("MAIL FROM:<eve@example.com>")[0] == 550
+    row = OutboxMessage.objects.get()
+    assert (row.account, row.mail_from, row.header_from) == (ops, OPS, "Sales <sales@example.com>")
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])

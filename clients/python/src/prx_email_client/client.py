@@ -115,6 +115,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Mail:
+    """A mail for the site to write. `sender`: which of the account's addresses From is; "" is its own."""
+
     account_id: int
     to: Sequence[str]
     subject: str
@@ -122,6 +124,12 @@ class Mail:
     body_html: str = ""
     cc: Sequence[str] = ()
     bcc: Sequence[str] = ()
+    sender: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        given = asdict(self)
+        sender = given.pop("sender")
+        return given | ({"from": sender} if sender else {})
 
 
 @dataclass
@@ -161,10 +169,10 @@ class Client:
         key = key or str(uuid.uuid4())
         if len(key) > LONGEST_KEY:
             raise ValueError(f"An idempotency key has {LONGEST_KEY} characters at most.")
-        return _made(SendState, self._ask("POST", "/send", json=asdict(mail), headers={"Idempotency-Key": key}))
+        return _made(SendState, self._ask("POST", "/send", json=mail.as_json(), headers={"Idempotency-Key": key}))
 
     def submit(self, mail_from: str, rcpt_to: Sequence[str], message: Message | bytes) -> SendState:
-        """Have the site send this mail as it stands. `mail_from` is the account's address, and so is its From.
+        """Have the site send this mail as it stands. `mail_from` is an address of the account, and so is its From.
 
         Its Message-ID is the idempotency key. One that is absent is written into `message`, so that the same object
         is the same mail also in a later call; bytes must have one.
