@@ -75,11 +75,15 @@ class LegalHold(models.Model):
 
 class LetGo(models.Model):
     """A message that a rule removed and its server still has: it is not fetched again. The row goes when the server
-    removes it too, or gives its UID to another message."""
+    removes it too, or gives its UID to another message, which `received_at`, `size` and `header_digest` tell (those
+    that its place had, see mailbox.sync.reassigned_uids)."""
 
     folder = models.ForeignKey(Folder, models.CASCADE, related_name="+")
     uidvalidity = models.BigIntegerField()
     uid = models.BigIntegerField()
+    received_at = models.DateTimeField(null=True)  # None: removed before this was noted
+    size = models.BigIntegerField(null=True)
+    header_digest = models.CharField(max_length=64, default="")
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from django.db.models import QuerySet
 
 from mailbox.imap.session import FolderStatus, MessageMeta
-from mailbox.models import MessagePlace, Quarantine, SyncState
+from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
 
@@ -18,6 +22,9 @@ CHUNK = 500  # UIDs in one question
 NEWEST = 500  # UIDs that are compared when UIDNEXT fell: what a restored server gives again are the highest it has
 MOST_REFETCHED = 1000  # messages in one run
 HEADERS = 100  # of messages whose size differs; beyond that the first ones speak for all
+
+
+Held = MessagePlace | LetGo
 
 
 @dataclass
@@ -49,38 +56,48 @@ def compare_after_a_fall(run: FolderRun, state: SyncState, status: FolderStatus)
 
 
 def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = None) -> Comparison:
-    """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first."""
+    """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first. Those that a rule
+    of retention removed as well: a new mail under such a UID would never be fetched."""
     found = Comparison()
-    for places in _held(run, below, newest):
+    for places in chain(_held(run, below, newest), _let_go(run, below, newest)):
         metas = {meta.uid: meta for meta in run.session.imap.fetch_meta(sorted(places))}
         differing = [uid for uid, place in places.items() if uid in metas and not _fits(place, metas[uid])]
         if _has_other_headers(run, places, differing):
             found.is_reassigned = True
             return found
-        found.changed += differing
+        found.changed += [uid for uid in differing if isinstance(places[uid], MessagePlace)]
     found.changed += _quarantined_otherwise(run)
     return found
 
 
-def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, MessagePlace]]:
+def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, Held]]:
     rows = MessagePlace.objects.present().filter(folder=run.folder, uidvalidity=run.uidvalidity)
+    return _newest_first(rows, below, newest)
+
+
+def _let_go(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, Held]]:
+    rows = LetGo.objects.filter(folder=run.folder, uidvalidity=run.uidvalidity, received_at__isnull=False)
+    return _newest_first(rows, below, newest)
+
+
+def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterator[dict[int, Held]]:
     columns = rows.only("uid", "received_at", "size", "header_digest").order_by("-uid")
     left = newest
     while left is None or left > 0:
-        chunk = {place.uid: place for place in columns.filter(uid__lt=below)[: min(CHUNK, left or CHUNK)]}
+        chunk = {row.uid: row for row in columns.filter(uid__lt=below)[: min(CHUNK, left or CHUNK)]}
         if not chunk:
             return
         yield chunk
         below, left = min(chunk), None if left is None else left - len(chunk)
 
 
-def _fits(place: MessagePlace, meta: MessageMeta) -> bool:
+def _fits(place: Held, meta: MessageMeta) -> bool:
     """What the server leaves out is no difference."""
     same_size = not meta.size or meta.size == place.size
     return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
 
 
-def _has_other_headers(run: FolderRun, places: dict[int, MessagePlace], differing: Sequence[int]) -> bool:
+def _has_other_headers(run: FolderRun, places: dict[int, Held], differing: Sequence[int]) -> bool:
     asked = sorted(differing, reverse=True)[:HEADERS]
     answer = run.session.imap.fetch_header_digests(asked)
     return any(digest != places[uid].header_digest for uid, (_, digest) in answer.items())

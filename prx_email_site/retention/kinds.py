@@ -19,6 +19,7 @@ from prx_email_site.retention.holds import of_drafts, of_outbox
 
 What = RetentionRule.What
 Rows = QuerySet[Any]
+LET_GO = ("folder_id", "uidvalidity", "uid", "received_at", "size", "header_digest")  # of a place
 LOOKED_AT = 50_000  # rows that a preview counts at most
 
 
@@ -124,9 +125,8 @@ def _remove(rows: Rows, pks: list[int]) -> None:
 
 def _remove_received(rows: Rows, pks: list[int]) -> None:
     """What the server still has is noted, so that no sync fetches it again."""
-    lying = MessagePlace.objects.present().filter(message__in=pks).values_list("folder_id", "uidvalidity", "uid")
-    gone = [LetGo(folder_id=folder, uidvalidity=uidvalidity, uid=uid) for folder, uidvalidity, uid in lying]
-    LetGo.objects.bulk_create(gone, ignore_conflicts=True)
+    lying = MessagePlace.objects.present().filter(message__in=pks).values(*LET_GO)
+    LetGo.objects.bulk_create([LetGo(**place) for place in lying], ignore_conflicts=True)
     unindex(pks)
     _remove(rows, pks)
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from mailbox.models import Account, Message, MessagePlace, Quarantine, SyncState
+from mailbox.models import Account, Message, MessagePlace, Quarantine, RetentionRule, SyncState
 from mailbox.storage.raw_store import digest_of
 from mailbox.sync import flags_and_expunges, folder_sync
+from prx_email_site.retention import sweep
 from tests.mailbox.sync.synced import mail, stored
 from tests.servers.certificates import Certificates
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
@@ -89,6 +90,21 @@ def test_when_uidnext_fell_the_new_mail_is_fetched_at_once(account: Account, ser
     assert equal(account, server)
     assert {"Mail 28", "Mail 29"} <= shown(account)
     assert sorted(uid for each in asked for uid in server.chosen(each)) == [8, 9]
+
+
+def test_new_mail_under_uids_that_a_rule_let_go_of_is_fetched(account: Account, server: ScriptedImap) -> None:
+    sync_all(account)
+    RetentionRule.objects.create(what="received", days=1)
+    sweep.remove_slice()
+    RetentionRule.objects.all().delete()
+    assert not Message.objects.exists()
+    make_comparison_due()
+    assert sync_all(account) == [""] and not Message.objects.exists()
+    restore(server, 8, *range(28, 33))  # more than there were: UIDNEXT did not fall
+    make_comparison_due()
+    sync_all(account)
+    assert {"Mail 28", "Mail 29", "Mail 30"} <= shown(account)
+    assert equal(account, server)
 
 
 def test_what_the_restore_lost_is_hidden_and_kept(account: Account, server: ScriptedImap) -> None:
