@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models import CASCADE
+from django.db.models.signals import post_delete
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from alerts.models import AlertIncident
 from mailbox import deletions
-from mailbox.messages import holds as message_holds
 from mailbox.messages import purge
+from mailbox.messages.holds import Holds
 from mailbox.models import (
     Account,
     AuditEntry,
+    Lease,
     LegalHold,
     LetGo,
     Message,
@@ -30,7 +34,9 @@ from mailbox.models import (
 )
 from mailbox.sync import folder_sync
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
+from outbox.views import account_delete
 from outbox.views.account_delete import delete_account
+from outbox.views.legal_holds import keeps_account
 from prx_email_site import environment, retention_settings
 from prx_email_site.retention import ends, sweep
 from prx_email_site.retention.ends import ByAge, ByRule, With
@@ -54,7 +60,7 @@ def rule(what: str, days: int = 365, **fields: Any) -> RetentionRule:
 
 
 def swept() -> None:
-    sweep.remove_slice()
+    sweep.remove_slice(NOW.isoformat())
 
 
 def subjects() -> set[str]:
@@ -134,10 +140,36 @@ def test_a_hold_keeps_what_it_names_from_rules_and_from_the_grace_period(
     assert purge.remove_expunged(NOW) == 0
     assert MessagePlace.objects.filter(message=held).exists()
     assert "hold" in delete_account(account) and Account.objects.filter(pk=account.pk).exists()
-    assert message_holds.keeps_account(other.pk) is False
+    assert keeps_account(other.pk, Holds.standing()) is False
     LegalHold.objects.filter(pk=hold.pk).update(released_at=NOW)
     swept()
     assert not Message.objects.exists()
+
+
+def test_what_was_written_to_a_held_address_keeps_its_account(account: Account) -> None:
+    outbox_row(account, status="sent", to="eve@example.com")
+    LegalHold.objects.create(address="eve@example.com", reason="Case 1")
+    assert "hold" in delete_account(account) and OutboxMessage.objects.exists()
+
+
+def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        store(account, letter(f"Mail {number}"))
+    monkeypatch.setattr(account_delete, "BATCH", 1)
+
+    def put(sender: object, **_: object) -> None:
+        LegalHold.objects.get_or_create(account=account, defaults={"reason": "Case 1"})
+
+    post_delete.connect(put, sender=Message)
+    try:
+        refusal = delete_account(account)
+    finally:
+        post_delete.disconnect(put, sender=Message)
+    account.refresh_from_db()
+    assert "hold" in refusal and Message.objects.count() == 2 and account.sync_enabled
+    assert not Lease.objects.filter(account=account, expires_at__gt=timezone.now()).exists()
 
 
 def test_of_the_outbox_only_what_is_over_goes(account: Account) -> None:
@@ -184,21 +216,49 @@ def test_activity_runs_drafts_and_incidents_go_by_their_rules(account: Account, 
 
 def test_a_slice_ends_in_time_and_queues_the_next(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     queued: list[str] = []
-    monkeypatch.setattr(sweep, "queue", lambda function, **_: queued.append(function))
+    monkeypatch.setattr(sweep, "queue", lambda function, *_args, **_: queued.append(function))
     monkeypatch.setattr(sweep, "BATCH", 2)
     for number in range(5):
         AuditEntry.objects.create(verb=f"v{number}", at=OLD)
     rule("activity")
-    sweep.remove_slice(seconds=0)
+    sweep.remove_slice(NOW.isoformat(), seconds=0)
     assert AuditEntry.objects.filter(verb__startswith="v").count() == 3
     assert queued == ["prx_email_site.retention.sweep.remove_slice"]
-    sweep.remove_slice()
+    assert AuditEntry.objects.get(verb="retention_removed").detail.endswith(": 2 removed")
+    sweep.remove_slice(NOW.isoformat())
     assert not AuditEntry.objects.filter(verb__startswith="v").exists() and len(queued) == 1
+    assert AuditEntry.objects.latest("pk").detail.endswith(": 3 removed")
+
+
+def test_all_slices_go_by_the_time_that_two_looks_agreed_on(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued: list[tuple[object, ...]] = []
+    monkeypatch.setattr(sweep, "queue", lambda *arguments, **_: queued.append(arguments))
+    monkeypatch.setattr(deletions, "two_looks_agree", lambda name, now: True)
+    AuditEntry.objects.create(verb="retry", at=NOW - timedelta(days=100))
+    rule("activity")
+    sweep.begin()
+    monkeypatch.setattr(timezone, "now", lambda: NOW + timedelta(days=3650))
+    sweep.remove_slice(str(queued[0][1]))
+    assert AuditEntry.objects.filter(verb="retry").exists()
+
+
+def test_a_slice_walks_over_what_is_held_once(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    for number in range(9):  # of the same second, too
+        names = "eve@example.com" if number % 2 else "bob@example.com"
+        store(account, letter(f"Mail {number}", To=names), at=OLD + timedelta(days=number // 3))
+    LegalHold.objects.create(address="eve@example.com", reason="Case 1")
+    rule("received")
+    with CaptureQueriesContext(connection) as asked:
+        swept()
+    assert subjects() == {f"Mail {number}" for number in (1, 3, 5, 7)}
+    batches = [each["sql"] for each in asked if "LIKE" in each["sql"] and "LIMIT 2" in each["sql"]]
+    assert len(batches) == 4 and all(">=" in each for each in batches[1:])
 
 
 def test_nothing_begins_before_two_looks_agree(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     queued: list[str] = []
-    monkeypatch.setattr(sweep, "queue", lambda function, **_: queued.append(function))
+    monkeypatch.setattr(sweep, "queue", lambda function, *_args, **_: queued.append(function))
     sweep.begin()
     assert queued == []
     monkeypatch.setattr(deletions, "two_looks_agree", lambda name, now: name == "retention")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import connection
 from django.db.models import Q
 
-from mailbox.models import LegalHold, Message
+from mailbox.models import LegalHold
 
 COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to")
 
 
 @dataclass(frozen=True)
 class Holds:
-    """All holds that stand, read once for a batch: one that is put down counts from the next batch on."""
+    """All holds that stand, read once for a batch."""
 
     accounts: frozenset[int] = frozenset()
     addresses: tuple[str, ...] = ()
@@ -27,6 +28,15 @@ class Holds:
             addresses=tuple(sorted({row.address for row in rows if row.address})),
             messages=frozenset(row.message_id for row in rows if row.message_id),
         )
+
+    @classmethod
+    def until_commit(cls) -> Holds:
+        """Likewise, for whoever removes: a hold that is put meanwhile waits for the end of this transaction, else it
+        would stand over mail that goes. SQLite has one writer at a time anyway."""
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute(f'LOCK TABLE "{LegalHold._meta.db_table}" IN SHARE ROW EXCLUSIVE MODE')
+        return cls.standing()
 
     @property
     def is_any(self) -> bool:
@@ -44,13 +54,3 @@ class Holds:
             for column in COLUMNS:
                 held |= Q(**{f"{column}__icontains": address})
         return held
-
-
-def keeps_account(account_id: int) -> bool:
-    """Whether a hold stands on the account, or on mail of it: it must not be deleted."""
-    holds = Holds.standing()
-    if account_id in holds.accounts:
-        return True
-    if not holds.messages and not holds.addresses:
-        return False
-    return Message.objects.filter(holds.of_messages(), account=account_id).exists()

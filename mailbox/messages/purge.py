@@ -37,8 +37,9 @@ def _remove_some(cutoff: datetime) -> int:
     with transaction.atomic():
         # Locked, and asked again under the lock: a sync may be finding the mail in another folder at this moment.
         lying = Exists(MessagePlace.objects.present().filter(message=OuterRef("pk")))
+        holds = Holds.until_commit()
         gone = Message.objects.select_for_update().filter(~lying, gone_at__lte=cutoff).order_by("pk")
-        gone = gone.exclude(Holds.standing().of_messages())
+        gone = gone.exclude(holds.of_messages())
         pks = list(gone.values_list("pk", flat=True)[:CHUNK])
         unindex(pks)
         Message.objects.filter(pk__in=pks).delete()

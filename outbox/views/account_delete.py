@@ -6,6 +6,7 @@ import socket
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,11 +15,12 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox.messages import holds
+from mailbox.messages.holds import Holds
 from mailbox.models import Account, Lease, Message
 from mailbox.permissions import Role, get_account
 from mailbox.views.audit import record
 from outbox.models import OutboxMessage
+from outbox.views.legal_holds import keeps_account
 
 # Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.
 BATCH = 500
@@ -72,10 +74,8 @@ def _shown(number: int) -> str:
 
 def _refusal(account: Account) -> str:
     """Mail that has not gone out would be lost with the account, and what a legal hold keeps."""
-    if holds.keeps_account(account.pk):
-        return gettext("A legal hold keeps mail of %(account)s: release it first (page Retention).") % {
-            "account": account.email
-        }
+    if keeps_account(account.pk, Holds.standing()):
+        return _held(account)
     # Of all accounts: with a condition on the account all that it ever sent would be read (see finding.count_tabs).
     undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
     count = dict(undelivered.values_list("account").annotate(Count("pk"))).get(account.pk, 0)
@@ -89,22 +89,42 @@ def _refusal(account: Account) -> str:
     return words % {"number": count, "account": account.email}
 
 
+def _held(account: Account) -> str:
+    return gettext("A legal hold keeps mail of %(account)s: release it first (page Retention).") % {
+        "account": account.email
+    }
+
+
 def _take_away(account: Account) -> str:
     """Delete batch by batch while nobody syncs or sends; returns why not, or ""."""
     Account.objects.filter(pk=account.pk).update(sync_enabled=False, send_enabled=False)
     held = _all_leases(account)
-    refusal = _refusal(account)  # again: a mail may have been written since the page was shown
-    if held is None or refusal:
+    if held is None:
+        refusal = gettext("A worker is busy with %(account)s at this moment. Try again in a minute.") % {
+            "account": account.email
+        }
+    else:  # again: a mail may have been written since the page was shown
+        refusal = _refusal(account) or _remove_batches(account)
+    if refusal:
         for purpose, token in held or ():
             Lease.release(account.pk, purpose, token)
         switches = {"sync_enabled": account.sync_enabled, "send_enabled": account.send_enabled}
         Account.objects.filter(pk=account.pk).update(**switches)
-        return refusal or gettext("A worker is busy with %(account)s at this moment. Try again in a minute.") % {
-            "account": account.email
-        }
-    while pks := list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH]):
-        Message.objects.filter(pk__in=pks).delete()
-    account.delete()
+    return refusal
+
+
+def _remove_batches(account: Account) -> str:
+    """Its mail, then the account; a legal hold that is put meanwhile keeps what is left. Returns that, or ""."""
+    is_left = True
+    while is_left:
+        with transaction.atomic():
+            if keeps_account(account.pk, Holds.until_commit()):
+                return _held(account)
+            pks = list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH])
+            Message.objects.filter(pk__in=pks).delete()
+            if not pks:
+                account.delete()
+            is_left = bool(pks)
     return ""
 
 

@@ -15,7 +15,7 @@ from mailbox.messages.holds import Holds
 from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
 from mailbox.search.index import unindex
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
-from prx_email_site.retention.holds import of_drafts, of_outbox
+from outbox.views.legal_holds import of_drafts, of_outbox
 
 What = RetentionRule.What
 Rows = QuerySet[Any]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.utils import timezone
 
 from mailbox import deletions
 from mailbox.logs import event
@@ -35,45 +36,61 @@ def rules() -> list[RetentionRule]:
 
 
 def begin() -> None:
-    """Daily, when two looks agree about the time."""
-    deletions.if_two_looks_agree("retention", lambda _now: queue(SLICE, group="retention"))
+    """Daily, when two looks agree about the time. All slices go by that time: the clock may be set meanwhile."""
+    deletions.if_two_looks_agree("retention", lambda now: queue(SLICE, now.isoformat(), group="retention"))
 
 
-def remove_slice(seconds: float = SLICE_SECONDS) -> None:
-    """Remove for so long, and queue the next slice when something is left."""
-    now, ends = timezone.now(), time.monotonic() + seconds
+def remove_slice(agreed: str, seconds: float = SLICE_SECONDS) -> None:
+    """Remove for so long what is old at the time agreed (ISO 8601), and queue the next slice when something is left."""
+    now, ends = datetime.fromisoformat(agreed), time.monotonic() + seconds
     for rule in rules():
-        removed, is_done = _remove_all(rule, now, ends)
-        if removed:
-            event(logger, "retention_removed", rule=rule.pk or "setting", what=rule.what, removed=removed)
-            detail = f"{rule}: {removed} removed"
-            target = f"retention:{rule.pk or 'setting'}"
-            AuditEntry.objects.create(verb="retention_removed", target=target, account=rule.account, detail=detail)
-        if not is_done:
-            queue(SLICE, group="retention")
+        removed = _Removed(rule, now)
+        while not removed.is_done and (not removed.number or time.monotonic() < ends):
+            removed.batch()
+        if removed.number:
+            event(logger, "retention_removed", rule=rule.pk or "setting", what=rule.what, removed=removed.number)
+        if not removed.is_done:
+            queue(SLICE, agreed, group="retention")
             return
 
 
-def _remove_all(rule: RetentionRule, now: datetime, ends: float) -> tuple[int, bool]:
-    """How many went, and whether none is left."""
-    removed = 0
-    while number := remove_batch(rule, now):
-        removed += number
-        if time.monotonic() >= ends:
-            return removed, False
-    return removed, True
+@dataclass
+class _Removed:
+    """What a rule removes in this slice. `reached`: where the next batch begins, in the order of the rows. What stands
+    before is held, and would be walked over by each batch again."""
 
+    rule: RetentionRule
+    now: datetime
+    number: int = 0
+    is_done: bool = False
+    reached: Any = None
+    entry: AuditEntry | None = None
 
-def remove_batch(rule: RetentionRule, now: datetime) -> int:
-    """One batch; how many rows went. Holds are read anew, and rows locked and asked again under the lock: a sync or a
-    sender may be at one of them at this moment."""
-    kind = KINDS[rule.what]
-    with transaction.atomic():
-        if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk).exists():
-            return 0  # taken back meanwhile
-        rows = kind.rows(rule, Holds.standing(), now).select_for_update(of=("self",))
-        pks = list(rows.order_by(*kind.order).values_list("pk", flat=True)[:BATCH])
-        kind.remove(rows, pks)
-        if rule.pk and pks:
-            RetentionRule.objects.filter(pk=rule.pk).update(removed=F("removed") + len(pks), last_removed_at=now)
-    return len(pks)
+    def batch(self) -> None:
+        """One batch. Holds are read anew, and rows locked and asked again under the lock: a sync or a sender may be at
+        one of them at this moment."""
+        rule, kind = self.rule, KINDS[self.rule.what]
+        with transaction.atomic():
+            if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk).exists():
+                self.is_done = True  # taken back meanwhile
+                return
+            rows = kind.rows(rule, Holds.until_commit(), self.now).select_for_update(of=("self",))
+            if self.reached is not None:
+                rows = rows.filter(**{f"{kind.order[0]}__gte": self.reached})
+            found = list(rows.order_by(*kind.order).values_list(*kind.order)[:BATCH])
+            kind.remove(rows, [row[-1] for row in found])
+            if found:
+                self._note(len(found))
+        self.is_done = not found
+        self.reached = found[-1][0] if found else None
+
+    def _note(self, number: int) -> None:
+        """With the rows, so that who is killed has told of all that went."""
+        rule, self.number = self.rule, self.number + number
+        if rule.pk:
+            counted = {"removed": F("removed") + number, "last_removed_at": self.now}
+            RetentionRule.objects.filter(pk=rule.pk).update(**counted)
+        target = f"retention:{rule.pk or 'setting'}"
+        self.entry = self.entry or AuditEntry(verb="retention_removed", target=target, account=rule.account)
+        self.entry.detail = f"{rule}: {self.number} removed"
+        self.entry.save()

@@ -95,7 +95,7 @@ def test_when_uidnext_fell_the_new_mail_is_fetched_at_once(account: Account, ser
 def test_new_mail_under_uids_that_a_rule_let_go_of_is_fetched(account: Account, server: ScriptedImap) -> None:
     sync_all(account)
     RetentionRule.objects.create(what="received", days=1)
-    sweep.remove_slice()
+    sweep.remove_slice(timezone.now().isoformat())
     RetentionRule.objects.all().delete()
     assert not Message.objects.exists()
     make_comparison_due()

@@ -1,11 +1,12 @@
-"""What legal holds keep of written mail; of received mail see mailbox.messages.holds."""
+"""What legal holds keep of written mail, and of an account; of received mail see mailbox.messages.holds."""
 
 from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q
 
 from mailbox.messages.holds import Holds
-from outbox.models import OutboxRecipient
+from mailbox.models import Message
+from outbox.models import Draft, OutboxMessage, OutboxRecipient
 
 
 def of_outbox(holds: Holds) -> Q:
@@ -19,6 +20,14 @@ def of_outbox(holds: Holds) -> Q:
 
 def of_drafts(holds: Holds) -> Q:
     return holds.of_accounts() | _written_to(holds)
+
+
+def keeps_account(account_id: int, holds: Holds) -> bool:
+    """Whether a hold stands on the account, or on mail that came to it or was written from it: it is not deleted."""
+    if account_id in holds.accounts or not holds.is_any:
+        return bool(holds.is_any)
+    kept = ((Message, holds.of_messages()), (OutboxMessage, of_outbox(holds)), (Draft, of_drafts(holds)))
+    return any(model._default_manager.filter(held, account=account_id).exists() for model, held in kept)
 
 
 def _written_to(holds: Holds) -> Q:
