@@ -93,8 +93,7 @@ def _with_saved_reply(request: HttpRequest, form: ComposeForm) -> QueryDict:
     data = request.POST.copy()
     sender = form.fields["account"].sender(data.get("account", ""))  # type: ignore[attr-defined]
     if pk := posted_key(request, "saved_reply"):
-        name = sender.name or sender.address if sender else ""
-        words = filled(request, pk, data.get("to", ""), name, data.get("subject", ""))
+        words = filled(request, pk, data.get("to", ""), sender, data.get("subject", ""))
         data["body_text"] = saved_replies.insert(data.get("body_text", "").replace("\r\n", "\n"), words)
     return data
 

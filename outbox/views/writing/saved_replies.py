@@ -19,6 +19,7 @@ from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import signed_in_user
 from outbox.compose import saved_replies
+from outbox.compose.senders import Sender, senders_of
 from outbox.models import SavedReply
 
 MOST_REPLIES = 200  # of the site: each stands among the choices of whoever writes
@@ -48,9 +49,10 @@ def replies_for(request: HttpRequest) -> QuerySet[SavedReply]:
     return rows.filter(Q(account=None) | Q(account__in=accounts_for(request.user, Role.OPERATOR)))
 
 
-def filled(request: HttpRequest, pk: int, to: str, sender_name: str, subject: str) -> str:
+def filled(request: HttpRequest, pk: int, to: str, sender: Sender | None, subject: str) -> str:
     """The text of a saved reply for this mail; Http404 for one that the user is not offered."""
     reply = get_object_or_404(replies_for(request), pk=pk)
+    sender_name = sender.name or sender.address if sender else ""
     return saved_replies.fill(reply.text, saved_replies.values_of(to, sender_name, subject))
 
 
@@ -59,7 +61,9 @@ def text(request: HttpRequest, pk: int) -> HttpResponse:
     """For the page's own script, which puts it where the cursor stands."""
     require_role_somewhere(request.user, Role.OPERATOR)
     asked = request.GET
-    words = filled(request, pk, asked.get("to", ""), asked.get("sender", "")[:200], asked.get("subject", "")[:2_000])
+    offered = senders_of(accounts_for(request.user, Role.OPERATOR).prefetch_related("aliases"))
+    sender = next((each for each in offered if each.form_value == asked.get("account")), None)
+    words = filled(request, pk, asked.get("to", ""), sender, asked.get("subject", "")[:2_000])
     return JsonResponse({"text": words})
 
 

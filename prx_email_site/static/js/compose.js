@@ -21,6 +21,12 @@ window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("[data-once]")) delete form.dataset.sent;
 });
 
+// A field that lacks something is shown, also where it is folded away: the browser would send nothing and say nothing.
+document.addEventListener("invalid", (event) => {
+  const folded = event.target.closest("form.compose details:not([open])");
+  if (folded) folded.open = true;
+}, true);
+
 // Another sender signs by another signature, where the one before it still stands as it was put there.
 const signed = new WeakMap(); // the choice -> the sender whose signature stands in the text
 const blockOf = (words) => (words ? `\n\n-- \n${words}\n` : "");
@@ -47,12 +53,6 @@ document.addEventListener("input", (event) => {
   shown.parentElement.hidden = !event.target.value;
 });
 
-// The form as this button sends it, by a hidden field in place of a click that comes back here.
-function asksServer(button) {
-  button.form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "do", value: button.value }));
-  return button.form;
-}
-
 // A saved reply comes to where the cursor stands. Without this file the server puts it above the signature.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest?.('button[name="do"][value="insert"]');
@@ -61,10 +61,9 @@ document.addEventListener("click", async (event) => {
   const field = (name) => button.form.elements.namedItem(name);
   const choice = field("saved_reply");
   if (!choice.value) { choice.focus(); return; }
-  const sender = field("account").selectedOptions[0]?.textContent ?? "";
-  const asked = new URLSearchParams({ to: field("to").value, subject: field("subject").value, sender: sender.replace(/ <.*/, "") });
+  const asked = new URLSearchParams({ to: field("to").value, subject: field("subject").value, account: field("account").value });
   const response = await fetch(`${choice.dataset.address}${choice.value}/text/?${asked}`, { credentials: "same-origin" }).catch(() => null);
-  if (!response?.ok || response.redirected) { HTMLFormElement.prototype.submit.call(asksServer(button)); return; }
+  if (!response?.ok || response.redirected) { button.form.requestSubmit(button); return; } // which is no click
   const text = field("body_text");
   text.setRangeText((await response.json()).text, text.selectionStart, text.selectionEnd, "end");
   text.focus();

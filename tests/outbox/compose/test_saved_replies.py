@@ -71,8 +71,10 @@ def test_a_chosen_reply_comes_into_an_answer_without_a_script_and_nothing_typed_
     written = client.get(kept["Location"]).context["form"].initial["body_text"]
     assert written.startswith("Typed\n\nDear Ann Miller,\nOrder 7 is on its way.\nOperations\n\nOn ")
     assert Draft.objects.get().body_text == written
-    told = client.get(reverse("outbox:saved_reply_text", args=[reply.pk]), {"to": "bob@example.com", "subject": "X"})
-    assert told.json()["text"].startswith("Dear bob@example.com,\nX is on its way.")
+    alias = account.aliases.create(email="desk@example.com")
+    asked = {"to": "bob@example.com", "subject": "X", "account": f"{account.pk}-{alias.pk}"}
+    told = client.get(reverse("outbox:saved_reply_text", args=[reply.pk]), asked)
+    assert told.json()["text"] == "Dear bob@example.com,\nX is on its way.\ndesk@example.com"
 
 
 @pytest.mark.django_db
