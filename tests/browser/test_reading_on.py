@@ -63,7 +63,8 @@ def test_a_message_that_was_opened_from_no_list_offers_no_next(
 def test_a_mail_is_read_and_answered_in_three_clicks_and_the_list_is_back_at_the_next_one(
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:
-    account = make_account(**NOWHERE)
+    account = make_account(**NOWHERE, signature="Ops")
+    alias = account.aliases.create(email="desk@example.com", signature="The $& desk")
     for number in range(3):
         store(account, letter(f"Mail {number}", text="Dear Bob"))
     hand = Hand(signed_in_page)
@@ -83,6 +84,12 @@ def test_a_mail_is_read_and_answered_in_three_clicks_and_the_list_is_back_at_the
     expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
     page.reload()
     expect(page.locator("#answer #id_body_text")).to_have_value(re.compile("^Yes, gladly."))
+    for key in ("Escape", "j"):  # no key of the list leads away from what is being written
+        page.keyboard.press(key)
+    page.click(".envelope summary")
+    page.select_option("#answer [name=account]", f"{account.pk}-{alias.pk}")
+    expect(page.locator("#answer #id_body_text")).to_have_value(re.compile("^Yes, gladly.\n\n-- \nThe \\$& desk\n"))
+    expect(page.locator("[data-shows=account]")).to_contain_text("desk@example.com")
     page.locator("#answer #id_body_text").focus()
     page.keyboard.press("Control+Enter")
     page.wait_for_url(listed)

@@ -24,8 +24,8 @@ async function openAnswer(address, place) {
   return null;
 }
 
-// Something was typed that the page did not begin with.
-const isTouched = (form) => [...form.querySelectorAll("textarea, input:not([type=hidden])")].some((field) => (
+// Something was typed that the page did not begin with, or is kept already.
+const isTouched = (form) => form.elements.namedItem("draft").value || [...form.querySelectorAll("textarea, input:not([type=hidden])")].some((field) => (
   field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue));
 
 document.addEventListener("click", async (event) => {
@@ -35,7 +35,7 @@ document.addEventListener("click", async (event) => {
   const form = place.querySelector("form.compose");
   if (form && isTouched(form)) {
     // What is being written stays: the same link comes back to it, another one opens a page of its own.
-    if (new URL(form.action).search !== new URL(link.href).search) return;
+    if (`?${form.elements.namedItem("start").value}` !== new URL(link.href).search) return;
     event.preventDefault();
     form.elements.namedItem("body_text").focus();
     return;

@@ -82,8 +82,8 @@ function go(key) {
   return press([...document.querySelectorAll(".topnav a[data-go]")].find((link) => link.dataset.go === key));
 }
 
-// On the page of a message: the next or previous one of the list it was opened from.
-const step = (name) => press(document.querySelector(`nav.walk a[data-step="${name}"]`));
+// On the page of a message: the next or previous one of the list it was opened from; not away from an answer that is open.
+const step = (name) => !document.querySelector("#answer form.compose") && press(document.querySelector(`nav.walk a[data-step="${name}"]`));
 const isWalk = () => Boolean(document.querySelector("nav.walk:not([hidden])"));
 
 const obey = {

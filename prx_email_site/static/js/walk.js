@@ -89,7 +89,7 @@ document.addEventListener("submit", (event) => {
   const list = listKept();
   const form = answering();
   const at = list && form === event.target ? list.links.indexOf(form.dataset.answers) : -1;
-  if (at < 0 || event.submitter?.value === "draft") return;
+  if (at < 0 || event.submitter?.name === "do") return; // it goes on being written
   list.at = list.links[at + 1] ?? list.links[at];
   keepList(list);
   const back = new URL(list.pages[list.at] ?? list.url);
