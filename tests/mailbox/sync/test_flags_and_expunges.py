@@ -122,7 +122,7 @@ def test_with_condstore_any_age_follows_at_once_and_quiet_costs_no_question(
     def refuse(*_: object) -> None:
         raise AssertionError("nothing has changed")
 
-    for question in ("fetch_marks", "fetch_changed_marks", "search_uids", "fetch_meta", "fetch_range"):
+    for question in (name for name in vars(ImapSession) if name.startswith(("fetch_", "search_"))):
         monkeypatch.setattr(ImapSession, question, refuse)
     assert folder_sync.sync(account.pk).ok
 

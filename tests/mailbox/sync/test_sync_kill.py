@@ -199,6 +199,7 @@ def test_a_mailbox_that_changes_while_it_is_read(
     monkeypatch.setattr(ImapSession, moment, changing)
     for _ in range(4):
         assert folder_sync.sync(account.pk, max_messages=3).ok
+    assert done
     assert stored(account) == on_server(dovecot, account)
     flags = dovecot.flags(account.email)
     rows = MessagePlace.objects.present().values_list("uid", "seen")

@@ -42,8 +42,8 @@ def sync_to_the_end(account: Account, *folders: str) -> None:
                 break
 
 
-def once(step: str, what: Callable[[], None], patch: pytest.MonkeyPatch, *, after: bool = True) -> None:
-    """Do something once, when the session takes this step."""
+def once(step: str, what: Callable[[], None], patch: pytest.MonkeyPatch, *, after: bool = True) -> list[bool]:
+    """Do something once, when the session takes this step; what is returned is empty until then."""
     real, done = getattr(ImapSession, step), list[bool]()
 
     def doing(self: ImapSession, *arguments: Any, **options: Any) -> Any:
@@ -54,6 +54,7 @@ def once(step: str, what: Callable[[], None], patch: pytest.MonkeyPatch, *, afte
         return answer if after else real(self, *arguments, **options)
 
     patch.setattr(ImapSession, step, doing)
+    return done
 
 
 def test_dovecot_killed_in_the_middle_of_a_literal(
@@ -109,8 +110,9 @@ def test_a_mailbox_recreated_while_it_is_read(
     refill(dovecot, account, 1, 2, 3, 4, 5, 6)
     folder_sync.sync(account.pk, "Work", max_messages=3)
     with monkeypatch.context() as patch:
-        once(moment, lambda: recreated(dovecot, account), patch, after=after)
+        done = once(moment, lambda: recreated(dovecot, account), patch, after=after)
         folder_sync.sync(account.pk, "Work", max_messages=3)
+    assert done
     refill(dovecot, account, 8, 9)
     sync_to_the_end(account, "Work")
     assert stored(account) == on_server(dovecot, account, "Work") != set()
@@ -137,8 +139,9 @@ def test_mail_moved_while_a_sync_runs(
             imap.uid("MOVE", "2,5", "Done")
 
     with monkeypatch.context() as patch:
-        once(moment, move, patch)
+        done = once(moment, move, patch)
         folder_sync.sync(account.pk, max_messages=2)
+    assert done
     sync_to_the_end(account, "INBOX", "Done", "INBOX")
     assert stored(account) == on_server(dovecot, account, "INBOX", "Done")
     assert Message.objects.count() == Message.objects.visible().count() == 6
@@ -164,13 +167,14 @@ def test_the_database_ends_our_connection_in_the_middle_of_a_run(
         others.close()
 
     with monkeypatch.context() as patch:
-        once(moment, kill, patch)
+        done = once(moment, kill, patch)
         try:
             outcome = folder_sync.sync(account.pk, max_messages=3)
         except Exception as error:  # the failure cannot be written down either
             assert "connection" in str(error)
         else:
             assert outcome.error_code == "storage"
+    assert done
     connection.close()
     Lease.objects.all().delete()
     sync_to_the_end(account)
