@@ -16,13 +16,10 @@ def uids(client: Any, *criteria: str) -> list[int]:
     """Sorted, each once. `criteria` as they are said: quoted() where that is needed."""
     beneath = client._imap
     for kind in ("SEARCH", "ESEARCH"):
-        beneath.untagged_responses.pop(kind, None)
-    tag = beneath._command("UID", "SEARCH", *criteria)
-    status, lines = beneath._command_complete("UID", tag)
+        beneath.response(kind)  # forgets what an earlier command left
+    status, lines = beneath.uid("SEARCH", *criteria)
     client._checkok("search", status, lines)
-    return found_in(
-        _words(beneath.untagged_responses.pop("SEARCH", [])), _words(beneath.untagged_responses.pop("ESEARCH", []))
-    )
+    return found_in(_words(lines), _words(beneath.response("ESEARCH")[1]))
 
 
 def found_in(search: list[bytes], esearch: list[bytes]) -> list[int]:

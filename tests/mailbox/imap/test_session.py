@@ -216,16 +216,15 @@ class TruncatingClient:
     """Answers SEARCH with the first 1,000 only, as Yahoo does."""
 
     def __init__(self) -> None:
-        self._imap, self.untagged_responses = self, dict[str, list[bytes]]()
+        self._imap = self
 
-    def _command(self, name: str, *arguments: str) -> bytes:
+    def uid(self, command: str, *arguments: str) -> tuple[str, list[bytes]]:
         low, _, high = arguments[-1].partition(":")
         found = [uid for uid in range(1, 5001) if int(low) <= uid <= int(high)][:1000]
-        self.untagged_responses["SEARCH"] = [" ".join(map(str, found)).encode()]
-        return b"A1"
+        return "OK", [" ".join(map(str, found)).encode()]
 
-    def _command_complete(self, name: str, tag: bytes) -> tuple[str, list[bytes]]:
-        return "OK", [b"SEARCH completed"]
+    def response(self, code: str) -> tuple[str, list[None]]:
+        return code, [None]
 
     def _checkok(self, command: str, status: str, lines: list[bytes]) -> None:
         assert status == "OK"
