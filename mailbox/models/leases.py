@@ -89,13 +89,19 @@ class Lease(models.Model):
 
     @classmethod
     def release_all(cls, held: Sequence[tuple[int, str]], purpose: str) -> set[int]:
-        """release() for several accounts with their tokens, by one statement; returns those that were still ours."""
+        """release() for several accounts with their tokens, by one statement; returns those that were still ours.
+
+        Rows are locked in acquire_all()'s order: a worker that takes what another gives back would lock it out, and be
+        locked out by it.
+        """
         if not held:
             return set()
         places = ", ".join(["(%s, %s)"] * len(held))
+        lock = "FOR UPDATE" if connection.features.has_select_for_update else ""
         with connection.cursor() as cursor:
             cursor.execute(
-                f"""DELETE FROM "leases" WHERE "purpose" = %s AND ("account_id", "token") IN (VALUES {places})
+                f"""DELETE FROM "leases" WHERE "id" IN (SELECT "id" FROM "leases"
+                WHERE "purpose" = %s AND ("account_id", "token") IN (VALUES {places}) ORDER BY "account_id" {lock})
                 RETURNING "account_id\"""",  # noqa: S608 - only marks
                 [str(purpose), *(value for pair in sorted(held) for value in pair)],
             )

@@ -2,12 +2,13 @@
 up within a minute."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from mailbox.keep_alive import BEAT_SECONDS, LEASE_SECONDS, KeepAlive, keep_alive
@@ -20,6 +21,7 @@ from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.quiet import ONCE, WHERE, MakeAccount, account, at_examine, in_step, take_database_away
 from tests.mailbox.sync.synced import fill, on_server, stored
 from tests.servers.dovecot import Dovecot
+from tests.servers.ports import wait_until
 
 __all__ = ["account"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,3 +175,35 @@ def test_three_beats_fit_into_a_lease_and_a_run_is_silent_for_longer_than_one() 
     assert BEAT_SECONDS * 3 < LEASE_SECONDS <= 30
     assert timedelta(seconds=2 * BEAT_SECONDS) < report.SILENT_AFTER
     assert account_turn.TURN_SECONDS < LEASE_SECONDS
+
+
+def test_who_gives_back_leases_locks_them_in_the_order_in_which_they_are_taken(make_account: MakeAccount) -> None:
+    """Else one that takes several and one that gives several back lock each other out."""
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite locks the database, not rows")
+    accounts = sorted(
+        (make_account(imap_host="127.0.0.1", imap_port=1, smtp_host="127.0.0.1", smtp_port=1) for _ in range(2)),
+        key=lambda each: each.pk,
+    )
+    held = [(each.pk, take(each, timezone.now()) or "") for each in reversed(accounts)]  # as they lie in the table
+
+    def give_back() -> set[int]:
+        try:
+            return Lease.release_all(held, Lease.Purpose.SYNC)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            rows = Lease.objects.select_for_update(nowait=True)
+            rows.get(account=accounts[0])
+            given_back = pool.submit(give_back)
+            wait_until(someone_waits_for_a_row, seconds=30, what="the other to wait")
+            rows.get(account=accounts[1])
+        assert given_back.result(30) == {each.pk for each in accounts}
+
+
+def someone_waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
