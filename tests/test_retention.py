@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.db.models import CASCADE
 from django.db.models.signals import post_delete
 from django.test import Client
@@ -38,7 +38,7 @@ from outbox.views import account_delete
 from outbox.views.account_delete import delete_account
 from outbox.views.legal_holds import keeps_account
 from prx_email_site import environment, retention_settings
-from prx_email_site.retention import ends, sweep
+from prx_email_site.retention import ends, forms, kinds, sweep
 from prx_email_site.retention.ends import ByAge, ByRule, With
 from prx_email_site.retention.kinds import KINDS, Preview, preview
 from tests.mailbox.sync.synced import fill, on_server, stored
@@ -363,6 +363,46 @@ def test_a_hold_names_one_thing_and_is_released_after_a_question(administrator: 
     administrator.post(address, {"confirmed": "1"})
     assert not LegalHold.objects.standing().exists()
     assert set(AuditEntry.objects.values_list("verb", flat=True)) == {"hold_add", "hold_release"}
+
+
+@pytest.mark.pages
+def test_a_message_that_goes_while_a_hold_is_put_on_it_is_said_to_be_gone(
+    administrator: Client, account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(hold: LegalHold) -> None:
+        raise IntegrityError("FOREIGN KEY constraint failed")
+
+    message = store(account, letter("Old"), at=OLD)
+    monkeypatch.setattr(LegalHold, "save", gone)
+    response = administrator.post("/retention/holds/", {"hold-reason": "Case 1", "hold-message_pk": message.pk})
+    assert response.status_code == 422 and "is gone" in response.content.decode()
+
+
+@pytest.mark.pages
+def test_so_many_holds_as_a_query_takes_and_no_more_stand(administrator: Client, account: Account) -> None:
+    store(account, letter("Old"), at=OLD)
+    LegalHold.objects.bulk_create(
+        LegalHold(address=f"a{number}@example.com", reason="Case 1") for number in range(forms.MOST)
+    )
+    response = administrator.post("/retention/holds/", {"hold-reason": "Case 2", "hold-account": account.pk})
+    assert response.status_code == 422 and "release one first" in response.content.decode()
+    for what in KINDS:
+        rule(what)
+    swept()
+    assert not Message.objects.exists()
+
+
+def test_a_preview_tells_no_number_that_it_did_not_count(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, to in enumerate(("eve@example.com", "bob@example.com", "bob@example.com")):
+        store(account, letter(f"Mail {number}", To=to), at=OLD + timedelta(days=number))
+    LegalHold.objects.create(address="eve@example.com", reason="Case 1")
+    found = rule("received")
+    size = sum(Message.objects.order_by("received_at").values_list("size", flat=True)[1:])
+    monkeypatch.setattr(kinds, "LOOKED_AT", 2)
+    assert preview(found, NOW) == Preview(2, size, 1, False)
+    monkeypatch.setattr(kinds, "LOOKED_AT", 1)
+    told = preview(found, NOW)
+    assert (told.number, told.held, told.is_more) == (1, None, True)
 
 
 def test_the_cutoff_counts_days() -> None:

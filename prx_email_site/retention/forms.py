@@ -13,6 +13,7 @@ from prx_email_site.retention.kinds import KINDS
 
 MEBIBYTE = 1024 * 1024
 LONGEST_DAYS = 36_500
+MOST = 100  # rules, and holds that stand: the page lists all, and SQLite takes 1,000 conditions (six for an address)
 
 
 class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -46,6 +47,8 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
+        if RetentionRule.objects.count() >= MOST:
+            raise forms.ValidationError(gettext("There are %(most)s rules: end one first.") % {"most": MOST})
         kind, days = KINDS.get(given.get("what", "")), given.get("days")
         if kind is None:
             return given
@@ -106,6 +109,8 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
+        if LegalHold.objects.standing().count() >= MOST:
+            raise forms.ValidationError(gettext("%(most)s holds stand: release one first.") % {"most": MOST})
         named = [given.get(name) for name in ("account", "address", "message_pk")]
         if not self.errors and sum(map(bool, named)) != 1:
             raise forms.ValidationError(gettext("Name one of the three: an account, an address or a message."))

@@ -39,11 +39,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Preview:
-    """`held`: rows that go once no hold keeps them. `is_more`: at least so many, only LOOKED_AT were counted."""
+    """`held`: rows that go once no hold keeps them, None where too many stand beside them to be told. `is_more`: there
+    are more than `number`, and `size` is that of as many."""
 
     number: int
     size: int | None
-    held: int
+    held: int | None
     is_more: bool
 
 
@@ -51,14 +52,17 @@ def preview(rule: RetentionRule, now: datetime) -> Preview:
     """What the rule would remove at this moment."""
     kind, holds = KINDS[rule.what], Holds.standing()
     rows = kind.rows(rule, holds, now).order_by(*kind.order)
-    number = rows.values("pk")[:LOOKED_AT].count()
+    number = rows.values("pk")[: LOOKED_AT + 1].count()
     size = None
     if kind.size:
         counted = rows.values("pk", kind.size)[:LOOKED_AT]
         size = counted.aggregate(size=Coalesce(Sum(kind.size), 0))["size"]
-    free = kind.rows(rule, Holds(), now)
-    held = free.values("pk")[:LOOKED_AT].count() - number
-    return Preview(number, size, max(held, 0), number == LOOKED_AT)
+    if number > LOOKED_AT:
+        return Preview(LOOKED_AT, size, None if holds.is_any else 0, True)
+    held = 0
+    if holds.is_any:
+        held = max(kind.rows(rule, Holds(), now).values("pk")[: number + LOOKED_AT + 1].count() - number, 0)
+    return Preview(number, size, held if held <= LOOKED_AT else None, False)
 
 
 def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
@@ -22,10 +22,12 @@ from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
 from mailbox.views.requests import signed_in_user
 from prx_email_site.retention import sweep
-from prx_email_site.retention.forms import HoldForm, RuleForm
+from prx_email_site.retention.forms import MOST, HoldForm, RuleForm
 from prx_email_site.retention.kinds import Preview, preview
 
 RELEASED_SHOWN = 20
+HOLD_COLUMNS = ("address", "reason", "created_at", "released_at", "account__email", "message__subject")
+HOLD_COLUMNS += ("created_by__username", "released_by__username")
 
 
 def _only_administrators(request: HttpRequest) -> None:
@@ -40,11 +42,11 @@ def retention(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, rule: RuleForm | None = None, hold: HoldForm | None = None) -> HttpResponse:
-    holds = LegalHold.objects.select_related("account", "message", "created_by", "released_by").order_by("-pk")
+    holds = LegalHold.objects.select_related("account", "message", "created_by", "released_by").only(*HOLD_COLUMNS)
     context = {
         "rules": sweep.rules(),
-        "holds": [each for each in holds if each.released_at is None],
-        "released": [each for each in holds if each.released_at is not None][:RELEASED_SHOWN],
+        "holds": holds.standing().order_by("-pk")[:MOST],
+        "released": holds.filter(released_at__isnull=False).order_by("-released_at")[:RELEASED_SHOWN],
         "rule_form": rule or RuleForm(),
         "hold_form": hold or HoldForm(prefix="hold"),
     }
@@ -91,7 +93,8 @@ def _about(rule: RetentionRule, found: Preview) -> list[tuple[str, str]]:
     if found.size is not None:
         size = filesizeformat(found.size)
         about.append((gettext("Size"), gettext("more than %(size)s") % {"size": size} if found.is_more else size))
-    about.append((gettext("Kept by legal holds"), number_format(found.held, force_grouping=True)))
+    held = gettext("too many to count") if found.held is None else number_format(found.held, force_grouping=True)
+    about.append((gettext("Kept by legal holds"), held))
     about.append((gettext("Account"), rule.account.email if rule.account else gettext("all accounts")))
     if rule.folder:
         about.append((gettext("Folder"), rule.folder))
@@ -125,9 +128,13 @@ def add_hold(request: HttpRequest) -> HttpResponse:
         return _page(request, hold=form)
     hold = form.hold()
     hold.created_by = signed_in_user(request)
-    with transaction.atomic():
-        hold.save()
-        record(request, "hold_add", f"hold:{hold.pk}", hold.account, detail=hold.reason)
+    try:
+        with transaction.atomic():
+            hold.save()
+            record(request, "hold_add", f"hold:{hold.pk}", hold.account, detail=hold.reason)
+    except IntegrityError:  # it was removed at this instant
+        form.add_error(None, gettext("What it names is gone: nothing of it can be kept."))
+        return _page(request, hold=form)
     messages.success(request, gettext("The hold stands: no rule removes any of it from now on."))
     return redirect("retention")
 
