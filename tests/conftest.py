@@ -28,7 +28,7 @@ from tests.servers.postgres import Postgres
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
 
-pytest_plugins = ["tests.servers.chromium"]
+pytest_plugins = ["tests.servers.chromium", "tests.commands"]
 # A machine with much to do is no fault of a test: neither its examples nor their making have a time.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")

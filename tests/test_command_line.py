@@ -10,34 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, Folder, Message
 from mailbox.search.index import index_messages
 from outbox.models import OutboxMessage
+from tests.commands import Run
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
-Run = Callable[..., tuple[int, Any]]
 SERVERS = {"imap_host": "localhost", "imap_port": "1", "smtp_host": "localhost", "smtp_port": "1"}
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """run("accounts", "list") -> (exit status, the JSON object printed)."""
-
-    def call(*arguments: str) -> tuple[int, Any]:
-        status = 0
-        capsys.readouterr()
-        try:
-            call_command(*arguments, "--json")
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-        return status, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 @pytest.fixture
@@ -159,6 +142,10 @@ def test_yaml_declares_them_too_and_one_that_is_wrong_keeps_no_other_from_being_
     for text in ("- 7", "email: [", "- {email: a@b.example, passwort: x}", "- {email: good@example.com, imap_port: x}"):
         file.write_text(text)
         assert run("accounts", "import", str(file))[0] == 1
+    for text in (f"{wrong.replace('NOT_SET', 'hunter2!')}", "- password_env: [hunter2!"):
+        file.write_text(text)
+        status, answer = run("accounts", "import", str(file))
+        assert status == 1 and "hunter2" not in json.dumps(answer)
     assert run("accounts", "import", str(tmp_path / "nothing.csv"))[0] == 1
     assert Account.objects.count() == 1
 

@@ -5,7 +5,6 @@ Secrets stand in environment variables that the file names. The same file twice 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 
 from mailbox.accounts.create import TransportFields, create_account
+from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import default_smtp_security, secret_problem
 from mailbox.models import Account, Transport
@@ -131,9 +131,10 @@ def _secret(row: Mapping[str, Any]) -> tuple[str, str]:
         raise NotSound("Name only one of password_env and oauth_token_env.")
     if not named:
         return "", ""
-    value = os.environ.get(row[named[0]], "").strip("\r\n")
-    if not value:
-        raise NotSound(f"The environment variable {row[named[0]]} is not set or empty; put the secret in it.")
+    try:
+        value = secret_in(row[named[0]])
+    except NoSecret as error:
+        raise NotSound(str(error)) from error
     if problem := secret_problem(value):
         raise NotSound(str(problem))
     return named[0].removesuffix("_env"), value

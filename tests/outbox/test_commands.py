@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,26 +15,10 @@ from pytest_django import Settings
 from mailbox.models import Account
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
+from tests.commands import Run
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
-Run = Callable[..., tuple[int, Any]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """run("send", ...) -> (exit status, the JSON object printed)."""
-
-    def call(*arguments: str) -> tuple[int, Any]:
-        status = 0
-        capsys.readouterr()
-        try:
-            call_command(*arguments, "--json")
-        except SystemExit as leaving:
-            status = int(leaving.code or 0)
-        return status, json.loads(capsys.readouterr().out)
-
-    return call
 
 
 @pytest.fixture

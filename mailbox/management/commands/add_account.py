@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 
 from mailbox.accounts.create import TransportFields, create_account
+from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.endpoints import default_smtp_security
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
@@ -71,10 +71,10 @@ def _added(options: dict[str, Any]) -> Account:
 def _secret(variable: str | None) -> str | None:
     if variable is None:
         return None
-    value = os.environ.get(variable, "").strip("\r\n")
-    if not value:
-        raise CommandError(f"The environment variable {variable} is not set or empty; put the secret in it.")
-    return value
+    try:
+        return secret_in(variable)
+    except NoSecret as error:
+        raise CommandError(str(error)) from error
 
 
 def _certificate(path: str | None) -> str:

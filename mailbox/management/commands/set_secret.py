@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
 from mailbox.oauth import given
@@ -29,9 +29,10 @@ class Command(RefusingCommand):
         if account is None:
             self.refuse(f"No account has the address {options['email']}.", as_json=False)
         name = options["password_env"] or options["oauth_token_env"]
-        secret = os.environ.get(name, "").strip("\r\n")
-        if not secret:
-            self.refuse(f"The environment variable {name} is not set or empty; put the secret in it.", as_json=False)
+        try:
+            secret = secret_in(name)
+        except NoSecret as error:
+            self.refuse(str(error), as_json=False)
         is_token = bool(options["oauth_token_env"])
         if options["expires_at"] and not is_token:
             self.refuse("Only a token has an end: --expires-at goes with --oauth-token-env.", as_json=False)

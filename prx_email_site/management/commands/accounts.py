@@ -120,6 +120,9 @@ class Command(AnsweringCommand):
                 rows: Any = [{key: value for key, value in row.items() if key} for row in table]
             else:
                 rows = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:  # its str() quotes the line, in which a secret may stand
+            line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            self.refuse(f"{name} cannot be read: wrong YAML{line}.", as_json=as_json)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
             self.refuse(f"{name} cannot be read: {error}", as_json=as_json)
         rows = rows.get("accounts") if isinstance(rows, dict) else rows
