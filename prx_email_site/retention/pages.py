@@ -26,8 +26,10 @@ from prx_email_site.retention.forms import MOST, HoldForm, RuleForm
 from prx_email_site.retention.kinds import Preview, preview
 
 RELEASED_SHOWN = 20
-HOLD_COLUMNS = ("address", "reason", "created_at", "released_at", "account__email", "message__subject")
-HOLD_COLUMNS += ("created_by__username", "released_by__username")
+HOLD_COLUMNS = (
+    *("address", "reason", "created_at", "released_at"),
+    *("account__email", "message__subject", "created_by__username", "released_by__username"),
+)
 
 
 def _only_administrators(request: HttpRequest) -> None:
