@@ -37,10 +37,11 @@ _MARKUP = re.compile(
     r"|(/?)([a-zA-Z][a-zA-Z0-9]*+)((?:[^>=]++|=\s*+(?:\"[^\"]*+\"|'[^']*+')?+)*+)(?:>|\Z)"
     r"|[!?][^>]*+(?:>|\Z))"
 )
-_HIDDEN = re.compile(
-    r"\bdisplay\s*+:\s*+none\b|\svisibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+0(?![\d.]*+[1-9])|\shidden(?=[\s=]|\Z)",
-    re.I,
-)
+_HIDDEN = re.compile(r"\bdisplay\s*+:\s*+none\b|\shidden(?=[\s=]|\Z)", re.I)
+_NO_SIZE = r"0(?![0.]*+[1-9])"
+# What is within may have another size: mails laid out with MJML have all of their text within cells of the size 0.
+_HIDDEN_BY_ITSELF = re.compile(rf"\svisibility\s*+:\s*+hidden\b|(?<!-)\bfont-size\s*+:\s*+{_NO_SIZE}", re.I)
+_SHOWN_WITHIN = re.compile(rf"\bvisibility\s*+:\s*+visible\b|\bfont-size\s*+:\s*+(?!{_NO_SIZE})|\bsize\s*+=", re.I)
 _MAY_HIDE = frozenset(("div", "span", "table", "td", "font", "center", "section", "p"))
 _CLOSING = {name: re.compile(rf"</{name}\b[^>]*+(?:>|\Z)", re.IGNORECASE) for name in _UNSHOWN}
 
@@ -83,17 +84,23 @@ class _Hidden:
 
     def __init__(self) -> None:
         self.name = ""
+        self._may_show = False
         self._depth = 0
         self._since = 0
 
     def follow(self, tag: re.Match[str], name: str, pieces: list[str]) -> None:
         if self.name:
+            if self._may_show and tag[3] and _SHOWN_WITHIN.search(tag[3]):
+                self.name = ""
+                return
             self._depth += 0 if name != self.name else -1 if tag[1] else 1
             if not self._depth:
                 self.name = ""
                 del pieces[self._since :]
-        elif name in _MAY_HIDE and not tag[1] and tag[3] and _HIDDEN.search(tag[3]):
-            self.name, self._depth, self._since = name, 1, len(pieces)
+        elif name in _MAY_HIDE and not tag[1] and tag[3]:
+            is_hidden = _HIDDEN.search(tag[3]) is not None
+            if is_hidden or _HIDDEN_BY_ITSELF.search(tag[3]):
+                self.name, self._may_show, self._depth, self._since = name, not is_hidden, 1, len(pieces)
 
 
 def _pieces(markup: str, wanted: int, *, lines: bool = False) -> list[str]:

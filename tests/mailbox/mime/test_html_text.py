@@ -100,6 +100,13 @@ def test_a_quote_has_no_words_that_nobody_saw(hidden: str) -> None:
     assert html_lines(f"<p>seen</p>{hidden}<p>too", 1000).split() == ["seen", "too"]
 
 
+@pytest.mark.parametrize("size", ['style="font-size:14px"', 'style="FONT-SIZE: 0.9em"', 'size="3"'])
+def test_text_with_a_size_of_its_own_is_seen_within_an_element_of_none(size: str) -> None:
+    """As MJML lays mails out: `font-size:0` in the cell takes the blanks away between its blocks."""
+    cell = f'<td style="direction:ltr;font-size:0px;padding:20px 0"><div><font {size}>seen</font></div></td>'
+    assert html_lines(f"<table><tr>{cell}</tr></table><p>too", 1000).split() == ["seen", "too"]
+
+
 def test_what_hides_and_never_ends_hides_nothing() -> None:
     assert html_lines('<div style="display: none">a<p>b', 1000).split() == ["a", "b"]
 
