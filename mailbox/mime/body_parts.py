@@ -110,7 +110,7 @@ class _Reader:
                 continue
             if not self._may_look(part):
                 return
-            if in_alternative and part.content_type in _UNREAD_ALTERNATIVES and disposition(part) != "attachment":
+            if in_alternative and _is_unread(part):
                 self.unread.append(part)
                 continue
             if not self._is_body(part, place - first, subtype):
@@ -181,6 +181,11 @@ def _root_of_related(parts: Sequence[Part]) -> int:
 def _without_blanks(parts: list[Part]) -> list[Part]:
     """Apple Mail closes with an empty part after each attachment: nothing that anyone wrote."""
     return [part for part in parts if not _is_blank(part)] if len(parts) > 1 else parts
+
+
+def _is_unread(part: Part) -> bool:
+    """Whether it says what other parts say; with a name it is a file beside them."""
+    return part.content_type in _UNREAD_ALTERNATIVES and disposition(part) != "attachment" and not stated_filename(part)
 
 
 def disposition(part: Part) -> str:

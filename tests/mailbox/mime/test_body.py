@@ -80,6 +80,13 @@ def test_no_text_behind_html_within_an_alternative_is_lost() -> None:
     assert words(parsed) == "mail footer"
 
 
+def test_a_rich_text_with_a_name_beside_the_page_is_a_file() -> None:
+    file = b"Content-Type: text/richtext; name=notes.rtx\r\nContent-Disposition: inline\r\n\r\nnotes"
+    page = multipart(HTML + b"<p>rich</p>", file).removeprefix(HEAD).replace(b"cut", b"page")
+    parsed = mime_message.parse(multipart(TEXT + b"plain", page, subtype="alternative"))
+    assert (parsed.body_text, [each.filename for each in parsed.attachments]) == ("plain", ["notes.rtx"])
+
+
 @pytest.mark.parametrize("kind", ["text/x-amp-html", "text/watch-html"])
 def test_an_alternative_for_other_programs_is_neither_body_nor_attachment(kind: str) -> None:
     amp = f"Content-Type: {kind}\r\n\r\n<html amp4email>".encode()
