@@ -43,6 +43,8 @@ def apart(text: bytes, charset: str = "") -> tuple[bytes, list[EmbeddedFile]]:
             continue
         end = _end_of(text, begin)
         octets, _ = _decoded(text, begin, end)
+        if not octets and end[0] == end[1]:
+            continue  # a sentence before an empty line: a file that is cut before its first byte is none
         name = charsets.decode_words(charsets.decode_text(begin[1].strip(b" \t\"'"), charset)[0])
         files.append(EmbeddedFile(name, _type_of(name), octets))
         kept.append(text[position : begin.start()])

@@ -95,7 +95,10 @@ def test_a_file_in_binhex_is_an_attachment_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [b"begin 644 things today\nWe start.\nend\n", b"begin 644 a.txt\nand never end\n", b"I begin 644 a.txt\n"],
+    [
+        *(b"begin 644 things today\nWe start.\nend\n", b"begin 644 a.txt\nand never end\n", b"I begin 644 a.txt\n"),
+        b"begin 1000 pages\n \nand read them\n",
+    ],
 )
 def test_a_sentence_that_begins_so_stays_a_sentence(text: bytes) -> None:
     assert embedded_files.apart(text) == (text, [])
