@@ -42,6 +42,7 @@ _ZONES = {
     **{"msk": 180, "jst": 540, "kst": 540, "hkt": 480, "aest": 600, "aedt": 660, "acst": 570, "awst": 480},
     **{"nzst": 720, "nzdt": 780, "hst": -600, "akst": -540, "akdt": -480, "sast": 120, "wib": 420},
 }
+_USUAL = re.compile(r"[A-Za-z]{3}, \d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}")  # nothing is to be taken away
 _COMMENT = re.compile(r"\([^()]*+\)?")
 _TIME = re.compile(r"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?(?: ?([ap])\.?m\.?)?(?![\d:])", re.I)
 _DAY_FIRST = re.compile(
@@ -60,7 +61,7 @@ _OFFSET = re.compile(r"(?:(?:gmt|utc?) ?)?([+-]) ?(\d{1,2}):?(\d{2})?(?: \(?[a-z
 
 def read(stated: str) -> datetime | None:
     """The moment, aware, or None where no one moment is meant. A date without a zone is in UTC (section 3.3, -0000)."""
-    line = " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
+    line = stated if _USUAL.fullmatch(stated) else " ".join(_COMMENT.sub(" ", _plain(stated)).split()).rstrip(" ;,.")
     line = line[weekday.end() :] if (weekday := _WEEKDAY.match(line)) else line
     day = _day(line)
     if day is None:

@@ -79,7 +79,7 @@ def inherited(encoding: str, octets: bytes) -> str:
 def _decode_quoted_printable(encoded: memoryview) -> tuple[bytes, bool]:
     """RFC 2045 section 6.7. Signs that escape nothing stay: a line of them is a line that someone drew."""
     given = bytes(encoded)
-    if b"=\r" in given:
+    if given.count(b"=\r") != given.count(b"=\r\n"):
         given = _BREAK_BY_CR.sub(b"=\n", given)
     if b"==" not in given and b"= " not in given and b"=\t" not in given:
         return binascii.a2b_qp(given), True
