@@ -45,6 +45,13 @@ def text_of(part: Any) -> str:
         return ""
 
 
+def filename_of(part: Any) -> str:
+    try:
+        return part.get_filename() or ""
+    except UnicodeDecodeError:  # GMime hands on octets that are no UTF-8, which its Python binding refuses
+        return ""
+
+
 def read(raw: bytes) -> dict[str, Any]:
     stream = GMime.StreamMem.new_with_buffer(raw)
     message = GMime.Parser.new_with_stream(stream).construct_message(None)
@@ -61,7 +68,7 @@ def read(raw: bytes) -> dict[str, Any]:
         if isinstance(part, GMime.TextPart) and not part.is_attachment() and kind in ("text/plain", "text/html"):
             (html if kind == "text/html" else text).append(text_of(part))
         else:
-            files.append([part.get_filename() or "", hashlib.sha256(octets(part)).hexdigest()])
+            files.append([filename_of(part), hashlib.sha256(octets(part)).hexdigest()])
 
     message.foreach(visit)
     date = message.get_date()

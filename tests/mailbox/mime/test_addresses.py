@@ -1,4 +1,4 @@
-"""Address lists, received and typed, as people and programs write them (mailbox/mime/addresses.py)."""
+"""Address lists, received and typed, as people and programs write them (mailbox.mime.addresses)."""
 
 import time
 
