@@ -43,8 +43,6 @@ def apart(text: bytes, charset: str = "") -> tuple[bytes, list[EmbeddedFile]]:
             continue
         end = _end_of(text, begin)
         octets, _ = _decoded(text, begin, end)
-        if not octets and end[0] == end[1]:
-            continue  # a sentence before an empty line: a file that is cut before its first byte is none
         name = charsets.decode_words(charsets.decode_text(begin[1].strip(b" \t\"'"), charset)[0])
         files.append(EmbeddedFile(name, _type_of(name), octets))
         kept.append(text[position : begin.start()])
@@ -91,4 +89,6 @@ def _is_code(text: bytes, begin: re.Match[bytes]) -> bool:
         return False
     code = line[0].rstrip(b"\r\n")
     stated = ((code[0] - 32) & 63) if code else 0
-    return stated == 0 or len(code) - 1 >= (stated * 8 + 5) // 6
+    if stated == 0:  # an empty file; or a sentence, before a line of blanks
+        return _END.match(text, line.end()) is not None
+    return len(code) - 1 >= (stated * 8 + 5) // 6
