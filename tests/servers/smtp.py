@@ -103,7 +103,7 @@ class SmtpServer:
         """On each open connection; they are with the client before this returns."""
         with self._lock:
             for dialogue in self._open:
-                dialogue.socket.sendall(words)
+                dialogue.send(words)
 
     def on(self, command: str, fault: Fault, *, containing: str = "", times: int | None = None) -> None:
         """Answer `command` with a fault when its line contains the text; `times` as often, None for ever."""

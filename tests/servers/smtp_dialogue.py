@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
 import re
+import select
 import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING
 
 from tests.servers.smtp_faults import Drop, Fault, Hold, Raw, Reply, Silence, Surplus
@@ -23,12 +26,29 @@ class Left(OSError):
     """The conversation is over."""
 
 
+class Received(io.RawIOBase):
+    """What the client says, to read line by line."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what BufferedReader hands in
+        received = self._dialogue.receive(len(buffer))
+        buffer[: len(received)] = received
+        return len(received)
+
+
 class Dialogue:
     def __init__(self, server: SmtpServer, connection: socket.socket) -> None:
         self.server = server
         # Each answer leaves at once, also behind another one (Nagle's algorithm would keep it for the client's word).
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket: socket.socket = connection
+        # Held while the socket is read or written: Python 3.11 does not keep two threads out of one TLS object.
+        self._in_use = threading.Lock()
         self.encrypted = False
         self.is_silent = False  # for good
         self.user = ""
@@ -45,7 +65,7 @@ class Dialogue:
     def run(self) -> None:
         if self.server.security == "tls":
             self._encrypt()
-        self.reader = self.socket.makefile("rb")
+        self.reader = io.BufferedReader(Received(self))
         self._answer("CONNECT", "", "220 localhost ESMTP test server")
         while line := self.reader.readline():
             text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -57,12 +77,32 @@ class Dialogue:
             else:
                 self.say("500 5.5.1 What was that?")
 
+    def send(self, octets: bytes) -> None:
+        """Any thread may call this, also while the dialogue's own waits for the client."""
+        with self._in_use:
+            self.socket.sendall(octets)
+
+    def receive(self, most: int) -> bytes:
+        """Wait for what comes next, without keeping other threads from the socket; b"" at its end."""
+        arrival = select.poll()
+        arrival.register(self.socket, select.POLLIN)
+        while True:
+            with self._in_use:
+                self.socket.setblocking(False)
+                try:
+                    return self.socket.recv(most)
+                except (BlockingIOError, ssl.SSLWantReadError):
+                    pass
+                finally:
+                    self.socket.setblocking(True)
+            arrival.poll()
+
     def say(self, text: str) -> None:
         lines = text.split("\n")
         for line in lines[:-1]:  # "250-more" unless the script has written the code already
             ready = line if re.match(r"\d{3}-", line) else f"{lines[-1][:3]}-{line}"
-            self.socket.sendall(ready.encode() + b"\r\n")
-        self.socket.sendall(lines[-1].encode() + b"\r\n")
+            self.send(ready.encode() + b"\r\n")
+        self.send(lines[-1].encode() + b"\r\n")
 
     def _answer(self, command: str, line: str, usual: str) -> bool:
         """Give the usual answer, or the scripted fault. True when the answer was the usual one."""
@@ -72,7 +112,7 @@ class Dialogue:
             fault.released.wait(600)
             fault = None
         if isinstance(fault, Surplus):
-            self.socket.sendall(usual.encode() + b"\r\n" + fault.content)
+            self.send(usual.encode() + b"\r\n" + fault.content)
             return True
         if fault is None:
             self.say(usual)
@@ -85,7 +125,7 @@ class Dialogue:
             self.say(fault.text)
             return
         if isinstance(fault, Raw):
-            self.socket.sendall(fault.content)
+            self.send(fault.content)
         if isinstance(fault, Silence) or (isinstance(fault, Raw) and not fault.then_drop):
             self.is_silent = True
             while self.reader.readline():
@@ -120,7 +160,7 @@ class Dialogue:
             self.say("502 5.5.1 No STARTTLS here")
         elif self._answer("STARTTLS", line, "220 2.0.0 Go ahead"):
             self._encrypt()
-            self.reader = self.socket.makefile("rb")
+            self.reader = io.BufferedReader(Received(self))
 
     def auth(self, line: str) -> None:
         words = line.split(" ")
@@ -209,7 +249,7 @@ class Dialogue:
             self.server.keep(mail)
         self._new_mail()
         if isinstance(fault, Surplus):
-            self.socket.sendall(b"250 2.0.0 Taken\r\n" + fault.content)
+            self.send(b"250 2.0.0 Taken\r\n" + fault.content)
         elif fault is None:
             self.say("250 2.0.0 Taken")
         else:
