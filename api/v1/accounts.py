@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -80,12 +81,15 @@ def get_account(request: HttpRequest, pk: Path[Number]) -> Answer[AccountWhole]:
 def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange) -> Answer[AccountWhole]:
     """Also with another secret, after which what waited for it goes on. Heeds If-Match."""
     any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)
-    account = account_of(request, pk, Scope.ADMINISTER)
+    account_of(request, pk, Scope.ADMINISTER)
 
     def read() -> Answer[AccountWhole]:
         return Answer(data=AccountWhole.of(account_of(request, pk, Scope.ADMINISTER)))
 
-    with unchanged(request, Account.objects.filter(pk=pk), read):
+    with transaction.atomic(), unchanged(request, Account.objects.filter(pk=pk), read):
+        # What is not given keeps its value: that of now, and not from before another change (nor its secret).
+        list(Account.objects.filter(pk=pk).select_for_update(of=("self",)).values_list("pk"))
+        account = account_of(request, pk, Scope.ADMINISTER)
         data = _initial(AccountForm(account=account)) | given.form_data()
         form = AccountForm(data, account=account, any_server=any_server)
         was_fetched, account = account.sync_enabled, _saved(form)

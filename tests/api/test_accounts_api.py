@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
+from api.v1 import accounts
 from mailbox.models import Account, AuditEntry, ConnectionTest
 from tests.api.calling import Program, is_problem, ops, program, sales
 from tests.api.operations import SERVERS
@@ -83,6 +84,24 @@ def test_a_change_on_condition_is_refused_when_somebody_was_faster(program: Prog
     assert program.ask("patch", path, {"signature": "C"}, **{"if-match": "*"}).status_code == 200
     ops.refresh_from_db()
     assert (ops.display_name, ops.signature) == ("A", "C")
+
+
+def test_what_is_absent_keeps_what_somebody_has_just_changed(
+    program: Program, ops: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = accounts.account_of, list[int]()
+
+    def asking(request: Any, pk: int, scope: Any) -> Account:
+        found = real(request, pk, scope)
+        if not asked:  # after this the request has read the account, and does not have it locked yet
+            Account.objects.filter(pk=pk).update(display_name="Meanwhile")
+        asked.append(pk)
+        return found
+
+    monkeypatch.setattr(accounts, "account_of", asking)
+    assert program.ask("patch", f"/accounts/{ops.pk}", {"signature": "C"}).status_code == 200
+    ops.refresh_from_db()
+    assert (ops.display_name, ops.signature) == ("Meanwhile", "C")
 
 
 def test_a_token_for_some_accounts_chooses_no_server_of_the_inner_network(
