@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import platform
@@ -23,6 +22,7 @@ from mailbox.models import Account, ConnectionTest, Lease, Transport
 from mailbox.oauth import refresh, seen_certificates
 from mailbox.sync import account_session
 from outbox.delivery import recovery
+from outbox.delivery.database import Database
 from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
 from outbox.retry import policy as retry_policy
@@ -121,7 +121,8 @@ def _third_connection(account: Account) -> Iterator[None]:
 
 
 def _smtp_words(account: Account) -> str:
-    return asyncio.run(_greeting(endpoint_of(account)))
+    # Not asyncio.run: it refuses a thread that has an event loop already, as an ASGI server or Playwright makes.
+    return Database().complete(_greeting(endpoint_of(account)))
 
 
 async def _greeting(endpoint: Endpoint) -> str:

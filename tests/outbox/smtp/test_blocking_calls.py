@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 
 import pytest
 
+from outbox.delivery.database import Database
 from outbox.smtp.blocking_calls import in_thread
 
 ENDS = """
@@ -30,4 +30,4 @@ def test_the_tasks_of_a_process_whose_main_thread_has_ended_may_still_connect() 
 
 def test_what_the_call_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(in_thread(lambda: 1 // 0))
+        Database().complete(in_thread(lambda: 1 // 0))

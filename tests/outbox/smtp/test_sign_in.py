@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from mailbox.models import Account, ConnectionTest
 from outbox import api, connection_check
+from outbox.delivery.database import Database
 from outbox.models import OutboxMessage
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
@@ -56,6 +58,22 @@ def test_a_good_account_passes_on_both_sides(make_account: Accounts) -> None:
 
     assert (test.imap_ok, test.smtp_ok) == (True, True), (test.imap_reply, test.smtp_reply)
     assert test.imap_reply and test.smtp_reply.startswith("235") and test.finished_at
+
+
+def test_it_runs_in_a_thread_that_has_an_event_loop(
+    make_account: Accounts, monkeypatch: pytest.MonkeyPatch, dovecot: Dovecot
+) -> None:
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+    account = make_account()
+
+    async def asked_within_a_loop() -> ConnectionTest:
+        try:
+            return outcome_of(account)
+        finally:
+            connection.close()  # this thread's
+
+    test = Database().complete(asked_within_a_loop())  # a loop in another thread: this one may have one already
+    assert (test.imap_ok, test.smtp_ok) == (True, True), (test.imap_reply, test.smtp_reply)
 
 
 def test_each_side_fails_for_itself_in_the_servers_words(make_account: Accounts) -> None:
