@@ -90,11 +90,3 @@ def test_a_file_that_vanishes_while_it_is_looked_at_is_no_fault(
     monkeypatch.setattr(private_files, "open_to_others", lambda folder: iter([journal]))
     journal.unlink()
     assert private_files.close_to_others(tmp_path) == []
-
-
-@pytest.mark.parametrize("unit", ["prx-email-web", "prx-email-workers", "prx-email-push"])
-def test_the_documented_units_say_the_umask(unit: str) -> None:
-    """The others are "the same but for" the web server's."""
-    text = (ROOT / "docs/operations.md").read_text()
-    assert f"{unit}.service" in text
-    assert "\nUMask=0077\n" in text.split("prx-email-web.service`:")[1].split("```")[1]
