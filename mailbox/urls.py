@@ -8,6 +8,7 @@ from mailbox.views import (
     accounts,
     activity,
     aliases,
+    features,
     folders,
     oauth,
     oauth_providers,
@@ -83,5 +84,6 @@ urlpatterns: list[URLPattern] = [
     path("providers/<slug:kind>/", oauth_providers.known_provider, name="provider_known"),
     path("stored-mail/", views_reparse.stored_mail, name="stored_mail"),
     path("filters/", saved_filters.saved_filters, name="filters"),
+    path("features/", features.show, name="features"),
     path("activity/", activity.activity, name="activity"),
 ]

@@ -41,7 +41,7 @@ class ChangedMeanwhile(ValidationFailed):
 
 
 class FeatureDisabled(OutboxError):
-    """Sending is switched off, or paused."""
+    """Sending, or the feature that was asked for, is switched off, or paused."""
 
     code = ErrorCode.FEATURE_DISABLED
 

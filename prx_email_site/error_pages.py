@@ -24,6 +24,7 @@ from django.views import defaults
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import is_locked_by_another
 from mailbox.errors import StorageError
+from mailbox.features import FeatureOff
 from mailbox.lazy_text import Words
 from mailbox.logs import event
 from mailbox.storage import out_of_reach as stored_files
@@ -56,7 +57,15 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """403: signed in, but the role is too low."""
+    """403: signed in, but the role is too low, or the feature is off."""
+    if isinstance(exception, FeatureOff):
+        return _page(
+            request,
+            403,
+            title=gettext("This is switched off"),
+            sentence=str(exception),
+            advice=gettext("Nothing was changed. An administrator of all accounts sets it on the page “Features”."),
+        )
     return _page(
         request,
         403,

@@ -150,6 +150,7 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_folders": of_account(VIEWER, ADMINISTRATOR),
     "mailbox:account_folders_refresh": of_account("", OPERATOR),
     "mailbox:account_folders_listed": of_account(VIEWER),
+    "mailbox:features": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "mailbox:activity": Expected(SIGNED_IN),
     "mailbox:stored_mail": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
     "system": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),

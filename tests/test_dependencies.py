@@ -22,7 +22,7 @@ FLOORS = [
     "mailbox.public_hosts",
     "mailbox.endpoints mailbox.mime mailbox.html mailbox.queueing mailbox.host_slots",
     "mailbox.models mailbox.imap",
-    "mailbox.permissions mailbox.gmail_labels mailbox.db mailbox.deletions mailbox.schedules",
+    "mailbox.permissions mailbox.features mailbox.gmail_labels mailbox.db mailbox.deletions mailbox.schedules",
     "mailbox.presence mailbox.storage mailbox.search mailbox.accounts mailbox.autoconfig mailbox.keep_alive",
     "mailbox.oauth",
     "mailbox.push",
@@ -77,7 +77,19 @@ PAGES_MAY_KNOW = {"mailbox.sync.backfill_progress", "mailbox.sync.folders", "mai
 PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
-    *("accounts", "credentials", "db", "endpoints", "errors", "html", "imap", "keep_alive", "lazy_text", "logs"),
+    *(
+        "accounts",
+        "credentials",
+        "db",
+        "endpoints",
+        "errors",
+        "features",
+        "html",
+        "imap",
+        "keep_alive",
+        "lazy_text",
+        "logs",
+    ),
     *(
         "mime",
         "models",

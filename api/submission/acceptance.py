@@ -18,6 +18,7 @@ from api.models import Scope
 from api.tokens import TokenRefused
 from mailbox.logs import event
 from mailbox.mime.addresses import same
+from mailbox.models import Feature
 from outbox.compose import submit
 from outbox.compose.create import checked_account
 from outbox.compose.senders import own_addresses
@@ -103,7 +104,7 @@ def allow_mail(program: Program) -> None:
     """Before each mail: the token may have ended, and its rate counts mails. Raises Refused."""
     try:
         _allowed(program)
-        checked_account(program.account_id)
+        checked_account(program.account_id, Feature.EMAIL_SEND)
     except TokenRefused as error:
         code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
         raise Refused(reply(code, error)) from None

@@ -10,7 +10,8 @@ from django.shortcuts import get_object_or_404
 from api.models import Scope
 from api.tokens import Caller
 from api.v1.answers import Problem
-from mailbox.models import Account
+from mailbox import features
+from mailbox.models import Account, Feature
 
 FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 422, 429, 503}): Problem}
 
@@ -41,3 +42,16 @@ def asked_accounts(request: HttpRequest, account: int | None) -> set[int] | None
         return seen_or_all(request)
     account_of(request, account, Scope.READ)
     return {account}
+
+
+def readable_accounts(request: HttpRequest, account: int | None) -> set[int] | None:
+    """As asked_accounts(), without those whose received mail may not be read. Raises FeatureOff when none is left."""
+    accounts = asked_accounts(request, account)
+    off = features.those_off(Feature.INBOX_READ, among=accounts)
+    if not off:
+        return accounts
+    left = (seen(request) if accounts is None else accounts) - off
+    if not left:
+        asked = Account.objects.get(pk=account) if account is not None else None
+        raise features.refused(Feature.INBOX_READ, asked)
+    return left

@@ -10,11 +10,12 @@ from ninja import Path, Router
 
 from api.models import Scope
 from api.v1.answers import Answer, Limit, MessageHead, MessageWhole, Number, Page, Position
-from api.v1.common import FAILURES, asked_accounts, caller_of, seen
+from api.v1.common import FAILURES, caller_of, readable_accounts, seen
 from api.v1.conditional import IF_MATCH
 from api.v1.errors import Changed
 from api.v1.files import ATTACHED, FILE, as_mail, attached_file, file_answer, of_type
-from mailbox.models import Attachment, Message
+from mailbox import features
+from mailbox.models import Attachment, Feature, Message
 from mailbox.search import results
 from mailbox.views.pagination import Cursor, cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
@@ -29,7 +30,7 @@ def list_messages(
     request: HttpRequest, account: Number | None = None, limit: Limit = 50, before: str = ""
 ) -> Answer[Page[MessageHead]]:
     """Newest first; `before` is the `next` of the page before."""
-    cursor, accounts = Cursor.read(before), asked_accounts(request, account)
+    cursor, accounts = Cursor.read(before), readable_accounts(request, account)
     rows = Message.objects.visible().listed().order_by("-received_at", "-pk")
     rows = rows.filter(cursor.older("received_at")) if cursor else rows
     page, last = cut(list(newest_of_accounts(rows, accounts, limit + 1)[: limit + 1]), limit)
@@ -52,7 +53,14 @@ def search(request: HttpRequest, q: str, limit: Limit = 50, before: str = "") ->
 
 
 def _message(request: HttpRequest, pk: int) -> Message:
-    return get_object_or_404(Message.objects.defer("attached_text"), pk=pk, account__in=seen(request))
+    rows = Message.objects.select_related("account").defer("attached_text")
+    return readable(get_object_or_404(rows, pk=pk, account__in=seen(request)))
+
+
+def readable(message: Message) -> Message:
+    """The message; raises FeatureOff where it may not be read."""
+    features.demand(Feature.INBOX_READ, message.account)
+    return message
 
 
 @router.get("/messages/{pk}", response={200: Answer[MessageWhole], **FAILURES}, operation_id="get_message")
@@ -85,7 +93,7 @@ def attachment(request: HttpRequest, pk: Path[Number], position: Path[Position])
 def operated_message(request: HttpRequest, pk: int) -> Message:
     operated = caller_of(request).accounts(Scope.OPERATE)
     rows = Message.objects.select_related("account").defer("attachments", "attached_text")
-    return get_object_or_404(rows, pk=pk, account__in=operated)
+    return readable(get_object_or_404(rows, pk=pk, account__in=operated))
 
 
 @router.delete(

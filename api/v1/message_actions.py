@@ -14,7 +14,7 @@ from api.v1.answers import Answer, Number, Text
 from api.v1.common import FAILURES, seen
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
-from api.v1.mail import operated_message
+from api.v1.mail import operated_message, readable
 from mailbox.models import Message, TeamMark
 from mailbox.views.quarantine import ask_for_whole
 from mailbox.views.reading.team_marks import TeamMarkForm, keep_marks
@@ -54,7 +54,8 @@ def _read(pk: int) -> Answer[TeamState]:
 
 @router.get("/messages/{pk}/team", response=TEAM, operation_id="get_team_marks")
 def get_team_marks(request: HttpRequest, pk: Path[Number]) -> Answer[TeamState]:
-    get_object_or_404(Message.objects.only("pk"), pk=pk, account__in=seen(request))
+    rows = Message.objects.only("pk", "account__email").select_related("account")
+    readable(get_object_or_404(rows, pk=pk, account__in=seen(request)))
     return _read(pk)
 
 

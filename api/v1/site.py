@@ -25,6 +25,7 @@ from api.v1 import (
     accounts,
     bulk,
     events,
+    features,
     folders,
     mail,
     message_actions,
@@ -42,6 +43,7 @@ from api.v1.rendering import Renderer
 from mailbox.db.errors import is_trouble
 from mailbox.db.lock_timeout import in_words, is_locked_by_another
 from mailbox.errors import StorageError
+from mailbox.features import FeatureOff
 from mailbox.logs import event
 from mailbox.storage import out_of_reach, raw_store
 from outbox.errors import ErrorCode
@@ -90,7 +92,20 @@ api = Api(
     renderer=Renderer(),
 )
 # Bulk before outbox: else "bulk" is taken for the number of a mail.
-for each in (accounts, folders, mail, message_actions, operating, sending, bulk, outbox, suppression, policy, events):
+for each in (
+    accounts,
+    folders,
+    mail,
+    message_actions,
+    operating,
+    sending,
+    bulk,
+    outbox,
+    suppression,
+    policy,
+    features,
+    events,
+):
     api.add_router("", each.router)
 
 
@@ -125,6 +140,11 @@ def _impossible(request: HttpRequest, error: BadRequest) -> HttpResponse:
 def _too_large(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
     words = gettext("A request has %(number)s bytes at most.") % {"number": settings.DATA_UPLOAD_MAX_MEMORY_SIZE}
     return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, words)
+
+
+@api.exception_handler(FeatureOff)
+def _feature_off(request: HttpRequest, error: FeatureOff) -> HttpResponse:
+    return problem(HTTPStatus.FORBIDDEN, str(error), ErrorCode.FEATURE_DISABLED.value)
 
 
 @api.exception_handler(PermissionDenied)

@@ -11,6 +11,7 @@ from mailbox.models import (
     AccountAlias,
     ConversationLink,
     DeletionLook,
+    FeatureSetting,
     ImageFetch,
     LaterReading,
     LegalHold,
@@ -77,6 +78,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         search=("=conversation", "message__subject"),
     ),
     DeletionLook: Table(("name", "host_at", "database_at"), search=("name",)),
+    FeatureSetting: Table(("feature", "account", "percent", "updated_at"), filters=("feature",)),
     ImageFetch: Table(
         ("message", "asked_by", "asked_at", "claimed_at", "finished_at"),
         filters=(UNFINISHED,),

@@ -18,10 +18,10 @@ class RefusingCommand(BaseCommand):
 
     _called_from_command_line: bool
 
-    def refuse(self, message: str, *, as_json: bool) -> NoReturn:
+    def refuse(self, message: str, *, as_json: bool, code: str = "Validation") -> NoReturn:
         """State a failure that nothing came of, and leave with status 1."""
         if as_json:
-            answer = {"ok": False, "data": None, "error": {"code": "Validation", "message": message}}
+            answer = {"ok": False, "data": None, "error": {"code": code, "message": message}}
             self.stdout.write(json.dumps(answer, ensure_ascii=False))
         self.stderr.write(message)
         sys.exit(1)

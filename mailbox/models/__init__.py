@@ -5,6 +5,7 @@ from mailbox.models.accounts import Account, Transport
 from mailbox.models.aliases import AccountAlias
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
+from mailbox.models.features import Feature, FeatureSetting
 from mailbox.models.hosts import ProcessHeartbeat, ScheduleRun, TableSize
 from mailbox.models.leases import Lease
 from mailbox.models.lookups import SettingsLookup
@@ -38,6 +39,8 @@ __all__ = [
     "ConversationLink",
     "Counter",
     "DeletionLook",
+    "Feature",
+    "FeatureSetting",
     "Folder",
     "ImageFetch",
     "LaterReading",

@@ -16,8 +16,9 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Substr
 from django.utils import timezone
 
+from mailbox import features
 from mailbox.gmail_labels import in_or_carrying, label_of
-from mailbox.models import Account, Folder, Message, MessageSearch
+from mailbox.models import Account, Feature, Folder, Message, MessageSearch
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import accounts_for, has_role_everywhere
@@ -69,7 +70,8 @@ def search(
     `among`: of these accounts only; None for all that the user may see.
 
     Order: received_at descending (whole seconds, as IMAP has them), then pk descending. A query that is not understood
-    gives a page with `problems` and no rows. Raises ValueError for a limit out of range.
+    gives a page with `problems` and no rows. Raises ValueError for a limit out of range, FeatureOff where none of the
+    accounts may be searched; those that may not are left out.
     """
     if not MIN_LIMIT <= limit <= MAX_LIMIT:
         raise ValueError(f"The limit is a number from {MIN_LIMIT} to {MAX_LIMIT}.")
@@ -92,7 +94,9 @@ def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet
     """None when nothing can be found: no account, or no folder, of that name."""
     seen = accounts_for(user) if among is None else among
     account_ids: list[int] | None = None
-    if among is not None or query.accounts or not has_role_everywhere(user, "viewer"):
+    if off := features.those_off(Feature.INBOX_READ, Feature.INBOX_SEARCH):
+        seen = _without(seen, off)
+    if off or among is not None or query.accounts or not has_role_everywhere(user, "viewer"):
         account_ids = _account_ids(seen.values_list("pk", "email", "display_name"), query.accounts)
     messages = Message.objects.visible()
     if account_ids is not None:
@@ -122,6 +126,14 @@ def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet
         from_key=first_key(begin) if begin else LOWEST_KEY,
         below=first_key(end) if end else HIGHEST_KEY,
     )
+
+
+def _without(seen: AccountQuerySet, off: set[int]) -> AccountQuerySet:
+    """Those whose mail may be read and searched. Raises FeatureOff when none is left."""
+    left = seen.exclude(pk__in=off)
+    if seen.exists() and not left.exists():
+        raise features.refused(Feature.INBOX_SEARCH, None)
+    return left
 
 
 def _midnight(day: date | None) -> datetime | None:

@@ -67,6 +67,7 @@ SAID = {
     "retention_removed": _("what a rule of retention means was removed"),
     "hold_add": _("put a legal hold"),
     "hold_release": _("released a legal hold"),
+    "edit_feature": _("set a feature"),
     "edit_policy": _("changed the attachment policy"),
     "grant_rights": _("set a user's rights"),
     "withdraw_rights": _("removed a user or a user's rights"),

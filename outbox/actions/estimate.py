@@ -13,6 +13,8 @@ from django.core import signing
 from django.db.models import Count, F
 from django.utils.translation import gettext_noop
 
+from mailbox import features
+from mailbox.models import Feature
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from outbox.actions.filters import Filters
 from outbox.models import Operation, OutboxMessage
@@ -20,6 +22,7 @@ from outbox.models.messages import OutboxQuerySet
 
 Verb, Status, Hold = Operation.Verb, OutboxMessage.Status, OutboxMessage.Hold
 ANSWERS = (Verb.MARK, Verb.SEND_AGAIN)  # to the question whether a mail went out
+NO_RETRY = (Verb.CANCEL, Verb.MARK)
 OPEN = (Status.PENDING, Status.SENDING, Status.FAILED)  # what is sent or cancelled no action changes
 ASKED_AT_MOST_AGO = timedelta(days=1)  # an older page is shown anew
 _SALT = "outbox.bulk.asked"
@@ -30,6 +33,7 @@ DECISION = gettext_noop("it may have gone out already and needs a decision of it
 NO_QUESTION = gettext_noop("its outcome is no question")
 SIGN_IN = gettext_noop("the server refused the account's sign-in")
 ON_ITS_WAY = gettext_noop("it is being sent at this moment")
+RETRY_OFF = gettext_noop("retrying mail by hand is switched off for the account")
 CHANGED = gettext_noop("it changed meanwhile")
 
 
@@ -91,14 +95,16 @@ def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is
 
 
 def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None) -> Estimate:
-    """`rows` are those the filter finds; `operated` as operated_by() has it. One query, whatever their number."""
+    """`rows` are those the filter finds; `operated` as operated_by() has it. Two queries, whatever their number."""
     refused = F("account__smtp__needs_sign_in_since")
     open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
     groups = open_rows.values_list("status", "hold", "refused", "account_id").annotate(Count("pk"))
+    off = set[int]() if verb in NO_RETRY else features.those_off(Feature.OUTBOX_RETRY)
     will, skipped = 0, Counter[str]()
     for status, hold, refused_since, account_id, number in groups:
         is_operated = operated is None or account_id in operated
         reason = reason_to_skip(verb, status, hold, needs_sign_in=bool(refused_since), is_operated=is_operated)
+        reason = RETRY_OFF if not reason and account_id in off else reason
         if reason:
             skipped[reason] += number
         else:

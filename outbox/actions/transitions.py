@@ -16,9 +16,10 @@ from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import network
-from mailbox.models import Account, AuditEntry, Transport
+from mailbox.models import Account, AuditEntry, Feature, Transport
 from outbox.actions import audit_part
 from outbox.compose import date_header
+from outbox.compose.create import check_feature
 from outbox.errors import ChangedMeanwhile, FeatureDisabled, ValidationFailed
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.models.messages import OutboxQuerySet
@@ -133,6 +134,7 @@ def ask_retry(
     row = find_row(outbox_id)
     seen.check(row)
     check_retry(row, now, now_anyway=now_anyway)
+    check_feature(Feature.OUTBOX_RETRY, row.account)
     check_sending(row.account)
     verb = "send_now" if now_anyway and row.next_attempt_at > now else "retry"
     digest = row.mime_digest
@@ -157,6 +159,7 @@ def ask_again(outbox_id: int, *, user: User | None, now: datetime, seen: ShownSt
     seen.check(row)
     if row.hold != Hold.UNCERTAIN:
         raise ValidationFailed(gettext("Only a mail whose outcome is unknown is sent again; this one can be retried."))
+    check_feature(Feature.OUTBOX_RETRY, row.account)
     check_sending(row.account)
     _make_due(seen.narrow(_as_read(row)), row, "send_again", user, now)
     return row

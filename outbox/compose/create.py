@@ -12,9 +12,10 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError
 from django.utils.translation import gettext
 
+from mailbox import features
 from mailbox.errors import StorageError
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Message
+from mailbox.models import Account, Feature, Message
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
 from outbox.compose import replies, senders, suppression
@@ -50,7 +51,7 @@ class SendRequest:
 
 def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     """Write the row down, once per idempotency key, and return its pk; raises OutboxError."""
-    account = checked_account(account_id)
+    account = checked_account(account_id, _feature_of(request))
     check_drill(request.failure_mode, request.user)
     key = _checked_key(request.idempotency_key)
     files = read_attachments(request.attachments, AttachmentPolicy.current(), _store())
@@ -128,8 +129,13 @@ def _check_smtputf8(account: Account, now: datetime) -> None:
         )
 
 
-def checked_account(account_id: int) -> Account:
-    """The account, if it may send; raises ValidationFailed or FeatureDisabled."""
+def _feature_of(request: SendRequest) -> Feature:
+    is_answer = request.parent_pk is not None or request.in_reply_to_message_id is not None
+    return Feature.EMAIL_REPLY if is_answer else Feature.EMAIL_SEND
+
+
+def checked_account(account_id: int, feature: Feature) -> Account:
+    """The account, if it may send and has the feature; raises ValidationFailed or FeatureDisabled."""
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None:
         raise ValidationFailed(
@@ -140,7 +146,14 @@ def checked_account(account_id: int) -> Account:
             gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
             % {"account": account.email}
         )
+    check_feature(feature, account)
     return account
+
+
+def check_feature(feature: Feature, account: Account) -> None:
+    """Raise FeatureDisabled when the account does not have the feature."""
+    if words := features.refusal(feature, account):
+        raise FeatureDisabled(words)
 
 
 def check_drill(failure_mode: str | None, user: User | None) -> None:

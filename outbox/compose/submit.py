@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 
 from mailbox.errors import StorageError
 from mailbox.mime.message import ParsedMessage
+from mailbox.models import Feature
 from mailbox.storage import raw_store
 from outbox.compose import senders, submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
@@ -35,7 +36,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
     `program`: which one submits, for the activity. Raises OutboxError; StorageFailed means: try again.
     """
     try:
-        account = checked_account(account_id)
+        account = checked_account(account_id, Feature.EMAIL_SEND)
         frozen, parsed = submitted_mail.frozen(
             given, account.email, now=now, aliases=senders.own_addresses(account)[1:]
         )

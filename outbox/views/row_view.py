@@ -25,14 +25,16 @@ class RowAction:
     label: Words
     kind: str = ""  # "primary", "danger" or ""
     confirm: Words = ""
+    is_retry: bool = False  # what the feature outbox_retry allows
 
 
-RETRY = RowAction("outbox:retry", _("Retry"), "primary")
-SEND_NOW = RowAction("outbox:send_now", _("Send now"), "primary")
+RETRY = RowAction("outbox:retry", _("Retry"), "primary", is_retry=True)
+SEND_NOW = RowAction("outbox:send_now", _("Send now"), "primary", is_retry=True)
 UNDO = RowAction("outbox:undo", _("Undo"), "primary")
 CANCEL = RowAction("outbox:cancel", _("Cancel"), "", _("Cancel this mail? It is never sent then."))
 MARK = RowAction("outbox:mark_as_sent", _("Mark as sent"), "", _("Mark it as sent? It is not tried again."))
-AGAIN = RowAction("outbox:send_again", _("Send again"), "danger", _("Send it again? The recipient may get it twice."))
+TWICE = _("Send it again? The recipient may get it twice.")
+AGAIN = RowAction("outbox:send_again", _("Send again"), "danger", TWICE, is_retry=True)
 
 
 def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
@@ -132,9 +134,9 @@ class RowView:
         return bool(getattr(self.row, "works", True))
 
 
-def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool) -> RowView:
-    """`tries` is the number of attempts so far."""
-    choices = choices_of(row, now) if may_operate else []
+def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool, may_retry: bool = True) -> RowView:
+    """`tries` is the number of attempts so far, `may_retry`: the account has the feature outbox_retry."""
+    choices = [each for each in choices_of(row, now) if may_retry or not each.is_retry] if may_operate else []
     tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
     is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))
     buttons = [(choice.url_name, choice.kind) for choice in choices]

@@ -75,6 +75,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.Transport": Ends("removed with the account that it belongs to"),
     "mailbox.AccountGrant": With("mailbox.Account"),
     "mailbox.AccountAlias": With("mailbox.Account"),
+    "mailbox.FeatureSetting": SETTING,
     "outbox.SavedReply": SETTING,
     "mailbox.OAuthApp": SETTING,
     "mailbox.OAuthGrant": Ends("removed when no account uses it"),

@@ -173,7 +173,14 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
     listed = SuppressedAddress.objects.create(account=account, address="gone@example.com", reason="bounced")
     policy = {"max_size_bytes": 1000, "allowed_content_types": ["text/plain"]}
     new = {"account_id": account.pk, "address": "no@example.com"}
+    site = {"scope": ADMINISTER, "of": "everything"}
     return {
+        "list_features": Operation("get", "/features", **site),
+        "get_feature": Operation("get", "/features/inbox_read", **site),
+        "change_feature": Operation("put", "/features/email_send", {"percent": 100}, **site),
+        "change_feature_of_account": Operation(
+            "put", f"/features/email_send/accounts/{account.pk}", {"on": True}, **site
+        ),
         "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
         "suppress": Operation("post", "/suppressed", new, OPERATE),
         "unsuppress": Operation("delete", f"/suppressed/{listed.pk}", None, OPERATE),

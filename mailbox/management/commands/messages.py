@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from mailbox import features
 from mailbox.management.listing import ListingCommand
-from mailbox.models import Message, MessagePlace
+from mailbox.models import Account, Feature, Message, MessagePlace
 
 
 class Command(ListingCommand):
@@ -24,8 +25,12 @@ class Command(ListingCommand):
         as_json, limit = options["json"], options["limit"]
         self.check_limit(limit, as_json=as_json)
         rows = Message.objects.visible().listed().select_related("account").order_by("-received_at", "-pk")
-        if options["account"]:
-            rows = rows.filter(account=self.find_account(options["account"], as_json=as_json))
+        account = self.find_account(options["account"], as_json=as_json) if options["account"] else None
+        off = features.those_off(Feature.INBOX_READ)
+        if off and (account.pk in off if account else not Account.objects.exclude(pk__in=off).exists()):
+            refused = features.refused(Feature.INBOX_READ, account)
+            self.refuse(str(refused), as_json=as_json, code=features.CODE)
+        rows = rows.filter(account=account) if account else rows.exclude(account__in=off) if off else rows
         if options["folder"]:
             lying = MessagePlace.objects.present().filter(folder__name=options["folder"])
             rows = rows.filter(pk__in=lying.values("message"))

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import CommandParser
 
+from mailbox import features
 from mailbox.management.listing import ListingCommand
 from mailbox.models import Account
 from mailbox.search.results import search
@@ -29,7 +30,10 @@ class Command(ListingCommand):
             account = self.find_account(options["account"], as_json=as_json)
             among = Account.objects.filter(pk=account.pk)
         # Whoever may run commands may read the database: all accounts are theirs.
-        found = search(User(is_superuser=True), options["query"], limit=limit, among=among)
+        try:
+            found = search(User(is_superuser=True), options["query"], limit=limit, among=among)
+        except features.FeatureOff as error:
+            self.refuse(str(error), as_json=as_json, code=features.CODE)
         if found.problems:
             self.refuse(" ".join(str(each) for each in found.problems), as_json=as_json)
         self.print_messages(list(found.rows), as_json=as_json, has_more=found.next is not None)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from django.db.models.expressions import BaseExpression
 from django.http import Http404, HttpRequest
 
-from mailbox.models import Message
+from mailbox import features
+from mailbox.models import Feature, Message
 from mailbox.permissions import Role, get_account
 from mailbox.views.requests import of_accounts
 
@@ -15,7 +16,8 @@ from mailbox.views.requests import of_accounts
 def find_message(
     request: HttpRequest, pk: int, role: str = Role.VIEWER, also: Mapping[str, BaseExpression] | None = None
 ) -> Message:
-    """The message, when the user may see its account (else Http404) and has the role (else PermissionDenied).
+    """The message, when the user may see its account (else Http404), has the role (else PermissionDenied) and it may be
+    read (else FeatureOff, which is one). `features`: the names of those that its account has.
 
     `also`: what a page wants to know besides, in the same query; it becomes attributes of the message.
     """
@@ -24,6 +26,9 @@ def find_message(
     message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")
+    message.features = features.of_account(message.account_id)  # type: ignore[attr-defined]
+    if Feature.INBOX_READ not in message.features:  # type: ignore[attr-defined]
+        raise features.refused(Feature.INBOX_READ, message.account)
     if role != Role.VIEWER:
         message.account = get_account(request.user, message.account_id, role)
     return message

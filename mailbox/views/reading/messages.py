@@ -17,11 +17,11 @@ from mailbox.messages import conversations
 from mailbox.models import Account, Folder, Message, MessagePlace
 from mailbox.models.messages import UNLISTED
 from mailbox.models.team_marks import team_filter
-from mailbox.permissions import accounts_for
 from mailbox.views.pagination import Cursor, cut, limit_of, next_page
 from mailbox.views.reading.chosen import chosen_account, chosen_folder
-from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.reading.latest_per_account import newest_of_accounts
 from mailbox.views.reading.new_messages import poll_address
+from mailbox.views.reading.readable import Readable
 from mailbox.views.reading.team_filters import team_choices, team_filter_of
 from mailbox.views.requests import Refused, of_accounts, signed_in_user
 
@@ -45,15 +45,15 @@ class SideItem:
 @require_safe
 def messages(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
-    accounts = list(accounts_for(request.user).order_by("email"))
+    readable = Readable.of(request)
     folder = chosen_folder(request)
-    account = chosen_account(request, accounts, folder)
+    account = chosen_account(request, readable.everyone, folder)
+    seen, accounts = readable.keys(request, account), readable.accounts
     grouped, team = _grouped(request), team_filter_of(request)
     if folder:
         marked = team_filter(team, signed_in_user(request), "message_id") if team else Q()
         rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped)
     else:
-        seen = {account.pk} if account else of_some(request, accounts)
         marked = team_filter(team, signed_in_user(request)) if team else Q()
         rows, last = _rows(seen, before, limit, marked, grouped=grouped)
     mark_claims(rows)
@@ -72,6 +72,7 @@ def messages(request: HttpRequest) -> HttpResponse:
         "show_account": account is None and len(accounts) > 1,
         "side": _side(request, accounts, account, folder),
         "has_accounts": bool(accounts),
+        "unread_accounts": len(readable.off),
         "syncs": any(each.sync_enabled for each in ([account] if account else accounts)),
     }
     return render(request, "mailbox/messages/list.html", context)
@@ -184,7 +185,9 @@ def _side(
     """All accounts, and the folders of the chosen one: three queries however many there are."""
     unread = _unread_by_account(request)
     items = (
-        [SideItem(gettext("All accounts"), "?", sum(unread.values()), account is None)] if len(accounts) != 1 else []
+        [SideItem(gettext("All accounts"), "?", sum(unread.get(each.pk, 0) for each in accounts), account is None)]
+        if len(accounts) != 1
+        else []
     )
     opened = account or (accounts[0] if len(accounts) == 1 else None)
     for each in accounts:

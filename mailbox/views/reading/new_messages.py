@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from urllib.parse import urlencode
 
 from django.db.models import Q
@@ -11,12 +11,12 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Account, Folder, Message, MessagePlace
+from mailbox.models import Folder, Message, MessagePlace
 from mailbox.models.team_marks import team_filter
-from mailbox.permissions import accounts_for
 from mailbox.views.pagination import Cursor
 from mailbox.views.reading.chosen import chosen_account, chosen_folder
-from mailbox.views.reading.latest_per_account import newest_of_accounts, of_some
+from mailbox.views.reading.latest_per_account import newest_of_accounts
+from mailbox.views.reading.readable import Readable
 from mailbox.views.reading.team_filters import team_filter_of
 from mailbox.views.requests import number_of, signed_in_user
 
@@ -42,24 +42,19 @@ def poll_address(request: HttpRequest, rows: Sequence[Message], *, is_whole: boo
 @require_safe
 def new_messages(request: HttpRequest) -> HttpResponse:
     top, since = number_of(request, "top") or 0, Cursor.read(request.GET.get("since", ""))
-    accounts = list(accounts_for(request.user).order_by("email"))
+    readable = Readable.of(request)
     folder = chosen_folder(request)
-    account = chosen_account(request, accounts, folder)
+    account = chosen_account(request, readable.everyone, folder)
     shown = {name: request.GET[name] for name in ("account", "folder", "team", "by") if request.GET.get(name)}
     context = {
-        "new": _count(request, accounts, account, folder, top, since),
+        "new": _count(request, readable.keys(request, account), folder, top, since),
         "list_url": f"{reverse('mailbox:messages')}?{urlencode(shown)}",
     }
     return render(request, "mailbox/messages/_new.html", context)
 
 
 def _count(
-    request: HttpRequest,
-    accounts: list[Account],
-    account: Account | None,
-    folder: Folder | None,
-    top: int,
-    since: Cursor | None,
+    request: HttpRequest, seen: Collection[int] | None, folder: Folder | None, top: int, since: Cursor | None
 ) -> int:
     newer = Q(received_at__gte=since.at) if since else Q()
     name = team_filter_of(request)
@@ -69,5 +64,4 @@ def _count(
         return places.order_by("-received_at", "-pk")[: NEW_AT_MOST + 1].count()
     marked = team_filter(name, signed_in_user(request)) if name else Q()
     rows = Message.objects.visible().filter(newer, marked, pk__gt=top).order_by("-received_at", "-pk")
-    seen = {account.pk} if account else of_some(request, accounts)
     return newest_of_accounts(rows, seen, NEW_AT_MOST + 1)[: NEW_AT_MOST + 1].count()

@@ -10,8 +10,9 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
+from mailbox import features
 from mailbox.messages.sender_name import name_first
-from mailbox.models import Message
+from mailbox.models import Feature, Message
 from mailbox.permissions import accounts_for
 from mailbox.search.highlight import excerpt, highlight
 from mailbox.search.query import OPERATORS, SearchQuery, parse
@@ -34,6 +35,7 @@ def search_messages(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), Cursor.read(request.GET.get("before", ""))
     text = request.GET.get("q", "").replace("\0", "").strip()
     query = parse(text)
+    seen = list(accounts_for(request.user).values_list("pk", flat=True))
     context = {
         "search_text": text,
         "search_query": urlencode({"q": text}) if text else "",
@@ -41,7 +43,8 @@ def search_messages(request: HttpRequest) -> HttpResponse:
         "unknown_operators": [f"{name[:40]}:" for name in dict.fromkeys(query.unknown)],
         "known_operators": [f"{name}:" for name in OPERATORS],
         "is_first_page": before is None,
-        "show_account": accounts_for(request.user).count() > 1,
+        "show_account": len(seen) > 1,
+        "unread_accounts": len(features.those_off(Feature.INBOX_READ, Feature.INBOX_SEARCH, among=seen)),
     }
     if text and not query.problems:
         page = search(request.user, query, limit=limit, before=(before.at, before.pk) if before else None)

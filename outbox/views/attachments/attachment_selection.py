@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -162,9 +162,9 @@ class _Direction:
 
 
 def find(
-    filters: Filters, seen: Collection[int] | None, before: AttachmentCursor | None, limit: int
+    filters: Filters, seen: Mapping[str, Collection[int] | None], before: AttachmentCursor | None, limit: int
 ) -> tuple[list[Any], AttachmentCursor | None]:
-    """`seen`: the accounts the person may see, None for all.
+    """`seen`: by direction the accounts whose files the person may see, None for all.
 
     A page of both directions, newest first: `limit` of each are read at most, whatever the table holds.
 
@@ -179,11 +179,11 @@ def find(
         found = filters.narrow(side.rows(), side.at).order_by(f"-{side.at}", "-pk")
         found = found.filter(before.older(side.at, side.kind)) if before else found
         if filters.text:
-            looked_at = newest_of_accounts(found, seen, LOOKED_AT)
+            looked_at = newest_of_accounts(found, seen[side.name], LOOKED_AT)
             found, stop = _named(looked_at, filters.text, side, limit)
             stops += [stop] if stop else []
         else:
-            found = newest_of_accounts(side.there(found), seen, limit + 1)
+            found = newest_of_accounts(side.there(found), seen[side.name], limit + 1)
         for row in side.with_mail(side.there(found))[: limit + 1]:
             row.is_received, row.at = side.kind == _RECEIVED, getattr(row, side.at)
             rows.append(row)

@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_safe
 
-from mailbox.models import Account, StorageUse
+from mailbox import features
+from mailbox.models import Account, Feature, StorageUse
 from mailbox.models.file_kinds import KINDS
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
@@ -32,7 +33,10 @@ def attachments(request: HttpRequest) -> HttpResponse:
     limit, before = limit_of(request), AttachmentCursor.read(request.GET.get("before", ""))
     filters = Filters.read(request)
     accounts = visible_accounts(request)
-    rows, last = find(filters, _seen(request, filters, accounts), before, limit)
+    seen = _seen(request, filters, accounts)
+    off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts])
+    read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
+    rows, last = find(filters, {"sent": seen, "received": read}, before, limit)
     previews.mark(rows)
     context = {
         "rows": rows,
@@ -43,6 +47,7 @@ def attachments(request: HttpRequest) -> HttpResponse:
         "kinds": [(name, label) for name, (label, _starts) in KINDS.items()],
         "sizes": [(name, label) for name, (label, _bytes) in SIZES.items()],
         "accounts": accounts,
+        "unread_accounts": len(off) if filters.direction != "sent" else 0,
         "next_url": next_page(request, last) if last else "",
         "first_url": f"?{filters.query()}",
         "clear_url": f"?{Filters(direction=filters.direction).query()}",

@@ -15,7 +15,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Account
+from mailbox import features
+from mailbox.models import Account, Feature
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
@@ -146,8 +147,17 @@ def _verbs(filters: Filters) -> list[tuple[str, str]]:
 
 
 def _shown(rows: OutboxQuerySet, operated: set[int]) -> list[RowView]:
-    now = timezone.now()
-    return [row_view(row, now, tries=getattr(row, "tries", 0), may_operate=row.account_id in operated) for row in rows]
+    now, off = timezone.now(), features.those_off(Feature.OUTBOX_RETRY, among=operated) if operated else set[int]()
+    return [
+        row_view(
+            row,
+            now,
+            tries=getattr(row, "tries", 0),
+            may_operate=row.account_id in operated,
+            may_retry=row.account_id not in off,
+        )
+        for row in rows
+    ]
 
 
 def _tabs_print(tabs: list[CountedTab]) -> str:

@@ -15,9 +15,10 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
+from mailbox import features
 from mailbox.html import sanitizer
 from mailbox.mime import message as mime_message
-from mailbox.models import AuditEntry
+from mailbox.models import AuditEntry, Feature
 from mailbox.permissions import Role, accounts_for
 from mailbox.views.activity_words import told
 from mailbox.views.reading.message_parts import download, frame, raw_or_404
@@ -33,7 +34,7 @@ from outbox.models import (
 )
 from outbox.views.mail.attempt_timeline import Step, steps_of
 from outbox.views.mail.send_time import deliver_after_undo
-from outbox.views.row_view import row_view
+from outbox.views.row_view import choices_of, row_view
 from outbox.views.sentences import may_have_gone_out, sentence_of
 from outbox.views.visible_rows import find_row
 
@@ -124,7 +125,8 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     attempts = [
         _attempt(each) for each in row.attempts.select_related("requested_by", "sent_lookup").order_by("-number")
     ]
-    each = row_view(row, timezone.now(), tries=len(attempts), may_operate=may_operate)
+    may_retry = Feature.OUTBOX_RETRY in features.of_account(row.account_id)
+    each = row_view(row, timezone.now(), tries=len(attempts), may_operate=may_operate, may_retry=may_retry)
     reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
     seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
     seen += [f"{told.report.pk}{told.report.acknowledged_at}" for told in reports]
@@ -142,7 +144,8 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "lookup": lookup,
         "copy": copy,
         "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,
-        "may_drill": may_operate and signed_in_user(request).is_staff and each.tab.name in DRILLABLE,
+        "retry_is_off": not may_retry and may_operate and any(one.is_retry for one in choices_of(row, timezone.now())),
+        "may_drill": may_operate and may_retry and signed_in_user(request).is_staff and each.tab.name in DRILLABLE,
         "now": timezone.now(),
         "is_unknown": may_have_gone_out(row),
         "attempts": attempts,

@@ -16,7 +16,8 @@ from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox.models import Account, Message
+from mailbox import features
+from mailbox.models import Account, Feature, Message
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
 from mailbox.views.requests import back_to, posted_key, signed_in_user
@@ -145,7 +146,8 @@ def _page(
         "saved_replies": [] if start.way == "forward" else list(replies_for(request).values_list("pk", "name")),
         "is_folded": _is_folded(form, start),
         "left_out": form.initial.get("left_out", 0),
-        "can_send": bool(form.fields["account"].choices),  # type: ignore[attr-defined]
+        "can_send": (can_send := bool(form.fields["account"].choices)),  # type: ignore[attr-defined]
+        "refusal": "" if can_send else _refusal(request, start.parent),
         "files_lost": bool(form.files),
         "undo_seconds": settings.OUTBOX_UNDO_SECONDS,
         "draft": draft,
@@ -195,9 +197,20 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
     return redirect(address_of(draft) if draft else request.get_full_path())
 
 
+def _refusal(request: HttpRequest, parent: Message | None) -> str:
+    """Why there is no account to send from, where that is because the feature is off."""
+    if parent:
+        return features.refusal(Feature.EMAIL_REPLY, parent.account)
+    operated = set(accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).values_list("pk", flat=True))
+    off = features.those_off(Feature.EMAIL_SEND, among=operated)
+    return str(features.refused(Feature.EMAIL_SEND, None)) if off and off == operated else ""
+
+
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
     """An answer goes out from the account that has the message: its References mean something only there."""
     accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
+    if off := features.those_off(Feature.EMAIL_REPLY if parent else Feature.EMAIL_SEND):
+        accounts = accounts.exclude(pk__in=off)
     accounts = accounts.prefetch_related("aliases")
     return accounts.filter(pk=parent.account_id) if parent else accounts
 

@@ -1,0 +1,37 @@
+"""The accounts whose received mail a list shows: those the user may see, without those for which reading is off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from mailbox import features
+from mailbox.models import Account, Feature
+from mailbox.permissions import accounts_for
+from mailbox.views.reading.latest_per_account import of_some
+
+
+@dataclass(frozen=True)
+class Readable:
+    everyone: list[Account]  # that the user may see, by address
+    off: set[int]
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Readable:
+        everyone = list(accounts_for(request.user).order_by("email"))
+        return cls(everyone, features.those_off(Feature.INBOX_READ, among=[each.pk for each in everyone]))
+
+    @property
+    def accounts(self) -> list[Account]:
+        return [each for each in self.everyone if each.pk not in self.off]
+
+    def keys(self, request: HttpRequest, chosen: Account | None) -> set[int] | None:
+        """For newest_of_accounts(): None for every account. Raises FeatureOff when nothing may be read."""
+        if chosen:
+            if chosen.pk in self.off:
+                raise features.refused(Feature.INBOX_READ, chosen)
+            return {chosen.pk}
+        if self.off and not self.accounts:
+            raise features.refused(Feature.INBOX_READ, None)
+        return {each.pk for each in self.accounts} if self.off else of_some(request, self.everyone)
