@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -24,9 +23,9 @@ class FeatureSetting(models.Model):
     """A row without an account is the share of accounts that have the feature; one with an account is for it alone,
     0 or 100. Without any row every account has it."""
 
-    feature = models.CharField(max_length=20, choices=Feature)
+    feature = models.CharField(max_length=20)  # a Feature
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
-    percent = models.PositiveSmallIntegerField(validators=[MaxValueValidator(100)])
+    percent = models.PositiveSmallIntegerField()
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
