@@ -32,7 +32,8 @@ COMPILE := $(BIN)/python -m piptools compile --quiet --generate-hashes --allow-u
 lock: | .venv/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^pip-tools requirements-dev.txt)"
 	$(COMPILE) --output-file requirements.lock requirements.txt
-	$(COMPILE) --constraint requirements.lock --output-file requirements-dev.lock requirements-dev.txt
+	$(COMPILE) --constraint requirements.lock --output-file requirements-s3.lock requirements-s3.txt
+	$(COMPILE) --constraint requirements-s3.lock --output-file requirements-dev.lock requirements-dev.txt
 
 # The address is looked at first: installing takes a minute, and a port that is taken ends it all the same.
 address-is-free:
