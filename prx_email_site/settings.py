@@ -14,6 +14,7 @@ from prx_email_site import environment as env
 from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
+from prx_email_site.raw_store_settings import raw_cache_bytes, raw_storage_of
 from prx_email_site.retention_settings import retention_days
 from prx_email_site.sign_in_settings import *  # noqa: F403
 from prx_email_site.submission_settings import submission
@@ -190,12 +191,9 @@ STORAGES = {
         "OPTIONS": {"location": DATA_DIR / "media"},
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
-    # Raw messages by digest. Several hosts need one raw store: name another storage class here.
-    "raw": {
-        "BACKEND": env.text("PRX_EMAIL_RAW_STORAGE", "mailbox.storage.backend.DurableFileSystemStorage"),
-        "OPTIONS": {"location": str(DATA_DIR / "raw")},
-    },
+    "raw": raw_storage_of(DATA_DIR),
 }
+RAW_CACHE_BYTES = raw_cache_bytes()
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # else Django opens files to everybody
 # Uploads above this size go to a file; the largest form is an attachment within the policy and its fields.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

@@ -11,14 +11,13 @@ import hashlib
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from django.apps import apps
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import Storage
 from django.db import connection, transaction
 from django.db.models import DateTimeField, QuerySet, Value
 from django.db.models.functions import Greatest, Now
@@ -27,13 +26,11 @@ from django.utils import timezone
 from mailbox.db import bulk_insert
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
-from mailbox.storage.backend import DurableFileSystemStorage, Segment
+from mailbox.storage import local_copies
+from mailbox.storage.backend import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage
 
-GRACE = timedelta(hours=24)
-# A field of any model by one of these names refers to a raw message; the sweep asks them all.
-REFERENCE_FIELDS = ("raw_digest", "mime_digest")
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
-MAPPED_FROM = 16 * 1024 * 1024  # bytes; messages of this size come in pieces, and have a segment to themselves
+PIECES = 8 * 1024 * 1024  # bytes that a copy of a large message is fetched by
 _CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
 
 
@@ -64,10 +61,6 @@ class StoredRaw:
     segment: str
     offset: int
     length: int
-
-
-def raw_storage() -> Storage:
-    return storages["raw"]
 
 
 def digest_of(raw: bytes) -> str:
@@ -140,6 +133,7 @@ def _is_sound(raw: StoredRaw, lengths: dict[str, int | None], prove: bool) -> bo
         return False
     if not prove:
         return True
+    local_copies.drop(raw.digest)
     try:
         _opened(raw.digest, raw.segment, raw.offset, raw.length)
     except RawMissing:
@@ -170,7 +164,7 @@ def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
     try:
         saved = raw_storage().save(name, Segment(missing.values()))
     except OSError as error:
-        raise StorageError(f"The raw messages could not be written to disk: {error.strerror or error}") from error
+        raise StorageError(f"The raw messages could not be written: {error.strerror or error}") from error
     stored, offset = [], 0
     for digest, raw in missing.items():
         stored.append(StoredRaw(digest, saved, offset, len(raw)))
@@ -204,15 +198,22 @@ def open_raw(digest: str) -> bytes:
 
 
 def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
+    storage = raw_storage()
+    is_copied = _is_copied(storage, length)
+    if is_copied and (copy := local_copies.read(digest)) is not None:
+        return copy
     try:
-        raw = _read(raw_storage(), segment, offset, length)
+        raw = _proven(_read(storage, segment, offset, length), digest, segment, offset)
     except OSError as error:
         raise RawOutOfReach(segment, error) from error
-    return _proven(raw, digest, segment, offset)
+    if is_copied:
+        local_copies.put(digest, raw)
+    return raw
 
 
 def is_sound(digest: str) -> bool:
-    """Whether the bytes are here and undamaged; reads all of them."""
+    """Whether the bytes are here and undamaged; reads all of them, from the store itself."""
+    local_copies.drop(digest)
     try:
         map_raw(digest)
     except RawMissing:
@@ -227,17 +228,43 @@ def map_raw(digest: str) -> tuple[bytes, str]:
     """
     segment, offset, length = _where(digest)
     storage = raw_storage()
-    if length < MAPPED_FROM or offset or not isinstance(storage, DurableFileSystemStorage):
-        return _opened(digest, segment, offset, length), ""
-    path = storage.path(segment)
-    try:
-        with Path(path).open("rb") as file:
-            if os.fstat(file.fileno()).st_size != length:
-                return _opened(digest, segment, offset, length), ""
-            mapped = cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise RawOutOfReach(segment, error) from error
-    return _proven(mapped, digest, segment, offset), path
+    if length >= MAPPED_FROM:
+        try:
+            for path in _mappable(storage, digest, segment, offset, length):
+                if (mapped := _map(path, length)) is not None and digest_of(mapped) == digest:
+                    return mapped, path
+                local_copies.drop(digest)
+        except OSError as error:
+            raise RawOutOfReach(segment, error) from error
+    return _opened(digest, segment, offset, length), ""
+
+
+def _mappable(storage: Storage, digest: str, segment: str, offset: int, length: int) -> Iterator[str]:
+    """Paths of files on this host's disk that should be the message: its segment's, or a copy's, which is made. A copy
+    that turned out damaged, and was dropped, is made once more."""
+    if isinstance(storage, DurableFileSystemStorage) and storage.is_mapped:
+        if not offset:
+            yield storage.path(segment)
+    elif _is_copied(storage, length):
+        starts = range(offset, offset + length, PIECES)
+        for _ in range(2):
+            pieces = (_read(storage, segment, start, min(PIECES, offset + length - start)) for start in starts)
+            if (path := local_copies.keep(digest, length, pieces)) is None:
+                return
+            yield str(path)
+
+
+def _map(path: str, length: int) -> bytes | None:
+    with Path(path).open("rb") as file:
+        if os.fstat(file.fileno()).st_size != length:
+            return None
+        return cast(bytes, mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ))
+
+
+def _is_copied(storage: Storage, length: int) -> bool:
+    """Whether a copy is kept on this host's own disk, as the store is elsewhere."""
+    least: int | None = getattr(storage, "copied_from", None)
+    return least is not None and length >= least
 
 
 def _where(digest: str) -> tuple[str, int, int]:
@@ -257,56 +284,9 @@ def _proven(raw: bytes, digest: str, segment: str, offset: int) -> bytes:
 
 
 def _read(storage: Storage, segment: str, offset: int, length: int) -> bytes:
-    if isinstance(storage, DurableFileSystemStorage):
-        return storage.read_part(segment, offset, length)
+    read_part: Callable[[str, int, int], bytes] | None = getattr(storage, "read_part", None)
+    if read_part is not None:  # in one step, without a file object
+        return read_part(segment, offset, length)
     with storage.open(segment, "rb") as file:
         file.seek(offset)
         return bytes(file.read(length))
-
-
-def sweep(now: datetime) -> int:
-    """Remove what no row refers to and nobody stored again for 24 h; return how many messages went.
-
-    A segment file goes once none of its messages is left.
-    """
-    cutoff = now - GRACE
-    removed, after = 0, ""
-    while True:
-        old = RawMessage.objects.filter(stored_at__lt=cutoff, digest__gt=after).order_by("digest")
-        digests = list(old.values_list("digest", flat=True)[:_CHUNK])
-        if not digests:
-            break
-        after = digests[-1]
-        unreferenced = set(digests) - _referenced(digests)
-        # The condition again, at the DELETE: a batch that stores one of them at this instant has renewed it.
-        removed += RawMessage.objects.filter(digest__in=unreferenced, stored_at__lt=cutoff).delete()[0]
-    _remove_empty_segments(cutoff)
-    return removed
-
-
-def _referenced(digests: Sequence[str]) -> set[str]:
-    left = set(digests)
-    for model in apps.get_models():
-        for field in model._meta.concrete_fields:
-            if field.name in REFERENCE_FIELDS and left:
-                rows = model._base_manager.filter(**{f"{field.name}__in": left})
-                left -= set(rows.values_list(field.name, flat=True))
-    return set(digests) - left
-
-
-def _remove_empty_segments(cutoff: datetime) -> None:
-    storage = raw_storage()
-    for name in _walk(storage, ""):
-        young = storage.get_modified_time(name) >= cutoff
-        if not young and not RawMessage.objects.filter(segment=name).exists():
-            storage.delete(name)
-
-
-def _walk(storage: Storage, folder: str) -> Iterator[str]:
-    try:
-        folders, files = storage.listdir(folder)
-    except FileNotFoundError:
-        return
-    yield from (f"{folder}{name}" for name in files)
-    for name in folders:
-        yield from _walk(storage, f"{folder}{name}/")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from django.core.files.base import ContentFile
 
 from mailbox.logs import event
-from mailbox.storage.raw_store import raw_storage
+from mailbox.storage import local_copies
+from mailbox.storage.backend import raw_storage
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 15.0  # between two looks of one process
@@ -25,6 +26,7 @@ class _LastCheck:
     at: float = float("-inf")  # by time.monotonic()
     is_usable: bool = True
     seconds: float = 0.0
+    copies_swept_at: float = float("-inf")
 
 
 _known = _LastCheck()
@@ -36,6 +38,9 @@ def is_usable(*, look_again: bool = False) -> bool:
     if look_again or now - _known.at >= LOOK_SECONDS:
         _known.is_usable, _known.at = _look(), now
         _known.seconds = time.monotonic() - now
+        if now >= _known.copies_swept_at + 3600:  # each host has its own, so no scheduled task reaches them all
+            _known.copies_swept_at = now
+            local_copies.sweep()
     return _known.is_usable
 
 

@@ -30,7 +30,7 @@ from mailbox.queueing import queue
 from mailbox.scheduler import jobs, report, runner
 from mailbox.scheduler.line import DueLine
 from mailbox.search.index import sweep_words
-from mailbox.storage import disk_budget, partial_files, raw_store, store_check, table_sizes
+from mailbox.storage import disk_budget, partial_files, store_check, sweeping, table_sizes
 from mailbox.storage.usage import free_percent
 from mailbox.sync import folder_sync
 
@@ -201,7 +201,7 @@ def sweep_raw() -> None:
 
 
 def _sweep_raw(now: datetime) -> None:
-    event(logger, "raw_store_swept", removed=raw_store.sweep(now))
+    event(logger, "raw_store_swept", removed=sweeping.sweep(now))
     event(logger, "partial_files_swept", removed=partial_files.sweep())
 
 

@@ -16,7 +16,8 @@ from django.db.models import Exists, OuterRef
 
 from mailbox.accounts import stored_secrets
 from mailbox.models import RawMessage
-from mailbox.storage.raw_store import REFERENCE_FIELDS, raw_storage
+from mailbox.storage.backend import raw_storage
+from mailbox.storage.sweeping import REFERENCE_FIELDS
 from outbox.models import SendingSwitch
 from prx_email_site.backup import manifest, restoring
 from prx_email_site.backup.manifest import BackupFault, MessagesMissing, NotEmpty, SendingNotPaused, WrongKey

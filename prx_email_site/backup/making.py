@@ -16,14 +16,14 @@ from django.conf import settings
 from django.db import connection
 
 from mailbox.models import RawMessage
-from mailbox.storage.raw_store import raw_storage
+from mailbox.storage.backend import raw_storage
 from prx_email_site.backup import databases, manifest
 from prx_email_site.backup.manifest import BackupFault, Manifest, StoredFile
 
 ATTEMPTS = 3
 # Of the data folder. The mark of the installation must not come back with it (outbox.restore_guard); the keys are kept
 # apart; the rest is made again or fetched again.
-LEFT_OUT = ("keys", "raw", "static", "partial")
+LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
 LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
 
 
@@ -124,11 +124,12 @@ def _copy_files(folder: Path) -> list[StoredFile]:
 
 def _other_files(backups: Path) -> Iterator[Path]:
     root = Path(settings.DATA_DIR)
+    elsewhere = (backups, Path(getattr(raw_storage(), "location", root / "raw")).resolve())
     for top in sorted(root.iterdir()):
         if top.name in LEFT_OUT or any(top.match(pattern) for pattern in LEFT_OUT_FILES):
             continue
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            if path.is_file() and not path.is_symlink() and not path.resolve().is_relative_to(backups):
+            if path.is_file() and not path.is_symlink() and not any(map(path.resolve().is_relative_to, elsewhere)):
                 yield path
 
 

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError
 from api import tokens
 from mailbox.errors import StorageError
 from mailbox.models import Account, RawMessage, StoreMiss
-from mailbox.storage.raw_store import raw_storage
+from mailbox.storage.backend import raw_storage
 from outbox.compose import create
 from outbox.models import OutboxMessage
 from tests.api.calling import PROBLEM, Program, mail, ops, program

@@ -22,7 +22,8 @@ from django.utils import timezone
 from alerts.models import Kind
 from alerts.problems import installation
 from mailbox.models import Account, RawMessage, RestoreProof
-from mailbox.storage.raw_store import open_raw, raw_storage
+from mailbox.storage.backend import raw_storage
+from mailbox.storage.raw_store import open_raw
 from outbox.models import OutboxMessage, SendingSwitch
 from prx_email_site.backup import looking_through, making, manifest, proving, restoring
 from prx_email_site.backup.manifest import BackupFault, NotEmpty, WrongKey

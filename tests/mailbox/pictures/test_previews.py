@@ -15,7 +15,7 @@ from PIL import Image
 
 from mailbox.models import Account, Attachment, ConversationLink, ImageFetch, Preview, RawMessage
 from mailbox.pictures import previews, remote_images
-from mailbox.storage import raw_store
+from mailbox.storage import sweeping
 from mailbox.tasks import pictures as pictures_tasks
 from tests.mailbox.pictures.pictures import picture
 from tests.rows import NOWHERE, letter_with, looked_yesterday, outbox_row, store, tasks_queued
@@ -166,10 +166,10 @@ def test_the_sweep_keeps_the_pictures_until_they_are_forgotten(account: Account)
     previews.make(row.digest)
     kept = Preview.objects.get()
     RawMessage.objects.update(stored_at=now - timedelta(days=2))
-    raw_store.sweep(now)
+    sweeping.sweep(now)
     assert previews.picture(kept, small=True)
     assert previews.forget_old(now + previews.KEPT + timedelta(minutes=1)) == 1
-    raw_store.sweep(now)
+    sweeping.sweep(now)
     assert not RawMessage.objects.filter(digest=kept.raw_digest).exists()
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, ImageFetch, Message, RawMessage, RemoteImage, TrustedSender
 from mailbox.pictures import remote_images
-from mailbox.storage import raw_store
+from mailbox.storage import sweeping
 from tests.mailbox.pictures.test_image_download import ImageServer, inside, picture
 from tests.rows import NOWHERE, letter, store, tasks_queued
 
@@ -198,10 +198,10 @@ def test_what_was_fetched_is_kept_a_week_and_its_bytes_as_long(account: Account,
     remote_images.fetch_images(message.pk, network=inside(server))
     digests = set(RemoteImage.objects.exclude(raw_digest="").values_list("raw_digest", flat=True))
     RawMessage.objects.update(stored_at=now - timedelta(days=2))
-    raw_store.sweep(now)
+    sweeping.sweep(now)
     assert len(remote_images.fetched(message)) == 2
     remote_images.forget_old(now + remote_images.KEPT + timedelta(minutes=1))
-    raw_store.sweep(now)
+    sweeping.sweep(now)
     assert remote_images.fetched(message) == {}
     assert not RawMessage.objects.filter(digest__in=digests).exists()
 

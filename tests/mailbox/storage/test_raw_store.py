@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
-from mailbox.storage import raw_store
+from mailbox.storage import raw_store, sweeping
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def location(tmp_path: Path, settings: Any) -> Path:
     settings.STORAGES = settings.STORAGES | {
         "raw": {
-            "BACKEND": "mailbox.storage.raw_store.DurableFileSystemStorage",
+            "BACKEND": "mailbox.storage.backend.DurableFileSystemStorage",
             "OPTIONS": {"location": str(tmp_path / "raw")},
         }
     }
@@ -77,7 +77,7 @@ def test_the_sweep_leaves_the_young_and_takes_the_old(location: Path) -> None:
     now = timezone.now()
     (old,) = raw_store.save_batch([b"old"], now=now - timedelta(hours=25))
     (young,) = raw_store.save_batch([b"young"], now=now - timedelta(hours=23))
-    assert raw_store.sweep(now) == 1
+    assert sweeping.sweep(now) == 1
     assert raw_store.open_raw(young) == b"young"
     with pytest.raises(raw_store.RawMissing):
         raw_store.open_raw(old)
@@ -87,13 +87,13 @@ def test_storing_again_renews_the_clock() -> None:
     now = timezone.now()
     raw_store.save_batch([b"one"], now=now - timedelta(hours=25))
     raw_store.save_batch([b"one"], now=now)
-    assert raw_store.sweep(now) == 0
+    assert sweeping.sweep(now) == 0
 
 
 def test_the_file_goes_when_none_of_its_messages_is_left(location: Path) -> None:
     now = timezone.now()
     raw_store.save_batch([b"one", b"two"], now=now)
-    raw_store.sweep(now + timedelta(hours=25))
+    sweeping.sweep(now + timedelta(hours=25))
     assert not segments(location)
 
 
@@ -139,14 +139,14 @@ def test_what_is_kept_is_not_swept() -> None:
     now = timezone.now()
     (digest,) = raw_store.save_batch([b"one"], now=now - timedelta(hours=25))
     raw_store.keep([digest], now)
-    assert raw_store.sweep(now) == 0
+    assert sweeping.sweep(now) == 0
 
 
 def test_a_worker_whose_clock_is_behind_keeps_by_the_databases(location: Path) -> None:
     now = timezone.now()
     (digest,) = raw_store.save_batch([b"one"], now=now - timedelta(days=400))
     raw_store.keep([digest], now - timedelta(days=400))
-    assert raw_store.sweep(now) == 0
+    assert sweeping.sweep(now) == 0
     assert raw_store.open_raw(digest) == b"one"
 
 
@@ -154,7 +154,7 @@ def test_what_was_swept_meanwhile_is_not_kept(location: Path) -> None:
     now = timezone.now()
     digests = raw_store.save_batch([b"one", b"two"], now=now - timedelta(hours=25))
     RawMessage.objects.filter(digest=digests[1]).update(stored_at=now)
-    raw_store.sweep(now)
+    sweeping.sweep(now)
     with pytest.raises(raw_store.RawSwept):
         raw_store.keep(digests, now)
 
@@ -167,7 +167,7 @@ def test_asleep_for_a_day_between_the_file_and_its_index_rows(location: Path, mo
         monkeypatch.setattr(raw_store, "_index", index)
         for path in segments(location):
             os.utime(path, (0, 0))
-        raw_store.sweep(now)
+        sweeping.sweep(now)
         assert not segments(location)
         index(*arguments)
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.models import Account, Message, MessagePlace, RawMessage
-from mailbox.storage import raw_store
+from mailbox.storage import backend, raw_store, sweeping
 from mailbox.sync import folder_sync
 from outbox.actions import rescheduling
 from outbox.compose import create, drafts
@@ -53,7 +53,7 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
         if digests:
             monkeypatch.setattr(raw_store, "save_batch", save_batch)
             RawMessage.objects.update(stored_at=timezone.now() - DAY)
-            raw_store.sweep(timezone.now())
+            sweeping.sweep(timezone.now())
         return digests
 
     monkeypatch.setattr(raw_store, "save_batch", save_and_sleep)
@@ -111,7 +111,7 @@ def test_so_does_another_time_to_send(account: Account, request: pytest.FixtureR
 
 def damage(message: Message) -> None:
     row = RawMessage.objects.get(digest=message.raw_digest)
-    path = raw_store.raw_storage().path(row.segment)
+    path = backend.raw_storage().path(row.segment)
     with open(path, "r+b") as file:
         file.seek(row.offset)
         file.write(b"????")

@@ -251,7 +251,7 @@ def test_a_uidvalidity_that_changes_in_every_run_loses_nothing(account: Account,
 def test_a_disk_that_is_full_is_told_and_no_mail_is_blamed(
     account: Account, server: ScriptedImap, settings: Any
 ) -> None:
-    full = {"BACKEND": "mailbox.storage.raw_store.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
+    full = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
     right = settings.STORAGES
     settings.STORAGES = {**right, "raw": full}
     for _ in range(6):

@@ -1,0 +1,125 @@
+"""Copies of stored messages on this host's own disk, by digest, where the raw store is elsewhere (a shared folder, S3).
+
+What is asked for again is not fetched again, and a large message can be mapped. Each is proven by its digest when it is
+read. Those that were used least lately go when they are more than PRX_EMAIL_RAW_CACHE_MB, and each a day after its last
+use: so that what was deleted from the store is soon gone from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.conf import settings
+
+from mailbox.storage import disk_budget
+
+KEPT_SECONDS = 86_400
+_written = 0  # bytes, by this process, since it last looked how much there is
+
+
+def folder() -> Path:
+    return Path(settings.DATA_DIR) / "raw-copies"
+
+
+def _path(digest: str) -> Path:
+    return folder() / digest[:2] / digest
+
+
+def read(digest: str) -> bytes | None:
+    """The message, proven; None where there is no copy, or a damaged one, which goes."""
+    path = _path(digest)
+    try:
+        raw = path.read_bytes()
+        os.utime(path)
+    except OSError:
+        return None
+    if hashlib.sha256(raw).hexdigest() == digest:
+        return raw
+    drop(digest)
+    return None
+
+
+def put(digest: str, raw: bytes) -> None:
+    """Keep a copy where there is room for it; that there is none is no error."""
+    keep(digest, len(raw), [raw])
+
+
+def keep(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
+    """The path of a copy, made of these pieces unless it is there. None, and nothing is read, where there is no room;
+    None, too, where the pieces have another digest."""
+    path = _path(digest)
+    with contextlib.suppress(OSError):
+        os.utime(path)
+        return path
+    if length > settings.RAW_CACHE_BYTES or disk_budget.is_spent(length):
+        return None
+    draft = path.with_name(f"{digest}.{secrets.token_hex(4)}.draft")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = draft.open("xb")
+    except OSError:
+        return None
+    try:
+        if not _write(file.fileno(), pieces, digest):
+            return None
+        draft.replace(path)
+    finally:
+        file.close()
+        draft.unlink(missing_ok=True)
+    _count(length)
+    return path
+
+
+def _write(descriptor: int, pieces: Iterable[bytes], digest: str) -> bool:
+    """False where this disk is full, or the pieces are not those of the digest. Raises what `pieces` raises."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(piece)
+        left = memoryview(piece)
+        while left:
+            try:
+                left = left[os.write(descriptor, left) :]
+            except OSError:
+                return False
+    return found.hexdigest() == digest
+
+
+def drop(digest: str) -> None:
+    with contextlib.suppress(OSError):
+        _path(digest).unlink()
+
+
+def _count(length: int) -> None:
+    """Several processes write: each looks after a sixteenth of what all may keep."""
+    global _written
+    _written += length
+    if _written > settings.RAW_CACHE_BYTES // 16:
+        _written = 0
+        sweep()
+
+
+def sweep(now: float | None = None) -> int:
+    """Remove what is too old or too much; returns how many files went. `now`: seconds since the epoch."""
+    now = time.time() if now is None else now
+    there = sorted(_all(), reverse=True)
+    kept = removed = 0
+    for used_at, size, path in there:
+        kept += size
+        if kept > settings.RAW_CACHE_BYTES or used_at < now - KEPT_SECONDS:
+            with contextlib.suppress(OSError):
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _all() -> Iterable[tuple[float, int, Path]]:
+    for path in folder().glob("*/*"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            yield status.st_mtime, status.st_size, path
