@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from prx_email_site import environment as env
 
 FILES = "mailbox.storage.backend.DurableFileSystemStorage"
+S3 = "mailbox.storage.object_store.S3RawStorage"
 MIB = 1024 * 1024
 
 
 def raw_storage_of(data_dir: Path) -> dict[str, Any]:
-    """The entry of STORAGES. A folder that is named is taken for one that hosts share."""
-    backend, folder = env.text("PRX_EMAIL_RAW_STORAGE", FILES), env.text("PRX_EMAIL_RAW_DIR")
+    """The entry of STORAGES; raises SettingError."""
+    return storage_named(env.text("PRX_EMAIL_RAW_STORAGE", "files"), env.text("PRX_EMAIL_RAW_DIR"), data_dir)
+
+
+def storage_named(name: str, folder: str, data_dir: Path) -> dict[str, Any]:
+    """`name`: files, s3, or a storage class. A `folder` that is named is taken for one that hosts share."""
+    if name == "s3":
+        return {"BACKEND": S3, "OPTIONS": _s3_options()}
+    backend = FILES if name == "files" else name
     options: dict[str, Any] = {"location": str(data_dir / "raw")}
     if folder:
         options = {"location": str(Path(folder).resolve())} | ({"shared": True} if backend == FILES else {})
     return {"BACKEND": backend, "OPTIONS": options}
+
+
+def _s3_options() -> dict[str, Any]:
+    """Those of django-storages. Without keys, boto3 looks for them where it does: its files, the machine's role."""
+    if find_spec("storages") is None or find_spec("boto3") is None:
+        raise env.SettingError(
+            "PRX_EMAIL_RAW_STORAGE=s3 needs more packages: "
+            ".venv/bin/python -m pip install --require-hashes -r requirements-s3.lock"
+        )
+    bucket = env.text("PRX_EMAIL_S3_BUCKET")
+    if not bucket:
+        raise env.SettingError("PRX_EMAIL_RAW_STORAGE=s3 needs the name of a bucket: set PRX_EMAIL_S3_BUCKET.")
+    return {
+        "bucket_name": bucket,
+        "location": env.text("PRX_EMAIL_S3_PREFIX"),
+        "endpoint_url": env.text("PRX_EMAIL_S3_ENDPOINT") or None,
+        "region_name": env.text("AWS_REGION") or env.text("AWS_DEFAULT_REGION") or None,
+        "access_key": env.text("AWS_ACCESS_KEY_ID") or None,
+        "secret_key": env.text("AWS_SECRET_ACCESS_KEY") or None,
+        "security_token": env.text("AWS_SESSION_TOKEN") or None,
+    }
 
 
 def raw_cache_bytes() -> int:

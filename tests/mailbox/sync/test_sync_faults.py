@@ -248,10 +248,16 @@ def test_a_uidvalidity_that_changes_in_every_run_loses_nothing(account: Account,
     assert Message.objects.visible().count() == 5
 
 
-def test_a_disk_that_is_full_is_told_and_no_mail_is_blamed(
-    account: Account, server: ScriptedImap, settings: Any
+FULL = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
+NOBODY = {"bucket_name": "mail", "endpoint_url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b"}
+AWAY = {"BACKEND": "mailbox.storage.object_store.S3RawStorage", "OPTIONS": NOBODY}
+
+
+@pytest.mark.parametrize("full", [FULL, AWAY], ids=["disk full", "object store away"])
+def test_a_store_that_takes_nothing_is_told_and_no_mail_is_blamed(
+    account: Account, server: ScriptedImap, settings: Any, full: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     right = settings.STORAGES
     settings.STORAGES = {**right, "raw": full}
     for _ in range(6):

@@ -1,0 +1,168 @@
+"""The raw store on S3 or what speaks its protocol (PRX_EMAIL_RAW_STORAGE=s3): a segment is an object, a read a range.
+
+An object is there whole or not at all, and durable when the PUT is answered. What goes wrong on the way leaves as
+OSError, as with files: received mail then stays on its server, and mail that goes out waits.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from typing import IO, Any
+
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.files.base import File
+from storages.backends.s3 import S3Storage
+
+from mailbox.storage.backend import MAPPED_FROM, PIECE
+
+CONNECT_SECONDS, ANSWER_SECONDS, TRIES = 5, 20, 3
+_OURS = re.compile(r"(\d{4}|check)/")
+_NO_SUCH_OBJECT = {"NoSuchKey", "404"}
+
+
+class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
+    """`options`: those of django-storages. `answer_seconds`: how long each of three tries waits for an answer."""
+
+    copied_from = 0  # every message that was read is worth keeping here: see local_copies
+
+    def __init__(self, *, answer_seconds: float = ANSWER_SECONDS, **options: Any) -> None:
+        config = Config(
+            s3={"addressing_style": "path" if options.get("endpoint_url") else "auto"},
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=answer_seconds,
+            retries={"mode": "standard", "total_max_attempts": TRIES},
+            max_pool_connections=32,
+            # Not every server that speaks the protocol knows the newer checksums; ours are SHA-256, and MD5 at a PUT.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        transfer = TransferConfig(multipart_threshold=MAPPED_FROM, multipart_chunksize=MAPPED_FROM, use_threads=False)
+        super().__init__(file_overwrite=True, client_config=config, transfer_config=transfer, **options)
+        self._made: tuple[int, Any] = (0, None)
+
+    @property
+    def client(self) -> Any:
+        """One for all threads of this process, since a client takes long to make; a fork must not use our sockets."""
+        pid, client = self._made
+        if pid != os.getpid():
+            client = self._create_session().client(
+                "s3",
+                region_name=self.region_name,
+                endpoint_url=self.endpoint_url,
+                verify=self.verify,
+                config=self.client_config,
+            )
+            self._made = (os.getpid(), client)
+        return client
+
+    def read_part(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of a segment, fewer where it ends; raises OSError."""
+        if not length:
+            return b""  # no range is empty (RFC 9110, 14.1.2)
+        where = {**self._where(name), "Range": f"bytes={offset}-{offset + length - 1}"}
+        for left in reversed(range(TRIES)):  # the client tries again until the answer begins, and not once it is cut
+            try:
+                with _as_os_errors(name):
+                    return bytes(self.client.get_object(**where)["Body"].read())
+            except _Cut:
+                if not left:
+                    raise
+            except _PastItsEnd:
+                break
+        return b""
+
+    def old_files(self, cutoff: datetime) -> Iterator[str]:
+        """Names of segments that were written before `cutoff`, by the server's clock; raises OSError."""
+        prefix = self._normalize_name("").rstrip("/")
+        prefix += "/" if prefix else ""
+        with _as_os_errors(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
+            for page in pages:
+                for each in page.get("Contents", ()):
+                    name = each["Key"].removeprefix(prefix)
+                    if _OURS.match(name) and each["LastModified"] < cutoff:
+                        yield name
+
+    def _where(self, name: str) -> dict[str, str]:
+        return {"Bucket": self.bucket_name, "Key": self._normalize_name(name)}
+
+    def _save(self, name: str, content: File[bytes]) -> str:
+        with tempfile.SpooledTemporaryFile(MAPPED_FROM) as body:
+            digest = hashlib.md5(usedforsecurity=False)
+            for chunk in content.chunks():
+                body.write(chunk)
+                digest.update(chunk)
+            size = body.tell()
+            body.seek(0)
+            with _as_os_errors(name):
+                if size < MAPPED_FROM:
+                    md5 = base64.b64encode(digest.digest()).decode()
+                    self.client.put_object(**self._where(name), Body=body, ContentLength=size, ContentMD5=md5)
+                else:
+                    self.client.upload_fileobj(body, **self._where(name), Config=self.transfer_config)
+        return name
+
+    def _open(self, name: str, mode: str = "rb") -> File[bytes]:
+        """The whole segment, on this host's disk where it is large."""
+        body: IO[bytes] = tempfile.SpooledTemporaryFile(MAPPED_FROM)  # noqa: SIM115 - whoever opened it closes it
+        with _as_os_errors(name):
+            for piece in self.client.get_object(**self._where(name))["Body"].iter_chunks(PIECE):
+                body.write(piece)
+        body.seek(0)
+        return File(body, name)
+
+    def delete(self, name: str) -> None:
+        with _as_os_errors(name):
+            self.client.delete_object(**self._where(name))
+
+    def exists(self, name: str) -> bool:
+        try:
+            self._head(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def size(self, name: str) -> int:
+        return int(self._head(name)["ContentLength"])
+
+    def get_modified_time(self, name: str) -> datetime:
+        when: datetime = self._head(name)["LastModified"]
+        return when
+
+    def _head(self, name: str) -> dict[str, Any]:
+        with _as_os_errors(name):
+            head: dict[str, Any] = self.client.head_object(**self._where(name))
+        return head
+
+
+class _Cut(OSError):
+    """The connection broke, or nothing came, after the answer had begun or at each try before."""
+
+
+class _PastItsEnd(OSError):
+    """The object ends before the range begins."""
+
+
+@contextlib.contextmanager
+def _as_os_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code, said = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        if code in _NO_SUCH_OBJECT:
+            raise FileNotFoundError(errno.ENOENT, "No such object in the bucket", name) from error
+        kind = _PastItsEnd if code == "InvalidRange" else OSError
+        raise kind(errno.EIO, f"the object store said {code} {said}".strip()) from error
+    except (BotoCoreError, Boto3Error) as error:
+        raise _Cut(errno.EIO, f"the object store is out of reach: {error}") from error
