@@ -82,7 +82,7 @@ lint: .venv/installed-dev
 bench: bench-sync bench-outbox bench-pages
 
 bench-servers: .venv/installed-dev
-	@sh scripts/install-servers dovecot isync smtp-sink
+	@sh scripts/install-servers dovecot isync notmuch smtp-sink
 
 bench-sync bench-outbox: bench-%: bench-servers
 	$(BIN)/python -m benchmarks $*

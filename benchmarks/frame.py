@@ -53,12 +53,15 @@ def at_least(bound: float, unit: str = "") -> Reach:
 
 @dataclass
 class Figure:
-    """One line of the table. `ours` and `peer` are medians in `unit`; `value` is what the reach is about."""
+    """One line of the table. `ours` and `peer` are medians in `unit`; `value` is what the reach is about.
+
+    Without a reach the line stands for information.
+    """
 
     name: str
     measure: str
     peer_name: str
-    reach: Reach
+    reach: Reach | None
     value: float | None = None
     ours: float | None = None
     peer: float | None = None
@@ -69,10 +72,17 @@ class Figure:
 
     @property
     def is_reached(self) -> bool:
-        return not self.void and self.value is not None and self.reach.holds(self.value)
+        return not self.void and self.value is not None and (self.reach is None or self.reach.holds(self.value))
 
     def answer(self) -> str:
-        return "void" if self.void else "yes" if self.is_reached else "NO"
+        if self.void:
+            return "void"
+        if self.reach is None:
+            return ""
+        return "yes" if self.is_reached else "NO"
+
+    def bound(self) -> str:
+        return "" if self.reach is None else str(self.reach)
 
 
 @dataclass(frozen=True)
@@ -191,7 +201,8 @@ def line_of(figure: Figure) -> str:
     sides = ""
     if figure.ours is not None and figure.peer is not None:
         sides = f" (ours {figure.ours:.4g} {figure.unit}, {figure.peer_name} {figure.peer:.4g} {figure.unit})"
-    return f"{figure.name}: {figure.value:.3g} reach {figure.reach}: {figure.answer()}{sides} {figure.notes}".rstrip()
+    reach = f" reach {figure.reach}: {figure.answer()}" if figure.reach else ""
+    return f"{figure.name}: {figure.value:.3g}{reach}{sides} {figure.notes}".rstrip()
 
 
 def say(text: str) -> None:
@@ -212,7 +223,7 @@ def keep(suite: str, figures: Sequence[Figure], options: Options) -> None:
     kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"figures": {}}
     kept["machine"] = machine()
     for figure in figures:
-        row = asdict(figure) | {"reach": str(figure.reach), "answer": figure.answer(), "suite": suite}
+        row = asdict(figure) | {"reach": figure.bound(), "answer": figure.answer(), "suite": suite}
         row |= {"taken_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "commit": commit(), "scale": options.scale}
         kept["figures"][f"{suite}/{figure.name}"] = row
     path.write_text(json.dumps(kept, indent=1) + "\n")

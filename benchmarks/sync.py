@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 from benchmarks import mails
-from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Void, alternate, spread
+from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Pair, Void, alternate, spread
 from benchmarks.mbsync import Mbsync
+from benchmarks.notmuch import MbsyncThenNotmuch
 from benchmarks.servers import Place, fill, places, running_dovecot
 from benchmarks.site import Site, Sites, account_fields, open_sites
 from tests.servers.dovecot import Dovecot
 
 MESSAGES = 10_000
+FEWER = 3_000
 
 
 class Context:
@@ -52,6 +54,11 @@ class Context:
         return Mbsync(folder, server.ca_pem, port or server.imap_port, user, server.password)
 
 
+def marks(count: int) -> list[str]:
+    """A word of each of four mails, first and last among them."""
+    return [mails.mark(number) for number in sorted({0, count // 3, count // 2, count - 1})]
+
+
 def check(site: Site, user: str, wanted: set[Place], copies: int = 1) -> None:
     """All of it, byte by byte, and searchable, or the figure is void. `copies`: mailboxes with such mails."""
     with site.inside() as inside:
@@ -59,7 +66,7 @@ def check(site: Site, user: str, wanted: set[Place], copies: int = 1) -> None:
         if stored != wanted:
             raise Void(f"{len(wanted - stored)} messages are missing and {len(stored - wanted)} are not the server's")
         count = len(wanted)
-        words = [mails.mark(number) for number in sorted({0, count // 3, count // 2, count - 1})]
+        words = marks(count)
         if (found := inside.call("found", words=words)) != [copies] * len(words):
             raise Void(f"a search for words of {words} finds {found} messages")
 
@@ -82,13 +89,35 @@ def first_by_mbsync(context: Context, user: str, wanted: set[Place], port: int |
     return seconds
 
 
-def first(context: Context, figure: Figure) -> None:
+def first(context: Context, figure: Figure, mbsync_alone: Figure) -> None:
     count, user = context.options.amount(MESSAGES), "first@example.test"
-    wanted = context.mailbox(user, count)
-    pair = alternate(
-        context.options.rounds(3),
-        lambda: first_by_command(context, user, wanted),
-        lambda: first_by_mbsync(context, user, wanted),
-    )
-    figure.notes = f"{count / pair.our_median:,.0f} messages/s; ours {spread(pair.ours)}, mbsync {spread(pair.peer)}"
+    pair, alone = _beside_pipeline(context, user, count)
+    figure.notes = f"{count / pair.our_median:,.0f} messages/s; ours {spread(pair.ours)}, they {spread(pair.peer)}"
     pair.fill(figure)
+    mbsync_alone.notes = f"its part of the same runs: {spread(alone.peer)}"
+    alone.fill(mbsync_alone)
+
+
+def fewer(context: Context, figure: Figure) -> None:
+    count, user = context.options.amount(FEWER), "fewer@example.test"
+    pair, _alone = _beside_pipeline(context, user, count)
+    figure.notes = f"ours {spread(pair.ours)}, they {spread(pair.peer)}"
+    pair.fill(figure)
+
+
+def _beside_pipeline(context: Context, user: str, count: int) -> tuple[Pair, Pair]:
+    """Ours against mbsync and then notmuch; and against the seconds that mbsync took of it."""
+    wanted = context.mailbox(user, count)
+    mbsync_seconds: list[float] = []
+
+    def pipeline() -> float:
+        mbsync = context.mbsync(user)
+        peer = MbsyncThenNotmuch(mbsync)
+        seconds = peer.run()
+        peer.check(count, marks(count))
+        mbsync.check(wanted)
+        mbsync_seconds.append(peer.mbsync_seconds)
+        return seconds
+
+    pair = alternate(context.options.rounds(3), lambda: first_by_command(context, user, wanted), pipeline)
+    return pair, Pair(pair.ours, mbsync_seconds)

@@ -7,16 +7,18 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import bare, mails
 from benchmarks.frame import Figure, Void, alternate, spread
 from benchmarks.memory import Watch
+from benchmarks.notmuch import MbsyncThenNotmuch
 from benchmarks.proxy import delayed
 from benchmarks.servers import Place, fill, places
 from benchmarks.site import Inside, account_fields
-from benchmarks.sync import MESSAGES, Context, check, first_by_command, first_by_mbsync
+from benchmarks.sync import MESSAGES, Context, check, first_by_command, first_by_mbsync, marks
 from benchmarks.sync_plain import seconds_of
 from tests.servers.dovecot import Dovecot
 
@@ -55,9 +57,9 @@ def four(context: Context, figure: Figure) -> None:
     pair = alternate(
         context.options.rounds(3),
         lambda: _four_by_workers(context, wanted),
-        lambda: _four_by_mbsync(context, wanted),
+        lambda: _four_by_pipelines(context, wanted),
     )
-    figure.notes = f"ours {spread(pair.ours)}, mbsync {spread(pair.peer)}"
+    figure.notes = f"ours {spread(pair.ours)}, they {spread(pair.peer)}"
     pair.fill(figure)
 
 
@@ -74,16 +76,17 @@ def _four_by_workers(context: Context, wanted: dict[str, set[Place]]) -> float:
     return seconds
 
 
-def _four_by_mbsync(context: Context, wanted: dict[str, set[Place]]) -> float:
-    runs = {user: context.mbsync(user) for user in wanted}
-    begin = time.monotonic()
-    processes = [run.start() for run in runs.values()]
-    statuses = [process.wait() for process in processes]
-    seconds = time.monotonic() - begin
-    if any(statuses):
-        raise Void(f"mbsync ended with the statuses {statuses}")
-    for user, run in runs.items():
-        run.check(wanted[user])
+def _four_by_pipelines(context: Context, wanted: dict[str, set[Place]]) -> float:
+    """mbsync and then notmuch for each mailbox, all four side by side."""
+    peers = {user: context.mbsync(user) for user in wanted}
+    pipelines = {user: MbsyncThenNotmuch(mbsync) for user, mbsync in peers.items()}
+    with ThreadPoolExecutor(FOUR) as threads:
+        begin = time.monotonic()
+        list(threads.map(MbsyncThenNotmuch.run, pipelines.values()))
+        seconds = time.monotonic() - begin
+    for user, places_of in wanted.items():
+        pipelines[user].check(len(places_of), marks(len(places_of)))
+        peers[user].check(places_of)
     return seconds
 
 

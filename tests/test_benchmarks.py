@@ -16,10 +16,12 @@ import pytest
 from benchmarks import agreement, bare, frame, kept, mails, pages, pages_table, table
 from benchmarks.frame import Bench, Figure, Options, Pair, Void, alternate, at_least, at_most
 from benchmarks.mbsync import Mbsync
+from benchmarks.notmuch import MbsyncThenNotmuch
 from benchmarks.outbox_suite import outbox_peers as peers
 from benchmarks.outbox_suite.sink import Sink
 from benchmarks.proxy import delayed
 from benchmarks.servers import fill, places
+from benchmarks.sync import marks
 from benchmarks.sync_more import round_trips
 from benchmarks.sync_plain import one_by_one
 from tests.mailbox.mime.odd_mail_files import odd_mails
@@ -27,6 +29,10 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 
 FIGURE = Figure("fast", "how long it takes", "a snail", at_most(1.5))
+needs_notmuch = pytest.mark.skipif(
+    not (shutil.which("mbsync") and shutil.which("notmuch")),
+    reason="mbsync or notmuch is missing: apt-get install isync notmuch",
+)
 needs_mbsync = pytest.mark.skipif(not shutil.which("mbsync"), reason="mbsync is missing: apt-get install isync")
 
 
@@ -34,6 +40,11 @@ def test_a_figure_is_reached_up_to_its_bound_and_not_beyond() -> None:
     reached = [dataclasses.replace(FIGURE, value=value).answer() for value in (1.5, 1.51)]
     rate = dataclasses.replace(FIGURE, reach=at_least(30, "/s"), value=29.9)
     assert (reached, rate.answer(), str(rate.reach)) == (["yes", "NO"], "NO", ">= 30 /s")
+
+
+def test_a_figure_without_a_reach_stands_for_information() -> None:
+    known = dataclasses.replace(FIGURE, reach=None, value=7.0)
+    assert (known.answer(), known.bound(), frame.line_of(known)) == ("", "", "fast: 7")
 
 
 def test_both_sides_take_turns_and_medians_are_compared() -> None:
@@ -94,6 +105,22 @@ def test_the_peer_brings_every_byte_and_a_missing_mail_is_noticed(
     assert len(wanted) == 5
     with pytest.raises(Void, match="lacks 1 of 6"):
         peer.check(wanted | {("INBOX", 6, "0" * 64)})
+
+
+@needs_notmuch
+def test_the_pipeline_finds_what_it_pulled_and_a_word_that_it_misses_is_noticed(
+    dovecot: Dovecot, mail_user: str, tmp_path: Path
+) -> None:
+    fill(dovecot, mail_user, mails.mails(5))
+    peer = MbsyncThenNotmuch(Mbsync(tmp_path / "peer", dovecot.ca_pem, dovecot.imap_port, mail_user, dovecot.password))
+
+    assert peer.run() > peer.mbsync_seconds > 0
+    peer.check(5, marks(5))
+
+    with pytest.raises(Void, match="5 of 6"):
+        peer.check(6, [])
+    with pytest.raises(Void, match="does not find"):
+        peer.check(5, ["nosuchwordanywhere"])
 
 
 def test_the_proxy_makes_each_command_wait_for_a_round_trip(dovecot: Dovecot, mail_user: str) -> None:

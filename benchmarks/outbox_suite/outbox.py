@@ -72,10 +72,10 @@ class Context:
         given, start = peers.wanted(self.next_run(), count, "peer@example.test"), self.sink.size()
         return self.rate(given, peers.by_smtplib(Server.of(self.server, "peer@example.test"), given), start)
 
-    def by_post_office(self, count: int) -> float:
+    def by_post_office(self, count: int, threads: int) -> float:
         given, start = peers.wanted(run := self.next_run(), count, "peer@example.test"), self.sink.size()
         server = Server.of(self.server, "peer@example.test")
-        return self.rate(given, peers.by_post_office(server, given, self.folder / f"post_office-{run}"), start)
+        return self.rate(given, peers.by_post_office(server, given, self.folder / f"post_office-{run}", threads), start)
 
 
 def settled(inside: Inside) -> None:
@@ -85,7 +85,7 @@ def settled(inside: Inside) -> None:
 
 
 # --- One session ------------------------------------------------------------------------------------------------
-def session(context: Context, figure: Figure) -> None:
+def session(context: Context, figure: Figure, beside_smtplib: Figure) -> None:
     count = context.options.amount(MAILS)
     _, inside, ids = context.site_with(1)
 
@@ -96,9 +96,12 @@ def session(context: Context, figure: Figure) -> None:
         settled(inside)
         return rate
 
-    pair = alternate(context.options.rounds(5), ours, lambda: context.by_smtplib(count))
-    figure.notes = f"ours {spread(pair.ours, 0)}, smtplib {spread(pair.peer, 0)}"
+    pair = alternate(context.options.rounds(5), ours, lambda: context.by_post_office(count, threads=1))
+    figure.notes = f"ours {spread(pair.ours, 0)}, post_office {spread(pair.peer, 0)}"
     pair.fill(figure)
+    pair = alternate(context.options.rounds(5), ours, lambda: context.by_smtplib(count))
+    beside_smtplib.notes = f"ours {spread(pair.ours, 0)}, smtplib {spread(pair.peer, 0)}"
+    pair.fill(beside_smtplib)
 
 
 # --- Many accounts by the workers -------------------------------------------------------------------------------
@@ -117,7 +120,7 @@ def workers(context: Context, figure: Figure) -> None:
         pair = alternate(
             context.options.rounds(5),
             lambda: by_workers(context, inside, ids, count),
-            lambda: context.by_post_office(count),
+            lambda: context.by_post_office(count, threads=5),
         )
     figure.notes = f"ours {spread(pair.ours, 0)}, post_office {spread(pair.peer, 0)}"
     pair.fill(figure)

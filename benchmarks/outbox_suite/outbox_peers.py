@@ -84,14 +84,15 @@ def by_smtplib(server: Server, given: Wanted) -> float:
     return float(done.stdout)
 
 
-def by_post_office(server: Server, given: Wanted, folder: Path) -> float:
-    """Queue in a fresh database and `send_queued`; the time at which the latter began."""
+def by_post_office(server: Server, given: Wanted, folder: Path, threads: int) -> float:
+    """Queue in a fresh database and `send_queued` with so many threads; the time at which the latter began."""
     folder.mkdir()
     (folder / "ca.pem").write_text(server.ca_pem)
     (folder / "wanted.json").write_text(json.dumps(asdict(given)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PRX_", "DJANGO_"))} | {
         "PEER_DATABASE": str(folder / "peer.sqlite3"),
         "PEER_PORT": str(server.port),
+        "PEER_THREADS": str(threads),
         "PEER_USER": server.user,
         "PEER_PASSWORD": server.password,
         "SSL_CERT_FILE": str(folder / "ca.pem"),

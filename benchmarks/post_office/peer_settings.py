@@ -1,4 +1,4 @@
-"""django-post_office with SQLite as this project has it, five threads, and all mails in one batch (its best case)."""
+"""django-post_office with SQLite as this project has it, and all mails in one batch (its best case)."""
 
 import os
 
@@ -25,5 +25,5 @@ POST_OFFICE = {
     "BACKENDS": {"default": "django.core.mail.backends.smtp.EmailBackend"},
     "BATCH_SIZE": 100_000,
     "BATCH_DELIVERY_TIMEOUT": 3600,
-    "THREADS_PER_PROCESS": 5,
+    "THREADS_PER_PROCESS": int(os.environ["PEER_THREADS"]),
 }
