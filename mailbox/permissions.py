@@ -144,8 +144,8 @@ def people_of(account_id: int) -> QuerySet[User]:
 def make_groups(**_: Any) -> None:
     """Make the three groups with their permissions; runs after each migrate and changes nothing the second time.
 
-    Administrators also get what the admin asks for: everything of the two apps, and users (but not superusers: see
-    admin_users). They enter the admin only when marked as staff.
+    Administrators also get what the admin asks for: everything of mailbox, outbox and alerts, and users (but not
+    superusers: see people.admin.SafeUserAdmin). They enter the admin only when marked as staff.
     """
     for index, role in enumerate(ROLES):
         group, _made = Group.objects.get_or_create(name=role.value)

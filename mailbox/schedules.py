@@ -18,7 +18,7 @@ from mailbox.models import ScheduleRun
 
 logger = logging.getLogger(__name__)
 DAILY: str = Schedule.DAILY
-SLACK = timedelta(minutes=1)  # machines that share a database may differ by so much
+DUE_TOLERANCE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pull_back(now: datetime) -> int:
     late = []
     for pk, kind, minutes, next_run in Schedule.objects.values_list("pk", "schedule_type", "minutes", "next_run"):
         interval = INTERVALS.get(kind)
-        if interval and next_run and next_run > now + interval * (minutes or 1) + SLACK:
+        if interval and next_run and next_run > now + interval * (minutes or 1) + DUE_TOLERANCE:
             late.append(pk)
     if late:
         event(logger, "clock_set_back", logging.WARNING, schedules=len(late))

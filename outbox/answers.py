@@ -25,7 +25,7 @@ class SendResult:
 
 @dataclass(frozen=True)
 class ApiError:
-    """`code` is one of errors.Code; `message` a sentence that says what to do, or the server's own words."""
+    """`code` is one of errors.ErrorCode; `message` a sentence that says what to do, or the server's own words."""
 
     code: str
     message: str

@@ -1,38 +1,25 @@
-"""The clock of the outbox: two schedules half a minute apart, as django-q2 knows none shorter than a minute."""
+"""The schedules of the outbox: sweeps each half minute, two schedules each, as django-q2 knows none shorter than a minute."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
+from django.db import DEFAULT_DB_ALIAS
+from django_q.models import Schedule
 
-TAKING_UP = ("outbox: take up what is done to many", "outbox.tasks.sweep_operations")
-COUNTING = ("outbox: count what is kept", "outbox.tasks.count_storage")
-SWEEPS = {  # name -> what, and at which second
-    "outbox: sweep on the minute": ("outbox.tasks.sweep", 0),
-    "outbox: sweep on the half minute": ("outbox.tasks.sweep", 30),
-    "outbox: look afterwards on the minute": ("outbox.tasks.sweep_afterwards", 10),
-    "outbox: look afterwards on the half minute": ("outbox.tasks.sweep_afterwards", 40),
-}
+from mailbox import schedules
+from mailbox.schedules import PlannedTask
 
-
-def make_schedules(**_: Any) -> None:
-    """Make them, once, whatever came before: `Schedule.name` is not unique. Runs after each migrate."""
-    from django_q.models import Schedule
-
-    now = timezone.now()
-    sweeps = [(name, function, second, 1) for name, (function, second) in SWEEPS.items()]
-    for name, function, second, minutes in [*sweeps, (*TAKING_UP, 50, 1), (*COUNTING, 20, 60)]:
-        wanted = {"func": function, "schedule_type": Schedule.MINUTES, "minutes": minutes, "repeats": -1}
-        there = list(Schedule.objects.filter(name=name).order_by("pk").values_list("pk", flat=True))
-        if there:
-            Schedule.objects.filter(pk__in=there[1:]).delete()
-            Schedule.objects.filter(pk=there[0]).update(**wanted)
-        else:
-            Schedule.objects.create(name=name, next_run=_next(now, second), **wanted)
+PLANNED = (
+    PlannedTask("outbox: sweep on the minute", "outbox.tasks.sweep", Schedule.MINUTES, 1),
+    PlannedTask("outbox: sweep on the half minute", "outbox.tasks.sweep", Schedule.MINUTES, 1, 30),
+    PlannedTask("outbox: look afterwards on the minute", "outbox.tasks.sweep_afterwards", Schedule.MINUTES, 1, 10),
+    PlannedTask("outbox: look afterwards on the half minute", "outbox.tasks.sweep_afterwards", Schedule.MINUTES, 1, 40),
+    PlannedTask("outbox: take up what is done to many", "outbox.tasks.sweep_operations", Schedule.MINUTES, 1, 50),
+    PlannedTask("outbox: count what is kept", "outbox.tasks.count_storage", Schedule.MINUTES, 60, 20),
+)
 
 
-def _next(now: datetime, second: int) -> datetime:
-    at = now.replace(second=second, microsecond=0)
-    return at if at > now else at + timedelta(minutes=1)
+def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Make them, or bring them in line; runs after each migrate."""
+    schedules.make_schedules(using, PLANNED)

@@ -1,4 +1,4 @@
-"""The clock of people: each minute, links that were asked for and whose task was lost."""
+"""The schedules of people: each minute, links that were asked for and whose task was lost."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def commands(address: BindAddress) -> list[Child]:
         children.append(Child("push", [sys.executable, "manage.py", "idle"], starts_again=True))
     if env.text("PRX_EMAIL_SUBMISSION_BIND") or env.text("PRX_EMAIL_SUBMISSION_TLS_BIND"):
         children.append(Child("smtp", [sys.executable, "manage.py", "submission"], starts_again=True))
-    # Workers cannot tell that they are gone.
+    # In a process of its own: dead workers cannot report that they are dead.
     alerts = [sys.executable, "manage.py", "alerts", "--every", str(env.integer("PRX_EMAIL_ALERTS_SECONDS", 60))]
     if alerts[-1] != "0":
         children.append(Child("alerts", alerts, starts_again=True))

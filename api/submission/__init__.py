@@ -3,7 +3,7 @@
     protocol    one connection, by aiosmtpd: limits, sign-in, the reading of a mail
     acceptance  what is asked of the database, in threads: who it is, may it, write the mail down
     limits      how many connections and bytes at once
-    terms       what it listens on, from the settings
+    configuration  what it listens on, from the settings
     server      listens until it is told to stop
 
 250 is said after the row and its bytes are durable, never before; whatever goes wrong on our side is a 4xx, so that the

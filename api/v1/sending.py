@@ -1,4 +1,4 @@
-"""Sending, answering, and the outbox."""
+"""Sending, submitting and answering; what became of it is `outbox`."""
 
 from __future__ import annotations
 

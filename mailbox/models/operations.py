@@ -148,7 +148,7 @@ class PushHeartbeat(models.Model):
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
-    # pk of an account, as text -> one of idle_watch.State: "connected", "connecting", "waiting", "not offered".
+    # pk of an account, as text -> a value of mailbox.push.watcher.State.
     states = models.JSONField(default=dict)
 
     class Meta:

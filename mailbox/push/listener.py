@@ -1,4 +1,4 @@
-"""The idle process: a Watch an account that wants push, and a sync queued for each that hears news.
+"""The idle process: an AccountWatcher for each account that wants push, and a sync queued for each that hears news.
 
 One thread asks the database for all of them, every few seconds. Nothing depends on this process: what it does not
 hear, the next round of polling finds.

@@ -27,7 +27,7 @@ from mailbox.storage import disk_budget, raw_store
 from mailbox.sync import plan
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
-from mailbox.sync.poison import ALONE_FROM, LAST, PROVEN, Attempts
+from mailbox.sync.poison import ALONE_FROM, MOST_ATTEMPTS, PROVEN_BAD, Attempts
 from mailbox.sync.prefetch import BATCH_COUNT, Fetched, MessageBudget, Prefetcher, Source
 from mailbox.sync.prefetch_thread import RENEW_SECONDS, FetchThread
 
@@ -74,7 +74,7 @@ class FolderRun:
     stretch: plan.UidRange | None
     counts: RunCounts
     attempts: Attempts
-    has_put_off: bool = False  # large messages: their headers are here, see asked.fetch_asked
+    has_put_off: bool = False  # large messages: their headers are here, see requested.fetch_asked
     _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
     _alone_left: int = 0  # so many more are fetched one by one: what broke is among them
 
@@ -162,10 +162,10 @@ class FolderRun:
         return number
 
     def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> Fetched:
-        if number > PROVEN:
+        if number > PROVEN_BAD:
             self._alone_left = 0  # found
             return ahead.skip(breaks_connection(self.state_pk))
-        if number > LAST:
+        if number > MOST_ATTEMPTS:
             self._fetch_another(first, list(ahead.waiting)[1:])
             self.attempts.suspect(first)
         if number >= ALONE_FROM:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from mailbox.models import SyncState
 
 ALONE_FROM = 3  # the attempt from which a message is fetched by itself
-LAST = 4  # after this many it is tried once more, when another message has just come: then it is proven
-PROVEN = 100
-LAST_AGAIN = 2  # attempts for a message that a person asked for
+MOST_ATTEMPTS = 4  # after this many it is tried once more, when another message has just come: then it is proven
+PROVEN_BAD = 100  # above every limit: the next failure puts it aside
+MOST_ATTEMPTS_ASKED = 2  # attempts for a message that a person asked for
 MOST_NOTED = 50
 
 
@@ -35,7 +35,7 @@ class Attempts:
 
     def suspect(self, uid: int) -> None:
         """Another message came over this connection: if this one does not, it is to blame."""
-        self.counts[str(uid)] = PROVEN
+        self.counts[str(uid)] = PROVEN_BAD
         self._save()
 
     def forgive(self, uid: int) -> None:

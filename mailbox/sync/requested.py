@@ -20,7 +20,7 @@ from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.batches import FolderRun, ReadBatch, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
-from mailbox.sync.poison import LAST_AGAIN
+from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
 from mailbox.sync.prefetch import Fetched
 
 
@@ -54,7 +54,7 @@ def _uids(run: FolderRun, rows: QuerySet[Any]) -> set[int]:
 
 def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
     """False when there was no time for all of it: it stays asked for."""
-    if run.attempts.begin(uid) > LAST_AGAIN:
+    if run.attempts.begin(uid) > MOST_ATTEMPTS_ASKED:
         run.commit(ReadBatch(failures={uid: breaks_connection(run.state_pk)}), run.stretch, begun=uid)
         _settle(run, uid, is_there=True)
         return True

@@ -216,8 +216,8 @@ def prune() -> None:
     """Daily: remove old reports, look-ups, heartbeats, counters, ended sessions, and django-q2's failures, which it
     never removes.
 
-    And from the search index the words of messages that were deleted with their account. And what
-    somebody's ANALYZE told SQLite's planner (see planner).
+    Also the search words of messages that were deleted with their account, and the statistics that an ANALYZE left in
+    SQLite (see mailbox.db.sqlite_statistics).
     """
     sweep_words(50_000)
     deletions.if_two_looks_agree("reports", _prune)

@@ -1,4 +1,4 @@
-"""The outbox's state machine in the database: claim, data, finalize, release; see recovery for what lapses.
+"""The outbox's state machine in the database: claim, commit_dot, release; see endings for outcomes, recovery for what lapses.
 
 Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
 PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may

@@ -1,4 +1,6 @@
-"""What the server's answers make of a row: pure decisions between the session and the database, `now` handed in."""
+"""What the server's answers make of a row: decisions between the session and the database, `now` handed in.
+
+They are pure, but for `prepare`, which reads the database and the raw store before the session begins."""
 
 from __future__ import annotations
 

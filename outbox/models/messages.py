@@ -118,7 +118,7 @@ class OutboxMessage(models.Model):
     retries = models.PositiveIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
     provider_message_id = models.CharField(max_length=998, null=True)  # the Message-ID the server accepted
-    error_code = models.CharField(max_length=20, blank=True)  # an errors.Code
+    error_code = models.CharField(max_length=20, blank=True)  # an errors.ErrorCode
     error = models.TextField(blank=True)  # the server's words, first
 
     # The claim. `former_status` is what a lapsed claim falls back to; `data_at` is committed before the end of
@@ -248,7 +248,7 @@ class OutboxAttachment(models.Model):
     # The mail's own, written with it: a list of attachments by date, of an account, is read from an index.
     account = models.ForeignKey(Account, models.CASCADE, related_name="+", db_index=False)
     created_at = models.DateTimeField()
-    position = models.PositiveIntegerField()  # the index that mailbox.mime.attachment_bytes takes
+    position = models.PositiveIntegerField()  # the index that mailbox.mime.message.attachment_bytes takes
     filename = models.CharField(max_length=255)
     content_type = models.CharField(max_length=255)
     size = models.BigIntegerField()  # bytes, decoded

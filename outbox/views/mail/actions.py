@@ -1,4 +1,4 @@
-"""Clicks on one outbox row: retry, send now, cancel, decide. outbox.api has the rules."""
+"""Clicks on one outbox row: retry, send now, cancel, decide. outbox.actions.transitions has the rules."""
 
 from __future__ import annotations
 

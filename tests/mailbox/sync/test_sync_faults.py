@@ -180,7 +180,7 @@ def test_a_mail_asked_for_again_that_breaks_the_connection_gives_way_after_two_a
         folder_sync.sync(account.pk)
     Quarantine.objects.update(fetch_requested_at=timezone.now())
     server.mails[6] = Mail(mail(6))
-    assert [folder_sync.sync(account.pk).ok for _ in range(sync_poison.LAST_AGAIN + 1)] == [False, False, True]
+    assert [folder_sync.sync(account.pk).ok for _ in range(sync_poison.MOST_ATTEMPTS_ASKED + 1)] == [False, False, True]
     assert 6 in uids_stored(account)
     assert not Quarantine.objects.wanted().exists()
     server.faults.clear()
