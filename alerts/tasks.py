@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
-from alerts import incidents, notices
-from alerts.events import numbers, sending
+from alerts import incidents, notice_delivery
+from alerts.events import numbers, webhook_delivery
 from alerts.models import Webhook
 from alerts.problems.find import find_problems
 from mailbox import deletions
@@ -24,12 +24,12 @@ def watch(*, foreground: bool = False, now: datetime | None = None) -> None:
     """
     now = now or timezone.now()
     incidents.update(find_problems(now), now)
-    notices.send_due(now, foreground=foreground)
+    notice_delivery.send_due(now, foreground=foreground)
 
 
 def send_due() -> None:
     """Tell what waits, as soon as somebody clicked."""
-    notices.send_due(timezone.now())
+    notice_delivery.send_due(timezone.now())
 
 
 def queue_sending() -> None:
@@ -41,7 +41,7 @@ def send_events() -> int:
     """Each half minute, and after news: post events to the webhooks; how many deliveries were tried. Events get their
     numbers also where nobody listens: what has none is never forgotten."""
     numbers.give()
-    return sending.send_all()
+    return webhook_delivery.send_all()
 
 
 def queue_events() -> None:

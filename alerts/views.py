@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from alerts import incidents, tasks
 from alerts.forms import AlertForm
 from alerts.models import AlertIncident, AlertNotice, AlertRule, Channel, Kind
-from alerts.problems import endings
+from alerts.problems import expiries
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
 
@@ -138,5 +138,5 @@ def show_endings(request: HttpRequest) -> HttpResponse:
     """Everything that will end, soonest first; for administrators, as it names accounts, servers and providers."""
     only_administrators(request)
     now = timezone.now()
-    rows = [{"ending": each, "days": each.days_left(now)} for each in endings.all_endings()]
+    rows = [{"ending": each, "days": each.days_left(now)} for each in expiries.all_expiries()]
     return render(request, "alerts/endings.html", {"rows": rows})

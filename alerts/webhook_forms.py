@@ -9,9 +9,9 @@ from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from alerts.events import numbers, sending
+from alerts.events import numbers, webhook_delivery
+from alerts.http_post import WebhookFailed, checked
 from alerts.models import EventKind, Webhook
-from alerts.webhook import WebhookFailed, checked
 from mailbox.models import Account
 
 
@@ -45,7 +45,7 @@ class WebhookForm(forms.Form):
 
     def __init__(self, data: Any = None, *, webhook: Webhook | None = None) -> None:
         self.webhook = webhook
-        initial: dict[str, Any] = {"secret": sending.new_secret(), "is_on": True}
+        initial: dict[str, Any] = {"secret": webhook_delivery.new_secret(), "is_on": True}
         if webhook:
             emails = [] if webhook.all_accounts else webhook.accounts.order_by("email").values_list("email", flat=True)
             initial = {name: getattr(webhook, name) for name in ("name", "url", "kinds", "is_on")}
@@ -71,7 +71,7 @@ class WebhookForm(forms.Form):
         if not secret and self.webhook:
             return ""
         try:
-            sending.key_of(secret)
+            webhook_delivery.key_of(secret)
         except ValueError as error:
             raise forms.ValidationError(gettext("A secret is whsec_ and 24 to 64 bytes in base64.")) from error
         return secret

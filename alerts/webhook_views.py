@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from alerts import tasks
-from alerts.events import sending
+from alerts.events import webhook_delivery
 from alerts.models import EventKind, Webhook, WebhookDelivery
 from alerts.views import only_administrators
 from alerts.webhook_forms import WebhookForm
@@ -120,7 +120,7 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     if not webhook.is_on:
         messages.error(request, gettext("The webhook is off: nothing is posted there."))
         return redirect("alerts:webhook", pk)
-    sending.ask_for_test(webhook)
+    webhook_delivery.ask_for_test(webhook)
     tasks.queue_events()
     _record(request, "test_webhook", webhook)
     messages.success(request, gettext("A test is on its way; its result is shown here."))
@@ -135,7 +135,7 @@ def deliver_again(request: HttpRequest, pk: int) -> HttpResponse:
     rows = WebhookDelivery.objects.filter(webhook=webhook)
     if chosen and not _is_key(chosen):
         raise Refused(gettext("There is no such delivery."))
-    number = sending.deliver_again(rows.filter(pk=int(chosen)) if chosen else rows.filter(state=State.FAILED))
+    number = webhook_delivery.deliver_again(rows.filter(pk=int(chosen)) if chosen else rows.filter(state=State.FAILED))
     if number:
         tasks.queue_events()
         record(request, "deliver_events_again", f"webhook:{pk}", detail=f"{webhook.name}: {number}")

@@ -6,7 +6,7 @@ class ApiConfig(AppConfig):
     verbose_name = "API"
 
     def ready(self) -> None:
-        from alerts.problems.endings import elsewhere
-        from api.endings import endings
+        from alerts.problems.expiries import elsewhere
+        from api.expiries import token_expiries
 
-        elsewhere.append(endings)
+        elsewhere.append(token_expiries)

@@ -1,4 +1,4 @@
-"""The schedules of the outbox: sweeps each half minute, two schedules each, as django-q2 knows none shorter than a minute."""
+"""The schedules of the outbox. What runs each half minute has two: django-q2 knows none shorter than a minute."""
 
 from __future__ import annotations
 

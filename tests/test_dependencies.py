@@ -70,7 +70,13 @@ WITHOUT_MODELS |= {
 }
 TALKS_TO_SERVERS = {"mailbox.imap", "mailbox.sync", "mailbox.scheduler", "mailbox.push", "mailbox.safe_http"}
 TALKS_TO_SERVERS |= {"mailbox.pictures.image_download", "mailbox.autoconfig.discover", "mailbox.autoconfig.probe"}
-TALKS_TO_SERVERS |= {"mailbox.autoconfig.dns", "outbox.smtp", "outbox.delivery", "alerts.webhook", "alerts.notices"}
+TALKS_TO_SERVERS |= {
+    "mailbox.autoconfig.dns",
+    "outbox.smtp",
+    "outbox.delivery",
+    "alerts.http_post",
+    "alerts.notice_delivery",
+}
 TALKS_TO_SERVERS |= {"mailbox.oauth.client", "mailbox.oauth.direct", "mailbox.oauth.refresh", "mailbox.oauth.exchange"}
 # What a page may know of those: they write rows or words, and ask no server.
 PAGES_MAY_KNOW = {"mailbox.sync.backfill_progress", "mailbox.sync.folders", "mailbox.sync.requested"}

@@ -35,7 +35,7 @@ LOCAL: dict[str, dict[str, Any]] = {
 # Built in a function that a module calls at its top: the expressions are found in what the module keeps.
 KEPT_BY_MODULE = {"outbox.retry.throttling", "mailbox.accounts.troubleshooting", "mailbox.autoconfig.servers"}
 # Characters of the longest text that it is given: it is cut where the expression is used.
-BOUNDED = {"mailbox.mime.charsets.text:_META_CHARSET": 2048}
+BOUNDED = {"mailbox.mime.charsets.decoding:_META_CHARSET": 2048}
 
 
 @dataclass(frozen=True)

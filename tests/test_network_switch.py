@@ -14,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 from requests import RequestException
 
-from alerts import webhook
-from alerts.events import sending
+from alerts import http_post
+from alerts.events import webhook_delivery
 from alerts.models import Webhook
 from mailbox import network, public_hosts, safe_http
 from mailbox.autoconfig.dns import Dns, DnsFailed
@@ -65,7 +65,7 @@ def test_every_module_that_opens_a_connection_asks_the_switch() -> None:
     asking = {module for module in MODULES if "network" in MODULES[module].read_text() and _asks(module)}
     # safe_http.chosen asks, and who connects to what it chose needs not ask again.
     asking |= {module for module in opening if "safe_http.chosen(" in MODULES[module].read_text()}
-    assert {"mailbox.public_hosts", "mailbox.safe_http", "alerts.webhook", "mailbox.autoconfig.probe"} <= opening
+    assert {"mailbox.public_hosts", "mailbox.safe_http", "alerts.http_post", "mailbox.autoconfig.probe"} <= opening
     assert sorted(opening - asking - NO_OTHERS.keys()) == []
 
 
@@ -80,7 +80,7 @@ def test_each_of_them_refuses_in_words_before_it_asks_a_name(off: list[Any], set
     for open_one, error in (
         (lambda: public_hosts.connect("192.0.2.1", 25, 1, public_only=False), network.NetworkOff),
         (lambda: safe_http.resolve("example.com", 443), safe_http.FetchRefused),
-        (lambda: webhook.post("http://192.0.2.1/", b"{}", {}), webhook.WebhookFailed),
+        (lambda: http_post.post("http://192.0.2.1/", b"{}", {}), http_post.WebhookFailed),
         (lambda: Dns().mx("example.com"), DnsFailed),
         (lambda: probe(candidate, safe_http.Network(), lambda port: port), safe_http.FetchRefused),
         (lambda: SocialAdapter().get_requests_session(), RequestException),
@@ -105,7 +105,7 @@ def test_workers_leave_everything_as_it_is(off: list[Any], make_account: Callabl
     sent_folder_tasks.copy_to_sent(account.pk)
     assert delivery_tasks.deliver() == {"attempted": 0, "sent": 0}
     delivery_tasks.sweep()
-    assert sending.send_all() == 0
+    assert webhook_delivery.send_all() == 0
     assert listener.wanted() == []
     assert OutboxMessage.objects.values().get(pk=row.pk) == before
     assert not DeliveryAttempt.objects.exists()

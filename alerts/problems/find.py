@@ -10,7 +10,7 @@ from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
 
 from alerts.models import Kind
-from alerts.problems import endings, installation
+from alerts.problems import expiries, installation
 from alerts.problems.problem import ALERT_KEY, Problem
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
@@ -40,9 +40,9 @@ def find_problems(now: datetime) -> Problems:
     """Everything, at a cost that does not grow with what was sent or received."""
     if not WorkerHeartbeat.objects.alive(now).exists():
         # Without workers all folders fall behind: that is said once, and not as many incidents.
-        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail(), *endings.find(now))
+        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail(), *expiries.find(now))
         return Problems(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
-    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *endings.find(now))
+    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *expiries.find(now))
     return Problems(all_of)
 
 

@@ -28,8 +28,8 @@ NEEDED = ("email", "imap_host", "imap_port", "smtp_host", "smtp_port")
 _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
-class NotSound(Exception):
-    """What is declared cannot be; str() is a sentence."""
+class InvalidDeclaration(Exception):
+    """The declaration is not valid; str() is a sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +43,14 @@ class Outcome:
 
 @transaction.atomic
 def declare(given: Mapping[str, Any]) -> Outcome:
-    """Bring the account in line; raises NotSound, and then nothing is changed. Only what is named is changed."""
+    """Bring the account in line: only what is named. Raises InvalidDeclaration, and then nothing is changed."""
     row = _read(given)
     account = Account.objects.with_transports().filter(email__iexact=row.get("email", "")).first()
     if account is not None:
         return _change(account, row)
     for name in NEEDED:
         if not row.get(name):
-            raise NotSound(f"{name} is missing.")
+            raise InvalidDeclaration(f"{name} is missing.")
     return Outcome(_make(row), "made", sorted(row))
 
 
@@ -62,7 +62,9 @@ def _change(account: Account, row: Mapping[str, Any]) -> Outcome:
         names = _server_names(transport.kind)
         moved = [name for column, name in names.items() if name in row and _set(transport, name, row, column)]
         if not secret and any(not name.endswith("security") for name in moved):
-            raise NotSound("Other servers or another user need the secret, too: name password_env or oauth_token_env.")
+            raise InvalidDeclaration(
+                "Other servers or another user need the secret, too: name password_env or oauth_token_env."
+            )
         if secret and _differs(transport, kind, secret):
             transport.password, transport.oauth_token = (secret, None) if kind == "password" else (None, secret)
             moved.append(f"{transport.kind}_secret")
@@ -79,13 +81,13 @@ def _save(account: Account) -> None:
             part.full_clean(exclude=excluded)
             part.save()
     except ValidationError as error:
-        raise NotSound(sentences(error)) from error
+        raise InvalidDeclaration(sentences(error)) from error
 
 
 def _make(row: Mapping[str, Any]) -> Account:
     kind, secret = _secret(row)
     if not secret:
-        raise NotSound("Name exactly one of password_env and oauth_token_env.")
+        raise InvalidDeclaration("Name exactly one of password_env and oauth_token_env.")
     user, port = row.get("user") or row["email"], row["smtp_port"]
     security = row.get("smtp_security") or default_smtp_security(port)
     more = {name: row[name] for name in ("messages_per_minute", *SWITCHES, *TEXTS) if name in row}
@@ -98,7 +100,7 @@ def _make(row: Mapping[str, Any]) -> Account:
             **more,
         )
     except ValidationError as error:
-        raise NotSound(sentences(error)) from error
+        raise InvalidDeclaration(sentences(error)) from error
 
 
 def _read(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _read(given: Mapping[str, Any]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for name, value in given.items():
         if name not in KNOWN:
-            raise NotSound(f"{name} is not known. Known are {', '.join(sorted(KNOWN))}.")
+            raise InvalidDeclaration(f"{name} is not known. Known are {', '.join(sorted(KNOWN))}.")
         if value is not None and value != "":
             row[name] = _typed(name, str(value).strip())
     return row
@@ -115,11 +117,11 @@ def _read(given: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(name: str, text: str) -> Any:
     if name in SWITCHES:
         if text.lower() not in _YES | _NO:
-            raise NotSound(f"{name} is yes or no, not {text}.")
+            raise InvalidDeclaration(f"{name} is yes or no, not {text}.")
         return text.lower() in _YES
     if name in NUMBERS:
         if not text.isdecimal() or int(text) > 2**31 - 1:
-            raise NotSound(f"{name} is a number, not {text}.")
+            raise InvalidDeclaration(f"{name} is a number, not {text}.")
         return int(text)
     return text
 
@@ -128,15 +130,15 @@ def _secret(row: Mapping[str, Any]) -> tuple[str, str]:
     """("password" or "oauth_token", the secret), or two empty texts where none is named."""
     named = [name for name in SECRETS if row.get(name)]
     if len(named) > 1:
-        raise NotSound("Name only one of password_env and oauth_token_env.")
+        raise InvalidDeclaration("Name only one of password_env and oauth_token_env.")
     if not named:
         return "", ""
     try:
         value = secret_in(row[named[0]])
     except NoSecret as error:
-        raise NotSound(str(error)) from error
+        raise InvalidDeclaration(str(error)) from error
     if problem := secret_problem(value):
-        raise NotSound(str(problem))
+        raise InvalidDeclaration(str(problem))
     return named[0].removesuffix("_env"), value
 
 

@@ -111,8 +111,8 @@ def safe_html(
 ) -> SafeHtml:
     """The mail's HTML made harmless, as a standalone document to be served with FRAME_CSP.
 
-    `inline` is mime.message.shown_images(); its raster images take the place of their cid: addresses, and those of `remote`
-    (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
+    `inline` is mime.message.shown_images(); its raster images take the place of their cid: addresses, and those of
+    `remote` (address -> type and bytes, fetched before) that of their address. The document itself loads nothing.
     """
     html, note = _cut(html)
     background = readable_page(_body_background(html))

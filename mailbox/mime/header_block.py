@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mailbox.mime.charsets.marks import wide_codec
+from mailbox.mime.charsets.self_declared import wide_codec
 
 # What the standard library's parser takes for a line of the header; at the first other line it ends the header.
 # ("From  : x" it takes for an mbox separator.) Possessive and without overlap: linear for any bytes.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbox.mime import attachment_digest, body, charsets, filenames, message_ids, part_text
+from mailbox.mime import attachment_digest, charsets, filenames, message_ids, part_text, readable_text
 from mailbox.mime import tree as mime_tree
 from mailbox.mime.body_parts import Layout, content_id_of, disposition, layout_of, stated_filename
 from mailbox.mime.files.containers import opened
@@ -23,7 +23,7 @@ PARSER_VERSION = 9  # raise it when the same bytes would give other rows: a swee
 
 MAX_BODY_CHARACTERS = part_text.MAX_CHARACTERS  # of each body in the tables; the raw message has the rest
 MAX_MESSAGE_ID_BYTES = 998  # RFC 5322 section 2.1.1, and the column
-SNIPPET_CHARACTERS = body.SNIPPET_CHARACTERS
+SNIPPET_CHARACTERS = readable_text.SNIPPET_CHARACTERS
 MAX_ATTACHED_CHARACTERS = 200_000  # of the text of attached messages that is searched
 _MAX_ATTACHED_MESSAGES = 20
 _MAX_ATTACHED_DEPTH = 3
@@ -101,7 +101,7 @@ def _parsed(raw: bytes, depth: int) -> ParsedMessage:
         body_text=body_text,
         body_html=body_html,
         attached_text=_attached_text(layout, depth),
-        snippet=body.snippet(body_text, body_html),
+        snippet=readable_text.snippet(body_text, body_html),
         attachments=attachments,
         defects=tuple(dict.fromkeys((*mime_tree.defects(root), *layout.defects, *defects))),
         list_id=fields.line("list-id")[:MAX_LINE_CHARACTERS],
@@ -175,11 +175,15 @@ def inline_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str
 def shown_images(raw: bytes, largest: int | None = None) -> dict[str, tuple[str, bytes]]:
     """The images of a message by each name that an HTML body may have for them -> (content type, bytes).
 
-    Beside content ids their Content-Location (RFC 2557), their file name and body.picture_id().
+    Beside content ids their Content-Location (RFC 2557), their file name and readable_text.picture_id().
     """
     images: dict[str, tuple[str, bytes]] = {}
     for position, part in _images(raw, largest):
-        names = [charsets.unfold(part.get("content-location")), stated_filename(part), body.picture_id(position)]
+        names = [
+            charsets.unfold(part.get("content-location")),
+            stated_filename(part),
+            readable_text.picture_id(position),
+        ]
         if image := _image_type(part):
             found = (image, part.octets()[0])
             for name in filter(None, names):
@@ -250,8 +254,8 @@ def _bodies(raw: bytes, layout: Layout, defects: list[str]) -> tuple[str, str]:
     for part in (*layout.text, *layout.html):
         if id(part) not in read:
             read[id(part)] = part_text.text_of(part, defects) if part.content_type.startswith("text/") else ""
-    body_text = body.joined_text([(part, read[id(part)]) for part in layout.text])
-    body_html = body.joined_html([(part, read[id(part)]) for part in layout.html], layout.attachments)
+    body_text = readable_text.joined_text([(part, read[id(part)]) for part in layout.text])
+    body_html = readable_text.joined_html([(part, read[id(part)]) for part in layout.html], layout.attachments)
     if layout.is_broken:
         body_text = body_text or _section(raw, b"plain", defects)
         body_html = body_html or _section(raw, b"html", defects)
@@ -277,7 +281,7 @@ def _attached_text(layout: Layout, depth: int) -> str:
         room -= len(part.encoded)
         inner = _parsed(part.octets()[0], depth + 1)
         names = " ".join(attachment.filename for attachment in inner.attachments[:100])
-        found += [inner.subject, inner.sender, inner.recipients, names, body.searched(inner)]
+        found += [inner.subject, inner.sender, inner.recipients, names, readable_text.searched(inner)]
     return "\n".join(filter(None, found))[:MAX_ATTACHED_CHARACTERS]
 
 

@@ -25,9 +25,9 @@ from mailbox.keep_alive import LEASE_SECONDS, keep_alive
 from mailbox.logs import event
 from mailbox.models import Lease, SyncRun
 from mailbox.parsing import pool as parsing_pool
+from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts
 from mailbox.scheduler.account_turn import AccountTurn, SyncRunnerConfig, past
 from mailbox.scheduler.jobs import SyncJob, due_jobs, jobs_of, outside_backoff
-from mailbox.scheduler.line import DueLine, GivenLine, Line
 from mailbox.scheduler.report import Report
 from mailbox.scheduler.results import Results
 from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, give_back, holder, renewing
@@ -57,29 +57,29 @@ def run_sync(
     clock: Clock = timezone.now if now is None else lambda: now
     if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):
         jobs = outside_backoff(jobs, clock())
-    line = GivenLine(jobs, config.wait_seconds)
-    run = _Run(Report.begin(trigger, requested_by, clock()), config, clock, line)
-    if len(line.accounts()) <= 1:
+    queue = GivenAccounts(jobs, config.wait_seconds)
+    run = _Run(Report.begin(trigger, requested_by, clock()), config, clock, queue)
+    if len(queue.accounts()) <= 1:
         return run.work_alone()
     return run.work([nullcontext()] * config.max_concurrency)
 
 
 def run_share(
-    run: SyncRun, line: DueLine, config: SyncRunnerConfig, places: Sequence[AbstractContextManager[object]]
+    run: SyncRun, queue: DueAccounts, config: SyncRunnerConfig, places: Sequence[AbstractContextManager[object]]
 ) -> SyncRun:
-    """Sync slice after slice of the line until nothing is left or the time is over. Other workers do the same at this
+    """Sync slice after slice of the queue until nothing is left or the time is over. Other workers do the same at this
     moment and have the same `run` as their report. `places`: one a connection, left when it needs none."""
-    return _Run(Report(run), config, timezone.now, line).work(places)
+    return _Run(Report(run), config, timezone.now, queue).work(places)
 
 
 class _Run:
-    def __init__(self, report: Report, config: SyncRunnerConfig, clock: Clock, line: Line) -> None:
-        self._report, self._config, self._clock, self._line = report, config, clock, line
+    def __init__(self, report: Report, config: SyncRunnerConfig, clock: Clock, queue: AccountQueue) -> None:
+        self._report, self._config, self._clock, self._queue = report, config, clock, queue
         budget = config.time_budget_seconds
         self._deadline = None if budget is None else time.monotonic() + budget
         self._is_stopped = False
         self._results = Results()
-        self._lock = threading.Lock()  # of what follows, and of the line
+        self._lock = threading.Lock()  # of what follows, and of the queue
         self._claimed = deque[AccountTurn]()  # the turns of the slice that have not begun
         self._claimed_at = 0.0
         self._renewals = ExitStack()
@@ -131,7 +131,7 @@ class _Run:
                 self._results.add(turn)
             if turn.jobs:
                 with self._lock:
-                    self._line.put_back(turn.account_id, turn.jobs)
+                    self._queue.put_back(turn.account_id, turn.jobs)
             if any(each.errors_occurred for each in connections.all(initialized_only=True)):
                 connections.close_all()
 
@@ -139,7 +139,7 @@ class _Run:
         while not self._is_over():
             with self._lock:
                 try:
-                    is_there_more = bool(self._claimed) or self._claim()
+                    is_there_more = bool(self._claimed) or self._claim_slice()
                 except DATABASE_TROUBLE as error:
                     event(logger, "claim_failed", logging.WARNING, error=type(error).__name__)
                     return None
@@ -154,30 +154,30 @@ class _Run:
         """Who waits stays due, and those who waited longest come first."""
         return self._is_stopped or (bool(self._config.time_budget_seconds) and past(self._deadline))
 
-    def _claim(self) -> bool:
-        """Take the leases of the next slice; False when nobody is left in the line."""
+    def _claim_slice(self) -> bool:
+        """Take the leases of the next slice; False when nobody is left in the queue."""
         self._results.write()  # whoever has more waiting has its lease until then
-        chosen = self._line.accounts()[:SLICE]
+        chosen = self._queue.accounts()[:SLICE]
         token = secrets.token_hex(16)
         ours = Lease.acquire_all(
             chosen, Lease.Purpose.SYNC, holder(), seconds=LEASE_SECONDS, now=self._clock(), token=token
         )
         turns = {pk: AccountTurn(pk, token, self._config, self._clock, self._report) for pk in chosen if pk in ours}
-        for job in self._line.take(turns):
+        for job in self._queue.take(turns):
             turns[job.account_id].jobs.append(job)
         self._claimed.extend(turns.values())
         self._claimed_at = time.monotonic()
         if turns:
             self._renewals.enter_context(keep_alive.during(renewing(token, self._clock)))
-        self._line.is_busy([pk for pk in chosen if pk not in ours])
+        self._queue.is_busy([pk for pk in chosen if pk not in ours])
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:
-        """Free the accounts that wait for their turn since then: they are in the line again."""
+        """Free the accounts that wait for their turn since then: they are in the queue again."""
         with self._lock:
             if time.monotonic() - self._claimed_at < after_seconds:
                 return
             for turn in self._claimed:
-                self._line.put_back(turn.account_id, turn.jobs)
+                self._queue.put_back(turn.account_id, turn.jobs)
             give_back([(turn.account_id, turn.token) for turn in self._claimed])
             self._claimed.clear()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from mailbox.mime import body
+from mailbox.mime import readable_text
 from mailbox.mime.addresses.syntax import other_spelling
 from mailbox.search.tokenizer import MAX_WORD, words
 
@@ -111,7 +111,7 @@ def words_of(
         found = words(text, _FIELD_LIMITS[field])
         mark = FIELD_MARKS[field]
         placed += [*found, _BARRIER, *(mark + word for word in found), _BARRIER]
-    placed += words(body.searched(mail)[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
+    placed += words(readable_text.searched(mail)[: MAX_POSITIONS * 40], MAX_POSITIONS - len(placed))
     # UTF-8 has at most 4 bytes a character.
     if len(placed) * (MAX_WORD + 1) * 4 > MAX_BYTES and sum(map(len, placed)) * 4 > MAX_BYTES:
         placed = list(_within_bytes(placed))

@@ -5,10 +5,10 @@ the function lies, so a function may move between these modules while tasks wait
 """
 
 from mailbox.tasks.autoconfig import look_up
-from mailbox.tasks.forgotten import take_up_forgotten
 from mailbox.tasks.oauth import oauth_discover, oauth_finish, oauth_keep
 from mailbox.tasks.pictures import count_storage, fetch_images, make_preview, tidy
 from mailbox.tasks.reparse import reparse_slice, reparse_stalled
+from mailbox.tasks.requeue_unstarted import take_up_forgotten
 from mailbox.tasks.sync import (
     beat,
     list_folders,

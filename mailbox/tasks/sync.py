@@ -28,7 +28,7 @@ from mailbox.messages import purge
 from mailbox.models import Account, Counter, Lease, ProcessHeartbeat, StoreMiss, SyncRun, WorkerHeartbeat
 from mailbox.queueing import queue
 from mailbox.scheduler import jobs, report, runner
-from mailbox.scheduler.line import DueLine
+from mailbox.scheduler.account_queue import DueAccounts
 from mailbox.search.index import sweep_words
 from mailbox.storage import disk_budget, partial_files, store_check, sweeping, table_sizes
 from mailbox.storage.usage import free_percent
@@ -101,7 +101,7 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     left = (datetime.fromisoformat(until) - timezone.now()).total_seconds()
     wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and _may_fetch() else 0
     places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
-    line = DueLine(datetime.fromisoformat(since), share * runner.SLICE)
+    line = DueAccounts(datetime.fromisoformat(since), share * runner.SLICE)
     runner.run_share(run, line, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
 
 
@@ -154,7 +154,7 @@ def beat() -> None:
     """Each half minute, on whichever cluster takes the task."""
     now = timezone.now()
     say_alive(now)
-    _take_up_of_the_dead(now)
+    _free_leases_of_dead_workers(now)
 
 
 @receiver(pre_execute)
@@ -185,7 +185,7 @@ def say_alive(now: datetime) -> None:
     presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
 
 
-def _take_up_of_the_dead(now: datetime) -> None:
+def _free_leases_of_dead_workers(now: datetime) -> None:
     """A lease whose end has come is one that nobody renews: its account is synced at once, not with the next minute.
 
     With a lease of half a minute, and this each half minute, nothing waits for a dead worker longer than a minute.

@@ -1,4 +1,6 @@
-"""The outbox's state machine in the database: claim, commit_dot, release; see endings for outcomes, recovery for what lapses.
+"""The outbox's state machine in the database: claim, commit_dot, release.
+
+Outcomes are written by endings; what lapses is taken up by recovery.
 
 Each step is one conditional UPDATE whose row count is checked, so that of two workers one wins on SQLite and on
 PostgreSQL alike. Transactions here are a few statements long and never open while a socket is used. Several steps may

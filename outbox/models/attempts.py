@@ -45,7 +45,7 @@ class DeliveryAttempt(models.Model):
     outcome = models.CharField(max_length=9, choices=Outcome, blank=True, default="")
     reply_code = models.PositiveIntegerField(null=True)
     reply = models.TextField(blank=True)
-    transcript = models.JSONField(default=list, blank=True)  # [{"at": iso, "phase": ..., "command": ..., "reply": ...}], no secrets
+    transcript = models.JSONField(default=list, blank=True)  # [{"at": iso, "phase", "command", "reply"}], no secrets
     started_at = models.DateTimeField()
     data_at = models.DateTimeField(null=True)  # when "dot" was committed
     finished_at = models.DateTimeField(null=True)

@@ -10,17 +10,16 @@ import os
 import signal
 import time
 
-from prx_email_site.workers import board as boards
-from prx_email_site.workers import processes
-from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers import processes, shared_state
 from prx_email_site.workers.limits import SupervisorLimits
+from prx_email_site.workers.shared_state import SharedStates
 
 LOOK_SECONDS = 1.0
 
 
 class Observer:
-    def __init__(self, board: SharedStates, limits: SupervisorLimits) -> None:
-        self._board, self._limits = board, limits
+    def __init__(self, states: SharedStates, limits: SupervisorLimits) -> None:
+        self._states, self._limits = states, limits
         self._pid = 0
 
     @property
@@ -42,13 +41,13 @@ class Observer:
                 os._exit(0)
 
     def _watch(self, parent: int) -> None:
-        looked_at = began = self._board.clock()
+        looked_at = began = self._states.clock()
         while os.getppid() == parent:
             time.sleep(min(LOOK_SECONDS, self._limits.silent / 4))
-            now = self._board.clock()
+            now = self._states.clock()
             if now - looked_at > self._limits.own_sleep:
                 began = now
             looked_at = now
-            if now - max(began, self._board.at(boards.PARENT)) > self._limits.silent:
+            if now - max(began, self._states.at(shared_state.PARENT)) > self._limits.silent:
                 processes.kill([each.pid for each in processes.below(parent) if each.pid != os.getpid()] + [parent])
                 return

@@ -13,14 +13,14 @@ from django.utils import timezone
 from django_q.signals import post_execute, post_execute_in_worker, post_spawn, pre_execute
 from django_q.signing import SignedPackage
 
-from prx_email_site.workers import board as boards
-from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers import shared_state
 from prx_email_site.workers.limits import SupervisorLimits
+from prx_email_site.workers.shared_state import SharedStates
 
 FUNCTION = "prx_email_site.workers.pulse.answer"
 
 # Of this process and its forks; None where no cluster of ours runs.
-_board: SharedStates | None = None
+_states: SharedStates | None = None
 _limits = SupervisorLimits()
 slot = -1  # of this process, when it is a worker: set before it is forked
 
@@ -29,10 +29,10 @@ def answer() -> None:
     """What the pulse's task does: nothing."""
 
 
-def connect(board: SharedStates, limits: SupervisorLimits) -> None:
-    """Have this process's forks write to the board. Called once, before they are forked."""
-    global _board, _limits
-    _board, _limits = board, limits
+def connect(states: SharedStates, limits: SupervisorLimits) -> None:
+    """Have this process's forks write to the shared states. Called once, before they are forked."""
+    global _states, _limits
+    _states, _limits = states, limits
     post_spawn.connect(_worker_started)
     pre_execute.connect(_worker_begins)
     post_execute_in_worker.connect(_worker_ended)
@@ -45,33 +45,33 @@ def due() -> list[tuple[None, str]]:
     No second one before the first is back, or all places of the queue would fill with them while all workers are busy;
     but one may be lost with the worker that had it.
     """
-    if _board is None:
+    if _states is None:
         return []
-    sent, now = _board.at(boards.PULSE_SENT), _board.clock()
-    is_back = _board.at(boards.PULSE_RETURNED) >= sent
+    sent, now = _states.at(shared_state.PULSE_SENT), _states.clock()
+    is_back = _states.at(shared_state.PULSE_RETURNED) >= sent
     if now - sent < (_limits.pulse_every if is_back else _limits.pulse_lost_after):
         return []
-    _board.note(boards.PULSE_SENT)
+    _states.note(shared_state.PULSE_SENT)
     # save False: a success is not written to the database. There is no id to acknowledge.
     task = {"id": "pulse", "name": "pulse", "func": FUNCTION, "args": (), "kwargs": {}, "save": False}
     return [(None, SignedPackage.dumps(task | {"started": timezone.now()}))]
 
 
 def _worker_started(**_: Any) -> None:
-    if _board is not None and slot >= 0:
-        _board.worker_started(slot, os.getpid())
+    if _states is not None and slot >= 0:
+        _states.worker_started(slot, os.getpid())
 
 
 def _worker_begins(**_: Any) -> None:
-    if _board is not None and slot >= 0:
-        _board.worker_busy(slot, is_busy=True)
+    if _states is not None and slot >= 0:
+        _states.worker_busy(slot, is_busy=True)
 
 
 def _worker_ended(**_: Any) -> None:
-    if _board is not None and slot >= 0:
-        _board.worker_busy(slot, is_busy=False)
+    if _states is not None and slot >= 0:
+        _states.worker_busy(slot, is_busy=False)
 
 
 def _monitor_saved(task: dict[str, Any], **_: Any) -> None:
-    if _board is not None and task["func"] == FUNCTION:
-        _board.note(boards.PULSE_RETURNED)
+    if _states is not None and task["func"] == FUNCTION:
+        _states.note(shared_state.PULSE_RETURNED)

@@ -1,4 +1,4 @@
-"""django-q2's sentinel, which notes on the board that it lives and looks at the schedules as soon as it starts."""
+"""django-q2's sentinel: it notes in the shared states that it lives, and looks at the schedules when it starts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 from django_q import cluster
 from django_q.scheduler import scheduler
 
-from prx_email_site.workers import board as boards
-from prx_email_site.workers import pulse
-from prx_email_site.workers.board import SharedStates
+from prx_email_site.workers import pulse, shared_state
+from prx_email_site.workers.shared_state import SharedStates
 
 KILL_AFTER_SECONDS = 1.0  # a worker whose task timed out writes that down and ends by itself
 
@@ -18,8 +17,8 @@ KILL_AFTER_SECONDS = 1.0  # a worker whose task timed out writes that down and e
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]
     """Runs in its own process, from its constructor until it is asked to stop."""
 
-    def __init__(self, board: SharedStates, *args: Any) -> None:
-        self.board = board
+    def __init__(self, states: SharedStates, *args: Any) -> None:
+        self.states = states
         super().__init__(*args)
 
     def start(self) -> None:
@@ -30,7 +29,7 @@ class Sentinel(cluster.Sentinel):  # type: ignore[misc]
 
     def status(self) -> str:
         """django-q2 asks for it in each turn of its loops."""
-        self.board.note(boards.SENTINEL)
+        self.states.note(shared_state.SENTINEL)
         return str(super().status())
 
     def guard(self) -> None:

@@ -13,13 +13,12 @@ from multiprocessing.process import BaseProcess
 from mailbox.logs import event
 from mailbox.management.stop_signals import StopSignals
 from prx_email_site.parent_death import adopt_orphans
-from prx_email_site.workers import board as boards
-from prx_email_site.workers import processes, pulse, schedule_runs
-from prx_email_site.workers.board import SharedEvent, SharedStates
-from prx_email_site.workers.judgement import StoppedProcesses, WedgeDetector
+from prx_email_site.workers import processes, pulse, schedule_runs, shared_state
 from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.observer import Observer
 from prx_email_site.workers.sentinel import Sentinel
+from prx_email_site.workers.shared_state import SharedEvent, SharedStates
+from prx_email_site.workers.stall_detection import StallDetector, StoppedProcesses
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
@@ -37,28 +36,28 @@ class Supervisor:
     def __init__(self, workers: int, limits: SupervisorLimits) -> None:
         self.signals = StopSignals()
         self._limits = limits
-        self._board = SharedStates(workers)
-        self._stop = SharedEvent(self._board, boards.STOPPING)
-        self._judge = WedgeDetector(self._board, limits, processes.is_running)
+        self._states = SharedStates(workers)
+        self._stop = SharedEvent(self._states, shared_state.STOPPING)
+        self._judge = StallDetector(self._states, limits, processes.is_running)
         self._stopped = StoppedProcesses(limits)
         self._next_look_at_processes = 0.0
-        self._observer = Observer(self._board, limits)
+        self._observer = Observer(self._states, limits)
         self._sentinel = self._make_sentinel()
 
     def _make_sentinel(self) -> BaseProcess:
-        pulse.connect(self._board, self._limits)
+        pulse.connect(self._states, self._limits)
         schedule_runs.connect()
-        started = SharedEvent(self._board, boards.STARTED)
-        # "fork": the board and all that was imported are there without another word.
+        started = SharedEvent(self._states, shared_state.STARTED)
+        # "fork": the states and all that was imported are there without another word.
         return multiprocessing.get_context("fork").Process(
-            target=Sentinel, name="sentinel", args=(self._board, self._stop, started, uuid.uuid4())
+            target=Sentinel, name="sentinel", args=(self._states, self._stop, started, uuid.uuid4())
         )
 
     def run(self, *, once: bool) -> int:
         """Until a signal, and then until the tasks under way are done; the exit status. `once` starts and stops."""
         sys.setswitchinterval(SWITCH_SECONDS)  # the workers are forked and have it too
         adopt_orphans()
-        self._board.note(boards.PARENT)
+        self._states.note(shared_state.PARENT)
         self._observer.keep()
         self._sentinel.start()
         while self._sentinel.is_alive():
@@ -74,7 +73,7 @@ class Supervisor:
         return 0
 
     def _wait(self) -> None:
-        self._board.note(boards.PARENT)
+        self._states.note(shared_state.PARENT)
         self._observer.keep()
         if self._stop.is_set():
             time.sleep(LOOK_SECONDS)
@@ -82,7 +81,7 @@ class Supervisor:
             self.signals.wait(LOOK_SECONDS)
 
     def _look_at_processes(self) -> None:
-        now = self._board.clock()
+        now = self._states.clock()
         if now < self._next_look_at_processes:
             return
         self._next_look_at_processes = now + min(PROCESSES_SECONDS, self._limits.stopped / 3)
@@ -103,10 +102,10 @@ class Supervisor:
 
     def _end_all(self) -> None:
         """Kill what is below us and wait for its end: orphans come to us, see `adopt_orphans`."""
-        end = self._board.clock() + END_SECONDS
+        end = self._states.clock() + END_SECONDS
         self._sentinel.kill()
         self._sentinel.join(END_SECONDS)
-        while (left := [each.pid for each in processes.below(os.getpid())]) and self._board.clock() < end:
+        while (left := [each.pid for each in processes.below(os.getpid())]) and self._states.clock() < end:
             processes.kill(left)
             processes.reap(left)
             time.sleep(0.02)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from alerts import notices, tasks, webhook
+from alerts import http_post, notice_delivery, tasks
 from alerts.models import AlertNotice
 from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage
@@ -91,9 +91,9 @@ def test_a_webhook_that_fails_is_tried_later_and_given_up_in_the_end(
     look(now)
     for tries in range(1, 7):
         at = AlertNotice.objects.get().next_try_at
-        notices.send_due(at - timedelta(seconds=1))
+        notice_delivery.send_due(at - timedelta(seconds=1))
         assert len(receiver.asked) == tries - 1
-        notices.send_due(at)
+        notice_delivery.send_due(at)
         assert len(receiver.asked) == tries
     assert AlertNotice.objects.get().state == "failed"
     assert {headers["X-PRX-Delivery"] for headers, _body in receiver.asked} == {str(AlertNotice.objects.get().pk)}
@@ -108,11 +108,11 @@ def test_that_it_is_over_is_not_told_before_that_it_began(account: Account, rece
     look(now + MINUTE)
     look(now + 10 * MINUTE)
     AlertNotice.objects.filter(phase="begin").update(next_try_at=now + timedelta(hours=1))
-    notices.send_due(now + 11 * MINUTE)
+    notice_delivery.send_due(now + 11 * MINUTE)
     assert receiver.events() == ["incident.opened"]
     receiver.status = 200
     for _ in range(2):
-        notices.send_due(now + timedelta(hours=2))
+        notice_delivery.send_due(now + timedelta(hours=2))
     assert receiver.events() == ["incident.opened", "incident.opened", "incident.closed"]
 
 
@@ -124,12 +124,12 @@ def test_who_looks_while_another_posts_does_not_post_it_too(
     failed(account)
     look(now)
     pk = AlertNotice.objects.get().pk
-    assert AlertNotice.objects.claim(pk, now, now + notices.CLAIMED)
-    assert notices.send_due(now + MINUTE) == 0
-    assert not AlertNotice.objects.claim(pk, now + MINUTE, now + notices.CLAIMED)
+    assert AlertNotice.objects.claim(pk, now, now + notice_delivery.CLAIMED)
+    assert notice_delivery.send_due(now + MINUTE) == 0
+    assert not AlertNotice.objects.claim(pk, now + MINUTE, now + notice_delivery.CLAIMED)
     # Whoever claimed it was killed: it is told when the claim has run out, once.
-    assert notices.send_due(now + notices.CLAIMED) == 1
-    assert notices.send_due(now + 2 * notices.CLAIMED) == 0
+    assert notice_delivery.send_due(now + notice_delivery.CLAIMED) == 1
+    assert notice_delivery.send_due(now + 2 * notice_delivery.CLAIMED) == 0
     assert len(receiver.asked) == 1
 
 
@@ -149,13 +149,13 @@ def test_who_looks_while_another_posts_does_not_post_it_too(
     ],
 )
 def test_what_a_webhook_may_not_reach(url: str, words: str) -> None:
-    with pytest.raises(webhook.WebhookFailed, match=words) as refused:
-        webhook.post(url, b"{}", {})
+    with pytest.raises(http_post.WebhookFailed, match=words) as refused:
+        http_post.post(url, b"{}", {})
     assert refused.value.is_final
 
 
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.status, receiver.location = 302, receiver.url
-    with pytest.raises(webhook.WebhookFailed, match="redirects are not followed"):
-        webhook.post(receiver.url, b"{}", {})
+    with pytest.raises(http_post.WebhookFailed, match="redirects are not followed"):
+        http_post.post(receiver.url, b"{}", {})
     assert len(receiver.asked) == 1

@@ -13,7 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from alerts.events import numbers, sending, triggers
+from alerts.events import numbers, triggers, webhook_delivery
 from alerts.models import Event, Kind, Webhook, WebhookDelivery
 from alerts.problems import installation
 from mailbox.models import Account, Message
@@ -52,7 +52,7 @@ def time_passes() -> None:
 def test_the_signature_is_that_of_standard_webhooks() -> None:
     """The example of the specification's own libraries."""
     given = ("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
-    assert sending.signed(SECRET, *given) == {
+    assert webhook_delivery.signed(SECRET, *given) == {
         "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
@@ -64,14 +64,14 @@ def test_events_are_posted_in_order_once_and_signed(account: Account, webhook: W
     Message.objects.filter(pk=message.pk).update(seen=True)
     row = outbox_row(account)
     OutboxMessage.objects.filter(pk=row.pk).update(status="sent")
-    assert sending.send_all() == 3
-    assert sending.send_all() == 0
+    assert webhook_delivery.send_all() == 3
+    assert webhook_delivery.send_all() == 0
     assert [each["type"] for each in bodies(receiver)] == ["message.new", "message.flags", "outbox.sent"]
     assert bodies(receiver)[2]["data"]["outbox_id"] == row.pk
     headers, body = receiver.asked[0]
     given = {name.lower(): value for name, value in headers.items()}
     assert given["webhook-id"] == Event.objects.earliest("number").identifier
-    again = sending.signed(SECRET, given["webhook-id"], int(given["webhook-timestamp"]), body)
+    again = webhook_delivery.signed(SECRET, given["webhook-id"], int(given["webhook-timestamp"]), body)
     assert given["webhook-signature"] == again["webhook-signature"]
 
 
@@ -83,11 +83,11 @@ def test_only_what_is_wanted_of_the_accounts_that_are_named_is_posted(
     webhook.accounts.set([other])
     for each in (account, other):
         Message.objects.filter(pk=store(each, letter()).pk).update(seen=True)
-    sending.send_all()
+    webhook_delivery.send_all()
     assert [(each["type"], each["data"]["account_id"]) for each in bodies(receiver)] == [("message.new", other.pk)]
     other.delete()  # a webhook for one account does not become one for all
     store(account, letter())
-    sending.send_all()
+    webhook_delivery.send_all()
     assert len(receiver.asked) == 1
 
 
@@ -101,14 +101,14 @@ def test_a_receiver_in_trouble_is_left_alone_for_longer_and_nothing_is_lost(
     for _ in range(3):
         time_passes()
         before = timezone.now()
-        assert sending.send_all() == 1
+        assert webhook_delivery.send_all() == 1
         webhook.refresh_from_db()
         waits.append(round((webhook.next_try_at - before).total_seconds()))
-        assert sending.send_all() == 0
+        assert webhook_delivery.send_all() == 0
     assert waits == [5, 10, 20]
     receiver.status = 204
     time_passes()
-    sending.send_all()
+    webhook_delivery.send_all()
     assert [each["data"]["message_id"] for each in bodies(receiver)[3:]] == [first.pk, second.pk]
     assert len({headers["webhook-id"] for headers, _ in receiver.asked[:4]}) == 1
     webhook.refresh_from_db()
@@ -125,18 +125,18 @@ def test_one_event_that_is_refused_holds_up_its_own_mail_alone(
         receiver.status = 400 if bodies(receiver)[-1]["data"]["message_id"] == refused.pk else 204
 
     receiver.meanwhile = judge
-    sending.send_all()
+    webhook_delivery.send_all()
     assert [each["data"]["message_id"] for each in bodies(receiver)] == [refused.pk, other.pk]
-    for _ in range(sending.REFUSALS - 1):
+    for _ in range(webhook_delivery.REFUSALS - 1):
         time_passes()
-        sending.send_all()
+        webhook_delivery.send_all()
     given_up = WebhookDelivery.objects.get(state="failed")
-    assert (given_up.event.kind if given_up.event else "", given_up.tries) == ("message.new", sending.REFUSALS)
+    assert (given_up.event.kind if given_up.event else "", given_up.tries) == ("message.new", webhook_delivery.REFUSALS)
     receiver.meanwhile = lambda: None
     receiver.status = 204
-    assert sending.deliver_again(WebhookDelivery.objects.filter(pk=given_up.pk)) == 1
+    assert webhook_delivery.deliver_again(WebhookDelivery.objects.filter(pk=given_up.pk)) == 1
     time_passes()
-    sending.send_all()
+    webhook_delivery.send_all()
     assert not WebhookDelivery.objects.exclude(state="sent").exists()
 
 
@@ -144,10 +144,10 @@ def test_silence_of_the_receiver_is_no_refusal_of_the_event(
     account: Account, webhook: Webhook, receiver: Receiver
 ) -> None:
     store(account, letter())
-    for status in [503] * sending.REFUSALS + [404]:
+    for status in [503] * webhook_delivery.REFUSALS + [404]:
         receiver.status = status
         time_passes()
-        sending.send_all()
+        webhook_delivery.send_all()
     delivery = WebhookDelivery.objects.get()
     assert (delivery.state, delivery.tries) == ("waiting", 1)
 
@@ -157,9 +157,9 @@ def test_a_test_goes_before_what_waits_for_a_receiver_in_trouble(
 ) -> None:
     store(account, letter())
     receiver.status = 503
-    sending.send_all()
-    sending.ask_for_test(webhook)
-    sending.send_all()
+    webhook_delivery.send_all()
+    webhook_delivery.ask_for_test(webhook)
+    webhook_delivery.send_all()
     assert [each["type"] for each in bodies(receiver)] == ["message.new", "test"]
 
 
@@ -181,7 +181,7 @@ def test_a_webhook_that_fails_refuses_or_ended_is_told_by_alerts(
     assert "refused 1 events" in told()[1]
     store(account, letter())
     receiver.status = 410
-    sending.send_all()
+    webhook_delivery.send_all()
     [words] = told()
     assert "is off since" in words and "(410)" in words
     [name, *_others] = triggers._present(connection)
@@ -203,9 +203,9 @@ def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(sending, "_keep", die)
-        sending.send_all()
-    sending.send_all()
+        patched.setattr(webhook_delivery, "_keep", die)
+        webhook_delivery.send_all()
+    webhook_delivery.send_all()
     told = [each["data"]["message_id"] for each in bodies(receiver)]
     assert told == [first.pk, first.pk, second.pk]
     assert receiver.asked[0][0]["webhook-id"] == receiver.asked[1][0]["webhook-id"]
@@ -214,9 +214,9 @@ def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
 def test_two_workers_never_post_to_one_webhook_at_once(account: Account, webhook: Webhook, receiver: Receiver) -> None:
     store(account, letter())
     Webhook.objects.update(lease_token="other", lease_expires_at=timezone.now() + timedelta(seconds=60))
-    assert sending.send_all() == 0
+    assert webhook_delivery.send_all() == 0
     Webhook.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
-    assert sending.send_all() == 1
+    assert webhook_delivery.send_all() == 1
 
 
 def test_a_receiver_that_is_gone_is_switched_off_and_events_wait(
@@ -224,10 +224,10 @@ def test_a_receiver_that_is_gone_is_switched_off_and_events_wait(
 ) -> None:
     store(account, letter())
     receiver.status = 410
-    sending.send_all()
+    webhook_delivery.send_all()
     webhook.refresh_from_db()
     assert not webhook.is_on
-    assert sending.send_all() == 0
+    assert webhook_delivery.send_all() == 0
     assert WebhookDelivery.objects.get().state == "waiting"
 
 
@@ -237,10 +237,10 @@ def test_an_inner_host_is_not_posted_to_and_a_restored_copy_is_silent(
     store(account, letter())
     SendingSwitch.current()
     SendingSwitch.objects.update(paused_at=timezone.now(), paused_by=None)
-    assert sending.send_all() == 0
+    assert webhook_delivery.send_all() == 0
     SendingSwitch.objects.update(paused_at=None)
     settings.WEBHOOK_ALLOW_PRIVATE = False
-    assert sending.send_all() == 1
+    assert webhook_delivery.send_all() == 1
     assert receiver.asked == []
     assert "not on the public Internet" in WebhookDelivery.objects.get().result
 
@@ -256,13 +256,13 @@ def test_an_administrator_adds_a_webhook_tests_it_and_has_events_delivered_again
     assert (webhook.secret, webhook.all_accounts, list(webhook.accounts.all())) == (SECRET, False, [account])
     assert SECRET not in webhook.encrypted_secret
     client.post(f"/alerts/webhooks/{webhook.pk}/test/")
-    sending.send_all()
+    webhook_delivery.send_all()
     assert bodies(receiver)[0]["type"] == "test"
     store(account, letter())
-    sending.send_all()
+    webhook_delivery.send_all()
     delivery = WebhookDelivery.objects.latest("pk")
     client.post(f"/alerts/webhooks/{webhook.pk}/again/", {"delivery": delivery.pk})
-    sending.send_all()
+    webhook_delivery.send_all()
     assert receiver.asked[1][1] == receiver.asked[2][1]
     stored = Webhook.objects.get()
     client.post(f"/alerts/webhooks/{webhook.pk}/", given | {"secret": "", "name": "CRM"})
@@ -270,7 +270,7 @@ def test_an_administrator_adds_a_webhook_tests_it_and_has_events_delivered_again
     assert (webhook.name, webhook.encrypted_secret, webhook.secret_set_at) == (
         "CRM", stored.encrypted_secret, stored.secret_set_at,
     )  # fmt: skip
-    client.post(f"/alerts/webhooks/{webhook.pk}/", given | {"secret": sending.new_secret()})
+    client.post(f"/alerts/webhooks/{webhook.pk}/", given | {"secret": webhook_delivery.new_secret()})
     webhook.refresh_from_db()
     assert webhook.secret_set_at is not None and webhook.secret_set_at != stored.secret_set_at
     page = client.get(f"/alerts/webhooks/{webhook.pk}/").content.decode()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from django.conf import LazySettings
 
-from alerts import webhook
+from alerts import http_post
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def dripping() -> Iterator[int]:
 def test_a_server_that_drips_its_answer_is_left_at_the_deadline(dripping: int, settings: LazySettings) -> None:
     settings.WEBHOOK_ALLOW_HTTP = settings.WEBHOOK_ALLOW_PRIVATE = True
     begun = time.monotonic()
-    with pytest.raises(webhook.WebhookFailed, match="took too long") as refused:
-        webhook.post(f"http://127.0.0.1:{dripping}/", b"{}", {}, webhook.WebhookNetwork(seconds=5, in_all=0.4))
+    with pytest.raises(http_post.WebhookFailed, match="took too long") as refused:
+        http_post.post(f"http://127.0.0.1:{dripping}/", b"{}", {}, http_post.WebhookNetwork(seconds=5, in_all=0.4))
     assert time.monotonic() - begun < 4
     assert not refused.value.is_final  # it is tried again later

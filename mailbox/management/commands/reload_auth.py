@@ -16,7 +16,7 @@ from django.db import transaction
 
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
-from mailbox.oauth import given
+from mailbox.oauth import stored_from_outside
 
 NAMES = {
     "imap": ("PRX_EMAIL_IMAP_OAUTH_TOKEN", "PRX_EMAIL_IMAP_OAUTH_EXPIRES_AT"),
@@ -39,7 +39,9 @@ class Command(RefusingCommand):
             with transaction.atomic():
                 for kind, token in tokens.items():
                     ends = said(NAMES[kind][1])
-                    given.give(account, (kind,), token=token, ends=given.moment_of(ends) if ends else None)
+                    stored_from_outside.store_secret(
+                        account, (kind,), token=token, ends=stored_from_outside.moment_of(ends) if ends else None
+                    )
         except ValidationError as error:
             self.refuse(" ".join(error.messages), as_json=False)
         except OSError as error:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
-from mailbox.oauth import given
+from mailbox.oauth import stored_from_outside
 
 
 class Command(RefusingCommand):
@@ -18,7 +18,7 @@ class Command(RefusingCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email")
-        parser.add_argument("--transport", choices=sorted(given.KINDS), required=True)
+        parser.add_argument("--transport", choices=sorted(stored_from_outside.KINDS), required=True)
         secret = parser.add_mutually_exclusive_group(required=True)
         secret.add_argument("--password-env", metavar="VAR", help="the variable that holds the password")
         secret.add_argument("--oauth-token-env", metavar="VAR", help="the variable that holds the OAuth access token")
@@ -37,12 +37,12 @@ class Command(RefusingCommand):
         if options["expires_at"] and not is_token:
             self.refuse("Only a token has an end: --expires-at goes with --oauth-token-env.", as_json=False)
         try:
-            ends = given.moment_of(options["expires_at"]) if options["expires_at"] else None
-            kinds = given.KINDS[options["transport"]]
+            ends = stored_from_outside.moment_of(options["expires_at"]) if options["expires_at"] else None
+            kinds = stored_from_outside.KINDS[options["transport"]]
             if is_token:
-                given.give(account, kinds, token=secret, ends=ends)
+                stored_from_outside.store_secret(account, kinds, token=secret, ends=ends)
             else:
-                given.give(account, kinds, password=secret)
+                stored_from_outside.store_secret(account, kinds, password=secret)
         except ValidationError as error:
             self.refuse(" ".join(error.messages), as_json=False)
         self.stdout.write(f"Stored for {account.email} ({', '.join(kinds)}).")

@@ -9,8 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from mailbox.mime import base64_content
+from mailbox.mime.charsets.decoding import decode_text, decoded, storable
 from mailbox.mime.charsets.labels import codec_for
-from mailbox.mime.charsets.text import decode_text, decoded, storable
 
 # The text of a word may hold spaces although RFC 2047 forbids it: Outlook and others send them.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?=]|=(?!\?[^\s=])|\?(?!=))*+)\?=")

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.mime import body as mime_body
+from mailbox.mime import readable_text as mime_body
 from mailbox.models import Account, Message
 from mailbox.permissions import Role
 from mailbox.views.reading.message_lookup import find_message

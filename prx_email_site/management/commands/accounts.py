@@ -65,7 +65,7 @@ class Command(AnsweringCommand):
         given = {name: options[name] for name in EDITED if options[name] is not None}
         try:
             outcome = declared.declare({"email": account.email, **given})
-        except declared.NotSound as error:
+        except declared.InvalidDeclaration as error:
             self.refuse(str(error), as_json=options["json"])
         _record(outcome)
         self._say(_told(outcome), _sentence(outcome), as_json=options["json"])
@@ -101,7 +101,7 @@ class Command(AnsweringCommand):
         for number, given in enumerate(self._read(options["file"], as_json=options["json"]), start=1):
             try:
                 outcome = declared.declare(given)
-            except declared.NotSound as error:
+            except declared.InvalidDeclaration as error:
                 failed.append({"row": number, "email": given.get("email"), "message": str(error)})
                 continue
             _record(outcome)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mailbox.mime import body, html_text
+from mailbox.mime import html_text, readable_text
 from mailbox.mime import message as mime_message
 from mailbox.search import index_terms
 from tests.mailbox.mime.mime_messages import HEAD, multipart
@@ -142,13 +142,13 @@ def test_all_that_a_person_reads_is_indexed(parts: list[bytes], word: str) -> No
 
 def test_a_word_that_text_and_html_share_is_indexed_once() -> None:
     both = inner("alternative", TEXT + b"Hello Ann", HTML + b"<p>Hello Ann</p>")
-    assert body.searched(mime_message.parse(multipart(both))) == "Hello Ann"
+    assert readable_text.searched(mime_message.parse(multipart(both))) == "Hello Ann"
 
 
 def test_html_alone_is_quoted_in_the_lines_of_its_blocks() -> None:
     parsed = mime_message.parse(HEAD + HTML + b"<h1>Offer</h1><p>Dear <b>Bob</b>,<br>it costs\r\n5 &euro;.</p>")
-    assert body.readable(parsed) == "Offer\n\nDear Bob,\nit costs 5 €."
-    assert body.readable(replace(parsed, body_text="the text")) == "the text"
+    assert readable_text.readable(parsed) == "Offer\n\nDear Bob,\nit costs 5 €."
+    assert readable_text.readable(replace(parsed, body_text="the text")) == "the text"
 
 
 def test_messages_within_messages_are_read_to_a_bound() -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbox.mime import body
 from mailbox.mime import message as mime_message
+from mailbox.mime import readable_text
 from mailbox.views.reading import parse_warnings
 from tests.mailbox.mime import odd_mail_files
 from tests.mailbox.mime.odd_mail import OddMail
@@ -23,14 +23,14 @@ def test_there_are_hundreds_of_them_and_files_say_what_must_be_read(tmp_path: Pa
     for path in sorted(tmp_path.glob("*.json"))[::7]:
         raw, expected = path.with_suffix(".eml").read_bytes(), json.loads(path.read_text("utf-8"))
         read = mime_message.parse(raw)
-        assert (body.readable(read).split(), read.subject) == (expected["text"], expected["subject"])
+        assert (readable_text.readable(read).split(), read.subject) == (expected["text"], expected["subject"])
         assert {each.filename: each.digest for each in read.attachments} == expected["files"]
 
 
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.name)
 def test_an_odd_mail_is_read_as_it_was_meant(mail: OddMail) -> None:
     parsed = mime_message.parse(mail.raw)
-    assert body.readable(parsed).split() == mail.text.split()
+    assert readable_text.readable(parsed).split() == mail.text.split()
     assert parsed.subject == mail.subject
     assert parsed.sender_address == "ann@example.com"
     found = {each.filename: mime_message.attachment_bytes(mail.raw, each.position) for each in parsed.attachments}

@@ -16,7 +16,7 @@ from django_q.models import OrmQ, Schedule
 
 from mailbox import tasks
 from mailbox.models import Account, ConnectionTest, ImageFetch, OAuthApp, Preview, SettingsLookup
-from mailbox.tasks.forgotten import take_up_forgotten
+from mailbox.tasks.requeue_unstarted import take_up_forgotten
 from tests.rows import NOWHERE, letter, store, tasks_queued
 from tests.servers.site import ROOT
 

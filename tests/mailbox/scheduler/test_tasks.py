@@ -15,7 +15,7 @@ from django_q.signals import pre_execute
 
 from mailbox import schedules
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncState, WorkerHeartbeat
-from mailbox.scheduler import line
+from mailbox.scheduler import account_queue
 from mailbox.scheduler.report import Report
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.quiet import at_examine
@@ -108,12 +108,12 @@ def test_of_two_shares_that_find_the_same_account_one_looks(
     """The second read the line before the first had the account's lease, or before it gave it back."""
     account = make_account()
     fill(dovecot, account, 2)
-    next_accounts, looks = line.next_accounts, list[str]()
+    next_accounts, looks = account_queue.next_accounts, list[str]()
     at_examine(lambda session: looks.append("a look"), monkeypatch)
 
     def meanwhile(now: datetime, since: datetime) -> list[int]:
         found = next_accounts(now, since)
-        monkeypatch.setattr(line, "next_accounts", next_accounts)
+        monkeypatch.setattr(account_queue, "next_accounts", next_accounts)
         if is_over:
             run = Report.begin(SyncRun.Trigger.SCHEDULE, None, now).run
             sync_tasks.sync_share(run.pk, since.isoformat(), (now + sync_tasks.TICK).isoformat(), 0, 1)
@@ -121,7 +121,7 @@ def test_of_two_shares_that_find_the_same_account_one_looks(
             Lease.acquire(account.pk, Lease.Purpose.SYNC, "another", seconds=30, now=now, token="theirs")
         return found
 
-    monkeypatch.setattr(line, "next_accounts", meanwhile)
+    monkeypatch.setattr(account_queue, "next_accounts", meanwhile)
     sync_tasks.sync_tick()
     assert len(looks) == int(is_over)
     assert list(Lease.objects.values_list("token", flat=True)) == ([] if is_over else ["theirs"])

@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from alerts import webhook as http
+from alerts import http_post as http
 from alerts.events import numbers
 from alerts.models import Webhook, WebhookDelivery
 from mailbox import network as network_switch

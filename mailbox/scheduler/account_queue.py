@@ -1,4 +1,4 @@
-"""The line of accounts that a run works through: those of a list that was given, or whoever is due by the clock."""
+"""The queue of accounts that a run works through: those of a list that was given, or whoever is due by the clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailbox.models import Account
 from mailbox.scheduler.jobs import SyncJob, due_jobs, next_accounts
 
 
-class Line(Protocol):
+class AccountQueue(Protocol):
     """Used by one thread at a time."""
 
     def accounts(self) -> Sequence[int]:
@@ -29,7 +29,7 @@ class Line(Protocol):
         """Another worker has these, or they were deleted."""
 
 
-class GivenLine:
+class GivenAccounts:
     """Waits for accounts that another worker has, up to `wait_seconds` from now."""
 
     def __init__(self, jobs: Iterable[SyncJob], wait_seconds: float) -> None:
@@ -57,8 +57,8 @@ class GivenLine:
                 self._jobs[account_id] = jobs  # behind the others
 
 
-class DueLine:
-    """Whatever nobody has tried since `since`. Other workers have the same line at this moment: each asks anew before
+class DueAccounts:
+    """Whatever nobody has tried since `since`. Other workers have the same queue at this moment: each asks anew before
     each slice, and begins at a place of its own, so that they seldom try for the same accounts."""
 
     def __init__(self, since: datetime, place: int) -> None:
@@ -66,12 +66,12 @@ class DueLine:
         self._served = set[int]()  # one whose turn left no trace, as that of a deleted account, is not due to us again
 
     def accounts(self) -> Sequence[int]:
-        line = [pk for pk in next_accounts(timezone.now(), self._since) if pk not in self._served]
-        place = self._place % max(len(line), 1)
-        return line[place:] + line[:place]
+        queue = [pk for pk in next_accounts(timezone.now(), self._since) if pk not in self._served]
+        place = self._place % max(len(queue), 1)
+        return queue[place:] + queue[:place]
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Asked under the leases: another worker may have served these since we read the line."""
+        """Asked under the leases: another worker may have served these since we read the queue."""
         self._served.update(claimed)
         return due_jobs(timezone.now(), self._since, claimed)
 
@@ -79,4 +79,4 @@ class DueLine:
         self._served.discard(account_id)
 
     def is_busy(self, accounts: Collection[int]) -> None:
-        """They are in the line of whoever has them."""
+        """They are in the queue of whoever has them."""

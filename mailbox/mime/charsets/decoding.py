@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from mailbox.mime.charsets import detection, labels, marks
+from mailbox.mime.charsets import detection, labels, self_declared
 from mailbox.mime.charsets.japanese import decode_euc_jp, decode_iso_2022_jp
 from mailbox.mime.charsets.labels import codec_for
 
@@ -47,7 +47,7 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     The label is tried first, then UTF-8, which is hardly ever right by chance, then the label again if it reads most of
     it: one broken character must not turn a Chinese mail to noise. Then what its letters look like; then windows-1252.
     """
-    if wide := marks.wide_codec(octets):
+    if wide := self_declared.wide_codec(octets):
         return decoded(octets, wide, "replace") or "", True
     codec_name = codec_for(label) if label else "utf-8"
     if codec_name in _ASCII_AND_MORE and octets.isascii() and b"\x1b" not in octets:  # most mail
@@ -55,14 +55,14 @@ def decode_text(octets: bytes, label: str = "") -> tuple[str, bool]:
     if codec_name != "utf-8" and (text := _utf8_under(codec_name, octets)) is not None:
         return text, False
     if codec_name in _ASCII_AND_MORE or codec_name is None:
-        codec_name = marks.escaped_codec(octets) or codec_name
+        codec_name = self_declared.escaped_codec(octets) or codec_name
     truthful = bool(codec_for(label)) if label else True
     if codec_name:
         text = decoded(octets, codec_name, "strict")
         if text is not None:
             return text, truthful
         truthful = not label
-        if codec_name == labels.ISO_2022_JP and marks.JIS_ESCAPE.search(octets):  # all of it is ASCII to others
+        if codec_name == labels.ISO_2022_JP and self_declared.JIS_ESCAPE.search(octets):  # all of it is ASCII to others
             return decode_iso_2022_jp(octets), False
     text = decoded(octets, "utf-8", "strict")
     if text is not None:
@@ -152,7 +152,7 @@ def header_text(value: str, label: str = "") -> str:
         octets = value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return storable(value)
-    text = None if marks.escaped_codec(octets) else decoded(octets, "utf-8", "strict")
+    text = None if self_declared.escaped_codec(octets) else decoded(octets, "utf-8", "strict")
     return storable(decode_text(octets, label)[0] if text is None else text)
 
 

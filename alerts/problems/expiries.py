@@ -61,7 +61,7 @@ class Expiry:
 elsewhere: list[Callable[[], Iterable[Expiry]]] = []
 
 
-def all_endings() -> list[Expiry]:
+def all_expiries() -> list[Expiry]:
     apps = list(OAuthApp.objects.order_by("pk"))
     found = [*_tokens(), *_grants(), *_app_secrets(apps), *_certificates(), *_authorities(apps), *_keys(), *_webhooks()]
     found += [each for known in elsewhere for each in known()]
@@ -77,7 +77,7 @@ def stage_of(ending: Expiry, now: datetime) -> int | None:
 
 def find(now: datetime) -> Iterator[Problem]:
     """One problem for each thing that ends within 30 days; another when 7 are left, and when one is."""
-    for each in all_endings():
+    for each in all_expiries():
         stage = stage_of(each, now)
         if stage is not None:
             when = f"{each.at:%Y-%m-%d %H:%M} UTC"

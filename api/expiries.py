@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from alerts.problems.endings import Expiry, first_end
+from alerts.problems.expiries import Expiry, first_end
 from api.models import Token
 from api.submission.configuration import Configuration
 
 
-def endings() -> Iterator[Expiry]:
+def token_expiries() -> Iterator[Expiry]:
     yield from _tokens()
     yield from _certificate(settings.SUBMISSION)
 

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from alerts import webhook
+from alerts import http_post
 from alerts.models import AlertNotice, Channel, Kind
 from alerts.problems.problem import ALERT_KEY
 from mailbox.credentials import DecryptionFailed
@@ -35,7 +35,7 @@ class DeliveryResult:
     may_try_again: bool = True
 
 
-def send_due(now: datetime, *, foreground: bool = False, network: webhook.WebhookNetwork = webhook.OUTSIDE) -> int:
+def send_due(now: datetime, *, foreground: bool = False, network: http_post.WebhookNetwork = http_post.OUTSIDE) -> int:
     """Tell what is due; how many were tried. `foreground`: deliver mail here, as no worker does."""
     tried = 0
     for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
@@ -59,7 +59,7 @@ def _keep(notice: AlertNotice, told: DeliveryResult) -> None:
     event(logger, "alert_told", notice=notice.pk, rule=notice.rule_id, sent=told.is_sent, tries=notice.tries)
 
 
-def _try(notice: AlertNotice, *, foreground: bool, network: webhook.WebhookNetwork) -> DeliveryResult:
+def _try(notice: AlertNotice, *, foreground: bool, network: http_post.WebhookNetwork) -> DeliveryResult:
     if not notice.rule.is_on and notice.phase != AlertNotice.Phase.TEST:
         return DeliveryResult(False, gettext_noop("The alert was switched off."), may_try_again=False)
     if notice.rule.channel == Channel.MAIL:
@@ -89,12 +89,12 @@ def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
     return DeliveryResult(False, answer.error.message if answer.error else gettext_noop("The outbox did not take it."))
 
 
-def _post(notice: AlertNotice, network: webhook.WebhookNetwork) -> DeliveryResult:
+def _post(notice: AlertNotice, network: http_post.WebhookNetwork) -> DeliveryResult:
     try:
         body = payload_of(notice)
-        identity = webhook.identified(str(notice.pk), notice.rule.secret, body)
-        return DeliveryResult(True, webhook.post(notice.rule.url, body, identity, network))
-    except webhook.WebhookFailed as error:
+        identity = http_post.identified(str(notice.pk), notice.rule.secret, body)
+        return DeliveryResult(True, http_post.post(notice.rule.url, body, identity, network))
+    except http_post.WebhookFailed as error:
         return DeliveryResult(False, str(error), may_try_again=not error.is_final)
     except DecryptionFailed as error:
         return DeliveryResult(False, str(error))

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from alerts.models import AlertRule, Webhook
-from alerts.problems import endings
+from alerts.problems import expiries
 from api.models import Token
 from mailbox.errors import SignInRefused
 from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport
@@ -62,7 +62,7 @@ def everything(make_account: Callable[..., Account], certificates: Certificates)
 
 
 def test_the_soonest_stands_first(everything: Account) -> None:
-    found = [each.key.partition(":")[0] for each in endings.all_endings()]
+    found = [each.key.partition(":")[0] for each in expiries.all_expiries()]
     assert found[:4] == ["token", "app", "certificate", "grant"]
     assert set(found[4:]) == {"authority", "encryption_key", "webhook"}
 
@@ -76,8 +76,8 @@ def test_the_page_shows_each_and_no_secret(everything: Account, client: Client, 
 
 @pytest.mark.parametrize(("days", "stage"), [(31, None), (29, 30), (8, 30), (6.5, 7), (2, 7), (0.9, 1), (-3, 1)])
 def test_it_is_told_thirty_seven_and_one_days_before(days: float, stage: int | None) -> None:
-    ending = endings.Expiry("app:1", "The client secret", NOW + timedelta(days=days), "", "/")
-    assert endings.stage_of(ending, NOW) == stage
+    ending = expiries.Expiry("app:1", "The client secret", NOW + timedelta(days=days), "", "/")
+    assert expiries.stage_of(ending, NOW) == stage
 
 
 def test_the_end_of_a_servers_certificate_is_noted_when_a_worker_connects(
@@ -130,7 +130,7 @@ def test_it_is_noted_by_the_listener_for_new_mail(
     wait_until(lambda: seen(account, "imap") is not None, seconds=20, what="the certificate in its row")
 
 
-def kinds_of(found: list[endings.Expiry]) -> set[str]:
+def kinds_of(found: list[expiries.Expiry]) -> set[str]:
     return {each.key.rpartition(":")[0] for each in found}
 
 
@@ -146,10 +146,10 @@ def test_a_grant_of_the_outgoing_side_alone_a_providers_ca_and_a_programs_token_
     token = Token.objects.create(user=make_user("operator"), name="billing", digest="d", expires_at=in_days(20))
     (certificate := tmp_path / "submission.pem").write_text(certificates.ca_pem)
     settings.SUBMISSION = replace(settings.SUBMISSION, starttls=("127.0.0.1", 587), certificate=certificate)
-    found = {each.key: each for each in endings.all_endings()}
+    found = {each.key: each for each in expiries.all_expiries()}
     assert {f"grant:{grant.pk}", f"authority:app:{OAuthApp.objects.get().pk}", f"api_token:{token.pk}"} <= found.keys()
     assert "submission_certificate" in found and f"events:{Webhook.objects.get().pk}" in found
-    keys = [each.key for each in endings.find(timezone.now())]
+    keys = [each.key for each in expiries.find(timezone.now())]
     assert f"ending:7:grant:{grant.pk}" in keys
 
 
@@ -160,18 +160,18 @@ def test_what_was_made_for_a_short_time_is_not_told_of_as_soon_as_it_is_made(
     life: float, left: float, stage: int | None
 ) -> None:
     at = NOW + timedelta(days=left)
-    ending = endings.Expiry("api_token:1", "The token", at, "", "/", began_at=at - timedelta(days=life))
-    assert endings.stage_of(ending, NOW) == stage
+    ending = expiries.Expiry("api_token:1", "The token", at, "", "/", began_at=at - timedelta(days=life))
+    assert expiries.stage_of(ending, NOW) == stage
 
 
 def test_a_webhook_with_a_new_secret_has_another_year(everything: Account) -> None:
     AlertRule.objects.update(created_at=in_days(-400), secret_set_at=None)
-    [before] = [each for each in endings.all_endings() if each.key.startswith("webhook")]
+    [before] = [each for each in expiries.all_expiries() if each.key.startswith("webhook")]
     assert before.at < timezone.now()
     rule = AlertRule.objects.get()
     rule.secret = "another"
     rule.save()
-    [after] = [each for each in endings.all_endings() if each.key.startswith("webhook")]
+    [after] = [each for each in expiries.all_expiries() if each.key.startswith("webhook")]
     assert after.days_left(timezone.now()) == 364
 
 
@@ -189,5 +189,5 @@ def test_the_encryption_key_is_as_old_as_its_file_or_the_oldest_secret(
     app = OAuthApp.objects.get()
     app.client_secret = "s"
     app.save()
-    [key] = [each for each in endings.all_endings() if each.key == "encryption_key"]
+    [key] = [each for each in expiries.all_expiries() if each.key == "encryption_key"]
     assert (key.at.year == 1971) is in_file

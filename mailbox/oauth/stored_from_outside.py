@@ -24,7 +24,7 @@ def moment_of(seconds: str) -> datetime:
     return datetime.fromtimestamp(int(seconds), UTC)
 
 
-def give(
+def store_secret(
     account: Account, kinds: tuple[str, ...], *, password: str = "", token: str = "", ends: datetime | None = None
 ) -> None:
     """Store a password, or an access token that ends at `ends`, for these transports. Raises ValidationError.

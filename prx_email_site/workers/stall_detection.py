@@ -1,27 +1,27 @@
-"""Whether a cluster still works, decided from what is on its board. Pure but for the clock that is handed in."""
+"""Whether a cluster still works, decided from its shared states. Pure but for the clock that is handed in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from prx_email_site.workers import board as boards
-from prx_email_site.workers.board import SharedStates, WorkerState
+from prx_email_site.workers import shared_state
 from prx_email_site.workers.limits import SupervisorLimits
+from prx_email_site.workers.shared_state import SharedStates, WorkerState
 
 
-class WedgeDetector:
+class StallDetector:
     """Looks again and again; each look says why the cluster must end, or "".
 
     `is_running` tells whether a pid is there and not stopped.
     """
 
-    def __init__(self, board: SharedStates, limits: SupervisorLimits, is_running: Callable[[int], bool]) -> None:
-        self._board, self._limits, self._is_running = board, limits, is_running
-        self._looked_at = self._began = self._well_at = board.clock()
+    def __init__(self, states: SharedStates, limits: SupervisorLimits, is_running: Callable[[int], bool]) -> None:
+        self._states, self._limits, self._is_running = states, limits, is_running
+        self._looked_at = self._began = self._well_at = states.clock()
         self._stop_since = 0.0
 
     def look(self, *, is_stopping: bool) -> str:
-        now = self._board.clock()
+        now = self._states.clock()
         if now - self._looked_at > self._limits.own_sleep:
             self._began = self._well_at = now  # it is we who were away
             self._stop_since = self._stop_since and now
@@ -29,12 +29,12 @@ class WedgeDetector:
         return self._look_at_stop(now) if is_stopping else self._look_at_work(now)
 
     def _look_at_work(self, now: float) -> str:
-        if all(map(self._works, self._board.all_workers())):
+        if all(map(self._works, self._states.all_workers())):
             self._well_at = now  # nobody is free to take anything
-        last = max(self._well_at, min(self._board.at(boards.PULSE_RETURNED), now))
+        last = max(self._well_at, min(self._states.at(shared_state.PULSE_RETURNED), now))
         if now - last > self._limits.silent:
             return f"no task came through for {now - last:.0f} s although a worker is free"
-        heard = max(self._began, self._board.at(boards.SENTINEL))
+        heard = max(self._began, self._states.at(shared_state.SENTINEL))
         if now - heard > self._limits.silent:
             return f"the sentinel is silent for {now - heard:.0f} s"
         return ""
@@ -43,7 +43,7 @@ class WedgeDetector:
         """A drain lasts as long as some worker has a task, and a while for the rest."""
         if not self._stop_since:
             self._stop_since = self._well_at = now
-        if any(map(self._works, self._board.all_workers())):
+        if any(map(self._works, self._states.all_workers())):
             self._well_at = now
         if now - self._well_at > self._limits.silent:
             return f"nothing was left to wait for since {now - self._well_at:.0f} s"

@@ -57,14 +57,14 @@ class SharedEvent:
 
     STEP_SECONDS = 0.05
 
-    def __init__(self, board: SharedStates, cell: int) -> None:
-        self._board, self._cell = board, cell
+    def __init__(self, states: SharedStates, cell: int) -> None:
+        self._states, self._cell = states, cell
 
     def set(self) -> None:
-        self._board.note(self._cell)
+        self._states.note(self._cell)
 
     def is_set(self) -> bool:
-        return self._board.at(self._cell) > 0
+        return self._states.at(self._cell) > 0
 
     def wait(self, seconds: float) -> bool:
         """True as soon as it is set; False after `seconds`."""
