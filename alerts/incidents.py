@@ -13,7 +13,7 @@ from alerts.problems.find import Problems
 from alerts.problems.problem import Problem
 
 # A minimum time before anybody is told: what mends itself within a try or two is no incident.
-HOLD = {
+TELL_AFTER = {
     Kind.WORKERS: timedelta(0),  # their heartbeat has been missed for 90 s already
     Kind.BEHIND: timedelta(minutes=2),
     Kind.SIGN_IN: timedelta(minutes=1),
@@ -40,7 +40,7 @@ def update(problems: Problems, now: datetime) -> None:
             _gone(row, now)
     rules = list(AlertRule.objects.filter(is_on=True).select_related("user", "sender"))
     for row in AlertIncident.objects.open().filter(alerted_at=None, absent_since=None).order_by("pk"):
-        if now - row.present_since >= HOLD.get(Kind(row.kind), timedelta(0)):
+        if now - row.present_since >= TELL_AFTER.get(Kind(row.kind), timedelta(0)):
             _tell(row, rules, now)
 
 
