@@ -16,10 +16,10 @@ from mailbox.models import Account
 class Kind(models.TextChoices):
     """What needs a person. The order is that of the page.
 
-    A new kind needs: a value of at most 10 characters here, and a migration; a finder in `alerts.problems`; its sentence
-    and link on the dashboard (prx_email_site.dashboard.attention); a rule in deploy/alerts.yml, which a test asks for.
-    What is known only while a worker runs stands in `installation.TOLD_BY_WORKERS`; what waits a while before anybody
-    is told, in `alerts.incidents.TELL_AFTER`.
+    A new kind needs: a value of at most 10 characters, a migration; a finder in `alerts.problems`; its sentence and
+    link on the dashboard (prx_email_site.dashboard.attention); a rule in deploy/alerts.yml, which a test asks for. What
+    is known only while a worker runs stands in `installation.TOLD_BY_WORKERS`, what waits before anybody is told
+    in `alerts.incidents.TELL_AFTER`.
     """
 
     WORKERS = "workers", _("No worker runs")
