@@ -68,7 +68,7 @@ class Guard(logging.Handler):
 @contextmanager
 def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     guard, real = Guard(), credentials.encrypt
-    ring, request = queueing._ring, Client.request
+    ring, request = queueing._send_to_broker, Client.request
     make, link_for = program_tokens.make, link_tokens.link_for
 
     def encrypt(secret: str | None) -> str | None:
@@ -101,7 +101,7 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
         monkeypatch.setattr(f"{module}.encrypt", encrypt)
     monkeypatch.setattr(program_tokens, "make", made)
     monkeypatch.setattr(link_tokens, "link_for", linked)
-    monkeypatch.setattr(queueing, "_ring", rung)
+    monkeypatch.setattr(queueing, "_send_to_broker", rung)
     monkeypatch.setattr(Client, "request", requested)
     logging.getLogger().addHandler(guard)
     try:

@@ -121,7 +121,7 @@ def _let_out(where: str, secret: str, monkeypatch: pytest.MonkeyPatch, client: C
         logging.getLogger("mailbox").warning("refused %s", secret)
     elif where == "task":
         monkeypatch.setattr(queueing, "async_task", lambda *_, **__: None)
-        queueing._ring("some.task", (secret,), {})
+        queueing._send_to_broker("some.task", (secret,), {})
     elif where == "database":
         AuditEntry.objects.create(verb="x", target="", detail=f"it was {secret}")
     else:
