@@ -105,6 +105,7 @@ OPEN_TO_OUTBOX = {
         "permissions",
         "public_hosts",
         "queueing",
+        "schedules",
         "signals",
         "storage",
         "sync",

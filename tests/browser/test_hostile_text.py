@@ -226,8 +226,8 @@ def addresses(rows: dict[str, int]) -> list[str]:
 
 
 def test_the_browser_would_notice(page_without_policy: Page, live_site: str, said: list[str]) -> None:
-    page_without_policy.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(5)>')")
-    page_without_policy.wait_for_timeout(500)
+    with page_without_policy.expect_event("dialog"):
+        page_without_policy.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(5)>')")
     assert len(said) == 1
 
 
