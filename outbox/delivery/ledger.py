@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from mailbox import logs
@@ -73,12 +73,13 @@ class Ledger:
         """What a new session says is about no mail of the one before."""
         self._last = None
 
-    async def doubt(self, surplus: Reply) -> None:
-        """The server has said something that nobody asked for, and it may be the answer to the last mail: where it is
+    async def doubt(self, words: Sequence[Reply]) -> None:
+        """One of these words of the server was not asked for, and it may be the answer to the last mail: where one is
         not what was taken for that answer, the mail becomes a question."""
         await self.settle()
         last, self._last = self._last, None
-        if last is None or bool(last.ending.accepted) is (surplus.code < 400):
+        surplus = next((each for each in words if last and bool(last.ending.accepted) is (each.code >= 400)), None)
+        if last is None or surplus is None:
             return
         told = f"The outcome is not known: after this mail the server said what nobody asked for: {surplus}"
 

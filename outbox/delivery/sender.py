@@ -9,7 +9,7 @@ server takes this one. At no instant do two rows of a session have "dot" and no 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from mailbox.credentials import DecryptionFailed
@@ -27,6 +27,7 @@ from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.mail import Delivery, Mail, MailHooks
+from outbox.smtp.replies import Reply
 from outbox.smtp.session import SmtpSession
 
 STOPPED = "The worker was told to stop."
@@ -128,7 +129,7 @@ class Sender(Ledger):
             try:
                 delivery = await session.deliver(work.mail, SenderHooks(self, work, watch))
             except SmtpFailure as failure:
-                if failure.surplus is not None:
+                if failure.surplus:
                     await self.doubt(failure.surplus)
                 if _is_lost(session, failure) and (is_used or failure.fault.kind is Kind.UNKNOWN):
                     # Servers end a session after so many mails or minutes: a fresh one tells the server's state. What
@@ -137,6 +138,8 @@ class Sender(Ledger):
                     continue
                 return await self._failed(work, watch, failure.fault, parks=_is_lost(session, failure), refused=failure)
             if delivery.stopped:
+                if delivery.surplus:
+                    await self.doubt(delivery.surplus)
                 raise ClaimLost
             if fault := outcomes.asked_to_wait(delivery):
                 return await self._failed(work, watch, fault, parks=True)
@@ -191,12 +194,22 @@ class Sender(Ledger):
         return None
 
     async def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
-        """Our own failure. Before the final dot the row goes back; what is unexpected makes it wait like any other
-        failure, so that a row that trips us each time does not keep the queue. After it, it is uncertain. Raises what
-        is unexpected."""
-        if self._session is not None:  # it may be in the middle of anything: close it without a word
-            self._session.drop()
-            self._session = None
+        """Our own failure, in the middle of anything. Raises what is unexpected."""
+        session, self._session = self._session, None
+        surplus: Sequence[Reply] = ()
+        try:
+            if session is not None:
+                surplus = await session.leave()
+        finally:
+            try:
+                await self._put_back(claim, watch, trouble)
+            finally:
+                if surplus:
+                    await self.doubt(surplus)
+
+    async def _put_back(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
+        """Before the final dot the row goes back; what is unexpected makes it wait like any other failure, so that a
+        row that trips us each time does not keep the queue. After it, it is uncertain. Raises what is unexpected."""
         if isinstance(trouble, ClaimLost):
             await self._give_up_claim(claim, watch)
             return

@@ -44,10 +44,10 @@ class Patience:
 
 
 class SmtpFailure(Exception):
-    """A session or a mail failed. `refused` holds the recipients refused before that; `surplus`: what the server
-    has said that nobody asked for, so that it may be the answer to the mail before this one."""
+    """A session or a mail failed. `refused` holds the recipients refused before that; `surplus`: words of the server
+    of which one was not asked for, so that it may be the answer to the mail before this one."""
 
-    def __init__(self, fault: Fault, *, surplus: Reply | None = None) -> None:
+    def __init__(self, fault: Fault, *, surplus: Sequence[Reply] = ()) -> None:
         super().__init__(fault.reply)
         self.fault, self.surplus = fault, surplus
         self.refused: dict[str, Reply] = {}
@@ -91,8 +91,8 @@ class Conversation:
         self._connected().waiting = watch.waiting
         self._deadline = time.monotonic() + self._patience.session
 
-    async def quit(self) -> Reply | None:
-        """QUIT and close. Returns what the server had said before its answer to QUIT, a word that nobody asked for and
+    async def quit(self) -> Sequence[Reply]:
+        """QUIT and close. Returns what the server had said before its answer to QUIT, words that nobody asked for and
         that may be the answer to the last mail. What else goes wrong means nothing."""
         surplus = list[Reply]()
         if self._wire is not None:
@@ -107,7 +107,7 @@ class Conversation:
                     surplus.append(answer)
         self.drop()
         # 421 is the farewell of a server that closes by itself.
-        return next((Reply(each.code, self._clean(each.text)) for each in surplus if each.code != 421), None)
+        return [Reply(each.code, self._clean(each.text)) for each in surplus if each.code != 421]
 
     def drop(self) -> None:
         """Close without a word."""
@@ -176,9 +176,9 @@ class Conversation:
             surplus = await self._answer_to("(not asked)")
             if surplus.code == 421:  # it may close whenever it likes (RFC 5321 3.8)
                 raise self._refusal(surplus)
-            raise self._out_of_step(f"The server answered more than it was asked: {surplus}", surplus)
+            raise self._out_of_step(f"The server answered more than it was asked: {surplus}", [surplus])
 
-    def _out_of_step(self, words: str, surplus: Reply | None) -> SmtpFailure:
+    def _out_of_step(self, words: str, surplus: Sequence[Reply]) -> SmtpFailure:
         return SmtpFailure(Fault(self._phase, Kind.PROTOCOL, self._clean(words)), surplus=surplus)
 
     async def _is_contradicted(self) -> bool:

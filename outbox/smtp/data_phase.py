@@ -41,7 +41,7 @@ class DataPhase(Conversation):
             await kept_waiting()
 
     async def _write_mail(self, content: bytes, delivery: Delivery, hooks: MailHooks) -> Reply | None:
-        """Write the mail after a 354; the server's reply, None when the mail had to be left without its end.
+        """Write the mail after a 354; the server's reply, None when the mail has to be left without its end.
 
         The commit of "dot" comes when the kernel has the body: the server receives the last of it meanwhile. Behind
         the commit comes nothing but a bounded wait for that, and the end.
@@ -49,7 +49,6 @@ class DataPhase(Conversation):
         body, end = body_and_end(dot_stuffed(content))
         await self._write_body(body)
         if not await hooks.before_dot(delivery):
-            self.drop()  # there is no other way out of a mail
             return None
         self._waits = iter(())  # nothing is done any more but this
         if len(body) > AT_ONCE:
@@ -90,7 +89,7 @@ class DataPhase(Conversation):
         said = await self._answer_to("(before the end of the mail)")
         if said.code >= 400:
             raise self._refusal(said)
-        raise self._out_of_step(f"The server answered before the mail was there: {said}", said)
+        raise self._out_of_step(f"The server answered before the mail was there: {said}", [said])
 
     async def _write_body(self, body: memoryview) -> None:
         """Write the mail without its end. The larger it is, the longer the whole may take.

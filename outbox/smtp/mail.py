@@ -18,12 +18,14 @@ class Envelope:
 
 @dataclass
 class Delivery:
-    """What the server said of one mail. `final`: None when it was not ended, because of `refused` or `stopped`."""
+    """What the server said of one mail. `final`: None when it was not ended, because of `refused` or `stopped`.
+    `surplus`: as in SmtpFailure."""
 
     accepted: list[str] = field(default_factory=list)
     refused: dict[str, Reply] = field(default_factory=dict)
     final: Reply | None = None
     stopped: bool = False  # before_dot said no: the mail was left without its end, so the server did not take it
+    surplus: Sequence[Reply] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,30 +17,23 @@ from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
-from outbox.smtp.data_phase import DataPhase
+from outbox.smtp.in_step import DATA, InStep, belong_together
 from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
 from outbox.smtp.mail_parameters import CannotGo, mail_parameters
 from outbox.smtp.replies import Reply
 
 GRACE_SECONDS = 0.005
 RECIPIENTS_AT_ONCE = 100  # commands in one group: their replies fit into any socket's buffer
-DATA = "DATA"
+SAID_MORE = "The server refused every recipient and said more than it was asked."
 
 
-class MailConversation(DataPhase):
+class MailConversation(InStep):
     def __init__(self, endpoint: Endpoint, patience: Patience, watch: Watch) -> None:
         super().__init__(endpoint, patience, watch)
         self._next: tuple[Mail, list[str]] | None = None  # with what is to be said of it first
         self._said_of: Mail | None = None  # its first group is with the server, and no answer to it is read
         self._says_plainly = False  # without asking for reports
         self._blamed: set[str] = set()  # addresses (of MAIL: "") whose refusal may mean what was asked of reports
-
-    async def quit(self) -> Reply | None:
-        """As Conversation's; but where the server may read what is written as a mail, no QUIT is said."""
-        if self._is_inside_mail or self._said_of is not None:
-            self.drop()
-            return None
-        return await super().quit()
 
     async def deliver(self, mail: Mail, hooks: MailHooks) -> Delivery:
         """Send one mail.
@@ -52,16 +45,18 @@ class MailConversation(DataPhase):
         delivery = Delivery()
         self._waits = iter([hooks.kept_waiting])
         self._forms = [*self._forms, *mail.secrets]
+        if self._said_of is None:
+            self._asked, self._heard = [], []
         try:
             await self._send_envelope_once_more_plainly(mail, delivery, hooks)
             if not delivery.accepted:
                 await self._end_without_recipients(delivery)
-                await self._reset_in_step(delivery)
+                await self._reset_in_step()
                 return delivery
             assert self._is_inside_mail  # else the mail would be read as commands
             delivery.final = await self._write_mail(mail.content, delivery, hooks)
             if delivery.final is None:
-                delivery.stopped = True
+                delivery.stopped, delivery.surplus = True, await self.leave()  # there is no other way out of a mail
                 return delivery
         except SmtpFailure as failure:
             failure.refused = delivery.refused
@@ -77,13 +72,13 @@ class MailConversation(DataPhase):
         if self._is_inside_mail or not is_answered:
             self.drop()
             return
-        await self._reset()
-        if await self._has_surplus():
-            if failure.took_nothing:
-                failure.surplus = Reply(failure.fault.code or 500, failure.fault.reply)
-            else:  # one of the words behind the dot was the answer, and we cannot know which
-                failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
-            self.drop()
+        if not self._asked:  # found here before anything was said
+            return
+        surplus = await (self._begin_afresh() if failure.took_nothing else self._reset())
+        if surplus:  # one of the words was the answer to this mail, and we cannot know which
+            failure.fault = replace(failure.fault, kind=Kind.PROTOCOL)
+        if failure.took_nothing:
+            failure.surplus = surplus
 
     async def _end_without_recipients(self, delivery: Delivery) -> None:
         """Every recipient was refused, and DATA was answered with 354 all the same: then a lone dot ends a mail that is
@@ -92,8 +87,7 @@ class MailConversation(DataPhase):
             return
         self._look()
         if self._connected().has_unread():
-            self.drop()
-            raise self._out_of_step("The server refused every recipient and said more than it was asked.", None)
+            raise self._out_of_step(SAID_MORE, [*self._heard, *await self.leave()])
         try:
             await self._say(".")
             await self._answer_to("(no mail, as every recipient was refused)")
@@ -101,23 +95,11 @@ class MailConversation(DataPhase):
             self.drop()  # the refusals are known
         self._is_inside_mail = False
 
-    async def _reset_in_step(self, delivery: Delivery) -> None:
+    async def _reset_in_step(self) -> None:
         """After every recipient was refused. With a surplus word, the refusals may be answers to what came before."""
-        await self._reset()
-        if await self._has_surplus():
+        if surplus := await self._begin_afresh():
             self.drop()
-            refusal = next(iter(delivery.refused.values()))
-            raise self._out_of_step("The server refused every recipient and said more than it was asked.", refusal)
-
-    async def _has_surplus(self) -> bool:
-        """Whether something is there that answers nothing. What a server says as it closes (421) is no answer."""
-        if not self.is_open:
-            return False
-        try:
-            self._look()
-            return self._connected().has_unread() and (await self._answer_to("(not asked)")).code != 421
-        except SmtpFailure:
-            return False
+            raise self._out_of_step(SAID_MORE, surplus)
 
     def _look_ahead(self, following: Mail | None) -> None:
         self._next = None
@@ -132,7 +114,7 @@ class MailConversation(DataPhase):
             (mail, lines), self._next = self._next, None
             if self._connected().has_unread():
                 return
-            self._said_of = mail
+            self._said_of, self._asked, self._heard = mail, lines, []
             with contextlib.suppress(SmtpFailure):
                 await self._say(*lines)
 
@@ -166,7 +148,8 @@ class MailConversation(DataPhase):
                 raise
         if self._blamed:
             await self._leave_to_speak_plainly(delivery)
-            await self._reset()
+            if surplus := await self._reset():
+                raise self._out_of_step("The server said more than it was asked.", [*self._heard, *surplus])
             delivery.accepted.clear()
             delivery.refused.clear()
             self._says_plainly = True
@@ -190,7 +173,9 @@ class MailConversation(DataPhase):
     async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         said_of, self._said_of = self._said_of, None
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
-            self.drop()
+            failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
+            failure.surplus = await self.leave()
+            raise failure
         self._is_inside_mail = False
         await self._enter(Phase.MAIL)
         if said_of is None:
@@ -202,23 +187,14 @@ class MailConversation(DataPhase):
                     return
                 await self._check_in_step()
             if group is not groups[0] or said_of is not mail:
+                self._asked.extend(group)
                 await self._say(*group)
             if group is groups[0]:
                 hooks.envelope_sent()
-            is_ahead = said_of is mail and group is groups[0]
-            await self._hear_group(group, mail.envelope, delivery, grace, is_ahead=is_ahead)
+            await self._hear_group(group, mail.envelope, delivery, grace)
 
-    async def _hear_group(
-        self,
-        group: Sequence[str],
-        envelope: Envelope,
-        delivery: Delivery,
-        grace: float,
-        *,
-        is_ahead: bool,
-    ) -> None:
-        """Read every answer of a group before judging: what is left unread would be taken for another's. `is_ahead`:
-        the group was said right behind the answer to the mail before."""
+    async def _hear_group(self, group: Sequence[str], envelope: Envelope, delivery: Delivery, grace: float) -> None:
+        """Read every answer of a group before judging: what is left unread would be taken for another's."""
         refusal: SmtpFailure | None = None
         for line in group:
             await self._enter_of(line)
@@ -232,21 +208,23 @@ class MailConversation(DataPhase):
                     return
                 # Lost behind a refusal: the refusal is what the server meant.
                 raise refusal or lost from lost
-            if line == DATA and reply.code == 354:
-                self._is_inside_mail = True
-            if refusal is not None:
-                if is_ahead and reply.code < 400:  # behind a refused MAIL none is accepted: it was no answer to it
-                    surplus = Reply(refusal.fault.code or 500, refusal.fault.reply)
-                    refusal = self._out_of_step(f"The answers do not belong together: {refusal}; {reply}", surplus)
-                continue
-            try:
-                self._judge(line, reply, envelope, delivery)
-            except SmtpFailure as failure:
-                refusal = failure
-                if reply.code == 421:  # the server closes
+            self._hear(line, reply)
+            if refusal is None:
+                refusal = self._refused(line, reply, envelope, delivery)
+                if refusal and reply.code == 421:  # the server closes
                     break
+        if not belong_together(self._asked, self._heard):
+            words = "; ".join(str(each) for each in self._heard)
+            raise self._out_of_step(f"The answers do not belong together: {words}", [*self._heard])
         if refusal is not None:
             raise refusal
+
+    def _refused(self, line: str, reply: Reply, envelope: Envelope, delivery: Delivery) -> SmtpFailure | None:
+        try:
+            self._judge(line, reply, envelope, delivery)
+        except SmtpFailure as failure:
+            return failure
+        return None
 
     async def _enter_of(self, line: str) -> None:
         phase = Phase.MAIL if line.startswith("MAIL") else Phase.DATA if line == DATA else Phase.RCPT
@@ -275,10 +253,6 @@ class MailConversation(DataPhase):
             raise self._failure(Kind.PROTOCOL, str(reply))
 
     def _judge_data(self, reply: Reply, delivery: Delivery) -> None:
-        if reply.code == 354:
-            return
-        if reply.code < 400:  # no answer to DATA: a reply that nobody asked for moves every answer by one
-            raise self._out_of_step(f"The server did not answer DATA: {reply}", reply)
         if delivery.accepted:
             self._expect(DATA, reply, 354)
         if reply.code == 421:
@@ -289,12 +263,3 @@ class MailConversation(DataPhase):
             return mail_parameters(mail, self._extensions)
         except CannotGo as reason:
             raise self._failure(Kind.LOCAL, str(reason)) from reason
-
-    async def _reset(self) -> None:
-        """RSET, so that the next mail starts afresh; a session that does not take it is closed."""
-        try:
-            is_clean = (await self._command("RSET")).code == 250
-        except SmtpFailure:
-            is_clean = False
-        if not is_clean:
-            self.drop()

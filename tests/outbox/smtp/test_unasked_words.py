@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from outbox.delivery import deliver
+from outbox.delivery.sender import SenderHooks
+from outbox.smtp.mail import Delivery
 from outbox.smtp.mail_transaction import MailConversation
 from tests.outbox.smtp.pipelined import Accounts, Start, queue, state
 from tests.servers.smtp import SmtpServer
@@ -96,6 +99,105 @@ def test_a_refusal_that_nobody_asked_for_makes_the_mail_before_it_a_question(
     assert "550 5.7.1 Refused after all" in rows[0].error
     assert rows[0].recipients.get().status == "waiting" and rows[0].attempts.get().outcome == "uncertain"
     assert [state(row) for row in rows[1:]] == [("sent", "", 0)] * (mails - 1)
+
+
+LATE = b"550 5.7.1 Refused after all\r\n"
+
+
+class Late:
+    """Says a word on each connection just before the client's second command of a kind leaves."""
+
+    def __init__(self, server: SmtpServer, monkeypatch: pytest.MonkeyPatch, command: str, word: bytes = LATE) -> None:
+        self.server, self.word, self.command, self.left = server, word, command, 2
+        self.real = MailConversation._say
+        late = self
+
+        async def say(conversation: MailConversation, *lines: str) -> None:
+            if lines[0].startswith(late.command):
+                late.left -= 1
+                if late.left == 0:
+                    late.server.say_unasked(late.word)
+            await late.real(conversation, *lines)
+
+        monkeypatch.setattr(MailConversation, "_say", say)
+
+
+async def say_nothing_ahead(conversation: MailConversation) -> None:
+    conversation._next = None
+
+
+@pytest.mark.parametrize(
+    ("offered", "command", "is_ahead", "own"),
+    [
+        *[({"pipelining": True}, "MAIL", True, own) for own in ("", "MAIL", "RCPT", "DATA")],
+        *[({"pipelining": True}, "MAIL", False, own) for own in ("", "MAIL")],
+        *[({}, "MAIL", True, own) for own in ("", "MAIL")],
+        *[({}, "RCPT", False, own) for own in ("", "RCPT")],
+        *[({}, "DATA", False, own) for own in ("", "DATA")],
+    ],
+    ids=repr,
+)
+def test_a_refusal_that_comes_while_the_next_mail_is_said_is_about_the_mail_before(
+    account_on: Accounts,
+    smtp_server: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    offered: dict[str, bool],
+    command: str,
+    is_ahead: bool,
+    own: str,
+) -> None:
+    """It is read as the answer to that command. `own`: what the server really refuses of the second mail."""
+    server = smtp_server("tls", **offered)
+    rows = queue(account_on(server), 2)
+    if not is_ahead:
+        monkeypatch.setattr(MailConversation, "_say_ahead", say_nothing_ahead)
+    late = Late(server, monkeypatch, command)
+    if own:
+        server.deliver = lambda _mail: server.refuse(own, "554 5.7.9 Not this one")
+
+    deliver.deliver_account(rows[0].account_id)
+
+    assert late.left <= 0 and state(rows[0]) == ("failed", "uncertain", 0) and "after all" in rows[0].error
+    assert state(rows[1]) == (("failed", "permanent", 1) if own else ("sent", "", 0)), rows[1].error
+    assert "after all" not in rows[1].error and max(server.copies().values()) == 1
+
+
+def test_it_is_heard_although_the_next_mail_is_begun_and_not_to_go_out(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    rows = queue(account_on(server), 2)
+    late = Late(server, monkeypatch, "MAIL")
+    monkeypatch.setattr(deliver, "MAY_SEND_SECONDS", 0.0)
+    monkeypatch.setattr(deliver, "may_send", lambda *_: late.left > 0)  # sending is paused as soon as it is begun
+
+    deliver.deliver_account(rows[0].account_id)
+
+    assert [state(row)[:2] for row in rows] == [("failed", "uncertain"), ("pending", "")]
+    assert "QUIT" not in server.commands
+
+
+@pytest.mark.parametrize("trouble", ["the database is away", "the claim is lost"])
+def test_it_is_heard_although_the_next_mail_is_left_in_its_middle(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    rows, real = queue(account_on(server), 2), SenderHooks.before_dot
+
+    async def before_dot(hooks: SenderHooks, delivery: Delivery) -> bool:
+        if hooks._work.claim.outbox_id == rows[0].pk or len(server.said("MAIL")) > 2:
+            return await real(hooks, delivery)
+        await hooks._sender.settle()
+        server.say_unasked(LATE)
+        if trouble == "the claim is lost":
+            return False
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(SenderHooks, "before_dot", before_dot)
+    deliver.deliver_account(rows[0].account_id)
+
+    assert state(rows[0]) == ("failed", "uncertain", 0)
+    assert state(rows[1]) == ("pending" if "database" in trouble else "sent", "", 0)
 
 
 def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
