@@ -17,7 +17,7 @@ from mailbox.endpoints import Endpoint
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp import dsn
 from outbox.smtp.connection import Patience, SmtpFailure, Watch
-from outbox.smtp.in_step import DATA, InStep, belong_together
+from outbox.smtp.in_step import DATA, InStep
 from outbox.smtp.mail import Delivery, Envelope, Mail, MailHooks
 from outbox.smtp.mail_parameters import CannotGo, mail_parameters
 from outbox.smtp.replies import Reply
@@ -87,7 +87,7 @@ class MailConversation(InStep):
             return
         self._look()
         if self._connected().has_unread():
-            raise self._out_of_step(SAID_MORE, [*self._heard, *await self.leave()])
+            raise self._out_of_step(SAID_MORE, self._unasked_words(await self.leave()))
         try:
             await self._say(".")
             await self._answer_to("(no mail, as every recipient was refused)")
@@ -149,7 +149,7 @@ class MailConversation(InStep):
         if self._blamed:
             await self._leave_to_speak_plainly(delivery)
             if surplus := await self._reset():
-                raise self._out_of_step("The server said more than it was asked.", [*self._heard, *surplus])
+                raise self._out_of_step("The server said more than it was asked.", surplus)
             delivery.accepted.clear()
             delivery.refused.clear()
             self._says_plainly = True
@@ -213,9 +213,9 @@ class MailConversation(InStep):
                 refusal = self._refused(line, reply, envelope, delivery)
                 if refusal and reply.code == 421:  # the server closes
                     break
-        if not belong_together(self._asked, self._heard):
+        if not self._is_in_step():
             words = "; ".join(str(each) for each in self._heard)
-            raise self._out_of_step(f"The answers do not belong together: {words}", [*self._heard])
+            raise self._out_of_step(f"The answers do not belong together: {words}", self._unasked_words())
         if refusal is not None:
             raise refusal
 

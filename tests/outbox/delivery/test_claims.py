@@ -197,7 +197,7 @@ def test_finalize_is_tried_again_through_database_errors(account_on: Accounts, s
 
 
 def test_one_session_carries_many_rows(account_on: Accounts, smtp_server: Start) -> None:
-    server = smtp_server("tls")
+    server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     rows = [queued(account, f"u{n}@example.test") for n in range(5)]
     server.refuse("RCPT", "550 5.1.1 No such user", containing="u2@")
