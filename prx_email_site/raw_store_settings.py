@@ -10,12 +10,20 @@ from prx_email_site import environment as env
 
 FILES = "mailbox.storage.backend.DurableFileSystemStorage"
 S3 = "mailbox.storage.object_store.S3RawStorage"
+TWO = "mailbox.storage.two_stores.TwoStores"
 MIB = 1024 * 1024
 
 
 def raw_storage_of(data_dir: Path) -> dict[str, Any]:
     """The entry of STORAGES; raises SettingError."""
-    return storage_named(env.text("PRX_EMAIL_RAW_STORAGE", "files"), env.text("PRX_EMAIL_RAW_DIR"), data_dir)
+    present = storage_named(env.text("PRX_EMAIL_RAW_STORAGE", "files"), env.text("PRX_EMAIL_RAW_DIR"), data_dir)
+    also = env.text("PRX_EMAIL_RAW_ALSO_READ")
+    if not also:
+        return present
+    other = storage_named("files", also, data_dir) if also.startswith("/") else storage_named(also, "", data_dir)
+    if other == present:
+        raise env.SettingError("PRX_EMAIL_RAW_ALSO_READ names the raw store itself: name the other one, or none.")
+    return {"BACKEND": TWO, "OPTIONS": {"present": present, "other": other}}
 
 
 def storage_named(name: str, folder: str, data_dir: Path) -> dict[str, Any]:

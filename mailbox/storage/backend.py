@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from django.core.files.base import File
@@ -23,6 +23,16 @@ _lasting: set[Path] = set()  # folders whose names this process has seen to disk
 
 def raw_storage() -> Storage:
     return storages["raw"]
+
+
+def read_part(storage: Storage, name: str, offset: int, length: int) -> bytes:
+    """Bytes of a file of any storage; raises OSError."""
+    in_one_step: Callable[[str, int, int], bytes] | None = getattr(storage, "read_part", None)
+    if in_one_step is not None:  # without a file object
+        return in_one_step(name, offset, length)
+    with storage.open(name, "rb") as file:
+        file.seek(offset)
+        return bytes(file.read(length))
 
 
 class DurableFileSystemStorage(FileSystemStorage):

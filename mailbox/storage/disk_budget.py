@@ -37,6 +37,7 @@ def demand(wanted: int) -> None:
 def _folders() -> Iterator[Path]:
     yield Path(settings.DATA_DIR)
     storage = raw_storage()
+    storage = getattr(storage, "present", storage)  # of two, the one that is written to
     if isinstance(storage, DurableFileSystemStorage):
         yield Path(storage.location)
 

@@ -11,7 +11,7 @@ import hashlib
 import mmap
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from mailbox.db import bulk_insert
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from mailbox.storage import local_copies
-from mailbox.storage.backend import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage
+from mailbox.storage.backend import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage, read_part
 
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
 PIECES = 8 * 1024 * 1024  # bytes that a copy of a large message is fetched by
@@ -159,10 +159,14 @@ def _stored(rows: QuerySet[RawMessage]) -> list[StoredRaw]:
     return [StoredRaw(*row) for row in rows.values_list("digest", "segment", "offset", "length")]
 
 
+def segment_name(now: datetime) -> str:
+    """One that nobody else takes, of any host."""
+    return f"{now:%Y/%m/%d}/{now:%H%M%S}-{secrets.token_hex(8)}.seg"
+
+
 def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
-    name = f"{now:%Y/%m/%d}/{now:%H%M%S}-{secrets.token_hex(8)}.seg"
     try:
-        saved = raw_storage().save(name, Segment(missing.values()))
+        saved = raw_storage().save(segment_name(now), Segment(missing.values()))
     except OSError as error:
         raise StorageError(f"The raw messages could not be written: {error.strerror or error}") from error
     stored, offset = [], 0
@@ -203,7 +207,7 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
     if is_copied and (copy := local_copies.read(digest)) is not None:
         return copy
     try:
-        raw = _proven(_read(storage, segment, offset, length), digest, segment, offset)
+        raw = _proven(read_part(storage, segment, offset, length), digest, segment, offset)
     except OSError as error:
         raise RawOutOfReach(segment, error) from error
     if is_copied:
@@ -248,7 +252,7 @@ def _mappable(storage: Storage, digest: str, segment: str, offset: int, length: 
     elif _is_copied(storage, length):
         starts = range(offset, offset + length, PIECES)
         for _ in range(2):
-            pieces = (_read(storage, segment, start, min(PIECES, offset + length - start)) for start in starts)
+            pieces = (read_part(storage, segment, start, min(PIECES, offset + length - start)) for start in starts)
             if (path := local_copies.keep(digest, length, pieces)) is None:
                 return
             yield str(path)
@@ -281,12 +285,3 @@ def _proven(raw: bytes, digest: str, segment: str, offset: int) -> bytes:
     if digest_of(raw) != digest:
         raise RawMissing(f"The file {segment} of the raw store is damaged at {offset}.")
     return raw
-
-
-def _read(storage: Storage, segment: str, offset: int, length: int) -> bytes:
-    read_part: Callable[[str, int, int], bytes] | None = getattr(storage, "read_part", None)
-    if read_part is not None:  # in one step, without a file object
-        return read_part(segment, offset, length)
-    with storage.open(segment, "rb") as file:
-        file.seek(offset)
-        return bytes(file.read(length))

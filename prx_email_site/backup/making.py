@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from django.conf import settings
+from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
 from mailbox.models import RawMessage
@@ -124,7 +125,9 @@ def _copy_files(folder: Path) -> list[StoredFile]:
 
 def _other_files(backups: Path) -> Iterator[Path]:
     root = Path(settings.DATA_DIR)
-    elsewhere = (backups, Path(getattr(raw_storage(), "location", root / "raw")).resolve())
+    stores = [getattr(raw_storage(), name, None) for name in ("present", "other")] + [raw_storage()]
+    folders = [Path(each.location).resolve() for each in stores if isinstance(each, FileSystemStorage)]
+    elsewhere = (backups, *folders)
     for top in sorted(root.iterdir()):
         if top.name in LEFT_OUT or any(top.match(pattern) for pattern in LEFT_OUT_FILES):
             continue

@@ -27,7 +27,7 @@ from prx_email_site.backup.manifest import BackupFault, Manifest, ToolFailed
 # The scratch installation has its own of these; the raw store is the backup's folder.
 NOT_HANDED_ON = (
     *("DATABASE_URL", "PRX_EMAIL_ENCRYPTION_KEYS", "PRX_EMAIL_DATA_DIR", "PRX_EMAIL_RAW_STORAGE"),
-    "PRX_EMAIL_RAW_DIR",
+    *("PRX_EMAIL_RAW_DIR", "PRX_EMAIL_RAW_ALSO_READ"),
     *("PRX_EMAIL_BROKER_URL", "PRX_EMAIL_STATIC_ROOT", "PRX_EMAIL_SECRET_KEY", "PRX_EMAIL_LOCALE_DIR"),
 )
 

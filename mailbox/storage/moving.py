@@ -1,0 +1,86 @@
+"""Moves stored mail from one raw store to another while all runs: one segment at a time, proven before rows name it.
+
+A segment is copied under a new name into the present store and read back; the rows of the messages whose digests are
+right are then pointed at it, if they still name the old one. So two movers, or one that is killed anywhere, leave
+nothing but a copy that no row names, which the sweep takes, as it takes what was moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from django.core.files.base import File
+from django.db import transaction
+from django.utils import timezone
+
+from mailbox.models import RawMessage
+from mailbox.storage.raw_store import digest_of, segment_name
+from mailbox.storage.two_stores import TwoStores
+
+_CHUNK = 500
+
+
+@dataclass
+class Moved:
+    """`left`: what could not be moved, a sentence each; its rows name the other store still."""
+
+    segments: int = 0
+    messages: int = 0
+    size: int = 0  # bytes
+    left: list[str] = field(default_factory=list)
+
+
+def move(stores: TwoStores) -> Iterator[Moved]:
+    """Yields what was moved so far, after each segment. Raises OSError when a store is away: the next run goes on."""
+    moved = Moved()
+    for segment in _segments():
+        if not stores.present.exists(segment):
+            _move(stores, segment, moved)
+            yield moved
+    yield moved
+
+
+def left_in(stores: TwoStores) -> int:
+    """How many segments that rows name are not in the present store."""
+    return sum(not stores.present.exists(segment) for segment in _segments())
+
+
+def _segments() -> Iterator[str]:
+    after = ""
+    while True:
+        rows = RawMessage.objects.filter(segment__gt=after).order_by("segment")
+        names = list(rows.values_list("segment", flat=True).distinct()[:_CHUNK])
+        yield from names
+        if not names:
+            return
+        after = names[-1]
+
+
+def _move(stores: TwoStores, segment: str, moved: Moved) -> None:
+    try:
+        with stores.other.open(segment, "rb") as source:
+            name = _copied(stores, source)
+    except FileNotFoundError:
+        if RawMessage.objects.filter(segment=segment).exists():  # else another mover, or the sweep, was here
+            moved.left.append(f"{segment} is in neither store")
+        return
+    rows = list(RawMessage.objects.filter(segment=segment).values_list("digest", "offset", "length"))
+    with stores.present.open(name, "rb") as there:
+        sound = {digest for digest, offset, length in rows if _is(there, digest, offset, length)}
+    moved.left += [f"{digest} in {segment} is damaged" for digest, _, _ in rows if digest not in sound]
+    with transaction.atomic():
+        updated = RawMessage.objects.filter(segment=segment, digest__in=sound).update(segment=name)
+    if updated:
+        moved.segments += 1
+        moved.messages += updated
+        moved.size += sum(length for digest, _, length in rows if digest in sound)
+
+
+def _copied(stores: TwoStores, source: File[bytes]) -> str:
+    return stores.present.save(segment_name(timezone.now()), source)
+
+
+def _is(file: File[bytes], digest: str, offset: int, length: int) -> bool:
+    file.seek(offset)
+    return digest_of(file.read(length)) == digest
