@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from mailbox.models import Account
 from tests.rows import NOWHERE
@@ -104,3 +104,39 @@ def test_add_account_answers_with_an_object(
     said = refused(capsys, "add_account", "b@example.com", *broken)["error"]["message"]
     assert "no line breaks or control characters" in said
     assert "DELETE" not in said
+
+
+IGNORED_BEFORE = {
+    "retry --all --failure-mode network": "--failure-mode does not go with --all",
+    "retry --all --dry-run --attempt 1": "--attempt does not go with --all",
+    "retry --all --filter=": "--filter is empty",
+    "token --list --days 3": "--days does not go with --list",
+    "token --end 1 --scope read": "--scope does not go with --end",
+    "token --end 1 --list": "--list does not go with --end",
+    "token ann --end 1": "USER does not go with --end",
+    "token ann --scope read --account=": "--account is empty",
+    "token ann --scope read --network=": "--network is empty",
+    "invite ann@example.com --role viewer --account=": "--account is empty",
+    "folders ops@example.com --sync INBOX --no-sync INBOX": "both name INBOX",
+    "feature email_send off --account=": "--account is empty",
+    "messages --folder=": "--folder is empty",
+    "messages --account=": "--account is empty",
+    "search Hi --account=": "--account is empty",
+    "outbox --status=": "--status is empty",
+}
+
+
+@pytest.mark.django_db
+def test_what_an_option_says_is_never_left_aside(
+    make_account: Callable[..., Account], capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    """One that another one makes void is refused, as is an empty one that would mean everything."""
+    make_account("ops@example.com", **NOWHERE)
+    for line, words in IGNORED_BEFORE.items():
+        with subtests.test(line):
+            assert words in refused(capsys, *line.split())["error"]["message"]
+    for arguments in (["alerts", "--every", "0"], ["alerts", "--every", "-5"], ["backup", "/nowhere", "--keep", "0"]):
+        with subtests.test(" ".join(arguments)), pytest.raises(CommandError, match=r"1 or more"):
+            call_command(*arguments)
+    with subtests.test("reparse"), pytest.raises(SystemExit):
+        call_command("reparse", account=" ")

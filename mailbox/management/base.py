@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -17,6 +18,8 @@ class RefusingCommand(BaseCommand):
     """
 
     _called_from_command_line: bool
+    # Given empty, as a shell does with a variable that is not set, these would mean all instead of one.
+    NARROWING = ("account", "email", "filter", "folder", "network", "status")
 
     def refuse(self, message: str, *, as_json: bool, code: str = "Validation") -> NoReturn:
         """State a failure that nothing came of, and leave with status 1."""
@@ -47,7 +50,16 @@ class RefusingCommand(BaseCommand):
             for text in value if isinstance(value, list) else [value]:
                 if isinstance(text, str) and not _is_text(text):
                     self.refuse(f"{name.replace('_', ' ')} is not valid UTF-8.", as_json=bool(options.get("json")))
+        for name in self.NARROWING:
+            value = options.get(name)
+            if any(text is not None and not text.strip() for text in (value if isinstance(value, list) else [value])):
+                self.refuse(f"--{name} is empty: leave it out to mean all.", as_json=bool(options.get("json")))
         return super().execute(*args, **options)
+
+    def refuse_together(self, what: str, options: dict[str, Any], names: Sequence[str]) -> None:
+        """Refuse options that were given and that `what` would ignore; each is None, False or [] where it was not."""
+        if given := [name for name in names if options[name] not in (None, False, [])]:
+            self.refuse(f"--{given[0].replace('_', '-')} does not go with {what}.", as_json=bool(options.get("json")))
 
 
 def _is_text(text: str) -> bool:

@@ -6,7 +6,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import close_old_connections
 from django.utils import timezone
 
@@ -25,11 +25,13 @@ class Command(BaseCommand):
     help = "Look for incidents and tell them: once (for cron), or each --every seconds until SIGTERM."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--every", type=int, default=0, metavar="SECONDS", help="stay, and look this often")
+        parser.add_argument("--every", type=int, metavar="SECONDS", help="stay, and look this often")
 
     def handle(self, *args: Any, **options: Any) -> None:
         every = options["every"]
-        if every <= 0:
+        if every is not None and every < 1:
+            raise CommandError("--every is a number of seconds, 1 or more; leave it out to look once.")
+        if every is None:
             presence.note(ProcessHeartbeat.Role.ALERTS, timezone.now(), pid=0, every=BY_CRON)
             look()
             return

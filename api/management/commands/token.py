@@ -12,18 +12,20 @@ from api.forms import TokenForm
 from api.models import Scope, Token
 from mailbox.management.base import RefusingCommand
 
+TERMS = ("name", "scope", "account", "network", "per_minute", "days")
+
 
 class Command(RefusingCommand):
     help = "Make a token for a program, which is printed once; list tokens with --list; end one with --end ID."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", nargs="?", metavar="USER", help="for whom the program works")
-        parser.add_argument("--name", default="command line", help="which program uses it")
+        parser.add_argument("--name", help="which program uses it; default: command line")
         parser.add_argument("--scope", action="append", choices=Scope.values, default=[], help="may be repeated")
         parser.add_argument("--account", action="append", default=[], metavar="EMAIL", help="default: all of the user")
         parser.add_argument("--network", action="append", default=[], metavar="CIDR", help="default: from everywhere")
-        parser.add_argument("--per-minute", type=int, default=600, help="requests a minute")
-        parser.add_argument("--days", type=int, default=90, help="after how many days it ends")
+        parser.add_argument("--per-minute", type=int, help="requests a minute; default: 600")
+        parser.add_argument("--days", type=int, help="after how many days it ends; default: 90")
         parser.add_argument("--list", action="store_true", help="the tokens of USER, or of all")
         parser.add_argument("--end", type=int, metavar="ID")
         parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -31,8 +33,12 @@ class Command(RefusingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options["json"]
         if options["end"] is not None:
+            self.refuse_together("--end", options, [*TERMS, "list"])
+            if options["user"] is not None:
+                self.refuse("USER does not go with --end.", as_json=as_json)
             self.end(options["end"], as_json=as_json)
         elif options["list"]:
+            self.refuse_together("--list", options, TERMS)
             self.list(options["user"], as_json=as_json)
         else:
             self.make(options)
@@ -42,12 +48,12 @@ class Command(RefusingCommand):
         form = TokenForm(
             self.find_user(options["user"], as_json=as_json),
             {
-                "name": options["name"],
+                "name": "command line" if options["name"] is None else options["name"],
                 "scopes": options["scope"],
                 "accounts": "\n".join(options["account"]),
                 "networks": ",".join(options["network"]),
-                "per_minute": options["per_minute"],
-                "days": options["days"],
+                "per_minute": 600 if options["per_minute"] is None else options["per_minute"],
+                "days": 90 if options["days"] is None else options["days"],
             },
         )
         if not form.is_valid():
@@ -61,7 +67,7 @@ class Command(RefusingCommand):
 
     def list(self, username: str | None, *, as_json: bool) -> None:
         rows = Token.objects.select_related("user").prefetch_related("accounts").order_by("pk")
-        if username:
+        if username is not None:
             rows = rows.filter(user=self.find_user(username, as_json=as_json))
         found = [shown(token) for token in rows]
         lines = [f"{each['id']} {each['user']} {each['name']}: {', '.join(each['scopes'])}" for each in found]

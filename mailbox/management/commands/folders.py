@@ -25,6 +25,8 @@ class Command(ListingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         as_json = options["json"]
+        if both := sorted(set(options["sync"]) & set(options["no_sync"])):
+            self.refuse(f"--sync and --no-sync both name {', '.join(both)}.", as_json=as_json)
         account = self.find_account(options["email"], as_json=as_json)
         if options["refresh"]:
             try:

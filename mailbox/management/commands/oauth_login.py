@@ -35,6 +35,8 @@ class Command(RefusingCommand):
         app = _app(account, options["provider"])
         if app is None:
             self.refuse("No provider is set up for this address; name one with --provider.", as_json=False)
+        if options["by"] != "person":
+            self.refuse_together(f"--by {options['by']}: nobody signs in", options, ["shared"])
         try:
             if options["by"] == "person":
                 self._by_person(account, app, is_shared=options["shared"])

@@ -29,7 +29,6 @@ class Command(AnsweringCommand):
         parser.add_argument("--all", action="store_true", help="all that failed and match --filter; workers send them")
         parser.add_argument(
             "--filter",
-            default="",
             metavar="QUERY",
             help='as the address of the outbox page has it: "state=failed_for_good&code=550&domain=example.com"',
         )
@@ -37,10 +36,11 @@ class Command(AnsweringCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        is_many = options["all"] or options["filter"] or options["dry_run"]
+        is_many = options["all"] or options["filter"] is not None or options["dry_run"]
         if is_many and (options["outbox_id"] is not None or not options["all"]):
             self.refuse("Give an OUTBOX_ID, or --all with --filter and --dry-run.", as_json=options["json"])
         if is_many:
+            self.refuse_together("--all", options, ["attempt", "failure_mode"])
             self._retry_all(options)
             return
         if options["outbox_id"] is None:
@@ -54,7 +54,7 @@ class Command(AnsweringCommand):
         is taken only as it was when this began."""
         began = timezone.now()
         try:
-            filters = Filters.of_query(options["filter"])
+            filters = Filters.of_query(options["filter"] or "")
         except (NoSuchFilter, ValueError) as error:
             self.refuse(str(error), as_json=options["json"])
         if filters.state not in ("", *FAILED):

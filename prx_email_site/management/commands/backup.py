@@ -25,12 +25,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["keep"] is not None and options["keep"] < 1:
+            raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
             place = making.make(options["folder"], timezone.now())
             if options["keys"]:
                 making.write_keys(options["keys"], options["folder"])
-            if options["keep"]:
-                making.forget(options["folder"], max(options["keep"], 1))
+            if options["keep"] is not None:
+                making.forget(options["folder"], options["keep"])
         except (BackupFault, OSError) as error:
             raise CommandError(str(error)) from error
         self._say(place, as_json=options["json"])
