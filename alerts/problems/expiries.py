@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -75,9 +75,15 @@ def stage_of(ending: Expiry, now: datetime) -> int | None:
     return next(due, None)
 
 
-def find(now: datetime) -> Iterator[Problem]:
-    """One problem for each thing that ends within 30 days; another when 7 are left, and when one is."""
-    for each in all_expiries():
+def of_accounts(among: Collection[int]) -> list[Expiry]:
+    """What belongs to these accounts; nothing of the others is read."""
+    return [*_tokens(among), *_grants(among), *_authorities([], among)]
+
+
+def find(now: datetime, among: Collection[int] | None = None) -> Iterator[Problem]:
+    """One problem for each thing that ends within 30 days; another when 7 are left, and when one is. `among`: only of
+    what belongs to these accounts."""
+    for each in all_expiries() if among is None else of_accounts(among):
         stage = stage_of(each, now)
         if stage is not None:
             when = f"{each.at:%Y-%m-%d %H:%M} UTC"
@@ -85,18 +91,21 @@ def find(now: datetime) -> Iterator[Problem]:
             yield Problem(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
 
 
-def _tokens() -> Iterator[Expiry]:
+def _tokens(among: Collection[int] | None = None) -> Iterator[Expiry]:
     rows = Transport.objects.filter(oauth_expires_at__isnull=False, encrypted_oauth_token__isnull=False)
+    if among is not None:
+        rows = rows.filter(Q(account_by_imap__in=among) | Q(account_by_smtp__in=among))
     for row in rows.select_related("account_by_imap", "account_by_smtp"):
         account = getattr(row, f"account_by_{row.kind}", None)
         if account is not None and row.oauth_expires_at:
             yield _of_account(f"token:{row.pk}", TOKENS[row.kind], row.oauth_expires_at, account)
 
 
-def _grants() -> Iterator[Expiry]:
+def _grants(among: Collection[int] | None = None) -> Iterator[Expiry]:
     """What is renewed by itself ends only when it is not renewed: access tokens of such grants are no news."""
     by_grant = Q(imap__grant__isnull=False) | Q(smtp__grant__isnull=False)
-    for account in Account.objects.filter(by_grant).select_related("imap__grant", "smtp__grant"):
+    accounts = Account.objects.all() if among is None else Account.objects.filter(pk__in=among)
+    for account in accounts.filter(by_grant).select_related("imap__grant", "smtp__grant"):
         for grant in {each.pk: each for each in (account.imap.grant, account.smtp.grant) if each}.values():
             ends = grant.refresh_expires_at if _is_renewed(grant) else grant.expires_at
             if ends is not None:
@@ -135,9 +144,10 @@ def _certificates() -> Iterator[Expiry]:
         yield Expiry(f"certificate:{name}", what, row.ends_at, then, reverse("mailbox:accounts"), name=name)
 
 
-def _authorities(apps: list[OAuthApp]) -> Iterator[Expiry]:
+def _authorities(apps: list[OAuthApp], among: Collection[int] | None = None) -> Iterator[Expiry]:
     then = gettext_noop("Paste the new one.")
-    for account in Account.objects.exclude(ca_certificate=""):
+    accounts = Account.objects.all() if among is None else Account.objects.filter(pk__in=among)
+    for account in accounts.exclude(ca_certificate=""):
         if at := first_end(account.ca_certificate):
             path = reverse("mailbox:account_edit", args=[account.pk])
             what = gettext_noop("The extra CA certificate of %(name)s")

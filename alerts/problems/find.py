@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -46,6 +46,14 @@ def find_problems(now: datetime) -> Problems:
     return Problems(all_of)
 
 
+def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ...]:
+    """Of these accounts alone, and that nothing comes or goes, which concerns each. It reads nothing of the others."""
+    works = WorkerHeartbeat.objects.alive(now).exists()
+    of_all = installation.paused() if works else _workers(now)
+    own = (*_of_accounts(now, with_behind=works, among=among), *_of_mail(among), *expiries.find(now, among))
+    return (*of_all, *own)
+
+
 def _workers(now: datetime) -> Iterator[Problem]:
     if not Account.objects.exists():
         return  # nothing to do: nobody misses them
@@ -55,8 +63,9 @@ def _workers(now: datetime) -> Iterator[Problem]:
     yield Problem("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
 
 
-def _of_accounts(now: datetime, *, with_behind: bool) -> Iterator[Problem]:
+def _of_accounts(now: datetime, *, with_behind: bool, among: Collection[int] | None = None) -> Iterator[Problem]:
     accounts = Account.objects.select_related("imap", "smtp").prefetch_related(chosen_folders())
+    accounts = accounts if among is None else accounts.filter(pk__in=among)
     waiting = of_failing(accounts, now)
     for account in accounts:
         folders = account.chosen_folders  # type: ignore[attr-defined]
@@ -84,8 +93,10 @@ def _of_condition(account: Account, condition: AccountNotice) -> Problem | None:
     return Problem(f"{kind}:{account.pk}", kind, account.pk, words, reverse("mailbox:account", args=[account.pk]))
 
 
-def _of_mail() -> Iterator[Problem]:
+def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
+    """`among`: of these accounts only."""
     held = OutboxMessage.objects.filter(status=OutboxMessage.Status.FAILED)
+    held = held if among is None else held.whose(among)
     alerts = held.filter(idempotency_key__startswith=ALERT_KEY)
     others = held.exclude(idempotency_key__startswith=ALERT_KEY)
     tabs = reverse("outbox:list")
@@ -109,13 +120,15 @@ def _of_mail() -> Iterator[Problem]:
         f"{tabs}?account=",
     )
     reports = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
+    reports = reports if among is None else reports.filter(outbox__account__in=among)
     words = ("report of a mail that came back", "reports of mail that came back")
     unseen = f"{tabs}?mark=unseen&account="
     yield from _counted(reports.bounces(), Kind.BOUNCE, words, unseen, field="outbox__account")
+    quarantined = Quarantine.objects.open()
     words = ("complaint of a recipient about a mail", "complaints of recipients about mail")
     yield from _counted(reports.complaints(), Kind.COMPLAINT, words, unseen, field="outbox__account")
     yield from _counted(
-        Quarantine.objects.open(),
+        quarantined if among is None else quarantined.filter(account__in=among),
         Kind.QUARANTINE,
         ("message could not be fetched or read", "messages could not be fetched or read"),
         f"{reverse('mailbox:quarantine')}?account=",

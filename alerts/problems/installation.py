@@ -33,7 +33,7 @@ def find(now: datetime) -> Iterator[Problem]:
     yield from _brokers(now)
     yield from _restore(now)
     yield from _events(now)
-    yield from _paused()
+    yield from paused()
     yield from _late(now)
 
 
@@ -129,7 +129,7 @@ def _events(now: datetime) -> Iterator[Problem]:
             yield _problem(f"events:refused:{hook.pk}", Kind.EVENTS, words, path)
 
 
-def _paused() -> Iterator[Problem]:
+def paused() -> Iterator[Problem]:
     switch = SendingSwitch.objects.filter(paused_at__isnull=False).first()
     if switch is not None and switch.paused_at is not None:
         words = f"All sending is paused since {switch.paused_at:%Y-%m-%d %H:%M} UTC. {switch.reason}".strip()

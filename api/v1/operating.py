@@ -13,12 +13,12 @@ from ninja import Path, Query, Router, Schema, Status
 from pydantic import Field
 
 from alerts.models import AlertIncident, Kind
-from alerts.problems.find import find_problems
+from alerts.problems.find import find_of_accounts, find_problems
 from alerts.problems.problem import Problem
 from api.models import Scope
 from api.tokens import Caller
 from api.v1.answers import Answer, Limit, Number, Page, Text, columns
-from api.v1.common import FAILURES, account_of, asked_accounts, caller_of, seen
+from api.v1.common import FAILURES, account_of, asked_accounts, caller_of, seen, seen_or_all
 from mailbox.models import Quarantine, SyncRunFolder
 from mailbox.views import activity
 from mailbox.views.accounts import has_workers
@@ -166,14 +166,15 @@ def list_incidents(
 def health(request: HttpRequest) -> Answer[Health]:
     """What needs a person, of the token's accounts; of the machines and of what ends for a token that administers all
     accounts."""
-    now, accounts, caller = timezone.now(), seen(request), caller_of(request)
+    now, accounts, caller = timezone.now(), seen_or_all(request), caller_of(request)
     sees_all = _administers(caller)
+    problems = find_problems(now).found if accounts is None else find_of_accounts(accounts, now)
 
     def is_shown(found: Problem) -> bool:
         of_site = sees_all or found.kind in TOLD_TO_ALL
-        return of_site if found.account_id is None else found.account_id in accounts
+        return of_site if found.account_id is None else accounts is None or found.account_id in accounts
 
-    needs = [NeedState.of(each) for each in find_problems(now).found if is_shown(each)]
+    needs = [NeedState.of(each) for each in problems if is_shown(each)]
     is_paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
     known = {"workers_alive": has_workers(now), "sending_paused": is_paused}
     return Answer(data=Health(is_well=not needs, needs=needs, **known))

@@ -23,6 +23,7 @@ from api import request_counts, tokens
 from api.tokens import Caller, TokenRefused
 from api.v1 import (
     accounts,
+    aliases,
     bulk,
     events,
     features,
@@ -94,6 +95,7 @@ api = Api(
 # Bulk before outbox: else "bulk" is taken for the number of a mail.
 for each in (
     accounts,
+    aliases,
     folders,
     mail,
     message_actions,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from ninja import Path, Router, Schema, Status
+from pydantic import Field
 
 from api.models import Scope
 from api.v1.answers import Answer, Limit, Number, Page, Text, columns
@@ -18,9 +21,11 @@ from mailbox.views.requests import Refused
 from outbox.compose import suppression
 from outbox.errors import ValidationFailed
 from outbox.models import SuppressedAddress
-from outbox.views.lists.suppressed import put_on_list, take_off_list
+from outbox.views.lists.suppressed import as_csv, import_csv, put_on_list, take_off_list
 
 router = Router(tags=["addresses not written to"])
+CSV: dict[Any, Any] = {200: None, **FAILURES}
+AS_CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}}}}}
 
 
 class SuppressedState(Schema):
@@ -55,6 +60,34 @@ def list_suppressed(
     rows = newest_of_accounts(rows, asked_accounts(request, account), limit + 1)
     page, last = cut(list(rows[: limit + 1]), limit)
     return Answer(data=Page(items=[SuppressedState.of(row) for row in page], next=str(last.pk) if last else None))
+
+
+@router.get("/suppressed/csv", response=CSV, operation_id="export_suppressed", openapi_extra=AS_CSV)
+def export_suppressed(request: HttpRequest, account: Number | None = None) -> HttpResponseBase:
+    """All of them as CSV, for a spreadsheet or the import of another installation."""
+    accounts = asked_accounts(request, account)
+    rows = SuppressedAddress.objects.order_by("-pk")
+    return as_csv(rows if accounts is None else rows.filter(account__in=accounts))
+
+
+class SuppressionFile(Schema):
+    csv: Annotated[Text, Field(max_length=suppression.MOST_BYTES, description="As the export writes it.")]
+
+
+class Imported(Schema):
+    new: int = Field(description="Addresses that were not on the list.")
+
+
+@router.post("/suppressed/csv", response={200: Answer[Imported], **FAILURES}, operation_id="import_suppressed")
+def import_suppressed(request: HttpRequest, given: SuppressionFile) -> Answer[Imported]:
+    """All lines or none. What is listed keeps its reason and date, so that the same file may be sent again."""
+    operated = caller_of(request).accounts(Scope.OPERATE)
+    try:
+        return Answer(data=Imported(new=import_csv(request, given.csv.encode("utf-8", "replace"), operated)))
+    except suppression.NotOperated:
+        raise Http404 from None
+    except suppression.CannotImport as error:
+        raise Refused(str(error)) from error
 
 
 @router.post("/suppressed", response={201: Answer[SuppressedState], **FAILURES}, operation_id="suppress")

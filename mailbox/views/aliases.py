@@ -67,18 +67,20 @@ def _administered(request: HttpRequest, pk: int) -> AccountAlias:
 def _page(request: HttpRequest, alias: AccountAlias, title: str, verb: str) -> HttpResponse:
     account: Account = alias.account
     form = AliasForm(request.POST if request.method == "POST" else None, instance=alias)
-    if request.method == "POST" and form.is_valid() and _saved(form):
-        record(request, verb, f"account:{account.pk}", account, alias.email)
+    if request.method == "POST" and form.is_valid() and saved(request, form, verb):
         notices.success(request, gettext("Mail may come from %(email)s.") % {"email": alias.email})
         return redirect("mailbox:account", account.pk)
     context: dict[str, Any] = {"form": form, "account": account, "title": title}
     return render(request, "mailbox/accounts/alias.html", context)
 
 
-def _saved(form: AliasForm) -> bool:
+def saved(request: HttpRequest, form: AliasForm, verb: str) -> bool:
+    """Whether it was stored, and recorded as `verb`; else the form has the error."""
+    alias = form.instance
     try:
         with transaction.atomic():
             form.save()
+            record(request, verb, f"account:{alias.account_id}", alias.account, alias.email)
     except IntegrityError:  # two people added it at once: validation saw neither
         form.add_error("email", gettext("The account has this address already."))
         return False
@@ -97,7 +99,12 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     )
     if page := asks_first(request, question):
         return page
-    found.delete()
-    record(request, "remove_alias", f"account:{found.account_id}", found.account, found.email)
+    take_away(request, found)
     notices.success(request, gettext("%(email)s is removed.") % {"email": found.email})
     return redirect(account_page)
+
+
+def take_away(request: HttpRequest, alias: AccountAlias) -> None:
+    with transaction.atomic():
+        alias.delete()
+        record(request, "remove_alias", f"account:{alias.account_id}", alias.account, alias.email)

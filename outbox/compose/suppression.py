@@ -34,6 +34,10 @@ class CannotImport(Exception):
     """str() is a sentence that names the line."""
 
 
+class NotOperated(CannotImport):
+    """It names an account that whoever imports does not operate, or that is not there."""
+
+
 @dataclass(frozen=True)
 class Given:
     address: str

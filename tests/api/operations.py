@@ -14,6 +14,7 @@ from alerts.models import AlertIncident
 from api.models import Scope
 from mailbox.models import (
     Account,
+    AccountAlias,
     AuditEntry,
     ConnectionTest,
     MessagePlace,
@@ -50,6 +51,8 @@ class Operation:
 def of_accounts(account: Account) -> dict[str, Operation]:
     folder, test = folder_of(account), ConnectionTest.objects.create(account=account)
     at = f"/accounts/{account.pk}"
+    names = ("desk@example.com", "gone@example.com")
+    desk, gone = (AccountAlias.objects.create(account=account, email=each) for each in names)
     return {
         "list_accounts": Operation("get", "/accounts", of="list"),
         "create_account": Operation(
@@ -64,6 +67,11 @@ def of_accounts(account: Account) -> dict[str, Operation]:
         "go_on": Operation("post", f"{at}/go-on", {}, OPERATE),
         "pause_sending": Operation("post", f"{at}/pause", None, OPERATE),
         "resume_sending": Operation("post", f"{at}/resume", None, OPERATE),
+        "list_aliases": Operation("get", f"{at}/aliases"),
+        "add_alias": Operation("post", f"{at}/aliases", {"email": "more@example.com"}, ADMINISTER),
+        "get_alias": Operation("get", f"/aliases/{desk.pk}"),
+        "change_alias": Operation("put", f"/aliases/{desk.pk}", {"email": "desk@example.com"}, ADMINISTER),
+        "remove_alias": Operation("delete", f"/aliases/{gone.pk}", None, ADMINISTER),
         "list_folders": Operation("get", f"{at}/folders"),
         "choose_folders": Operation("patch", f"{at}/folders", {"synced": [folder.pk]}, ADMINISTER),
         "refresh_folders": Operation("post", f"{at}/folders/refresh", None, OPERATE),
@@ -173,6 +181,7 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
     listed = SuppressedAddress.objects.create(account=account, address="gone@example.com", reason="bounced")
     policy = {"max_size_bytes": 1000, "allowed_content_types": ["text/plain"]}
     new = {"account_id": account.pk, "address": "no@example.com"}
+    file = {"csv": f"account,address\n{account.email},file@example.com\n"}
     site = {"scope": ADMINISTER, "of": "everything"}
     return {
         "list_features": Operation("get", "/features", **site),
@@ -182,6 +191,8 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
             "put", f"/features/email_send/accounts/{account.pk}", {"on": True}, **site
         ),
         "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
+        "export_suppressed": Operation("get", f"/suppressed/csv?account={account.pk}"),
+        "import_suppressed": Operation("post", "/suppressed/csv", file, OPERATE),
         "suppress": Operation("post", "/suppressed", new, OPERATE),
         "unsuppress": Operation("delete", f"/suppressed/{listed.pk}", None, OPERATE),
         "get_policy": Operation("get", "/policy", None, SEND, of="list"),

@@ -9,9 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from alerts.models import AlertIncident
+from alerts.models import AlertIncident, Kind
+from alerts.problems.find import find_of_accounts, find_problems
 from api.models import Scope
 from mailbox.models import Account, AuditEntry, SyncRun, SyncRunFolder, WorkerHeartbeat
+from outbox.models import SendingSwitch
 from tests.api.calling import Program, is_problem, ops, program, sales
 from tests.rows import folder_of, letter_with, outbox_row, store
 
@@ -60,6 +62,15 @@ def test_health_tells_of_the_tokens_accounts_and_of_the_site_only_to_who_adminis
     assert {each["account_id"] for each in found["needs"]} == {sales.pk}
     assert {"uncertain"} <= {each["kind"] for each in found["needs"]}
     assert (found["is_well"], found["workers_alive"], found["sending_paused"]) == (False, True, False)
+    everywhere = {each.key: each for each in find_problems(now).found}
+    own = find_of_accounts([sales.pk], now)
+    assert own == tuple(each for each in everywhere.values() if each.account_id == sales.pk)
+    SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": now})
+    WorkerHeartbeat.objects.all().delete()
+    assert [each.kind for each in find_of_accounts([], now)] == [Kind.WORKERS]
+    WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
+    assert [each.kind for each in find_of_accounts([], now)] == [Kind.PAUSED]
+    SendingSwitch.objects.update(paused_at=None)
     readers = Program(chief, scopes=[Scope.READ]).get("/health").json()["data"]["needs"]
     everything = Program(chief).get("/health").json()["data"]["needs"]
     assert None not in {each["account_id"] for each in readers}

@@ -121,8 +121,18 @@ def test_an_address_is_put_on_the_list_and_taken_off(program: Program, ops: Acco
     newest = program.get("/suppressed?limit=1").json()["data"]
     assert newest["items"][0]["address"] == "other@example.com"
     assert program.get(f"/suppressed?before={newest['next']}").json()["data"]["items"] == [row]
+    whole = b"".join(program.get(f"/suppressed/csv?account={ops.pk}").streaming_content).decode("utf-8-sig")
+    assert [line.split(",")[:3] for line in whole.splitlines()] == [
+        ["account", "address", "reason"],
+        [ops.email, "gone@example.com", "by_hand"],
+    ]
     assert program.ask("delete", f"/suppressed/{row['id']}").status_code == 200
     assert not SuppressedAddress.objects.filter(account=ops).exists()
+    for number in (1, 0):
+        assert program.post("/suppressed/csv", {"csv": whole}).json()["data"] == {"new": number}
+    wrong = whole + "nobody@example.com,a@example.com\r\n"
+    assert is_problem(program.post("/suppressed/csv", {"csv": wrong}), 404, "NotFound")
+    assert is_problem(program.post("/suppressed/csv", {"csv": whole + "no line"}), 422, "Validation")
 
 
 def test_the_policy_is_changed_on_condition(program: Program) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib import messages as notices
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext
@@ -31,9 +32,7 @@ def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
     if text := request.GET.get("q", "").strip().replace("\0", "").lower()[:320]:
         rows = rows.filter(address__contains=text)
     if request.GET.get("format") == "csv":
-        whole = rows.iterator()  # another installation would write to what is left out
-        cells = ((row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in whole)
-        return csv_file("suppressed", suppression.HEAD, cells)
+        return as_csv(rows)
     page, last = cut(list((rows.filter(pk__lt=before) if before else rows)[: limit + 1]), limit)
     context = {
         "rows": page,
@@ -44,6 +43,13 @@ def suppressed(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         "text": text,
     }
     return render(request, "outbox/suppressed.html", context)
+
+
+def as_csv(rows: QuerySet[SuppressedAddress]) -> StreamingHttpResponse:
+    """All of them, however many: another installation would write to what is left out."""
+    whole = rows.select_related("account").iterator()
+    cells = ((row.account.email, row.address, row.reason, row.since.isoformat(), row.words) for row in whole)
+    return csv_file("suppressed", suppression.HEAD, cells)
 
 
 def _operated(request: HttpRequest) -> AccountQuerySet:
@@ -106,12 +112,21 @@ def upload(request: HttpRequest) -> HttpResponse:
     require_role_somewhere(request.user, Role.OPERATOR)
     file = request.FILES.get("file")
     try:
-        found = list(suppression.read_csv(file.read(suppression.MOST_BYTES + 1) if file else b""))
+        content = file.read(suppression.MOST_BYTES + 1) if file else b""
+        number = import_csv(request, content, _operated(request))
     except suppression.CannotImport as error:
         return _refused(request, str(error))
-    accounts = {each.email.lower(): each for each in _operated(request)}
+    notices.success(request, gettext("%(number)s addresses are new on the list.") % {"number": number})
+    return redirect("outbox:suppressed")
+
+
+def import_csv(request: HttpRequest, content: bytes, operated: AccountQuerySet) -> int:
+    """All lines or none; how many are new. Raises CannotImport, NotOperated for an account that is not among these."""
+    found = list(suppression.read_csv(content))
+    accounts = {each.email.lower(): each for each in operated}
     if unknown := sorted({email for email, _given in found} - accounts.keys()):
-        return _refused(request, gettext("You operate no account %(account)s.") % {"account": unknown[0]})
+        words = gettext("You operate no account %(account)s.")
+        raise suppression.NotOperated(words % {"account": unknown[0]})
     number = 0
     with transaction.atomic():
         for email, account in accounts.items():
@@ -119,5 +134,4 @@ def upload(request: HttpRequest) -> HttpResponse:
                 new = suppression.add(account, given, signed_in_user(request).pk)
                 number += new
                 record(request, "suppress_import", f"account:{account.pk}", account, str(new))
-    notices.success(request, gettext("%(number)s addresses are new on the list.") % {"number": number})
-    return redirect("outbox:suppressed")
+    return number

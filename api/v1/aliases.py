@@ -1,0 +1,90 @@
+"""The further addresses of an account, from which mail may be sent."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from ninja import Path, Router, Schema, Status
+
+from api.models import Scope
+from api.v1.answers import Answer, Number, Text, columns
+from api.v1.common import FAILURES, account_of, caller_of
+from api.v1.conditional import IF_MATCH, unchanged
+from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
+from mailbox.models import AccountAlias
+from mailbox.views.aliases import AliasForm, saved, take_away
+from mailbox.views.requests import Refused
+
+router = Router(tags=["accounts"])
+
+
+class AliasState(Schema):
+    id: int
+    account_id: int
+    email: str
+    display_name: str
+    signature: str
+
+    @classmethod
+    def of(cls, row: AccountAlias) -> AliasState:
+        return cls(**columns(cls, row))
+
+
+class Alias(Schema):
+    email: Text
+    display_name: Text = ""
+    signature: Text = ""
+
+
+def _kept(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> Answer[AliasState]:
+    form = AliasForm(given.dict(), instance=row)
+    if not (form.is_valid() and saved(request, form, verb)):
+        raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
+    return Answer(data=AliasState.of(row))
+
+
+def _administered(request: HttpRequest, pk: int) -> AccountAlias:
+    rows = AccountAlias.objects.select_related("account")
+    return get_object_or_404(rows, pk=pk, account__in=caller_of(request).accounts(Scope.ADMINISTER))
+
+
+@router.get("/accounts/{pk}/aliases", response={200: Answer[list[AliasState]], **FAILURES}, operation_id="list_aliases")
+def list_aliases(request: HttpRequest, pk: Path[Number]) -> Answer[list[AliasState]]:
+    account = account_of(request, pk, Scope.READ)
+    return Answer(data=[AliasState.of(row) for row in account.aliases.order_by("email")])
+
+
+@router.post("/accounts/{pk}/aliases", response={201: Answer[AliasState], **FAILURES}, operation_id="add_alias")
+def add_alias(
+    request: HttpRequest, pk: Path[Number], given: Alias, idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[AliasState]] | HttpResponse:
+    """Mail may come from this address, too."""
+    row = AccountAlias(account=account_of(request, pk, Scope.ADMINISTER))
+    return once(request, idempotency_key, lambda: Status(201, _kept(request, row, given, "add_alias")))
+
+
+@router.put(
+    "/aliases/{pk}",
+    response={200: Answer[AliasState], **FAILURES},
+    operation_id="change_alias",
+    openapi_extra=IF_MATCH,
+)
+def change_alias(request: HttpRequest, pk: Path[Number], given: Alias) -> Answer[AliasState]:
+    """All of it: what is absent becomes empty. Heeds If-Match."""
+    row = _administered(request, pk)
+    rows = AccountAlias.objects.filter(pk=pk)
+    with unchanged(request, rows, lambda: Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk)))):
+        return _kept(request, row, given, "edit_alias")
+
+
+@router.get("/aliases/{pk}", response={200: Answer[AliasState], **FAILURES}, operation_id="get_alias")
+def get_alias(request: HttpRequest, pk: Path[Number]) -> Answer[AliasState]:
+    seen = caller_of(request).accounts(Scope.READ)
+    return Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk, account__in=seen)))
+
+
+@router.delete("/aliases/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_alias")
+def remove_alias(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
+    """No new mail comes from it; what waits in the outbox still goes out."""
+    take_away(request, _administered(request, pk))
+    return Answer(data=None)
