@@ -205,6 +205,7 @@ SYNC_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_SYNC_BASE_BACKOFF_SECONDS", 1
 SYNC_MAX_BACKOFF_SECONDS = env.integer("PRX_EMAIL_SYNC_MAX_BACKOFF_SECONDS", 300, minimum=1)
 SYNC_MAX_MESSAGES = env.integer("PRX_EMAIL_SYNC_MAX_MESSAGES", 100, minimum=1)
 SYNC_TICK_SECONDS = env.integer("PRX_EMAIL_SYNC_TICK_SECONDS", 50, minimum=1)
+SYNC_PUSHED_SECONDS = env.integer("PRX_EMAIL_SYNC_PUSHED_SECONDS", 600, minimum=60)
 # Whether a process is meant to listen for new mail (manage.py idle): `make run` starts it, the dashboard misses it.
 PUSH_ENABLED = env.boolean("PRX_EMAIL_PUSH", True)
 # What comes by itself, and what comes when a person asks for it: the largest that the large providers take is 150 MB.

@@ -141,7 +141,7 @@ class AccountForm(forms.Form):
         initial=True,
         help_text=_(
             "Keep a connection to the inbox, so that new mail is here within a second or two. Where the server "
-            "does not offer it (IMAP IDLE), mail is looked for each minute, as it is in any case."
+            "does not offer it (IMAP IDLE), mail is looked for each minute."
         ),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from django.conf import settings
 from django.db.models import Prefetch
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -20,8 +21,8 @@ from mailbox.accounts.troubleshooting import waiting_is_no_use, what_to_do
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
-# A synced folder is looked at each minute; three rounds of backoff fit in here.
-BEHIND_AFTER = timedelta(minutes=15)
+# Beyond SYNC_PUSHED_SECONDS, after which a synced folder is looked at in any case; a round of backoff fits in here.
+BEHIND_AFTER = timedelta(minutes=5)
 
 
 def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
@@ -190,7 +191,7 @@ def _behind(account: Account, folders: Sequence[Folder], now: datetime, *, has_w
             "needs",
             gettext("behind"),
             gettext("%(names)s was not fetched for more than %(minutes)s minutes.")
-            % {"names": names, "minutes": BEHIND_AFTER // timedelta(minutes=1)},
+            % {"names": names, "minutes": _behind_after() // timedelta(minutes=1)},
             kind="behind",
             remedy="sync",
             since=oldest_success(late),
@@ -214,7 +215,11 @@ def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
     if state and (state.failure_count or state.stopped_at):
         return False  # said already, with its reason
     last = state.last_success_at if state else None
-    return (last or max(account.created_at, folder.created_at)) < now - BEHIND_AFTER
+    return (last or max(account.created_at, folder.created_at)) < now - _behind_after()
+
+
+def _behind_after() -> timedelta:
+    return timedelta(seconds=settings.SYNC_PUSHED_SECONDS) + BEHIND_AFTER
 
 
 def _switches(account: Account) -> list[AccountNotice]:

@@ -1,4 +1,4 @@
-"""IMAP IDLE (RFC 2177) on the INBOX: a connection that says at once when something changes.
+"""IMAP IDLE (RFC 2177) on the INBOX: a connection that says at once when something changes, and STATUS of others.
 
 The waiting is ours, not imapclient's: its idle_check answers nothing on end of file, so a dead connection looks like
 a quiet one. Nothing is read of what changed: a sync finds that out.
@@ -12,6 +12,8 @@ import select
 import socket
 import ssl
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mailbox.endpoints import Endpoint
@@ -28,6 +30,29 @@ _MOST_WAITING = 64 * 1024  # bytes without a line's end
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 RHYTHM_MISSED = 2.5  # Dovecot says "Still here" each two minutes; after so many of these without it, it is asked
 SHORTEST_RHYTHM = 30.0
+_NUMBER = re.compile(rb"(MESSAGES|UIDNEXT|UIDVALIDITY|HIGHESTMODSEQ) (\d+)", re.I)
+
+
+@dataclass(frozen=True)
+class FolderNumbers:
+    """By which it is seen that something changed in a folder. None: not known, or the server does not say."""
+
+    uidvalidity: int | None = None
+    uidnext: int | None = None
+    exists: int | None = None
+    highestmodseq: int | None = None  # RFC 7162: changes with a flag, too
+
+    def is_news_to(self, known: FolderNumbers) -> bool:
+        """Whether a folder of which this was `known` needs a sync. In doubt it does."""
+        pairs = [
+            (self.uidvalidity, known.uidvalidity),
+            (self.uidnext, known.uidnext),
+            (self.exists, known.exists),
+        ]
+        has_flags = None not in (self.highestmodseq, known.highestmodseq)
+        return any(ours is None or ours != theirs for ours, theirs in pairs) or (
+            has_flags and self.highestmodseq != known.highestmodseq
+        )
 
 
 class IdleNotOffered(ProviderError):
@@ -40,8 +65,9 @@ class IdleSession:
     def __init__(self, session: ImapSession, endpoint: Endpoint, status: FolderStatus, command_timeout: float) -> None:
         self._beneath: Any = session._client._imap
         self._socket: Any = self._beneath.sock
-        self._endpoint, self._timeout = endpoint, command_timeout
-        self.status = status
+        self._client, self._endpoint, self._timeout = session._client, endpoint, command_timeout
+        self._items = "UIDVALIDITY UIDNEXT MESSAGES"
+        self.inbox = FolderNumbers(status.uidvalidity, status.uidnext, status.exists, status.highestmodseq)
         self._bytes = self._left_over()
         self._tag: bytes | None = None  # of the IDLE under way
         self._commands = 0
@@ -61,7 +87,10 @@ class IdleSession:
                 raise IdleNotOffered("The server does not offer IDLE.")
             status = session.examine("INBOX")
             _keep_alive(session._client._imap.sock)
-            return cls(session, endpoint, status, command_timeout)
+            found = cls(session, endpoint, status, command_timeout)
+            if session._client.has_capability("CONDSTORE"):
+                found._items += " HIGHESTMODSEQ"
+            return found
         except BaseException as error:
             session.close(politely=isinstance(error, MailError) and not isinstance(error, NetworkError))
             raise
@@ -91,13 +120,44 @@ class IdleSession:
 
         What changed in between is told by the next wait(). Raises NetworkError when no answer comes in time.
         """
+        self._end()
+        self._begin()
+
+    def statuses(self, folders: Sequence[str]) -> dict[str, FolderNumbers | None]:
+        """STATUS (RFC 3501, 6.3.10) of folders besides INBOX, between two IDLEs; None of one that the server refuses.
+
+        What changes in INBOX meanwhile is told by the next wait(). Raises as renew() does.
+        """
+        self._end()
+        found = {folder: self._status(folder) for folder in folders}
+        self._begin()
+        return found
+
+    def _status(self, folder: str) -> FolderNumbers | None:
+        name = _octets(self._client._normalise_folder(folder))
+        tag = self._next_tag()
+        self._send(b"%s STATUS %s (%s)\r\n" % (tag, name, self._items.encode()))
+        told, end = b"", time.monotonic() + self._timeout
+        while not (line := self._line(end)).startswith(tag + b" "):
+            told = (told + b" " + line)[-_MOST_WAITING:]
+        if line[len(tag) :].split()[:1] != [b"OK"]:
+            return None
+        told = told[told.upper().rfind(b"* STATUS") :]
+        numbers = {key.upper(): int(value) for key, value in _NUMBER.findall(told[told.rfind(b"(") :])}
+        names = (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES", b"HIGHESTMODSEQ")
+        return FolderNumbers(*(numbers.get(name) for name in names))
+
+    def _end(self) -> None:
         tag, self._tag = self._tag, None
         if tag is not None:
             self._send(b"DONE\r\n")
             end = time.monotonic() + self._timeout
             while not self._line(end).startswith(tag + b" "):
                 pass
-        self._begin()
+
+    def _next_tag(self) -> bytes:
+        self._commands += 1
+        return b"I%d" % self._commands
 
     def interrupt(self) -> None:
         """End the connection from another thread: a wait there ends with a NetworkError."""
@@ -110,8 +170,7 @@ class IdleSession:
             self._socket.close()
 
     def _begin(self) -> None:
-        self._commands += 1
-        tag = b"I%d" % self._commands
+        tag = self._next_tag()
         self._send(tag + b" IDLE\r\n")
         end = time.monotonic() + self._timeout
         while not (line := self._line(end)).startswith(b"+"):
@@ -181,6 +240,10 @@ class IdleSession:
             return bytes(self._beneath.file.peek())
         except (OSError, ValueError):  # nothing there; an end is met by the first wait
             return b""
+
+
+def _octets(name: str | bytes) -> bytes:
+    return name if isinstance(name, bytes) else name.encode()
 
 
 def _keep_alive(connected: Any) -> None:

@@ -142,6 +142,7 @@ class PushHeartbeat(models.Model):
     """
 
     SILENT_AFTER = timedelta(seconds=60)
+    HEARD_WITHIN = timedelta(seconds=30)  # it beats each ten seconds; accounts of one that is silent are polled
 
     token = models.CharField(max_length=32)
     host = models.CharField(max_length=200)
@@ -172,6 +173,20 @@ class PushHeartbeat(models.Model):
     def beat(cls, token: str, states: dict[str, str], now: datetime) -> bool:
         """Say that we listen; False when another took over, as we were silent for too long."""
         return cls.objects.filter(pk=1, token=token).update(seen_at=now, states=states) == 1
+
+    @classmethod
+    def connected(cls, now: datetime) -> set[int]:
+        """The accounts of which news are heard at this time; none when the process that listens is silent."""
+        row = cls.objects.filter(pk=1).first()
+        if row is None or not row.token or abs(row.seen_at - now) > cls.HEARD_WITHIN:  # or by a clock that was ahead
+            return set()
+        return {int(pk) for pk, state in row.states.items() if state == "connected"}
+
+    @classmethod
+    def fell_silent(cls, now: datetime) -> bool:
+        """Whether it was heard of within a minute, and is not any more."""
+        silent = cls.objects.filter(seen_at__range=(now - 2 * cls.HEARD_WITHIN, now - cls.HEARD_WITHIN))
+        return silent.exclude(token="").exists()
 
     @classmethod
     def release(cls, token: str) -> None:

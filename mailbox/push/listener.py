@@ -1,7 +1,7 @@
 """The idle process: an AccountWatcher for each account that wants push, and a sync queued for each that hears news.
 
-One thread asks the database for all of them, every few seconds. Nothing depends on this process: what it does not
-hear, the next round of polling finds.
+One thread asks the database for all of them, every few seconds. No mail depends on this process: an account whose
+connection stands is polled each SYNC_PUSHED_SECONDS, and any other, or all when this process is gone, each minute.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import queue
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,14 +28,16 @@ from mailbox import network, presence
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import SignInRefused
+from mailbox.imap.idle import FolderNumbers
 from mailbox.logs import event
-from mailbox.models import Account, ProcessHeartbeat, PushHeartbeat, SyncState
+from mailbox.models import Account, Folder, ProcessHeartbeat, PushHeartbeat, SyncState
 from mailbox.oauth import refresh, seen_certificates
 from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, WatcherEvent
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0  # how soon a new, paused or changed account is noticed
 BEAT_SECONDS = 10.0
+OTHERS_SECONDS = 20.0  # between two questions for what syncs know of the other folders
 AGAIN_SECONDS = 2.0  # between two syncs queued for one account, however much it hears
 SIGN_INS_AT_ONCE = 8
 STOP_SECONDS = 1.0  # for the threads; what is still signing in then dies with the process
@@ -50,6 +52,7 @@ MADE_OF = (
     "imap__encrypted_oauth_token",
     "imap__grant_id",
 )
+NUMBERS = ("uidvalidity", "uidnext", "exists", "highestmodseq")  # of a SyncState, in the order of FolderNumbers
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class AccountToWatch:
     """An account that wants push, and what its connection is made of: when that changes, another is made."""
 
     account_id: int
-    uidnext: int | None
+    known: FolderNumbers  # of INBOX, by the last sync
     not_before: datetime | None  # the server asked for a wait, or could not be reached
     made_of: tuple[object, ...]  # ends with the secrets, as they are stored
 
@@ -71,11 +74,24 @@ def wanted() -> list[AccountToWatch]:
         .filter(push_enabled=True, imap__needs_sign_in_since=None)
         .alias(inbox=FilteredRelation("folders", condition=Q(folders__name="INBOX")))
         .filter(inbox__sync_enabled=True, inbox__gone_at=None)
-        .annotate(uidnext=F("inbox__sync_state__uidnext"))
         .order_by("pk")
     )
-    columns = ["pk", "uidnext", "imap__next_allowed_at", *MADE_OF]
-    return [AccountToWatch(pk, uidnext, until, tuple(rest)) for pk, uidnext, until, *rest in rows.values_list(*columns)]
+    numbers = [F(f"inbox__sync_state__{name}") for name in NUMBERS]
+    return [
+        AccountToWatch(pk, FolderNumbers(*rest[: len(NUMBERS)]), until, tuple(rest[len(NUMBERS) :]))
+        for pk, until, *rest in rows.values_list("pk", "imap__next_allowed_at", *numbers, *MADE_OF)
+    ]
+
+
+def other_folders(account_ids: Collection[int]) -> dict[int, dict[str, FolderNumbers]]:
+    """What syncs know of the chosen folders besides INBOX, by account and name. One query."""
+    found: dict[int, dict[str, FolderNumbers]] = {}
+    folders = Folder.objects.chosen().exclude(name="INBOX")
+    numbers = (f"sync_state__{name}" for name in NUMBERS)
+    for account_id, name, *known in folders.values_list("account_id", "name", *numbers):
+        if account_id in account_ids:
+            found.setdefault(account_id, {})[name] = FolderNumbers(*known)
+    return found
 
 
 class Listener:
@@ -93,6 +109,9 @@ class Listener:
         self._presence = presence.InLoop(ProcessHeartbeat.Role.PUSH)
         self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
         self._news: dict[int, float] = {}  # account -> when a sync of it may be queued
+        self._folders: dict[int, set[str]] = {}  # of those accounts
+        self._others: Mapping[int, Mapping[str, FolderNumbers]] = {}
+        self._next_others = 0.0
         self._queued_at: dict[int, float] = {}
         self._refusals: list[PushRefused] = []
         self._next_look = self._next_beat = 0.0
@@ -139,13 +158,15 @@ class Listener:
                 if isinstance(told, News):
                     again = self._queued_at.get(told.account_id, -AGAIN_SECONDS) + AGAIN_SECONDS
                     self._news.setdefault(told.account_id, max(time.monotonic(), again))
+                    self._folders.setdefault(told.account_id, set()).add(told.folder)
                 elif isinstance(told, PushRefused):
                     self._refusals.append(told)
                 told = self._told.get_nowait()
 
     def _pass_on(self, account_id: int) -> None:
         """The row first: a sync of this account that runs already looks for it, and the task leaves it to that one."""
-        SyncState.objects.filter(account_id=account_id, folder__name="INBOX").update(news_at=timezone.now())
+        folders = self._folders.get(account_id, set())
+        SyncState.objects.filter(account_id=account_id, folder__name__in=folders).update(news_at=timezone.now())
         try:
             self._queue_sync(account_id)
         except DatabaseError:
@@ -156,6 +177,7 @@ class Listener:
             return
         self._queued_at[account_id] = time.monotonic()
         del self._news[account_id]
+        self._folders.pop(account_id, None)
 
     def _mark_refused(self, refusal: PushRefused) -> None:
         pk = refusal.watch.account_id
@@ -180,9 +202,13 @@ class Listener:
                 former[pk] = watch
                 del self._watches[pk]
         seen_certificates.keep_all()
-        for pk, row in rows.items():
-            if pk not in self._watches and not (row.not_before and row.not_before > now):
-                self._start(row, former.get(pk))
+        new = [row for pk, row in rows.items() if pk not in self._watches and not _is_too_soon(row, now)]
+        if new or time.monotonic() >= self._next_others:
+            self._others, self._next_others = other_folders(rows), time.monotonic() + OTHERS_SECONDS
+            for pk, (_, watch) in self._watches.items():
+                watch.others = self._others.get(pk, {})
+        for row in new:
+            self._start(row, former.get(row.account_id))
 
     def _is_ours(self, now: datetime) -> bool:
         if self._token is None:
@@ -205,8 +231,9 @@ class Listener:
             return
         watch = AccountWatcher(
             row.account_id, partial(_endpoint_of, account), self._told.put,
-            gate=self._gate, timing=self._timing, uidnext=row.uidnext, former=former,
+            gate=self._gate, timing=self._timing, known=row.known, former=former,
         )  # fmt: skip
+        watch.others = self._others.get(row.account_id, {})
         self._watches[row.account_id] = (row, watch)
         watch.start()
 
@@ -225,6 +252,10 @@ class Listener:
             with contextlib.suppress(DatabaseError, InterfaceError):
                 PushHeartbeat.release(self._token)
         connection.close()
+
+
+def _is_too_soon(row: AccountToWatch, now: datetime) -> bool:
+    return row.not_before is not None and row.not_before > now
 
 
 def _secrets(account: Account) -> tuple[object, ...]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
-from mailbox.imap.idle import IdleNotOffered, IdleSession
+from mailbox.imap.idle import FolderNumbers, IdleNotOffered, IdleSession
 from mailbox.jitter import jittered
 from mailbox.logs import event, provider_words
 
@@ -37,6 +37,7 @@ class Timing:
     renew: float = 540  # servers end an IDLE after 29 minutes, some gateways forget a quiet connection after ten
     base_backoff: float = 5
     max_backoff: float = 300
+    others: float = 60  # between two looks at the other folders of the account
     lasting: float = 60  # a connection that stood this long ends a row of failures
     ask_again: float = 86_400  # whether a server without IDLE has it now
     connect: float = 10
@@ -45,9 +46,10 @@ class Timing:
 
 @dataclass(frozen=True)
 class News:
-    """Something changed in the INBOX of this account."""
+    """Something changed in a folder of this account."""
 
     account_id: int
+    folder: str = "INBOX"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ WatcherEvent = News | PushRefused
 class AccountWatcher:
     """`endpoint` is asked at each connection, on the watcher's thread: an access token is good for an hour.
 
-    `uidnext`: what the last sync knew, so that a connection does not ask for a sync that finds nothing."""
+    `known`: what the last sync knew of INBOX, so that a connection does not ask for a sync that finds nothing.
+    `others`: what syncs know of the other folders, which its owner replaces from time to time: STATUS tells what is
+    news to them."""
 
     def __init__(
         self,
@@ -74,13 +78,15 @@ class AccountWatcher:
         *,
         gate: threading.Semaphore,
         timing: Timing,
-        uidnext: int | None = None,
+        known: FolderNumbers | None = None,
         former: AccountWatcher | None = None,
     ) -> None:
         self.account_id = account_id
         self.state = State.CONNECTING
         self._endpoint, self._tell, self._gate, self._timing = endpoint, tell, gate, timing
-        self._uidnext = uidnext
+        self._known = known or FolderNumbers()
+        self.others: Mapping[str, FolderNumbers] = {}
+        self._told_of: dict[str, FolderNumbers] = {}
         self._former = former
         self._stopped = threading.Event()
         self._session: IdleSession | None = None
@@ -136,19 +142,42 @@ class AccountWatcher:
         self._session, self._connected_at = session, time.monotonic()
         try:
             self.state = State.CONNECTED
-            if session.status.uidnext is None or session.status.uidnext != self._uidnext:
+            if session.inbox.is_news_to(self._known):
                 self._tell(News(self.account_id))
-            self._uidnext = session.status.uidnext
-            while not self._stopped.is_set():
-                if session.wait(jittered(timing.renew)):
-                    self._uidnext = None  # not known any more, until the next connection
-                    self._tell(News(self.account_id))
-                    self._stopped.wait(BREATH_SECONDS)
-                elif not self._stopped.is_set():
-                    session.renew()
+            self._known = session.inbox
+            self._wait_in(session)
         finally:
             self._session = None
             session.close()
+
+    def _wait_in(self, session: IdleSession) -> None:
+        """IDLE, with a look at the other folders each minute, the first one at once."""
+        look_at = time.monotonic()
+        renew_at = look_at + jittered(self._timing.renew)
+        while not self._stopped.is_set():
+            if time.monotonic() >= look_at:
+                if self.others:
+                    self._look_at_others(session)
+                    renew_at = time.monotonic() + jittered(self._timing.renew)
+                look_at = time.monotonic() + jittered(self._timing.others)
+            until = min(look_at, renew_at)
+            if session.wait(max(until - time.monotonic(), 0)):
+                self._known = FolderNumbers()  # not known any more, until the next connection
+                self._tell(News(self.account_id))
+                self._stopped.wait(BREATH_SECONDS)
+            elif not self._stopped.is_set() and not look_at <= time.monotonic() < renew_at:  # or the server fell silent
+                session.renew()
+                renew_at = time.monotonic() + jittered(self._timing.renew)
+
+    def _look_at_others(self, session: IdleSession) -> None:
+        """Each change is told once; a folder of which the server does not tell is one for the sync to look at."""
+        known = self.others
+        for folder, numbers in session.statuses(list(known)).items():
+            if numbers is None:
+                self._tell(News(self.account_id, folder))
+            elif numbers.is_news_to(known[folder]) and self._told_of.get(folder) != numbers:
+                self._told_of[folder] = numbers
+                self._tell(News(self.account_id, folder))
 
     def _wait_after(self, error: Exception, failures: int, stated: float | None = None) -> int:
         """Wait longer each time, never less than the server asked for; returns how many failures there are in a row."""

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 
 from mailbox.clocks import SLACK, is_over, is_waiting
-from mailbox.models import Account, Folder, Lease, SyncState
+from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 from mailbox.sync.folders import canonical
 
@@ -43,16 +43,29 @@ def next_accounts(now: datetime, since: datetime) -> list[int]:
     """The accounts with something due that was not tried since `since`, or has more waiting; the longest wait first.
 
     Not those that another worker has, nor those of which a folder failed since then: its connection may be the reason,
-    and the other folders are tried with the next round.
+    and the other folders are tried with the next round. Of accounts that the idle process listens to, those with news
+    and, since a server may keep its news to itself, those that were not looked at for SYNC_PUSHED_SECONDS.
     """
     held = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__gt=now)
     failed = SyncState.objects.filter(_tried(now, since)).exclude(last_error_code="")
     folders = _due_folders(now, since).exclude(Exists(held.filter(account=OuterRef("account"))))
-    folders = folders.exclude(Exists(failed.filter(account=OuterRef("account"))))
+    folders = folders.exclude(Exists(failed.filter(account=OuterRef("account")))).exclude(_is_listened_to(now))
     unknown = _due_unknown(now).exclude(Exists(held.filter(account=OuterRef("pk"))))
     # A new account has waited for longest of all.
     found = [*unknown.values_list("pk", flat=True), *folders.values_list("account_id", flat=True)]
     return list(dict.fromkeys(found))
+
+
+def _is_listened_to(now: datetime) -> Q:
+    """Folders that were in step not long ago, of accounts whose news are heard."""
+    return Q(
+        account_id__in=PushHeartbeat.connected(now),
+        sync_state__last_success_at__gt=now - timedelta(seconds=settings.SYNC_PUSHED_SECONDS),
+        sync_state__last_success_at__lte=now,
+        sync_state__last_error_code="",
+        sync_state__more_waiting=False,
+        sync_state__news_at=None,
+    )
 
 
 def _due_folders(now: datetime, since: datetime | None) -> FolderQuerySet:

@@ -25,7 +25,17 @@ from mailbox.errors import MailError
 from mailbox.host_slots import take_slots
 from mailbox.logs import event, provider_words
 from mailbox.messages import purge
-from mailbox.models import Account, Counter, Lease, ProcessHeartbeat, StoreMiss, SyncRun, WorkerHeartbeat
+from mailbox.models import (
+    Account,
+    Counter,
+    Lease,
+    ProcessHeartbeat,
+    PushHeartbeat,
+    StoreMiss,
+    SyncRun,
+    SyncState,
+    WorkerHeartbeat,
+)
 from mailbox.queueing import queue
 from mailbox.scheduler import jobs, report, runner
 from mailbox.scheduler.account_queue import DueAccounts
@@ -55,7 +65,7 @@ def queue_sync(account_id: int, user_id: int | None) -> None:
 
 
 def queue_pushed_sync(account_id: int) -> None:
-    """Sync the account's INBOX, of which its server said that something changed."""
+    """Sync the folders of the account of which its server said that something changed."""
     queue("mailbox.tasks.sync_pushed", account_id, group="sync")
 
 
@@ -127,14 +137,18 @@ def sync_account(account_id: int, user_id: int | None) -> None:
 
 
 def sync_pushed(account_id: int) -> None:
-    """Look at INBOX at once. A sync of the account that runs at this moment does it instead: see SyncState.news_at."""
+    """Look at once at INBOX and whatever else has news. A sync of the account that runs at this moment looks at INBOX
+    instead, and the next tick at the others: see SyncState.news_at."""
     chosen = runner.jobs_of(account_id)
-    inbox = [job for job in chosen if job.folder == "INBOX"] or chosen  # on Gmail, All Mail holds the inbox
+    news = SyncState.objects.filter(account_id=account_id, news_at__isnull=False)
+    names = {"INBOX", *news.values_list("folder__name", flat=True)}
+    if any(job.folder == "INBOX" for job in chosen):  # on Gmail, All Mail holds the inbox
+        chosen = [job for job in chosen if job.folder in names]
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )
-    if inbox and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
-        runner.run_sync(inbox, config, trigger=SyncRun.Trigger.PUSH)
+    if chosen and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
+        runner.run_sync(chosen, config, trigger=SyncRun.Trigger.PUSH)
 
 
 def list_folders(account_id: int) -> None:
@@ -188,10 +202,12 @@ def say_alive(now: datetime) -> None:
 def _free_leases_of_dead_workers(now: datetime) -> None:
     """A lease whose end has come is one that nobody renews: its account is synced at once, not with the next minute.
 
-    With a lease of half a minute, and this each half minute, nothing waits for a dead worker longer than a minute.
+    With a lease of half a minute, and this each half minute, nothing waits for a dead worker longer than a minute, nor
+    for a process that listened for news.
     """
     report.end_abandoned(now)
-    if Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now).delete()[0]:
+    ended = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now).delete()[0]
+    if ended or PushHeartbeat.fell_silent(now):
         queue("mailbox.tasks.sync_tick", True, group="sync")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -62,5 +63,7 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Heard]]:
 def in_step(account: Account, dovecot: Dovecot) -> None:
     """As after a sync: connecting brings no news then."""
     with dovecot.login(account.email) as imap:
-        uidnext = int(str(imap.status("INBOX", "(UIDNEXT)")[1][0]).partition("UIDNEXT ")[2].partition(")")[0])
-    SyncState.objects.update_or_create(account=account, folder=folder_of(account), defaults={"uidnext": uidnext})
+        told = str(imap.status("INBOX", "(UIDVALIDITY UIDNEXT MESSAGES)")[1][0])
+    answer = dict(re.findall(r"(MESSAGES|UIDNEXT|UIDVALIDITY) (\d+)", told))
+    numbers = {"uidvalidity": answer["UIDVALIDITY"], "uidnext": answer["UIDNEXT"], "exists": answer["MESSAGES"]}
+    SyncState.objects.update_or_create(account=account, folder=folder_of(account), defaults=numbers)
