@@ -16,8 +16,8 @@ class SiteConfig(AppConfig):
 
         post_migrate.connect(schedule.make_schedules, sender=self, dispatch_uid="prx_email_site.retention.schedule")
 
-        register(checks.unknown_variables)
-        register(checks.encryption_keys)
+        register(checks.unknown_variables, checks.ENVIRONMENT)
+        register(checks.encryption_keys, checks.ENVIRONMENT)
         register(checks.data_folder_is_private, Tags.security)
         register(checks.no_proxy_before_an_open_address, Tags.security, deploy=True)
         uid = "prx_email_site.signal_receivers"

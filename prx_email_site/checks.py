@@ -13,6 +13,8 @@ from mailbox import credentials
 from mailbox.accounts import stored_secrets
 from prx_email_site import environment, launch, private_files
 
+ENVIRONMENT = "environment"  # the tag of what is wrong with the variables and keys
+
 
 def unknown_variables(**_: Any) -> list[CheckMessage]:
     """A misspelt variable is silently the default otherwise, which is noticed when it is needed."""

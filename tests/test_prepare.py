@@ -15,6 +15,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from mailbox.models import Account
+from prx_email_site.management.commands import qcluster
 from prx_email_site.one_at_a_time import one_at_a_time
 from tests.rows import NOWHERE
 from tests.servers.ports import wait_until
@@ -60,6 +61,13 @@ def test_a_key_that_is_none_is_found_by_check_and_stops_prepare(settings: Settin
             call_command(command, **options)
         assert "PRX_EMAIL_ENCRYPTION_KEYS: key 2 of 2 is no Fernet key" in str(refused.value)
         assert "secret-word" not in str(refused.value)
+
+
+def test_a_key_that_is_none_stops_the_workers_whose_start_imports_no_page(settings: Settings) -> None:
+    settings.ROOT_URLCONF = "no.such.module"
+    settings.ENCRYPTION_KEYS = [*settings.ENCRYPTION_KEYS, "secret-word"]
+    with pytest.raises(SystemCheckError, match="key 2 of 2 is no Fernet key"):
+        qcluster.Command().check(tags=qcluster.Command.requires_system_checks)
 
 
 def test_a_key_that_opens_nothing_is_found_with_the_number_of_secrets(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.core.checks import Tags
 from django.db import DatabaseError, connections
 from django.utils import timezone
 from django_q.conf import Conf
@@ -18,12 +19,16 @@ from mailbox import presence, schedules
 from mailbox.models import ProcessHeartbeat, WorkerHeartbeat
 from mailbox.queueing import queue
 from outbox import restore_guard
+from prx_email_site.checks import ENVIRONMENT
 from prx_email_site.parent_death import kill_forks_with_their_parent
 from prx_email_site.workers.limits import SupervisorLimits
 from prx_email_site.workers.supervisor import Supervisor
 
 
 class Command(QClusterCommand):  # type: ignore[misc]
+    # Not that of the addresses: it imports every page, which takes as long as half of all else before the first task.
+    requires_system_checks = (ENVIRONMENT, Tags.security)
+
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         # Before the first task: a restored database brings its queue of tasks with it.
