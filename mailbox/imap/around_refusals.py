@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from mailbox.errors import MailError
-from mailbox.imap.fetch import FetchRow
 from mailbox.imap.responses import is_refusal
 
 MOST_REFUSED = 60  # commands, to find what is refused among some hundred messages
 
-Fetch = Callable[[Sequence[int]], dict[int, FetchRow]]
+Row = TypeVar("Row")
 
 
-def rows_around(fetch: Fetch, uids: Sequence[int]) -> tuple[dict[int, FetchRow], set[int]]:
+def rows_around(
+    fetch: Callable[[Sequence[int]], dict[int, Row]], uids: Sequence[int]
+) -> tuple[dict[int, Row], set[int]]:
     """What is said of these UIDs, and of which the server refuses to say it, found by asking in halves.
 
     Raises MailError: what is no refusal of a message, and where more are refused than a few.
@@ -21,7 +23,9 @@ def rows_around(fetch: Fetch, uids: Sequence[int]) -> tuple[dict[int, FetchRow],
     return _rows(fetch, uids, [MOST_REFUSED])
 
 
-def _rows(fetch: Fetch, uids: Sequence[int], left: list[int]) -> tuple[dict[int, FetchRow], set[int]]:
+def _rows(
+    fetch: Callable[[Sequence[int]], dict[int, Row]], uids: Sequence[int], left: list[int]
+) -> tuple[dict[int, Row], set[int]]:
     try:
         return fetch(uids), set()
     except MailError as error:

@@ -217,13 +217,17 @@ class ImapSession:
     def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
         """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
 
-        Those that are gone are not in it.
+        Those that are gone, or of which the server refuses to say it, are not in it.
         """
         found: dict[int, tuple[FlagsAndLabels, str]] = {}
         items = self._items(f"UID FLAGS BODY.PEEK[HEADER]<0.{COMPARED_HEADER}>")
+
+        def headers(some: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, bytes]]:
+            return imap_fetch.pair_headers(self._fetch(imap_fetch.uid_set(some), items))
+
         for start in range(0, len(uids), HEADER_CHUNK):
             chunk = uids[start : start + HEADER_CHUNK]
-            answer = imap_fetch.pair_headers(self._fetch(imap_fetch.uid_set(chunk), items))
+            answer, _ = rows_around(headers, chunk)
             for uid in set(chunk).intersection(answer):
                 marks, header = answer[uid]
                 found[uid] = (marks, hashlib.sha256(header).hexdigest())

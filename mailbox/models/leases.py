@@ -9,12 +9,14 @@ import secrets
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from django.db import connection, models
+from django.db import OperationalError, connection, models
 
 from mailbox.clocks import SLACK
+from mailbox.db.errors import is_deadlock
 from mailbox.models.accounts import Account
 
 LONGEST_SECONDS = 3600.0  # no lease is taken for longer: one that ends later was taken by a clock that was ahead
+MOST_DEADLOCKS = 5  # in a row; what was not got then is left to the next round
 
 
 class Lease(models.Model):
@@ -58,7 +60,21 @@ class Lease(models.Model):
         cls, account_ids: Collection[int], purpose: str, holder: str, *, seconds: float, now: datetime, token: str
     ) -> set[int]:
         """acquire() for several accounts: one statement decides. Returns the accounts that we got; what was deleted
-        meanwhile is not among them."""
+        meanwhile is not among them.
+
+        Where the database ended it to end a deadlock, it is made again: nothing of it was written."""
+        for _ in range(MOST_DEADLOCKS):
+            try:
+                return cls._acquire_all(account_ids, purpose, holder, seconds=seconds, now=now, token=token)
+            except OperationalError as error:
+                if not is_deadlock(error) or connection.in_atomic_block:
+                    raise
+        return set()
+
+    @classmethod
+    def _acquire_all(
+        cls, account_ids: Collection[int], purpose: str, holder: str, *, seconds: float, now: datetime, token: str
+    ) -> set[int]:
         if not account_ids:
             return set()
         ends = (now, _end(now, seconds), _end(now, LONGEST_SECONDS) + SLACK)

@@ -154,7 +154,8 @@ def _holds_the_same(imap: ImapSession, folder: Folder, name: str) -> bool:
     rows = MessagePlace.objects.present().filter(folder=folder, uidvalidity=state.uidvalidity).order_by("uid")
     ends = [*rows[:SAMPLED], *rows.reverse()[:SAMPLED]]
     ours = {place.uid: (place.received_at, place.size) for place in ends}
-    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in imap.fetch_meta(sorted(ours))}
+    metas = imap.fetch_meta_around(sorted(ours))
+    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in metas if meta.size}  # else the server refuses it
     return bool(theirs) and all(_is_the_same(ours[uid], seen) for uid, seen in theirs.items())
 
 

@@ -60,7 +60,7 @@ def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = No
     of retention removed as well: a new mail under such a UID would never be fetched."""
     found = Comparison()
     for places in chain(_held(run, below, newest), _let_go(run, below, newest)):
-        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta(sorted(places))}
+        metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(places))}
         differing = [uid for uid, place in places.items() if uid in metas and not _fits(place, metas[uid])]
         if _has_other_headers(run, places, differing):
             found.is_reassigned = True
@@ -107,7 +107,7 @@ def _quarantined_otherwise(run: FolderRun) -> list[int]:
     """Quarantined messages whose UID has another size now: it may be another message, which can be fetched."""
     rows = Quarantine.objects.open().filter(folder=run.folder, uidvalidity=run.uidvalidity, size__gt=0)
     sizes = dict(rows.values_list("uid", "size"))
-    metas = run.session.imap.fetch_meta(sorted(sizes))
+    metas = run.session.imap.fetch_meta_around(sorted(sizes))
     return [meta.uid for meta in metas if meta.size and meta.size != sizes[meta.uid]]
 
 

@@ -106,7 +106,7 @@ def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
     done, uids = len(uids) <= SURVEYED_AT_ONCE, uids[:SURVEYED_AT_ONCE]
     for start in range(0, len(uids), CHUNK):
         chunk = uids[start : start + CHUNK]
-        metas = run.session.imap.fetch_meta(chunk)
+        metas = run.session.imap.fetch_meta_around(chunk)
         alike = {_pair(place) for place in _alike(run, metas)}
         dated = [(meta, date) for meta in metas if (date := meta.internal_date) and (date, meta.size) in alike]
         rows = [_surveyed(run, meta, date) for meta, date in dated]
@@ -157,7 +157,7 @@ class Relinker:
         for start in range(0, max(len(uids), 1), CHUNK):
             chunk = uids[start : start + CHUNK]
             is_last = last and start + CHUNK >= len(uids)
-            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta(chunk)} if chunk else {}
+            metas = {meta.uid: meta for meta in self.run.session.imap.fetch_meta_around(chunk)} if chunk else {}
             self.again = self._surely_the_same(list(metas.values()))
             runs = [(same, list(group)) for same, group in groupby(chunk, key=self.again.__contains__)]
             for position, (same, group) in enumerate(runs):

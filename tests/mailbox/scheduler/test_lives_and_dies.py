@@ -177,6 +177,22 @@ def test_three_beats_fit_into_a_lease_and_a_run_is_silent_for_longer_than_one() 
     assert account_turn.TURN_SECONDS < LEASE_SECONDS
 
 
+def test_a_claim_that_the_database_ended_to_end_a_deadlock_is_made_again(account: Account) -> None:
+    ended = list[str]()
+
+    def end(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('INSERT INTO "leases"') and len(ended) < 2:
+            ended.append(sql)
+            raise OperationalError("deadlock detected") from psycopg.errors.DeadlockDetected()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(end):
+        assert take(account, timezone.now()) and len(ended) == 2
+        ended[:] = []
+        with transaction.atomic(), pytest.raises(OperationalError):  # all of the transaction is lost
+            take(account, timezone.now())
+
+
 def test_who_gives_back_leases_locks_them_in_the_order_in_which_they_are_taken(make_account: MakeAccount) -> None:
     """Else one that takes several and one that gives several back lock each other out."""
     if connection.vendor != "postgresql":

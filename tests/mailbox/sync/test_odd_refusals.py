@@ -6,11 +6,11 @@ import pytest
 
 from mailbox.errors import SignInRefused, Throttled
 from mailbox.imap.responses import refused
-from mailbox.models import Account, Message, Quarantine
+from mailbox.models import Account, Folder, Message, Quarantine
 from mailbox.sync import folder_sync
 from tests.mailbox.sync.odd_server import account, all_stored, server, sync
 from tests.mailbox.sync.synced import mail, stored
-from tests.servers.imap_script import Fault, Mail, ScriptedImap, Talk
+from tests.servers.imap_script import Box, Fault, Mail, ScriptedImap, Talk
 
 __all__ = ["account", "server"]
 pytestmark = [pytest.mark.django_db, pytest.mark.wire]
@@ -100,7 +100,7 @@ def test_an_account_in_passing_trouble_needs_no_sign_in(account: Account, server
 
 def refusing(server: ScriptedImap, bad: set[int], words: str) -> Fault:
     def refuse(talk: Talk, tag: str, arguments: str) -> bool:
-        if not bad.intersection(server.chosen(arguments.split(" ")[0])):
+        if not bad.intersection(server.chosen(arguments.split(" ")[0], talk)):
             return False
         talk.say(f"{tag} NO {words}")
         return True
@@ -131,6 +131,53 @@ def test_flags_date_and_size_that_are_refused_of_one_message_hold_up_no_other(
     server.mails[4] = Mail(mail(4))
     sync(account)
     assert all_stored(account, server)
+
+
+def refuse_to_speak_of(server: ScriptedImap, uid: int) -> None:
+    server.faults["META"] = server.faults["HEADER"] = refusing(server, {uid}, "[SERVERBUG] Internal error occurred")
+
+
+def test_one_message_that_is_refused_holds_up_no_folder_whose_uids_are_new(
+    account: Account, server: ScriptedImap
+) -> None:
+    sync(account)
+    server.uidvalidity += 1
+    server.mails = {uid + 100: each for uid, each in server.mails.items()}
+    refuse_to_speak_of(server, 102)
+    outcome = folder_sync.sync(account.pk)
+    assert outcome.ok and "2 kept, 1 fetched" in outcome.note, outcome.error
+    assert all_stored(account, server) and not Quarantine.objects.exists()
+
+
+@pytest.mark.parametrize("step", ["META", "HEADER"])
+def test_one_message_that_is_refused_holds_up_no_comparison_with_a_restored_server(
+    account: Account, server: ScriptedImap, step: str
+) -> None:
+    server.capabilities, server.highestmodseq = "IMAP4rev1 CONDSTORE", 900
+    sync(account)
+    server.highestmodseq = 700
+    for uid in (2, 3):
+        server.mails[uid] = Mail(mail(uid + 30, body="Other words."))
+    server.faults[step] = refusing(server, {2}, "[SERVERBUG] Internal error occurred")
+    outcome = folder_sync.sync(account.pk)
+    assert outcome.ok and "gave UIDs to other messages" in outcome.note, outcome.error
+    assert all_stored(account, server)
+
+
+def test_one_message_that_is_refused_does_not_keep_a_renamed_folder_from_being_known_again(
+    account: Account, server: ScriptedImap
+) -> None:
+    server.boxes["Work"] = Box({uid: Mail(mail(uid)) for uid in (11, 12, 13)})
+    server.listed = ['() "/" INBOX', '() "/" Work']
+    folder_sync.discover_folders(account.pk)
+    row = Folder.objects.get(name="Work")
+    Folder.objects.filter(pk=row.pk).update(sync_enabled=True)
+    assert folder_sync.sync(account.pk, "Work").fetched == 3
+    server.boxes["Done"] = server.boxes.pop("Work")
+    server.listed = ['() "/" INBOX', '() "/" Done']
+    refuse_to_speak_of(server, 12)
+    folder_sync.discover_folders(account.pk)
+    assert Folder.objects.get(pk=row.pk).name == "Done"
 
 
 def test_one_that_comes_alone_is_found_by_what_was_fetched_before(account: Account, server: ScriptedImap) -> None:
