@@ -114,7 +114,7 @@ def test_when_the_process_that_listens_was_killed_the_accounts_are_looked_at_wit
     for begin in (timedelta(seconds=1), timedelta(seconds=29)):  # of the heartbeats of a cluster, each half minute
         for after in (begin + number * timedelta(seconds=30) for number in range(5)):
             monkeypatch.setattr(sync_tasks, "queue", lambda *_, after=after, **__: queued.append(after))
-            sync_tasks._take_up_of_the_dead(now + after)
+            sync_tasks._free_leases_of_dead_workers(now + after)
         assert queued == [begin + timedelta(seconds=30)]
         assert next_accounts(now + queued.pop(), now + timedelta(seconds=1)) == [account.pk]
 
