@@ -9,7 +9,6 @@ from django.db import InterfaceError, InternalError, OperationalError
 # InternalError: a PostgreSQL that ended the transaction for its own limits (SQLSTATE class 25: a worker that slept in
 # it for longer than idle_in_transaction_session_timeout). The next try finds a fresh connection.
 DATABASE_TROUBLE = (OperationalError, InterfaceError, InternalError)
-DEADLOCK = "40P01"  # SQLSTATE
 
 
 def is_trouble(error: BaseException) -> bool:
@@ -17,8 +16,3 @@ def is_trouble(error: BaseException) -> bool:
     calls a missing table an OperationalError as well."""
     code = getattr(error.__cause__, "sqlite_errorcode", None)
     return isinstance(error, DATABASE_TROUBLE) and (code is None or code & 0xFF != sqlite3.SQLITE_ERROR)
-
-
-def is_deadlock(error: BaseException) -> bool:
-    """Whether PostgreSQL ended this transaction so that another could go on: the same again may succeed."""
-    return getattr(error.__cause__, "sqlstate", None) == DEADLOCK

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from django.db import OperationalError, connection, models
 
 from mailbox.clocks import SLACK
-from mailbox.db.errors import is_deadlock
 from mailbox.models.accounts import Account
 
 LONGEST_SECONDS = 3600.0  # no lease is taken for longer: one that ends later was taken by a clock that was ahead
+DEADLOCK = "40P01"  # PostgreSQL's SQLSTATE
 MOST_DEADLOCKS = 5  # in a row; what was not got then is left to the next round
 
 
@@ -67,7 +67,7 @@ class Lease(models.Model):
             try:
                 return cls._acquire_all(account_ids, purpose, holder, seconds=seconds, now=now, token=token)
             except OperationalError as error:
-                if not is_deadlock(error) or connection.in_atomic_block:
+                if getattr(error.__cause__, "sqlstate", "") != DEADLOCK or connection.in_atomic_block:
                     raise
         return set()
 
