@@ -21,6 +21,7 @@ handler500 = "prx_email_site.error_pages.server_error"
 
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
+    path("charts/", dashboard.charts, name="charts"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("login/", sign_in.SignIn.as_view(), name="account_login"),  # the name by which allauth knows it
     path("sso/", sso.begin, name="sso_begin"),

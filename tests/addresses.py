@@ -51,6 +51,7 @@ def of_account(to_read: str = "", to_post: str = "", *names: str, args: tuple[st
 
 EXPECTED: dict[str, Expected] = {
     "dashboard": Expected(SIGNED_IN),
+    "charts": Expected(SIGNED_IN),
     "login": Expected(OPEN, OPEN),
     "account_login": Expected(OPEN, OPEN),
     "sso_begin": Expected(SIGNED_IN),  # no provider is configured: both lead to the sign-in page

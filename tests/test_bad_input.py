@@ -40,6 +40,7 @@ LISTS = [
 ]
 PARAMETERS = {
     "dashboard": ["period"],
+    "charts": ["period"],
     "mailbox:messages": ["before", "account", "folder"],
     "mailbox:search": ["q", "before", "q=report&before"],
     "mailbox:message": ["view"],

@@ -66,6 +66,7 @@ STATES: tuple[dict[str, Any], ...] = (
 # Lists that ask otherwise when their address says so.
 QUERY_STRINGS = {
     "dashboard": ["?period=month"],
+    "charts": ["?period=month"],
     "mailbox:messages": [
         "?by=conversation",
         "?account={account}",

@@ -1,9 +1,10 @@
-"""Mail in and out over time, as bars: the numbers, and where each bar stands. Pure but for one query."""
+"""Mail in and out over time, as bars beside what the same time before brought: the numbers, and where each bar stands.
+Pure but for one query."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.lazy_text import Words
 from mailbox.models import Counter
 
-WIDTH, HALF = 720, 70  # units of the drawing; received stands on the middle line, sent and failed hang from it
+WIDTH, HEIGHT = 720, 142  # units of the drawing; received stands on the axis, sent and failed hang from it
+_LEAST_ROOM = 8  # units on either side of the axis where anything happened there
 _TITLES = {
     "received": _("%(time)s: %(number)s received"),
     "sent": _("%(time)s: %(number)s sent"),
@@ -57,6 +59,10 @@ class ChartStep:
     sent: int = 0
     failed: int = 0
 
+    @property
+    def tried(self) -> int:
+        return self.sent + self.failed
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -69,53 +75,106 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Totals:
+    received: int
+    sent: int
+    failed: int
+
+    @classmethod
+    def of(cls, steps: Sequence[ChartStep]) -> Totals:
+        return cls(*(sum(getattr(step, name) for step in steps) for name in ("received", "sent", "failed")))
+
+    def __bool__(self) -> bool:
+        return bool(self.received or self.sent or self.failed)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the axis lies and how many units a mail has: one scale for both sides, which together fill the drawing."""
+
+    axis: float
+    unit: float
+
+    @classmethod
+    def of(cls, most_up: int, most_down: int) -> Scale:
+        room = HEIGHT - 2
+        axis = 1 + room * most_up / max(most_up + most_down, 1)
+        if most_up and most_down:
+            axis = min(max(axis, _LEAST_ROOM), HEIGHT - _LEAST_ROOM)
+        units = [space / most for space, most in ((axis - 1, most_up), (HEIGHT - 1 - axis, most_down)) if most]
+        return cls(round(axis, 2), min(units, default=0))
+
+    def height(self, count: int) -> float:
+        """At least one unit for anything that happened, so that one mail beside thousands is seen."""
+        return round(max(1.5, count * self.unit), 2) if count else 0
+
+
+@dataclass(frozen=True)
 class Chart:
     period: Period
     steps: list[ChartStep]
+    before: list[ChartStep]  # as many steps, that ended where `steps` begin
+    scale: Scale
     bars: list[Bar]
     most: int
 
     @property
-    def received(self) -> int:
-        return sum(step.received for step in self.steps)
+    def totals(self) -> Totals:
+        return Totals.of(self.steps)
 
     @property
-    def sent(self) -> int:
-        return sum(step.sent for step in self.steps)
+    def totals_before(self) -> Totals:
+        return Totals.of(self.before)
 
     @property
-    def failed(self) -> int:
-        return sum(step.failed for step in self.steps)
+    def lines_before(self) -> list[str]:
+        """The period before as two lines of steps, received and tried, each as the path of an SVG; none where there
+        was nothing."""
+        axis, height = self.scale.axis, self.scale.height
+        found = []
+        if any(step.received for step in self.before):
+            found.append(_path(self.before, lambda step: axis - height(step.received)))
+        if any(step.tried for step in self.before):
+            found.append(_path(self.before, lambda step: axis + height(step.tried)))
+        return found
+
+    @property
+    def pairs(self) -> list[tuple[ChartStep, ChartStep]]:
+        """Each step with the one a period before it."""
+        return list(zip(self.steps, self.before, strict=True))
 
 
 def drawn(counters: QuerySet[Counter], period: Period, now: datetime) -> Chart:
     """The chart of these counters up to now."""
-    starts = _starts(period, now)
+    starts = starts_of(period, now, 2 * period.steps)
     rows = (
         counters.filter(hour__gte=starts[0], name__in=_NAMES)
         .order_by()
         .values_list("hour", "name")
         .annotate(total=Sum("value"))
     )
-    steps = summed(rows, starts)
-    most = max((max(step.received, step.sent + step.failed) for step in steps), default=0)
-    return Chart(period, steps, _bars(steps, most, period), most)
+    both = summed(rows, starts)
+    before, steps = both[: period.steps], both[period.steps :]
+    scale = Scale.of(max(step.received for step in both), max(step.tried for step in both))
+    most = max(max(step.received, step.tried) for step in steps)
+    return Chart(period, steps, before, scale, _bars(steps, scale, period), most)
 
 
-def _starts(period: Period, now: datetime) -> list[datetime]:
-    """Where the steps begin, oldest first: at whole hours, or at quarter days and days of the reader's time zone.
+def starts_of(period: Period, now: datetime, count: int) -> list[datetime]:
+    """Where the last `count` steps begin, oldest first: at whole hours, or at quarter days and days of the reader's
+    time zone.
 
     Counters are kept by the hour of UTC: where a zone is half an hour off, such an hour belongs to the step it
     begins in.
     """
     if period.step <= timedelta(hours=1):
         current = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        return [current - period.step * back for back in reversed(range(period.steps))]
+        return [current - period.step * back for back in reversed(range(count))]
     # By the clock on the wall: a day has 23 or 25 hours when summer time begins or ends.
     wall = timezone.localtime(now).replace(tzinfo=None)
     day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
     current = day + (wall - day) // period.step * period.step
-    return [timezone.make_aware(current - period.step * back) for back in reversed(range(period.steps))]
+    return [timezone.make_aware(current - period.step * back) for back in reversed(range(count))]
 
 
 def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) -> list[ChartStep]:
@@ -128,27 +187,26 @@ def summed(rows: Iterable[tuple[datetime, str, int]], starts: list[datetime]) ->
     return steps
 
 
-def _bars(steps: list[ChartStep], most: int, period: Period) -> list[Bar]:
-    if not most:
-        return []
+def _bars(steps: list[ChartStep], scale: Scale, period: Period) -> list[Bar]:
     slot = WIDTH / len(steps)
     width, bars = round(slot * 0.7, 2), []
     for index, step in enumerate(steps):
         x = round(index * slot + slot * 0.15, 2)
         at = date_format(timezone.localtime(step.start), str(period.form))
-        up, down, lost = (_height(count, most) for count in (step.received, step.sent, step.failed))
+        up, down, lost = (scale.height(count) for count in (step.received, step.sent, step.failed))
         for kind, y, height, count in (
-            ("received", HALF - up, up, step.received),
-            ("sent", HALF + 1, down, step.sent),
-            ("failed", HALF + 1 + down, lost, step.failed),
+            ("received", scale.axis - up, up, step.received),
+            ("sent", scale.axis, down, step.sent),
+            ("failed", scale.axis + down, lost, step.failed),
         ):
             if count:
-                bars.append(
-                    Bar(x, round(y, 2), width, round(height, 2), kind, _TITLES[kind] % {"time": at, "number": count})
-                )
+                title = _TITLES[kind] % {"time": at, "number": count}
+                bars.append(Bar(x, round(y, 2), width, height, kind, title))
     return bars
 
 
-def _height(count: int, most: int) -> float:
-    """At least one unit for anything that happened, so that one mail beside thousands is seen."""
-    return max(1.5, count / most * (HALF - 4)) if count else 0
+def _path(steps: list[ChartStep], y_of: Callable[[ChartStep], float]) -> str:
+    slot = WIDTH / len(steps)
+    levels = [round(y_of(step), 2) for step in steps]
+    first, *others = (f"V{y}H{round((number + 1) * slot, 2)}" for number, y in enumerate(levels))
+    return "".join([f"M0 {levels[0]}", first, *others])

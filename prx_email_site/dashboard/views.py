@@ -15,14 +15,17 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_safe
 
-from mailbox.models import Counter, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
+from mailbox.models import Counter, Folder, PushHeartbeat, Quarantine, RestoreProof, SyncRunFolder, WorkerHeartbeat
 from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.accounts import AccountRow, is_partial, rows_of
+from mailbox.views.reading.latest_per_account import of_some
 from mailbox.views.requests import of_accounts, signed_in_user
+from outbox.actions.filters import Filters
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
+from outbox.views.visible_rows import newest_rows
 from prx_email_site.context_processors import counted, earliest, facts
-from prx_email_site.dashboard import attention, chart
+from prx_email_site.dashboard import attention, chart, figures
 
 MOST_CLUSTERS = 200  # whose heartbeats are read
 # What an open row may be: its status and its hold.
@@ -96,6 +99,30 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "chart": chart.drawn(of_accounts(Counter.objects.all(), request), period, now),
         "runs": of_accounts(SyncRunFolder.objects.select_related("run", "account"), request).order_by("-pk")[:8],
     }
+
+
+@require_safe
+def charts(request: HttpRequest) -> HttpResponse:
+    """What the dashboard has no room for: by account and outcome, how long sending takes, how far syncs lag."""
+    period, now = chart.period_named(request.GET.get("period", "")), timezone.now()
+    start = chart.starts_of(period, now, period.steps)[0]
+    counters = of_accounts(Counter.objects.all(), request)
+    wanted = of_some(request, list(accounts_for(request.user)))
+    sent, _end = newest_rows(Filters(state="sent"), wanted, now, None, figures.MAILS_LOOKED_AT)
+    outbox = OutboxMessage.objects.all()
+    named, rest = figures.by_account(counters, outbox if wanted is None else outbox.whose(wanted), start)
+    fetched = of_accounts(Folder.objects.chosen().filter(account__sync_enabled=True), request)
+    context = {
+        "period": period,
+        "periods": chart.PERIODS,
+        "chart": chart.drawn(counters, period, now),
+        "accounts": named,
+        "other_accounts": rest,
+        "waits": figures.waits(sent, start),
+        "lags": figures.lags(fetched, now),
+        "mails_looked_at": figures.MAILS_LOOKED_AT,
+    }
+    return render(request, "charts.html", context)
 
 
 def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
