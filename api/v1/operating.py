@@ -126,6 +126,8 @@ class Quarantined(Schema):
     folder_id: int
     uid: int
     size: int | None
+    subject: str = Field(description="From its header; empty where that could not be read.")
+    sender: str
     error: str
     attempts: int
     first_failed_at: datetime

@@ -1,4 +1,4 @@
-"""A batch of fetched mails becomes rows: messages, places, attachments, quarantine. Decided first, written after."""
+"""A batch of fetched mails becomes rows: messages, places, attachments. Decided first, written after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Q
 from django.utils import timezone
 
 from mailbox.db import bulk_insert
@@ -272,26 +271,3 @@ def _relink(folder: Folder, uidvalidity: int, decision: Decision, now: datetime)
         former = MessagePlace.objects.present().filter(places.other_uidvalidity(folder, uidvalidity))
         former.filter(message_id__in=again).update(gone_at=now)
         places.aggregate(again, now)
-
-
-def quarantine(folder: Folder, uidvalidity: int, uid: int, size: int | None, error: str, now: datetime) -> None:
-    """Put a mail aside with what went wrong, or count one more failure. Call it in a transaction."""
-    place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
-    again = Quarantine.objects.filter(place).update(
-        attempts=F("attempts") + 1,
-        last_failed_at=now,
-        error=error,
-        fetch_requested_at=None,
-        resolved_at=None,
-    )
-    if not again:
-        Quarantine.objects.create(
-            account_id=folder.account_id,
-            folder=folder,
-            uidvalidity=uidvalidity,
-            uid=uid,
-            size=size,
-            error=error,
-            first_failed_at=now,
-            last_failed_at=now,
-        )

@@ -143,6 +143,9 @@ class Quarantine(models.Model):
     uidvalidity = models.BigIntegerField()
     uid = models.BigIntegerField()
     size = models.BigIntegerField(null=True)
+    # From its header, where that came and could be read.
+    subject = models.CharField(max_length=300, blank=True, default="", db_default="")
+    sender = models.CharField(max_length=300, blank=True, default="", db_default="")
     error = models.TextField()
     attempts = models.PositiveIntegerField(default=1)
     first_failed_at = models.DateTimeField(default=timezone.now)

@@ -18,6 +18,7 @@ from mailbox.errors import Busy, MailError, StorageError
 from mailbox.imap.session import MessageMeta
 from mailbox.logs import event
 from mailbox.messages import store
+from mailbox.messages.set_aside import MailHead, quarantine
 from mailbox.messages.store import Incoming
 from mailbox.models import Folder, Message, MessagePlace, SyncState
 from mailbox.parsing import pool as parsing_pool
@@ -61,6 +62,7 @@ class ReadBatch:
     incoming: list[Incoming] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
+    heads: dict[int, MailHead] = field(default_factory=dict)  # of failures whose bytes came
 
 
 @dataclass
@@ -206,6 +208,7 @@ class FolderRun:
             else:
                 event(logger, "parse_failed", logging.ERROR, **self._fields(uid=each.meta.uid, error=result))
                 batch.failures[each.meta.uid] = f"It could not be parsed: {result}".replace("\0", "\ufffd")
+                batch.heads[each.meta.uid] = MailHead.of(each.raw)
         raws = [each.fetched.raw for each in batch.incoming]
         digests, now = [each.digest for each in batch.incoming], self.session.clock()
         disk_budget.demand(sum(map(len, raws)))
@@ -243,7 +246,8 @@ class FolderRun:
             raw_store.keep([each.digest for each in batch.incoming], now)
             self._ask_for_large(batch, now)
             for uid, reason in batch.failures.items():
-                store.quarantine(self.folder, self.uidvalidity, uid, batch.sizes.get(uid), reason, now)
+                size, head = batch.sizes.get(uid), batch.heads.get(uid)
+                quarantine(self.folder, self.uidvalidity, uid, size, reason, now, head)
             self.move_cursor(stretch)
             if begun is not None:
                 self.attempts.end(begun)
@@ -273,6 +277,7 @@ class FolderRun:
             except Exception as error:
                 logger.exception("store_failed", extra={"fields": self._fields(uid=each.uid)})
                 batch.failures[each.uid] = f"It could not be stored: {_words(error)}"
+                batch.heads[each.uid] = MailHead.of(each.fetched.raw)
         return stored
 
     def move_cursor(self, stretch: plan.UidRange | None) -> None:

@@ -167,6 +167,11 @@ def test_quarantine_shows_the_error_as_said_and_fetches_again(operator: Client, 
     row = quarantined(account)
     shown = page(operator, "mailbox:quarantine")
     assert "UnicodeError: what it said" in shown
+    assert "Its header did not come, or could not be read" in shown
+    Quarantine.objects.update(subject="Invoice <7>", sender="Ann <ann@example.com>")
+    shown = page(operator, "mailbox:quarantine")
+    assert "Invoice &lt;7&gt;</strong>" in shown
+    assert "Ann &lt;ann@example.com&gt;" in shown
     operator.post(reverse("mailbox:quarantine_fetch", args=[row.pk]))
     row.refresh_from_db()
     assert row.fetch_requested_at is not None

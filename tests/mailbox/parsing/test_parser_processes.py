@@ -191,6 +191,7 @@ def test_a_mail_its_parser_dies_of_is_put_aside_in_words(
     assert (outcome.ok, outcome.fetched, outcome.quarantined) == (True, 25, 1)
     aside = Quarantine.objects.get()
     assert (aside.uid, parsing_worker.GAVE_UP in aside.error) == (26, True)
+    assert (aside.subject, aside.sender) == ("Mail 26", "Ann <ann@example.com>"), "its header can be read all the same"
     assert Message.objects.count() == 25
 
 

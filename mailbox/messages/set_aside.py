@@ -1,0 +1,71 @@
+"""Mail that could not be fetched, parsed or stored is put aside, with what went wrong and which mail it is."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Q
+
+from mailbox.mime.message import header_lines
+from mailbox.models import Folder, Quarantine
+
+logger = logging.getLogger(__name__)
+HEAD_BYTES = 64_000  # so much of a mail is looked at for its subject and sender
+HEAD_LONGEST = 300  # characters, as the columns have them
+
+
+@dataclass(frozen=True)
+class MailHead:
+    """What tells a person which mail it is, as far as its header can be read."""
+
+    subject: str = ""
+    sender: str = ""
+
+    @classmethod
+    def of(cls, raw: bytes) -> MailHead:
+        """Of a mail that could not be parsed or stored: any bytes at all, of which little is looked at."""
+        try:
+            lines = {name.lower(): value for name, value in reversed(header_lines(raw[:HEAD_BYTES]))}
+        except Exception:
+            logger.exception("header_unreadable")
+            return cls()
+        subject, sender = (lines.get(name, "").replace("\0", "\ufffd")[:HEAD_LONGEST] for name in ("subject", "from"))
+        return cls(subject, sender)
+
+
+def quarantine(
+    folder: Folder,
+    uidvalidity: int,
+    uid: int,
+    size: int | None,
+    error: str,
+    now: datetime,
+    head: MailHead | None = None,
+) -> None:
+    """Put a mail aside with what went wrong, or count one more failure. Call it in a transaction."""
+    place = Q(folder=folder, uidvalidity=uidvalidity, uid=uid)
+    head = head or MailHead()
+    if head != MailHead():  # else what an earlier try told stays
+        Quarantine.objects.filter(place).update(subject=head.subject, sender=head.sender)
+    again = Quarantine.objects.filter(place).update(
+        attempts=F("attempts") + 1,
+        last_failed_at=now,
+        error=error,
+        fetch_requested_at=None,
+        resolved_at=None,
+    )
+    if not again:
+        Quarantine.objects.create(
+            account_id=folder.account_id,
+            folder=folder,
+            uidvalidity=uidvalidity,
+            uid=uid,
+            size=size,
+            subject=head.subject,
+            sender=head.sender,
+            error=error,
+            first_failed_at=now,
+            last_failed_at=now,
+        )
