@@ -34,6 +34,7 @@ GROWS = [
 ]
 LISTS = [
     "/",
+    "/charts/",
     "/messages/",
     "/messages/?account={account}",
     "/messages/?folder={folder}",
@@ -41,6 +42,9 @@ LISTS = [
     "/outbox/",
     *(f"/outbox/?state={name}" for name in ("queued", "retrying", "needs_decision", "failed_for_good", "sent")),
     "/outbox/?state=cancelled",
+    "/outbox/?order=oldest",
+    "/outbox/?order=oldest&state=sent",
+    "/outbox/?order=oldest&account={account}",
     "/outbox/?account={account}",
     "/outbox/?account={account}&state=sent",
     "/outbox/?account={account}&state=cancelled",

@@ -90,14 +90,15 @@ def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state:
 
 
 def newest_rows(
-    filters: Filters, wanted: set[int] | None, now: datetime, before: int | None, size: int
+    filters: Filters, wanted: set[int] | None, now: datetime, before: int | None, size: int, *, oldest: bool = False
 ) -> tuple[OutboxQuerySet, int | None]:
     """A page of `size` rows of these accounts (None: of all), newest first, below the key `before`; and below which
-    key no row was looked at, None where all were."""
+    key no row was looked at, None where all were. `oldest`: oldest first, above that key; not where a text is looked
+    for, which is done from the newest on."""
     stretch = SearchedRange.newest(filters).further(before)
-    rows = stretch.narrow(narrowed_to(wanted, filters, now, filters.state)).order_by("-pk")
+    rows = stretch.narrow(narrowed_to(wanted, filters, now, filters.state)).order_by("pk" if oldest else "-pk")
     if before:
-        rows = rows.filter(pk__lt=before)
+        rows = rows.filter(pk__gt=before) if oldest else rows.filter(pk__lt=before)
     if filters.account is None and filters.state not in OPEN_STATES:
         rows = newest_of_accounts(rows, wanted, size)
     return rows, stretch.goes_on_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -96,6 +97,29 @@ def test_pages_go_on_by_key_and_keep_the_filters(viewer: Client, account: Accoun
         assert not following or ("state=queued" in following and "q=Invoice" in following)
         url = reverse("outbox:list") + following if following else ""
     assert seen == sorted(pks, reverse=True)
+
+
+def test_the_oldest_may_stand_first_page_by_page_and_without_news_at_the_wrong_end(
+    operator: Client, account: Account
+) -> None:
+    for number in range(5):
+        outbox_row(account, f"Letter {number}")
+    seen, query = [], "state=queued&order=oldest&limit=2"
+    while query:
+        response = operator.get(f"{reverse('outbox:list')}?{query}")
+        seen += [each.row.subject for each in response.context["rows"]]
+        query = response.context["next_url"].lstrip("?")
+    assert seen == [f"Letter {number}" for number in range(5)]
+    page = get(operator, "outbox:list", order="oldest")
+    assert 'aria-sort="ascending"' in page
+    assert 'aria-sort="descending"' in get(operator, "outbox:list")
+    outbox_row(account, "A new one")
+    poll = unescape(page.split(f'hx-get="{reverse("outbox:changes")}')[1].split('"')[0])
+    poll = reverse("outbox:changes") + poll
+    assert "A new one" not in operator.get(poll).content.decode()
+    assert operator.get(poll).context["new"] == 0
+    csv = b"".join(operator.get(reverse("outbox:list"), {"order": "oldest", "format": "csv"}).streaming_content)  # type: ignore[attr-defined]
+    assert csv.index(b"Letter 0") < csv.index(b"Letter 4")
 
 
 def test_the_list_costs_the_same_queries_however_many_rows_it_has(operator: Client, account: Account) -> None:

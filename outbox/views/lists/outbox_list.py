@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.views.decorators.http import require_safe
 
 from mailbox import features
@@ -21,7 +22,7 @@ from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.latest_per_account import of_some
-from mailbox.views.requests import number_of, signed_in_user
+from mailbox.views.requests import Refused, number_of, signed_in_user
 from outbox.actions import estimate
 from outbox.actions.estimate import BulkQuestion
 from outbox.actions.filters import AGES, ERRORS, MARKS, Filters
@@ -49,6 +50,7 @@ from outbox.views.visible_rows import (
 
 POLLED_AT_MOST = 100  # rows of a page that follow their state; an address may not grow without end
 NEW_AT_MOST = 99
+NO_NEWS = 10**18 - 1  # a key above all others
 
 
 _CHOICES = {
@@ -65,8 +67,8 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     limit, before, filters = limit_of(request), number_of(request, "before"), read_filters(request)
     now, (accounts, operated) = timezone.now(), visible_and_operated(request)
     newest = SearchedRange.newest(filters)
-    size = MOST + 1 if request.GET.get("format") == "csv" else limit + 1
-    rows, unseen_from = newest_rows(filters, _wanted(request, filters, accounts), now, before, size)
+    size, oldest = MOST + 1 if request.GET.get("format") == "csv" else limit + 1, _is_oldest_first(request, filters)
+    rows, unseen_from = newest_rows(filters, _wanted(request, filters, accounts), now, before, size, oldest=oldest)
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
         found = _shown(rows[: MOST + 1], set())
@@ -76,6 +78,9 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
+    if oldest:
+        top = NO_NEWS  # what is new stands at the far end
+    order = f"{filters.query()}&order=oldest".lstrip("&")
     context = {
         "rows": page,
         "tabs": tabs,
@@ -83,8 +88,10 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         "filters": filters,
         "is_filtered": filters.narrows,
         "chips": chips(filters, accounts),
-        "first_page_url": f"?{filters.query()}",
-        "csv_query": urlencode(filters.pairs() | {"format": "csv"}),
+        "first_page_url": f"?{order}" if oldest else f"?{filters.query()}",
+        "csv_query": urlencode(filters.pairs() | ({"order": "oldest"} if oldest else {}) | {"format": "csv"}),
+        "is_oldest_first": oldest,
+        "other_order": "" if filters.text else f"?{filters.query()}" if oldest else f"?{order}",
         "next_url": next_page(request, goes_on_at) if goes_on_at else "",
         "is_first_page": not before,
         "accounts": accounts,
@@ -104,6 +111,14 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
         mine = Operation.objects.filter(pk=operation_id, user=signed_in_user(request)).first()
         context |= shown_operation(mine) if mine else {}
     return render(request, "outbox/list.html", context | {"in_list": True})
+
+
+def _is_oldest_first(request: HttpRequest, filters: Filters) -> bool:
+    """By `?order=`; raises Refused for an order that is none."""
+    order = request.GET.get("order", "")
+    if order not in ("", "oldest"):
+        raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": order[:40]})
+    return order == "oldest" and not filters.text
 
 
 def _wanted(request: HttpRequest, filters: Filters, accounts: list[Account]) -> set[int] | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.accounts.troubleshooting import waiting_is_no_use
@@ -49,6 +50,8 @@ def accounts(make_account: Callable[..., Account]) -> dict[str, Account]:
 
 def test_those_in_trouble_come_first_page_by_page(viewer: Client, accounts: dict[str, Account]) -> None:
     assert listed(viewer) == ["refused", "slow", "paused", "fine"]
+    page = viewer.get(reverse("mailbox:accounts")).content.decode()
+    assert '<th aria-sort="ascending">State</th><th><a class="sorts" href="?sort=email">Account</a></th>' in page
     assert listed(viewer, "sort=email") == ["fine", "paused", "refused", "slow"]
 
 
