@@ -61,6 +61,7 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
         missing.remove(folder)
     with transaction.atomic():
         is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
+        is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)  # else a person is to choose
         new = [_row(account, each, name, labels, is_first) for name, each in listed.items() if name not in known]
         Folder.objects.bulk_create(new, ignore_conflicts=True)
         for name, each in listed.items():

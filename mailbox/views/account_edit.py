@@ -39,6 +39,7 @@ def add(request: HttpRequest) -> HttpResponse:
     found = autoconfig_lookup.found_by(lookup) if lookup else None
     initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
+    form.asks_for_folders = True
     if request.method == "POST" and save_form(form):
         return _added(request, form.account)
     known = preset or (preset_of(found) if found else None)
@@ -99,7 +100,7 @@ def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
 
 def queue_first_look(request: HttpRequest, account: Account) -> None:
     sync_tasks.queue_folder_listing(account.pk)
-    if account.sync_enabled:
+    if account.sync_enabled and account.folders.filter(sync_enabled=True).exists():
         sync_tasks.queue_sync(account.pk, request.user.pk)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from django.contrib import messages
@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbox.models import Account, Folder
 from mailbox.permissions import Role, get_account
+from mailbox.sync.folders import GMAIL_FOLDERS
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_permissions import Rights
 from mailbox.views.accounts import is_partial
@@ -46,9 +47,15 @@ class FolderRow:
     depth: int
     use: str
 
+    is_proposed: bool = False  # ticked at first, where nothing is chosen yet
+
     @property
     def is_offered(self) -> bool:
         return may_be_chosen(self.folder)
+
+    @property
+    def is_ticked(self) -> bool:
+        return self.folder.sync_enabled or self.is_proposed
 
 
 def may_be_chosen(folder: Folder) -> bool:
@@ -66,6 +73,16 @@ def tree(folders: list[Folder]) -> list[FolderRow]:
         label = folder.name[len(listed[-1]) + len(folder.delimiter) :] if listed else folder.name
         rows.append(FolderRow(folder, label, min(len(listed), MAX_DEPTH), str(USES.get(folder.special_use, ""))))
     return rows
+
+
+def proposed(rows: list[FolderRow]) -> list[FolderRow]:
+    """INBOX ticked, or on Gmail what holds its mail: All Mail, and what lies outside of it."""
+    has_labels = any(row.folder.is_label for row in rows)
+
+    def is_usual(folder: Folder) -> bool:
+        return folder.special_use in GMAIL_FOLDERS if has_labels else folder.name == "INBOX"
+
+    return [replace(row, is_proposed=row.is_offered and is_usual(row.folder)) for row in rows]
 
 
 def _place(folder: Folder) -> tuple[bool, list[str]]:
@@ -89,14 +106,16 @@ def folders(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _choose(request, account, rows)
     rights = Rights.of(request.user)
-    is_new = is_being_set_up(account)
+    is_new, shown = is_being_set_up(account), tree(rows)
     waits = is_new and account.folders_listed_at is None
+    if is_new and not any(row.sync_enabled for row in rows):
+        shown = proposed(shown)
     context = {
         "account": account,
         "setting_up": is_new,
         "is_first_listing": waits,
         "folders": rows,
-        "rows": tree(rows),
+        "rows": shown,
         "may_choose": rights.may_administer(pk),
         "may_operate": rights.may_operate(pk),
         "asked_at": _asked_at(request) or (account.created_at if waits else None),

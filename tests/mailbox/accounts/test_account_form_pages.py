@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.models import Account, AuditEntry, ConnectionTest, SyncState, Transport
+from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, SyncState, Transport
 from outbox.models import OutboxMessage
 from tests.mailbox.accounts.account_settings import TYPED, account, administrator, settings_of
 from tests.rows import folder_of, outbox_row, tasks_queued
@@ -39,9 +39,36 @@ def test_an_added_account_has_both_transports_and_its_first_look_is_queued(admin
     assert (account.imap.password, account.smtp.password) == ("imap-sesame", "imap-sesame")
     assert (account.smtp.user, account.smtp.security) == ("ann@example.com", "starttls")
     assert account.imap.encrypted_oauth_token is None
-    first_look = ["mailbox.tasks.list_folders", "mailbox.tasks.sync_account"]
-    assert tasks_queued() == [*first_look, "outbox.tasks.run_connection_test"]
+    assert tasks_queued() == ["mailbox.tasks.list_folders", "outbox.tasks.run_connection_test"]
     assert AuditEntry.objects.get(verb="add_account").account == account
+
+
+def test_of_a_new_account_nothing_is_fetched_before_its_folders_are_chosen_with_inbox_ticked(
+    administrator: Client,
+) -> None:
+    administrator.post(reverse("mailbox:account_add"), TYPED)
+    account = Account.objects.get()
+    inbox, projects = folder_of(account), Folder.objects.create(account=account, name="Projects")
+    assert not Folder.objects.chosen().exists()
+    page = administrator.get(reverse("mailbox:account_folders", args=[account.pk]))
+    assert [row.label for row in page.context["rows"] if row.is_ticked] == ["INBOX"]
+    assert not Folder.objects.chosen().exists(), "to look at the list chooses nothing"
+    chosen = {"shown": [inbox.pk, projects.pk], "folder": [projects.pk]}
+    administrator.post(reverse("mailbox:account_folders", args=[account.pk]), chosen)
+    assert list(Folder.objects.chosen()) == [projects]
+    assert "mailbox.tasks.sync_account" in tasks_queued()
+    page = administrator.get(reverse("mailbox:account_folders", args=[account.pk]))
+    assert [row.label for row in page.context["rows"] if row.is_ticked] == ["Projects"]
+
+
+def test_on_gmail_the_folders_that_hold_its_mail_are_ticked(administrator: Client) -> None:
+    administrator.post(reverse("mailbox:account_add"), TYPED)
+    account = Account.objects.get()
+    Folder.objects.filter(account=account).update(is_label=True)
+    for name, use in (("All Mail", "\\All"), ("Trash", "\\Trash"), ("Work", "")):
+        Folder.objects.create(account=account, name=name, special_use=use, is_label=not use)
+    page = administrator.get(reverse("mailbox:account_folders", args=[account.pk]))
+    assert [row.label for row in page.context["rows"] if row.is_ticked] == ["All Mail", "Trash"]
 
 
 def test_push_is_on_unless_it_is_switched_off(administrator: Client) -> None:
