@@ -57,6 +57,30 @@ def test_a_draft_keeps_itself_and_is_there_after_the_sign_in_has_run_out(
     assert Draft.objects.get().body_text == "Dear Ann"
 
 
+def test_what_was_typed_in_the_last_moment_before_leaving_is_kept_and_the_cursor_stays_where_one_writes(
+    signed_in_page: Page, live_site: str, account: Account, make_account: Callable[..., Account]
+) -> None:
+    desk = make_account("desk@example.com", **NOWHERE)
+    for each in Account.objects.all():
+        Account.objects.filter(pk=each.pk).update(signature=f"Signed by {each.email}")
+    page = signed_in_page
+    page.goto(f"{live_site}{reverse('outbox:compose')}?account={desk.pk}")
+    text = page.locator("[name=body_text]")
+    text.press("Control+Home")
+    page.keyboard.type("Dear Ann")
+    page.select_option("[name=account]", label="ops@example.com")
+    text.focus()
+    page.keyboard.type(" and Bob")
+    expect(text).to_have_value("Dear Ann and Bob\n\n-- \nSigned by ops@example.com\n")
+    expect(page.locator("#draft-state")).to_contain_text("Kept as a draft")
+    page.keyboard.type(", the last words")
+    page.get_by_role("link", name="Dashboard").first.click()
+    expect(page).to_have_url(f"{live_site}/")
+    page.goto(f"{live_site}{reverse('outbox:drafts')}")
+    page.get_by_role("link", name=re.compile("^Resume")).click()
+    expect(text).to_have_value(re.compile("^Dear Ann and Bob, the last words"))
+
+
 @pytest.mark.long
 def test_a_second_tab_is_told_and_overwrites_nothing(signed_in_page: Page, live_site: str, account: Account) -> None:
     first = signed_in_page

@@ -38,8 +38,10 @@ document.addEventListener("change", (event) => {
   const signatures = JSON.parse(choice.dataset.signatures);
   const before = blockOf(signatures[signed.get(choice) ?? [...choice.options].find((option) => option.defaultSelected)?.value]);
   const after = blockOf(signatures[choice.value]);
-  if (before && text.value.includes(before)) text.value = text.value.replace(before, () => after);
-  else if (text.value === text.defaultValue) text.value = after + text.value;
+  // Not by `value`, which would set the cursor behind all that was written.
+  const at = before ? text.value.indexOf(before) : -1;
+  if (at >= 0) text.setRangeText(after, at, at + before.length, "preserve");
+  else if (text.value === text.defaultValue) text.setRangeText(after, 0, 0, "preserve");
   else return;
   signed.set(choice, choice.value);
   text.dispatchEvent(new Event("input", { bubbles: true }));
