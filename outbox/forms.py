@@ -121,6 +121,9 @@ class ComposeForm(forms.Form):
         strip=False,
         error_messages={"required": _("Write the text of the mail.")},
     )
+    text_format = forms.ChoiceField(
+        label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown"))], required=False
+    )
     # Of a mail that is written again: a browser cannot choose files by itself.
     kept = forms.MultipleChoiceField(
         label=_("Attached already"), required=False, widget=forms.CheckboxSelectMultiple, choices=[]

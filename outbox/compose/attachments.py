@@ -40,6 +40,7 @@ class AttachmentInput:
     base64: str | None = None
     content: bytes | None = None
     path: str | None = None
+    content_id: str = ""  # of a picture that the HTML shows (RFC 2392), without angle brackets; "": a file beside it
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class AttachmentContent:
     filename: str
     content_type: str
     content: bytes
+    content_id: str = ""
 
 
 class Policy(Protocol):
@@ -95,7 +97,7 @@ def read_attachment(wanted: AttachmentInput, policy: Policy, store: AttachmentSt
         content = wanted.content or b""
     if len(content) > policy.max_size_bytes:
         raise ValidationFailed(TOO_LARGE)
-    return AttachmentContent(filename, content_type, content)
+    return AttachmentContent(filename, content_type, content, wanted.content_id)
 
 
 def checked_filename(filename: str) -> str:

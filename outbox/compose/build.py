@@ -211,8 +211,18 @@ def _message_ids(name: str, ids: str) -> bytes:
 
 def _body(text: str, html: str, attachments: Sequence[AttachmentContent]) -> bytes:
     """MIME-Version, Content-* and body, 7-bit, lines of at most 78 bytes, CRLF."""
-    body = text_part(text, html)
-    return mime_parts.mixed(body, attachments) if attachments else body
+    pictures = [each for each in attachments if each.content_id]
+    files = [each for each in attachments if not each.content_id]
+    body = text_part(text, "" if pictures else html)
+    if pictures:
+        body = mime_parts.with_pictures(body, _html_part(html), pictures)
+    return mime_parts.mixed(body, files) if files else body
+
+
+def _html_part(html: str) -> bytes:
+    part = EmailMessage(policy=SMTP)
+    part.set_content(html, subtype="html", cte=_encoding(html))
+    return re.sub(rb"\r\n|\r|\n", b"\r\n", part.as_bytes())
 
 
 def text_part(text: str, html: str = "") -> bytes:

@@ -55,6 +55,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     check_drill(request.failure_mode, request.user)
     key = _checked_key(request.idempotency_key)
     files = read_attachments(request.attachments, AttachmentPolicy.current(), _store())
+    files.sort(key=lambda file: not file.content_id)  # pictures of the HTML stand before the files beside it
     asked = request_digest(request, files) if key else None
     if key and (known := _row_of_key(account, key, asked)):
         return known

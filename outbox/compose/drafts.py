@@ -52,6 +52,7 @@ class FormContents:
     account: Account | None = None
     alias: AccountAlias | None = None
     send_at: str = ""
+    text_format: str = ""
     start: str = ""
     kept: list[str] | None = None
     files: Sequence[AttachmentContent] = field(default=())
@@ -68,6 +69,7 @@ class FormContents:
             "account": self.account,
             "alias": self.alias,
             "send_at": self.send_at[:40],
+            "text_format": self.text_format[:10],
             "start": self.start[:40],
             "kept": self.kept,
             "refused": self.refused,

@@ -17,28 +17,41 @@ _PLAIN = re.compile(r"[A-Za-z0-9 _.,+@()\[\]-]{1,60}")  # as a quoted string
 _ATTRIBUTE_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{}~")  # RFC 5987
 _SEGMENT = 54  # characters of a continued parameter, so that its line stays below 78
 _CRLF = b"\r\n"
+_VERSION = b"MIME-Version: 1.0\r\n"
 
 
 def mixed(body: bytes, attachments: Sequence[AttachmentContent]) -> bytes:
     """multipart/mixed of a body with its own MIME header and of attachments, with the MIME header for the whole."""
+    parts = [part_header(each) + _CRLF + _lines(each.content) for each in attachments]
+    return _VERSION + _multipart("mixed", [body.replace(_VERSION, b"", 1), *parts])
+
+
+def with_pictures(text: bytes, html: bytes, pictures: Sequence[AttachmentContent]) -> bytes:
+    """multipart/alternative of a text, and of its HTML together with the pictures in it (RFC 2387), likewise."""
+    parts = [part_header(each) + _CRLF + _lines(each.content) for each in pictures]
+    related = _multipart("related", [html.replace(_VERSION, b"", 1), *parts], 'type="text/html"; ')
+    return _VERSION + _multipart("alternative", [text.replace(_VERSION, b"", 1), related])
+
+
+def _multipart(subtype: str, parts: Sequence[bytes], parameters: str = "") -> bytes:
     # "=_" stands in no quoted-printable and no base64 text (RFC 2045 6.7), so the boundary is in no part.
     boundary = f"=_{secrets.token_hex(16)}"
+    head = f'Content-Type: multipart/{subtype}; {parameters}\r\n boundary="{boundary}"\r\n\r\n'.replace("; \r", ";\r")
     start = f"--{boundary}\r\n".encode("ascii")
-    head = f'MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary="{boundary}"\r\n\r\n'.encode("ascii")
-    pieces = [head, start, body.replace(b"MIME-Version: 1.0\r\n", b"", 1)]
-    for attachment in attachments:
-        pieces += [_CRLF, start, part_header(attachment.filename, attachment.content_type), _CRLF]
-        pieces += [_lines(attachment.content)]
-    return b"".join([*pieces, f"\r\n--{boundary}--\r\n".encode("ascii")])
+    pieces = _CRLF.join(start + part for part in parts)
+    return head.encode("ascii") + pieces + f"\r\n--{boundary}--\r\n".encode("ascii")
 
 
-def part_header(filename: str, content_type: str) -> bytes:
+def part_header(attachment: AttachmentContent) -> bytes:
+    content_type, content_id = attachment.content_type, attachment.content_id
     if content_type.partition("/")[0] in ("message", "multipart"):
         content_type = "application/octet-stream"  # these may not be base64 (RFC 2046 5), and bytes arrive as they are
-    disposition = ";\r\n ".join(["attachment", *_parameter("filename", filename)])
+    kind = "inline" if content_id else "attachment"
+    disposition = ";\r\n ".join([kind, *_parameter("filename", attachment.filename)])
     text = (
         f"Content-Type: {content_type}\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: {disposition}\r\n"
     )
+    text += f"Content-ID: <{content_id}>\r\n" if content_id else ""
     return text.encode("ascii")
 
 

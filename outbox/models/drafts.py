@@ -24,6 +24,7 @@ class Draft(models.Model):
     bcc = models.TextField(blank=True)
     subject = models.TextField(blank=True)
     body_text = models.TextField(blank=True)
+    text_format = models.CharField(max_length=10, blank=True, default="", db_default="")  # "markdown"
     send_at = models.CharField(max_length=40, blank=True)
     kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
     refused = models.JSONField(default=list, blank=True)  # uploads the policy refused and nobody has left out yet

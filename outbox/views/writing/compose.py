@@ -22,7 +22,7 @@ from mailbox.permissions import Role, accounts_for, has_role_everywhere
 from mailbox.views.audit import record
 from mailbox.views.requests import back_to, posted_key, signed_in_user
 from outbox import api
-from outbox.compose import drafts, saved_replies
+from outbox.compose import drafts, markdown_text, saved_replies
 from outbox.compose.senders import senders_of
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
@@ -58,7 +58,7 @@ def compose(request: HttpRequest) -> HttpResponse:
         form.fields["body_text"].widget.attrs["autofocus"] = True
     if request.method == "POST" and request.POST.get("do") == "insert":
         request.POST = _with_saved_reply(request, form)  # type: ignore[assignment]
-    if request.method == "POST" and request.POST.get("do") in ("draft", "insert"):
+    if request.method == "POST" and request.POST.get("do") in ("draft", "insert", "preview"):
         return _kept_as_draft(request, form, start)
     before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None
     if before:
@@ -155,9 +155,16 @@ def _page(
         "start": start.name,
         "conflict": conflict,
         "before": before,
+        "preview": _preview(request, draft),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
     return render(request, "outbox/compose.html", context, status=409 if conflict else 200)
+
+
+def _preview(request: HttpRequest, draft: Draft | None) -> str:
+    if draft is None or "preview" not in request.GET:
+        return ""
+    return markdown_text.preview(draft.body_text, draft.text_format)
 
 
 def _kept_words(request: HttpRequest) -> str:
@@ -194,6 +201,8 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
     notices.success(
         request, _kept_words(request) if draft else gettext("There is nothing to keep yet: the page is empty.")
     )
+    if draft and request.POST.get("do") == "preview":
+        return redirect(f"{address_of(draft)}&preview=1#preview")
     return redirect(address_of(draft) if draft else request.get_full_path())
 
 
@@ -217,6 +226,9 @@ def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
 
 def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> api.ApiResponse:
     sent = form.cleaned_data
+    html, files = "", files_of(sent)
+    if sent["text_format"] == "markdown":
+        html, files = markdown_text.written(sent["body_text"], files)
     return api.queue(
         sent["account"].account.pk,
         sent["to"],
@@ -225,7 +237,8 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         failure_mode=sent.get("failure_mode") or None,
         cc=sent["cc"] or (),
         bcc=sent["bcc"] or (),
-        attachments=files_of(sent),
+        body_html=html,
+        attachments=files,
         idempotency_key=key_of(sent),
         send_at=sent["send_at"],
         undo_seconds=settings.OUTBOX_UNDO_SECONDS,

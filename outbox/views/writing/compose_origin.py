@@ -18,7 +18,7 @@ from mailbox.models import Account, Message
 from mailbox.permissions import Role
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of
-from outbox.compose import drafts, replies, senders
+from outbox.compose import drafts, markdown_text, replies, senders
 from outbox.compose.carried_attachments import CarriedAttachment, of_draft, of_received, of_written
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.visible_rows import find_row
@@ -130,11 +130,15 @@ def _again(source: OutboxMessage) -> dict[str, Any]:
     shown: dict[str, Any] = {
         name: getattr(source, name) for name in ("to", "cc", "bcc", "subject", "body_text", "send_at")
     }
+    files = source.attachment_rows.values_list("filename", "digest")
+    shown["text_format"] = "markdown" if markdown_text.is_made_of(source.body_html, source.body_text, files) else ""
     return shown | {"account": senders.sender_named(source.account, source.header_from).form_value}
 
 
 def _as_left(draft: Draft) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: getattr(draft, name) for name in (*drafts.FIELDS, "send_at", "refused")}
+    shown: dict[str, Any] = {
+        name: getattr(draft, name) for name in (*drafts.FIELDS, "text_format", "send_at", "refused")
+    }
     shown |= {} if draft.kept is None else {"kept": draft.kept}
     sender = senders.Sender(draft.account, draft.alias).form_value if draft.account else None
     return shown | {"account": sender, "idempotency_key": draft.key}

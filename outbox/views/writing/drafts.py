@@ -76,6 +76,7 @@ def _typed(request: HttpRequest, start: str) -> drafts.FormContents:
         account=account,
         alias=account.aliases.filter(pk=alias_pk).first() if account and alias_pk else None,
         send_at=request.POST.get("send_at", ""),
+        text_format=request.POST.get("text_format", "").replace("\0", ""),
         start=start,
         kept=[key[:40] for key in request.POST.getlist("kept")][:200],
         files=files,

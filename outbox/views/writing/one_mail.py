@@ -26,6 +26,8 @@ def key_of(cleaned: dict[str, Any]) -> str | None:
     digest = hashlib.sha256()
     for name in ("account", "to", "cc", "bcc", "subject", "body_text", "send_at"):
         digest.update(f"{cleaned[name]}\0".encode(errors="replace"))
+    if cleaned["text_format"]:
+        digest.update(f"{cleaned['text_format']}\0".encode())
     for attached in files_of(cleaned):
         digest.update(attached.filename.encode(errors="replace") + b"\0" + (attached.content or b"") + b"\0")
     return f"{cleaned['idempotency_key']}-{digest.hexdigest()[:32]}"

@@ -9,14 +9,16 @@ function keepDrafts() {
   const words = wordsOf(form);
   const field = (name) => form.elements.namedItem(name);
   const picker = form.querySelector('input[type="file"]');
-  const texts = ["to", "cc", "bcc", "subject", "body_text", "send_at"];
+  const texts = ["to", "cc", "bcc", "subject", "body_text", "text_format", "send_at"];
   const boxesOf = (name) => [...form.querySelectorAll(`input[name="${name}"]`)];
   const boxes = (name) => boxesOf(name).filter((box) => box.type === "hidden" || box.checked).map((box) => box.value);
   const typed = () => JSON.stringify([texts.map((name) => field(name)?.value), boxes("refused"), boxes("without")]);
   let kept = typed();
   let timer = 0;
   let saving = null;
+  let underWay = ""; // what the save that runs holds
   let stopped = false;
+  let leaving = false;
 
   function tell(words) { state.textContent = words; }
 
@@ -31,11 +33,15 @@ function keepDrafts() {
     return true;
   }
 
+  // Texts outlive the page they were typed on ("keepalive"), up to what browsers carry on for a page that is gone.
   async function post(withFiles, isSecondTry = false) {
     const body = new FormData(form);
     if (!withFiles) body.delete("attachments");
     const before = typed();
-    const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin" });
+    underWay = before;
+    if (saving && leaving && field("draft").value) body.set("version", Number(field("version").value) + 1); // which the save that runs makes
+    const keepalive = !withFiles && new TextEncoder().encode(before).length < 50000;
+    const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin", keepalive });
     if (response.status === 403 && !isSecondTry && await freshToken()) return post(withFiles, true);
     if (response.type === "opaqueredirect" || response.status === 403) {
       tell(words.signedOut);
@@ -68,9 +74,9 @@ function keepDrafts() {
     clearTimeout(timer);
     if (stopped || form.dataset.sent) return saving ?? Promise.resolve(false);
     const wait = saving ?? Promise.resolve();
-    const mine = wait.then(() => post(withFiles)).catch(() => { tell(words.noAnswer); later(10000); return false; });
+    const mine = (leaving ? post(withFiles) : wait.then(() => post(withFiles))).catch(() => { tell(words.noAnswer); later(10000); return false; });
     saving = mine;
-    mine.finally(() => { if (saving === mine) saving = null; });
+    mine.finally(() => { if (saving === mine) { saving = null; underWay = ""; } });
     return mine;
   }
 
@@ -82,7 +88,17 @@ function keepDrafts() {
   form.addEventListener("input", (event) => {
     if (event.target !== picker && typed() !== kept) later();
   });
-  document.addEventListener("visibilitychange", () => { if (document.hidden && form.isConnected && typed() !== kept) save(); });
+  const isUnsaved = () => form.isConnected && typed() !== kept && typed() !== underWay;
+  document.addEventListener("visibilitychange", () => { if (document.hidden && isUnsaved()) save(); });
+  // Nothing runs here any more once the page is left, so it does not wait for the save before it.
+  window.addEventListener("pagehide", () => {
+    if (!isUnsaved()) return;
+    leaving = true;
+    save();
+    leaving = false;
+  });
+  // Who discards the draft wants nothing kept of it, and is asked about what stands there.
+  form.querySelector("[data-discards]")?.addEventListener("click", () => { stopped = true; });
   form.addEventListener("submit", () => clearTimeout(timer));
 
   // --- files

@@ -1,0 +1,101 @@
+"""Mail written in Markdown: the text goes out as it was typed, and beside it as HTML with its pictures in it.
+
+A picture is an attached one, named in the text: ![The plan](plan.png). Pure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from urllib.parse import unquote
+
+import nh3
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from outbox.compose.attachments import AttachmentInput
+
+PICTURE_TYPES = frozenset({"image/png", "image/jpeg", "image/gif"})
+_TEXT_TAGS = {"p", "br", "strong", "em", "s", "a", "img", "hr", "blockquote", "code", "pre", "ul", "ol", "li"}
+_TAGS = _TEXT_TAGS | {"h1", "h2", "h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"}
+_ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
+_SCHEMES = {"http", "https", "mailto", "tel", "cid"}
+
+
+def written(text: str, files: Sequence[AttachmentInput]) -> tuple[str, list[AttachmentInput]]:
+    """The HTML of a text, and the files with content ids for those that are pictures in it."""
+    pictures = {file.filename: content_id(file) for file in files if file.content_type in PICTURE_TYPES}
+    named = set(_pictures_named(_with_blanks(text, pictures)))
+    with_ids = [
+        replace(file, content_id=pictures.get(file.filename, "") if file.filename in named else "") for file in files
+    ]
+    return html_of(text, pictures), with_ids
+
+
+def _with_blanks(text: str, names: Iterable[str]) -> str:
+    """CommonMark wants brackets around a name with blanks; few know that."""
+    for name in names:
+        if " " in name:
+            text = text.replace(f"]({name})", f"](<{name}>)")
+    return text
+
+
+def is_made_of(html: str, text: str, files: Iterable[tuple[str, str]]) -> bool:
+    """Whether this is the HTML of that text. `files`: names and digests of what is attached."""
+    return bool(html) and html == html_of(text, {name: _id_of(digest) for name, digest in files})
+
+
+def content_id(file: AttachmentInput) -> str:
+    return _id_of(hashlib.sha256(file.content or b"").hexdigest())
+
+
+def _id_of(digest: str) -> str:
+    """By the bytes, so that the same mail written twice is the same (RFC 2045, 7: unique as a Message-ID is)."""
+    return f"{digest[:40]}@inline.invalid"
+
+
+def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
+    """HTML of a text in Markdown (CommonMark, tables, a line break where one was typed), sanitised. HTML in it is text.
+
+    `pictures`: content ids by file name. Of any other picture the words alone are left: none is fetched from afar.
+    """
+    tokens = _reader().parse(_with_blanks(text, pictures or {}))
+    for token in _images(tokens):
+        _place(token, pictures or {})
+    html = _reader().renderer.render(tokens, _reader().options, {})
+    return nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel=None)
+
+
+def preview(text: str, text_format: str) -> SafeString:
+    """What a page of ours shows of a text. Pictures of the mail have no address there: their words stand for them."""
+    return mark_safe(html_of(text)) if text_format else format_html("<pre>{}</pre>", text)  # noqa: S308 - sanitised
+
+
+@cache
+def _reader() -> MarkdownIt:
+    reader = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
+    return reader.enable(["table", "strikethrough"])
+
+
+def _images(tokens: Sequence[Token]) -> Iterator[Token]:
+    for token in tokens:
+        if token.type == "image":
+            yield token
+        yield from _images(token.children or ())
+
+
+def _pictures_named(text: str) -> list[str]:
+    return [unquote(str(token.attrGet("src"))) for token in _images(_reader().parse(text))]
+
+
+def _place(token: Token, pictures: Mapping[str, str]) -> None:
+    """Let a picture show the attached one that it names, or become its words."""
+    name = unquote(str(token.attrGet("src")))
+    if name in pictures:
+        token.attrSet("src", f"cid:{pictures[name]}")
+    else:
+        token.type, token.tag, token.content, token.children = "text", "", token.content or name, None
