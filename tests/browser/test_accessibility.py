@@ -46,7 +46,7 @@ NO_PAGE = (
     "print",
     "addresses",
 )
-FIND = "axe.run(document, {iframes: false, resultTypes: ['violations']})"
+FIND = "axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})"
 
 
 Schemes = tuple[Literal["light", "dark"], ...]
