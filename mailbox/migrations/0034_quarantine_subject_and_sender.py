@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailbox', '0032_let_go_notes_what_was_there'),
+        ('mailbox', '0033_feature_settings'),
     ]
 
     operations = [
