@@ -346,7 +346,7 @@ def test_a_hold_names_one_thing_and_is_released_after_a_question(administrator: 
     message = store(account, letter("Old"), at=OLD)
     wrong: list[dict[str, object]] = [
         {"hold-reason": "x"},
-        {"hold-reason": "x", "hold-address": "bob@example.com", "hold-account": account.pk},
+        {"hold-reason": "x", "hold-address": "bob@example.com", "hold-account": account.email},
         {"hold-reason": "x", "hold-address": "no address"},
         {"hold-reason": "x", "hold-message_pk": message.pk + 1},
         {"hold-reason": "", "hold-message_pk": message.pk},
@@ -363,6 +363,8 @@ def test_a_hold_names_one_thing_and_is_released_after_a_question(administrator: 
     administrator.post(address, {"confirmed": "1"})
     assert not LegalHold.objects.standing().exists()
     assert set(AuditEntry.objects.values_list("verb", flat=True)) == {"hold_add", "hold_release"}
+    administrator.post("/retention/holds/", {"hold-reason": "Case 2", "hold-account": account.email})
+    assert LegalHold.objects.standing().get().account == account
 
 
 @pytest.mark.pages
@@ -384,7 +386,7 @@ def test_so_many_holds_as_a_query_takes_and_no_more_stand(administrator: Client,
     LegalHold.objects.bulk_create(
         LegalHold(address=f"a{number}@example.com", reason="Case 1") for number in range(forms.MOST)
     )
-    response = administrator.post("/retention/holds/", {"hold-reason": "Case 2", "hold-account": account.pk})
+    response = administrator.post("/retention/holds/", {"hold-reason": "Case 2", "hold-account": account.email})
     assert response.status_code == 422 and "release one first" in response.content.decode()
     for what in KINDS:
         rule(what)

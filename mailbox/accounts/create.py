@@ -38,9 +38,8 @@ def create_account(
     sent_copy: str = SentCopyChoice.AUTOMATIC,
     messages_per_minute: int | None = None,
     signature: str = "",
-    inbox_chosen: bool = True,
 ) -> Account:
-    """Save a new account with INBOX chosen to be synced, or none: then a person chooses before anything is fetched.
+    """Save a new account with INBOX chosen to be synced.
 
     Raises ValidationError with all that is wrong, by field; the transports' fields are named imap_host, smtp_port, ...
     """
@@ -63,7 +62,7 @@ def create_account(
         account.smtp.save()
         account.imap, account.smtp = account.imap, account.smtp  # takes over the primary keys they have now
         account.save()
-        Folder.objects.create(account=account, name="INBOX", sync_enabled=inbox_chosen)
+        Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
     return account
 
 

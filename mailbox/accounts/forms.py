@@ -82,12 +82,7 @@ def _needed(words: Words) -> dict[str, Words]:
 
 
 class AccountForm(forms.Form):
-    """An account with both transports. Works on copies, so that a refused form leaves the caller's rows alone.
-
-    `asks_for_folders`: a person chooses the folders of a new account next, so none is fetched before.
-    """
-
-    asks_for_folders = False
+    """An account with both transports. Works on copies, so that a refused form leaves the caller's rows alone."""
 
     email = forms.EmailField(
         label=_("E-mail address"),
@@ -288,7 +283,6 @@ class AccountForm(forms.Form):
 
     def _create(self) -> Account:
         fields = {name: getattr(self.account, name) for name in _ACCOUNT if name != "email"}
-        fields["inbox_chosen"] = not self.asks_for_folders
         self.account = create_account(self.account.email, _typed(self.imap), _typed(self.smtp), **fields)
         return self.account
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -39,8 +39,7 @@ def add(request: HttpRequest) -> HttpResponse:
     found = autoconfig_lookup.found_by(lookup) if lookup else None
     initial = initial_of(lookup.email, Discovery() if preset or not found else found) if lookup else {}
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
-    form.asks_for_folders = True
-    if request.method == "POST" and save_form(form):
+    if request.method == "POST" and save_form(form, asks_for_folders=True):
         return _added(request, form.account)
     known = preset or (preset_of(found) if found else None)
     context = {
@@ -63,12 +62,16 @@ def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:
     return app if app and sign_in.servers_for(app, found) else None
 
 
-def save_form(form: AccountForm) -> bool:
-    """Whether it was valid and is saved; else its errors say why not."""
+def save_form(form: AccountForm, *, asks_for_folders: bool = False) -> bool:
+    """Whether it was valid and is saved; else its errors say why not. `asks_for_folders`: a person chooses next which
+    are fetched, and none is before."""
     if not form.is_valid():
         return False
     try:
-        form.save()
+        with transaction.atomic():
+            account = form.save()
+            if asks_for_folders:
+                account.folders.update(sync_enabled=False)
     except IntegrityError:
         # Two people added it at once, or one clicked twice: validation saw neither.
         form.add_error("email", gettext("An account with this address exists already."))

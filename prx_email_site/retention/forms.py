@@ -35,7 +35,6 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "folder": _("Folder"),
         }
         help_texts = {
-            "account": _("None: of all accounts."),
             "folder": _(
                 "Of received mail alone: what lies in folders of this name and nowhere else. None: in any folder."
             ),
@@ -43,7 +42,9 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["what"].choices = [("", _("Choose")), *RetentionRule.What.choices]  # type: ignore[attr-defined]
         self.fields["account"].queryset = Account.objects.order_by("email")  # type: ignore[attr-defined]
+        self.fields["account"].empty_label = _("All accounts")  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -83,14 +84,20 @@ class HoldForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = LegalHold
         fields = ["account", "address", "reason"]
-        labels = {"account": _("An account"), "address": _("An address"), "reason": _("Why")}
+        labels = {"address": _("An address"), "reason": _("Why")}
         help_texts = {"address": _("All mail from or to it, in every account.")}
 
+    # By its address: a second list of a thousand accounts would be a third of what a page may weigh.
+    account = forms.ModelChoiceField(
+        Account.objects.all(),
+        label=_("An account"),
+        required=False,
+        to_field_name="email",
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+        help_text=_("Its address: all of its mail."),
+        error_messages={"invalid_choice": _("There is no account of this address.")},
+    )
     field_order = ["account", "address", "message_pk", "reason"]
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.fields["account"].queryset = Account.objects.order_by("email")  # type: ignore[attr-defined]
 
     def clean_address(self) -> str:
         address: str = self.cleaned_data["address"].strip().lower()
