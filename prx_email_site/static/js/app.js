@@ -70,6 +70,9 @@ document.addEventListener("submit", (event) => {
   if (!event.target.elements.namedItem("confirmed")) event.target.append(Object.assign(document.createElement("input"), { type: "hidden", name: "confirmed", value: "1" }));
 });
 
+// One form may serve several buttons: what was answered for one, before Back, is no answer for the next.
+window.addEventListener("pageshow", (event) => { if (event.persisted) for (const answered of document.querySelectorAll('input[type="hidden"][name="confirmed"]')) answered.remove(); });
+
 // Polling waits while nobody looks, and while a swap would take something from under the hand: a button that is
 // pointed at, a field in use, an opened detail, selected text.
 function inUse(region) {

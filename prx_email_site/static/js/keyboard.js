@@ -1,7 +1,7 @@
 // Shortcuts of a single key, never while somebody types. Each presses a link or a button that is there anyway.
 "use strict";
 
-const TRY_NOW = 'form[action$="/retry/"] button, form[action$="/send-now/"] button';
+const TRY_NOW = 'form[action$="/retry/"] button, form[action$="/send-now/"] button, button[formaction$="/retry/"], button[formaction$="/send-now/"]';
 const OFF = "prx-shortcuts-off";
 let first = ""; // "g", for a moment
 let forget = 0;
