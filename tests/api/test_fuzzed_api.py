@@ -28,7 +28,7 @@ from schemathesis.schemas import APIOperation
 
 from alerts.models import AlertIncident
 from api.models import Scope
-from mailbox.models import Account, AuditEntry, ConnectionTest, Message, Quarantine, SyncRunFolder
+from mailbox.models import Account, AccountAlias, AuditEntry, ConnectionTest, Message, Quarantine, SyncRunFolder
 from outbox.models import Operation, OutboxMessage, SuppressedAddress
 from tests.api.calling import V1, Program, ops, sales
 from tests.api.operations import operations
@@ -47,6 +47,7 @@ MARK = "of-nobody-elses-concern"
 # Every text column of these rows is marked, where they belong to the other account.
 MARKED: dict[type[Model], tuple[str, ...]] = {
     Account: ("display_name", "signature"),
+    AccountAlias: ("display_name", "signature"),
     Message: ("subject", "body_text", "snippet", "sender"),
     OutboxMessage: ("subject", "body_text", "to", "error"),
     SuppressedAddress: ("address", "words"),
@@ -63,6 +64,7 @@ FOUND_AT: dict[str, type[Model]] = {
     "/messages/": Message,
     "/suppressed/": SuppressedAddress,
     "/quarantine/": Quarantine,
+    "/aliases/": AccountAlias,
     "/": Account,
 }
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -73,7 +75,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "an operator's, some accounts": ("operator", {"bound": True}),
     **{f"{scope} alone": ("administrator", {"scopes": [scope], "bound": True}) for scope in Scope},
 }
-FEW, MANY = 2, 40
+FEW, MANY = 2, 5  # of each operation and mode: all kinds together take some ten minutes of a processor
 
 
 @pytest.fixture
