@@ -1,8 +1,9 @@
 """Every secret that a test has encrypted is looked for in what is logged, queued, written to the database and shown.
 
-Used by the folders in GUARDED. A secret is what mailbox.credentials.encrypt is given (passwords, access and refresh
-tokens, client secrets, codes, verifiers, keys of webhooks and authenticator apps), if it is long enough to be no word;
-and what is handed out instead of being stored: programs' tokens and links that set a password, each shown once at most.
+Used by the tests in GUARDED, which are those where secrets are given, used or could be shown. A secret is what
+mailbox.credentials.encrypt is given (passwords, access and refresh tokens, client secrets, codes, verifiers, keys of
+webhooks and authenticator apps), if it is long enough to be no word; and what is handed out instead of being stored:
+programs' tokens and links that set a password, each shown once at most.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from mailbox import credentials, queueing
 from people.links import tokens as link_tokens
 
 GUARDED = (
-    *("tests/people/", "tests/alerts/", "tests/mailbox/oauth/", "tests/mailbox/accounts/", "tests/test_secrets.py"),
-    *(f"tests/outbox/{name}.py" for name in ("smtp/test_tokens", "smtp/test_sign_in", "delivery/test_refusals")),
-    *(f"tests/api/{name}.py" for name in ("test_tokens", "test_submission", "test_submission_limits")),
+    *("tests/api/", "tests/alerts/", "tests/backup/", "tests/people/", "tests/outbox/smtp/", "tests/workers/"),
+    *(f"tests/mailbox/{name}/" for name in ("accounts", "autoconfig", "imap", "oauth", "push")),
+    *(f"tests/outbox/{name}.py" for name in ("delivery/test_refusals", "test_commands", "test_trial_mail")),
+    "tests/test_",  # what concerns the whole site: pages, commands, logs, metrics, the admin
 )
 SHORTEST = 12  # characters; "secret" is the password of every mailbox here, and a word of many sentences
 
