@@ -12,6 +12,7 @@ import dj_database_url
 import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
+from prx_email_site.completeness_settings import *  # noqa: F403
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
 from prx_email_site.raw_store_settings import raw_cache_bytes, raw_storage_of

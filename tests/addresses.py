@@ -14,6 +14,7 @@ from api.models import Token
 from mailbox.models import (
     Account,
     AccountAlias,
+    Completeness,
     ConnectionTest,
     LaterReading,
     LegalHold,
@@ -129,6 +130,9 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:account_found": Expected("own", "", ("lookup",)),
     "mailbox:account": of_account(VIEWER),
     "mailbox:account_runs": of_account(VIEWER),
+    "mailbox:account_completeness": of_account(VIEWER),
+    "mailbox:account_completeness_report": of_account(VIEWER),
+    "mailbox:account_compare": of_account("", OPERATOR),
     "mailbox:account_edit": of_account(ADMINISTRATOR, ADMINISTRATOR),
     "mailbox:account_sign_in": of_account(ADMINISTRATOR, ADMINISTRATOR, args=("imap",)),
     "mailbox:oauth_begin": of_account("", ADMINISTRATOR),
@@ -241,6 +245,7 @@ def rows(account: Account) -> dict[str, int]:
     now = timezone.now()
     WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
     quarantined = Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x")
+    Completeness.objects.create(account=account, finished_at=now, document={"report": {"folders": []}})
     return {
         "account": account.pk,
         "test": ConnectionTest.objects.create(account=account).pk,

@@ -29,7 +29,7 @@ FLOORS = [
     "mailbox.parsing mailbox.pictures",
     "mailbox.messages",
     "mailbox.sync",
-    "mailbox.scheduler",
+    "mailbox.completeness mailbox.scheduler",
     "mailbox.tasks",
     "mailbox.apps mailbox.admin mailbox.views mailbox.management",
     "mailbox.urls",
@@ -69,6 +69,7 @@ WITHOUT_MODELS |= {
     "mailbox.oauth.client",
 }
 TALKS_TO_SERVERS = {"mailbox.imap", "mailbox.sync", "mailbox.scheduler", "mailbox.push", "mailbox.safe_http"}
+TALKS_TO_SERVERS |= {"mailbox.completeness"}
 TALKS_TO_SERVERS |= {"mailbox.pictures.image_download", "mailbox.autoconfig.discover", "mailbox.autoconfig.probe"}
 TALKS_TO_SERVERS |= {
     "mailbox.autoconfig.dns",
@@ -80,7 +81,7 @@ TALKS_TO_SERVERS |= {
 TALKS_TO_SERVERS |= {"mailbox.oauth.client", "mailbox.oauth.direct", "mailbox.oauth.refresh", "mailbox.oauth.exchange"}
 # What a page may know of those: they write rows or words, and ask no server.
 PAGES_MAY_KNOW = {"mailbox.sync.backfill_progress", "mailbox.sync.folders", "mailbox.sync.requested"}
-PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity"}
+PAGES_MAY_KNOW |= {"mailbox.sync.uidvalidity", "mailbox.completeness.words"}
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = {
     *(

@@ -41,6 +41,7 @@ class Kind(models.TextChoices):
     STOPPED = "stopped", _("A folder is stopped")
     ENDING = "ending", _("A grant, secret, certificate or key ends soon")
     BEHIND = "behind", _("A folder is behind or cannot be fetched")
+    INCOMPLETE = "incomplete", _("Stored mail differs from the server's")
     QUARANTINE = "quarantine", _("A message could not be fetched or read")
     EVENTS = "events", _("Programs are not told what happens")
     ALERT_MAIL = "alert_mail", _("An alert could not be mailed (told by webhook only)")

@@ -15,7 +15,8 @@ from alerts.problems.problem import ALERT_KEY, Problem
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
-from mailbox.models import Account, Quarantine, WorkerHeartbeat
+from mailbox.completeness.words import of_incident
+from mailbox.models import Account, Completeness, Quarantine, WorkerHeartbeat
 from outbox.models import DeliveryReport, OutboxMessage
 
 # What is made of one condition: its kind -> ours. Switches that a person set are no incident.
@@ -40,18 +41,24 @@ def find_problems(now: datetime) -> Problems:
     """Everything, at a cost that does not grow with what was sent or received."""
     if not WorkerHeartbeat.objects.alive(now).exists():
         # Without workers all folders fall behind: that is said once, and not as many incidents.
-        found = (*_workers(now), *_of_accounts(now, with_behind=False), *_of_mail(), *expiries.find(now))
+        found = (
+            *_workers(now),
+            *_of_accounts(now, with_behind=False),
+            *_of_mail(),
+            *_incomplete(),
+            *expiries.find(now),
+        )
         return Problems(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
-    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *expiries.find(now))
-    return Problems(all_of)
+    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *_incomplete())
+    return Problems((*all_of, *expiries.find(now)))
 
 
 def find_of_accounts(among: Collection[int], now: datetime) -> tuple[Problem, ...]:
     """Of these accounts alone, and that nothing comes or goes, which concerns each. It reads nothing of the others."""
     works = WorkerHeartbeat.objects.alive(now).exists()
     of_all = installation.paused() if works else _workers(now)
-    own = (*_of_accounts(now, with_behind=works, among=among), *_of_mail(among), *expiries.find(now, among))
-    return (*of_all, *own)
+    own = (*_of_accounts(now, with_behind=works, among=among), *_of_mail(among), *_incomplete(among))
+    return (*of_all, *own, *expiries.find(now, among))
 
 
 def _workers(now: datetime) -> Iterator[Problem]:
@@ -133,6 +140,15 @@ def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
         ("message could not be fetched or read", "messages could not be fetched or read"),
         f"{reverse('mailbox:quarantine')}?account=",
     )
+
+
+def _incomplete(among: Collection[int] | None = None) -> Iterator[Problem]:
+    """Accounts whose last comparison with the server found differences."""
+    rows = Completeness.objects.filter(differing__gt=0).select_related("account")
+    for row in rows if among is None else rows.filter(account__in=among):
+        path = reverse("mailbox:account_completeness", args=[row.account_id])
+        said = f"{row.account.email}: {of_incident(row)}"[:500]
+        yield Problem(f"{Kind.INCOMPLETE}:{row.account_id}", Kind.INCOMPLETE, row.account_id, said, path, row.differing)
 
 
 def _counted(

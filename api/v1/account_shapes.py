@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, Field
 from api.v1.answers import Number, Text, columns
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import about
-from mailbox.models import Account, ConnectionTest, Transport
+from mailbox.models import Account, Completeness, ConnectionTest, Transport
 from mailbox.models.account_words import SentCopyChoice
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -191,3 +191,65 @@ class FolderChoice(Schema):
 
     synced: list[Number] = Field(default=[], max_length=5_000)
     not_synced: list[Number] = Field(default=[], max_length=5_000)
+
+
+class ComparedFinding(Schema):
+    """`what`: missing, hidden, size, damaged, lost, other_bytes; or, of what is only not synced yet, waiting, expunged.
+    `remedy`: fetch, hide (the next sync does it), stored, kept, restore."""
+
+    uid: int
+    what: str
+    remedy: str
+    stored_size: int | None
+    stated_size: int | None
+
+
+class ComparedFolder(Schema):
+    """`stored` of `on_server` messages are here. At most 100 findings are named; all are counted."""
+
+    folder: str
+    uidvalidity: int | None
+    at: str
+    on_server: int
+    stored: int
+    let_go: int
+    quarantined: int
+    waiting: int
+    expunged: int
+    sampled: int
+    differ: int
+    error: str
+    findings: list[ComparedFinding]
+
+
+class CompletenessReport(Schema):
+    account: str
+    started_at: str | None
+    finished_at: str
+    folders: list[ComparedFolder]
+    differ: int
+
+
+class SignedReport(Schema):
+    """`signature`: of `report` as JSON in ASCII with sorted keys and no spaces; key and signature in base64."""
+
+    report: CompletenessReport
+    algorithm: Literal["Ed25519"]
+    public_key: str
+    signature: str
+
+
+class CompletenessState(Schema):
+    """`document` is null until the first comparison; `error`: why the last try did not come to its end."""
+
+    finished_at: datetime | None
+    differ: int
+    error: str
+    document: SignedReport | None
+
+    @classmethod
+    def of(cls, row: Completeness | None) -> CompletenessState:
+        if row is None:
+            return cls(finished_at=None, differ=0, error="", document=None)
+        document = row.document or None
+        return cls(finished_at=row.finished_at, differ=row.differing, error=row.error, document=document)

@@ -11,7 +11,16 @@ from django.utils import timezone
 from ninja import Path, Router, Status
 
 from api.models import Scope
-from api.v1.account_shapes import AccountChange, AccountState, AccountWhole, NewAccount, Notice, SeenAt, TestState
+from api.v1.account_shapes import (
+    AccountChange,
+    AccountState,
+    AccountWhole,
+    CompletenessState,
+    NewAccount,
+    Notice,
+    SeenAt,
+    TestState,
+)
 from api.v1.answers import Answer, Limit, Number, Page, Text
 from api.v1.common import FAILURES, account_of, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
@@ -20,7 +29,7 @@ from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.accounts.forms import AccountForm
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
-from mailbox.models import Account, ConnectionTest
+from mailbox.models import Account, Completeness, ConnectionTest
 from mailbox.sync import uidvalidity
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_edit import ask_for_test, queue_first_look, save_form
@@ -121,6 +130,15 @@ def _health(pk: int) -> Answer[list[Notice]]:
     folders = account.chosen_folders  # type: ignore[attr-defined]
     found = conditions(account, folders, now, of_failing([account], now), has_workers=has_workers(now))
     return Answer(data=[Notice.of(each) for each in found])
+
+
+@router.get(
+    "/accounts/{pk}/completeness", response={200: Answer[CompletenessState], **FAILURES}, operation_id="completeness"
+)
+def completeness(request: HttpRequest, pk: Path[Number]) -> Answer[CompletenessState]:
+    """The last comparison of the account's folders with its server, as a signed report."""
+    account = account_of(request, pk, Scope.READ)
+    return Answer(data=CompletenessState.of(Completeness.objects.filter(account=account).first()))
 
 
 @router.post("/accounts/{pk}/tests", response={202: Answer[TestState], **FAILURES}, operation_id="test_account")

@@ -9,6 +9,7 @@ from mailbox.admin.large_lists import OfAccount
 from mailbox.admin.read_only import ReadOnlyAdmin, Table, ValueFilter
 from mailbox.models import (
     AccountAlias,
+    Completeness,
     ConversationLink,
     DeletionLook,
     FeatureSetting,
@@ -114,6 +115,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         ),
         filters=(UNFINISHED, "everything", OfAccount),
     ),
+    Completeness: Table(("account", "next_at", "finished_at", "differing", "error"), filters=(OfAccount,)),
     ScheduleRun: Table(("name", "started_at", "seconds", "ok", "succeeded_at"), filters=("ok",), search=("name",)),
     LegalHold: Table(
         ("__str__", "account", "address", "message", "created_at", "released_at"),

@@ -3,6 +3,7 @@
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Transport
 from mailbox.models.aliases import AccountAlias
+from mailbox.models.completeness import Completeness
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
 from mailbox.models.features import Feature, FeatureSetting
@@ -35,6 +36,7 @@ __all__ = [
     "AccountGrant",
     "Attachment",
     "AuditEntry",
+    "Completeness",
     "ConnectionTest",
     "ConversationLink",
     "Counter",

@@ -75,7 +75,7 @@ def queue_folder_listing(account_id: int) -> None:
     queue("mailbox.tasks.list_folders", account_id, group="sync")
 
 
-def _may_fetch() -> bool:
+def may_fetch() -> bool:
     """Whether anything may be fetched, and can be kept here. What is not stays on its server."""
     return not network.is_off() and store_check.is_usable() and not disk_budget.is_spent()
 
@@ -87,7 +87,7 @@ def sync_tick(is_extra: bool = False) -> None:
     """
     now = timezone.now()
     since = now - TICK if is_extra else now
-    if not _may_fetch() or not (accounts := jobs.next_accounts(now, since)):
+    if not may_fetch() or not (accounts := jobs.next_accounts(now, since)):
         return
     clusters = max(WorkerHeartbeat.objects.alive(now).count(), 1)
     shares = min(-(-len(accounts) // runner.SLICE), clusters * _shares_of_a_cluster())
@@ -109,7 +109,7 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     if run is None:
         return
     left = (datetime.fromisoformat(until) - timezone.now()).total_seconds()
-    wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and _may_fetch() else 0
+    wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and may_fetch() else 0
     places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
     line = DueAccounts(datetime.fromisoformat(since), share * runner.SLICE)
     runner.run_share(run, line, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
@@ -127,7 +127,7 @@ def _shares_of_a_cluster() -> int:
 
 
 def sync_account(account_id: int, user_id: int | None) -> None:
-    if not _may_fetch():
+    if not may_fetch():
         return
     Account.objects.filter(pk=account_id).update(sync_asked_at=None)
     config = runner.SyncRunnerConfig.from_settings(
@@ -147,7 +147,7 @@ def sync_pushed(account_id: int) -> None:
     config = runner.SyncRunnerConfig.from_settings(
         time_budget_seconds=settings.SYNC_TICK_SECONDS, wait_seconds=PUSH_WAIT_SECONDS
     )
-    if chosen and _may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
+    if chosen and may_fetch() and Account.objects.syncing().filter(pk=account_id).exists():
         runner.run_sync(chosen, config, trigger=SyncRun.Trigger.PUSH)
 
 

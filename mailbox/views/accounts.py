@@ -20,10 +20,12 @@ from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions, oldest_success, push_words
 from mailbox.accounts.outbox_figures import OutboxFigures, figures_of
 from mailbox.accounts.waiting_mail import of_failing
+from mailbox.completeness import words
 from mailbox.models import (
     Account,
     AccountAlias,
     AuditEntry,
+    Completeness,
     ConnectionTest,
     OAuthSignIn,
     PushHeartbeat,
@@ -137,6 +139,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
     context = _page_of(request, get_account(request.user, pk, also=works))
     if is_partial(request):
         return render(request, "mailbox/accounts/_status.html", context)
+    context["completeness"] = words.lines_of(Completeness.objects.filter(account_id=pk).first())
     context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])

@@ -28,6 +28,7 @@ SAID = {
     "choose_folders": _("chose the folders to sync"),
     "list_folders": _("refreshed the folder list"),
     "sync_now": _("asked for a sync"),
+    "compare_now": _("asked for a comparison with the server"),
     "pause_sending": _("paused sending"),
     "resume_sending": _("resumed sending"),
     "fetching_on": _("switched fetching on"),

@@ -82,6 +82,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.OAuthSignIn": With("auth.User"),
     "mailbox.SeenCertificate": Kept("a row a server: it is written over"),
     "mailbox.AuditEntry": ByRule(What.ACTIVITY),
+    "mailbox.Completeness": With("mailbox.Account"),
     "mailbox.ConnectionTest": With("mailbox.Account"),
     "mailbox.Folder": With("mailbox.Account"),
     "mailbox.SyncState": With("mailbox.Folder"),

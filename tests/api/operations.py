@@ -61,6 +61,7 @@ def of_accounts(account: Account) -> dict[str, Operation]:
         "get_account": Operation("get", at),
         "change_account": Operation("patch", at, {"display_name": "Desk"}, ADMINISTER),
         "account_health": Operation("get", f"{at}/health"),
+        "completeness": Operation("get", f"{at}/completeness"),
         "test_account": Operation("post", f"{at}/tests", None, OPERATE),
         "get_test": Operation("get", f"{at}/tests/{test.pk}"),
         "sync_account": Operation("post", f"{at}/sync", None, OPERATE),

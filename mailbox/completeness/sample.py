@@ -1,0 +1,73 @@
+"""Some messages of a folder fetched anew, and their digests compared with what is stored.
+
+Each comparison takes the next UIDs, so that after some nights all were read. A stored copy whose bytes are lost or
+changed is stored again when the server still has the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from mailbox.completeness.compare import DAMAGED, FETCH, KEPT, LOST, OTHER_BYTES, RESTORE, STORED, Finding
+from mailbox.errors import StorageError
+from mailbox.imap.session import ImapSession, MessageMeta
+from mailbox.models import Folder, MessagePlace
+from mailbox.storage import raw_store
+from mailbox.sync.large_messages import PIECES_FROM_BYTES
+
+MOST_BYTES = 64 * 1024 * 1024  # of one folder's sample
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """`reached`: the UID behind which the next sample begins, 0 for the folder's first."""
+
+    number: int
+    reached: int
+    findings: list[Finding]
+
+
+def read_sample(imap: ImapSession, folder: Folder, uidvalidity: int, after: int) -> Sampled:
+    """Compare the next messages of the open folder. Those over 16 MiB are left out: they take minutes."""
+    rows, reached = _next(folder, uidvalidity, after)
+    if not rows:
+        return Sampled(0, 0, [])
+    digests = {uid: digest for uid, _, digest in rows}
+    findings, number = [], 0
+    for fetched in imap.fetch_messages([MessageMeta(uid, (), None, size) for uid, size, _ in rows]):
+        number += 1
+        uid = fetched.meta.uid
+        findings += _compared(uid, fetched.raw, digests[uid])
+    return Sampled(number, reached, findings)
+
+
+def _next(folder: Folder, uidvalidity: int, after: int) -> tuple[list[tuple[int, int, str]], int]:
+    """(UID, size, digest) of those whose turn it is, and where the next turn begins."""
+    whole = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity, is_complete=True)
+    wanted = settings.COMPLETENESS_SAMPLE
+    rows = list(whole.filter(uid__gt=after).order_by("uid").values_list("uid", "size", "raw_digest")[:wanted])
+    taken: list[tuple[int, int, str]] = []
+    weight = 0
+    for row in rows:
+        if row[1] > PIECES_FROM_BYTES:
+            continue
+        weight += row[1]
+        if taken and weight > MOST_BYTES:
+            return taken, taken[-1][0]
+        taken.append(row)
+    is_end = len(rows) < wanted
+    return taken, 0 if is_end or not rows else rows[-1][0]
+
+
+def _compared(uid: int, raw: bytes, digest: str) -> list[Finding]:
+    is_same, is_sound = raw_store.digest_of(raw) == digest, raw_store.is_sound(digest)
+    if is_same and is_sound:
+        return []
+    if not is_same:
+        return [Finding(uid, OTHER_BYTES, KEPT) if is_sound else Finding(uid, LOST, FETCH)]
+    with contextlib.suppress(StorageError):
+        raw_store.save_batch([raw], digests=[digest], prove=True)
+    return [Finding(uid, DAMAGED, STORED if raw_store.is_sound(digest) else RESTORE)]

@@ -1,0 +1,175 @@
+"""Compare an account's chosen folders with its server, in parts of some seconds on one connection.
+
+The lease of the account's sync is held meanwhile, so that no sync moves what is compared; between two parts a sync
+has its turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from mailbox.completeness import compare, sample, schedule, signature
+from mailbox.completeness.compare import FolderLine, Held, Place
+from mailbox.errors import MailError, ProviderError
+from mailbox.imap.session import ImapSession
+from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
+from mailbox.sync.account_session import AccountSession, Clock, signed_in
+from mailbox.sync.flags_and_expunges import COMPARE_EVERY
+from mailbox.sync.plan import MAX_UID
+
+PART = 2000  # UIDs compared at once
+RETRY_AFTER = timedelta(hours=1)
+
+
+def go_on(account_id: int, *, clock: Clock = timezone.now, seconds: float = 40.0, wait_seconds: float = 5.0) -> bool:
+    """Begin the comparison, or go on with it for so long; returns whether it is at its end.
+
+    Raises what keeps it from the server (a MailError), after it is written down; Account.DoesNotExist.
+    """
+    account = Account.objects.with_transports().get(pk=account_id)
+    row, _ = Completeness.objects.get_or_create(account=account)
+    ends = time.monotonic() + seconds
+    try:
+        with signed_in(account, clock, wait_seconds=wait_seconds) as session:
+            _begin(row, clock())
+            is_done = _Walk(session, row, ends).all_folders()
+    except MailError as error:
+        row.error, row.next_at = str(error)[:1000], clock() + RETRY_AFTER
+        row.save(update_fields=["error", "next_at"])
+        raise
+    if is_done:
+        _finish(row, account, clock())
+    else:
+        Completeness.objects.filter(pk=row.pk).update(next_at=clock(), error="")
+    return is_done
+
+
+def _begin(row: Completeness, now: datetime) -> None:
+    """Also says to other workers that it is under way: they look again when this one must have ended."""
+    if row.started_at is None:
+        row.started_at, row.progress = now, {}
+    row.next_at = now + schedule.UNDER_WAY
+    row.save(update_fields=["started_at", "progress", "next_at"])
+
+
+def _finish(row: Completeness, account: Account, now: datetime) -> None:
+    lines = sorted(row.progress.values(), key=lambda line: str(line["folder"]))
+    for line in lines:
+        line.pop("next_uid")
+    report = {
+        "account": account.email,
+        "started_at": row.started_at.isoformat() if row.started_at else None,
+        "finished_at": now.isoformat(),
+        "folders": lines,
+        "differ": sum(line["differ"] for line in lines),
+    }
+    row.document, row.differing = signature.sign(report), report["differ"]
+    row.started_at, row.progress, row.error = None, {}, ""
+    row.finished_at, row.next_at = now, schedule.next_night(now)
+    row.save()
+
+
+@dataclass
+class _Walk:
+    session: AccountSession
+    row: Completeness
+    ends: float  # of time.monotonic()
+
+    def all_folders(self) -> bool:
+        """Each that is not done yet, as far as there is time. Each part is written down, so that nothing is done again
+        after this process died."""
+        chosen = list(Folder.objects.chosen().filter(account=self.session.account).order_by("name"))
+        for gone in self.row.progress.keys() - {str(folder.pk) for folder in chosen}:
+            del self.row.progress[gone]
+        for folder in chosen:
+            line = self._line(folder)
+            try:
+                for _ in self._parts(folder, line):
+                    self._keep(folder, line)
+                    if self._time_is_over() and (not line.is_done or folder != chosen[-1]):
+                        return False
+            except ProviderError as error:  # this folder's alone: the others go on
+                line.error, line.next_uid, line.at = str(error)[:500], 0, self.session.clock().isoformat()
+                self._keep(folder, line)
+        return True
+
+    def _time_is_over(self) -> bool:
+        return time.monotonic() >= self.ends
+
+    def _line(self, folder: Folder) -> FolderLine:
+        known = self.row.progress.get(str(folder.pk))
+        return FolderLine(**known) if known else FolderLine(folder.name)
+
+    def _keep(self, folder: Folder, line: FolderLine) -> None:
+        self.row.progress[str(folder.pk)] = asdict(line)
+        with transaction.atomic():
+            self.session.renew()
+            self.row.save(update_fields=["progress", "sampled_to"])
+
+    def _parts(self, folder: Folder, line: FolderLine) -> Iterator[None]:
+        if line.is_done:
+            return
+        imap = self.session.imap
+        status = imap.examine(folder.name)
+        if line.uidvalidity not in (None, status.uidvalidity):  # renumbered between two parts: from the beginning
+            line.begin_anew()
+        line.uidvalidity = status.uidvalidity
+        state = SyncState.objects.filter(folder=folder).first()
+        uids = imap.search_uids(line.next_uid, MAX_UID)
+        for start in range(0, max(len(uids), 1), PART):
+            part = uids[start : start + PART]
+            high = MAX_UID if start + PART >= len(uids) else part[-1]
+            sizes = {meta.uid: meta.size for meta in imap.fetch_meta_around(part)}
+            held = held_of(folder, state, status.uidvalidity, line.next_uid, high)
+            found = compare.compare(line, sizes, held)
+            line.next_uid = high + 1
+            if high == MAX_UID:
+                found = [*found, *self._sample(imap, folder, line)]
+                line.next_uid, line.at = 0, self.session.clock().isoformat()
+            self._ask_sync(folder, status.uidvalidity, found)
+            yield
+
+    def _sample(self, imap: ImapSession, folder: Folder, line: FolderLine) -> list[compare.Finding]:
+        after = self.row.sampled_to.get(str(folder.pk), 0)
+        read = sample.read_sample(imap, folder, line.uidvalidity or 0, after)
+        self.row.sampled_to[str(folder.pk)] = read.reached
+        line.sampled = read.number
+        line.note(read.findings)
+        return read.findings
+
+    def _ask_sync(self, folder: Folder, uidvalidity: int, found: Sequence[compare.Finding]) -> None:
+        """Have the next sync compare all UIDs, and fetch what is missing; and fetch again what has changed."""
+        again = [each.uid for each in found if each.what in (compare.SIZE, compare.LOST)]
+        is_missing = any(each.what in (compare.MISSING, compare.HIDDEN) for each in found)
+        if not again and not is_missing:
+            return
+        now = self.session.clock()
+        with transaction.atomic():
+            self.session.renew()
+            if is_missing:
+                SyncState.objects.filter(folder=folder).update(compared_at=now - 2 * COMPARE_EVERY)
+            lying = MessagePlace.objects.present().filter(folder=folder, uidvalidity=uidvalidity, uid__in=again)
+            lying.update(fetch_requested_at=now)
+
+
+def held_of(folder: Folder, state: SyncState | None, uidvalidity: int, low: int, high: int) -> Held:
+    """What is here of these UIDs."""
+    where: dict[str, Any] = {"folder": folder, "uidvalidity": uidvalidity, "uid__gte": low, "uid__lte": high}
+    rows = MessagePlace.objects.filter(**where).values_list("uid", "size", "gone_at")
+    fetched_low, fetched_high = 1, 0
+    if state is not None and state.uidvalidity == uidvalidity and state.backfill_cursor is not None:
+        fetched_low, fetched_high = state.backfill_cursor, state.cursor
+    return Held(
+        places={uid: Place(uid, size, gone_at is None) for uid, size, gone_at in rows},
+        let_go=frozenset(LetGo.objects.filter(**where).values_list("uid", flat=True)),
+        quarantined=frozenset(Quarantine.objects.open().filter(**where).values_list("uid", flat=True)),
+        fetched_low=fetched_low,
+        fetched_high=fetched_high,
+    )

@@ -1,0 +1,130 @@
+"""A report in words: for its page, the command line and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import gettext_noop as _
+
+from mailbox.completeness import compare
+from mailbox.models import Completeness
+
+WHAT = {
+    compare.MISSING: _("The server has it and it is not here."),
+    compare.HIDDEN: _("The server has it and it is hidden here as deleted."),
+    compare.SIZE: _("It had %(stored)s bytes when it was fetched; the server states %(stated)s now."),
+    compare.DAMAGED: _("The stored copy is lost or damaged."),
+    compare.LOST: _("The stored copy is lost or damaged, and the server gives other bytes than when it was fetched."),
+    compare.OTHER_BYTES: _("The server gives other bytes than when it was fetched."),
+    compare.WAITING: _("It is not fetched yet."),
+    compare.EXPUNGED: _("It is no longer on the server."),
+}
+REMEDIES = {
+    compare.FETCH: _("The next sync fetches it."),
+    compare.HIDE: _("The next sync hides it."),
+    compare.STORED: _("It was fetched from the server and stored again."),
+    compare.KEPT: _("What was fetched first is kept."),
+    compare.RESTORE: _("It could not be stored again: look at the disk, or restore it from a backup."),
+}
+
+
+@dataclass(frozen=True)
+class FindingWords:
+    uid: int
+    what: str
+    remedy: str
+    differs: bool
+
+
+@dataclass(frozen=True)
+class LineWords:
+    """`count`: "12,340 of 12,340". `besides`: what of the rest is no difference. `tone`: as pages colour it."""
+
+    folder: str
+    at: datetime | None
+    count: str
+    differing: str
+    besides: list[str]
+    sampled: str
+    error: str
+    differ: int
+    tone: str
+    findings: list[FindingWords]
+
+
+def lines_of(row: Completeness | None) -> list[LineWords]:
+    """Of the last finished comparison; empty while there is none."""
+    report = row.document.get("report", {}) if row else {}
+    return [_line(line) for line in report.get("folders", [])]
+
+
+def _line(line: Mapping[str, Any]) -> LineWords:
+    counts = {"stored": _number(line["stored"]), "all": _number(line["on_server"])}
+    sampled, differ = line["sampled"], line["differ"]
+    return LineWords(
+        folder=line["folder"],
+        at=parse_datetime(line["at"]),
+        count=gettext("%(stored)s of %(all)s") % counts,
+        differing=ngettext("%(number)s differs", "%(number)s differ", differ) % {"number": _number(differ)},
+        besides=_besides(line),
+        sampled=ngettext(
+            "%(number)s message was fetched anew and compared",
+            "%(number)s messages were fetched anew and compared",
+            sampled,
+        )
+        % {"number": _number(sampled)},
+        error=line["error"],
+        differ=differ,
+        tone="broken" if differ or line["error"] else "fine",
+        findings=[_finding(each) for each in line["findings"]],
+    )
+
+
+def _besides(line: Mapping[str, Any]) -> list[str]:
+    words = (
+        (line["waiting"], gettext("%(number)s not fetched yet")),
+        (line["expunged"], gettext("%(number)s no longer on the server")),
+        (line["quarantined"], gettext("%(number)s put aside")),
+        (line["let_go"], gettext("%(number)s removed by a rule")),
+    )
+    return [said % {"number": _number(number)} for number, said in words if number]
+
+
+def _finding(finding: Mapping[str, Any]) -> FindingWords:
+    sizes = {"stored": _number(finding["stored_size"] or 0), "stated": _number(finding["stated_size"] or 0)}
+    what, remedy = WHAT.get(finding["what"], ""), REMEDIES.get(finding["remedy"], "")
+    said = gettext(what) % sizes if what else finding["what"]
+    return FindingWords(finding["uid"], said, gettext(remedy) if remedy else "", finding["what"] in compare.DIFFERENCES)
+
+
+def sentence(line: LineWords) -> str:
+    """As `INBOX: 12,340 of 12,340 at 03:12; 0 differ`, the time in the site's zone."""
+    if line.error:
+        return f"{line.folder}: {line.error}"
+    at = f" at {timezone.localtime(line.at):%H:%M}" if line.at else ""
+    besides = "".join(f", {each}" for each in line.besides)
+    return f"{line.folder}: {line.count}{at}; {line.differing}{besides}"
+
+
+def of_incident(row: Completeness) -> str:
+    """In English: what differs, with the first that does."""
+    with override("en"):
+        named = ((line, each) for line in lines_of(row) for each in line.findings if each.differs)
+        first = next(named, None)
+        number = ngettext("%(number)s message differs", "%(number)s messages differ", row.differing)
+        said = f"{number % {'number': _number(row.differing)}} from the server's."
+        if first is None:
+            return said
+        line, each = first
+        return f"{said} {line.folder}, UID {each.uid}: {each.what} {each.remedy}".strip()
+
+
+def _number(number: int) -> str:
+    return number_format(number, force_grouping=True)
