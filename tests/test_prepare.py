@@ -47,7 +47,7 @@ def test_a_second_prepare_waits_for_the_first(tmp_path: Path, folders: tuple[str
     with one_at_a_time(first, said.append):
         other = threading.Thread(target=prepare)
         other.start()
-        wait_until(lambda: said, seconds=30, what="the second to say that it waits")
+        wait_until(lambda: said, seconds=300, what="the second to say that it waits")
         order.append("first")
     other.join(30)
     assert order == ["first", "second"]

@@ -34,6 +34,7 @@ def careless_umask() -> Iterator[None]:
     os.umask(before)
 
 
+@pytest.mark.long  # test_launch looks at them after its own first run, with the umask there is
 def test_after_a_first_run_every_file_is_its_owners_alone_whatever_the_umask(
     careless_umask: None,
     launch: Callable[..., Run],

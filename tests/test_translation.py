@@ -122,13 +122,15 @@ def asked_by(url: str) -> list[str]:
 
 def forgotten(page: str, told: list[str]) -> list[str]:
     """Texts of the page, with where they stand, that neither the catalogue nor a row nor ALLOWED explains."""
-    left = []
+    left, told_whole = [], frozenset(told)
     allowed = re.compile("|".join(rf"(?<![\w-])(?:{each})(?![\w-])" for each in ALLOWED))
     for where, text in shown_outside(page):
         # Names of the tz database; names of hosts, tables and schedules, as programs write them.
         if where.startswith("select[time_zone]") or where.endswith(" code"):
             continue
         rest = text.removesuffix("…")
+        if rest in told_whole or not re.search("[A-Za-z]", allowed.sub(" ", rest)):
+            continue
         if any(each.startswith(rest) or " ".join(each.split()).startswith(rest) for each in told if len(rest) > 20):
             continue
         for each in told:
