@@ -51,7 +51,7 @@ screenshots: .venv/installed-dev
 	@$(BIN)/python -m demo.screenshots
 
 servers:
-	@sh scripts/install-servers dovecot postgresql chromium npm oidc-provider nodemailer mail-clients isync gettext redis promtool systemd nginx caddy
+	@sh scripts/install-servers dovecot postgresql chromium npm oidc-provider nodemailer mail-clients isync gettext redis promtool systemd nginx caddy iproute2
 
 # LANGUAGE_NAME=pt_BR begins a language.
 messages: .venv/installed
