@@ -61,8 +61,11 @@ class LineWords:
 
 def lines_of(row: Completeness | None) -> list[LineWords]:
     """Of the last finished comparison; empty while there is none."""
-    report = row.document.get("report", {}) if row else {}
-    return [_line(line) for line in report.get("folders", [])]
+    return lines_of_document(row.document if row else None)
+
+
+def lines_of_document(document: Mapping[str, Any] | None) -> list[LineWords]:
+    return [_line(line) for line in (document or {}).get("report", {}).get("folders", [])]
 
 
 def _line(line: Mapping[str, Any]) -> LineWords:

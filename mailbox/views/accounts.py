@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Exists, QuerySet, prefetch_related_objects
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, prefetch_related_objects
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -135,11 +135,12 @@ def is_partial(request: HttpRequest) -> bool:
 @require_safe
 def account(request: HttpRequest, pk: int) -> HttpResponse:
     """One account: how it does, its folders, its last runs and what was done to it. Polled as a fragment."""
-    works = {"has_workers": Exists(WorkerHeartbeat.objects.alive(timezone.now()))}
+    works: dict[str, Any] = {"has_workers": Exists(WorkerHeartbeat.objects.alive(timezone.now()))}
+    works["compared"] = Subquery(Completeness.objects.filter(account=OuterRef("pk")).values("document"))
     context = _page_of(request, get_account(request.user, pk, also=works))
     if is_partial(request):
         return render(request, "mailbox/accounts/_status.html", context)
-    context["completeness"] = words.lines_of(Completeness.objects.filter(account_id=pk).first())
+    context["completeness"] = words.lines_of_document(context["account"].compared)
     context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])

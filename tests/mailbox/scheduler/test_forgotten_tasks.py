@@ -23,6 +23,8 @@ from tests.servers.site import ROOT
 pytestmark = pytest.mark.django_db
 FORGOTTEN = "mailbox.tasks.take_up_forgotten"
 SWEPT_BY = {  # what is queued -> the schedule that finds it again
+    "mailbox.tasks.compare_account": "mailbox.tasks.compare_due",
+    "mailbox.tasks.compare_due": "mailbox.tasks.compare_due",
     "mailbox.tasks.fetch_images": FORGOTTEN,
     "mailbox.tasks.list_folders": FORGOTTEN,
     "mailbox.tasks.look_up": FORGOTTEN,
