@@ -29,8 +29,8 @@ _KNOWN = "boundary|charset|delsp|filename|format|name|protocol|smime-type|start|
 _LOOSE = re.compile(
     rf"(?:^|[\s,;])(?:{_KNOWN})(?:\*\d{{1,2}})?\*?\s{{0,9}}=\s{{0,9}}(?:\"[^\"]*+\"?|[^\s;,\"]++)", re.I
 )
-_NEXT = re.compile(rf"(?<![\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
-_QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,])', re.S)
+_NEXT = re.compile(rf"(?<=[^\s,])[\s,]++(?=(?:{_KNOWN})\*?\s{{0,9}}=)", re.I)
+_QUOTED_VALUE = re.compile(r'[^="]*+=\s*+"(?:[^"\\]|\\.)*+"(?=[\s,]|\Z)', re.S)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.S)
 _FOLD = re.compile(r"(?:\r\n|\r|\n)(?=[ \t])")
 _NAME = re.compile(r"([^\s*=\"]{1,100})(?:\*(\d{1,4}))?(\*)?")
@@ -51,7 +51,7 @@ def parameters(field: str) -> Mapping[str, str]:
 
 def is_malformed(field: str) -> bool:
     """Whether a parameter of this field had to be looked for: no semicolon stands before it, or a colon within it."""
-    return any(part != found or _COLON.match(found) for part, found in _parts(field))
+    return any(part.strip() != found.strip() or _COLON.match(found) for part, found in _parts(field))
 
 
 def _read(field: str) -> Mapping[str, str]:

@@ -169,3 +169,20 @@ def test_markup_without_words_costs_no_time() -> None:
     started = time.process_time()
     assert mime_message.parse(HEAD + b"Content-Type: text/html\r\n\r\n" + b"<b><i><div>" * 180_000).snippet == ""
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "value"),
+    [
+        ('multipart/mixed; boundary="===============5284=="', "boundary", "===============5284=="),  # Python
+        ('multipart/mixed;\r\n boundary="----=_Part_1_2.3" ', "boundary", "----=_Part_1_2.3"),  # Java
+        ("multipart/mixed; boundary=----=_NextPart_000", "boundary", "----=_NextPart_000"),
+        ('text/plain; charset=utf-8; name="a=b.txt"', "name", "a=b.txt"),
+        ('text/plain; name="a name=b.txt"', "name", "a name=b.txt"),
+        ('multipart/related; boundary="=_x"; type="text/html"', "type", "text/html"),
+    ],
+)
+def test_an_equals_sign_within_a_value_is_no_damage(field: str, name: str, value: str) -> None:
+    assert parameters.parameters(field)[name] == value
+    assert not parameters.is_malformed(field)
+    assert parameters.is_malformed(field.replace("; ", " ", 1).replace(";\r\n", "\r\n", 1))
