@@ -12,11 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from mailbox import permissions
 from mailbox.lazy_text import Words
 from mailbox.models import Account, Feature, FeatureSetting
 
@@ -58,16 +60,30 @@ class Rollout:
 
 
 class Rollouts(dict[Feature, Rollout]):
-    """The features that were asked for, by one query."""
+    """How far the features that were asked for are rolled out."""
 
     @classmethod
     def read(cls, *features: Feature, account_id: int | None = None) -> Self:
-        """All features when none is named. With `account_id` what holds for this account alone."""
-        found = cls({each: Rollout(each) for each in features or Feature})
-        rows = FeatureSetting.objects.filter(feature__in=found)
+        """By one query; all features when none is named. With `account_id` what holds for this account alone."""
+        rows = FeatureSetting.objects.filter(feature__in=features or list(Feature))
         if account_id is not None:
             rows = rows.filter(account=None) | rows.filter(account=account_id)
-        for name, account, percent in rows.values_list("feature", "account_id", "percent"):
+        return cls._of(features or tuple(Feature), rows.values_list("feature", "account_id", "percent"))
+
+    @classmethod
+    def known_to(cls, user: User | AnonymousUser) -> Self:
+        """All features, from what a page asks of its user in any case, without a query of its own. They are read for a
+        user without a row, as the command line has one."""
+        if user.pk is None:
+            return cls.read()
+        return cls._of(tuple(Feature), permissions.feature_settings(user))
+
+    @classmethod
+    def _of(cls, features: Iterable[Feature], settings: Iterable[tuple[str, int | None, int]]) -> Self:
+        found = cls({each: Rollout(each) for each in features})
+        for name, account, percent in settings:
+            if name not in found:
+                continue  # of another release
             setting = found[Feature(name)]
             if account is None:
                 setting.percent = percent
@@ -80,14 +96,11 @@ class Rollouts(dict[Feature, Rollout]):
         return {each.feature.value for each in self.values() if each.is_on(account_id)}
 
 
-def of_account(account_id: int) -> set[str]:
-    """The names of the features that the account has; what is not among them is hidden on its pages."""
-    return Rollouts.read(account_id=account_id).has(account_id)
-
-
-def refusal(feature: Feature, account: Account) -> str:
-    """The sentence that refuses it to this account; "" when it has the feature."""
-    if Rollouts.read(feature, account_id=account.pk)[feature].is_on(account.pk):
+def refusal(feature: Feature, account: Account, known: Rollouts | None = None) -> str:
+    """The sentence that refuses it to this account; "" when it has the feature. `known`: what is asked instead of the
+    database."""
+    known = Rollouts.read(feature, account_id=account.pk) if known is None else known
+    if known[feature].is_on(account.pk):
         return ""
     return str(refused(feature, account))
 
@@ -98,10 +111,11 @@ def demand(feature: Feature, account: Account) -> None:
         raise FeatureOff(words)
 
 
-def those_off(*features: Feature, among: Iterable[int] | None = None) -> set[int]:
-    """The keys of the accounts that lack one of the features; `among`: of these, None for all. One query, and another
-    where a feature is not on for all and no accounts were given."""
-    partial = [each for each in Rollouts.read(*features).values() if not each.is_on_for_all]
+def those_off(*features: Feature, among: Iterable[int] | None = None, known: Rollouts | None = None) -> set[int]:
+    """The keys of the accounts that lack one of the features; `among`: of these, None for all. One query, none where
+    the rollouts are `known`, and another where a feature is not on for all and no accounts were given."""
+    known = Rollouts.read(*features) if known is None else known
+    partial = [known[each] for each in features if not known[each].is_on_for_all]
     if not partial:
         return set()
     pks = Account.objects.values_list("pk", flat=True) if among is None else among

@@ -10,11 +10,11 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, JSONField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, Func, JSONField, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404
 from django.utils.translation import gettext
 
-from mailbox.models import Account, AccountGrant, SavedFilters, UserPreference
+from mailbox.models import Account, AccountGrant, FeatureSetting, SavedFilters, UserPreference
 from mailbox.models.accounts import AccountQuerySet
 
 Role = AccountGrant.Role
@@ -61,6 +61,26 @@ def saved_filters_of(user: User) -> tuple[list[dict[str, Any]], list[dict[str, A
     return kept["own"], kept["shared"]
 
 
+def feature_settings(user: User | AnonymousUser) -> list[tuple[str, int | None, int]]:
+    """Feature, account and percent of every setting of a feature: no permissions, but what each page must know, too."""
+    return [(feature, account, percent) for feature, account, percent in _kept(user)[3]["feature_settings"]]
+
+
+class _JsonRows(Func):
+    """All rows as one JSON array of arrays."""
+
+    template = "JSON_GROUP_ARRAY(JSON_ARRAY(%(expressions)s))"
+    output_field = JSONField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> tuple[str, Any]:
+        return super().as_sql(compiler, connection, template="JSONB_AGG(JSONB_BUILD_ARRAY(%(expressions)s))", **more)
+
+
+def _all_settings() -> Subquery:
+    rows = FeatureSetting.objects.order_by().annotate(_all=_JsonRows("feature", "account_id", "percent"))
+    return Subquery(rows.values("_all"), output_field=JSONField())
+
+
 def _json(rows: QuerySet[Any], column: str) -> Subquery:
     return Subquery(rows.values(column)[:1], output_field=JSONField())
 
@@ -80,6 +100,7 @@ def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str, dict[st
         preferences = {"zone": Subquery(chosen.values("time_zone")), "language": Subquery(chosen.values("language"))}
         saved = {"own": SavedFilters.key_of(user.pk), "shared": SavedFilters.SHARED}
         filters = {name: _json(SavedFilters.objects.filter(pk=key), "filters") for name, key in saved.items()}
+        filters["feature_settings"] = _all_settings()
         asked = {name: Exists(having.filter(codename=name)) for name in names}
         found = User.objects.filter(pk=user.pk or 0).annotate(**preferences, **filters, **asked, **also_asked)
         row = found.values(*preferences, *filters, *names, *also_asked).first() or {}

@@ -19,7 +19,10 @@ def credentials_changed(account_id: int, **_: Any) -> None:
     from outbox.tasks import delivery as delivery_tasks
 
     delivery_tasks.queue_sign_in_recovered(account_id)
-    if Account.objects.syncing().filter(pk=account_id).exists():
+    account = Account.objects.syncing().filter(pk=account_id).first()
+    if account and account.folders_listed_at is None:  # there was no choosing folders before
+        sync_tasks.queue_folder_listing(account_id)
+    if account:
         sync_tasks.queue_sync(account_id, None)
 
 

@@ -34,7 +34,7 @@ def off(feature: Feature, account: Account | None = None) -> None:
 
 
 def test_every_feature_is_on_until_it_is_set(ops: Account) -> None:
-    assert features.of_account(ops.pk) == {
+    assert features.Rollouts.read(account_id=ops.pk).has(ops.pk) == {
         *("inbox_read", "inbox_search", "email_send", "email_reply", "outbox_retry"),
     }
     assert features.those_off(*Feature) == set()
@@ -110,9 +110,13 @@ def test_a_bulk_retry_counts_the_rows_of_such_accounts_as_left_alone(
     for account in (ops, sales):
         outbox_row(account, status="failed", hold="permanent")
     off(RETRY, ops)
-    found = estimate.estimate(estimate.meant(Filters(), make_user(), now()), "retry", None)
+    rows, known = estimate.meant(Filters(), make_user(), now()), features.Rollouts.read()
+    found = estimate.estimate(rows, "retry", None, known)
     assert (found.will, dict(found.skipped)) == (1, {estimate.RETRY_OFF: 1})
-    assert estimate.estimate(estimate.meant(Filters(), make_user(), now()), "cancel", None).will == 2
+    assert (
+        estimate.estimate(estimate.meant(Filters(), make_user(), now()), "cancel", None, features.Rollouts.read()).will
+        == 2
+    )
 
 
 def test_the_api_refuses_with_403_and_the_code(ops: Account, sales: Account, program: Program) -> None:

@@ -30,6 +30,7 @@ from mailbox.models import (
     AccountAlias,
     AccountGrant,
     AuditEntry,
+    Completeness,
     ConnectionTest,
     Lease,
     LegalHold,
@@ -186,6 +187,7 @@ def all_factors_of(person: User) -> int:
 def rows(accounts: list[Account], person: User) -> Rows:
     account = accounts[0]
     first = account.messages.order_by("pk")
+    Completeness.objects.update_or_create(account=account, defaults={"finished_at": timezone.now()})
     return {
         "account": account.pk,
         "folder": folder_of(account).pk,

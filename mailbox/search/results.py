@@ -94,7 +94,8 @@ def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet
     """None when nothing can be found: no account, or no folder, of that name."""
     seen = accounts_for(user) if among is None else among
     account_ids: list[int] | None = None
-    if off := features.those_off(Feature.INBOX_READ, Feature.INBOX_SEARCH):
+    known = features.Rollouts.known_to(user)
+    if off := features.those_off(Feature.INBOX_READ, Feature.INBOX_SEARCH, known=known):
         seen = _without(seen, off)
     if off or among is not None or query.accounts or not has_role_everywhere(user, "viewer"):
         account_ids = _account_ids(seen.values_list("pk", "email", "display_name"), query.accounts)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from mailbox.models import Account, ConnectionTest, ImageFetch, OAuthApp, Preview, SettingsLookup
+from mailbox.clocks import is_over
+from mailbox.models import Account, ConnectionTest, Folder, ImageFetch, OAuthApp, Preview, SettingsLookup
 from mailbox.oauth import sign_in
 from mailbox.pictures import previews, remote_images
 from mailbox.signals import connection_test_asked
@@ -48,8 +49,19 @@ def _of_accounts(now: datetime) -> None:
     for pk in list(syncs.values_list("pk", flat=True)[:AT_ONCE]):
         sync.queue_sync(pk, None)
     listings = Account.objects.filter(listing_asked_at__lt=now - BEGUN_WITHIN)
-    for pk in list(listings.values_list("pk", flat=True)[:AT_ONCE]):
+    asked = list(listings.values_list("pk", flat=True)[:AT_ONCE])
+    for pk in [*asked, *_never_listed(now)]:
         sync.queue_folder_listing(pk)
+
+
+def _never_listed(now: datetime) -> list[int]:
+    """Accounts whose folders are to be chosen and could not be listed: the server was away, or the password was wrong
+    and has been mended. No sync asks for them, as no folder of theirs is chosen."""
+    accounts = Account.objects.syncing().filter(folders_listed_at=None, listing_asked_at=None)
+    accounts = accounts.filter(is_over("imap__next_allowed_at", now), imap__needs_sign_in_since=None)
+    known = Folder.objects.filter(account=OuterRef("pk"))
+    accounts = accounts.filter(Exists(known)).exclude(Exists(known.filter(sync_enabled=True)))
+    return list(accounts.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
 
 
 def _of_pictures(now: datetime) -> None:

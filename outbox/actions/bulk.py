@@ -13,6 +13,7 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_noop, override
 
+from mailbox import features
 from mailbox.models import AuditEntry
 from outbox.actions import audit_part, transitions
 from outbox.actions.estimate import (
@@ -50,7 +51,7 @@ def begin(asked: BulkQuestion, user: User, now: datetime) -> Operation | None:
     values |= {"total": asked.total, "expected": asked.will, "in_flight": list(asked.in_flight)}
     with transaction.atomic():
         known = Operation.objects.filter(key=asked.key, user=user).first()
-        if known is None and estimate(rows, asked.verb, operated_by(user)).will > asked.will:
+        if known is None and estimate(rows, asked.verb, operated_by(user), features.Rollouts.read()).will > asked.will:
             return None
         operation, is_new = Operation.objects.get_or_create(key=asked.key, user=user, defaults=values)
         if is_new:

@@ -94,12 +94,12 @@ def reason_to_skip(verb: str, status: str, hold: str, *, needs_sign_in: bool, is
     return SIGN_IN if hold == Hold.SIGN_IN or needs_sign_in else ""
 
 
-def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None) -> Estimate:
-    """`rows` are those the filter finds; `operated` as operated_by() has it. Two queries, whatever their number."""
+def estimate(rows: OutboxQuerySet, verb: str, operated: set[int] | None, known: features.Rollouts) -> Estimate:
+    """`rows` are those the filter finds; `operated` as operated_by() has it. One query, whatever their number."""
     refused = F("account__smtp__needs_sign_in_since")
     open_rows = rows.filter(status__in=OPEN).order_by().annotate(refused=refused)
     groups = open_rows.values_list("status", "hold", "refused", "account_id").annotate(Count("pk"))
-    off = set[int]() if verb in NO_RETRY else features.those_off(Feature.OUTBOX_RETRY)
+    off = set[int]() if verb in NO_RETRY else features.those_off(Feature.OUTBOX_RETRY, known=known)
     will, skipped = 0, Counter[str]()
     for status, hold, refused_since, account_id, number in groups:
         is_operated = operated is None or account_id in operated
@@ -135,7 +135,8 @@ def ask(
     in_flight = visible_to(user).sending().order_by("pk").values_list("pk", flat=True)
     # Read before the count: a row that ends between the two is counted, and yet not meant, which loses nothing.
     moving = list(in_flight)
-    found = estimate(unchanged_since(meant(filters, user, now), now), verb, operated)
+    known = features.Rollouts.known_to(user)
+    found = estimate(unchanged_since(meant(filters, user, now), now), verb, operated, known)
     asked = BulkQuestion(verb, filters.query(), str(uuid.uuid4()), now.timestamp(), found.will, found.total, moving)
     return asked, found
 

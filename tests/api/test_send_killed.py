@@ -51,7 +51,8 @@ def ask(number):
         connection._commit = with_tick(connection._commit, False)
     else:
         os.fsync = with_tick(os.fsync, moment.startswith("before"))
-    mail = {"account_id": int(account), "to": ["ann@example.com"], "subject": f"Number {number}", "body_text": "Hi"}
+    mail = {"account_id": int(account), "to": ["ann@example.com"], "subject": f"Number {number}"}
+    mail["body_text"] = "Dear Ann"
     headers = {"authorization": f"Bearer {secret}", "idempotency-key": f"key-{number}", "host": "localhost"}
     left = number
     answer = Client().post("/api/v1/send", json.dumps(mail), content_type="application/json", headers=headers)

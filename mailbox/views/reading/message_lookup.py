@@ -26,7 +26,8 @@ def find_message(
     message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")
-    message.features = features.of_account(message.account_id)  # type: ignore[attr-defined]
+    known = features.Rollouts.known_to(request.user)
+    message.features = known.has(message.account_id)  # type: ignore[attr-defined]
     if Feature.INBOX_READ not in message.features:  # type: ignore[attr-defined]
         raise features.refused(Feature.INBOX_READ, message.account)
     if role != Role.VIEWER:

@@ -20,7 +20,8 @@ class Readable:
     @classmethod
     def of(cls, request: HttpRequest) -> Readable:
         everyone = list(accounts_for(request.user).order_by("email"))
-        return cls(everyone, features.those_off(Feature.INBOX_READ, among=[each.pk for each in everyone]))
+        known = features.Rollouts.known_to(request.user)
+        return cls(everyone, features.those_off(Feature.INBOX_READ, among=[each.pk for each in everyone], known=known))
 
     @property
     def accounts(self) -> list[Account]:

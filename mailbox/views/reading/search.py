@@ -20,6 +20,8 @@ from mailbox.search.results import search
 from mailbox.views.pagination import Cursor, limit_of, next_page
 from mailbox.views.reading.messages import mark_claims
 
+SEARCHED = (Feature.INBOX_READ, Feature.INBOX_SEARCH)  # what an account needs to be found in
+
 
 @dataclass(frozen=True)
 class ShownHit:
@@ -44,7 +46,9 @@ def search_messages(request: HttpRequest) -> HttpResponse:
         "known_operators": [f"{name}:" for name in OPERATORS],
         "is_first_page": before is None,
         "show_account": len(seen) > 1,
-        "unread_accounts": len(features.those_off(Feature.INBOX_READ, Feature.INBOX_SEARCH, among=seen)),
+        "unread_accounts": len(
+            features.those_off(*SEARCHED, among=seen, known=features.Rollouts.known_to(request.user))
+        ),
     }
     if text and not query.problems:
         page = search(request.user, query, limit=limit, before=(before.at, before.pk) if before else None)

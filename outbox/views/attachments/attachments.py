@@ -34,7 +34,8 @@ def attachments(request: HttpRequest) -> HttpResponse:
     filters = Filters.read(request)
     accounts = visible_accounts(request)
     seen = _seen(request, filters, accounts)
-    off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts])
+    known = features.Rollouts.known_to(request.user)
+    off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts], known=known)
     read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
     rows, last = find(filters, {"sent": seen, "received": read}, before, limit)
     previews.mark(rows)

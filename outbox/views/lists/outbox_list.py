@@ -71,10 +71,10 @@ def outbox(request: HttpRequest) -> HttpResponseBase:
     rows, unseen_from = newest_rows(filters, _wanted(request, filters, accounts), now, before, size, oldest=oldest)
     rows = with_bounces(listed(rows)) if filters.mark in BOUNCE_MARKS else listed(rows)
     if request.GET.get("format") == "csv":
-        found = _shown(rows[: MOST + 1], set())
+        found = _shown(request, rows[: MOST + 1], set())
         is_cut = len(found) > MOST or unseen_from is not None
         return csv_file("outbox", CSV_HEAD, csv_lines(found[:MOST]), is_cut=is_cut)
-    page, last = cut(_shown(rows[: limit + 1], operated), limit)
+    page, last = cut(_shown(request, rows[: limit + 1], operated), limit)
     goes_on_at = last.row.pk if last else unseen_from
     tabs = count_tabs(request, filters, accounts, newest, now)
     top = page[0].row.pk if page and not before else 0
@@ -161,8 +161,9 @@ def _verbs(filters: Filters) -> list[tuple[str, str]]:
     return [(name, str(Operation.Verb(name).label)) for name in names]
 
 
-def _shown(rows: OutboxQuerySet, operated: set[int]) -> list[RowView]:
-    now, off = timezone.now(), features.those_off(Feature.OUTBOX_RETRY, among=operated) if operated else set[int]()
+def _shown(request: HttpRequest, rows: OutboxQuerySet, operated: set[int]) -> list[RowView]:
+    now, known = timezone.now(), features.Rollouts.known_to(request.user)
+    off = features.those_off(Feature.OUTBOX_RETRY, among=operated, known=known)
     return [
         row_view(
             row,
@@ -209,7 +210,7 @@ def changes(request: HttpRequest) -> HttpResponse:
     filters, known = read_filters(request), ShownRow.read(request.GET.get("rows", ""))
     now = timezone.now()
     accounts, operated = visible_and_operated(request)
-    now_shown = _shown(listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
+    now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
     deliver_after_undo((each.row for each in now_shown), now)
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]

@@ -125,7 +125,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     attempts = [
         _attempt(each) for each in row.attempts.select_related("requested_by", "sent_lookup").order_by("-number")
     ]
-    may_retry = Feature.OUTBOX_RETRY in features.of_account(row.account_id)
+    may_retry = Feature.OUTBOX_RETRY in features.Rollouts.known_to(request.user).has(row.account_id)
     each = row_view(row, timezone.now(), tries=len(attempts), may_operate=may_operate, may_retry=may_retry)
     reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
     seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]

@@ -209,16 +209,17 @@ def _kept_as_draft(request: HttpRequest, form: ComposeForm, start: ComposeOrigin
 def _refusal(request: HttpRequest, parent: Message | None) -> str:
     """Why there is no account to send from, where that is because the feature is off."""
     if parent:
-        return features.refusal(Feature.EMAIL_REPLY, parent.account)
+        return features.refusal(Feature.EMAIL_REPLY, parent.account, features.Rollouts.known_to(request.user))
     operated = set(accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).values_list("pk", flat=True))
-    off = features.those_off(Feature.EMAIL_SEND, among=operated)
+    off = features.those_off(Feature.EMAIL_SEND, among=operated, known=features.Rollouts.known_to(request.user))
     return str(features.refused(Feature.EMAIL_SEND, None)) if off and off == operated else ""
 
 
 def _senders(request: HttpRequest, parent: Message | None) -> QuerySet[Account]:
     """An answer goes out from the account that has the message: its References mean something only there."""
     accounts = accounts_for(request.user, Role.OPERATOR).filter(send_enabled=True).order_by("email")
-    if off := features.those_off(Feature.EMAIL_REPLY if parent else Feature.EMAIL_SEND):
+    asked = Feature.EMAIL_REPLY if parent else Feature.EMAIL_SEND
+    if off := features.those_off(asked, known=features.Rollouts.known_to(request.user)):
         accounts = accounts.exclude(pk__in=off)
     accounts = accounts.prefetch_related("aliases")
     return accounts.filter(pk=parent.account_id) if parent else accounts

@@ -106,3 +106,17 @@ def test_what_a_worker_has_begun_is_not_queued_again(
     tasks.list_folders(account.pk)
     account.refresh_from_db()
     assert (account.sync_asked_at, account.listing_asked_at) == (None, None)
+
+
+def test_an_account_whose_folders_could_not_be_listed_is_asked_for_them_again(
+    make_account: Callable[..., Account],
+) -> None:
+    waiting, chosen, refused = (make_account(**NOWHERE) for _ in range(3))
+    for account in (waiting, chosen, refused):
+        account.folders.create(name="INBOX", sync_enabled=account == chosen)
+    refused.imap.mark_needs_sign_in("no", timezone.now())
+    OrmQ.objects.all().delete()
+    take_up_forgotten()
+    waiting.refresh_from_db()
+    assert tasks_queued() == ["mailbox.tasks.list_folders"]
+    assert waiting.listing_asked_at

@@ -70,7 +70,10 @@ def status(row: OutboxMessage) -> tuple[str, str]:
 
 
 def form_of(page: str, action: str) -> dict[str, str]:
-    """The hidden fields of the form that posts there."""
+    """The hidden fields of the form that posts there, or what the row's button there adds to the form of all rows."""
+    button = re.search(rf'<button form="row-form" formaction="{re.escape(action)}" name="(\w+)" value="([^"]*)"', page)
+    if button:
+        return {button[1]: button[2], "confirmed": "1"}
     found = re.search(rf'<form method="post" action="{re.escape(action)}">(.*?)</form>', page, re.S)
     assert found, action
     return dict(re.findall(r'name="(\w+)" value="([^"]*)"', found[1])) | {"confirmed": "1"}
