@@ -37,10 +37,11 @@ from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
 from outbox.views import account_delete
 from outbox.views.account_delete import delete_account
 from outbox.views.legal_holds import keeps_account
-from prx_email_site import environment, retention_settings
+from prx_email_site import environment
 from prx_email_site.retention import ends, forms, kinds, sweep
 from prx_email_site.retention.ends import ByAge, ByRule, With
 from prx_email_site.retention.kinds import KINDS, Preview, preview
+from prx_email_site.settings import retention as retention_settings
 from tests.mailbox.sync.synced import fill, on_server, stored
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot

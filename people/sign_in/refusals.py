@@ -1,6 +1,6 @@
 """The pages that say why somebody is not signed in. Nothing was changed by any of these attempts.
 
-The limit on wrong passwords is django-axes's, set in prx_email_site.sign_in_settings.
+The limit on wrong passwords is django-axes's, set in prx_email_site.settings.sign_in.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 kinds       what each kind of rule means: which rows, and how they go
 sweep       the removal: daily, in small batches, by workers
-schedule    when it runs; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.retention_settings
+schedule    when it runs; rules of the environment (PRX_EMAIL_RETENTION) are read by prx_email_site.settings.retention
 pages       the page: rules with a preview, holds
 ends        how every table ends, or why it is kept
 

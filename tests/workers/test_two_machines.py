@@ -20,7 +20,7 @@ from mailbox.models import Account, Message
 from mailbox.storage import raw_store
 from outbox import api
 from outbox.models import DeliveryAttempt, Installation, OutboxMessage, SendingSwitch
-from prx_email_site.raw_store_settings import raw_storage_of
+from prx_email_site.settings.raw_store import raw_storage_of
 from tests.conftest import missing
 from tests.rows import letter
 from tests.servers.dovecot import Dovecot

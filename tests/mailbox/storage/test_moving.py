@@ -15,7 +15,7 @@ from mailbox.storage import moving, raw_store, sweeping
 from mailbox.storage.backend import raw_storage
 from mailbox.storage.two_stores import TwoStores
 from prx_email_site.environment import SettingError
-from prx_email_site.raw_store_settings import raw_storage_of
+from prx_email_site.settings.raw_store import raw_storage_of
 from tests.commands import Run
 
 pytestmark = pytest.mark.django_db

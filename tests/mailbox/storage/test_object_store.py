@@ -20,8 +20,8 @@ from outbox import api
 from outbox.delivery import deliver
 from outbox.models import OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
-from prx_email_site import raw_store_settings
 from prx_email_site.environment import SettingError
+from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE
 from tests.servers.s3 import BUCKET, S3Server
 

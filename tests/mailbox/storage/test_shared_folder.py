@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.models import RawMessage
 from mailbox.storage import backend, local_copies, raw_store, sweeping
-from prx_email_site.raw_store_settings import raw_storage_of
+from prx_email_site.settings.raw_store import raw_storage_of
 from tests.servers.forked import Forked
 
 pytestmark = pytest.mark.django_db

@@ -12,15 +12,15 @@ import dj_database_url
 import mailbox
 from prx_email_site import environment as env
 from prx_email_site import languages
-from prx_email_site.completeness_settings import *  # noqa: F403
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
-from prx_email_site.raw_store_settings import raw_cache_bytes, raw_storage_of
-from prx_email_site.retention_settings import retention_days
-from prx_email_site.sign_in_settings import *  # noqa: F403
-from prx_email_site.submission_settings import submission
+from prx_email_site.settings.completeness import *  # noqa: F403
+from prx_email_site.settings.raw_store import raw_cache_bytes, raw_storage_of
+from prx_email_site.settings.retention import retention_days
+from prx_email_site.settings.sign_in import *  # noqa: F403
+from prx_email_site.settings.submission import submission as submission_ports
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
 
 # The app `mailbox` has the name of a module of the standard library; whoever puts another path first gets that one.
 if Path(mailbox.__file__ or "").resolve().parent != BASE_DIR / "mailbox":
@@ -227,7 +227,7 @@ _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
 EHLO_NAME = ehlo_name(env.text("PRX_EMAIL_EHLO_NAME", ""), _base.hostname or "", socket.gethostname())
-SUBMISSION = submission(EHLO_NAME)
+SUBMISSION = submission_ports(EHLO_NAME)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)
 OUTBOX_GIVE_UP_DAYS = env.integer("PRX_EMAIL_OUTBOX_GIVE_UP_DAYS", 5, minimum=1)
 # How long a mail written in the browser is held back so that its writer may undo it; 0: no time at all.
