@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -129,9 +130,25 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Run]]:
                 os.kill(pid, signal.SIGKILL)
 
 
+def modes(folder: Path) -> dict[str, str]:
+    """What in the folder is not as it must be."""
+    paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
+    wanted = {True: 0o700, False: 0o600}
+    wrong = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o777 != wanted[path.is_dir()]]
+    return {str(path.relative_to(folder)): oct(path.stat().st_mode) for path in wrong}
+
+
+@pytest.fixture
+def careless_umask() -> Iterator[None]:
+    before = os.umask(0o000)
+    yield
+    os.umask(before)
+
+
 def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
-    launch: Callable[..., Run], tmp_path: Path
+    careless_umask: None, launch: Callable[..., Run], tmp_path: Path
 ) -> None:
+    """And whatever the umask, every file is its owner's alone."""
     run = launch(PRX_EMAIL_ADMIN_USER="ann", PRX_EMAIL_ADMIN_PASSWORD=PASSWORD)
     run.wait_until_ready()
     assert f"Ready: http://127.0.0.1:{run.port}" in run.output()
@@ -147,7 +164,8 @@ def test_one_command_serves_pages_and_runs_workers_and_a_signal_stops_all_of_it(
     wait_until(lambda: len(run.workers()) >= 5, seconds=SLOW, what="the cluster's five processes")
     queue_a_task(data)
     wait_until(lambda: tasks_done(data) == [(1,)], seconds=SLOW, what="a worker to take the task")
-    assert [path for path in data.rglob("*") if path.exists() and path.stat().st_mode & 0o077] == []
+    assert (data / "prx-email.sqlite3-wal").exists()
+    assert modes(data) == {}
     everything = run.descendants()
     run.process.send_signal(signal.SIGTERM)
     assert run.process.wait(SLOW) == 0

@@ -1,52 +1,18 @@
-"""Nobody else on the machine reads the data folder: not after a first run, nor after an older version's."""
+"""Nobody else on the machine reads the data folder that an older version made; test_launch has a first run."""
 
 from __future__ import annotations
 
-import os
-import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from prx_email_site import private_files
-from tests.servers.ports import wait_until
 from tests.servers.site import ROOT
-from tests.test_launch import Run, clean_environment, launch, queue_a_task, tasks_done
+from tests.test_launch import careless_umask, clean_environment, modes
 
-__all__ = ["launch"]  # the fixture
-
-
-def modes(folder: Path) -> dict[str, str]:
-    """What in the folder is not as it must be."""
-    paths = [folder, *(path for path in folder.rglob("*") if not path.is_symlink())]
-    wanted = {True: 0o700, False: 0o600}
-    wrong = [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o777 != wanted[path.is_dir()]]
-    return {str(path.relative_to(folder)): oct(path.stat().st_mode) for path in wrong}
-
-
-@pytest.fixture
-def careless_umask() -> Iterator[None]:
-    before = os.umask(0o000)
-    yield
-    os.umask(before)
-
-
-@pytest.mark.long  # test_launch looks at them after its own first run, with the umask there is
-def test_after_a_first_run_every_file_is_its_owners_alone_whatever_the_umask(
-    careless_umask: None,
-    launch: Callable[..., Run],
-    tmp_path: Path,
-) -> None:
-    run = launch()
-    run.wait_until_ready()
-    data = tmp_path / "data"
-    queue_a_task(data)
-    wait_until(lambda: tasks_done(data) == [(1,)], seconds=30, what="a worker to take the task")
-    assert (data / "prx-email.sqlite3-wal").exists()
-    assert modes(data) == {}
+__all__ = ["careless_umask"]  # the fixture
 
 
 def prepare(data: Path, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:

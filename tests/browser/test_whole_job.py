@@ -74,6 +74,8 @@ def choose_a_folder(page: Page) -> None:
     page.locator(".crumbs a").last.click()
     page.get_by_role("link", name="Choose folders").last.click()
     page.get_by_label("Ölmühle").wait_for(timeout=PATIENCE)  # listed by itself, once the password was right
+    page.get_by_role("button", name="Refresh folder list").click()
+    page.get_by_role("link", name="Show the new list").click(timeout=PATIENCE)
     expect(page.get_by_label("INBOX")).to_be_checked()
     page.get_by_label("Ölmühle").check()
     page.get_by_role("button", name="Save").click()

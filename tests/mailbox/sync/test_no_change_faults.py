@@ -167,7 +167,7 @@ STAGES = {
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.in_part(6)
+@pytest.mark.in_part(4)
 def test_a_worker_killed_at_any_instant_leaves_states_behind_and_leases_that_run_out(
     make_account: MakeAccount, dovecot: Dovecot, stage: str
 ) -> None:
