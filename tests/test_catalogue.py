@@ -16,7 +16,7 @@ import pytest
 from mailbox.accounts import troubleshooting
 from tests import pseudo_locale
 from tests.pseudo_locale import CATALOGUE, ROOT
-from tests.test_dependencies import APPS, MODULES, tree
+from tests.read_sources import APPS, MODULES, tree
 
 MARKERS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext", "npgettext"}
 pytestmark = [pytest.mark.pages]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from functools import cache
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-APPS = ("mailbox", "outbox", "alerts", "people", "api", "prx_email_site")
+from tests.read_sources import APPS, MODULES, ROOT, all_imports, tree
 
 # From the ground up: a package imports only what stands on a line below its own. A module that lies beside the packages
 # (mailbox/errors.py) counts as one.
@@ -138,59 +134,8 @@ ONLY_USERS = {
 LONGEST_FILE, LONGEST_FUNCTION = 320, 50
 
 
-def module_name(path: Path) -> str:
-    parts = list(path.relative_to(ROOT).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-MODULES = {
-    module_name(path): path
-    for app in APPS
-    for path in sorted((ROOT / app).rglob("*.py"))
-    if "migrations" not in path.parts
-}
-
-
-@cache
-def tree(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
-
-
-def only_for_types(module: str) -> set[ast.AST]:
-    """What stands under `if TYPE_CHECKING:` is not imported when the program runs."""
-    blocks = [
-        node
-        for node in ast.walk(tree(module))
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    ]
-    return {inner for block in blocks for statement in block.body for inner in ast.walk(statement)}
-
-
-def imports(module: str) -> Iterator[str]:
-    """Every module that is imported, at the top or inside a function, by its full name."""
-    skipped = only_for_types(module)
-    for node in ast.walk(tree(module)):
-        if node in skipped:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = absolute(module, node)
-            # `from mailbox import imap` names a module, `from mailbox.imap.session import ImapSession` does not.
-            for alias in node.names:
-                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
-
-
-def absolute(module: str, node: ast.ImportFrom) -> str:
-    if not node.level:
-        return node.module or ""
-    package = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
-    above = package.split(".")[: len(package.split(".")) - node.level + 1]
-    return ".".join([*above, *([node.module] if node.module else [])])
-
-
 def package(module: str) -> str:
-    """mailbox.imap.fetch lies in mailbox.imap; alerts and the site have modules, no packages."""
+    """mailbox.imap.fetch lies in mailbox.imap; alerts, people, api and the site count as one package each."""
     app, _, rest = module.partition(".")
     return (
         app if app in ("alerts", "people", "api", "prx_email_site") or not rest else f"{app}.{rest.partition('.')[0]}"
@@ -208,11 +153,6 @@ def cycle(needs: dict[str, set[str]]) -> list[str]:
     except CycleError as error:
         return [str(module) for module in error.args[1]]
     return []
-
-
-@cache
-def all_imports() -> list[tuple[str, str]]:
-    return [(module, target) for module in MODULES for target in imports(module)]
 
 
 def test_every_package_has_its_floor() -> None:

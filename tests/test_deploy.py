@@ -23,9 +23,9 @@ from django.core.wsgi import get_wsgi_application
 from django.urls import resolve
 
 from tests.conftest import missing
+from tests.read_sources import ROOT
 from tests.servers.certificates import Certificates
 from tests.servers.ports import answers, free_ports, wait_until
-from tests.test_dependencies import ROOT
 
 DEPLOY = Path(ROOT, "deploy")
 OPERATIONS = Path(ROOT, "docs/operations.md").read_text()

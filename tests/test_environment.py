@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from prx_email_site import environment
-from tests.test_dependencies import MODULES, ROOT, tree
+from tests.read_sources import MODULES, ROOT, tree
 
 NAME = re.compile(r"PRX_EMAIL_[A-Z0-9_]+")
 FOR_TESTS_ONLY = {"PRX_EMAIL_TEST_DATABASE", "PRX_EMAIL_TEST_FOLDER"}

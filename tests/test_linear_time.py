@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.attack_strings import attacks
-from tests.test_dependencies import MODULES, tree
+from tests.read_sources import MODULES, tree
 
 LENGTH = 100_000
 TRIED = 500  # characters of the first round, which chooses what is tried at full length

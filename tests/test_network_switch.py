@@ -30,8 +30,8 @@ from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from outbox.tasks import sent_folder as sent_folder_tasks
 from people.single_sign_on.decisions import SocialAdapter
+from tests.read_sources import MODULES, tree
 from tests.rows import NOWHERE, folder_of, outbox_row
-from tests.test_dependencies import MODULES, tree
 
 # Calls that open a connection to another's server or ask its name, by their last name.
 OPENERS = {"create_connection", "getaddrinfo", "gethostbyname", "open_connection", "urlopen", "Resolver", "IMAPClient"}

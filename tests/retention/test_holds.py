@@ -1,0 +1,80 @@
+"""Legal holds: what they name stays, whatever the rules and deletions say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db.models.signals import post_delete
+from django.utils import timezone
+
+from mailbox.messages import purge
+from mailbox.messages.holds import Holds
+from mailbox.models import (
+    Account,
+    Lease,
+    LegalHold,
+    Message,
+    MessagePlace,
+)
+from outbox.models import OutboxMessage
+from outbox.views import account_delete
+from outbox.views.account_delete import delete_account
+from outbox.views.legal_holds import keeps_account
+from prx_email_site.retention.kinds import preview
+from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
+from tests.rows import NOWHERE, letter, outbox_row, store
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["account"]
+
+
+@pytest.mark.parametrize("by", ["account", "address", "message"])
+def test_a_hold_keeps_what_it_names_from_rules_and_from_the_grace_period(
+    account: Account, make_account: Callable[..., Account], by: str
+) -> None:
+    other = make_account("other@example.com", **NOWHERE)
+    held = store(account, letter("Held", To="Bob <BOB@example.com>"), at=OLD)
+    store(other, letter("Free", To="carl@example.com"), at=OLD)
+    names = {"account": {"account": account}, "address": {"address": "bob@example.com"}, "message": {"message": held}}
+    hold = LegalHold.objects.create(reason="Case 1", **names[by])
+    found = rule("received")
+    assert (preview(found, NOW).number, preview(found, NOW).held) == (1, 1)
+    swept()
+    assert subjects() == {"Held"}
+    Message.objects.update(gone_at=OLD)
+    MessagePlace.objects.update(gone_at=OLD)
+    assert purge.remove_expunged(NOW) == 0
+    assert MessagePlace.objects.filter(message=held).exists()
+    assert "hold" in delete_account(account) and Account.objects.filter(pk=account.pk).exists()
+    assert keeps_account(other.pk, Holds.standing()) is False
+    LegalHold.objects.filter(pk=hold.pk).update(released_at=NOW)
+    swept()
+    assert not Message.objects.exists()
+
+
+def test_a_hold_that_is_put_while_an_account_is_deleted_keeps_what_is_left(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        store(account, letter(f"Mail {number}"))
+    monkeypatch.setattr(account_delete, "BATCH", 1)
+
+    def put(sender: object, **_: object) -> None:
+        LegalHold.objects.get_or_create(account=account, defaults={"reason": "Case 1"})
+
+    post_delete.connect(put, sender=Message)
+    try:
+        refusal = delete_account(account)
+    finally:
+        post_delete.disconnect(put, sender=Message)
+    account.refresh_from_db()
+    assert "hold" in refusal and Message.objects.count() == 2 and account.sync_enabled
+    assert not Lease.objects.filter(account=account, expires_at__gt=timezone.now()).exists()
+
+
+def test_what_was_written_to_a_held_address_keeps_its_account(account: Account) -> None:
+    outbox_row(account, status="sent", to="eve@example.com")
+    LegalHold.objects.create(address="eve@example.com", reason="Case 1")
+    assert "hold" in delete_account(account) and OutboxMessage.objects.exists()
