@@ -2,7 +2,7 @@
 
 django-q2's processes share locks (`multiprocessing.Queue`, `Event`, `Value`). A process that is killed while it holds
 one leaves all others waiting for ever, alive for every service manager. So the parent (`supervisor`) watches from
-outside, by shared memory without locks (`states`):
+outside, by shared memory without locks (`shared_state`); `stall_detection` decides:
 
 - each few seconds a task without content (`pulse`) goes the way of all tasks: pusher, worker, monitor. When none comes
   through although a worker is free, or the sentinel is silent, the parent kills everything and exits with status 75;

@@ -38,7 +38,7 @@ class Supervisor:
         self._limits = limits
         self._states = SharedStates(workers)
         self._stop = SharedEvent(self._states, shared_state.STOPPING)
-        self._judge = StallDetector(self._states, limits, processes.is_running)
+        self._detector = StallDetector(self._states, limits, processes.is_running)
         self._stopped = StoppedProcesses(limits)
         self._next_look_at_processes = 0.0
         self._observer = Observer(self._states, limits)
@@ -64,7 +64,7 @@ class Supervisor:
             self._wait()
             if once or self.signals.wait(0):
                 self._stop.set()
-            if why := self._judge.look(is_stopping=self._stop.is_set()):
+            if why := self._detector.look(is_stopping=self._stop.is_set()):
                 return self._give_up(why)
             self._look_at_processes()
         if not self._stop.is_set() or self._sentinel.exitcode:
