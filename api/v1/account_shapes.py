@@ -205,7 +205,8 @@ class ComparedFinding(Schema):
 
 
 class ComparedFolder(Schema):
-    """`stored` of `on_server` messages are here. At most 100 findings are named; all are counted."""
+    """`stored` of `on_server` messages are here. At most 100 findings are named; all are counted. With an `error` the
+    folder could not be compared, or not all of it."""
 
     folder: str
     uidvalidity: int | None
@@ -214,6 +215,7 @@ class ComparedFolder(Schema):
     stored: int
     let_go: int
     quarantined: int
+    header_only: int = 0
     waiting: int
     expunged: int
     sampled: int
@@ -223,11 +225,16 @@ class ComparedFolder(Schema):
 
 
 class CompletenessReport(Schema):
+    """`not_compared`: how many folders have an error, of whose mail `differ` may say less than there is. `not_chosen`:
+    how many folders of the account are not fetched, and not compared."""
+
     account: str
     started_at: str | None
     finished_at: str
     folders: list[ComparedFolder]
     differ: int
+    not_compared: int = 0
+    not_chosen: int = 0
 
 
 class SignedReport(Schema):

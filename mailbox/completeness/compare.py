@@ -15,11 +15,13 @@ MOST_NAMED = 100  # findings of a folder that are named; all are counted
 
 @dataclass(frozen=True)
 class Place:
-    """What is stored of one UID. `is_shown`: False for mail that is hidden as expunged."""
+    """What is stored of one UID. `is_shown`: False for mail that is hidden as expunged. `is_whole`: False where only
+    the header of a too large message is here."""
 
     uid: int
     size: int
     is_shown: bool = True
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,12 @@ class Finding:
 @dataclass
 class FolderLine:
     """One folder of a report. `stored` of `on_server` messages are here; of the others `let_go` were removed by a rule
-    and `quarantined` put aside, `waiting` are not fetched yet, and what is left differs. `expunged`: here, and no
-    longer on the server. `next_uid`: where the comparison goes on; 0 at its end."""
+    and `quarantined` put aside, of `header_only` the rest was too large to be fetched, `waiting` are not fetched yet,
+    and what is left differs. `expunged`: here, and no longer on the server.
+
+    Of a comparison under way: `next_uid` is where it goes on (0 at its end), and `unlisted` the number of messages that
+    the server's SEARCH left out so far and its FETCH knows.
+    """
 
     folder: str
     uidvalidity: int | None = None
@@ -66,12 +72,14 @@ class FolderLine:
     stored: int = 0
     let_go: int = 0
     quarantined: int = 0
+    header_only: int = 0
     waiting: int = 0
     expunged: int = 0
     sampled: int = 0
     differ: int = 0
     error: str = ""
     next_uid: int = 1
+    unlisted: int = 0
     findings: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -105,7 +113,8 @@ def compare(line: FolderLine, sizes: Mapping[int, int], held: Held) -> list[Find
     for uid in sorted(sizes):
         place = held.places.get(uid)
         if place is not None and place.is_shown:
-            line.stored += 1
+            line.stored += place.is_whole
+            line.header_only += not place.is_whole
             found += _of_size(place, sizes[uid])
         elif uid in held.let_go:
             line.let_go += 1

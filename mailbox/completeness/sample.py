@@ -7,15 +7,18 @@ changed is stored again when the server still has the same bytes.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.utils import timezone
 
 from mailbox.completeness.compare import DAMAGED, FETCH, KEPT, LOST, OTHER_BYTES, RESTORE, STORED, Finding
 from mailbox.errors import StorageError
+from mailbox.imap.around_refusals import rows_around
 from mailbox.imap.session import ImapSession, MessageMeta
 from mailbox.models import Folder, MessagePlace
-from mailbox.storage import raw_store
+from mailbox.storage import out_of_reach, raw_store
 from mailbox.sync.large_messages import PIECES_FROM_BYTES
 
 MOST_BYTES = 64 * 1024 * 1024  # of one folder's sample
@@ -23,7 +26,7 @@ MOST_BYTES = 64 * 1024 * 1024  # of one folder's sample
 
 @dataclass(frozen=True)
 class Sampled:
-    """`reached`: the UID behind which the next sample begins, 0 for the folder's first."""
+    """`number`: of messages that the server gave. `reached`: the UID behind which the next sample begins, 0 for the folder's first."""
 
     number: int
     reached: int
@@ -36,12 +39,20 @@ def read_sample(imap: ImapSession, folder: Folder, uidvalidity: int, after: int)
     if not rows:
         return Sampled(0, 0, [])
     digests = {uid: digest for uid, _, digest in rows}
-    findings, number = [], 0
-    for fetched in imap.fetch_messages([MessageMeta(uid, (), None, size) for uid, size, _ in rows]):
-        number += 1
-        uid = fetched.meta.uid
-        findings += _compared(uid, fetched.raw, digests[uid])
-    return Sampled(number, reached, findings)
+    metas = {uid: MessageMeta(uid, (), None, size) for uid, size, _ in rows}
+    found: dict[int, list[Finding]] = {}
+
+    def compare_some(uids: Sequence[int]) -> dict[int, None]:
+        for fetched in imap.fetch_messages([metas[uid] for uid in uids if uid not in found]):
+            uid = fetched.meta.uid
+            found[uid] = _compared(uid, fetched.raw, digests[uid])
+        return {}
+
+    rows_around(compare_some, list(metas))  # one that the server refuses keeps it from no other
+    number = len(found)
+    for uid in metas.keys() - found.keys():
+        found[uid] = [Finding(uid, DAMAGED, RESTORE)] if _is_sound(digests[uid]) is False else []
+    return Sampled(number, reached, [each for uid in sorted(found) for each in found[uid]])
 
 
 def _next(folder: Folder, uidvalidity: int, after: int) -> tuple[list[tuple[int, int, str]], int]:
@@ -63,11 +74,26 @@ def _next(folder: Folder, uidvalidity: int, after: int) -> tuple[list[tuple[int,
 
 
 def _compared(uid: int, raw: bytes, digest: str) -> list[Finding]:
-    is_same, is_sound = raw_store.digest_of(raw) == digest, raw_store.is_sound(digest)
-    if is_same and is_sound:
+    is_same, is_sound = raw_store.digest_of(raw) == digest, _is_sound(digest)
+    if is_sound is None or (is_same and is_sound):
         return []
     if not is_same:
         return [Finding(uid, OTHER_BYTES, KEPT) if is_sound else Finding(uid, LOST, FETCH)]
     with contextlib.suppress(StorageError):
         raw_store.save_batch([raw], digests=[digest], prove=True)
     return [Finding(uid, DAMAGED, STORED if raw_store.is_sound(digest) else RESTORE)]
+
+
+def _is_sound(digest: str) -> bool | None:
+    """None: its file is not to be had here and now, which is no damage. Another host may have it, or the store answers
+    later; an incident of its own says so."""
+    try:
+        raw_store.prove(digest)
+    except raw_store.RawOutOfReach as missing:
+        if isinstance(missing.__cause__, FileNotFoundError) and not out_of_reach.others_work(timezone.now()):
+            return False
+        out_of_reach.note(missing.segment)
+        return None
+    except raw_store.RawMissing:
+        return False
+    return True

@@ -7,7 +7,8 @@ has its turn.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,7 +53,9 @@ def go_on(account_id: int, *, clock: Clock = timezone.now, seconds: float = 40.0
 
 
 def _begin(row: Completeness, now: datetime) -> None:
-    """Also says to other workers that it is under way: they look again when this one must have ended."""
+    """Also says to other workers that it is under way: they look again when this one must have ended. The row is read
+    again: while this worker waited for the lease, another may have gone on, or come to the end."""
+    row.refresh_from_db()
     if row.started_at is None:
         row.started_at, row.progress = now, {}
     row.next_at = now + schedule.UNDER_WAY
@@ -62,13 +65,15 @@ def _begin(row: Completeness, now: datetime) -> None:
 def _finish(row: Completeness, account: Account, now: datetime) -> None:
     lines = sorted(row.progress.values(), key=lambda line: str(line["folder"]))
     for line in lines:
-        line.pop("next_uid")
+        del line["next_uid"], line["unlisted"]
     report = {
         "account": account.email,
         "started_at": row.started_at.isoformat() if row.started_at else None,
         "finished_at": now.isoformat(),
         "folders": lines,
         "differ": sum(line["differ"] for line in lines),
+        "not_compared": sum(bool(line["error"]) for line in lines),
+        "not_chosen": Folder.objects.filter(account=account, selectable=True, gone_at=None, sync_enabled=False).count(),
     }
     row.document, row.differing = signature.sign(report), report["differ"]
     row.started_at, row.progress, row.error = None, {}, ""
@@ -122,18 +127,21 @@ class _Walk:
             line.begin_anew()
         line.uidvalidity = status.uidvalidity
         state = SyncState.objects.filter(folder=folder).first()
-        uids = imap.search_uids(line.next_uid, MAX_UID)
+        listed = imap.search_uids(1, MAX_UID)
+        uids = listed[bisect_left(listed, line.next_uid) :]
         for start in range(0, max(len(uids), 1), PART):
             part = uids[start : start + PART]
             high = MAX_UID if start + PART >= len(uids) else part[-1]
-            sizes = {meta.uid: meta.size for meta in imap.fetch_meta_around(part)}
             held = held_of(folder, state, status.uidvalidity, line.next_uid, high)
-            found = compare.compare(line, sizes, held)
+            sizes = sizes_of(imap, part)
+            if len(listed) != status.exists:
+                sizes |= _unlisted(imap, line, sizes, held)
+            self._ask_sync(folder, status.uidvalidity, compare.compare(line, sizes, held))
             line.next_uid = high + 1
             if high == MAX_UID:
-                found = [*found, *self._sample(imap, folder, line)]
+                line.error = _what_is_not_listed(status.exists - len(listed) - line.unlisted)
+                self._ask_sync(folder, status.uidvalidity, self._sample(imap, folder, line))
                 line.next_uid, line.at = 0, self.session.clock().isoformat()
-            self._ask_sync(folder, status.uidvalidity, found)
             yield
 
     def _sample(self, imap: ImapSession, folder: Folder, line: FolderLine) -> list[compare.Finding]:
@@ -159,15 +167,39 @@ class _Walk:
             lying.update(fetch_requested_at=now)
 
 
+def sizes_of(imap: ImapSession, uids: Sequence[int]) -> dict[int, int]:
+    """RFC822.SIZE of these UIDs, 0 where the server states none. What FETCH says nothing of is there all the same when
+    SEARCH finds it again: else a message that a server leaves out would be missing here without a word."""
+    sizes = {meta.uid: meta.size for meta in imap.fetch_meta_around(uids)}
+    if left_out := set(uids) - sizes.keys():
+        sizes |= dict.fromkeys(left_out.intersection(imap.search_uids(min(left_out), max(left_out))), 0)
+    return sizes
+
+
+def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], held: Held) -> dict[int, int]:
+    """Of what SEARCH leaves out and is here: what FETCH knows is there, as syncs see it (flags_and_expunges)."""
+    doubtful = sorted(uid for uid, place in held.places.items() if place.is_shown and uid not in sizes)
+    known = imap.fetch_known_uids(doubtful)
+    line.unlisted += len(known)
+    return dict.fromkeys(known, 0)
+
+
+def _what_is_not_listed(number: int) -> str:
+    """`number`: how many fewer UIDs the server gave than it says that the folder has messages."""
+    if number <= 0:
+        return ""
+    return f"The server states {number:,} more messages than it gives UIDs of: whether these are here is not known."
+
+
 def held_of(folder: Folder, state: SyncState | None, uidvalidity: int, low: int, high: int) -> Held:
     """What is here of these UIDs."""
     where: dict[str, Any] = {"folder": folder, "uidvalidity": uidvalidity, "uid__gte": low, "uid__lte": high}
-    rows = MessagePlace.objects.filter(**where).values_list("uid", "size", "gone_at")
+    rows = MessagePlace.objects.filter(**where).values_list("uid", "size", "gone_at", "is_complete")
     fetched_low, fetched_high = 1, 0
     if state is not None and state.uidvalidity == uidvalidity and state.backfill_cursor is not None:
         fetched_low, fetched_high = state.backfill_cursor, state.cursor
     return Held(
-        places={uid: Place(uid, size, gone_at is None) for uid, size, gone_at in rows},
+        places={uid: Place(uid, size, gone_at is None, is_whole) for uid, size, gone_at, is_whole in rows},
         let_go=frozenset(LetGo.objects.filter(**where).values_list("uid", flat=True)),
         quarantined=frozenset(Quarantine.objects.open().filter(**where).values_list("uid", flat=True)),
         fetched_low=fetched_low,

@@ -96,6 +96,7 @@ def _besides(line: Mapping[str, Any]) -> list[str]:
         (line["expunged"], gettext("%(number)s no longer on the server")),
         (line["quarantined"], gettext("%(number)s put aside")),
         (line["let_go"], gettext("%(number)s removed by a rule")),
+        (line.get("header_only", 0), gettext("%(number)s too large, of which only the header is here")),
     )
     return [said % {"number": _number(number)} for number, said in words if number]
 
@@ -114,6 +115,18 @@ def sentence(line: LineWords) -> str:
     at = f" at {timezone.localtime(line.at):%H:%M}" if line.at else ""
     besides = "".join(f", {each}" for each in line.besides)
     return f"{line.folder}: {line.count}{at}; {line.differing}{besides}"
+
+
+def in_short(report: Mapping[str, Any]) -> str:
+    """In English: of a whole report."""
+    said = f"{report.get('account')}, {report.get('finished_at')}: {report.get('differ')} differ"
+    besides = (("not_compared", "could not be compared"), ("not_chosen", "not chosen to be fetched"))
+    return said + "".join(f"; folders {words}: {report[name]}" for name, words in besides if report.get(name)) + "."
+
+
+def is_in_order(row: Completeness) -> bool:
+    """Whether nothing differs, and no folder could not be compared. An account that waits for its first night is."""
+    return not (row.error or row.differing or row.document.get("report", {}).get("not_compared"))
 
 
 def of_incident(row: Completeness) -> str:

@@ -217,12 +217,17 @@ def _opened(digest: str, segment: str, offset: int, length: int) -> bytes:
 
 def is_sound(digest: str) -> bool:
     """Whether the bytes are here and undamaged; reads all of them, from the store itself."""
-    local_copies.drop(digest)
     try:
-        map_raw(digest)
+        prove(digest)
     except RawMissing:
         return False
     return True
+
+
+def prove(digest: str) -> None:
+    """As is_sound(); raises RawMissing, or RawOutOfReach."""
+    local_copies.drop(digest)
+    map_raw(digest)
 
 
 def map_raw(digest: str) -> tuple[bytes, str]:

@@ -19,7 +19,7 @@ LARGEST_REPORT = 64 * 1024 * 1024
 
 
 class Command(ListingCommand):
-    help = "Say whether all mail of the chosen folders is here. Exit status 1 while something differs."
+    help = "Say whether all mail of the chosen folders is here. Exit status 1 while something differs or could not be compared."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", nargs="?")
@@ -43,7 +43,7 @@ class Command(ListingCommand):
         )
         with override("en"):
             self._say(rows, as_json=as_json)
-        if any(row.differing for row in rows):
+        if not all(map(words.is_in_order, rows)):
             sys.exit(1)
 
     def _compare(self, accounts: list[int], *, as_json: bool) -> None:
@@ -62,6 +62,8 @@ class Command(ListingCommand):
             return
         for row in rows:
             self.stdout.write(row.account.email + (f": {row.error}" if row.error else ""))
+            if row.finished_at is None:
+                self.stdout.write("  It was not compared yet.")
             for line in words.lines_of(row):
                 self.stdout.write(f"  {words.sentence(line)}")
                 for each in line.findings:
@@ -83,5 +85,4 @@ class Command(ListingCommand):
         if as_json:
             self.print_data({"report": report})
         else:
-            said = f"{report.get('account')}, {report.get('finished_at')}: {report.get('differ')} differ."
-            self.stdout.write(f"The report is as it was signed. {said}")
+            self.stdout.write(f"The report is as it was signed. {words.in_short(report)}")
