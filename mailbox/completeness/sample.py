@@ -26,7 +26,8 @@ MOST_BYTES = 64 * 1024 * 1024  # of one folder's sample
 
 @dataclass(frozen=True)
 class Sampled:
-    """`number`: of messages that the server gave. `reached`: the UID behind which the next sample begins, 0 for the folder's first."""
+    """`number`: of messages that the server gave. `reached`: the UID behind which the next sample begins, 0 for the
+    folder's first."""
 
     number: int
     reached: int

@@ -19,7 +19,7 @@ LARGEST_REPORT = 64 * 1024 * 1024
 
 
 class Command(ListingCommand):
-    help = "Say whether all mail of the chosen folders is here. Exit status 1 while something differs or could not be compared."
+    help = "Say whether all mail of the chosen folders is here. Exit status 1 when not, or where it is unknown."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("email", metavar="EMAIL", nargs="?")
