@@ -30,7 +30,8 @@ _MOST_WAITING = 64 * 1024  # bytes without a line's end
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 120_000}
 RHYTHM_MISSED = 2.5  # Dovecot says "Still here" each two minutes; after so many of these without it, it is asked
 SHORTEST_RHYTHM = 30.0
-_NUMBER = re.compile(rb"(MESSAGES|UIDNEXT|UIDVALIDITY|HIGHESTMODSEQ) (\d+)", re.I)
+_NAMES = (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES", b"HIGHESTMODSEQ")  # in the order of FolderNumbers
+_NUMBER = re.compile(rb"(" + b"|".join(_NAMES) + rb") (\d+)", re.I)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class IdleSession:
         self._begin()
 
     def statuses(self, folders: Sequence[str]) -> dict[str, FolderNumbers | None]:
-        """STATUS (RFC 3501, 6.3.10) of folders besides INBOX, between two IDLEs; None of one that the server refuses.
+        """STATUS (RFC 3501, 6.3.10) of folders besides INBOX, between two IDLEs; None of one that the server refuses,
+        or of which it tells too little to see new mail.
 
         What changes in INBOX meanwhile is told by the next wait(). Raises as renew() does.
         """
@@ -137,15 +139,15 @@ class IdleSession:
         name = _octets(self._client._normalise_folder(folder))
         tag = self._next_tag()
         self._send(b"%s STATUS %s (%s)\r\n" % (tag, name, self._items.encode()))
-        told, end = b"", time.monotonic() + self._timeout
+        told, is_cut, end = b"", False, time.monotonic() + self._timeout
         while not (line := self._line(end)).startswith(tag + b" "):
-            told = (told + b" " + line)[-_MOST_WAITING:]
+            if is_cut or line.upper().startswith(b"* STATUS "):  # besides news of INBOX
+                told, is_cut = line, line.endswith(b"}")  # a name that is a literal: the rest is on the next line
         if line[len(tag) :].split()[:1] != [b"OK"]:
             return None
-        told = told[told.upper().rfind(b"* STATUS") :]
-        numbers = {key.upper(): int(value) for key, value in _NUMBER.findall(told[told.rfind(b"(") :])}
-        names = (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES", b"HIGHESTMODSEQ")
-        return FolderNumbers(*(numbers.get(name) for name in names))
+        numbers = {key.upper(): int(value) for key, value in _NUMBER.findall(told)}
+        found = FolderNumbers(*(numbers.get(name) for name in _NAMES))
+        return None if None in (found.uidvalidity, found.uidnext, found.exists) else found
 
     def _end(self) -> None:
         tag, self._tag = self._tag, None
