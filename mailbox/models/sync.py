@@ -89,7 +89,7 @@ class SyncState(models.Model):
     begun = models.JSONField(default=dict, blank=True)
     # More waits on the server than the last run fetched: due again at once.
     more_waiting = models.BooleanField(default=False)
-    # Push heard that something changed, and no run has begun to look since.
+    # Push heard that something changed, and no run has begun to look since, or one that had was killed.
     news_at = models.DateTimeField(null=True)
     next_allowed_at = models.DateTimeField(null=True)
     failure_count = models.PositiveIntegerField(default=0)

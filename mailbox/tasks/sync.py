@@ -102,7 +102,7 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     """Sync slices of the accounts that were not tried since the tick, one after another, until all were or the next
     tick is due (`until`): so tasks never pile up, however much mail waits. Times are in ISO 8601.
 
-    All shares are of the same accounts and begin at different places of the line: of a worker that dies, or a task that
+    All shares are of the same accounts and begin at different places of the queue: of a worker that dies, or a task that
     the broker lost, the others take what is left.
     """
     run = SyncRun.objects.filter(pk=run_pk).first()
@@ -111,8 +111,8 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     left = (datetime.fromisoformat(until) - timezone.now()).total_seconds()
     wanted = _connections_of(share, min(shares, _shares_of_a_cluster())) if left > 0 and may_fetch() else 0
     places = take_slots("sync", wanted, settings.SYNC_MAX_CONCURRENCY)
-    line = DueAccounts(datetime.fromisoformat(since), share * runner.SLICE)
-    runner.run_share(run, line, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
+    accounts = DueAccounts(datetime.fromisoformat(since), share * runner.SLICE)
+    runner.run_share(run, accounts, runner.SyncRunnerConfig.from_settings(time_budget_seconds=left), places)
 
 
 def _connections_of(share: int, of_a_cluster: int) -> int:
@@ -168,7 +168,7 @@ def beat() -> None:
     """Each half minute, on whichever cluster takes the task."""
     now = timezone.now()
     say_alive(now)
-    _free_leases_of_dead_workers(now)
+    _take_over_from_dead_processes(now)
 
 
 @receiver(pre_execute)
@@ -199,15 +199,20 @@ def say_alive(now: datetime) -> None:
     presence.note(ProcessHeartbeat.Role.WORKERS, now, pid=who["cluster_pid"])
 
 
-def _free_leases_of_dead_workers(now: datetime) -> None:
-    """A lease whose end has come is one that nobody renews: its account is synced at once, not with the next minute.
+def _take_over_from_dead_processes(now: datetime) -> None:
+    """Sync at once, and not with the next minute, the accounts of a worker that died (a lease whose end has come is one
+    that nobody renews), and all accounts when the process that listened for news fell silent.
 
-    With a lease of half a minute, and this each half minute, nothing waits for a dead worker longer than a minute, nor
-    for a process that listened for news.
+    With a lease of half a minute, and this each half minute, nothing waits for either longer than a minute.
     """
     report.end_abandoned(now)
-    ended = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now).delete()[0]
-    if ended or PushHeartbeat.fell_silent(now):
+    lapsed = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__lte=now)
+    accounts = set(lapsed.values_list("account_id", flat=True))
+    if accounts and (listened_to := accounts & PushHeartbeat.connected(now)):
+        # Their sync may have taken note of news and not fetched it, and such accounts are looked at seldom.
+        SyncState.objects.filter(account_id__in=listened_to, news_at=None).update(news_at=now)
+    lapsed.delete()
+    if accounts or PushHeartbeat.fell_silent(now):
         queue("mailbox.tasks.sync_tick", True, group="sync")
 
 

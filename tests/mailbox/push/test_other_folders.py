@@ -11,8 +11,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from mailbox.imap.idle import FolderNumbers
-from mailbox.models import Account, Folder, PushHeartbeat, SyncRun, SyncState
+from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncRun, SyncState
 from mailbox.scheduler.jobs import next_accounts
+from mailbox.sync import folder_sync
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.push.listeners import QUICK, Heard, MakeAccount, listen
 from tests.mailbox.push.test_idle_servers import idling, scripted, session_with
@@ -114,9 +115,37 @@ def test_when_the_process_that_listens_was_killed_the_accounts_are_looked_at_wit
     for begin in (timedelta(seconds=1), timedelta(seconds=29)):  # of the heartbeats of a cluster, each half minute
         for after in (begin + number * timedelta(seconds=30) for number in range(5)):
             monkeypatch.setattr(sync_tasks, "queue", lambda *_, after=after, **__: queued.append(after))
-            sync_tasks._free_leases_of_dead_workers(now + after)
+            sync_tasks._take_over_from_dead_processes(now + after)
         assert queued == [begin + timedelta(seconds=30)]
         assert next_accounts(now + queued.pop(), now + timedelta(seconds=1)) == [account.pk]
+
+
+def test_when_the_worker_was_killed_that_had_seen_the_news_the_account_is_looked_at_within_a_minute(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, queued = timezone.now(), list[str]()
+    listened_to = {str(account.pk): "connected"}
+    PushHeartbeat.objects.create(pk=1, token="t", host="h", pid=1, started_at=now, seen_at=now, states=listened_to)
+    SyncState.objects.filter(folder__name="INBOX").update(news_at=now)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(folder_sync, "run_job", killed)
+        sync_tasks.sync_pushed(account.pk)
+    assert next_accounts(now, now) == []  # nobody knows of the news any more
+    ended = now - timedelta(seconds=1)
+    Lease.objects.update_or_create(
+        account=account, purpose="sync", defaults={"token": "of the killed", "holder": "h", "expires_at": ended}
+    )
+    monkeypatch.setattr(sync_tasks, "queue", lambda name, *_, **__: queued.append(name))
+    sync_tasks._take_over_from_dead_processes(now)
+    assert queued == ["mailbox.tasks.sync_tick"] and next_accounts(now, now) == [account.pk]
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(*_: object) -> None:
+    raise Killed
 
 
 @pytest.mark.parametrize(
@@ -160,8 +189,10 @@ def test_a_folder_of_which_the_server_does_not_tell_is_known_as_such_and_the_idl
         if "Refused" in arguments:
             talk.say(f"{tag} NO [NOPERM] not for you")
         elif "Odd" in arguments:  # a literal, a name that looks like numbers, and news of INBOX in between
-            talk.send(b"* STATUS {13}\r\n(UIDNEXT 9) x (MESSAGES 2 UIDNEXT 5 X-NEW (1))\r\n* 5 EXISTS\r\n")
-            talk.say(f"{tag} OK done")
+            talk.send(b"* STATUS {13}\r\n(UIDNEXT 9) x (MESSAGES 2 UIDNEXT 5 X-NEW (1) UIDVALIDITY 3)\r\n")
+            talk.say("* 5 EXISTS", "* 5 FETCH (FLAGS (\\Seen))", f"{tag} OK done")
+        elif "Half" in arguments:
+            talk.say("* STATUS x (UIDVALIDITY 3 MESSAGES 2)", f"{tag} OK done")
         else:
             talk.say("* STATUS x (UIDVALIDITY 3 messages 2 UIDNEXT 5)", f"{tag} OK done")
         return True
@@ -170,10 +201,10 @@ def test_a_folder_of_which_the_server_does_not_tell_is_known_as_such_and_the_idl
     scripted.faults["STATUS"] = answer
     scripted.faults["DONE"] = lambda talk, *_: True
     session = session_with(scripted, certificates)
-    found = session.statuses(["Refused", "Odd", "Plain", "a\r\nx LOGOUT"])
-    assert found["Refused"] is None and scripted.seen.count("STATUS") == 4 and "LOGOUT" not in scripted.seen
-    assert found["Plain"] == FolderNumbers(uidvalidity=3, uidnext=5, exists=2)
-    assert found["Odd"] and found["Odd"].is_news_to(FolderNumbers(uidvalidity=3, uidnext=5, exists=2))
+    found = session.statuses(["Refused", "Half", "Odd", "Plain", "a\r\nx LOGOUT"])
+    assert found["Refused"] is None and found["Half"] is None
+    assert scripted.seen.count("STATUS") == 5 and "LOGOUT" not in scripted.seen
+    assert found["Plain"] == found["Odd"] == FolderNumbers(uidvalidity=3, uidnext=5, exists=2)
     assert session.wait(5) is True
     session.close()
 
