@@ -13,26 +13,26 @@ LIMITS = SupervisorLimits(silent=45, stop=900)
 
 
 class Cluster:
-    """A states, and a judge who looks every second."""
+    """Shared states, and a detector that looks at them every second."""
 
     def __init__(self, workers: int = 2) -> None:
         self.now, self.stopped = 1000.0, set[int]()
         self.states = SharedStates(workers, clock=lambda: self.now)
         for slot in range(workers):
             self.states.worker_started(slot, pid=slot + 1)
-        self.judge = StallDetector(self.states, LIMITS, is_running=lambda pid: pid not in self.stopped)
+        self.detector = StallDetector(self.states, LIMITS, is_running=lambda pid: pid not in self.stopped)
 
     def busy(self, *slots: int) -> None:
         for slot in range(self.states.workers):
             self.states.worker_busy(slot, is_busy=slot in slots)
 
     def run(self, seconds: int, *cells: int, is_stopping: bool = False) -> str:
-        """What the judge says at the end or first; `cells` are noted each second."""
+        """What the detector says at the end or first; `cells` are noted each second."""
         for _ in range(seconds):
             self.now += 1
             for cell in cells:
                 self.states.note(cell)
-            if why := self.judge.look(is_stopping=is_stopping):
+            if why := self.detector.look(is_stopping=is_stopping):
                 return why
         return ""
 
@@ -71,7 +71,7 @@ def test_a_silent_sentinel_is_the_end_however_busy_all_are() -> None:
 
 
 def test_who_was_away_itself_begins_anew() -> None:
-    """A paused container: everything stood still, the judge too."""
+    """A paused container: everything stood still, the detector too."""
     cluster = Cluster()
     cluster.run(10, shared_state.SENTINEL, shared_state.PULSE_RETURNED)
     cluster.now += 3600
