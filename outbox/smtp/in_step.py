@@ -81,9 +81,9 @@ class InStep(DataPhase):
 
     async def _hear_what_is_left(self) -> Sequence[Reply]:
         """Wait a moment for the answers to what was asked. Returns what is none."""
+        self._watch, self._deadline = Watch(), time.monotonic() + QUIT_GRACE_SECONDS  # nobody's any more
         if len(self._heard) >= len(self._asked):
             return ()
-        self._watch, self._deadline = Watch(), time.monotonic() + QUIT_GRACE_SECONDS  # nobody's any more
         try:
             for line in self._asked[len(self._heard) :]:
                 self._hear(line, await self._answer_to(line))

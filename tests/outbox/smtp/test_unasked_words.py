@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from outbox.delivery import deliver
+from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost
 from outbox.delivery.sender import SenderHooks
 from outbox.smtp.mail import Delivery
 from outbox.smtp.mail_transaction import MailConversation
@@ -198,6 +199,26 @@ def test_it_is_heard_although_the_next_mail_is_left_in_its_middle(
 
     assert state(rows[0]) == ("failed", "uncertain", 0)
     assert state(rows[1]) == ("pending" if "database" in trouble else "sent", "", 0)
+
+
+def test_half_a_word_keeps_nobody_who_leaves_a_mail_in_its_middle(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = smtp_server("tls", pipelining=True)
+    rows = queue(account_on(server), 1)
+
+    async def lost(_watch: AttemptWatch) -> None:
+        raise ClaimLost
+
+    async def before_dot(_hooks: SenderHooks, _delivery: Delivery) -> bool:
+        server.say_unasked(b"4")
+        monkeypatch.setattr(AttemptWatch, "waiting", lost)  # asked while the rest of the word is waited for
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(SenderHooks, "before_dot", before_dot)
+    deliver.deliver_account(rows[0].account_id)
+
+    assert state(rows[0]) == ("pending", "", 0) and server.mails() == []
 
 
 def refuse_late(server: SmtpServer, monkeypatch: pytest.MonkeyPatch) -> None:
