@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from email.errors import MessageError
 from email.parser import BytesHeaderParser
 
+from mailbox.errors import MailError
+from mailbox.imap.responses import is_refusal
 from mailbox.imap.session import ImapSession, ListedFolder
 
 # Where a server states no special use (RFC 6154): the names that mail programs make, by their last part.
@@ -82,9 +84,23 @@ def folders_to_look_in(listed: Sequence[ListedFolder]) -> list[str]:
 
 
 def find(session: ImapSession, folder: str, stamp: AttemptHeaders) -> bool:
-    """Whether the folder holds the mail of this very attempt; the folder is opened read-only. Raises MailError."""
+    """Whether the folder holds the mail of this very attempt; the folder is opened read-only.
+
+    Raises MailError; also where the server refuses one that may be it, and no other is: then nobody knows.
+    """
     uids = session.find_message_id(folder, stamp.message_id)[-LOOKED_AT:]
-    return any(matches(session.fetch_header(meta).raw, stamp) for meta in session.fetch_meta(uids))
+    refusal: MailError | None = None
+    for meta in session.fetch_meta_around(uids):
+        try:
+            if matches(session.fetch_header(meta).raw, stamp):
+                return True
+        except MailError as error:
+            if not is_refusal(error):
+                raise
+            refusal = error
+    if refusal is not None:
+        raise refusal
+    return False
 
 
 def matches(header: bytes, stamp: AttemptHeaders) -> bool:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from mailbox.endpoints import Endpoint
+from mailbox.errors import MailError
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.imap.session import ImapSession, ListedFolder
+from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
+from tests.servers.imap_script import Mail, ScriptedImap, Talk
 
 STAMP = AttemptHeaders("<outbox-7-0@example.com>", "5d1e")
 HEADER = b"Message-ID: <outbox-7-0@example.com>\r\nX-PRX-Attempt: 5d1e\r\nSubject: Hello\r\n\r\n"
@@ -69,3 +72,22 @@ def test_a_real_server_tells_the_attempt_from_an_earlier_one_of_the_same_mail(do
         dovecot.append(mail_user, "Sent", HEADER + b"Hello\r\n")
         assert sent_search.find(session, "Sent", STAMP)
     assert dovecot.flags(mail_user, "Sent") == {1: set(), 2: set()}  # looking marks nothing as read
+
+
+def test_a_message_that_the_server_refuses_hides_no_other_and_proves_nothing(certificates: Certificates) -> None:
+    server = ScriptedImap(certificates, mails={1: Mail(HEADER), 2: Mail(HEADER)}).start()
+    server.faults["SEARCH"] = lambda talk, *_: talk.say("* SEARCH 1 2")
+
+    def refuse(talk: Talk, tag: str, arguments: str) -> bool:
+        if arguments.startswith("1 "):
+            talk.say(f"{tag} NO [SERVERBUG] Message cannot be read")
+        return arguments.startswith("1 ")
+
+    server.faults["BODY"] = refuse
+    endpoint = Endpoint("localhost", server.port, "tls", "u", "p", ca_certificate=certificates.ca_pem)
+    with ImapSession.open(endpoint, connect_timeout=5, command_timeout=5) as session:
+        assert sent_search.find(session, "INBOX", STAMP)
+        server.mails[2] = Mail(HEADER.replace(b"5d1e", b"5d1f"))
+        with pytest.raises(MailError, match="cannot be read"):
+            sent_search.find(session, "INBOX", STAMP)
+    server.stop()
