@@ -67,7 +67,7 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
     def write() -> ApiResponse:
         row = OutboxMessage.objects.get(pk=compose_create.create(account_id, request, now=timezone.now()))
         if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
-            delivery_tasks.queue_delivery(account_id)
+            delivery_tasks.queue_delivery()
         return ApiResponse(True, result_of(row))
 
     return _answered(write)
@@ -78,7 +78,7 @@ def submit(account_id: int, given: Submitted, *, user: User, program: str) -> Ap
 
     def write() -> ApiResponse:
         pk = compose_submit.submit(account_id, given, user=user, program=program, now=timezone.now())
-        delivery_tasks.queue_delivery(account_id)
+        delivery_tasks.queue_delivery()
         return _standing(pk)
 
     return _answered(write)
@@ -182,10 +182,10 @@ def request_retry(
 
     def act() -> ApiResponse:
         compose_create.check_drill(failure_mode, user)
-        row = transitions.ask_retry(
+        transitions.ask_retry(
             outbox_id, user=user, now=timezone.now(), now_anyway=now_anyway, failure_mode=failure_mode or "", seen=seen
         )
-        delivery_tasks.queue_delivery(row.account_id)
+        delivery_tasks.queue_delivery()
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -196,8 +196,8 @@ def send_again(outbox_id: int, attempt: int, *, user: User | None) -> ApiRespons
     attempt whose outcome is the question that this answers."""
 
     def act() -> ApiResponse:
-        row = transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
-        delivery_tasks.queue_delivery(row.account_id)
+        transitions.ask_again(outbox_id, user=user, now=timezone.now(), seen=ShownState(attempt))
+        delivery_tasks.queue_delivery()
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)
@@ -229,7 +229,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None) -
     def act() -> ApiResponse:
         row = rescheduling.reschedule(outbox_id, send_at, user=user, now=timezone.now())
         if row.next_attempt_at <= timezone.now():
-            delivery_tasks.queue_delivery(row.account_id)
+            delivery_tasks.queue_delivery()
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)

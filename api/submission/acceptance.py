@@ -144,6 +144,6 @@ def accept(program: Program, content: bytes, rcpt_to: Sequence[str], smtputf8: b
 def _have_it_delivered(account_id: int) -> None:
     """The mail is durable: whatever fails from here on, the workers' sweep finds it."""
     try:
-        delivery_tasks.queue_delivery(account_id)
+        delivery_tasks.queue_delivery()
     except Exception as error:
         event(logger, "submission_not_queued", logging.WARNING, account=account_id, error=str(error))

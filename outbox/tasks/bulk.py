@@ -15,8 +15,8 @@ from outbox.tasks import delivery as delivery_tasks
 def run_operation(operation_id: int) -> dict[str, int]:
     """A slice of it; the rest is queued again."""
     accounts = actions_bulk.run(operation_id)
-    for account_id in accounts:
-        delivery_tasks.queue_delivery(account_id)
+    if accounts:
+        delivery_tasks.queue_delivery()
     if Operation.objects.unfinished().filter(pk=operation_id).exists():
         queue_operation(operation_id)
     return {"accounts": len(accounts)}

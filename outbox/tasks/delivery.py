@@ -43,7 +43,7 @@ def deliver() -> dict[str, int]:
 
 
 def deliver_account(account_id: int) -> dict[str, int]:
-    """One account has due rows: whoever delivers finds them beside the others'."""
+    """What former versions queued for one account: whoever delivers finds its rows beside the others'."""
     return deliver()
 
 
@@ -64,11 +64,11 @@ def run_connection_test(test_id: int) -> None:
     """Log in on both transports of a ConnectionTest and keep the servers' words."""
     account_id = connection_check.run(test_id)
     if account_id is not None and OutboxMessage.objects.due(timezone.now()).filter(account_id=account_id).exists():
-        queue_delivery(account_id)
+        queue_delivery()
 
 
-def queue_delivery(account_id: int) -> None:
-    """Have a worker deliver what is due of the account, once the present transaction has committed."""
+def queue_delivery() -> None:
+    """Have a worker deliver what is due, of all accounts, once the present transaction has committed."""
     transaction.on_commit(_call_courier)
 
 
@@ -86,7 +86,7 @@ def queue_sign_in_recovered(account_id: int) -> None:
             needs_sign_in_since=None, next_allowed_at=None, failure_count=0
         )
         recovery.lift_sign_in_holds(account_id, timezone.now())
-        queue_delivery(account_id)
+        queue_delivery()
 
 
 def _call_courier(forget_after: float = CALL_SECONDS) -> None:

@@ -23,9 +23,8 @@ def look_in_sent(lookup_id: int) -> None:
     """Look for one uncertain mail; recipients that it turns out to lack are tried at once."""
     if network.is_off():
         return
-    account_id = sent_folder_lookup.look(lookup_id)
-    if account_id is not None:
-        _queue("outbox.tasks.deliver_account", account_id)
+    if sent_folder_lookup.look(lookup_id) is not None:
+        _queue("outbox.tasks.deliver")
 
 
 def copy_to_sent(account_id: int) -> dict[str, int]:
@@ -85,5 +84,5 @@ def queue_reports(stored: list[int]) -> None:
 
 
 def _queue(function: str, *ids: int) -> None:
-    task_name = f"{function.rpartition('.')[2]} {' '.join(map(str, ids))}"[:100]
+    task_name = f"{function.rpartition('.')[2]} {' '.join(map(str, ids))}".strip()[:100]
     queue(function, *ids, task_name=task_name, timeout=settings.TASK_TIMEOUT_SECONDS)

@@ -74,8 +74,10 @@ NUDGED_FOR = timedelta(minutes=1)  # beyond that the sweep has been there
 def deliver_after_undo(rows: Iterable[OutboxMessage], now: datetime) -> None:
     """Call a worker for mail that may no longer be undone, from the page that its writer has open and that asks every
     few seconds anyhow: the sweep, which comes each half minute, would make half a minute of ten seconds."""
-    for row in rows:
-        over = row.undo_until is not None and row.undo_until <= now < row.undo_until + NUDGED_FOR
-        if over and row.status == OutboxMessage.Status.PENDING and not row.hold and row.next_attempt_at <= now:
-            delivery_tasks.queue_delivery(row.account_id)
-            return
+    if any(_may_go_just_now(row, now) for row in rows):
+        delivery_tasks.queue_delivery()
+
+
+def _may_go_just_now(row: OutboxMessage, now: datetime) -> bool:
+    over = row.undo_until is not None and row.undo_until <= now < row.undo_until + NUDGED_FOR
+    return over and row.status == OutboxMessage.Status.PENDING and not row.hold and row.next_attempt_at <= now
