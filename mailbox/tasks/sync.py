@@ -102,8 +102,8 @@ def sync_share(run_pk: int, since: str, until: str, share: int, shares: int) -> 
     """Sync slices of the accounts that were not tried since the tick, one after another, until all were or the next
     tick is due (`until`): so tasks never pile up, however much mail waits. Times are in ISO 8601.
 
-    All shares are of the same accounts and begin at different places of the queue: of a worker that dies, or a task that
-    the broker lost, the others take what is left.
+    All shares are of the same accounts and begin at different places of the queue: of a worker that dies, or a task
+    that the broker lost, the others take what is left.
     """
     run = SyncRun.objects.filter(pk=run_pk).first()
     if run is None:
