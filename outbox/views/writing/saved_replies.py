@@ -58,8 +58,13 @@ def filled(request: HttpRequest, pk: int, to: str, sender: Sender | None, subjec
 
 @require_safe
 def text(request: HttpRequest, pk: int) -> HttpResponse:
-    """For the page's own script, which puts it where the cursor stands."""
-    require_role_somewhere(request.user, Role.OPERATOR)
+    """For the page's own script, which puts it where the cursor stands. Http404 for whoever may not see its account,
+    PermissionDenied for whoever may not write from it."""
+    reply = get_object_or_404(SavedReply.objects.only("account"), pk=pk)
+    if reply.account_id is None:
+        require_role_somewhere(request.user, Role.OPERATOR)
+    else:
+        get_account(request.user, reply.account_id, Role.OPERATOR)
     asked = request.GET
     offered = senders_of(accounts_for(request.user, Role.OPERATOR).prefetch_related("aliases"))
     sender = next((each for each in offered if each.form_value == asked.get("account")), None)
