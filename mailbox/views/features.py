@@ -26,8 +26,8 @@ EXPLAINED: dict[Feature, Words] = {
     Feature.INBOX_READ: _("Lists of messages, their pages, sources and attachments. Mail is fetched all the same."),
     Feature.INBOX_SEARCH: _("The search page, and what programs search."),
     Feature.EMAIL_SEND: _(
-        "New mail from pages, programs and SMTP submission, and alerts and links to a password, where the account sends "
-        "these. What is queued goes out."
+        "New mail from pages, programs and SMTP submission, and alerts and links to a password, where the account "
+        "sends these. What is queued goes out."
     ),
     Feature.EMAIL_REPLY: _("Answers to received mail."),
     Feature.OUTBOX_RETRY: _("Retry, send now and send again by a person. Workers retry by themselves all the same."),
