@@ -193,6 +193,12 @@ class Sender(Ledger):
                 return work.mail
         return None
 
+    async def give_back_following(self) -> None:
+        """As the ledger's; a mail that was given back is not begun on the session, either."""
+        if self._session is not None:
+            self._session.say_nothing_ahead()
+        await super().give_back_following()
+
     async def _after_trouble(self, claim: Claim, watch: AttemptWatch, trouble: BaseException) -> None:
         """Our own failure, in the middle of anything. Raises what is unexpected."""
         session, self._session = self._session, None

@@ -107,6 +107,10 @@ class MailConversation(InStep):
             with contextlib.suppress(SmtpFailure):  # it is told when it is that mail's turn
                 self._next = following, self._groups(following)[0]
 
+    def say_nothing_ahead(self) -> None:
+        """The mail after this one is not to be begun behind it after all."""
+        self._next = None
+
     async def _say_ahead(self) -> None:
         """What is wrong with the connection is found when the answer is read; a word behind the answer to this mail,
         before the next one is said."""
@@ -172,12 +176,12 @@ class MailConversation(InStep):
 
     async def _send_envelope(self, mail: Mail, delivery: Delivery, hooks: MailHooks) -> None:
         said_of, self._said_of = self._said_of, None
+        await self._enter(Phase.MAIL)  # whatever fails from here on is of this mail, and not of the answer before it
         if said_of not in (None, mail):  # another one was begun, whose answers would be taken for this one's
             failure = self._failure(Kind.NETWORK, "Another mail was begun on this connection.")
             failure.surplus = await self.leave()
             raise failure
         self._is_inside_mail = False
-        await self._enter(Phase.MAIL)
         if said_of is None:
             await self._check_nothing_said()
         groups, grace = self._groups(mail), time.monotonic() + GRACE_SECONDS
