@@ -5,6 +5,8 @@
 # make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
 # make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
+# A machine that keeps no compiled modules compiles all of them anew in each of the processes that tests start.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
@@ -62,8 +64,9 @@ languages: .venv/installed
 	@$(BIN)/python manage.py languages
 
 # The second run, on PostgreSQL, is what touches a database, without what is about pages, roles, processes or the words of
-# mail servers (test-long has all of it); status 77 says that there is none here. worksteal: else one process is left with the browser's
-# tests, which come last, and the others have nothing to do for minutes. Four processes, as tests also wait: two cores are busy then.
+# mail servers, and of the cases of a test each third (test-long has all of it); status 77 says that there is none here.
+# worksteal: else one process is left with the browser's tests, which come last, and the others have nothing to do for
+# minutes. Four processes, as tests also wait: two cores are busy then.
 test: .venv/installed-dev servers
 	$(BIN)/python -m pytest -n 4 --dist worksteal -m "not long"
 	$(BIN)/python -m tests.servers.with_postgres -- $(BIN)/python -m pytest -n 4 --dist worksteal \

@@ -25,8 +25,13 @@ MODULES = {
 
 
 @cache
+def source(module: str) -> str:
+    return MODULES[module].read_text(encoding="utf-8")
+
+
+@cache
 def tree(module: str) -> ast.Module:
-    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    return ast.parse(source(module))
 
 
 def only_for_types(module: str) -> set[ast.AST]:

@@ -30,7 +30,7 @@ SOURCE = ROOT / "clients/python/src"
 sys.path.insert(0, str(SOURCE))
 from prx_email_client import Client, Mail, Refused, Unreachable  # noqa: E402
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.pages, pytest.mark.django_db(transaction=True)]
 OPS = "ops@example.com"
 PROJECT = """
 import sys

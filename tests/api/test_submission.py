@@ -32,7 +32,7 @@ from tests.servers.certificates import Certificates
 from tests.servers.smtp import SmtpServer
 
 __all__ = ["ops", "secret", "submission"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 
 
 def test_what_is_accepted_is_in_the_outbox_as_it_was_given(submission: Submission, ops: Account, secret: str) -> None:

@@ -22,8 +22,9 @@ FLAGS = [
 
 
 def find_chromium() -> str | None:
-    """Debian's Chromium. Ubuntu's `chromium-browser` may be a stub that asks for snap, which a container has not."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+    """Debian's Chromium, its headless shell first, which takes half as much of the processor. Ubuntu's
+    `chromium-browser` may be a stub that asks for snap, which a container has not."""
+    for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         path = shutil.which(name)
         if path and os.path.getsize(path) and "snap" not in os.path.realpath(path) and not _asks_for_snap(path):
             return path
@@ -45,7 +46,10 @@ def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         # Playwright's own Chromium is there when somebody ran `playwright install chromium`, e.g. on Ubuntu.
         if path is None and not os.path.exists(playwright.chromium.executable_path):
-            reason = "Chromium is missing: apt-get install chromium (Ubuntu: .venv/bin/playwright install chromium)"
+            reason = (
+                "Chromium is missing: apt-get install chromium-headless-shell "
+                "(Ubuntu: .venv/bin/playwright install chromium)"
+            )
             if os.environ.get("CI"):
                 pytest.fail(reason)
             pytest.skip(reason)

@@ -20,7 +20,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.oidc_browser import Person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,22 +61,22 @@ def test_the_drawn_picture_carries_nothing_of_the_files_own_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "content_type", "words"),
+    ("make", "content_type", "words"),
     [
-        (b"", "image/png", "no whole image"),
-        (b"junk" * 100, "image/png", "no whole image"),
-        (picture()[:200], "image/png", "no whole image"),
-        (b"%PDF-1.4\n%%EOF", "application/pdf", "damaged or needs a password"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png", "no whole image"),
-        (picture("PNG", (20_000, 20_000), "1"), "image/png", "no whole image"),
+        (lambda: b"", "image/png", "no whole image"),
+        (lambda: b"junk" * 100, "image/png", "no whole image"),
+        (lambda: picture()[:200], "image/png", "no whole image"),
+        (lambda: b"%PDF-1.4\n%%EOF", "application/pdf", "damaged or needs a password"),
+        (lambda: b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/png", "no whole image"),
+        (lambda: picture("PNG", (20_000, 20_000), "1"), "image/png", "no whole image"),
     ],
     ids=["empty", "junk", "half a PNG", "a PDF without pages", "SVG called PNG", "400 megapixels in 50 kB"],
 )
 def test_of_what_cannot_be_drawn_there_is_no_preview_and_a_sentence(
-    content: bytes, content_type: str, words: str
+    make: Callable[[], bytes], content_type: str, words: str
 ) -> None:
     with pytest.raises(previews.NoPreview, match=words):
-        previews.draw(content, content_type)
+        previews.draw(make(), content_type)
 
 
 def test_a_pdf_page_that_is_endless_or_tiny_is_bounded() -> None:

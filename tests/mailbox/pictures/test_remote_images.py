@@ -18,7 +18,7 @@ from mailbox.storage import sweeping
 from tests.mailbox.pictures.test_image_download import ImageServer, inside, picture
 from tests.rows import NOWHERE, letter, store, tasks_queued
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 SENDERS = "/messages/senders/"
 
 

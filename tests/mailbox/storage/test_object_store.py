@@ -25,7 +25,7 @@ from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE
 from tests.servers.s3 import BUCKET, S3Server
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 FAULTS = ["busy", "reset", "unanswered", "silent"]
 
 

@@ -27,7 +27,7 @@ from tests.rows import NOWHERE, attempt, outbox_row
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Drop
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.pages, pytest.mark.django_db(transaction=True)]
 QUESTIONS = Filters(state="needs_decision")
 
 

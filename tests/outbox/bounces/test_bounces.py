@@ -23,7 +23,7 @@ from tests.outbox.bounces.test_dsn_report import POSTFIX, QMAIL
 from tests.rows import NOWHERE, attempt, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 LATER = timedelta(hours=1)
 
 

@@ -30,7 +30,7 @@ from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 
 __all__ = ["account", "sent"]
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 QMAIL_HEAD = (
     b"From: MAILER-DAEMON@mx.example.net\r\nSubject: failure notice\r\n\r\nHi. This is the qmail-send program.\r\n"
 )

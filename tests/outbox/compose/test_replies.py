@@ -21,7 +21,7 @@ from outbox.compose.replies import OriginalMessage, forward_subject, forwarded, 
 from outbox.models import AttachmentPolicy, OutboxMessage
 from tests.rows import NOWHERE, letter, letter_with, store
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.pages, pytest.mark.django_db]
 COMPOSE = "/outbox/compose/"
 
 

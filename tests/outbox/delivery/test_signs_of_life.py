@@ -31,7 +31,7 @@ from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_dialogue import Dialogue, Left
 from tests.servers.smtp_faults import Hold
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 Accounts = Callable[..., Account]
 Start = Callable[..., SmtpServer]
 SHORT = Times(Patience(10, 60, 60, 120), claim_lease=3, dot_lease=3, finalize=30)

@@ -28,7 +28,7 @@ from outbox.tasks import sent_folder as sent_folder_tasks
 from tests.rows import NOWHERE, tasks_queued
 from tests.servers.dovecot import Dovecot
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.rows import NOWHERE, attempt, letter, outbox_row
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 NOW = timezone.now()
 
 
