@@ -1,4 +1,8 @@
-"""Drafts keep themselves: each save is conditional on the version it began from, so no tab overwrites another."""
+"""Drafts keep themselves: each save is conditional on the version it began from, so no tab overwrites another.
+
+A page numbers its saves, as it does not wait for the answer to one when it is left: among those of one page the
+number decides, in whichever order they arrive.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
@@ -38,6 +42,26 @@ NOT_STORED = _(
     "The draft could not be stored: the database or the disk refuses, or does not answer. Your text stands here: keep "
     "this page open, and save again in a moment. If it stays so, tell an administrator."
 )
+
+
+@dataclass(frozen=True)
+class PageSave:
+    """The opened page that saves, and the number of this among what left it; no key where no script counts."""
+
+    key: str = ""
+    number: int = 0
+
+    def comes_after(self, version: int) -> Q:
+        """The drafts that this save may overwrite: they are of `version`, or of an older save of the same page."""
+        if not self.key:
+            return Q(version=version)
+        return Q(page=self.key, page_save__lt=self.number) | Q(version=version) & ~Q(page=self.key)
+
+    def is_overtaken_by(self, draft: Draft) -> bool:
+        return bool(self.key) and draft.page == self.key and draft.page_save >= self.number
+
+    def goes_on_from(self, draft: Draft) -> bool:
+        return bool(self.key) and draft.page == self.key and draft.page_save < self.number
 
 
 class DraftConflict(Exception):
@@ -80,8 +104,16 @@ def of_user(user: User) -> QuerySet[Draft]:
     return Draft.objects.filter(user=user)
 
 
-def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, version: int) -> Draft:
-    """Write it down: a new draft without `pk`.
+def save(
+    user: User,
+    typed: FormContents,
+    *,
+    key: uuid.UUID,
+    pk: int | None,
+    version: int,
+    page: PageSave = PageSave(),  # noqa: B008 - it cannot be changed
+) -> Draft:
+    """Write it down: a new draft without `pk`. Of a save that a later one of its page has overtaken only the files.
 
     Raises DraftConflict, ValidationFailed when there are too many, StorageFailed when the disk or database refuses,
     RawSwept when the files' bytes were swept meanwhile: nothing is written, and the same again works.
@@ -90,7 +122,7 @@ def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, ver
     try:
         digests = raw_store.save_batch(contents, prove=True) if contents else []  # before their rows
         with transaction.atomic():
-            draft = _changed(user, typed, pk, version) if pk else _made(user, typed, key, version)
+            draft = _changed(user, typed, pk, version, page) if pk else _made(user, typed, key, version, page)
             _attach(draft, typed.files, digests)
     except raw_store.RawSwept:
         raise
@@ -102,16 +134,20 @@ def save(user: User, typed: FormContents, *, key: uuid.UUID, pk: int | None, ver
     return draft
 
 
-def _changed(user: User, typed: FormContents, pk: int, version: int) -> Draft:
-    mine = of_user(user).filter(pk=pk, version=version)
-    if mine.update(**typed.values(), version=F("version") + 1, updated_at=timezone.now()) != 1:
+def _changed(user: User, typed: FormContents, pk: int, version: int, page: PageSave) -> Draft:
+    written = {**typed.values(), "page": page.key, "page_save": page.number}
+    may_follow = of_user(user).filter(page.comes_after(version), pk=pk)
+    is_written = may_follow.update(**written, version=F("version") + 1, updated_at=timezone.now()) == 1
+    draft = of_user(user).filter(pk=pk).first()
+    if draft is None or not (is_written or page.is_overtaken_by(draft)):
         raise DraftConflict(CHANGED_ELSEWHERE)
-    return of_user(user).get(pk=pk)
+    return draft
 
 
-def _made(user: User, typed: FormContents, key: uuid.UUID, version: int) -> Draft:
+def _made(user: User, typed: FormContents, key: uuid.UUID, version: int, page: PageSave) -> Draft:
     # Two first saves of one page, of a click and the clock, are one draft: the later one goes on from the first.
-    draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=typed.values())
+    written = {**typed.values(), "page": page.key, "page_save": page.number}
+    draft, is_new = Draft.objects.get_or_create(key=key, user=user, defaults=written)
     if of_user(user).count() > MAX_DRAFTS:
         raise ValidationFailed(
             ngettext(
@@ -121,7 +157,7 @@ def _made(user: User, typed: FormContents, key: uuid.UUID, version: int) -> Draf
             )
             % {"number": MAX_DRAFTS}
         )
-    return draft if is_new else _changed(user, typed, draft.pk, version)
+    return draft if is_new else _changed(user, typed, draft.pk, version, page)
 
 
 def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[str]) -> None:
@@ -156,6 +192,15 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
     if draft.kept is not None:  # what is attached just now is meant to go out
         draft.kept = [*draft.kept, *(file.form_key for file in rows)]
         Draft.objects.filter(pk=draft.pk).update(kept=draft.kept)
+
+
+def forget_sent(user: User, *, key: uuid.UUID, pk: int | None, version: int, page: PageSave) -> None:
+    """Its mail is made: the draft has done its work, unless another tab has written something newer into it."""
+    mine = of_user(user)
+    if pk:
+        mine.filter(page.comes_after(version), pk=pk).delete()
+    elif page.key:  # sent before the answer to its first save had told the page which draft is its own
+        mine.filter(key=key, page=page.key, page_save__lt=page.number).delete()
 
 
 def discard(user: User, pk: int, version: int) -> bool:

@@ -12,7 +12,11 @@ from outbox.models.policy import Singleton
 
 
 class Draft(models.Model):
-    """As typed, valid or not; of one person. `version` goes up with each save: two tabs do not overwrite each other."""
+    """As typed, valid or not; of one person. `version` goes up with each save: two tabs do not overwrite each other.
+
+    `page` is the opened page of writing that saved last, and `page_save` the number it gave that save: saves of one
+    page may arrive in another order than they left it.
+    """
 
     key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its first save, sent twice, is one
     user = models.ForeignKey("auth.User", models.CASCADE, related_name="drafts")
@@ -29,6 +33,8 @@ class Draft(models.Model):
     kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
     refused = models.JSONField(default=list, blank=True)  # uploads the policy refused and nobody has left out yet
     version = models.PositiveIntegerField(default=1)
+    page = models.CharField(max_length=40, blank=True, default="", db_default="")
+    page_save = models.PositiveIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

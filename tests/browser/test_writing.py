@@ -57,6 +57,11 @@ def test_a_draft_keeps_itself_and_is_there_after_the_sign_in_has_run_out(
     assert Draft.objects.get().body_text == "Dear Ann"
 
 
+def _numbered(body: str | None) -> list[str]:
+    """The page and the number of a save: whichever of them arrives last, the highest number stands."""
+    return [re.findall(rf'name="{name}"\s+(\S+)', body or "")[0] for name in ("page", "page_save")]
+
+
 def test_what_was_typed_in_the_last_moment_before_leaving_is_kept_and_the_cursor_stays_where_one_writes(
     signed_in_page: Page, live_site: str, account: Account, make_account: Callable[..., Account]
 ) -> None:
@@ -65,6 +70,8 @@ def test_what_was_typed_in_the_last_moment_before_leaving_is_kept_and_the_cursor
         Account.objects.filter(pk=each.pk).update(signature=f"Signed by {each.email}")
     page = signed_in_page
     page.goto(f"{live_site}{reverse('outbox:compose')}?account={desk.pk}")
+    left: list[list[str]] = []
+    page.on("request", lambda asked: left.append(_numbered(asked.post_data)) if "/drafts/save/" in asked.url else None)
     text = page.locator("[name=body_text]")
     text.press("Control+Home")
     page.keyboard.type("Dear Ann")
@@ -76,6 +83,7 @@ def test_what_was_typed_in_the_last_moment_before_leaving_is_kept_and_the_cursor
     page.keyboard.type(", the last words")
     page.get_by_role("link", name="Dashboard").first.click()
     expect(page).to_have_url(f"{live_site}/")
+    assert len({key for key, _ in left}) == 1 and [number for _, number in left] == [str(n + 1) for n in range(len(left))]
     page.goto(f"{live_site}{reverse('outbox:drafts')}")
     page.get_by_role("link", name=re.compile("^Resume")).click()
     expect(text).to_have_value(re.compile("^Dear Ann and Bob, the last words"))

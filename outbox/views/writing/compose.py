@@ -28,7 +28,7 @@ from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.writing.compose_origin import TITLES, ComposeOrigin, initial_of
-from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, save_typed
+from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, page_of, save_typed
 from outbox.views.writing.one_mail import another_is_unasked, files_of, key_of, made_before
 from outbox.views.writing.saved_replies import filled, replies_for
 from outbox.views.writing.unsent import keeps_what_was_typed
@@ -136,6 +136,8 @@ def _page(
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
     version = form.data.get("version") if form.is_bound else None
+    if draft and page_of(request).goes_on_from(draft):
+        version = draft.version  # its last save arrived after the form had left
     context = {
         "form": form,
         "title": gettext("Draft") if draft and not start.way else TITLES.get(start.way, gettext("Write a mail")),

@@ -54,10 +54,16 @@ def save_typed(request: HttpRequest, start: str) -> Draft | None:
     pk = _number(request.POST.get("draft", "")) or None
     if typed.is_empty and pk is None:
         return None
-    user = signed_in_user(request)
+    user, version = signed_in_user(request), _number(request.POST.get("version", "")) or 1
     if not has_role_somewhere(user, Role.OPERATOR):
         raise PermissionDenied(gettext("You need the role operator for an account to write mail."))
-    return drafts.save(user, typed, key=_key(request), pk=pk, version=_number(request.POST.get("version", "")) or 1)
+    return drafts.save(user, typed, key=_key(request), pk=pk, version=version, page=page_of(request))
+
+
+def page_of(request: HttpRequest) -> drafts.PageSave:
+    """As the page's script numbers what leaves the page."""
+    key = request.POST.get("page", "").replace("\0", "")[:40]
+    return drafts.PageSave(key, _number(request.POST.get("page_save", ""))) if key else drafts.PageSave()
 
 
 def _key(request: HttpRequest) -> uuid.UUID:
@@ -99,10 +105,10 @@ def read_uploads(request: HttpRequest) -> tuple[list[AttachmentContent], list[st
 
 
 def forget_sent(request: HttpRequest) -> None:
-    """It went out: the draft has done its work, unless another tab has written something newer into it."""
+    """It went out, so nothing is left to write."""
+    pk = _number(request.POST.get("draft", "")) or None
     version = _number(request.POST.get("version", ""))
-    sent = drafts.of_user(signed_in_user(request))
-    sent.filter(pk=_number(request.POST.get("draft", "")), version=version).delete()
+    drafts.forget_sent(signed_in_user(request), key=_key(request), pk=pk, version=version, page=page_of(request))
 
 
 @require_POST

@@ -15,7 +15,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-NOT_TYPED = ("csrfmiddlewaretoken", "do")
+NOT_TYPED = ("csrfmiddlewaretoken", "do", "page", "page_save")
 
 
 def keeps_what_was_typed(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:

@@ -19,6 +19,14 @@ function keepDrafts() {
   let underWay = ""; // what the save that runs holds
   let stopped = false;
   let leaving = false;
+  const page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  let leftPage = 0; // how often the form left this page, by a save or a button
+
+  // What is left at leaving does not wait for the save before it, so the server may get the two in any order: it goes by the number.
+  form.addEventListener("formdata", (event) => {
+    event.formData.set("page", page);
+    event.formData.set("page_save", ++leftPage);
+  });
 
   function tell(words) { state.textContent = words; }
 
@@ -39,7 +47,6 @@ function keepDrafts() {
     if (!withFiles) body.delete("attachments");
     const before = typed();
     underWay = before;
-    if (saving && leaving && field("draft").value) body.set("version", Number(field("version").value) + 1); // which the save that runs makes
     const keepalive = !withFiles && new TextEncoder().encode(before).length < 50000;
     const response = await fetch(form.dataset.autosave, { method: "POST", body, redirect: "manual", credentials: "same-origin", keepalive });
     if (response.status === 403 && !isSecondTry && await freshToken()) return post(withFiles, true);
@@ -52,7 +59,7 @@ function keepDrafts() {
     if (response.status === 409) { stopped = true; tell(answer.said); return false; }
     if (!response.ok) { tell(answer.said); return false; }
     field("draft").value = answer.draft;
-    field("version").value = answer.version;
+    field("version").value = Math.max(field("version").value, answer.version);
     kept = before;
     // Whoever signs in again, or reloads, comes back to the draft.
     const asked = new URLSearchParams(form.closest("#answer") ? location.search : "");
