@@ -222,6 +222,11 @@ class OAuthSignIn(models.Model):
     def __str__(self) -> str:
         return f"sign-in {self.pk} of {self.email} by {self.app_id}"
 
+    @property
+    def adds_account(self) -> bool:
+        """Whether it adds one, or did: only then it knows the servers itself."""
+        return "imap_host" in self.settings
+
     def when_key_is_lost(self) -> str:
         return f"{self.email}: its sign-in at the provider was under way; begin it again"
 

@@ -167,12 +167,14 @@ def drop_unused(pks: set[int]) -> None:
 
 
 def add_account(email: str, chosen: dict[str, Any], grant: OAuthGrant) -> Account:
-    """A new account with these servers. Raises ValidationError. In a transaction."""
+    """A new account with these servers, none of whose folders is fetched before a person has chosen. Raises
+    ValidationError. In a transaction."""
     user = chosen.get("user") or email
     imap = TransportFields(chosen["imap_host"], int(chosen["imap_port"]), user, grant=grant)
     smtp = TransportFields(
         chosen["smtp_host"], int(chosen["smtp_port"]), user, chosen.get("smtp_security") or "tls", grant=grant
     )
     account = create_account(email, imap, smtp, ca_certificate=chosen.get("ca_certificate", ""))
+    account.folders.update(sync_enabled=False)
     announce_change(account.pk)
     return account

@@ -144,11 +144,11 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
     context["aliases"] = AccountAlias.objects.filter(account_id=pk)
     context["test_mail_key"] = secrets.token_urlsafe(12)
     context["activity"] = told(AuditEntry.objects.filter(account_id=pk)[:10])
-    context["has_just_signed_in"] = _has_just_signed_in(request, pk)
+    context["has_just_signed_in"] = has_just_signed_in(request, pk)
     return render(request, "mailbox/accounts/detail.html", context)
 
 
-def _has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
+def has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
     """Whether this page is where `?signed_in=`, a sign-in at the provider, led its person a moment ago."""
     given = request.GET.get("signed_in", "")
     if not given.isascii() or not given.isdigit() or len(given) > 18:

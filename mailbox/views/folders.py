@@ -21,7 +21,7 @@ from mailbox.permissions import Role, get_account
 from mailbox.sync.folders import GMAIL_FOLDERS
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.account_permissions import Rights
-from mailbox.views.accounts import is_partial
+from mailbox.views.accounts import has_just_signed_in, is_partial
 from mailbox.views.audit import record
 from mailbox.views.onboarding import is_being_set_up
 
@@ -119,6 +119,7 @@ def folders(request: HttpRequest, pk: int) -> HttpResponse:
         "may_choose": rights.may_administer(pk),
         "may_operate": rights.may_operate(pk),
         "asked_at": _asked_at(request) or (account.created_at if waits else None),
+        "has_just_signed_in": has_just_signed_in(request, pk),
         "chosen_count": sum(row.sync_enabled and row.selectable for row in rows),
     }
     return render(request, "mailbox/accounts/folders.html", context)
@@ -191,5 +192,5 @@ def folders_listed(request: HttpRequest, pk: int) -> HttpResponse:
     listed_at = account.folders_listed_at
     if request.GET.get("first") and listed_at and asked and listed_at >= asked:
         # Nothing was to be ticked before: the page with all folders may take this one's place by itself.
-        return HttpResponse(headers={"HX-Redirect": reverse("mailbox:account_folders", args=[pk])})
+        return HttpResponse(headers={"HX-Refresh": "true"})
     return render(request, "mailbox/accounts/_listing.html", {"account": account, "asked_at": asked})

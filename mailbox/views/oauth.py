@@ -120,7 +120,8 @@ def under_way(request: HttpRequest, pk: int) -> HttpResponse:
     _check_still_allowed(request, row)
     if row.status == Status.DONE and row.account:
         # The page itself says so: a browser that is led there twice drops the first answer, and a message with it.
-        page = reverse("mailbox:account", args=[row.account.pk]) + f"?signed_in={row.pk}"
+        name = "mailbox:account_folders" if row.adds_account else "mailbox:account"
+        page = reverse(name, args=[row.account.pk]) + f"?signed_in={row.pk}"
         return HttpResponse(headers={"HX-Redirect": page}) if is_partial(request) else redirect(page)
     context = {"row": row, "stuck": sign_in.is_stuck(row, timezone.now()), "again": _again(row)}
     if row.status == Status.AWAY:

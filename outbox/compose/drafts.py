@@ -111,7 +111,7 @@ def save(
     key: uuid.UUID,
     pk: int | None,
     version: int,
-    page: PageSave = PageSave(),  # noqa: B008 - it cannot be changed
+    page: PageSave = PageSave(),
 ) -> Draft:
     """Write it down: a new draft without `pk`. Of a save that a later one of its page has overtaken only the files.
 

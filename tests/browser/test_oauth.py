@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from mailbox.models import Account, OAuthApp, OAuthGrant
+from mailbox.models import Account, Folder, Message, OAuthApp, OAuthGrant
 from tests.mailbox.oauth.conftest import app, provider_allowed
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
@@ -65,6 +65,10 @@ def test_an_account_is_added_by_a_consent_and_fetches_and_sends(
     add_by_button(page, live_site, mail_user)
     consent(page, mail_user)
     expect(page.get_by_text(f"{mail_user} is signed in.")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_text("A worker is asking the server for its folders")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_label("INBOX")).to_be_checked()
+    assert not Message.objects.exists() and not Folder.objects.chosen().exists()
+    page.get_by_role("button", name="Save").click()
     expect(page.get_by_text(f"OAuth grant by Example, signed in as {mail_user}").first).to_be_visible()
     account = Account.objects.with_transports().get()
     assert account.imap.grant is not None and account.imap.grant_id == account.smtp.grant_id

@@ -13,7 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.models import Account, OAuthApp, OAuthGrant, OAuthSignIn
+from mailbox.models import Account, Folder, OAuthApp, OAuthGrant, OAuthSignIn
 from mailbox.oauth import exchange, sign_in
 from mailbox.views.accounts import NEWS_FOR
 from tests.servers.dovecot import Dovecot
@@ -237,3 +237,26 @@ def test_nobody_but_who_signed_in_a_moment_ago_is_told(
         assert told not in administrator.get(address).content.decode()
     OAuthSignIn.objects.update(moved_at=timezone.now() - NEWS_FOR)
     assert told not in administrator.get(f"{page}?signed_in={row.pk}").content.decode()
+
+
+def test_an_added_account_fetches_nothing_before_its_folders_are_chosen_and_leads_to_them(
+    administrator: Client, app: OAuthApp, oidc: OidcProvider, dovecot: Dovecot, mail_user: str
+) -> None:
+    app.servers = {"imap_host": dovecot.host, "imap_port": dovecot.imap_port}
+    app.servers |= {"smtp_host": dovecot.host, "smtp_port": dovecot.submission_port, "smtp_security": "starttls"}
+    app.ca_certificate = dovecot.ca_pem
+    app.save()
+    administrator.post(reverse("mailbox:oauth_begin_new"), {"app": app.pk, "email": mail_user})
+    row = OAuthSignIn.objects.select_related("app").get()
+    come_back(administrator, Person(mail_user).authorize(sign_in.address_of(row)))
+    account_id = exchange.finish(row.pk)
+    assert account_id is not None and Folder.objects.filter(account=account_id).exists()
+    assert not Folder.objects.chosen().exists()
+    page = administrator.get(reverse("mailbox:oauth_sign_in", args=[row.pk]), follow=True)
+    folders = reverse("mailbox:account_folders", args=[account_id])
+    assert page.redirect_chain == [(f"{folders}?signed_in={row.pk}", 302)]
+    assert f"{mail_user} is signed in." in page.content.decode()
+    assert [each.label for each in page.context["rows"] if each.is_ticked] == ["INBOX"]
+    inbox = Folder.objects.get(account=account_id)
+    administrator.post(folders, {"shown": [inbox.pk], "folder": [inbox.pk]})
+    assert list(Folder.objects.chosen()) == [inbox]
