@@ -58,14 +58,25 @@ from tests.addresses import EXPECTED
 from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, passkey_of, store
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{7*7}}"
+WIDE = "W" * 45  # wider than a phone, and nowhere to break
+LONG_ADDRESS = f"{'w' * 60}@{'x' * 60}.example"
+EVIL = f"{WIDE}\"'><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{{{7*7}}}}"
 SHORT = "\"'><img src=x onerror=alert(4)>"
+
+
+# The page, and what reaches beyond it, where it can be scrolled sideways.
+TOO_WIDE = """() => {
+  const { scrollWidth, clientWidth } = document.scrollingElement;
+  if (scrollWidth <= Math.max(clientWidth, 390) || !document.styleSheets.length) return []; // a fragment is no page
+  const beyond = [...document.querySelectorAll("body *")].filter((each) => each.getBoundingClientRect().right > 391);
+  return [`${scrollWidth}`, ...beyond.slice(-3).map((each) => each.outerHTML.slice(0, 160))];
+}"""
 
 
 @pytest.fixture
 def rows(make_account: Callable[..., Account]) -> dict[str, int]:
     now = timezone.now()
-    account = make_account("ops@example.com", **NOWHERE, display_name=EVIL)
+    account = make_account(LONG_ADDRESS, **NOWHERE, display_name=EVIL)
     for transport in (account.imap, account.smtp):
         transport.user, transport.last_reply, transport.needs_sign_in_since = EVIL, EVIL, now
         transport.save()
@@ -233,10 +244,12 @@ def test_the_browser_would_notice(page_without_policy: Page, live_site: str, sai
 
 @pytest.mark.parametrize("third", range(3))
 @pytest.mark.in_part(3)
-def test_no_text_runs_on_any_page(
+def test_no_text_runs_on_any_page_or_makes_it_wider_than_a_phone(
     page_without_policy: Page, live_site: str, rows: dict[str, int], said: list[str], third: int
 ) -> None:
     page = page_without_policy
+    page.set_viewport_size({"width": 390, "height": 844})
+    too_wide: list[str] = []
     now = timezone.now()
     WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=now)
     Draft.objects.update(user=User.objects.get(is_superuser=True))  # a draft is shown to its writer only
@@ -267,4 +280,6 @@ def test_no_text_runs_on_any_page(
         assert answered is not None and answered.status < 500, address
         assert page.locator("img[src=x]").count() == 0, address
         assert said == [], address
+        too_wide += [f"{address}: {each}" for each in page.evaluate(TOO_WIDE)]
+    assert too_wide == []
     assert OutboxMessage.objects.filter(pk=rows["outbox"], status="failed").exists()
