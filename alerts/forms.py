@@ -37,7 +37,9 @@ class AlertForm(forms.Form):
     sender = forms.ModelChoiceField(
         Account.objects.order_by("email"), label=_("Mail from the account"), required=False, empty_label=_("choose one")
     )
-    url = forms.CharField(label=_("Webhook address"), required=False, max_length=2000)
+    url = forms.CharField(
+        label=_("Webhook address"), required=False, max_length=2000, widget=forms.TextInput(attrs={"dir": "ltr"})
+    )
     secret = forms.CharField(
         label=_("Webhook secret"),
         required=False,

@@ -19,7 +19,12 @@ class WebhookForm(forms.Form):
     """A new webhook, or with `webhook` one that is there. A stored secret is never shown again."""
 
     name = forms.CharField(label=_("Name"), max_length=80, help_text=_("Which program is told."))
-    url = forms.CharField(label=_("Address"), max_length=2000, help_text=_("Events are posted there as JSON."))
+    url = forms.CharField(
+        label=_("Address"),
+        max_length=2000,
+        help_text=_("Events are posted there as JSON."),
+        widget=forms.TextInput(attrs={"dir": "ltr"}),
+    )
     secret = forms.CharField(
         label=_("Secret"),
         required=False,

@@ -50,9 +50,24 @@ def add(request: HttpRequest) -> HttpResponse:
         "lookup": lookup,
         "found": told(lookup.email, found) if lookup and found and not preset else None,
         "wants_ca": known is not None and known.key == "protonmail",
+        **_folds(form),
         "oauth_app": _provider_of(lookup.email, found) if lookup and not preset and not form.is_bound else None,
     }
     return render(request, "mailbox/accounts/form.html", context)
+
+
+_SERVERS = ("imap_host", "imap_port", "smtp_host", "smtp_port")
+_SIGN_IN_AT_SMTP = ("smtp_security", "smtp_user", "smtp_password", "smtp_oauth_token")
+_FURTHER = ("display_name", "signature", "sent_copy", "messages_per_minute")
+
+
+def _folds(form: AccountForm) -> dict[str, bool]:
+    """What of a new account's form needs no looking at: nothing in it is missing, refused or out of the ordinary."""
+    is_filled = all(form[name].value() for name in (*_SERVERS, "smtp_same"))
+    return {
+        "servers_are_known": is_filled and not any(name in form.errors for name in (*_SERVERS, *_SIGN_IN_AT_SMTP)),
+        "further_is_refused": any(name in form.errors for name in _FURTHER),
+    }
 
 
 def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:

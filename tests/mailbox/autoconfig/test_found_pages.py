@@ -153,9 +153,9 @@ def test_the_chooser_waits_for_the_first_listing_and_then_shows_all_folders(
     page = administrator.get(url).content.decode()
     polled = html.unescape(page.partition("<main")[2].partition('hx-get="')[2].partition('"')[0])
     assert polled.endswith("&first=1")
-    assert "HX-Redirect" not in administrator.get(polled, **HTMX)
+    assert "HX-Refresh" not in administrator.get(polled, **HTMX)
     Account.objects.update(folders_listed_at=timezone.now())
-    assert administrator.get(polled, **HTMX)["HX-Redirect"] == url
+    assert administrator.get(polled, **HTMX)["HX-Refresh"] == "true"
     assert "hx-get" not in administrator.get(url).content.decode().partition("<main")[2]
 
 
