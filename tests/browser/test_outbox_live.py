@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from mailbox.models import Account
 from outbox.models import OutboxMessage
@@ -49,3 +49,29 @@ def test_the_page_of_a_send_follows_it_to_its_end(
     OutboxMessage.objects.filter(pk=row.pk).update(status="sent", sent_at=timezone.now())
     expect(state).to_contain_text("has accepted it", timeout=15_000)
     assert state.get_attribute("hx-get") is None
+
+
+def test_a_question_answered_for_one_row_answers_none_for_another(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    """All rows share one form: the page may stay, as when a server answers nothing, and another row be clicked."""
+    account = make_account(**NOWHERE)
+    first, second = (outbox_row(account, name, status="failed", hold="permanent") for name in ("First", "Second"))
+    page, sent = signed_in_page, list[str]()
+
+    def answer_nothing(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        route.fulfill(status=204)
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto(f"{live_site}{reverse('outbox:list')}?state=failed_for_good")
+    cancel = reverse("outbox:cancel", args=[first.pk])
+    page.route(f"**{cancel}", answer_nothing)
+    with page.expect_request(f"**{cancel}"):
+        page.click(f"button[formaction='{cancel}']")
+    assert "confirmed=1" in sent[0]
+    assert not page.evaluate("new FormData(document.getElementById('row-form')).has('confirmed')")
+    page.click(f"button[formaction='{reverse('outbox:cancel', args=[second.pk])}']")
+    expect(page.locator("main .notice").first).to_contain_text("Second")
+    states = dict(OutboxMessage.objects.values_list("subject", "status"))
+    assert states == {"First": "failed", "Second": "cancelled"}

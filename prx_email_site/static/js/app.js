@@ -62,16 +62,20 @@ document.addEventListener("click", async (event) => {
 });
 
 // A dangerous button asks once, with the consequence in the question.
+// One form serves the buttons of all rows: the answer goes with the very submission it was given for, and stays nowhere.
+let answered = null;
 document.addEventListener("submit", (event) => {
+  answered = null;
   const question = event.submitter?.dataset.confirm;
   if (!question) return;
   if (!window.confirm(question)) { event.preventDefault(); return; }
-  // The server asks by a page of its own whoever did not see the dialog.
-  if (!event.target.elements.namedItem("confirmed")) event.target.append(Object.assign(document.createElement("input"), { type: "hidden", name: "confirmed", value: "1" }));
+  answered = event.target;
 });
-
-// One form may serve several buttons: what was answered for one, before Back, is no answer for the next.
-window.addEventListener("pageshow", (event) => { if (event.persisted) for (const answered of document.querySelectorAll('input[type="hidden"][name="confirmed"]')) answered.remove(); });
+document.addEventListener("formdata", (event) => {
+  if (event.target !== answered) return;
+  answered = null;
+  event.formData.set("confirmed", "1"); // the server asks by a page of its own whoever did not see the dialog
+});
 
 // Polling waits while nobody looks, and while a swap would take something from under the hand: a button that is
 // pointed at, a field in use, an opened detail, selected text.
