@@ -149,6 +149,7 @@ def _page(
         "is_folded": _is_folded(form, start),
         "left_out": form.initial.get("left_out", 0),
         "can_send": (can_send := bool(form.fields["account"].choices)),  # type: ignore[attr-defined]
+        "is_first": not can_send and not Account.objects.exists(),
         "refusal": "" if can_send else _refusal(request, start.parent),
         "files_lost": bool(form.files),
         "undo_seconds": settings.OUTBOX_UNDO_SECONDS,

@@ -272,6 +272,16 @@ def test_a_pause_is_told_and_the_mail_is_kept(
     assert OutboxMessage.objects.get().status == "pending"
 
 
+def test_where_there_is_no_account_yet_an_administrator_is_led_to_adding_one(
+    client: Client, make_user: Callable[..., User]
+) -> None:
+    adding = f'href="{reverse("mailbox:account_add")}"'
+    client.force_login(make_user("operator"))
+    assert adding not in client.get(COMPOSE).content.decode()
+    client.force_login(make_user("administrator"))
+    assert adding in client.get(COMPOSE).content.decode()
+
+
 def test_whoever_may_not_send_is_refused(
     client: Client, make_user: Callable[..., User], account: Account, parent: Message
 ) -> None:
