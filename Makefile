@@ -5,12 +5,13 @@
 # make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
 # make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
+#              bench-programs: BENCH_MAILS=20000 hands over as many a run instead of 1,000
 # A machine that keeps no compiled modules compiles all of them anew in each of the processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-servers bench-agreement
+.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-programs bench-servers bench-agreement
 
 setup: .venv/installed
 
@@ -82,12 +83,12 @@ lint: .venv/installed-dev
 	$(BIN)/python -m mypy
 
 # The peers and limits of the figures; each suite is one word of `python -m benchmarks`.
-bench: bench-sync bench-outbox bench-pages
+bench: bench-sync bench-outbox bench-programs bench-pages
 
 bench-servers: .venv/installed-dev
 	@sh scripts/install-servers dovecot isync notmuch smtp-sink
 
-bench-sync bench-outbox: bench-%: bench-servers
+bench-sync bench-outbox bench-programs: bench-%: bench-servers
 	$(BIN)/python -m benchmarks $*
 
 # How far our reader of mail and GMime say the same.

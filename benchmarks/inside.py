@@ -16,8 +16,9 @@ def _functions() -> dict[str, Callable[..., Any]]:
     """The functions of the modules below, by name."""
     from benchmarks import inside_pages, inside_sync
     from benchmarks.outbox_suite import inside_outbox
+    from benchmarks.programs_suite import inside_programs
 
-    modules = (inside_sync, inside_outbox, inside_pages)
+    modules = (inside_sync, inside_outbox, inside_pages, inside_programs)
     return {name: value for module in modules for name, value in vars(module).items() if callable(value)}
 
 

@@ -13,30 +13,39 @@ from datetime import datetime
 from pathlib import Path
 
 from tests.servers.dovecot import Dovecot
+from tests.servers.ports import free_ports
 from tests.servers.smtp import SmtpServer
 
 TOGETHER_BYTES = 8_000_000  # in one APPEND (RFC 3502, MULTIAPPEND)
 Place = tuple[str, int, str]  # folder, UID, SHA-256
 
 
+class Server(Dovecot):
+    """With a port at which Postfix asks about passwords, and logs of what is said while somebody counts."""
+
+    auth_port: int
+
+
 @contextmanager
-def running_dovecot(relay_port: int = 1) -> Iterator[Dovecot]:
+def running_dovecot(relay_port: int = 1) -> Iterator[Server]:
     """A Dovecot in a folder of its own, removed at the end. A Unix socket's path must be short: not below var/."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="prx-bench-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = Dovecot(folder, SmtpServer(port=relay_port))
+        server = Server(folder, SmtpServer(port=relay_port))
         _extend(server)
         server.start()
         stack.callback(server.stop)
         yield server
 
 
-def _extend(server: Dovecot) -> None:
+def _extend(server: Server) -> None:
     """Logs of what is said after sign-in go to a folder that is there only while somebody counts."""
     is_new = not server.version.startswith("2.3")
+    (server.auth_port,) = free_ports(1)
     with server.config.open("a") as config:
         config.write(f"protocol imap {{\n  rawlog_dir = {server.folder}/rawlog\n}}\n")
+        config.write(f"service auth {{\n  inet_listener postfix {{\n    port = {server.auth_port}\n  }}\n}}\n")
         config.write("" if is_new else "default_client_limit = 4096\ndefault_process_limit = 1024\n")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import smtplib
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,6 +21,8 @@ from benchmarks.mbsync import Mbsync
 from benchmarks.notmuch import MbsyncThenNotmuch
 from benchmarks.outbox_suite import outbox_peers as peers
 from benchmarks.outbox_suite.sink import Sink
+from benchmarks.programs_suite import programs, programs_table
+from benchmarks.programs_suite.clients import at_once
 from benchmarks.proxy import delayed
 from benchmarks.servers import fill, places
 from benchmarks.sync import marks
@@ -231,3 +235,29 @@ def test_readers_are_compared_field_by_field_and_with_what_is_right() -> None:
     assert not agreement.is_same("from", ["a@x"], ["b@x"])
     written = agreement.table({"odd": {"subject": (1, 2), "to": (2, 2)}})
     assert "| subject | 50.0 % of 2 |" in written and "| all | **75.0 % of 4** |" in written
+
+
+@pytest.mark.long
+def test_programs_hand_over_their_mail_and_all_of_it_arrives_once() -> None:
+    """At the least size; the rates mean nothing. Postfix is started by root only."""
+    if os.geteuid() or not shutil.which("postfix", path="/usr/sbin:/usr/bin"):
+        pytest.skip("Postfix is missing or this is not root: apt-get install postfix")
+    with ExitStack() as stack:
+        context = programs.Context(Options(0.02), stack)
+        taken = [figure for bench in programs_table.BENCHES for figure in bench.take(context)]
+    assert {figure.name: figure.void for figure in taken} == dict.fromkeys(("submission", "send", "send-limit"), "")
+
+
+def test_sessions_begin_at_once_and_a_failure_of_one_is_the_failure_of_all() -> None:
+    together = threading.Barrier(3)
+
+    def meet() -> None:
+        together.wait(10)
+
+    assert at_once([meet] * 3) > 0
+
+    def fail() -> None:
+        raise Void("refused")
+
+    with pytest.raises(Void, match="refused"):
+        at_once([lambda: None, fail])

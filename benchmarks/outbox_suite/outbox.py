@@ -13,9 +13,9 @@ from benchmarks.frame import RESULTS_FOLDER, Figure, Options, Void, alternate, s
 from benchmarks.outbox_suite import outbox_peers as peers
 from benchmarks.outbox_suite.outbox_peers import Server, Wanted
 from benchmarks.outbox_suite.sink import Sink
+from benchmarks.servers import Server as MailServer
 from benchmarks.servers import running_dovecot
 from benchmarks.site import Inside, Site, Sites, account_fields, open_sites
-from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 
 MAILS = 1_000
@@ -42,7 +42,7 @@ class Context:
         return sink
 
     @cached_property
-    def server(self) -> Dovecot:
+    def server(self) -> MailServer:
         return self.stack.enter_context(running_dovecot(self.sink.port))
 
     @cached_property

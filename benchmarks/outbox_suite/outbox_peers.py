@@ -51,19 +51,19 @@ class Server:
         return cls(dovecot.submission_port, user, dovecot.password, dovecot.ca_pem)
 
 
-def _mail(to: str, subject: str, sender: str, text: str) -> str:
-    mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = sender, to, subject
-    mail["Message-ID"] = f"<{subject.replace(' ', '-')}@example.test>"
-    mail["Date"] = "Mon, 01 Jan 2024 00:00:00 +0000"
-    mail["X-Padding"] = "x" * 200  # what our own mails have more of
-    mail.set_content(text)
-    return mail.as_string()
+def mail(to: str, subject: str, sender: str, text: str) -> str:
+    made = EmailMessage()
+    made["From"], made["To"], made["Subject"] = sender, to, subject
+    made["Message-ID"] = f"<{subject.replace(' ', '-')}@example.test>"
+    made["Date"] = "Mon, 01 Jan 2024 00:00:00 +0000"
+    made["X-Padding"] = "x" * 200  # what our own mails have more of
+    made.set_content(text)
+    return made.as_string()
 
 
 def send_all(server: Server, given: Wanted) -> float:
     """By sendmail(), one connection. Returns the time (time.monotonic) at which it began to connect."""
-    mails = [(to, _mail(to, subject, given.sender, given.text)) for to, subject in given.mails]
+    mails = [(to, mail(to, subject, given.sender, given.text)) for to, subject in given.mails]
     context = ssl.create_default_context(cadata=server.ca_pem)
     begin = time.monotonic()
     with smtplib.SMTP("localhost", server.port) as smtp:

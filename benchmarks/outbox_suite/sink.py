@@ -43,6 +43,8 @@ class Sink:
         end, found, rest = time.monotonic() + seconds, 0, b"\n"
         while not self.file.exists() and time.monotonic() < end:
             time.sleep(LOOK_EVERY)
+        if not self.file.exists():
+            raise Void(f"the sink took none of {count} mails in {seconds:g} s")
         with self.file.open("rb") as file:
             file.seek(start)
             while True:
