@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, When
 
 from mailbox.models import Account
 
@@ -62,13 +62,15 @@ class DeliveryCall(models.Model):
     @classmethod
     def make(cls, now: datetime, *, forget_after: float) -> bool:
         """Say that a courier is wanted; True for the one caller who has to queue its task. A task that has not come
-        for `forget_after` seconds is taken for lost."""
+        for `forget_after` seconds is taken for lost.
+
+        Read first: while a call stands, none of the many mails behind it waits for SQLite's one writer. Whoever reads
+        that it stands has committed its row already, and the courier looks for rows after it has answered."""
         old = now - timedelta(seconds=forget_after)
         unanswered = Q(called_at=None) | Q(called_at__lte=old) | Q(called_at__gt=now + timedelta(seconds=forget_after))
-        if cls.objects.filter(unanswered, pk=1).update(called_at=now):
-            return True
-        if cls.objects.filter(pk=1).exists():
-            return False
+        stands = cls.objects.filter(pk=1).values_list(Case(When(unanswered, then=False), default=True)).first()
+        if stands is not None:
+            return not stands[0] and bool(cls.objects.filter(unanswered, pk=1).update(called_at=now))
         DeliveryCall.objects.bulk_create([DeliveryCall(pk=1, called_at=now)], ignore_conflicts=True)
         return True
 
