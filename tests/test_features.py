@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -124,11 +125,18 @@ def test_the_api_refuses_with_403_and_the_code(ops: Account, sales: Account, pro
     other = store(sales, letter_with(b"%PDF", "b.pdf"))
     for feature in Feature:
         off(feature, ops)
+    doubt = outbox_row(ops, status="failed", hold="uncertain")
     reply = {"account_id": ops.pk, "message": message.pk, "body_text": "Yes"}
+    whole = b"From: ops@example.com\r\nMessage-ID: <a@example.com>\r\n\r\nDear Ann\r\n"
+    submitted = {"mail_from": ops.email, "rcpt_to": ["ann@example.com"], "base64": b64encode(whole).decode()}
     for response in (
         program.post("/send", mail(ops)),
         program.post("/reply", reply),
+        program.post("/submit", submitted),
         program.post(f"/outbox/{row.pk}/retry", {}),
+        program.post(f"/outbox/{doubt.pk}/send-again", {"attempt": 0}),
+        program.post(f"/messages/{message.pk}/fetch", {}),
+        program.ask("put", f"/messages/{message.pk}/team", {"done": True}),
         program.get(f"/messages?account={ops.pk}"),
         program.get(f"/messages/{message.pk}"),
         program.get(f"/messages/{message.pk}/source"),

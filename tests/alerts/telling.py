@@ -26,7 +26,7 @@ SECRET = "a secret of the webhook"
 
 
 class Receiver:
-    """A real HTTP server that keeps what was posted and answers as told."""
+    """A real HTTP server that keeps what was posted and answers as told: status 0 ends the connection instead."""
 
     def __init__(self) -> None:
         self.status, self.location = 204, ""
@@ -39,6 +39,9 @@ class Receiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 owner.asked.append((dict(self.headers), body))
                 owner.meanwhile()
+                if not owner.status:
+                    self.close_connection = True
+                    return
                 self.send_response(owner.status)
                 if owner.location:
                     self.send_header("Location", owner.location)
