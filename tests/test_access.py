@@ -21,6 +21,7 @@ from tests.rows import NOWHERE, outbox_row
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 VIEWED = ["mailbox:accounts", "mailbox:account", "mailbox:account_runs", "mailbox:account_folders", "mailbox:activity"]
+VIEWED += ["mailbox:account_completeness", "mailbox:account_completeness_report"]
 OPERATED = ["mailbox:account_sync", "mailbox:account_pause", "mailbox:account_resume", "connection_test_start"]
 OPERATED += ["mailbox:account_folders_refresh"]
 ADMINISTERED = ["mailbox:account_edit", "mailbox:account_fetching", "account_delete"]
