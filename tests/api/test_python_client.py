@@ -156,6 +156,11 @@ def test_the_client_reads_mail_page_by_page_and_tells_what_needs_a_person(
         listed = client.suppress(ops.pk, "gone@example.com", "left")
         assert client.suppress(ops.pk, "gone@example.com") == listed
         assert list(client.suppressed(account=ops.pk)) == [listed]
+        client.unsuppress(listed.id)
+        assert list(client.suppressed(account=ops.pk)) == []
+        with pytest.raises(Refused) as gone:
+            client.unsuppress(listed.id)
+        assert gone.value.status == 404
         assert "uncertain" in {each.kind for each in client.needs()}
         client.pause(ops.pk)
         ops.refresh_from_db()
@@ -204,3 +209,41 @@ def test_what_is_refused_is_not_tried_again_and_nothing_is_said_when_nobody_answ
     with Client("http://127.0.0.1:1", secret, wait=lambda seconds: None) as nowhere, pytest.raises(Unreachable):
         nowhere.accounts()
     assert not OutboxMessage.objects.exists()
+
+
+def secret_of_all(user: User) -> str:
+    terms = Terms("client", list(Scope), timezone.now() + timedelta(days=1))
+    return tokens.make(user, terms, by=None)[1]
+
+
+def test_further_addresses_features_and_the_comparison_with_the_server(
+    live_server: LiveServer, ops: Account, make_user: Callable[..., User]
+) -> None:
+    with Client(live_server.url, secret_of_all(make_user("administrator"))) as client:
+        added = client.add_alias(ops.pk, "desk@example.com", "Desk")
+        assert client.aliases(ops.pk) == [added]
+        client.remove_alias(added.id)
+        assert client.aliases(ops.pk) == []
+        assert client.set_feature("outbox_retry", 30).percent == 30
+        assert client.set_feature_of("outbox_retry", ops.pk, False).off == [ops.pk]
+        assert {each.feature: each.percent for each in client.features()}["outbox_retry"] == 30
+        assert client.completeness(ops.pk).document is None
+
+
+def test_what_was_taken_away_and_its_answer_lost_is_away(
+    live_server: LiveServer, ops: Account, make_user: Callable[..., User]
+) -> None:
+    class Lossy(httpx.HTTPTransport):
+        lost = 0
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            response = super().handle_request(request)
+            self.lost += 1
+            if self.lost == 2:
+                raise httpx.ReadError("the connection broke")
+            return response
+
+    secret = secret_of_all(make_user("administrator"))
+    with Client(live_server.url, secret, transport=Lossy(), wait=lambda _seconds: None) as client:
+        client.unsuppress(client.suppress(ops.pk, "gone@example.com").id)
+        assert list(client.suppressed(account=ops.pk)) == []

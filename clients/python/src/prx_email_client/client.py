@@ -6,13 +6,26 @@ import base64
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from email.message import Message
 from email.policy import SMTP
 from email.utils import make_msgid
 from typing import Any
 
 import httpx
+
+from prx_email_client.shapes import (
+    Account,
+    Alias,
+    Completeness,
+    Feature,
+    Mail,
+    MessageHead,
+    Need,
+    OutboxHead,
+    SendState,
+    Suppressed,
+)
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds between tries
 LARGEST_PAGE = 500  # rows
@@ -33,103 +46,6 @@ class Refused(ClientError):
 
 class Unreachable(ClientError):
     """The site gave no answer. A mail may have been accepted: ask again with the same key or Message-ID."""
-
-
-@dataclass(frozen=True)
-class Account:
-    id: int
-    email: str
-    display_name: str
-    sends_mail: bool
-
-
-@dataclass(frozen=True)
-class SendState:
-    """How a mail stands: "pending", "sending", "sent", "failed" or "cancelled". `next_attempt_at` is RFC 3339."""
-
-    outbox_id: int
-    status: str
-    retries: int
-    provider_message_id: str | None
-    next_attempt_at: str | None
-
-
-@dataclass(frozen=True)
-class MessageHead:
-    """A received message as lists have it. Times are RFC 3339, sizes bytes."""
-
-    id: int
-    account_id: int
-    message_id: str
-    subject: str
-    sender: str
-    recipients: str
-    received_at: str
-    snippet: str
-    size: int
-    seen: bool
-    flagged: bool
-    has_attachments: bool
-
-
-@dataclass(frozen=True)
-class OutboxHead:
-    """A written mail as lists have it. `hold` says why it waits for a person; "" when it does not."""
-
-    id: int
-    account_id: int
-    to: str
-    subject: str
-    status: str
-    hold: str
-    retries: int
-    next_attempt_at: str
-    error_code: str
-    error: str
-    created_at: str
-    sent_at: str | None
-
-
-@dataclass(frozen=True)
-class Suppressed:
-    """An address that an account does not write to. `reason`: "bounced", "complaint" or "by_hand"."""
-
-    id: int
-    account_id: int
-    address: str
-    reason: str
-    since: str
-    words: str
-
-
-@dataclass(frozen=True)
-class Need:
-    """Something that needs a person."""
-
-    key: str
-    kind: str
-    account_id: int | None
-    sentence: str
-    count: int
-
-
-@dataclass(frozen=True)
-class Mail:
-    """A mail for the site to write. `sender`: which of the account's addresses From is; "" is its own."""
-
-    account_id: int
-    to: Sequence[str]
-    subject: str
-    body_text: str
-    body_html: str = ""
-    cc: Sequence[str] = ()
-    bcc: Sequence[str] = ()
-    sender: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        given = asdict(self)
-        sender = given.pop("sender")
-        return given | ({"from": sender} if sender else {})
 
 
 @dataclass
@@ -221,6 +137,40 @@ class Client:
         given = {"account_id": account_id, "address": address, "words": words}
         return _made(Suppressed, self._ask("POST", "/suppressed", json=given))
 
+    def unsuppress(self, suppressed_id: int) -> None:
+        """Have the address written to again (scope operate)."""
+        self._ask_once_gone(f"/suppressed/{suppressed_id}")
+
+    def aliases(self, account_id: int) -> list[Alias]:
+        """The account's further addresses (scope read)."""
+        return [_made(Alias, each) for each in self._ask("GET", f"/accounts/{account_id}/aliases")]
+
+    def add_alias(self, account_id: int, email: str, display_name: str = "", signature: str = "") -> Alias:
+        """Let mail come from this address, too (scope administer)."""
+        given = {"email": email, "display_name": display_name, "signature": signature}
+        headers = {"Idempotency-Key": str(uuid.uuid4())}  # for the tries of this call
+        return _made(Alias, self._ask("POST", f"/accounts/{account_id}/aliases", json=given, headers=headers))
+
+    def remove_alias(self, alias_id: int) -> None:
+        """No new mail comes from it; what waits still goes out (scope administer)."""
+        self._ask_once_gone(f"/aliases/{alias_id}")
+
+    def features(self) -> list[Feature]:
+        """All feature flags (scope administer, for all accounts)."""
+        return [_made(Feature, each) for each in self._ask("GET", "/features")]
+
+    def set_feature(self, feature: str, percent: int) -> Feature:
+        """Have it on for a share of all accounts, the same ones each time (scope administer, for all accounts)."""
+        return _made(Feature, self._ask("PUT", f"/features/{feature}", json={"percent": percent}))
+
+    def set_feature_of(self, feature: str, account_id: int, on: bool | None) -> Feature:
+        """For one account; None: as for all (scope administer, for all accounts)."""
+        return _made(Feature, self._ask("PUT", f"/features/{feature}/accounts/{account_id}", json={"on": on}))
+
+    def completeness(self, account_id: int) -> Completeness:
+        """How the account's stored mail compares with its server (scope read)."""
+        return _made(Completeness, self._ask("GET", f"/accounts/{account_id}/completeness"))
+
     def sync(self, account_id: int) -> None:
         """Have the workers fetch an account's mail now (scope operate)."""
         self._ask("POST", f"/accounts/{account_id}/sync")
@@ -235,6 +185,21 @@ class Client:
     def needs(self) -> list[Need]:
         """What needs a person, of the token's accounts; none when all is well (scope read)."""
         return [_made(Need, each) for each in self._ask("GET", "/health")["needs"]]
+
+    def _ask_once_gone(self, path: str) -> None:
+        """DELETE; that it is not there is success only for a try behind one whose answer was lost."""
+        lost = 0
+
+        def count(seconds: float) -> None:
+            nonlocal lost
+            lost += 1
+            self.wait(seconds)
+
+        try:
+            self._answer("DELETE", path, wait=count)
+        except Refused as error:
+            if not (lost and error.status == httpx.codes.NOT_FOUND):
+                raise
 
     def _bytes(self, path: str) -> bytes:
         return self._answer("GET", path).content
@@ -252,8 +217,11 @@ class Client:
     def _ask(self, method: str, path: str, **request: Any) -> Any:
         return self._answer(method, path, **request).json()["data"]
 
-    def _answer(self, method: str, path: str, **request: Any) -> httpx.Response:
+    def _answer(
+        self, method: str, path: str, *, wait: Callable[[float], object] | None = None, **request: Any
+    ) -> httpx.Response:
         """Only for requests that may be repeated: what is read, has an idempotency key, or is the same done twice."""
+        wait = wait or self.wait
         for number in range(self.tries):
             is_last = number == self.tries - 1
             try:
@@ -261,13 +229,13 @@ class Client:
             except httpx.TransportError as error:
                 if is_last:
                     raise Unreachable(f"{self.base_url} gave no answer: {error}") from error
-                self.wait(FIRST_WAIT * 2**number)
+                wait(FIRST_WAIT * 2**number)
                 continue
             if response.is_success:
                 return response
             if is_last or not (response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error):
                 raise _refused(response)
-            self.wait(_seconds(response, FIRST_WAIT * 2**number))
+            wait(_seconds(response, FIRST_WAIT * 2**number))
         raise ValueError("tries must be at least 1.")
 
 
