@@ -84,15 +84,25 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
 
     def old_files(self, cutoff: datetime) -> Iterator[str]:
         """Names of segments that were written before `cutoff`, by the server's clock; raises OSError."""
+        for name, each in self.objects():
+            if _OURS.match(name) and each["LastModified"] < cutoff:
+                yield name
+
+    def objects(self, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+        """What is there below this folder, by name, as the server lists it; raises OSError."""
         prefix = self._normalize_name("").rstrip("/")
         prefix += "/" if prefix else ""
-        with _as_os_errors(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=prefix)
+        below = f"{prefix}{folder}/" if folder else prefix
+        with _as_os_errors(below):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket_name, Prefix=below)
             for page in pages:
                 for each in page.get("Contents", ()):
-                    name = each["Key"].removeprefix(prefix)
-                    if _OURS.match(name) and each["LastModified"] < cutoff:
-                        yield name
+                    yield each["Key"].removeprefix(prefix), each
+
+    def upload(self, name: str, file: IO[bytes]) -> None:
+        """A file of this host, in parts where it is large; raises OSError."""
+        with _as_os_errors(name):
+            self.client.upload_fileobj(file, **self._where(name), Config=self.transfer_config)
 
     def _where(self, name: str) -> dict[str, str]:
         return {"Bucket": self.bucket_name, "Key": self._normalize_name(name)}
@@ -105,20 +115,30 @@ class S3RawStorage(S3Storage):  # type: ignore[misc]  # untyped
                 digest.update(chunk)
             size = body.tell()
             body.seek(0)
-            with _as_os_errors(name):
-                if size < MAPPED_FROM:
+            if size < MAPPED_FROM:
+                with _as_os_errors(name):
                     md5 = base64.b64encode(digest.digest()).decode()
                     self.client.put_object(**self._where(name), Body=body, ContentLength=size, ContentMD5=md5)
-                else:
-                    self.client.upload_fileobj(body, **self._where(name), Config=self.transfer_config)
+                    return name
+            self.upload(name, body)
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File[bytes]:
         """The whole segment, on this host's disk where it is large."""
         body: IO[bytes] = tempfile.SpooledTemporaryFile(MAPPED_FROM)  # noqa: SIM115 - whoever opened it closes it
-        with _as_os_errors(name):
-            for piece in self.client.get_object(**self._where(name))["Body"].iter_chunks(PIECE):
-                body.write(piece)
+        for left in reversed(range(TRIES)):  # as in read_part(); what came before the cut is not asked for again
+            start = {"Range": f"bytes={body.tell()}-"} if body.tell() else {}
+            try:
+                with _as_os_errors(name):
+                    for piece in self.client.get_object(**self._where(name), **start)["Body"].iter_chunks(PIECE):
+                        body.write(piece)
+                break
+            except _PastItsEnd:
+                break  # it was cut behind its last byte
+            except _Cut:
+                if not left:
+                    body.close()
+                    raise
         body.seek(0)
         return File(body, name)
 

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.postgresql.client import DatabaseClient
 
-from prx_email_site.backup.manifest import DumpDamaged, ToolFailed
+from prx_email_site.backup.faults import DumpDamaged, ToolFailed
 
 Fetch = Callable[[str], list[Any]]
 

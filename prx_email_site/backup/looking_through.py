@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from django.apps import apps
@@ -16,11 +18,11 @@ from django.db.models import Exists, OuterRef
 
 from mailbox.accounts import stored_secrets
 from mailbox.models import RawMessage
-from mailbox.storage.backend import raw_storage
 from mailbox.storage.sweeping import REFERENCE_FIELDS
 from outbox.models import SendingSwitch
-from prx_email_site.backup import manifest, restoring
-from prx_email_site.backup.manifest import BackupFault, MessagesMissing, NotEmpty, SendingNotPaused, WrongKey
+from prx_email_site.backup import restoring
+from prx_email_site.backup.faults import BackupFault, MessagesMissing, NotEmpty, SendingNotPaused, WrongKey
+from prx_email_site.backup.manifest import Backup, Manifest
 
 SCRATCH = "scratch"  # a file in the data folder of an installation that is made for a proof
 
@@ -34,15 +36,15 @@ class LookedThrough:
     secrets: int = 0
 
 
-def restore_and_look(place: Path, now: datetime) -> LookedThrough:
-    """In a scratch installation, whose raw store is the backup's. Raises BackupFault."""
+def restore_and_look(backup: Backup, now: datetime) -> LookedThrough:
+    """In a scratch installation; stored mail is read where the backup lies. Raises BackupFault."""
     if not (Path(settings.DATA_DIR) / SCRATCH).exists():
         raise NotEmpty("This is no scratch installation: manage.py prove BACKUP makes one.")
-    stated = manifest.read(place)
+    stated = backup.read()
     restoring.check_schema(stated)
     restoring.check_keys(stated)
     restoring.refuse_if_used()
-    restoring.restore_database(place, stated, now)
+    restoring.restore_database(backup, stated, now)
     try:
         call_command("check", databases=["default"])
     except CommandError as error:
@@ -50,7 +52,7 @@ def restore_and_look(place: Path, now: datetime) -> LookedThrough:
     secrets = open_secrets()
     if not SendingSwitch.objects.filter(pk=1, paused_at__isnull=False).exists():
         raise SendingNotPaused("The restored database would send.")
-    messages, lost = read_all()
+    messages, lost = read_all(backup, stated)
     lost += list(_unknown())
     if lost:
         raise MissingBytes(f"{len(lost)} messages, the first: {lost[0]}", LookedThrough(messages, len(lost), secrets))
@@ -73,28 +75,24 @@ def open_secrets() -> int:
     return total
 
 
-def read_all() -> tuple[int, list[str]]:
-    """How many messages were read, and what is wrong, segment by segment in the order in which they lie."""
-    count, lost = 0, []
-    storage = raw_storage()
-    rows = RawMessage.objects.order_by("segment", "offset").values_list("digest", "segment", "offset", "length")
-    opened, file = "", None
-    try:
-        for digest, segment, offset, length in rows.iterator(chunk_size=2000):
-            if segment != opened:
-                if file is not None:
-                    file.close()
-                opened, file = segment, storage.open(segment, "rb") if storage.exists(segment) else None
-            count += 1
-            if file is None:
-                lost.append(f"{digest} in {segment}, which is missing")
-                continue
-            file.seek(offset)
-            if hashlib.sha256(file.read(length)).hexdigest() != digest:
-                lost.append(f"{digest} in {segment}, which is damaged at {offset}")
-    finally:
-        if file is not None:
-            file.close()
+def read_all(backup: Backup, stated: Manifest) -> tuple[int, list[str]]:
+    """How many messages were read, and what is wrong, segment by segment in the order in which they lie: each is
+    fetched once. Raises SegmentMissing, SegmentDamaged."""
+    segments = {each.path: each for each in stated.segments}
+    count, lost = 0, list[str]()
+    rows = RawMessage.objects.order_by("segment", "offset").values_list("segment", "offset", "length", "digest")
+    for segment, messages in groupby(rows.iterator(chunk_size=2000), itemgetter(0)):
+        if (copied := segments.get(segment)) is None:
+            named = [f"{digest} in {segment}, which is missing" for *_, digest in messages]
+            count, lost = count + len(named), lost + named
+            continue
+        with restoring.open_segment(backup, segment) as file:
+            restoring.refuse_damage(file, copied)
+            for _, offset, length, digest in messages:
+                count += 1
+                file.seek(offset)
+                if hashlib.sha256(file.read(length)).hexdigest() != digest:
+                    lost.append(f"{digest} in {segment}, which is damaged at {offset}")
     return count, lost
 
 

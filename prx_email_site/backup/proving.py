@@ -21,10 +21,11 @@ from django.db import connection
 from mailbox.models import RestoreProof
 from prx_email_site import environment as env
 from prx_email_site.backup import databases, manifest, restoring
+from prx_email_site.backup.faults import BackupFault, SegmentMissing, ToolFailed
 from prx_email_site.backup.looking_through import SCRATCH
-from prx_email_site.backup.manifest import BackupFault, Manifest, ToolFailed
+from prx_email_site.backup.manifest import Backup, Manifest
 
-# The scratch installation has its own of these; the raw store is the backup's folder.
+# The scratch installation has its own of these; stored mail is read from the backup.
 NOT_HANDED_ON = (
     *("DATABASE_URL", "PRX_EMAIL_ENCRYPTION_KEYS", "PRX_EMAIL_DATA_DIR", "PRX_EMAIL_RAW_STORAGE"),
     *("PRX_EMAIL_RAW_DIR", "PRX_EMAIL_RAW_ALSO_READ"),
@@ -32,17 +33,19 @@ NOT_HANDED_ON = (
 )
 
 
-def prove(path: Path, now: datetime) -> RestoreProof:
+def prove(target: str | Path, now: datetime) -> RestoreProof:
     """Restore, look through, and note what came of it, for the dashboard and the alerts. Raises nothing of a backup."""
     proof = RestoreProof(proven_at=now)
     try:
-        place = manifest.find(path)
-        stated = manifest.read(place)
+        backup = manifest.find(target)
+        stated = backup.read()
         proof.backup_at = stated.made_at
         restoring.check_schema(stated)
         restoring.check_keys(stated)
-        restoring.check_files(place, stated)
-        _note(proof, _in_scratch(place, stated))
+        _check_list(backup, stated)
+        restoring.check_dump(backup, stated)
+        restoring.check_files(backup, stated)
+        _note(proof, _in_scratch(backup))
     except BackupFault as fault:
         proof.fault, proof.detail = type(fault).__name__, str(fault)[:500]
     except OSError as error:
@@ -51,20 +54,26 @@ def prove(path: Path, now: datetime) -> RestoreProof:
     return proof
 
 
+def _check_list(backup: Backup, stated: Manifest) -> None:
+    """What is not there is named at once; the bytes of what is there are read in the scratch installation."""
+    there = backup.store.sizes(manifest.RAW)
+    for each in stated.segments:
+        if f"{manifest.RAW}/{each.path}" not in there:
+            raise SegmentMissing(f"{each.path} is not in the backup.")
+
+
 def _note(proof: RestoreProof, said: dict[str, Any]) -> None:
     proof.messages, proof.missing = said["messages"], said["missing"]
     proof.fault, proof.detail = said["fault"], said["detail"][:500]
 
 
-def _in_scratch(place: Path, stated: Manifest) -> dict[str, Any]:
+def _in_scratch(backup: Backup) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="prx-email-proof-") as name:
         folder = Path(name)
         (folder / SCRATCH).touch()
-        (folder / "raw").symlink_to((place.parent / manifest.RAW).resolve())
         with _scratch_url(folder) as url:
-            return _run(
-                place, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": ",".join(settings.ENCRYPTION_KEYS)}
-            )
+            keys = ",".join(settings.ENCRYPTION_KEYS)
+            return _run(str(backup), folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": keys})
 
 
 @contextmanager
@@ -77,7 +86,7 @@ def _scratch_url(folder: Path) -> Iterator[str]:
         yield urlsplit(env.text("DATABASE_URL"))._replace(path=f"/{name}").geturl()
 
 
-def _run(place: Path, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
+def _run(backup: str, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
     """`hidden`: variables that hold secrets, handed on in files that only this user may read."""
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
     environment["PRX_EMAIL_DATA_DIR"] = str(folder)
@@ -86,7 +95,7 @@ def _run(place: Path, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
         path.touch(mode=0o600)
         path.write_text(value, encoding="utf-8")
         environment[f"{name}_FILE"] = str(path)
-    command = [sys.executable, "manage.py", "prove", str(place.resolve()), "--in-scratch"]
+    command = [sys.executable, "manage.py", "prove", backup, "--in-scratch"]
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True)  # noqa: S603
     try:
         said: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])

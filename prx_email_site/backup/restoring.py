@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from django.core.files.base import File
@@ -17,19 +17,19 @@ from mailbox.models import Account
 from mailbox.storage.backend import raw_storage
 from outbox import restore_guard
 from prx_email_site.backup import databases, manifest
-from prx_email_site.backup.manifest import (
+from prx_email_site.backup.faults import (
     CountsDiffer,
     DumpDamaged,
     DumpTruncated,
-    Manifest,
     NewerSchema,
     NotEmpty,
     OtherDatabase,
     SegmentDamaged,
     SegmentMissing,
-    StoredFile,
     WrongKey,
 )
+from prx_email_site.backup.manifest import Backup, Manifest
+from prx_email_site.backup.stores import StoredFile, measure
 
 PAUSED = (
     "the database was restored from the backup of {made:%Y-%m-%d %H:%M} UTC. Mail that went out since then stands in "
@@ -37,27 +37,32 @@ PAUSED = (
 )
 
 
-def restore(place: Path, now: datetime) -> Manifest:
+def restore(backup: Backup, now: datetime) -> Manifest:
     """Into the database and data folder of this process. Raises BackupFault before anything is changed."""
-    stated = manifest.read(place)
-    check_files(place, stated)
+    stated = backup.read()
+    check_dump(backup, stated)
+    for each in stated.segments:
+        check_segment(backup, each)
+    check_files(backup, stated)
     check_schema(stated)
     check_keys(stated)
     refuse_if_used()
     # Files first: a row never lacks its bytes, whatever crashes in between.
     for each in stated.segments:
-        _put_segment(place.parent / manifest.RAW / each.path, each)
+        _put_segment(backup, each)
     for each in stated.files:
         target = Path(settings.DATA_DIR) / each.path
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        shutil.copyfile(place.parent / manifest.FILES / each.sha256, target)
-    restore_database(place, stated, now)
+        with backup.store.open(f"{manifest.FILES}/{each.sha256}") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+    restore_database(backup, stated, now)
     return stated
 
 
-def restore_database(place: Path, stated: Manifest, now: datetime) -> None:
+def restore_database(backup: Backup, stated: Manifest, now: datetime) -> None:
     """The rows, their count against the manifest, the migrations since, and the pause."""
-    databases.load(place / manifest.DATABASE)
+    with backup.store.as_file(backup.database) as dump:
+        databases.load(dump)
     counts = databases.content().counts
     differs = [name for name, count in stated.counts.items() if counts.get(name) != count]
     if differs:
@@ -67,30 +72,44 @@ def restore_database(place: Path, stated: Manifest, now: datetime) -> None:
     restore_guard.pause(PAUSED.format(made=stated.made_at), now)
 
 
-def check_files(place: Path, stated: Manifest) -> None:
-    """Read all of it; raises by the name of what is wrong."""
-    _check_dump(place / manifest.DATABASE, stated.database)
-    for each in stated.segments:
-        _check_segment(place.parent / manifest.RAW / each.path, each)
-    for each in stated.files:
-        path = place.parent / manifest.FILES / each.sha256
-        if not path.exists() or manifest.digest_of_file(path) != each.sha256:
-            raise SegmentDamaged(f"The file {each.path} is missing or has other bytes.")
+def check_dump(backup: Backup, stated: Manifest) -> None:
+    size = backup.store.sizes(backup.name).get(backup.database, 0)
+    if size < stated.database.size:
+        raise DumpTruncated(f"{backup}/{manifest.DATABASE} has {size} of {stated.database.size} bytes.")
+    with backup.store.open(backup.database) as file:
+        if measure(file, manifest.DATABASE) != stated.database:
+            raise DumpDamaged(f"{backup}/{manifest.DATABASE} has other bytes than when it was made.")
 
 
-def _check_dump(path: Path, stated: StoredFile) -> None:
-    size = path.stat().st_size if path.exists() else 0
-    if size < stated.size:
-        raise DumpTruncated(f"{path} has {size} of {stated.size} bytes.")
-    if manifest.digest_of_file(path) != stated.sha256:
-        raise DumpDamaged(f"{path} has other bytes than when it was made.")
+def check_segment(backup: Backup, stated: StoredFile) -> None:
+    with open_segment(backup, stated.path) as file:
+        refuse_damage(file, stated)
 
 
-def _check_segment(path: Path, stated: StoredFile) -> None:
-    if not path.exists():
-        raise SegmentMissing(f"{stated.path} is not in the backup.")
-    if manifest.digest_of_file(path) != stated.sha256:
+def open_segment(backup: Backup, segment: str) -> IO[bytes]:
+    """Raises SegmentMissing."""
+    try:
+        return backup.store.open(f"{manifest.RAW}/{segment}")
+    except FileNotFoundError as error:
+        raise SegmentMissing(f"{segment} is not in the backup.") from error
+
+
+def refuse_damage(file: IO[bytes], stated: StoredFile) -> None:
+    """Raises SegmentDamaged."""
+    if measure(file, stated.path) != stated:
         raise SegmentDamaged(f"{stated.path} has other bytes than when it was copied.")
+
+
+def check_files(backup: Backup, stated: Manifest) -> None:
+    """Those of the data folder; raises SegmentDamaged."""
+    for each in stated.files:
+        try:
+            with backup.store.open(f"{manifest.FILES}/{each.sha256}") as file:
+                is_sound = measure(file, each.path) == each
+        except FileNotFoundError:
+            is_sound = False
+        if not is_sound:
+            raise SegmentDamaged(f"The file {each.path} is missing or has other bytes.")
 
 
 def check_schema(stated: Manifest) -> None:
@@ -117,12 +136,12 @@ def refuse_if_used() -> None:
         raise NotEmpty("The database has accounts: give an empty one, or remove what is there yourself.")
 
 
-def _put_segment(source: Path, stated: StoredFile) -> None:
+def _put_segment(backup: Backup, stated: StoredFile) -> None:
     storage = raw_storage()
     if storage.exists(stated.path):
         with storage.open(stated.path, "rb") as there:
-            if hashlib.file_digest(there, "sha256").hexdigest() == stated.sha256:
+            if measure(there, stated.path) == stated:
                 return  # of a restore that was interrupted
         storage.delete(stated.path)
-    with source.open("rb") as file:
+    with open_segment(backup, stated.path) as file:
         storage.save(stated.path, File(file))

@@ -15,7 +15,7 @@ from prx_email_site import languages
 from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
 from prx_email_site.settings.completeness import *  # noqa: F403
-from prx_email_site.settings.raw_store import raw_cache_bytes, raw_storage_of
+from prx_email_site.settings.raw_store import backup_s3_server, raw_cache_bytes, raw_storage_of
 from prx_email_site.settings.retention import retention_days
 from prx_email_site.settings.sign_in import *  # noqa: F403
 from prx_email_site.settings.submission import submission as submission_ports
@@ -195,6 +195,7 @@ STORAGES = {
     "raw": raw_storage_of(DATA_DIR),
 }
 RAW_CACHE_BYTES = raw_cache_bytes()
+BACKUP_S3 = backup_s3_server()
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o600, 0o700  # else Django opens files to everybody
 # Uploads above this size go to a file; the largest form is an attachment within the policy and its fields.
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

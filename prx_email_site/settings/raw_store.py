@@ -47,15 +47,29 @@ def _s3_options() -> dict[str, Any]:
     bucket = env.text("PRX_EMAIL_S3_BUCKET")
     if not bucket:
         raise env.SettingError("PRX_EMAIL_RAW_STORAGE=s3 needs the name of a bucket: set PRX_EMAIL_S3_BUCKET.")
+    return {"bucket_name": bucket, "location": env.text("PRX_EMAIL_S3_PREFIX"), **_s3_server()}
+
+
+def _s3_server() -> dict[str, Any]:
     return {
-        "bucket_name": bucket,
-        "location": env.text("PRX_EMAIL_S3_PREFIX"),
         "endpoint_url": env.text("PRX_EMAIL_S3_ENDPOINT") or None,
         "region_name": env.text("AWS_REGION") or env.text("AWS_DEFAULT_REGION") or None,
         "access_key": env.text("AWS_ACCESS_KEY_ID") or None,
         "secret_key": env.text("AWS_SECRET_ACCESS_KEY") or None,
         "security_token": env.text("AWS_SESSION_TOKEN") or None,
     }
+
+
+def backup_s3_server() -> dict[str, Any]:
+    """Where `manage.py backup s3://…` writes: the raw store's server, or one, and a key, of its own."""
+    own = {
+        "endpoint_url": env.text("PRX_EMAIL_BACKUP_S3_ENDPOINT"),
+        "region_name": env.text("PRX_EMAIL_BACKUP_S3_REGION"),
+        "access_key": env.text("PRX_EMAIL_BACKUP_S3_ACCESS_KEY_ID"),
+        "secret_key": env.text("PRX_EMAIL_BACKUP_S3_SECRET_ACCESS_KEY"),
+    }
+    server = _s3_server() | {name: value for name, value in own.items() if value}
+    return server | ({"security_token": None} if own["access_key"] else {})
 
 
 def raw_cache_bytes() -> int:

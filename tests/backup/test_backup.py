@@ -25,8 +25,9 @@ from mailbox.models import Account, RawMessage, RestoreProof
 from mailbox.storage.backend import raw_storage
 from mailbox.storage.raw_store import open_raw
 from outbox.models import OutboxMessage, SendingSwitch
-from prx_email_site.backup import looking_through, making, manifest, proving, restoring
-from prx_email_site.backup.manifest import BackupFault, NotEmpty, WrongKey
+from prx_email_site.backup import looking_through, making, manifest, proving, restoring, stores
+from prx_email_site.backup.faults import BackupFault, NoBackup, NotEmpty, SegmentDamaged, WrongKey
+from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE, letter, outbox_row, store
 from tests.servers.site import ROOT, database_url
 
@@ -38,7 +39,8 @@ NOW = timezone.now().replace(microsecond=0)
 def account(make_account: Callable[..., Account], settings: Any, tmp_path: Path) -> Account:
     """Mail received and mail to send, in a data folder of the test's own."""
     settings.DATA_DIR = tmp_path / "data"
-    settings.DATA_DIR.mkdir()
+    (settings.DATA_DIR / "locale").mkdir(parents=True)
+    (settings.DATA_DIR / "locale" / "de.po").write_text("words of our own")
     account = make_account("ops@example.com", **NOWHERE)
     store(account, letter("First"))
     store(account, letter("Second"))
@@ -48,7 +50,11 @@ def account(make_account: Callable[..., Account], settings: Any, tmp_path: Path)
 
 @pytest.fixture
 def place(account: Account, tmp_path: Path) -> Path:
-    return making.make(tmp_path / "backups", NOW)
+    return made_in(tmp_path / "backups")
+
+
+def made_in(folder: Path, now: datetime = NOW) -> Path:
+    return Path(str(making.make(stores.at(folder), now)))
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def segment_of(place: Path) -> Path:
-    return place.parent / "raw" / manifest.read(place).segments[0].path
+    return place.parent / "raw" / manifest.find(place).read().segments[0].path
 
 
 def changed(place: Path, **fields: Any) -> None:
@@ -77,11 +83,16 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def only_file(place: Path) -> str:
+    (file,) = manifest.find(place).read().files
+    return file.sha256
+
+
 FAULTS: dict[str, Callable[[Path], object]] = {
     "DumpTruncated": lambda place: cut(place / "database"),
     "DumpDamaged": lambda place: flip(place / "database"),
     "SegmentMissing": lambda place: segment_of(place).unlink(),
-    "SegmentDamaged": lambda place: flip(segment_of(place)),
+    "SegmentDamaged": lambda place: flip(place.parent / "files" / only_file(place)),
     "NewerSchema": lambda place: changed(place, migrations=["mailbox.9999_of_a_newer_release"]),
     "OtherDatabase": lambda place: changed(place, engine="oracle"),
     "NoBackup": lambda place: cut(place / manifest.FILE_NAME),
@@ -93,7 +104,7 @@ def test_what_is_wrong_with_a_backup_has_a_name_and_changes_nothing(place: Path,
     FAULTS[name](place)
     assert proving.prove(place, NOW).fault == name
     with pytest.raises(BackupFault) as refused:
-        restoring.restore(place, NOW)
+        restoring.restore(manifest.find(place), NOW)
     assert type(refused.value).__name__ == name
     assert Account.objects.get().email == "ops@example.com" and not SendingSwitch.objects.exists()
 
@@ -119,16 +130,62 @@ def test_secrets_that_no_key_opens_are_the_wrong_key(place: Path, settings: Any)
         looking_through.open_secrets()
 
 
-def test_bytes_that_were_damaged_before_they_were_copied_are_counted(account: Account) -> None:
+def test_bytes_that_were_damaged_before_they_were_copied_are_counted(account: Account, tmp_path: Path) -> None:
     lost = RawMessage.objects.order_by("segment")[0]
     path = Path(raw_storage().path(lost.segment))
     flip(path)
     try:
-        count, missing = looking_through.read_all()
+        backup = manifest.find(made_in(tmp_path / "backups"))
     finally:
         flip(path)
+    count, missing = looking_through.read_all(backup, backup.read())
     assert count == RawMessage.objects.count() and len(missing) == 1
     assert lost.digest in missing[0] and "damaged" in missing[0]
+
+
+def test_a_segment_whose_bytes_changed_in_the_backup_is_named_before_anything_is_restored(
+    place: Path, as_in_production: None
+) -> None:
+    flip(segment_of(place))
+    assert proving.prove(place, NOW).fault == "SegmentDamaged"
+    with pytest.raises(SegmentDamaged):
+        restoring.restore(manifest.find(place), NOW)
+    segment_of(place).unlink()
+    making.make(stores.at(place.parent), NOW + timedelta(hours=1))
+    assert proving.prove(place, NOW).fault == ""  # the next backup copied it anew
+
+
+def test_what_an_interrupted_backup_copied_is_not_copied_again_and_what_it_left_goes(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "backups"
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest.Backup, "write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            made_in(folder)
+    with pytest.raises(NoBackup):
+        manifest.find(folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.seg")}
+    place = made_in(folder, NOW + timedelta(hours=1))
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.seg")} and len(before) > 2
+    (folder / "of-somebody.txt").write_text("stays")
+    making.forget(stores.at(folder), 1)
+    left = {path.name for path in folder.iterdir()}
+    assert left == {place.name, "raw", "files", "backup.lock", "of-somebody.txt"}
+    for each in manifest.find(place).read().segments:
+        restoring.check_segment(manifest.find(place), each)
+
+
+@pytest.mark.parametrize("name", ["", "raw/backups"])
+def test_a_backup_into_the_raw_store_itself_is_refused(account: Account, settings: Any, name: str) -> None:
+    """`--keep` removes from raw/ what no backup names: there it would be new mail."""
+    raw = {"BACKEND": raw_store_settings.FILES, "OPTIONS": {"location": str(settings.DATA_DIR / "raw")}}
+    settings.STORAGES = {**settings.STORAGES, "raw": raw}
+    with pytest.raises(CommandError, match="one within the other"):
+        call_command("backup", settings.DATA_DIR / name)
+    assert not list(settings.DATA_DIR.rglob("manifest.json"))
+    with pytest.raises(CommandError, match="empty"):
+        call_command("backup", "")
 
 
 def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
@@ -136,7 +193,7 @@ def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
 ) -> None:
     digest = RawMessage.objects.first()
     with pytest.raises(NotEmpty):
-        restoring.restore(place, NOW)  # here somebody works
+        restoring.restore(manifest.find(place), NOW)  # here somebody works
     assert digest is not None
     raw = open_raw(digest.digest)
     if connection.vendor == "postgresql":
@@ -168,13 +225,14 @@ def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
 def test_a_second_backup_copies_only_what_is_new(place: Path, account: Account) -> None:
     times = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
     store(account, letter("Third"))
-    second = making.make(place.parent, NOW + timedelta(hours=1))
+    second = made_in(place.parent, NOW + timedelta(hours=1))
     segments = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
     assert len(segments) == len(times) + 1 and times.items() <= segments.items()
-    assert manifest.find(place.parent) == second
-    making.forget(place.parent, 1)
+    assert manifest.find(place.parent).name == second.name
+    making.forget(stores.at(place.parent), 1)
     assert not place.exists() and len(list((place.parent / "raw").rglob("*.seg"))) == len(segments)
-    restoring.check_files(second, manifest.read(second))
+    backup = manifest.find(second)
+    restoring.check_dump(backup, backup.read())
 
 
 def test_the_counts_are_those_of_the_copy_and_not_of_what_came_meanwhile(
@@ -188,7 +246,7 @@ def test_the_counts_are_those_of_the_copy_and_not_of_what_came_meanwhile(
         return copy_segments(*arguments)
 
     monkeypatch.setattr(making, "_copy_segments", after_another_mail)
-    made = manifest.read(making.make(tmp_path / "backups", NOW))
+    made = manifest.find(made_in(tmp_path / "backups")).read()
     assert made.counts["messages"] == 2
     assert len(made.segments) == made.counts["raw_messages"]  # one mail each here
 
@@ -205,7 +263,7 @@ def test_a_segment_that_is_swept_while_the_backup_runs_has_the_database_copied_a
         return copy_segments(*arguments)
 
     monkeypatch.setattr(making, "_copy_segments", after_the_sweep)
-    made = manifest.read(making.make(tmp_path / "backups", NOW))
+    made = manifest.find(made_in(tmp_path / "backups")).read()
     assert swept.segment not in [each.path for each in made.segments] and made.missing == []
 
 
@@ -228,14 +286,12 @@ def test_the_keys_are_kept_apart_from_the_backup(account: Account, tmp_path: Pat
     (settings.DATA_DIR / "keys").mkdir()
     (settings.DATA_DIR / "keys" / "encryption_key").write_text(settings.ENCRYPTION_KEYS[0])
     (settings.DATA_DIR / "installation-abc").write_text("{}")
-    (settings.DATA_DIR / "locale").mkdir()
-    (settings.DATA_DIR / "locale" / "de.po").write_text("words of our own")
     folder, keys = tmp_path / "backups", tmp_path / "keys.env"
     call_command("backup", folder, "--keys", keys)
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert settings.ENCRYPTION_KEYS[0].encode() not in everything
     assert settings.ENCRYPTION_KEYS[0] in keys.read_text() and keys.stat().st_mode & 0o77 == 0
-    assert [each.path for each in manifest.read(manifest.find(folder)).files] == ["locale/de.po"]
+    assert [each.path for each in manifest.find(folder).read().files] == ["locale/de.po"]
     with pytest.raises(CommandError, match="apart"):
         call_command("backup", folder, "--keys", folder / "keys.env")
 

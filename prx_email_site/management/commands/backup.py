@@ -1,4 +1,4 @@
-"""manage.py backup DIR: add a backup to a folder, while the installation runs."""
+"""manage.py backup DIR|s3://…: add a backup to a folder or to a bucket, while the installation runs."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from prx_email_site.backup import making, manifest
-from prx_email_site.backup.manifest import BackupFault
+from prx_email_site.backup import making, stores
+from prx_email_site.backup.faults import BackupFault
+from prx_email_site.backup.manifest import Backup, Manifest
 
 
 class Command(BaseCommand):
-    help = "Back up the database and the stored mail into a folder. The keys are kept apart: --keys FILE."
+    help = "Back up the database and the stored mail into a folder or on S3. The keys are kept apart: --keys FILE."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument(
-            "folder", type=Path, metavar="DIR", help="segments that it holds already are not copied again"
-        )
+        words = "a folder, or s3://BUCKET/PREFIX; segments that it holds already are not copied again"
+        parser.add_argument("target", metavar="DIR|s3://…", help=words)
         parser.add_argument("--keys", type=Path, metavar="FILE", help="write the keys to this file, elsewhere")
-        parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups of the folder")
+        parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups that are there")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["keep"] is not None and options["keep"] < 1:
             raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
-            place = making.make(options["folder"], timezone.now())
+            store = stores.at(options["target"])
+            backup = making.make(store, timezone.now())
             if options["keys"]:
-                making.write_keys(options["keys"], options["folder"])
+                making.write_keys(options["keys"], store)
             if options["keep"] is not None:
-                making.forget(options["folder"], options["keep"])
+                making.forget(store, options["keep"])
+            made = backup.read()
         except (BackupFault, OSError) as error:
             raise CommandError(str(error)) from error
-        self._say(place, as_json=options["json"])
+        self._say(backup, made, as_json=options["json"])
 
-    def _say(self, place: Path, *, as_json: bool) -> None:
-        made = manifest.read(place)
+    def _say(self, backup: Backup, made: Manifest, *, as_json: bool) -> None:
         rows = sum(made.counts.values())
         if as_json:
-            said = {"ok": not made.missing, "backup": str(place), "rows": rows, "segments": len(made.segments)}
+            said = {"ok": not made.missing, "backup": str(backup), "rows": rows, "segments": len(made.segments)}
             self.stdout.write(json.dumps({**said, "missing": made.missing}))
         else:
-            self.stdout.write(f"{place}: {rows:,} rows, {len(made.segments):,} segments of stored mail.")
+            self.stdout.write(f"{backup}: {rows:,} rows, {len(made.segments):,} segments of stored mail.")
         if made.missing:
             raise CommandError(
                 f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}"

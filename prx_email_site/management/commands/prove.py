@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from prx_email_site.backup import looking_through, proving
+from prx_email_site.backup import looking_through, manifest, proving
+from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.looking_through import LookedThrough, MissingBytes
-from prx_email_site.backup.manifest import BackupFault
 
 
 class Command(BaseCommand):
@@ -22,7 +21,9 @@ class Command(BaseCommand):
     requires_system_checks = []  # within the scratch installation there is no table yet
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", type=Path, metavar="BACKUP", help="a backup, or a folder of them: its newest one")
+        parser.add_argument(
+            "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
+        )
         parser.add_argument("--in-scratch", action="store_true", help="for the process that this command starts")
         parser.add_argument("--json", action="store_true")
 
@@ -42,9 +43,9 @@ class Command(BaseCommand):
             raise CommandError(proof.detail)
 
 
-def _within(place: Path) -> dict[str, Any]:
+def _within(backup: str) -> dict[str, Any]:
     try:
-        found = looking_through.restore_and_look(place, timezone.now())
+        found = looking_through.restore_and_look(manifest.find(backup), timezone.now())
     except MissingBytes as fault:
         return {**asdict(fault.found), "fault": "MessagesMissing", "detail": f"MessagesMissing: {fault.args[0]}"}
     except BackupFault as fault:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from prx_email_site.backup import manifest, restoring
-from prx_email_site.backup.manifest import BackupFault
+from prx_email_site.backup.faults import BackupFault
 
 
 class Command(BaseCommand):
@@ -17,7 +16,9 @@ class Command(BaseCommand):
     requires_system_checks = []  # they read tables, which may not be there yet
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("backup", type=Path, metavar="BACKUP", help="a backup, or a folder of them: its newest one")
+        parser.add_argument(
+            "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

@@ -1,0 +1,221 @@
+"""Where backups lie: a folder, or the objects of a bucket below a prefix. Names in it are as `backup` says."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage, Storage
+
+from mailbox.storage.backend import raw_storage
+from prx_email_site.backup.faults import BackupFault
+
+PIECE = 1024 * 1024
+DRAFTS = "draft-"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """`path` as the installation names it: a segment, or a file of the data folder. `sha256` in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Measured(File):  # type: ignore[type-arg]  # not generic when it runs
+    """What is read of it piece by piece, with its size and digest."""
+
+    def __init__(self, source: IO[bytes], name: str) -> None:
+        super().__init__(source, name)
+        self._source = source
+        self.length, self._found = 0, hashlib.sha256()
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        while piece := self._source.read(PIECE):
+            self.length += len(piece)
+            self._found.update(piece)
+            yield piece
+
+    def as_stored(self, path: str) -> StoredFile:
+        return StoredFile(path, self.length, self._found.hexdigest())
+
+
+def measure(source: IO[bytes], path: str) -> StoredFile:
+    measured = Measured(source, path)
+    for _ in measured.chunks():
+        pass
+    return measured.as_stored(path)
+
+
+class BackupStore(ABC):
+    """Every method raises OSError when the store is away; `open` and `as_file` FileNotFoundError where nothing is."""
+
+    @abstractmethod
+    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+        """Write the rest of `source`, durable and whole under its name, or not there; in place of what was there."""
+
+    @abstractmethod
+    def take(self, draft: Path, name: str) -> StoredFile:
+        """As put(), of a file in drafts(), which goes."""
+
+    @abstractmethod
+    def open(self, name: str) -> IO[bytes]:
+        """A file in which one may seek."""
+
+    @abstractmethod
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """What is there, by name, below this folder."""
+
+    @abstractmethod
+    def remove(self, name: str) -> None: ...
+
+    @abstractmethod
+    def alone(self) -> AbstractContextManager[None]:
+        """While no other process adds to it or removes from it; raises BackupFault."""
+
+    @abstractmethod
+    def drafts(self) -> AbstractContextManager[Path]:
+        """A folder on this host's disk that is gone at the end."""
+
+    @contextmanager
+    def as_file(self, name: str) -> Iterator[Path]:
+        """On this host's disk."""
+        with tempfile.NamedTemporaryFile(prefix="prx-email-") as copy, self.open(name) as source:
+            shutil.copyfileobj(source, copy, PIECE)
+            copy.flush()
+            yield Path(copy.name)
+
+
+@dataclass(frozen=True)
+class Folder(BackupStore):
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = target.with_name(f"{target.name}.{secrets.token_hex(4)}.draft")
+        measured = Measured(source, path)
+        try:
+            with draft.open("xb") as file:
+                draft.chmod(0o600)
+                for piece in measured.chunks():
+                    file.write(piece)
+            self._name(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return measured.as_stored(path)
+
+    def take(self, draft: Path, name: str) -> StoredFile:
+        target = self.path / name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft.chmod(0o600)
+        with draft.open("rb") as file:
+            stored = measure(file, target.name)
+        self._name(draft, target)
+        return stored
+
+    def _name(self, draft: Path, target: Path) -> None:
+        """Durable under its name: its bytes, its name, and each folder's that may be new."""
+        _sync(draft)
+        draft.replace(target)
+        for folder in (target.parent, *target.parent.parents):
+            _sync(folder)
+            if folder == self.path:
+                break
+
+    def open(self, name: str) -> IO[bytes]:
+        return (self.path / name).open("rb")
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        there = {}
+        for path in (self.path / folder).rglob("*"):
+            with suppress(FileNotFoundError):
+                if path.is_file():
+                    there[path.relative_to(self.path).as_posix()] = path.stat().st_size
+        return there
+
+    def remove(self, name: str) -> None:
+        path = self.path / name
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == self.path:
+                break
+            try:
+                folder.rmdir()
+            except OSError:  # not empty
+                break
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self.path / "backup.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BackupFault(f"Another backup into {self} is at work.") from error
+            yield
+
+    def drafts(self) -> AbstractContextManager[Path]:
+        return _folder(self.path)  # on the same disk, so that what is taken is only named
+
+    @contextmanager
+    def as_file(self, name: str) -> Iterator[Path]:
+        if not (self.path / name).exists():
+            raise FileNotFoundError(name)
+        yield self.path / name
+
+
+@contextmanager
+def _folder(inside: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=DRAFTS, dir=inside) as name:
+        yield Path(name)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def raw_stores() -> list[Storage]:
+    """Each in which mail lies: two while it is moved."""
+    store = raw_storage()
+    return [getattr(store, name) for name in ("present", "other")] if hasattr(store, "present") else [store]
+
+
+def at(target: str | Path) -> BackupStore:
+    """A folder's path, or s3://bucket/prefix; raises BackupFault."""
+    if str(target).startswith("s3://"):
+        from prx_email_site.backup.bucket import Bucket  # its packages are not on every machine
+
+        return Bucket.at(str(target))
+    if not str(target).strip():  # a variable of a shell that is not set; "." is this folder
+        raise BackupFault("The place of the backup is empty: name a folder, or s3://BUCKET/PREFIX.")
+    folder = Path(target).resolve()
+    for store in raw_stores():
+        if isinstance(store, FileSystemStorage):
+            _refuse_overlap(folder, Path(store.location).resolve())
+    return Folder(folder)
+
+
+def _refuse_overlap(folder: Path, raw: Path) -> None:
+    """A backup keeps mail in its own raw/: where that is the raw store, `--keep` would remove what no backup names."""
+    if folder.is_relative_to(raw) or raw.is_relative_to(folder / "raw"):
+        raise BackupFault(f"{folder} and the raw store lie one within the other: give another folder.")
