@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -28,7 +28,8 @@ from outbox.smtp.mail import Delivery, Envelope, Mail
 from outbox.smtp.replies import Reply
 
 logger = logging.getLogger(__name__)
-AWAY_WORDS = (
+AWAY_WORDS = "Nothing was sent; it goes out by itself once the raw store can be read again."
+GONE_WORDS = (
     "Nothing was sent. If this worker has a data folder of its own (PRX_EMAIL_DATA_DIR), give it the one of the site "
     "and of the other workers, or name a store they share (PRX_EMAIL_RAW_STORAGE)."
 )
@@ -51,6 +52,7 @@ class Work:
     fault: Fault | None = None
     code: ErrorCode | None = None
     looks: int = 0  # for a stored mail that cannot be read, this one among them
+    is_gone: bool = False  # the raw store answers, and says that there is no such file
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,11 @@ def prepare(claim: Claim) -> Work:
         content = compose_build.stamped(frozen, claim.message_id, claim.prx_attempt)
     except raw_store.RawOutOfReach as error:
         out_of_reach.note(error.segment)
-        fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {AWAY_WORDS}")
+        gone = isinstance(error.__cause__, FileNotFoundError)
+        fault = Fault(Phase.CLAIM, Kind.AWAY, f"{error}. {GONE_WORDS if gone else AWAY_WORDS}")
         looks = _looks_before(claim.outbox_id) + 1
-        return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
+        work = Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE, looks=looks)
+        return replace(work, is_gone=gone)
     except raw_store.RawMissing as error:
         fault = Fault(Phase.CLAIM, Kind.LOCAL, str(error))
         return Work(claim, lacking, Mail(envelope, b""), fault=fault, code=ErrorCode.STORAGE)
@@ -178,7 +182,9 @@ def of_fault(
     if verdict is Verdict.THROTTLED:
         settled = retry_policy.settle_throttled(work.claim.tried, error_code, until, limits=limits(), now=now)
     elif fault.kind is Kind.AWAY:
-        settled = retry_policy.settle_away(work.claim.tried, work.looks, error_code, limits=limits(), now=now)
+        settled = retry_policy.settle_away(
+            work.claim.tried, work.looks, error_code, is_gone=work.is_gone, limits=limits(), now=now
+        )
     else:
         settled = retry_policy.settle_failure(work.claim.tried, verdict, error_code, limits=limits(), now=now)
         # The row that found the server away asks again at its own time, and the rest of the queue after it.

@@ -14,7 +14,8 @@ from outbox.retry.faults import Fault, Kind, Phase, Verdict
 MAX_EXPONENT = 10  # 5 s * 2^10 = 5,120 s is the longest wait
 LAPSES_BY_CHANCE = 2
 UNREACHABLE_CAP_SECONDS = 300.0
-# Our own stored mail cannot be read: a minute, doubled, a quarter of an hour at most; so many looks take two hours.
+# Our own stored mail cannot be read: a minute, doubled, a quarter of an hour at most; so many looks take two hours;
+# one that the store does not have is a person's question then.
 AWAY_BASE_SECONDS, AWAY_CAP_SECONDS, MOST_LOOKS = 30.0, 900.0, 12
 THROTTLED_CAP_SECONDS = 900.0
 LIMIT_CAP_SECONDS = 3600.0  # of a limit that is told with 5xx: by the hour or the day
@@ -86,10 +87,11 @@ def settle_throttled(tried: Tried, code: str, until: datetime, *, limits: Limits
     return Settlement("failed", "", tried.retries, until, code, Verdict.THROTTLED)
 
 
-def settle_away(tried: Tried, looks: int, code: str, *, limits: Limits, now: datetime) -> Settlement:
-    """The stored mail could not be read, at the `looks`-th look for it: the mail is not to blame and loses nothing, but
-    a file that is gone for good must not be looked for until the mail is too old."""
-    verdict = Verdict.PERMANENT if looks >= MOST_LOOKS else Verdict.TRANSIENT
+def settle_away(tried: Tried, looks: int, code: str, *, is_gone: bool, limits: Limits, now: datetime) -> Settlement:
+    """The stored mail could not be read, at the `looks`-th look for it: the mail is not to blame and loses nothing. A
+    store that is away is waited for, however long: nothing was sent, so there is nothing to ask a person. A file that
+    the store says `is_gone` must not be looked for until the mail is too old."""
+    verdict = Verdict.PERMANENT if is_gone and looks >= MOST_LOOKS else Verdict.TRANSIENT
     if verdict is Verdict.PERMANENT or now - tried.created_at > limits.give_up_after:
         return settle_failure(tried, verdict, code, limits=limits, now=now)
     wait = timedelta(seconds=min(backoff_seconds(looks, AWAY_BASE_SECONDS), AWAY_CAP_SECONDS))

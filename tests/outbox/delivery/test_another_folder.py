@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from mailbox.models import Account, RawMessage
-from mailbox.storage import backend
+from mailbox.storage import backend, raw_store
 from outbox import api, restore_guard
 from outbox.actions import transitions
 from outbox.delivery import deliver
@@ -110,6 +112,33 @@ def test_a_file_that_is_gone_for_good_is_a_persons_question_after_two_hours(
     transitions.ask_retry(pk, user=None, now=now)  # who retries without mending is told at once
     deliver.deliver_account(account.pk, clock=clock)
     assert OutboxMessage.objects.get().hold == "permanent" and server.connections == 0
+
+
+def test_a_store_that_is_away_for_a_night_makes_no_question_of_a_mail_of_which_nothing_was_sent(
+    account_on: Accounts, smtp_server: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = smtp_server("tls")
+    account = account_on(server)
+    queued(account, 1)
+    now = begun = timezone.now()
+
+    def clock() -> datetime:
+        return now
+
+    def away(*_: Any, **__: Any) -> bytes:
+        raise OSError(errno.EIO, "the object store is out of reach")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(raw_store, "read_part", away)
+        while now - begun < timedelta(hours=8):
+            deliver.deliver_account(account.pk, clock=clock)
+            row = OutboxMessage.objects.get()
+            assert (row.status, row.hold, row.retries) == ("failed", "", 0)
+            assert "out of reach" in row.error and "goes out by itself" in row.error
+            assert now < row.next_attempt_at <= now + timedelta(minutes=15)
+            now = row.next_attempt_at
+    deliver.deliver_account(account.pk, clock=clock)
+    assert OutboxMessage.objects.get().status == "sent" and list(server.copies().values()) == [1]
 
 
 def test_a_mail_that_was_tried_often_for_other_reasons_waits_for_its_file_all_the_same(
