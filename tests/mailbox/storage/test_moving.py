@@ -130,6 +130,27 @@ def test_two_movers_of_one_segment_leave_rows_that_name_one_copy(
     assert all_are_read()
 
 
+def test_a_mover_that_slept_until_its_copy_was_swept_leaves_the_rows_where_they_were(
+    stores: TwoStores, use: Use, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    atomic = moving.transaction.atomic
+
+    def after_a_day(*args: Any, **keywords: Any) -> Any:
+        monkeypatch.setattr(moving.transaction, "atomic", atomic)
+        for path in (tmp_path / "new").rglob("*.seg"):
+            os.utime(path, (0, 0))
+        sweeping.sweep(timezone.now())
+        return atomic(*args, **keywords)
+
+    monkeypatch.setattr(moving.transaction, "atomic", after_a_day)
+    moved = last(moving.move(stores))
+    assert (moved.segments, len(moved.left)) == (2, 1) and moving.left_in(stores) == 1
+    assert all_are_read()
+    assert last(moving.move(stores)).segments == 1
+    use("new", "")
+    assert all_are_read()
+
+
 def test_what_is_damaged_or_missing_is_named_and_stays_where_it_is(stores: TwoStores, tmp_path: Path, run: Run) -> None:
     first, second, third = sorted((tmp_path / "old").rglob("*.seg"), key=lambda path: path.read_bytes())
     first.write_bytes(b"MAIL 0mail 1")
