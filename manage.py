@@ -9,6 +9,9 @@ from prx_email_site import private_files
 if __name__ == "__main__":
     private_files.make_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "prx_email_site.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+        execute_from_command_line(sys.argv)
+    except KeyboardInterrupt:  # Ctrl-C: as a shell says it of what a signal ended
+        sys.exit(130)

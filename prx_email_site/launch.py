@@ -251,7 +251,11 @@ def main(*, before_start: Callable[[], None] = lambda: None, welcome: str = "") 
         os.environ["PRX_EMAIL_BASE_URL"] = address.url
     if is_open_in_plain_http(address):
         say(f"WARNING: {address} {IN_PLAIN_HTTP} {PROXY_HINT}")
-    prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
+    try:
+        prepared = subprocess.run([sys.executable, "manage.py", "prepare"], cwd=ROOT)
+    except KeyboardInterrupt:
+        say("Stopped before it was prepared; the next start goes on.")
+        return 130
     if prepared.returncode:
         return prepared.returncode
     before_start()

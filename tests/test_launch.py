@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from prx_email_site import launch as launch_module
 from tests.servers.ports import free_ports, wait_until
 from tests.servers.site import ROOT, children_of
 
@@ -301,3 +303,20 @@ def test_a_setting_that_cannot_be_used_is_said_in_a_sentence(
     assert run.process.wait(SLOW) == 1
     assert sentence in run.output()
     assert "Traceback" not in run.output()
+
+
+def test_ctrl_c_before_it_is_prepared_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("PRX_EMAIL_BIND", f"127.0.0.1:{free_ports(1)[0]}")
+    monkeypatch.setenv("PRX_EMAIL_BASE_URL", "http://127.0.0.1")
+    monkeypatch.setattr(launch_module.subprocess, "run", interrupted)
+    assert launch_module.main() == 130
+    assert "next start goes on" in capsys.readouterr().out
+    monkeypatch.setattr("django.core.management.execute_from_command_line", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(Path(ROOT, "manage.py")), run_name="__main__")
+    assert ended.value.code == 130
