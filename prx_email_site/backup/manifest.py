@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from prx_email_site.backup import stores
+from prx_email_site.backup import places
 from prx_email_site.backup.faults import NoBackup
 from prx_email_site.backup.stores import BackupStore, StoredFile
 
@@ -92,7 +92,7 @@ def find(target: str | Path) -> Backup:
     """The backup at this path or address, or the newest of those below it; raises NoBackup."""
     parent, _, name = str(target).rstrip("/").rpartition("/")
     if _NAME.fullmatch(name):
-        return Backup(stores.at(parent or "."), name)
-    if found := complete_in(stores.at(target)):
+        return Backup(places.at(parent or "."), name)
+    if found := complete_in(places.at(target)):
         return found[-1]
     raise NoBackup(f"{target} holds no backup.")

@@ -25,7 +25,7 @@ from mailbox.models import Account, RawMessage, RestoreProof
 from mailbox.storage.backend import raw_storage
 from mailbox.storage.raw_store import open_raw
 from outbox.models import OutboxMessage, SendingSwitch
-from prx_email_site.backup import looking_through, making, manifest, proving, restoring, stores
+from prx_email_site.backup import looking_through, making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoBackup, NotEmpty, SegmentDamaged, WrongKey
 from prx_email_site.settings import raw_store as raw_store_settings
 from tests.rows import NOWHERE, letter, outbox_row, store
@@ -54,7 +54,7 @@ def place(account: Account, tmp_path: Path) -> Path:
 
 
 def made_in(folder: Path, now: datetime = NOW) -> Path:
-    return Path(str(making.make(stores.at(folder), now)))
+    return Path(str(making.make(places.at(folder), now)))
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_segment_whose_bytes_changed_in_the_backup_is_named_before_anything_is
     with pytest.raises(SegmentDamaged):
         restoring.restore(manifest.find(place), NOW)
     segment_of(place).unlink()
-    making.make(stores.at(place.parent), NOW + timedelta(hours=1))
+    making.make(places.at(place.parent), NOW + timedelta(hours=1))
     assert proving.prove(place, NOW).fault == ""  # the next backup copied it anew
 
 
@@ -169,7 +169,7 @@ def test_what_an_interrupted_backup_copied_is_not_copied_again_and_what_it_left_
     place = made_in(folder, NOW + timedelta(hours=1))
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*.seg")} and len(before) > 2
     (folder / "of-somebody.txt").write_text("stays")
-    making.forget(stores.at(folder), 1)
+    making.forget(places.at(folder), 1)
     left = {path.name for path in folder.iterdir()}
     assert left == {place.name, "raw", "files", "backup.lock", "of-somebody.txt"}
     for each in manifest.find(place).read().segments:
@@ -229,7 +229,7 @@ def test_a_second_backup_copies_only_what_is_new(place: Path, account: Account) 
     segments = {path: path.stat().st_mtime_ns for path in (place.parent / "raw").rglob("*.seg")}
     assert len(segments) == len(times) + 1 and times.items() <= segments.items()
     assert manifest.find(place.parent).name == second.name
-    making.forget(stores.at(place.parent), 1)
+    making.forget(places.at(place.parent), 1)
     assert not place.exists() and len(list((place.parent / "raw").rglob("*.seg"))) == len(segments)
     backup = manifest.find(second)
     restoring.check_dump(backup, backup.read())

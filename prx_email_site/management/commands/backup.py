@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from prx_email_site.backup import making, stores
+from prx_email_site.backup import making, places
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.manifest import Backup, Manifest
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         if options["keep"] is not None and options["keep"] < 1:
             raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
-            store = stores.at(options["target"])
+            store = places.at(options["target"])
             backup = making.make(store, timezone.now())
             if options["keys"]:
                 making.write_keys(options["keys"], store)
