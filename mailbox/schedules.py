@@ -38,6 +38,7 @@ PLANNED = (
     PlannedTask("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
     PlannedTask("mailbox: take up what was forgotten", "mailbox.tasks.take_up_forgotten", Schedule.MINUTES, 1, 20),
     PlannedTask("mailbox: compare with servers", "mailbox.tasks.compare_due", Schedule.MINUTES, 10, 45),
+    PlannedTask("mailbox: go on with exports", "mailbox.tasks.export_sweep", Schedule.MINUTES, 1, 50),
     PlannedTask("mailbox: sweep the raw store", "mailbox.tasks.sweep_raw", Schedule.DAILY),
     PlannedTask("mailbox: remove expunged mail", "mailbox.tasks.remove_expunged", Schedule.DAILY),
     PlannedTask("mailbox: prune old reports", "mailbox.tasks.prune", Schedule.DAILY),

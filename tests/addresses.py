@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -16,6 +17,7 @@ from mailbox.models import (
     AccountAlias,
     Completeness,
     ConnectionTest,
+    Export,
     LaterReading,
     LegalHold,
     Message,
@@ -108,6 +110,12 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:messages": Expected(SIGNED_IN),
     "mailbox:messages_new": Expected(SIGNED_IN),
     "mailbox:search": Expected(SIGNED_IN),
+    "mailbox:export_new": Expected(SOMEWHERE, SOMEWHERE),
+    "mailbox:exports": Expected(SIGNED_IN),
+    "mailbox:export": Expected(EVERYWHERE, "", ("export",), ADMINISTRATOR),
+    "mailbox:export_file": Expected(EVERYWHERE, "", ("export",), ADMINISTRATOR),
+    "mailbox:export_manifest": Expected(EVERYWHERE, "", ("export",), ADMINISTRATOR),
+    "mailbox:export_remove": Expected("", EVERYWHERE, ("export",), ADMINISTRATOR),
     "mailbox:message": of_account(VIEWER, "", "message"),
     "mailbox:message_html": of_account(VIEWER, "", "message"),
     "mailbox:message_html_measured": of_account(VIEWER, "", "message"),
@@ -266,6 +274,9 @@ def rows(account: Account) -> dict[str, int]:
         "test_mail": outbox_row(account, idempotency_key="test-mail:0123456789").pk,
         "token": Token.objects.create(
             user=User.objects.get(username="its writer"), name="x", digest="d", scopes=["read"], expires_at=now
+        ).pk,
+        "export": Export.objects.create(
+            form="zip", finished_at=now, ends_at=now + timedelta(days=1), user=User.objects.get(username="its writer")
         ).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,

@@ -14,9 +14,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbox.csv_text import safe_cell
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.views import activity as views_activity
-from mailbox.views.csv_export import safe_cell
 from outbox.actions import bulk as actions_bulk
 from outbox.models import Operation, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store

@@ -19,6 +19,8 @@ from mailbox.models import (
     AuditEntry,
     ConnectionTest,
     Counter,
+    Export,
+    ExportPart,
     Folder,
     Lease,
     Message,
@@ -143,6 +145,12 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
         search=("account__email", "imap_reply", "smtp_reply", "requested_by__username"),
     ),
     Counter: Table(("name", "hour", "account", "value"), filters=("name", OfAccount), search=("account__email",)),
+    Export: Table(
+        ("asked_at", "user", "what", "form", "done", "size", "finished_at", "ends_at"),
+        filters=("what", "form"),
+        search=("user__username",),
+    ),
+    ExportPart: Table(("export", "position", "length"), search=("=export__pk",), hidden=("lines", "entries")),
     Folder: FolderAdmin,
     Lease: Table(
         ("account", "purpose", "holder", "expires_at"),

@@ -6,6 +6,7 @@ from mailbox.models.aliases import AccountAlias
 from mailbox.models.completeness import Completeness
 from mailbox.models.connection_tests import ConnectionTest
 from mailbox.models.conversations import ConversationLink
+from mailbox.models.exports import Export, ExportPart
 from mailbox.models.features import Feature, FeatureSetting
 from mailbox.models.hosts import ProcessHeartbeat, ScheduleRun, TableSize
 from mailbox.models.leases import Lease
@@ -41,6 +42,8 @@ __all__ = [
     "ConversationLink",
     "Counter",
     "DeletionLook",
+    "Export",
+    "ExportPart",
     "Feature",
     "FeatureSetting",
     "Folder",

@@ -64,10 +64,12 @@ def search(
     limit: int = 50,
     before: Place | None = None,
     among: AccountQuerySet | None = None,
+    is_listed: bool = True,
 ) -> SearchPage:
     """The first `limit` (1 to 500) messages this user may see that satisfy the query, after `before`.
 
-    `among`: of these accounts only; None for all that the user may see.
+    `among`: of these accounts only; None for all that the user may see. `is_listed`: the rows bring along what a list
+    shows of them; else the beginning of their bodies is left out.
 
     Order: received_at descending (whole seconds, as IMAP has them), then pk descending. A query that is not understood
     gives a page with `problems` and no rows. Raises ValueError for a limit out of range, FeatureOff where none of the
@@ -83,11 +85,11 @@ def search(
         return SearchPage()
     below = min(plan.below, sort_key(*before)) if before else plan.below
     if plan.match is None:
-        return _page_of_messages(plan, limit, before)
+        return _page_of_messages(plan, limit, before, is_listed)
     few = _few(plan) if plan.may_be_few else None
     if few is not None:
-        return _page(confirm(plan.match, _hits_of(few, below)), limit)
-    return _page_of_hits(plan, plan.match, below, limit)
+        return _page(_rows(is_listed=is_listed), confirm(plan.match, _hits_of(few, below)), limit)
+    return _page_of_hits(plan, plan.match, below, limit, is_listed)
 
 
 def _plan(user: User | AnonymousUser, query: SearchQuery, among: AccountQuerySet | None) -> _Plan | None:
@@ -196,19 +198,20 @@ def _hits_of(pks: Sequence[int], below: int) -> list[Hit]:
     return sorted((hit for hit in found if hit[0] < below), reverse=True)
 
 
-def _page_of_hits(plan: _Plan, match: Match, below: int, limit: int) -> SearchPage:
+def _page_of_hits(plan: _Plan, match: Match, below: int, limit: int, is_listed: bool) -> SearchPage:
     """Hits newest first, in growing steps, until the page is full."""
     found: list[Hit] = []
+    rows = _rows(is_listed=is_listed)
     looked_at, step = 0, limit + 1
     while True:
         answer = find(match, below, plan.from_key, step)
         looked_at += step
         found += _allowed(plan, answer.hits)
         if len(found) > limit or answer.resume is None:
-            return _page(found, limit)
+            return _page(rows, found, limit)
         below = answer.resume
         if looked_at >= LOOKED_AT or not answer.hits:
-            return _page(found, limit, below)
+            return _page(rows, found, limit, below)
         step = min(4 * step, 5_000)
 
 
@@ -220,17 +223,17 @@ def _allowed(plan: _Plan, hits: Sequence[Hit]) -> list[Hit]:
     return [hit for hit in hits if hit[1] in allowed]
 
 
-def _page(found: Sequence[Hit], limit: int, stopped_at: int | None = None) -> SearchPage:
+def _page(listed: MessageQuerySet, found: Sequence[Hit], limit: int, stopped_at: int | None = None) -> SearchPage:
     """The rows of the first `limit` hits; more follows when there are more hits, or the search stopped early."""
-    by_pk = _rows().in_bulk([pk for _, pk in found[:limit]])
+    by_pk = listed.in_bulk([pk for _, pk in found[:limit]])
     rows = tuple(by_pk[pk] for _, pk in found[:limit] if pk in by_pk)
     last = found[limit - 1][0] if len(found) > limit else stopped_at
     return SearchPage(rows, None if last is None else place_of(last))
 
 
-def _page_of_messages(plan: _Plan, limit: int, before: Place | None) -> SearchPage:
+def _page_of_messages(plan: _Plan, limit: int, before: Place | None, is_listed: bool) -> SearchPage:
     """No words: the list itself, by the indexes of the messages (all, unread, flagged, of an account)."""
-    rows = _rows(plan.messages)
+    rows = _rows(plan.messages, is_listed=is_listed)
     few = _few(plan) if plan.may_be_few else None
     rows = rows.filter(pk__in=few) if few is not None else rows
     if before:
@@ -240,8 +243,10 @@ def _page_of_messages(plan: _Plan, limit: int, before: Place | None) -> SearchPa
     return SearchPage(tuple(found[:limit]), (last.received_at, last.pk) if last else None)
 
 
-def _rows(messages: MessageQuerySet | None = None) -> MessageQuerySet:
+def _rows(messages: MessageQuerySet | None = None, *, is_listed: bool = True) -> MessageQuerySet:
     """Rows for the list, with `body_start` for search_marks.excerpt instead of the bodies."""
     chosen = Message.objects.all() if messages is None else messages
+    if not is_listed:
+        return chosen.listed().select_related("account")
     rows = chosen.listed().select_related("account", "team_mark__assigned_to")
     return rows.annotate(body_start=Substr(F("body_text"), 1, EXCERPT_SOURCE))

@@ -6,6 +6,7 @@ the function lies, so a function may move between these modules while tasks wait
 
 from mailbox.tasks.autoconfig import look_up
 from mailbox.tasks.completeness import compare_account, compare_due
+from mailbox.tasks.exports import export_slice, export_sweep
 from mailbox.tasks.oauth import oauth_discover, oauth_finish, oauth_keep
 from mailbox.tasks.pictures import count_storage, fetch_images, make_preview, tidy
 from mailbox.tasks.reparse import reparse_slice, reparse_stalled
@@ -27,6 +28,8 @@ __all__ = [
     "compare_account",
     "compare_due",
     "count_storage",
+    "export_slice",
+    "export_sweep",
     "fetch_images",
     "list_folders",
     "look_up",

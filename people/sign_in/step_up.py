@@ -28,7 +28,7 @@ ROLES = {"people:invite", "people:site_mail", "people:details", "people:link", "
 ROLES |= {"people:rules", "people:person", "people:role", "people:grant", "people:switch", "people:end_sessions"}
 FACTORS = {"mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes"}
 FACTORS |= {"mfa_add_webauthn", "mfa_remove_webauthn"}
-EXPORTS = {"mailbox:message_eml", "outbox:eml"}
+EXPORTS = {"mailbox:message_eml", "outbox:eml", "mailbox:export_new", "mailbox:export_file", "mailbox:export_manifest"}
 ASKED_AGAIN = SECRETS | KEYS | ROLES | FACTORS | EXPORTS
 
 now_seconds = time.time

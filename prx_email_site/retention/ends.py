@@ -84,6 +84,8 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.AuditEntry": ByRule(What.ACTIVITY),
     "mailbox.Completeness": With("mailbox.Account"),
     "mailbox.ConnectionTest": With("mailbox.Account"),
+    "mailbox.Export": Ends("seven days after it was made (mailbox.exports.writing.KEPT)"),
+    "mailbox.ExportPart": With("mailbox.Export"),
     "mailbox.Folder": With("mailbox.Account"),
     "mailbox.SyncState": With("mailbox.Folder"),
     "mailbox.SurveyedUid": With("mailbox.Folder"),

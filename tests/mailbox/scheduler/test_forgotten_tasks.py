@@ -25,6 +25,7 @@ FORGOTTEN = "mailbox.tasks.take_up_forgotten"
 SWEPT_BY = {  # what is queued -> the schedule that finds it again
     "mailbox.tasks.compare_account": "mailbox.tasks.compare_due",
     "mailbox.tasks.compare_due": "mailbox.tasks.compare_due",
+    "mailbox.tasks.export_slice": "mailbox.tasks.export_sweep",
     "mailbox.tasks.fetch_images": FORGOTTEN,
     "mailbox.tasks.list_folders": FORGOTTEN,
     "mailbox.tasks.look_up": FORGOTTEN,

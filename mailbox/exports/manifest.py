@@ -1,0 +1,35 @@
+"""What a manifest says: a line for each place of a mail that is in the file. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from mailbox.csv_text import lines_of
+
+Line = dict[str, Any]
+# `file`: its name in the zip. `offset`: where it begins in an mbox (its "From " line). Without either: the raw store
+# does not have its bytes.
+COLUMNS = (
+    *("file", "offset", "account", "folder", "uidvalidity", "uid", "message_id"),
+    *("sha256", "size", "internal_date", "complete"),
+)
+
+
+def line(**values: Any) -> Line:
+    return dict.fromkeys(COLUMNS, "") | values
+
+
+def cells(lines: Iterable[Line]) -> Iterator[list[object]]:
+    return ([each.get(name, "") for name in COLUMNS] for each in lines)
+
+
+def as_json(lines: Iterable[Line], *, query: str, made_at: datetime, mails: int, missing: int) -> bytes:
+    about = {"query": query, "made_at": made_at.isoformat(), "mails": mails, "missing": missing}
+    return json.dumps(about | {"lines": list(lines)}, ensure_ascii=False, indent=1).encode()
+
+
+def as_csv(lines: Iterable[Line]) -> bytes:
+    return "".join(lines_of(COLUMNS, cells(lines))).encode()

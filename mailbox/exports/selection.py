@@ -1,0 +1,144 @@
+"""Which mail of a search or of a list of messages is meant, as their address says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from urllib.parse import urlencode
+
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q
+from django.http import QueryDict
+
+from mailbox import features
+from mailbox.exports.mails import PAGE, Cursor, Mail, of_messages
+from mailbox.models import Account, Feature, Message, MessagePlace
+from mailbox.models.accounts import AccountQuerySet
+from mailbox.models.team_marks import TEAM_FILTERS, team_filter
+from mailbox.permissions import Role, accounts_for
+from mailbox.search.query import parse
+from mailbox.search.results import Place, SearchPage, search
+
+END = "end"
+COUNTED_AT_ONCE = 500
+COUNTED = 5_000  # mails that a page counts before it says "more than"
+
+
+class NotUnderstood(ValueError):
+    """str() is a sentence: the address asks for no mail that there can be."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """All conditions hold together. `q`: as typed into the search box; `team`: one of TEAM_FILTERS."""
+
+    q: str = ""
+    account: str = ""
+    folder: str = ""
+    team: str = ""
+
+    @classmethod
+    def of(cls, query: str) -> Selection:
+        given = QueryDict(query)
+        found = cls(**{each.name: given.get(each.name, "").replace("\0", "").strip() for each in fields(cls)})
+        wrong = [key for key in (found.account, found.folder) if key and not (key.isascii() and key.isdigit())]
+        if wrong or len(found.account) > 18 or len(found.folder) > 18 or found.team not in ("", *TEAM_FILTERS):
+            raise NotUnderstood("There is no such list of messages.")
+        if problems := parse(found.q).problems:
+            raise NotUnderstood(" ".join(map(str, problems)))
+        return found
+
+    @property
+    def query(self) -> str:
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        return urlencode({name: value for name, value in given.items() if value})
+
+    def accounts(self, user: User) -> AccountQuerySet:
+        """Those that it can be about: of which the user is an operator and whose mail may be read."""
+        seen = accounts_for(user, Role.OPERATOR)
+        if self.account:
+            seen = seen.filter(pk=int(self.account))
+        if self.folder:
+            seen = seen.filter(folders__pk=int(self.folder))
+        off = features.those_off(Feature.INBOX_READ, known=features.Rollouts.known_to(user))
+        return seen.exclude(pk__in=off) if off else seen
+
+    def page(self, user: User, before: Place | None, limit: int) -> SearchPage:
+        """Newest first. Rows have what a manifest says."""
+        accounts = Account.objects.filter(pk__in=list(self.accounts(user).values_list("pk", flat=True)))
+        narrowed = self._narrowed(user)
+        if self.q:
+            found = search(user, self.q, limit=limit, before=before, among=accounts, is_listed=False)
+            if narrowed is None:
+                return found
+            kept = set(
+                Message.objects.filter(narrowed, pk__in=[row.pk for row in found.rows]).values_list("pk", flat=True)
+            )
+            return SearchPage(tuple(row for row in found.rows if row.pk in kept), found.next)
+        rows = Message.objects.visible().filter(narrowed or Q(), account__in=accounts).select_related("account")
+        if before:
+            rows = rows.filter(Q(received_at__lte=before[0]) & (Q(received_at__lt=before[0]) | Q(pk__lt=before[1])))
+        page = list(rows.listed().order_by("-received_at", "-pk")[: limit + 1])
+        last = page[limit - 1] if len(page) > limit else None
+        return SearchPage(tuple(page[:limit]), (last.received_at, last.pk) if last else None)
+
+    def _narrowed(self, user: User) -> Q | None:
+        if not self.folder and not self.team:
+            return None
+        lying = MessagePlace.objects.present().filter(message=OuterRef("pk"), folder=int(self.folder or 0))
+        in_folder = Q(Exists(lying)) if self.folder else Q()
+        return in_folder & team_filter(self.team, user) if self.team else in_folder
+
+    def walk(self, user: User, limit: int = COUNTED_AT_ONCE) -> Iterator[Sequence[Message]]:
+        before: Place | None = None
+        while True:
+            page = self.page(user, before, limit)
+            yield page.rows
+            if page.next is None:
+                return
+            before = page.next
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`is_more`: there are more than `number`, and `size` is that of as many."""
+
+    number: int
+    size: int
+    is_more: bool
+
+
+def estimate(selection: Selection, user: User) -> Estimate:
+    """What it would hold at this moment, counted up to COUNTED."""
+    number = size = 0
+    for rows in selection.walk(user):
+        number, size = number + len(rows), size + sum(row.size for row in rows)
+        if number > COUNTED:
+            return Estimate(number, size, True)
+    return Estimate(number, size, False)
+
+
+@dataclass(frozen=True)
+class SearchSource:
+    """Its mails, newest first; what comes in meanwhile is newer than where it stands, and left out."""
+
+    selection: Selection
+    user: User
+
+    def count(self) -> int:
+        return sum(len(rows) for rows in self.selection.walk(self.user))
+
+    def page(self, after: Cursor) -> tuple[list[Mail], list[Cursor]]:
+        if after == END:
+            return [], []
+        found = self.selection.page(self.user, (datetime.fromisoformat(after[0]), after[1]) if after else None, PAGE)
+        cursors: list[Cursor] = [[row.received_at.isoformat(), row.pk] for row in found.rows]
+        if found.next is not None:
+            cursors[-1:] = [[found.next[0].isoformat(), found.next[1]]]
+        elif cursors:
+            cursors[-1] = END
+        return of_messages(found.rows), cursors
+
+    def files(self) -> Sequence[tuple[str, bytes]]:
+        return ()

@@ -1,0 +1,44 @@
+"""An export written straight into a file, in the foreground: for commands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from mailbox.exports.mails import Source
+from mailbox.exports.manifest import Line
+from mailbox.exports.writing import last_piece, next_piece
+from mailbox.exports.zip_pieces import Entry
+
+
+@dataclass(frozen=True)
+class Written:
+    mails: int
+    missing: int
+    size: int
+    lines: list[Line]
+
+
+def write(source: Source, form: str, path: Path, now: datetime, *, query: str = "") -> Written:
+    """Whole or not at all: it gets its name at the end. Raises OSError."""
+    draft = path.with_name(f"{path.name}.part")
+    lines: list[Line] = []
+    entries: list[Entry] = []
+    mails = missing = size = 0
+    with draft.open("wb") as file:
+        piece = next_piece(source, form, None, 0)
+        while not piece.is_last:
+            file.write(piece.content)
+            lines += piece.lines
+            entries += piece.entries
+            mails, missing, size = mails + piece.mails, missing + piece.missing, size + len(piece.content)
+            piece = next_piece(source, form, piece.after, size)
+        about = {"query": query, "made_at": now, "mails": mails, "missing": missing}
+        end = last_piece(source, form, size, iter(lines), iter(entries), **about)
+        file.write(end)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    return Written(mails, missing, size + len(end), lines)

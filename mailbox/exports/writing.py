@@ -1,0 +1,251 @@
+"""Writes an export piece by piece: read outside of any transaction, stored, then told in one short one.
+
+So a worker may be killed at any instruction, or two may be at it: whoever finds that the export has moved on leaves.
+The bytes of a piece that no row came to refer to go with the raw store's sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from mailbox.errors import StorageError
+from mailbox.exports import manifest, mbox, zip_pieces
+from mailbox.exports.mails import Cursor, Mail, Source
+from mailbox.logs import event
+from mailbox.models import Export, ExportPart
+from mailbox.storage import disk_budget, out_of_reach, raw_store
+
+logger = logging.getLogger(__name__)
+PIECE_BYTES = 16 * 1024 * 1024  # of mail: what a worker holds in memory, but for a single mail that is larger
+SLICE_SECONDS = 20.0
+STALLED = timedelta(seconds=90)  # without a piece: its worker is gone
+OTHERS_TRY_FOR = timedelta(minutes=10)  # to reach the bytes that this host cannot
+KEPT = timedelta(days=7)
+MOST = 100_000  # mails: the directory of a zip is made in memory
+NO_ROOM = gettext_noop(
+    "The disk has no more room than PRX_EMAIL_DISK_RESERVE_MB leaves: it goes on by itself when there is."
+)
+OUT_OF_REACH = gettext_noop("Stored mail cannot be read on this host at the moment: it goes on by itself.")
+TOO_MANY = gettext_noop("There are more than 100,000 messages: narrow the search.")
+NOT_ALLOWED = gettext_noop("Whoever asked for it may no longer.")
+
+
+@dataclass
+class Piece:
+    """Some mails as bytes of the file. `after`: where the source goes on."""
+
+    content: bytes = b""
+    lines: list[manifest.Line] = field(default_factory=list)
+    entries: list[zip_pieces.Entry] = field(default_factory=list)
+    accounts: set[int] = field(default_factory=set)
+    mails: int = 0
+    missing: int = 0
+    after: Cursor = None
+    is_cut: bool = False  # the next mail's bytes are out of reach on this host
+    is_last: bool = False  # the source has no more
+
+
+def next_piece(source: Source, form: str, after: Cursor, begin: int, *, waits: bool = False) -> Piece:
+    """The next mails as they stand in the file, of which `begin` bytes are there. `waits`: leave what is out of reach
+    for another host, or later; else it counts as missing."""
+    mails, cursors = source.page(after)
+    found = Piece(after=after)
+    if not mails:
+        found.after, found.is_last = (cursors[0], False) if cursors else (after, True)
+        return found
+    read: list[tuple[Mail, bytes | None]] = []
+    for mail, cursor in zip(mails, cursors, strict=True):
+        if read and sum(each.size for each, _ in read) + mail.size > PIECE_BYTES:
+            break
+        try:
+            read.append((mail, _raw(mail.digest, waits=waits)))
+        except raw_store.RawOutOfReach:
+            found.is_cut = True
+            break
+        found.after = cursor
+    found.mails, found.missing = len(read), sum(raw is None for _, raw in read)
+    found.accounts = {mail.account for mail, _ in read}
+    there = [(mail, raw) for mail, raw in read if raw is not None]
+    where = _as_zip(found, there, begin) if form == Export.Form.ZIP else _as_mbox(found, there, begin)
+    found.lines = [each | where.get(mail.name, {}) for mail, _ in read for each in mail.lines]
+    return found
+
+
+def _raw(digest: str, *, waits: bool) -> bytes | None:
+    try:
+        return raw_store.map_raw(digest)[0]
+    except raw_store.RawOutOfReach as missing:
+        out_of_reach.note(missing.segment)
+        if waits:
+            raise
+    except raw_store.RawMissing as missing:
+        event(logger, "export_lost", logging.WARNING, digest=digest, reason=str(missing))
+    return None
+
+
+def _as_zip(found: Piece, there: list[tuple[Mail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
+    files = [(mail.name, raw[:], mail.at) for mail, raw in there]
+    found.content, found.entries = zip_pieces.piece(begin, files)
+    return {mail.name: {"file": mail.name} for mail, _ in there}
+
+
+def _as_mbox(found: Piece, there: list[tuple[Mail, bytes]], begin: int) -> dict[str, dict[str, Any]]:
+    where, entries = {}, []
+    for mail, raw in there:
+        entry = mbox.entry(raw, mail.sender, mail.at)
+        where[mail.name] = {"offset": begin}
+        begin += len(entry)
+        entries.append(entry)
+    found.content = b"".join(entries)
+    return where
+
+
+def last_piece(
+    source: Source,
+    form: str,
+    begin: int,
+    lines: Iterator[manifest.Line],
+    entries: Iterator[zip_pieces.Entry],
+    **about: Any,
+) -> bytes:
+    """What ends the file: of a zip its manifest, what else the source has, and the directory; of an mbox nothing."""
+    if form != Export.Form.ZIP:
+        return b""
+    said = list(lines)
+    files = [("manifest.csv", manifest.as_csv(said)), ("manifest.json", manifest.as_json(said, **about))]
+    return zip_pieces.end(begin, entries, [*files, *source.files()], about["made_at"])
+
+
+def run(
+    export: Export,
+    source: Source,
+    *,
+    seconds: float = SLICE_SECONDS,
+    now: Callable[[], datetime] = timezone.now,
+) -> None:
+    """Go on with it for so long: one piece at least."""
+    ends = time.monotonic() + seconds
+    if export.total is None and not _counted(export, source, now()):
+        return
+    while True:
+        piece = next_piece(source, export.form, export.after, export.size, waits=_others_try(export, now()))
+        if piece.is_last:
+            _finish(export, source, now())
+            return
+        if piece.is_cut and not piece.mails:
+            waits(export, OUT_OF_REACH)
+            return
+        if not _keep(export, piece, now()):
+            return
+        export.refresh_from_db()
+        if time.monotonic() > ends:
+            return
+
+
+def _counted(export: Export, source: Source, now: datetime) -> bool:
+    total = source.count()
+    if total > MOST:
+        fail(export, TOO_MANY, now)
+        return False
+    export.total = total
+    return Export.objects.unfinished().filter(pk=export.pk).update(total=total, moved_at=now) == 1
+
+
+def _others_try(export: Export, now: datetime) -> bool:
+    """The sweep takes up what stands still, on whichever host; what none of them has is missing in the end."""
+    return export.moved_at > now - OTHERS_TRY_FOR
+
+
+def _keep(export: Export, piece: Piece, now: datetime) -> bool:
+    """Store the piece and move on; False when there is no room, or another worker is ahead."""
+    digest = _stored(export, piece.content)
+    if digest is None:
+        return False
+    values = {"size": F("size") + len(piece.content), "done": F("done") + piece.mails, "after": piece.after}
+    values |= {"missing": F("missing") + piece.missing, "accounts": sorted(piece.accounts.union(export.accounts))}
+    with transaction.atomic():
+        if not _moved(export, now, **values):
+            return False
+        _add(export, digest, piece)
+    return True
+
+
+def _stored(export: Export, content: bytes) -> str | None:
+    """Its digest, "" of nothing; None when the disk has no room."""
+    if not content:
+        return ""
+    if disk_budget.is_spent(len(content)):
+        waits(export, NO_ROOM)
+        return None
+    try:
+        return raw_store.save_batch([content])[0]
+    except StorageError as error:
+        waits(export, str(error))
+        return None
+
+
+def _add(export: Export, digest: str, piece: Piece) -> None:
+    if digest:
+        raw_store.keep([digest], timezone.now())
+    said: dict[str, Any] = {"lines": piece.lines, "entries": piece.entries, "length": len(piece.content)}
+    ExportPart.objects.create(export=export, position=export.parts, raw_digest=digest, **said)
+
+
+def _moved(export: Export, now: datetime, **values: Any) -> bool:
+    here = Export.objects.unfinished().filter(pk=export.pk, parts=export.parts)
+    return here.update(parts=F("parts") + 1, moved_at=now, error="", **values) == 1
+
+
+def _finish(export: Export, source: Source, now: datetime) -> None:
+    about = {"query": export.query, "made_at": now, "mails": export.done, "missing": export.missing}
+    lines, entries = lines_of(export), (entry for part in _parts(export, "entries") for entry in part)
+    content = last_piece(source, export.form, export.size, lines, entries, **about)
+    digest = _stored(export, content)
+    if digest is None:
+        return
+    ended = {"finished_at": now, "ends_at": now + KEPT, "size": F("size") + len(content), "total": export.done}
+    with transaction.atomic():
+        if _moved(export, now, **ended):
+            _add(export, digest, Piece(content))
+
+
+def _parts(export: Export, column: str) -> Iterator[list[Any]]:
+    rows = ExportPart.objects.filter(export=export).order_by("position")
+    return rows.values_list(column, flat=True).iterator(chunk_size=20)
+
+
+def lines_of(export: Export) -> Iterator[manifest.Line]:
+    """Its manifest."""
+    return (line for lines in _parts(export, "lines") for line in lines)
+
+
+def waits(export: Export, why: str) -> None:
+    """It stands still, and says why; a sweep takes it up again."""
+    Export.objects.unfinished().filter(pk=export.pk).update(error=why)
+
+
+def fail(export: Export, why: str, now: datetime) -> None:
+    """There will be no such file."""
+    Export.objects.unfinished().filter(pk=export.pk).update(
+        error=why, finished_at=now, ends_at=now + KEPT, moved_at=now
+    )
+
+
+def stalled(what: str, now: datetime) -> list[int]:
+    rows = Export.objects.unfinished().filter(what=what, moved_at__lt=now - STALLED)
+    return list(rows.values_list("pk", flat=True))
+
+
+def remove_over(now: datetime) -> int:
+    """Rows whose time is over; their bytes go with the raw store's sweep."""
+    return Export.objects.over(now).delete()[0]

@@ -1,0 +1,86 @@
+"""Mail that somebody asked for as one file: what is meant, how far it is, and the pieces it consists of."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class ExportQuerySet(models.QuerySet["Export"]):
+    def unfinished(self) -> ExportQuerySet:
+        return self.filter(finished_at=None)
+
+    def ready(self, now: datetime) -> ExportQuerySet:
+        """Whole, and not over yet."""
+        return self.filter(finished_at__isnull=False, ends_at__gt=now, error="")
+
+    def over(self, now: datetime) -> ExportQuerySet:
+        return self.filter(ends_at__lte=now)
+
+
+class Export(models.Model):
+    """The file is written piece after piece: `parts` moves in the transaction that adds a piece, so that a worker may
+    be killed, or two may run, and each mail is still in the file once."""
+
+    class What(models.TextChoices):
+        SEARCH = "search", _("Messages")
+        PERSON = "person", _("A person")
+
+    class Form(models.TextChoices):
+        ZIP = "zip", _("zip of .eml files")
+        MBOX = "mbox", _("mbox")
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True)  # made with the page: its form, sent twice, is one export
+    what = models.CharField(max_length=6, choices=What, default=What.SEARCH)
+    form = models.CharField(max_length=4, choices=Form)
+    user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
+    # What is meant, as in the address of its list; of a person "address=…". It goes with the row.
+    query = models.TextField(blank=True)
+    asked_at = models.DateTimeField(default=timezone.now)
+    moved_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    ends_at = models.DateTimeField(null=True, blank=True)  # from then on it is not to be had, and the row goes
+    total = models.PositiveBigIntegerField(null=True)  # mails; None before they are counted
+    done = models.PositiveBigIntegerField(default=0)
+    missing = models.PositiveBigIntegerField(default=0)  # of which the raw store does not have the bytes
+    size = models.PositiveBigIntegerField(default=0)  # bytes of the file so far
+    parts = models.PositiveIntegerField(default=0)
+    after = models.JSONField(null=True)  # where the source goes on
+    accounts = models.JSONField(default=list)  # keys of those whose mail is in the file
+    error = models.TextField(blank=True)  # why it waits; of a finished one, why there is none
+
+    objects = ExportQuerySet.as_manager()
+
+    class Meta:
+        db_table = "exports"
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["moved_at"], name="export_unfinished", condition=Q(finished_at=None)),
+            models.Index(fields=["ends_at"], name="export_ends"),
+        ]
+
+    def __str__(self) -> str:
+        return f"export {self.pk}"
+
+
+class ExportPart(models.Model):
+    """A piece of the file, whose bytes lie in the raw store, and what a manifest says of the mails in it."""
+
+    export = models.ForeignKey(Export, models.CASCADE, related_name="pieces")
+    position = models.PositiveIntegerField()
+    raw_digest = models.CharField(max_length=64, db_index=True)
+    length = models.BigIntegerField()
+    lines = models.JSONField(default=list)  # of the manifest
+    entries = models.JSONField(default=list)  # of the zip's directory
+
+    class Meta:
+        db_table = "export_parts"
+        constraints = [models.UniqueConstraint(fields=["export", "position"], name="export_part_unique")]
+
+    def __str__(self) -> str:
+        return f"piece {self.position} of export {self.export_id}"

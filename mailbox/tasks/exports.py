@@ -1,0 +1,37 @@
+"""django-q2's entry points for exports of messages. Each may run twice, or be killed any time."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from mailbox.exports import requests, writing
+from mailbox.exports.selection import NotUnderstood, SearchSource, Selection
+from mailbox.features import FeatureOff
+from mailbox.models import Export
+
+
+def export_slice(export_id: int) -> None:
+    """Go on with it for a while, and leave the rest to the next task."""
+    export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.SEARCH).first()
+    if export is None:
+        return
+    if export.user is None or not export.user.is_active:
+        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
+        return
+    try:
+        writing.run(export, SearchSource(Selection.of(export.query), export.user))
+    except (FeatureOff, NotUnderstood) as refused:
+        writing.fail(export, str(refused), timezone.now())
+        return
+    # What waits (error) is taken up by the sweep, once a minute.
+    if Export.objects.unfinished().filter(pk=export_id, error="").exists():
+        requests.queue_slice(export_id)
+
+
+def export_sweep() -> dict[str, int]:
+    """Each minute: take up what a worker left behind, and remove what is over."""
+    now = timezone.now()
+    left = writing.stalled(Export.What.SEARCH, now)
+    for export_id in left:
+        requests.queue_slice(export_id)
+    return {"exports": len(left), "removed": writing.remove_over(now)}

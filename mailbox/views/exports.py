@@ -1,0 +1,166 @@
+"""Stored mail as a file: what it would hold, how far it is, the download."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import messages as notices
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from mailbox.csv_text import lines_of
+from mailbox.exports import manifest, requests, writing
+from mailbox.exports.selection import NotUnderstood, Selection, estimate
+from mailbox.models import Account, Export, Folder
+from mailbox.models.team_marks import TEAM_FILTERS
+from mailbox.permissions import Role, require_role_somewhere
+from mailbox.views.confirmation import Question, asks_first
+from mailbox.views.requests import Refused, signed_in_user
+
+SHOWN = 50
+TYPES = {Export.Form.ZIP: "application/zip", Export.Form.MBOX: "application/mbox; format=mboxrd"}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    """`?` and the query of a list or a search: how much it is, and in which form it is wanted. A POST begins."""
+    require_role_somewhere(request.user, Role.OPERATOR)
+    user = signed_in_user(request)
+    try:
+        selection = Selection.of(request.GET.urlencode())
+    except NotUnderstood as error:
+        raise Refused(str(error)) from error
+    if not selection.accounts(user).exists():
+        raise PermissionDenied(gettext("Exporting mail needs the role operator for its account."))
+    if request.method == "POST":
+        form, key = request.POST.get("form", ""), _key(request.POST.get("key", ""))
+        if form in Export.Form.values and key:
+            return redirect("mailbox:export", requests.begin(selection, form, user, key, timezone.now()).pk)
+        notices.warning(request, gettext("Choose the form of the file."))
+    context = {"found": estimate(selection, user), "forms": Export.Form.choices, "key": uuid.uuid4()}
+    context |= {"about": _about(selection), "back": _back(selection), "kept_days": writing.KEPT.days}
+    return render(request, "mailbox/exports/new.html", context)
+
+
+def _key(given: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(given)
+    except ValueError:
+        return None
+
+
+def _about(selection: Selection) -> list[tuple[str, str]]:
+    """What is meant, in words."""
+    about = [(gettext("Search"), selection.q)] if selection.q else []
+    if selection.folder:
+        folder = Folder.objects.select_related("account").filter(pk=int(selection.folder)).first()
+        about += [(gettext("Folder"), f"{folder.account.email} / {folder.name}")] if folder else []
+    elif selection.account:
+        about += [(gettext("Account"), Account.objects.values_list("email", flat=True).get(pk=int(selection.account)))]
+    return about + ([(gettext("Marks"), str(TEAM_FILTERS[selection.team]))] if selection.team else [])
+
+
+def _back(selection: Selection) -> str:
+    return f"{reverse('mailbox:search' if selection.q else 'mailbox:messages')}?{selection.query}"
+
+
+@require_safe
+def exports(request: HttpRequest) -> HttpResponse:
+    user = signed_in_user(request)
+    rows = list(Export.objects.filter(requests.seen_by(user)).select_related("user")[:SHOWN])
+    return render(request, "mailbox/exports/list.html", {"rows": [_shown(each) for each in rows]})
+
+
+@require_safe
+def export(request: HttpRequest, pk: int) -> HttpResponse:
+    """Its page; with htmx the part that changes."""
+    found = _find(request, pk)
+    template = "mailbox/exports/_export.html" if request.headers.get("HX-Request") else "mailbox/exports/export.html"
+    context = {"export": _shown(found), "may_read": requests.may_read(signed_in_user(request), found)}
+    return render(request, template, context)
+
+
+def _shown(export: Export) -> Export:
+    """With `words` of what is meant and `reason`, why it waits or why there is none, in the reader's language."""
+    given: dict[str, Any] = {"reason": gettext(export.error) if export.error else "", "words": gettext("All messages")}
+    if export.what == Export.What.SEARCH:
+        about = _words_of(export.query)
+        given["words"] = about or given["words"]
+    else:
+        given["words"] = export.get_what_display()
+    given["is_ready"] = export.finished_at is not None and not export.error
+    vars(export).update(given)
+    return export
+
+
+def _words_of(query: str) -> str:
+    try:
+        return ", ".join(line for _, line in _about(Selection.of(query)))
+    except (NotUnderstood, Account.DoesNotExist):
+        return query
+
+
+@require_safe
+def file(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The file, piece by piece, for whoever may read all that is in it."""
+    found = _to_download(request, pk)
+    requests.note("export_downloaded", found, signed_in_user(request))
+    response = StreamingHttpResponse(requests.pieces(found), content_type=TYPES[Export.Form(found.form)])
+    response["Content-Length"] = str(found.size)
+    return _attached(response, f"mail-{found.pk}.{found.form}")
+
+
+@require_safe
+def manifest_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
+    found = _to_download(request, pk)
+    lines = lines_of(manifest.COLUMNS, manifest.cells(writing.lines_of(found)))
+    response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+    return _attached(response, f"mail-{found.pk}-manifest.csv")
+
+
+def _attached(response: HttpResponseBase, name: str) -> HttpResponseBase:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _to_download(request: HttpRequest, pk: int) -> Export:
+    found = _find(request, pk)
+    if not Export.objects.ready(timezone.now()).filter(pk=pk).exists():
+        raise Http404("It is not ready, or over.")
+    if not requests.may_read(signed_in_user(request), found):
+        raise PermissionDenied(gettext("It holds mail of accounts that you may not read."))
+    return found
+
+
+@require_POST
+def remove(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _find(request, pk)
+    question = Question(
+        title=gettext("Remove this export?"),
+        consequence=gettext("The file can no longer be downloaded. The messages themselves stay."),
+        button=gettext("Remove the export"),
+        back=reverse("mailbox:export", args=[pk]),
+    )
+    if asked := asks_first(request, question):
+        return asked
+    requests.remove(found, signed_in_user(request))
+    notices.success(request, gettext("The export is removed."))
+    return redirect("mailbox:exports")
+
+
+def _find(request: HttpRequest, pk: int) -> Export:
+    found = Export.objects.select_related("user").filter(pk=pk).first()
+    if found is None:
+        raise Http404("There is no such export.")
+    if not Export.objects.filter(requests.seen_by(signed_in_user(request)), pk=pk).exists():
+        raise PermissionDenied(gettext("Whoever asked for it may look at it, and administrators of all accounts."))
+    return found
