@@ -15,10 +15,6 @@ class ExportQuerySet(models.QuerySet["Export"]):
     def unfinished(self) -> ExportQuerySet:
         return self.filter(finished_at=None)
 
-    def ready(self, now: datetime) -> ExportQuerySet:
-        """Whole, and not over yet."""
-        return self.filter(finished_at__isnull=False, ends_at__gt=now, error="")
-
     def over(self, now: datetime) -> ExportQuerySet:
         return self.filter(ends_at__lte=now)
 

@@ -110,7 +110,9 @@ def _words_of(query: str) -> str:
 @require_safe
 def file(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The file, piece by piece, for whoever may read all that is in it."""
-    found = _to_download(request, pk)
+    found = _readable(request, pk)
+    if not _is_ready(found):
+        return _not_ready(request, pk)
     requests.note("export_downloaded", found, signed_in_user(request))
     response = StreamingHttpResponse(requests.pieces(found), content_type=TYPES[Export.Form(found.form)])
     response["Content-Length"] = str(found.size)
@@ -119,7 +121,9 @@ def file(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 @require_safe
 def manifest_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
-    found = _to_download(request, pk)
+    found = _readable(request, pk)
+    if not _is_ready(found):
+        return _not_ready(request, pk)
     lines = lines_of(manifest.COLUMNS, manifest.cells(writing.lines_of(found)))
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     return _attached(response, f"mail-{found.pk}-manifest.csv")
@@ -132,10 +136,17 @@ def _attached(response: HttpResponseBase, name: str) -> HttpResponseBase:
     return response
 
 
-def _to_download(request: HttpRequest, pk: int) -> Export:
+def _is_ready(export: Export) -> bool:
+    return export.finished_at is not None and not export.error and (export.ends_at or timezone.now()) > timezone.now()
+
+
+def _not_ready(request: HttpRequest, pk: int) -> HttpResponse:
+    notices.info(request, gettext("There is no such file now."))
+    return redirect("mailbox:export", pk)
+
+
+def _readable(request: HttpRequest, pk: int) -> Export:
     found = _find(request, pk)
-    if not Export.objects.ready(timezone.now()).filter(pk=pk).exists():
-        raise Http404("It is not ready, or over.")
     if not requests.may_read(signed_in_user(request), found):
         raise PermissionDenied(gettext("It holds mail of accounts that you may not read."))
     return found

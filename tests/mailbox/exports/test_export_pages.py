@@ -34,7 +34,7 @@ def test_a_list_leads_to_a_question_and_the_question_to_a_file(browser: Client, 
         browser.post(address, {"form": "zip", "key": key})
     export = Export.objects.get()
     under_way = browser.get(f"/exports/{export.pk}/").content.decode()
-    assert "Under way" in under_way and browser.get(f"/exports/{export.pk}/file/").status_code == 404
+    assert "Under way" in under_way and browser.get(f"/exports/{export.pk}/file/").status_code == 302
     made(export)
     assert "Download" in browser.get(f"/exports/{export.pk}/").content.decode()
     response = browser.get(f"/exports/{export.pk}/file/")
