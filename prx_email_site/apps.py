@@ -12,9 +12,12 @@ class SiteConfig(AppConfig):
 
         from mailbox import signals
         from prx_email_site import checks, signal_receivers
+        from prx_email_site.personal_data import schedule as personal_data_schedule
         from prx_email_site.retention import schedule
 
         post_migrate.connect(schedule.make_schedules, sender=self, dispatch_uid="prx_email_site.retention.schedule")
+        uid = "prx_email_site.personal_data.schedule"
+        post_migrate.connect(personal_data_schedule.make_schedules, sender=self, dispatch_uid=uid)
 
         register(checks.unknown_variables, checks.ENVIRONMENT)
         register(checks.encryption_keys, checks.ENVIRONMENT)

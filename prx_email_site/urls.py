@@ -12,6 +12,7 @@ from people.single_sign_on import pages as sso
 from prx_email_site import context_processors, keyboard, profile
 from prx_email_site.dashboard import views as dashboard
 from prx_email_site.monitoring import health_checks, metrics, system_page
+from prx_email_site.personal_data import pages as personal_data
 from prx_email_site.retention import pages as retention
 
 handler400 = "prx_email_site.error_pages.bad_request"
@@ -48,6 +49,11 @@ urlpatterns = [
     path("retention/rules/<int:pk>/remove/", retention.remove_rule, name="retention_rule_remove"),
     path("retention/holds/", retention.add_hold, name="retention_hold_add"),
     path("retention/holds/<int:pk>/release/", retention.release_hold, name="retention_hold_release"),
+    path("personal-data/", personal_data.searches, name="personal_data"),
+    path("personal-data/<int:pk>/", personal_data.search, name="personal_data_search"),
+    path("personal-data/<int:pk>/export/", personal_data.export, name="personal_data_export"),
+    path("personal-data/<int:pk>/erase/", personal_data.erase, name="personal_data_erase"),
+    path("personal-data/<int:pk>/report.json", personal_data.report, name="personal_data_report"),
     path("admin/", admin.site.urls),
     path("accounts/<int:pk>/test/", connection_check.start, name="connection_test_start"),
     path("accounts/<int:pk>/delete/", account_delete.delete, name="account_delete"),

@@ -23,6 +23,7 @@ from mailbox.models import (
     Message,
     OAuthApp,
     OAuthSignIn,
+    PersonSearch,
     Quarantine,
     RetentionRule,
     SettingsLookup,
@@ -172,6 +173,11 @@ EXPECTED: dict[str, Expected] = {
     "retention_rule_remove": Expected("", EVERYWHERE, ("retention_rule",), ADMINISTRATOR),
     "retention_hold_add": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "retention_hold_release": Expected("", EVERYWHERE, ("hold",), ADMINISTRATOR),
+    "personal_data": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "personal_data_search": Expected(EVERYWHERE, "", ("person",), ADMINISTRATOR),
+    "personal_data_export": Expected("", EVERYWHERE, ("person",), ADMINISTRATOR),
+    "personal_data_erase": Expected("", EVERYWHERE, ("person",), ADMINISTRATOR),
+    "personal_data_report": Expected(EVERYWHERE, "", ("person",), ADMINISTRATOR),
     "alerts:list": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:endings": Expected(EVERYWHERE, "", everywhere=ADMINISTRATOR),
     "alerts:add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
@@ -277,6 +283,9 @@ def rows(account: Account) -> dict[str, int]:
         ).pk,
         "export": Export.objects.create(
             form="zip", finished_at=now, ends_at=now + timedelta(days=1), user=User.objects.get(username="its writer")
+        ).pk,
+        "person": PersonSearch.objects.create(
+            address="eve@example.net", digest="0123456789abcdef", state="counted", document={"report": {}}
         ).pk,
         "operation": Operation.objects.create(verb="retry", upto_pk=0).pk,
         "alert": AlertRule.objects.create(channel="mail", address="ops@example.com", sender=account).pk,

@@ -22,6 +22,7 @@ from mailbox.models.operations import (
     StoreMiss,
     WorkerHeartbeat,
 )
+from mailbox.models.personal_data import PersonSearch
 from mailbox.models.pictures import ImageFetch, Preview, RemoteImage, TrustedSender
 from mailbox.models.preferences import SavedFilters, UserPreference
 from mailbox.models.readings import LaterReading
@@ -59,6 +60,7 @@ __all__ = [
     "OAuthApp",
     "OAuthGrant",
     "OAuthSignIn",
+    "PersonSearch",
     "Preview",
     "ProcessHeartbeat",
     "PushHeartbeat",

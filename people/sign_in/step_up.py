@@ -29,6 +29,7 @@ ROLES |= {"people:rules", "people:person", "people:role", "people:grant", "peopl
 FACTORS = {"mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes"}
 FACTORS |= {"mfa_add_webauthn", "mfa_remove_webauthn"}
 EXPORTS = {"mailbox:message_eml", "outbox:eml", "mailbox:export_new", "mailbox:export_file", "mailbox:export_manifest"}
+EXPORTS |= {"personal_data", "personal_data_search", "personal_data_export", "personal_data_erase"}
 ASKED_AGAIN = SECRETS | KEYS | ROLES | FACTORS | EXPORTS
 
 now_seconds = time.time

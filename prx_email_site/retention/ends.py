@@ -100,6 +100,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.LetGo": With("mailbox.Folder"),
     "mailbox.RetentionRule": SETTING,
     "mailbox.LegalHold": Kept("that something was held, and by whom it was released, is asked for later"),
+    "mailbox.PersonSearch": Kept("that somebody was erased, without the address; other rows end in a day"),
     "mailbox.ProcessHeartbeat": ByAge("reports"),
     "mailbox.ScheduleRun": Kept("a row a schedule: it is written over"),
     "mailbox.TableSize": ByAge("reports"),

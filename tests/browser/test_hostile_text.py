@@ -37,6 +37,7 @@ from mailbox.models import (
     LaterReading,
     OAuthApp,
     OAuthSignIn,
+    PersonSearch,
     Quarantine,
     SettingsLookup,
     SyncRun,
@@ -148,6 +149,9 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
         "operation": Operation.objects.create(
             user=user, verb="retry", query=f"q={EVIL}", upto_pk=0, skipped={EVIL: 1}, finished_at=now
         ).pk,
+        "person": PersonSearch.objects.create(
+            user=user, address=SHORT, digest="0123456789abcdef", state="refused", error=EVIL
+        ).pk,
         "export": Export.objects.create(form="zip", user=user, query=f"q={SHORT}", error=EVIL).pk,
         "token": Token.objects.create(
             user=user,
@@ -231,7 +235,7 @@ def page_without_policy(
 
 def addresses(rows: dict[str, int]) -> list[str]:
     """Every page that can be read; downloads are no pages."""
-    downloads = ("eml", "attachment", "export_file", "export_manifest")
+    downloads = ("eml", "attachment", "export_file", "export_manifest", "data_report")
     names = [name for name, expected in EXPECTED.items() if expected.to_read and not name.endswith(downloads)]
     return [
         reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names

@@ -1,0 +1,74 @@
+"""What must be known of rows before it is decided about them: whether a hold keeps them, whether they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mailbox.messages.holds import Holds
+from mailbox.models import Message
+from outbox.models import Draft, OutboxMessage, SentCopy, SentLookup
+from outbox.views.legal_holds import of_drafts, of_outbox
+from prx_email_site.personal_data.address import stands_in
+from prx_email_site.personal_data.decisions import Facts
+
+OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
+
+
+def facts_of(rows: Sequence[Any], theirs: set[Any], address: str, holds: Holds) -> list[Facts]:
+    """Of rows of one table, in their order."""
+    if not rows:
+        return []
+    mails, messages = [_mail_of(row) for row in rows], [_message_of(row) for row in rows]
+    held_mails, over = _held_mails(mails, holds), _over(mails)
+    held_messages = _held(Message, [pk for pk in messages if pk], holds, holds.of_messages())
+    drafts = [row.pk for row in rows if isinstance(row, Draft)]
+    held_drafts = _held(Draft, drafts, holds, of_drafts(holds)) if drafts else set()
+    return [
+        Facts(
+            is_theirs=row.pk in theirs,
+            is_held=mail in held_mails
+            or message in held_messages
+            or (isinstance(row, Draft) and row.pk in held_drafts)
+            or getattr(row, "account_id", None) in holds.accounts,
+            is_over=mail is None or mail in over,
+            has_key=bool(getattr(row, "idempotency_key", None)) and stands_in(address, row.idempotency_key),
+            written_at=getattr(row, "updated_at", None),
+        )
+        for row, mail, message in zip(rows, mails, messages, strict=True)
+    ]
+
+
+def _mail_of(row: Any) -> int | None:
+    """The mail of the outbox that the row is, or belongs to."""
+    if isinstance(row, OutboxMessage):
+        return row.pk
+    return row.attempt.outbox_id if isinstance(row, SentLookup) else getattr(row, "outbox_id", None)
+
+
+def _message_of(row: Any) -> int | None:
+    """The received mail that the row is, or belongs to. In some tables `message_id` is a header."""
+    if isinstance(row, Message):
+        return row.pk
+    refers = any(each.attname == "message_id" and each.is_relation for each in row._meta.concrete_fields)
+    return row.message_id if refers else None
+
+
+def _held(model: type[Any], keys: Sequence[int], holds: Holds, condition: Any) -> set[int]:
+    if not keys or not holds.is_any:
+        return set()
+    return set(model._base_manager.filter(condition, pk__in=keys).values_list("pk", flat=True))
+
+
+def _held_mails(mails: Sequence[int | None], holds: Holds) -> set[int]:
+    return _held(OutboxMessage, [pk for pk in mails if pk], holds, of_outbox(holds))
+
+
+def _over(mails: Sequence[int | None]) -> set[int]:
+    """Which of them neither go out any more nor have a copy to be put into Sent."""
+    keys = [pk for pk in mails if pk]
+    if not keys:
+        return set()
+    copying = SentCopy.objects.filter(outbox__in=keys, state=SentCopy.State.WAITING).values("outbox")
+    over = OutboxMessage.objects.filter(pk__in=keys, status__in=OVER).exclude(pk__in=copying)
+    return set(over.values_list("pk", flat=True))

@@ -1,0 +1,94 @@
+"""How rows go, are emptied, or lose the address. Each within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import JSONField, Model
+from django.utils import timezone
+
+from mailbox.models import Attachment, LetGo, Message, Preview, Quarantine
+from mailbox.storage import raw_store
+from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient
+from prx_email_site.personal_data.address import placeholder, without
+from prx_email_site.personal_data.tables import Table, Way
+from prx_email_site.retention.kinds import KINDS, What
+
+# What stands in the raw store for a mail that was emptied: pages, bounces and checks go on as with any other.
+TOMBSTONE = b"Subject: (erased)\r\n\r\nThe content of this mail was erased at the request of a person.\r\n"
+_EMPTY = ("subject", "body_text", "body_html", "error")
+
+
+def remove(table: Table, rows: Sequence[Any]) -> None:
+    pks = [row.pk for row in rows]
+    if table.way == Way.RECEIVED:
+        _remove_received(pks)
+        return
+    if table.way == Way.PUT_ASIDE:
+        _let_go_of(rows)
+    type(rows[0])._default_manager.filter(pk__in=pks).delete()
+
+
+def _remove_received(pks: list[int]) -> None:
+    """As retention does: not fetched again, and out of the search. Pictures of its files are not waited for."""
+    files = set(Attachment.objects.filter(message__in=pks).values_list("digest", flat=True))
+    KINDS[What.RECEIVED].remove(Message.objects.all(), pks)
+    files -= set(Attachment.objects.filter(digest__in=files).values_list("digest", flat=True))
+    files -= set(OutboxAttachment.objects.filter(digest__in=files).values_list("digest", flat=True))
+    Preview.objects.filter(pk__in=files).delete()
+
+
+def _let_go_of(rows: Sequence[Quarantine]) -> None:
+    """What could not be read is not fetched again either."""
+    gone = [LetGo(folder_id=row.folder_id, uidvalidity=row.uidvalidity, uid=row.uid) for row in rows]
+    LetGo.objects.bulk_create(gone, ignore_conflicts=True)
+
+
+def mask(table: Table, rows: Sequence[Any], address: str) -> None:
+    for row in rows:
+        changed = _masked(row, (*table.columns, *table.mentions), address)
+        type(row)._default_manager.filter(pk=row.pk).update(**changed)
+
+
+def _masked(row: Model, columns: Sequence[str], address: str) -> dict[str, Any]:
+    instead, changed = placeholder(address), {}
+    for name in columns:
+        value, field = getattr(row, name), row._meta.get_field(name)
+        new = without(address, value, instead)
+        if new != value:
+            most = None if isinstance(field, JSONField) else getattr(field, "max_length", None)
+            changed[name] = new[:most] if most else new
+    return changed
+
+
+def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> None:
+    """Of a mail that was sent or cancelled: what tells that it was, when, and what keeps it from going out twice stays
+    (Message-IDs, attempts, idempotency key); its content, names and the address go. `with_key`: the idempotency key
+    loses the address, too."""
+    tombstone = raw_store.save_batch([TOMBSTONE])[0]
+    raw_store.keep([tombstone], timezone.now())
+    instead = placeholder(address)
+    for row in rows:
+        values: dict[str, Any] = dict.fromkeys(_EMPTY, "") | {"mime_digest": tombstone, "mime_size": len(TOMBSTONE)}
+        values |= _masked(row, ("in_reply_to", "references_header", "provider_message_id", "mail_from"), address)
+        values |= {"header_from": "", **_recipients(row, address, instead)}
+        if with_key and row.idempotency_key:
+            values["idempotency_key"] = without(address, row.idempotency_key, instead)
+        OutboxMessage.objects.filter(pk=row.pk).update(**values)
+        OutboxAttachment.objects.filter(outbox=row).delete()
+
+
+def _recipients(row: OutboxMessage, address: str, instead: str) -> dict[str, str]:
+    """The header fields from the envelope, without any names. The envelope's own rows lose the address here, too: else
+    somebody who is at the page at this moment would see it."""
+    headers: dict[str, list[str]] = {"to": [], "cc": [], "bcc": []}
+    for each in OutboxRecipient.objects.filter(outbox=row).order_by("pk"):
+        if each.address.lower() == address:
+            if instead in headers[each.kind] or OutboxRecipient.objects.filter(outbox=row, address=instead).exists():
+                each.delete()  # twice in other letters; a row has it once
+                continue
+            each.address = instead
+            OutboxRecipient.objects.filter(pk=each.pk).update(address=instead)
+        headers[each.kind].append(each.address)
+    return {kind: ", ".join(found) for kind, found in headers.items()}

@@ -1,0 +1,26 @@
+"""The clock of searches for persons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS
+
+from mailbox import schedules
+from mailbox.schedules import PLANNED as OF_MAILBOX
+from mailbox.schedules import PlannedTask
+
+PLANNED = (
+    PlannedTask(
+        "personal data: go on",
+        "prx_email_site.personal_data.tasks.person_sweep",
+        OF_MAILBOX[0].schedule_type,
+        minutes=1,
+        offset_seconds=35,
+    ),
+)
+
+
+def make_schedules(using: str = DEFAULT_DB_ALIAS, **_: Any) -> None:
+    """Make it, or bring it in line; runs after each migrate."""
+    schedules.make_schedules(using, PLANNED)

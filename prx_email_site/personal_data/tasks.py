@@ -1,0 +1,49 @@
+"""What workers run. Each may run twice, or be killed any time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from mailbox.exports import writing
+from mailbox.models import Export, PersonSearch
+from mailbox.permissions import Role, has_role_everywhere
+from prx_email_site.personal_data import exporting, requests, walking
+
+STALLED = timedelta(seconds=90)
+
+
+def person_slice(search_id: int) -> None:
+    """Go on looking, or erasing, for a while, and leave the rest to the next task."""
+    search = PersonSearch.objects.at_work().select_related("user").filter(pk=search_id).first()
+    if search is None:
+        return
+    walking.run(search)
+    if PersonSearch.objects.at_work().filter(pk=search_id).exists():
+        requests.queue_slice(search_id)
+
+
+def person_export_slice(export_id: int) -> None:
+    export = Export.objects.unfinished().select_related("user").filter(pk=export_id, what=Export.What.PERSON).first()
+    if export is None:
+        return
+    if export.user is None or not has_role_everywhere(export.user, Role.ADMINISTRATOR):
+        writing.fail(export, writing.NOT_ALLOWED, timezone.now())
+        return
+    writing.run(export, exporting.PersonSource(export.query))
+    if Export.objects.unfinished().filter(pk=export_id, error="").exists():
+        exporting.queue_slice(export_id)
+
+
+def person_sweep() -> dict[str, int]:
+    """Each minute: take up what a worker left behind, and forget addresses that were looked for and not erased."""
+    now = timezone.now()
+    left = list(PersonSearch.objects.at_work().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
+    for search_id in left:
+        requests.queue_slice(search_id)
+    exports = writing.stalled(Export.What.PERSON, now)
+    for export_id in exports:
+        exporting.queue_slice(export_id)
+    old = PersonSearch.objects.filter(state=PersonSearch.State.COUNTED, moved_at__lt=now - requests.KEPT)
+    return {"searches": len(left), "exports": len(exports), "forgotten": old.delete()[0]}

@@ -1,0 +1,144 @@
+"""Walks over all tables in small batches: counts what the address stands in, or erases it.
+
+What looks for it reads, a stretch of keys at a time and outside of any transaction; what changes rows is a short one,
+which looks at them again under their lock, reads the legal holds anew, and moves the search on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import reduce
+from operator import or_
+from typing import Any
+from urllib.parse import quote
+
+from django.apps import apps
+from django.db import transaction
+from django.db.models import JSONField, Model, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from mailbox.messages.holds import Holds
+from mailbox.models import PersonSearch
+from prx_email_site.personal_data import removal
+from prx_email_site.personal_data.address import stands_in
+from prx_email_site.personal_data.decisions import STAYS, Outcome, decide
+from prx_email_site.personal_data.facts import facts_of
+from prx_email_site.personal_data.requests import HELD, finish, refuse
+from prx_email_site.personal_data.tables import TABLES, Table
+
+State = PersonSearch.State
+STRETCH = 2_000  # keys looked through by one query
+BATCH = 200  # rows a transaction
+SLICE_SECONDS = 20.0
+NAMED = 100  # keys of rows that stay, of a table and reason
+
+
+def model_of(table: Table) -> type[Model]:
+    return apps.get_model(table.label)
+
+
+def candidates(table: Table, address: str, after: Any) -> tuple[list[Any], Any, bool]:
+    """Keys of rows that may hold it, BATCH at most; up to where that looked; whether the table ends there."""
+    rows = model_of(table)._base_manager.order_by("pk")
+    rows = rows if after is None else rows.filter(pk__gt=after)
+    stretch = list(rows.values_list("pk", flat=True)[:STRETCH])
+    if not stretch:
+        return [], after, True
+    found = _containing(rows.filter(pk__lte=stretch[-1]), table, address)
+    keys = list(found.values_list("pk", flat=True)[: BATCH + 1])
+    if len(keys) > BATCH:
+        return keys[:BATCH], keys[BATCH - 1], False
+    return keys, stretch[-1], len(stretch) < STRETCH
+
+
+def _containing(rows: QuerySet[Any], table: Table, address: str) -> QuerySet[Any]:
+    """By a part of the text, which the database tells; whether it is the whole address is asked of each row."""
+    ways = dict.fromkeys((address, quote(address, safe=""), json.dumps(address)[1:-1]))
+    conditions = []
+    for name in (*table.columns, *table.mentions):
+        column = name
+        if isinstance(rows.model._meta.get_field(name), JSONField):
+            column = f"_{name}_text"
+            rows = rows.alias(**{column: Cast(name, TextField())})
+        conditions += [Q(**{f"{column}__icontains": way}) for way in ways]
+    return rows.filter(reduce(or_, conditions))
+
+
+def run(search: PersonSearch, *, seconds: float = SLICE_SECONDS, now: Callable[[], datetime] = timezone.now) -> None:
+    """Go on with it for so long: one batch at least."""
+    ends = time.monotonic() + seconds
+    while search.state in (State.COUNTING, State.ERASING):
+        if not _step(search, now()) or time.monotonic() > ends:
+            return
+        search.refresh_from_db()
+
+
+def _step(search: PersonSearch, now: datetime) -> bool:
+    """One batch; False when another worker is ahead."""
+    if search.table >= len(TABLES):
+        return finish(search, now)
+    table = TABLES[search.table]
+    keys, reached, is_last = candidates(table, search.address, search.after)
+    is_erasing = search.state == State.ERASING
+    with transaction.atomic():
+        here = PersonSearch.objects.filter(pk=search.pk, steps=search.steps, state=search.state)
+        place = {"table": search.table + 1, "after": None} if is_last else {"after": reached}
+        if here.update(steps=search.steps + 1, moved_at=now, **place) != 1:
+            return False
+        holds = Holds.until_commit() if is_erasing and keys else Holds.standing()
+        if is_erasing and search.address in holds.addresses:
+            refuse(search, HELD, now)
+            return True
+        _note(search, table, _decided(search, table, keys, holds, now))
+    return True
+
+
+def _decided(
+    search: PersonSearch, table: Table, keys: Sequence[Any], holds: Holds, now: datetime
+) -> dict[Outcome, list[Any]]:
+    """The rows by what is to be done with each; it is done when the search is erasing."""
+    chosen: dict[Outcome, list[Any]] = defaultdict(list)
+    if not keys:
+        return chosen
+    is_erasing, address = search.state == State.ERASING, search.address
+    rows = model_of(table)._base_manager.filter(pk__in=keys).order_by("pk")
+    rows = rows.select_for_update(of=("self",)) if is_erasing else rows
+    there = [row for row in rows if _stands_in(row, (*table.columns, *table.mentions), address)]
+    theirs = {row.pk for row in there if _stands_in(row, table.columns, address)}
+    for row, facts in zip(there, facts_of(there, theirs, address, holds), strict=True):
+        chosen[decide(table.way, facts, now, mentions=search.mentions)].append(row)
+    if is_erasing:
+        _erase(table, chosen, address)
+    return chosen
+
+
+def _stands_in(row: Model, columns: Sequence[str], address: str) -> bool:
+    return any(stands_in(address, getattr(row, name)) for name in columns)
+
+
+def _erase(table: Table, chosen: dict[Outcome, list[Any]], address: str) -> None:
+    for outcome, rows in chosen.items():
+        if outcome == Outcome.REMOVED:
+            removal.remove(table, rows)
+        elif outcome == Outcome.MASKED:
+            removal.mask(table, rows, address)
+        elif outcome in (Outcome.EMPTIED, Outcome.KEY):
+            removal.empty(rows, address, with_key=outcome == Outcome.EMPTIED)
+
+
+def _note(search: PersonSearch, table: Table, chosen: dict[Outcome, list[Any]]) -> None:
+    if not chosen:
+        return
+    counts, named = search.found.get(table.label, {}), search.named.get(table.label, {})
+    for outcome, rows in chosen.items():
+        counts[outcome] = counts.get(outcome, 0) + len(rows)
+        if outcome in STAYS:
+            named[outcome] = [*named.get(outcome, []), *(row.pk for row in rows)][:NAMED]
+    values: dict[str, Any] = {"found": search.found | {table.label: counts}}
+    values["named"] = search.named | ({table.label: named} if named else {})
+    PersonSearch.objects.filter(pk=search.pk).update(**values)

@@ -1,0 +1,65 @@
+"""What a search found, as lines for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.apps import apps
+from django.utils.text import capfirst
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from mailbox.models import PersonSearch
+from prx_email_site.personal_data.decisions import Outcome
+from prx_email_site.personal_data.tables import TABLES
+
+State = PersonSearch.State
+TO_DO = {
+    Outcome.REMOVED: _("to be removed"),
+    Outcome.EMPTIED: _("to be emptied: content, names and address go"),
+    Outcome.MASKED: _("to lose the address"),
+}
+DONE = {
+    Outcome.REMOVED: _("removed"),
+    Outcome.EMPTIED: _("emptied: content, names and address are gone"),
+    Outcome.MASKED: _("lost the address"),
+}
+STAYING = {
+    Outcome.HELD: _("stay: a legal hold keeps them"),
+    Outcome.WAITS: _("stay: a mail of the outbox is not over, cancel it or decide about it first"),
+    Outcome.KEY: _("to be emptied but for the idempotency key, which prevents a second sending for 30 days"),
+    Outcome.MENTIONED: _("stay: mail of others that only mentions the address"),
+    Outcome.KEPT: _("stay"),
+}
+REASONS = {
+    "outbox.SuppressedAddress": _("so that nobody writes to this person again"),
+    "mailbox.Folder": _("its server calls it so"),
+    "mailbox.LegalHold": _("that something was held is asked for later"),
+}
+SETTING = _("people set it up: change or remove it on its page")
+
+
+@dataclass(frozen=True)
+class FoundLine:
+    table: str
+    number: int
+    outcome: str
+    stays: bool
+    keys: str  # of the first rows that stay
+
+
+def lines_of(search: PersonSearch) -> list[FoundLine]:
+    """By table, in the order in which they are walked over."""
+    is_over = search.state in (State.ERASED, State.REFUSED, State.ERASING)
+    said = STAYING | (DONE if is_over else TO_DO)
+    lines = []
+    for table in TABLES:
+        name = capfirst(str(apps.get_model(table.label)._meta.verbose_name_plural))
+        named = search.named.get(table.label, {})
+        for outcome, number in search.found.get(table.label, {}).items():
+            words = str(said[Outcome(outcome)])
+            if outcome == Outcome.KEPT:
+                words = gettext("stay: %(reason)s") % {"reason": REASONS.get(table.label, SETTING)}
+            keys = ", ".join(map(str, named.get(outcome, [])[:20]))
+            lines.append(FoundLine(name, number, words, bool(named.get(outcome)), keys))
+    return lines
