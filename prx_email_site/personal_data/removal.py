@@ -16,8 +16,8 @@ from prx_email_site.personal_data.tables import Table, Way
 from prx_email_site.retention.kinds import KINDS, What
 
 # What stands in the raw store for a mail that was emptied: pages, bounces and checks go on as with any other.
-TOMBSTONE = b"Subject: (erased)\r\n\r\nThe content of this mail was erased at the request of a person.\r\n"
-_EMPTY = ("subject", "body_text", "body_html", "error")
+ERASED = {"subject": "(erased)", "body_text": "The content of this mail was erased.", "body_html": "", "error": ""}
+TOMBSTONE = "Subject: {subject}\r\n\r\n{body_text}\r\n".format(**ERASED).encode()
 
 
 def remove(table: Table, rows: Sequence[Any]) -> None:
@@ -70,7 +70,7 @@ def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> Non
     raw_store.keep([tombstone], timezone.now())
     instead = placeholder(address)
     for row in rows:
-        values: dict[str, Any] = dict.fromkeys(_EMPTY, "") | {"mime_digest": tombstone, "mime_size": len(TOMBSTONE)}
+        values: dict[str, Any] = ERASED | {"mime_digest": tombstone, "mime_size": len(TOMBSTONE)}
         values |= _masked(row, ("in_reply_to", "references_header", "provider_message_id", "mail_from"), address)
         values |= {"header_from": "", **_recipients(row, address, instead)}
         if with_key and row.idempotency_key:
