@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
 
 
@@ -15,9 +15,10 @@ class SiteConfig(AppConfig):
         from prx_email_site.personal_data import schedule as personal_data_schedule
         from prx_email_site.retention import schedule
 
-        post_migrate.connect(schedule.make_schedules, sender=self, dispatch_uid="prx_email_site.retention.schedule")
-        uid = "prx_email_site.personal_data.schedule"
-        post_migrate.connect(personal_data_schedule.make_schedules, sender=self, dispatch_uid=uid)
+        # Django sends it for apps that have models alone, which this one has not.
+        migrated = apps.get_app_config("mailbox")
+        for each in (schedule, personal_data_schedule):
+            post_migrate.connect(each.make_schedules, sender=migrated, dispatch_uid=each.__name__)
 
         register(checks.unknown_variables, checks.ENVIRONMENT)
         register(checks.encryption_keys, checks.ENVIRONMENT)

@@ -222,6 +222,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             address="ann@example.com",
             digest="0123456789abcdef",
             state="counted",
+            document={"report": {}},
             found={"mailbox.Message": {"removed": 3, "held": 1}, "mailbox.Account": {"kept": 1}},
             named={"mailbox.Message": {"held": [1]}, "mailbox.Account": {"kept": [1]}},
         ).pk,

@@ -10,6 +10,7 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db.models import CASCADE
+from django_q.models import Schedule
 
 from alerts.models import AlertIncident
 from mailbox import deletions
@@ -174,3 +175,8 @@ def test_every_table_has_an_end_or_a_reason() -> None:
 
 def test_the_cutoff_counts_days() -> None:
     assert RetentionRule(what="runs", days=7).cutoff(datetime(2026, 3, 8)) == datetime(2026, 3, 1)
+
+
+def test_the_rules_are_run_by_the_clock() -> None:
+    planned = {"prx_email_site.retention.sweep.begin", "prx_email_site.personal_data.tasks.person_sweep"}
+    assert planned <= set(Schedule.objects.values_list("func", flat=True))
