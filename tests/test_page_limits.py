@@ -226,7 +226,7 @@ def rows(accounts: list[Account], person: User) -> Rows:
             found={"mailbox.Message": {"removed": 3, "held": 1}, "mailbox.Account": {"kept": 1}},
             named={"mailbox.Message": {"held": [1]}, "mailbox.Account": {"kept": [1]}},
         ).pk,
-        "export": Export.objects.create(form="zip", user=person, query="q=invoice", total=9, done=3).pk,
+        "export": Export.objects.create(form="zip", user=person, query=f"account={account.pk}", total=9, done=3).pk,
         "suppressed": SuppressedAddress.objects.latest("pk").pk,
         "reply": SavedReply.objects.filter(account=account).latest("pk").pk,
         "alias": account.aliases.latest("pk").pk,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.apps import apps
-from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -41,7 +40,7 @@ SETTING = _("people set it up: change or remove it on its page")
 
 @dataclass(frozen=True)
 class FoundLine:
-    table: str
+    table: str  # as the database calls it, as the page of the system does
     number: int
     outcome: str
     stays: bool
@@ -54,7 +53,7 @@ def lines_of(search: PersonSearch) -> list[FoundLine]:
     said = STAYING | (DONE if is_over else TO_DO)
     lines = []
     for table in TABLES:
-        name = capfirst(str(apps.get_model(table.label)._meta.verbose_name_plural))
+        name = apps.get_model(table.label)._meta.db_table
         named = search.named.get(table.label, {})
         for outcome, number in search.found.get(table.label, {}).items():
             words = str(said[Outcome(outcome)])
