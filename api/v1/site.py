@@ -26,6 +26,7 @@ from api.v1 import (
     aliases,
     bulk,
     events,
+    exports,
     features,
     folders,
     mail,
@@ -107,6 +108,7 @@ for each in (
     policy,
     features,
     events,
+    exports,
 ):
     api.add_router("", each.router)
 

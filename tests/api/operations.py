@@ -17,6 +17,7 @@ from mailbox.models import (
     AccountAlias,
     AuditEntry,
     ConnectionTest,
+    Export,
     MessagePlace,
     Quarantine,
     SyncRun,
@@ -184,6 +185,9 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
     new = {"account_id": account.pk, "address": "no@example.com"}
     file = {"csv": f"account,address\n{account.email},file@example.com\n"}
     site = {"scope": ADMINISTER, "of": "everything"}
+    operate = {"scope": OPERATE, "of": "everything"}
+    over = timezone.now() + timedelta(days=1)
+    made = [Export.objects.create(form="zip", finished_at=timezone.now(), ends_at=over) for _ in range(2)]
     return {
         "list_features": Operation("get", "/features", **site),
         "get_feature": Operation("get", "/features/inbox_read", **site),
@@ -191,6 +195,10 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
         "change_feature_of_account": Operation(
             "put", f"/features/email_send/accounts/{account.pk}", {"on": True}, **site
         ),
+        "create_export": Operation("post", "/exports", {"form": "zip", "account_id": account.pk}, **operate),
+        "get_export": Operation("get", f"/exports/{made[0].pk}", **operate),
+        "get_export_file": Operation("get", f"/exports/{made[0].pk}/file", **operate),
+        "remove_export": Operation("delete", f"/exports/{made[1].pk}", **operate),
         "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
         "export_suppressed": Operation("get", f"/suppressed/csv?account={account.pk}"),
         "import_suppressed": Operation("post", "/suppressed/csv", file, OPERATE),

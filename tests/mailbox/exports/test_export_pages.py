@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from mailbox.models import Account, AuditEntry, Export
+from tests.api.calling import Program, is_problem
 from tests.mailbox.exports.asking import account, asked, made, mails, operator
 
 __all__ = ["account", "operator"]
@@ -69,3 +70,22 @@ def test_nobody_else_has_it_and_nobody_without_all_its_accounts(
     client.force_login(stranger)
     for what in ("", "file/", "manifest.csv"):
         assert client.get(f"/exports/{export.pk}/{what}").status_code == 403
+
+
+def test_a_program_asks_for_it_and_fetches_it_in_parts(account: Account, operator: User) -> None:
+    program = Program(operator)
+    mails(account)
+    asked_for = program.post("/exports", {"form": "mbox", "account_id": account.pk})
+    export = Export.objects.get(pk=asked_for.json()["data"]["id"])
+    at = f"/exports/{export.pk}"
+    assert is_problem(program.get(f"{at}/file"), 409, "Conflict")
+    content = made(export)
+    assert program.get(at).json()["data"]["done"] == 3
+    whole = program.get(f"{at}/file")
+    assert b"".join(whole) == content
+    part = program.get(f"{at}/file", Range="bytes=5-9")
+    assert (part.status_code, b"".join(part)) == (206, content[5:10])
+    assert is_problem(program.post("/exports", {"form": "zip", "q": "larger:x"}), 422, "Validation")
+    assert is_problem(program.post("/exports", {"form": "zip", "account_id": 99999}), 404, "NotFound")
+    Export.objects.update(what="person")
+    assert is_problem(program.get(at), 404, "NotFound")
