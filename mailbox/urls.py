@@ -37,6 +37,7 @@ urlpatterns: list[URLPattern] = [
     path("messages/new/", new_messages.new_messages, name="messages_new"),
     path("messages/search/", search.search_messages, name="search"),
     path("messages/senders/", remote_images.trusted_senders, name="trusted_senders"),
+    path("messages/list.csv", exports.messages_csv, name="messages_csv"),
     path("messages/export/", exports.new, name="export_new"),
     path("messages/<int:pk>/", message.message, name="message"),
     path("messages/<int:pk>/html/", message_parts.html, name="message_html"),

@@ -45,9 +45,7 @@ class ExportState(Schema):
     ends_at: datetime | None = Field(description="From then on the file is not to be had.")
     total: int | None = Field(description="Mails; null before they are counted.")
     done: int
-    missing: int = Field(
-        description="Mails without stored bytes: the manifest names them, the file lacks them."
-    )
+    missing: int = Field(description="Mails without stored bytes: the manifest names them, the file lacks them.")
     size: int
     error: str = Field(description="Why it waits; of a finished one, why there is no file.")
 

@@ -54,9 +54,9 @@ class Selection:
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         return urlencode({name: value for name, value in given.items() if value})
 
-    def accounts(self, user: User) -> AccountQuerySet:
-        """Those that it can be about: of which the user is an operator and whose mail may be read."""
-        seen = accounts_for(user, Role.OPERATOR)
+    def accounts(self, user: User, role: str = Role.OPERATOR) -> AccountQuerySet:
+        """Those that it can be about: for which the user has this role and whose mail may be read."""
+        seen = accounts_for(user, role)
         if self.account:
             seen = seen.filter(pk=int(self.account))
         if self.folder:
@@ -64,9 +64,9 @@ class Selection:
         off = features.those_off(Feature.INBOX_READ, known=features.Rollouts.known_to(user))
         return seen.exclude(pk__in=off) if off else seen
 
-    def page(self, user: User, before: Place | None, limit: int) -> SearchPage:
+    def page(self, user: User, before: Place | None, limit: int, role: str = Role.OPERATOR) -> SearchPage:
         """Newest first. Rows have what a manifest says."""
-        accounts = Account.objects.filter(pk__in=list(self.accounts(user).values_list("pk", flat=True)))
+        accounts = Account.objects.filter(pk__in=list(self.accounts(user, role).values_list("pk", flat=True)))
         narrowed = self._narrowed(user)
         if self.q:
             found = search(user, self.q, limit=limit, before=before, among=accounts, is_listed=False)
@@ -90,10 +90,10 @@ class Selection:
         in_folder = Q(Exists(lying)) if self.folder else Q()
         return in_folder & team_filter(self.team, user) if self.team else in_folder
 
-    def walk(self, user: User, limit: int = COUNTED_AT_ONCE) -> Iterator[Sequence[Message]]:
+    def walk(self, user: User, role: str = Role.OPERATOR) -> Iterator[Sequence[Message]]:
         before: Place | None = None
         while True:
-            page = self.page(user, before, limit)
+            page = self.page(user, before, COUNTED_AT_ONCE, role)
             yield page.rows
             if page.next is None:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import chain, islice
 from typing import Any
 
 from django.contrib import messages as notices
@@ -22,9 +23,11 @@ from mailbox.models import Account, Export, Folder
 from mailbox.models.team_marks import TEAM_FILTERS
 from mailbox.permissions import Role, require_role_somewhere
 from mailbox.views.confirmation import Question, asks_first
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.requests import Refused, signed_in_user
 
 SHOWN = 50
+LISTED = ("pk", "received_at", "sender", "subject", "size", "seen", "flagged", "answered", "message_id")
 TYPES = {Export.Form.ZIP: "application/zip", Export.Form.MBOX: "application/mbox; format=mboxrd"}
 
 
@@ -32,11 +35,7 @@ TYPES = {Export.Form.ZIP: "application/zip", Export.Form.MBOX: "application/mbox
 def new(request: HttpRequest) -> HttpResponse:
     """`?` and the query of a list or a search: how much it is, and in which form it is wanted. A POST begins."""
     require_role_somewhere(request.user, Role.OPERATOR)
-    user = signed_in_user(request)
-    try:
-        selection = Selection.of(request.GET.urlencode())
-    except NotUnderstood as error:
-        raise Refused(str(error)) from error
+    user, selection = signed_in_user(request), _selection(request)
     if not selection.accounts(user).exists():
         raise PermissionDenied(gettext("Exporting mail needs the role operator for its account."))
     if request.method == "POST":
@@ -45,7 +44,12 @@ def new(request: HttpRequest) -> HttpResponse:
             return redirect("mailbox:export", requests.begin(selection, form, user, key, timezone.now()).pk)
         notices.warning(request, gettext("Choose the form of the file."))
     context = {"found": estimate(selection, user), "forms": Export.Form.choices, "key": uuid.uuid4()}
-    context |= {"about": _about(selection), "back": _back(selection), "kept_days": writing.KEPT.days}
+    context |= {
+        "about": _about(selection),
+        "back": _back(selection),
+        "query": selection.query,
+        "kept_days": writing.KEPT.days,
+    }
     return render(request, "mailbox/exports/new.html", context)
 
 
@@ -69,6 +73,23 @@ def _about(selection: Selection) -> list[tuple[str, str]]:
 
 def _back(selection: Selection) -> str:
     return f"{reverse('mailbox:search' if selection.q else 'mailbox:messages')}?{selection.query}"
+
+
+@require_safe
+def messages_csv(request: HttpRequest) -> HttpResponseBase:
+    """The list itself, as any viewer sees it, for a spreadsheet."""
+    user, selection = signed_in_user(request), _selection(request)
+    rows = list(islice(chain.from_iterable(selection.walk(user, Role.VIEWER)), MOST + 1))
+    lines = [[getattr(row, name) for name in LISTED] for row in rows[:MOST]]
+    named = [[row.account.email, *line] for row, line in zip(rows, lines, strict=False)]
+    return csv_file("messages", ("account", *LISTED), named, is_cut=len(rows) > MOST)
+
+
+def _selection(request: HttpRequest) -> Selection:
+    try:
+        return Selection.of(request.GET.urlencode())
+    except NotUnderstood as error:
+        raise Refused(str(error)) from error
 
 
 @require_safe

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib import messages as notices
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
@@ -16,19 +17,25 @@ from mailbox.permissions import Role, accounts_for, get_account, has_role_everyw
 from mailbox.storage import raw_store
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record
+from mailbox.views.csv_export import MOST, csv_file
 from mailbox.views.pagination import cut, limit_of, next_page
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
 READINGS_SHOWN = 50
+CSV_COLUMNS = ("account__email", "folder__name", "uid", "sender", "subject", "error", "attempts", "last_failed_at")
 LARGE = ("message__body_text", "message__body_html", "message__attached_text")
 
 
 @require_safe
-def quarantine(request: HttpRequest) -> HttpResponse:
-    """Newest key first; the list is short by nature, and its order stays put while errors repeat."""
+def quarantine(request: HttpRequest) -> HttpResponseBase:
+    """Newest key first; the list is short by nature, and its order stays put while errors repeat. `?format=csv` for a
+    spreadsheet."""
     limit, before = limit_of(request), number_of(request, "before")
     rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
+    if request.GET.get("format") == "csv":
+        found = list(rows.values_list(*CSV_COLUMNS)[: MOST + 1])
+        return csv_file("quarantine", CSV_COLUMNS, found[:MOST], is_cut=len(found) > MOST)
     if before:
         rows = rows.filter(pk__lt=before)
     page, last = cut(list(rows[: limit + 1]), limit)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Callable
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from mailbox.models import Account, AuditEntry, Export
+from mailbox.models import Account, AuditEntry, Export, Quarantine
 from tests.api.calling import Program, is_problem
 from tests.mailbox.exports.asking import account, asked, made, mails, operator
+from tests.rows import folder_of, letter, store
 
 __all__ = ["account", "operator"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -89,3 +91,19 @@ def test_a_program_asks_for_it_and_fetches_it_in_parts(account: Account, operato
     assert is_problem(program.post("/exports", {"form": "zip", "account_id": 99999}), 404, "NotFound")
     Export.objects.update(what="person")
     assert is_problem(program.get(at), 404, "NotFound")
+
+
+def test_lists_come_as_csv_that_no_spreadsheet_takes_for_formulas(
+    browser: Client, account: Account, operator: User, make_user: Callable[..., User]
+) -> None:
+    evil = store(account, letter("=1+1", From="ann@example.com"))
+    Quarantine.objects.create(account=account, folder=folder_of(account), uid=7, uidvalidity=1, error="x", subject="@x")
+    browser.force_login(make_user("viewer"))
+    for query in ("", f"?account={account.pk}", f"?folder={folder_of(account).pk}"):
+        lines = b"".join(browser.get(f"/messages/list.csv{query}")).decode()
+        assert "'=1+1" in lines and evil.message_id in lines and lines.count("ops@example.com") == 1
+    assert "list.csv" in browser.get("/messages/").content.decode()
+    assert browser.get("/messages/list.csv?team=nobody").status_code == 400
+    assert "'@x" in b"".join(browser.get("/quarantine/?format=csv")).decode()
+    browser.force_login(make_user(""))
+    assert b"ops@example.com" not in b"".join(browser.get("/messages/list.csv"))
