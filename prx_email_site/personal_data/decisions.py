@@ -50,4 +50,5 @@ def decide(way: Way, facts: Facts, now: datetime, *, mentions: bool) -> Outcome:
             return Outcome.WAITS
         is_known = facts.written_at is not None and facts.written_at > now - KEY_IS_KNOWN_FOR
         return Outcome.KEY if facts.has_key and is_known else Outcome.EMPTIED
-    return Outcome.REMOVED if facts.is_theirs else Outcome.MASKED
+    # Of a draft a part can go; a mail's stored bytes go as a whole.
+    return Outcome.REMOVED if facts.is_theirs or way == Way.RECEIVED else Outcome.MASKED

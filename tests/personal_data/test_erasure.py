@@ -81,7 +81,8 @@ def test_nothing_of_the_address_is_left_but_what_is_named(account: Account, user
     verbs = ["person_looked_for", "person_erase", "person_erased"]
     entries = AuditEntry.objects.filter(verb__in=verbs).order_by("pk")
     assert [each.verb for each in entries] == verbs and all(search.digest in each.detail for each in entries)
-    erased(mentions=True)
+    assert erased(mentions=True).found["mailbox.Message"] == {"removed": 1}
+    assert Message.objects.count() == numbers[Message] - 2
     assert where_it_stands(EVE) == {"outbox.SuppressedAddress.address"}
 
 

@@ -90,3 +90,8 @@ def test_what_stands_for_an_address_is_the_same_each_time_and_tells_nothing() ->
 def test_what_becomes_of_a_row(way: Way, facts: Facts, outcome: Outcome) -> None:
     assert decide(way, facts, NOW, mentions=False) == outcome
     assert Table("a.B", (), way).why == ""
+
+
+@pytest.mark.parametrize(("way", "outcome"), [(Way.RECEIVED, Outcome.REMOVED), (Way.SENT, Outcome.EMPTIED)])
+def test_mail_that_only_mentions_the_address_goes_as_a_whole_where_it_is_meant(way: Way, outcome: Outcome) -> None:
+    assert decide(way, Facts(is_theirs=False), NOW, mentions=True) == outcome
