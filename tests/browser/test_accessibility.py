@@ -45,6 +45,10 @@ NO_PAGE = (
     "images",
     "print",
     "addresses",
+    "export_file",
+    "manifest",
+    "csv",
+    "report",
 )
 FIND = "axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})"
 

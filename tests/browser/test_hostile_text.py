@@ -235,7 +235,7 @@ def page_without_policy(
 
 def addresses(rows: dict[str, int]) -> list[str]:
     """Every page that can be read; downloads are no pages."""
-    downloads = ("eml", "attachment", "export_file", "export_manifest", "data_report", "messages_csv")
+    downloads = ("eml", "attachment", "export_file", "manifest", "report", "csv")
     names = [name for name, expected in EXPECTED.items() if expected.to_read and not name.endswith(downloads)]
     return [
         reverse(name, args=[*(rows[each] for each in EXPECTED[name].names), *EXPECTED[name].args]) for name in names
