@@ -23,7 +23,7 @@ def entry(raw: bytes, sender: str, at: datetime) -> bytes:
 
 def separator(sender: str, at: datetime) -> bytes:
     """`at`: in UTC, as asctime() writes it, in English wherever we are."""
-    address = sender if re.fullmatch(r"[!-~]+@[!-~]+", sender) else NOBODY
+    address = sender if re.fullmatch(r"[!-?A-~]+@[!-~]+", sender) else NOBODY
     utc = at.astimezone(UTC)
     when = f"{_DAYS[utc.weekday()]} {_MONTHS[utc.month - 1]} {utc.day:2} {utc:%H:%M:%S} {utc.year:04}"
     return f"From {address} {when}\n".encode("ascii")

@@ -26,7 +26,8 @@ _AFTER = r"(?![\w-]|\.\w)"
 def pattern(address: str) -> re.Pattern[str]:
     """Of the address as written in a text, or encoded in the query of a link. `=` and `'` may stand before it."""
     ways = {re.escape(each) for each in (address, quote(address, safe=""), quote(address))}
-    return re.compile(f"{_BEFORE}(?:{'|'.join(sorted(ways, key=len, reverse=True))}){_AFTER}", re.IGNORECASE)
+    any_way = "|".join(sorted(ways, key=len, reverse=True))
+    return re.compile(f"{_BEFORE}(?:{any_way}){_AFTER}", re.IGNORECASE)
 
 
 def normal(given: str) -> str:
