@@ -174,6 +174,7 @@ NOT_SEARCHED = {
     "outbox.AttachmentPolicy": "types",
     "outbox.Installation": _OURS,
     "outbox.Draft.start": "what it answers: a key",
+    "outbox.Draft.page": "which opened page saved it last: a key",
     "outbox.Draft.text_format": _CODE,
     "outbox.Draft.send_at": "a time",
     "outbox.Draft.kept": "keys",
