@@ -119,7 +119,7 @@ class ComposeForm(forms.Form):
         label=_("Text"),
         widget=forms.Textarea(attrs={"rows": 14, "dir": "auto"}),
         strip=False,
-        error_messages={"required": _("Write the text of the mail.")},
+        required=False,  # a mail may be without a text, once its writer was asked
     )
     text_format = forms.ChoiceField(
         label=_("Format"), choices=[("", _("Plain text")), ("markdown", _("Markdown"))], required=False
@@ -256,10 +256,7 @@ class ComposeForm(forms.Form):
         return read
 
     def clean_body_text(self) -> str:
-        text = str(self.cleaned_data["body_text"])
-        if not text.strip():
-            raise forms.ValidationError(gettext("Write the text of the mail."))
-        return text.replace("\r\n", "\n")
+        return str(self.cleaned_data["body_text"]).replace("\r\n", "\n")
 
 
 def _written(sender: Sender) -> str:

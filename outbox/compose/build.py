@@ -40,6 +40,7 @@ class Request:
     bcc: str | Sequence[str] = ()
     body_html: str = ""
     auto_submitted: bool = False  # no person wrote it: others do not answer it by themselves (RFC 3834)
+    may_be_empty: bool = False  # a person was asked and sends a mail without a text
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def freeze(
         _checked_body(gettext("The text"), request.body_text),
         _checked_body(gettext("The HTML"), request.body_html),
     )
-    if not text.strip():
+    if not text.strip() and not request.may_be_empty:
         raise ValidationFailed(gettext("Write a text: the body is empty."))
     header = _header(sender, to, cc, subject, threading, now)
     header += b"Auto-Submitted: auto-generated\r\n" if request.auto_submitted else b""

@@ -116,6 +116,17 @@ def signed(signature: str, below: str = "") -> str:
     return f"\n\n-- \n{lines}\n{below}" if lines else below
 
 
+def is_unwritten(text: str, signature: str) -> bool:
+    """Whether there is nothing in a text but the signature that it began with."""
+    begun = ("", signed(signature))
+    return _without_blanks(text) in map(_without_blanks, begun)
+
+
+def _without_blanks(text: str) -> list[str]:
+    """Its lines, without blanks at their ends and the empty lines around them."""
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
 def quoted(letter: OriginalMessage) -> str:
     """The text below an introduction, each line marked, at most QUOTED_CHARACTERS of it."""
     lines = letter.text[:QUOTED_CHARACTERS].rstrip().splitlines()

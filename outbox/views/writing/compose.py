@@ -23,13 +23,15 @@ from mailbox.views.audit import record
 from mailbox.views.requests import back_to, posted_key, signed_in_user
 from outbox import api
 from outbox.compose import drafts, markdown_text, saved_replies
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest
 from outbox.compose.senders import senders_of
 from outbox.errors import OutboxError
 from outbox.forms import ComposeForm
 from outbox.models import AttachmentPolicy, Draft, OutboxMessage
 from outbox.views.writing.compose_origin import TITLES, ComposeOrigin, initial_of
 from outbox.views.writing.drafts import address_of, drafts_of, forget_sent, page_of, save_typed
-from outbox.views.writing.one_mail import another_is_unasked, files_of, key_of, made_before
+from outbox.views.writing.one_mail import NOTHING, Unasked, files_of, key_of, made_before
 from outbox.views.writing.saved_replies import filled, replies_for
 from outbox.views.writing.unsent import keeps_what_was_typed
 
@@ -60,10 +62,12 @@ def compose(request: HttpRequest) -> HttpResponse:
         request.POST = _with_saved_reply(request, form)  # type: ignore[assignment]
     if request.method == "POST" and request.POST.get("do") in ("draft", "insert", "preview"):
         return _kept_as_draft(request, form, start)
-    before = another_is_unasked(request, form.cleaned_data) if request.method == "POST" and form.is_valid() else None
-    if before:
-        form.add_error(None, gettext("A mail was already made from this page."))
-    elif request.method == "POST" and form.is_valid():
+    unasked = NOTHING
+    if request.method == "POST" and form.is_valid():
+        unasked = Unasked.of(request, form.cleaned_data)
+    for question in unasked.questions:
+        form.add_error(None, question)
+    if not unasked.questions and request.method == "POST" and form.is_valid():
         response = _queue(request, form, start.parent)
         if response.ok and response.data:
             return _after_sending(request, form, start, response.data.outbox_id)
@@ -73,7 +77,7 @@ def compose(request: HttpRequest) -> HttpResponse:
         form = form_of(_as_kept(request, draft), None)
         for words in said:
             form.add_error(None, words)
-    return _page(request, form, start, before=before)
+    return _page(request, form, start, unasked=unasked)
 
 
 def _after_sending(request: HttpRequest, form: ComposeForm, start: ComposeOrigin, pk: int) -> HttpResponse:
@@ -131,7 +135,7 @@ def _page(
     start: ComposeOrigin,
     *,
     conflict: str = "",
-    before: OutboxMessage | None = None,
+    unasked: Unasked = NOTHING,
 ) -> HttpResponse:
     # Where another tab was first, this page goes on as a draft of its own.
     draft = None if conflict else start.draft
@@ -157,7 +161,8 @@ def _page(
         "version": (version or draft.version) if draft else 1,
         "start": start.name,
         "conflict": conflict,
-        "before": before,
+        "unasked": unasked,
+        "answered": {name: request.POST[name] for name in ("another", "unwritten") if name in request.POST},
         "preview": _preview(request, draft),
         "may_administer": has_role_everywhere(request.user, Role.ADMINISTRATOR),
     }
@@ -233,16 +238,19 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
     html, files = "", files_of(sent)
     if sent["text_format"] == "markdown":
         html, files = markdown_text.written(sent["body_text"], files)
-    return api.queue(
-        sent["account"].account.pk,
+    mail = Request(
         sent["to"],
         sent["subject"],
         sent["body_text"],
-        failure_mode=sent.get("failure_mode") or None,
-        cc=sent["cc"] or (),
-        bcc=sent["bcc"] or (),
-        body_html=html,
-        attachments=files,
+        sent["cc"] or (),
+        sent["bcc"] or (),
+        html,
+        may_be_empty=True,  # see Unasked
+    )
+    asked = SendRequest(
+        mail,
+        files,
+        sent.get("failure_mode") or None,
         idempotency_key=key_of(sent),
         send_at=sent["send_at"],
         undo_seconds=settings.OUTBOX_UNDO_SECONDS,
@@ -251,3 +259,4 @@ def _queue(request: HttpRequest, form: ComposeForm, parent: Message | None) -> a
         send_suppressed=sent["send_suppressed"],
         sender=sent["account"].alias.email if sent["account"].alias else "",
     )
+    return api.queue_request(sent["account"].account.pk, asked)

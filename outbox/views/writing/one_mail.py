@@ -1,16 +1,23 @@
-"""One page of writing makes one mail: the page's key finds the mail that was already made from it."""
+"""What is asked once before a mail is made of a page of writing.
+
+One page makes one mail: its key finds the mail that was already made from it. And a mail without a text is often Send
+pressed too early.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.translation import gettext
 
 from mailbox.permissions import Role
 from mailbox.views.requests import signed_in_user
 from outbox.compose.attachments import AttachmentInput
+from outbox.compose.replies import is_unwritten
 from outbox.models import OutboxMessage
 from outbox.views.visible_rows import seen_by
 
@@ -50,3 +57,25 @@ def another_is_unasked(request: HttpRequest, cleaned: dict[str, Any]) -> OutboxM
     before = made_before(request, str(cleaned["idempotency_key"] or ""))
     is_same = before is not None and before.idempotency_key == key_of(cleaned)
     return None if before is None or is_same or request.POST.get("another") == str(before.pk) else before
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """What the person has not answered yet. The answer to one question stays while the other is asked."""
+
+    before: OutboxMessage | None = None
+    is_unwritten: bool = False
+
+    @classmethod
+    def of(cls, request: HttpRequest, cleaned: dict[str, Any]) -> Unasked:
+        is_asked = "unwritten" in request.POST
+        unwritten = not is_asked and is_unwritten(cleaned["body_text"], cleaned["account"].signature)
+        return cls(another_is_unasked(request, cleaned), unwritten)
+
+    @property
+    def questions(self) -> list[str]:
+        before = [gettext("A mail was already made from this page.")] if self.before else []
+        return before + ([gettext("The text is empty. Send it all the same?")] if self.is_unwritten else [])
+
+
+NOTHING = Unasked()

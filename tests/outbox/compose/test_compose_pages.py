@@ -123,8 +123,6 @@ def test_a_double_click_makes_one_mail_and_a_changed_page_none_before_it_has_ask
         ("bcc", "dave@exa mple.com", "has words beside the address"),
         ("subject", "", "Give the mail a subject."),
         ("subject", "Hi\r\nBcc: eve@example.com", "must be one line"),
-        ("body_text", "", "Write the text of the mail."),
-        ("body_text", "  \n ", "Write the text of the mail."),
         ("account", "", "Choose the account to send from."),
         ("account", "999999", "You cannot send from this account."),
     ],
