@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import AwareDatetime, Field
 
-from api.v1.answers import Number, Text, columns
+from api.v1.answers import Asked, Number, Text, columns
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.troubleshooting import about
 from mailbox.models import Account, Completeness, ConnectionTest, Transport
@@ -80,7 +80,7 @@ class AccountWhole(AccountState):
         return cls(**_state(row), **own)
 
 
-class TransportChange(Schema):
+class TransportChange(Asked):
     """What is absent stays as it is."""
 
     host: Text | None = None
@@ -97,7 +97,7 @@ class SmtpChange(TransportChange):
     same_as_imap: bool = Field(default=False, description="Sign in with IMAP's user name and secret.")
 
 
-class AccountChange(Schema):
+class AccountChange(Asked):
     """What is absent stays as it is. Another host, port or CA certificate needs the secret again."""
 
     email: Text | None = None
@@ -178,7 +178,7 @@ def _side(ok: bool | None, reply: str, code: str) -> SideOfTest:
     return SideOfTest(ok=ok, reply=reply, code=code, advice=about(code, reply) if ok is False else "")
 
 
-class SeenAt(Schema):
+class SeenAt(Asked):
     """For what a decision holds for."""
 
     stopped_before: AwareDatetime | None = Field(
@@ -186,7 +186,7 @@ class SeenAt(Schema):
     )
 
 
-class FolderChoice(Schema):
+class FolderChoice(Asked):
     """The folders to change; others stay as they are."""
 
     synced: list[Number] = Field(default=[], max_length=5_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 from django.db import transaction
@@ -91,11 +92,7 @@ def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange)
     """Also with another secret, after which what waited for it goes on. Heeds If-Match."""
     any_server = caller_of(request).has_everywhere(Scope.ADMINISTER)
     account_of(request, pk, Scope.ADMINISTER)
-
-    def read() -> Answer[AccountWhole]:
-        return Answer(data=AccountWhole.of(account_of(request, pk, Scope.ADMINISTER)))
-
-    with transaction.atomic(), unchanged(request, Account.objects.filter(pk=pk), read):
+    with transaction.atomic(), _unchanged(request, pk):
         # What is not given keeps its value: that of now, and not from before another change (nor its secret).
         list(Account.objects.filter(pk=pk).select_for_update(of=("self",)).values_list("pk"))
         account = account_of(request, pk, Scope.ADMINISTER)
@@ -105,13 +102,27 @@ def change_account(request: HttpRequest, pk: Path[Number], given: AccountChange)
         record(request, "edit_account", f"account:{pk}", account, ", ".join(form.changed_data)[:500])
         if account.sync_enabled and not was_fetched:
             queue_first_look(request, account)
-        return read()
+        return _whole(pk)
 
 
-@router.delete("/accounts/{pk}", response={200: Answer[None], **FAILURES}, operation_id="delete_account")
+def _whole(pk: int) -> Answer[AccountWhole]:
+    return Answer(data=AccountWhole.of(get_object_or_404(Account.objects.with_transports(), pk=pk)))
+
+
+def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
+    """With the ETag of GET /accounts/{pk}."""
+    return unchanged(request, Account.objects.filter(pk=pk), lambda: _whole(pk))
+
+
+@router.delete(
+    "/accounts/{pk}", response={200: Answer[None], **FAILURES}, operation_id="delete_account", openapi_extra=IF_MATCH
+)
 def delete_account(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """With all of its mail here; nothing is changed on its servers. 409 while mail waits in its outbox."""
+    """With all of its mail here; nothing is changed on its servers. 409 while mail waits in its outbox. Heeds
+    If-Match."""
     account = account_of(request, pk, Scope.ADMINISTER)
+    with _unchanged(request, pk):
+        pass  # and no longer: it goes in many short transactions
     if refusal := account_delete.delete_account(account):
         raise Conflict(refusal)
     record(request, "delete_account", f"account:{pk}", None, account.email)
@@ -177,20 +188,23 @@ def go_on(request: HttpRequest, pk: Path[Number], given: SeenAt) -> Answer[list[
     return _health(pk)
 
 
-@router.post("/accounts/{pk}/pause", response=STATE, operation_id="pause_sending")
+@router.post("/accounts/{pk}/pause", response=STATE, operation_id="pause_sending", openapi_extra=IF_MATCH)
 def pause(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
-    """Send nothing from this account until it is resumed; mail is kept."""
+    """Send nothing from this account until it is resumed; mail is kept. Heeds If-Match, with
+    the ETag of the account."""
     return _paused(request, pk, is_paused=True)
 
 
-@router.post("/accounts/{pk}/resume", response=STATE, operation_id="resume_sending")
+@router.post("/accounts/{pk}/resume", response=STATE, operation_id="resume_sending", openapi_extra=IF_MATCH)
 def resume(request: HttpRequest, pk: Path[Number]) -> Answer[AccountState]:
+    """Heeds If-Match, with the ETag of the account."""
     return _paused(request, pk, is_paused=False)
 
 
 def _paused(request: HttpRequest, pk: int, *, is_paused: bool) -> Answer[AccountState]:
     account = account_of(request, pk, Scope.OPERATE)
     other = Account.objects.filter(pk=pk, sending_paused_at__isnull=is_paused)
-    if other.update(sending_paused_at=timezone.now() if is_paused else None):
-        record(request, "pause_sending" if is_paused else "resume_sending", f"account:{pk}", account)
-    return Answer(data=AccountState.of(account_of(request, pk, Scope.OPERATE)))
+    with _unchanged(request, pk):
+        if other.update(sending_paused_at=timezone.now() if is_paused else None):
+            record(request, "pause_sending" if is_paused else "resume_sending", f"account:{pk}", account)
+        return Answer(data=AccountState.of(account_of(request, pk, Scope.OPERATE)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from ninja import Path, Router, Schema, Status
 
 from api.models import Scope
-from api.v1.answers import Answer, Number, Text, columns
+from api.v1.answers import Answer, Asked, Number, Text, columns
 from api.v1.common import FAILURES, account_of, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
@@ -30,14 +32,14 @@ class AliasState(Schema):
         return cls(**columns(cls, row))
 
 
-class Alias(Schema):
+class Alias(Asked):
     email: Text
     display_name: Text = ""
     signature: Text = ""
 
 
 def _kept(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> Answer[AliasState]:
-    form = AliasForm(given.dict(), instance=row)
+    form = AliasForm(given.model_dump(), instance=row)
     if not (form.is_valid() and saved(request, form, verb)):
         raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
     return Answer(data=AliasState.of(row))
@@ -46,6 +48,13 @@ def _kept(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> A
 def _administered(request: HttpRequest, pk: int) -> AccountAlias:
     rows = AccountAlias.objects.select_related("account")
     return get_object_or_404(rows, pk=pk, account__in=caller_of(request).accounts(Scope.ADMINISTER))
+
+
+def _unchanged(request: HttpRequest, pk: int) -> AbstractContextManager[None]:
+    def read() -> Answer[AliasState]:
+        return Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk)))
+
+    return unchanged(request, AccountAlias.objects.filter(pk=pk), read)
 
 
 @router.get("/accounts/{pk}/aliases", response={200: Answer[list[AliasState]], **FAILURES}, operation_id="list_aliases")
@@ -72,8 +81,7 @@ def add_alias(
 def change_alias(request: HttpRequest, pk: Path[Number], given: Alias) -> Answer[AliasState]:
     """All of it: what is absent becomes empty. Heeds If-Match."""
     row = _administered(request, pk)
-    rows = AccountAlias.objects.filter(pk=pk)
-    with unchanged(request, rows, lambda: Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk)))):
+    with _unchanged(request, pk):
         return _kept(request, row, given, "edit_alias")
 
 
@@ -83,8 +91,12 @@ def get_alias(request: HttpRequest, pk: Path[Number]) -> Answer[AliasState]:
     return Answer(data=AliasState.of(get_object_or_404(AccountAlias, pk=pk, account__in=seen)))
 
 
-@router.delete("/aliases/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_alias")
+@router.delete(
+    "/aliases/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_alias", openapi_extra=IF_MATCH
+)
 def remove_alias(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """No new mail comes from it; what waits in the outbox still goes out."""
-    take_away(request, _administered(request, pk))
+    """No new mail comes from it; what waits in the outbox still goes out. Heeds If-Match."""
+    row = _administered(request, pk)
+    with _unchanged(request, pk):
+        take_away(request, row)
     return Answer(data=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from django.db.models import Model
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from mailbox.models import Message
 from outbox.answers import SendResult
@@ -25,6 +25,13 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_without_nul)]
+
+
+class Asked(BaseModel):
+    """What a request says, and nothing else: a filter that is misspelt would mean all instead of some. No ninja.Schema:
+    that takes what is no object for one without members."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class Failure(Schema):
@@ -123,13 +130,13 @@ class SendState(Schema):
         )
 
 
-class File(Schema):
+class File(Asked):
     filename: Text
     content_type: Text = ""
     base64: str
 
 
-class Writing(Schema):
+class Writing(Asked):
     account_id: Number
     sender: Text = Field("", alias="from", description="One of the account's addresses; empty: its own.")
     body_text: Text
@@ -146,7 +153,7 @@ class Mail(Writing):
     subject: Text
 
 
-class WholeMail(Schema):
+class WholeMail(Asked):
     mail_from: Text = Field(description="An address of the account; From must be one, too.")
     rcpt_to: Annotated[list[Text], Field(min_length=1, max_length=100)] = Field(description="Who gets it.")
     base64: str = Field(description="The mail (RFC 5322) in base64.")

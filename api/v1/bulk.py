@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.translation import gettext
 from ninja import Path, Router, Status
@@ -11,6 +12,7 @@ from api.models import Scope
 from api.tokens import Caller
 from api.v1.answers import Answer, Number
 from api.v1.common import FAILURES, caller_of
+from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from api.v1.outbox_shapes import Bulk, Estimated, OperationState
@@ -79,16 +81,21 @@ def get_operation(request: HttpRequest, pk: Path[Number]) -> Answer[OperationSta
     return Answer(data=OperationState.of(_found(caller_of(request), pk, Scope.READ)))
 
 
-@router.post("/outbox/operations/{pk}/stop", response=STATE, operation_id="stop_operation")
+@router.post("/outbox/operations/{pk}/stop", response=STATE, operation_id="stop_operation", openapi_extra=IF_MATCH)
 def stop_operation(request: HttpRequest, pk: Path[Number]) -> Answer[OperationState]:
-    """What is done stays done."""
+    """What is done stays done. Heeds If-Match."""
     caller = caller_of(request)
     operation, user = _found(caller, pk, Scope.OPERATE), caller.token.user
     if operation.user_id != user.pk and not has_role_everywhere(user, Role.OPERATOR):
         raise Http404
-    if not actions_bulk.stop(operation, user, timezone.now()):
-        raise Conflict(gettext("It was over already."))
-    return Answer(data=OperationState.of(operation))
+
+    def read() -> Answer[OperationState]:
+        return Answer(data=OperationState.of(get_object_or_404(Operation, pk=pk)))
+
+    with unchanged(request, Operation.objects.filter(pk=pk), read):
+        if not actions_bulk.stop(operation, user, timezone.now()):
+            raise Conflict(gettext("It was over already."))
+        return Answer(data=OperationState.of(operation))
 
 
 def _found(caller: Caller, pk: int, scope: Scope) -> Operation:

@@ -13,7 +13,7 @@ from api.v1.answers import Problem
 from mailbox import features
 from mailbox.models import Account, Feature
 
-FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 422, 429, 503}): Problem}
+FAILURES: dict[Any, Any] = {frozenset({400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503}): Problem}
 
 
 def caller_of(request: HttpRequest) -> Caller:

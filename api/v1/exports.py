@@ -16,8 +16,9 @@ from ninja import Path, Router, Schema, Status
 from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Number, Text, columns
+from api.v1.answers import Answer, Asked, Number, Text, columns
 from api.v1.common import FAILURES, caller_of
+from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
 from api.v1.files import FILE, file_answer, of_type
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
@@ -30,7 +31,7 @@ from mailbox.views.requests import Refused
 router = Router(tags=["exports"])
 
 
-class NewExport(Schema):
+class NewExport(Asked):
     form: Export.Form
     q: Annotated[Text, Field(description="A search, as typed into the search box. Empty: all.")] = ""
     account_id: Number | None = None
@@ -103,10 +104,14 @@ def get_export_file(request: HttpRequest, pk: Path[Number]) -> HttpResponseBase:
     return file_answer(request, content, name, kind, found.key.hex)
 
 
-@router.delete("/exports/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_export")
+@router.delete(
+    "/exports/{pk}", response={200: Answer[None], **FAILURES}, operation_id="remove_export", openapi_extra=IF_MATCH
+)
 def remove_export(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """Before its time; an export under way is stopped by it. The mail itself stays."""
-    requests.remove(_found(request, pk), caller_of(request).token.user)
+    """Before its time; an export under way is stopped by it. The mail itself stays. Heeds If-Match."""
+    found = _found(request, pk)
+    with unchanged(request, Export.objects.filter(pk=pk), lambda: Answer(data=ExportState.of(_found(request, pk)))):
+        requests.remove(found, caller_of(request).token.user)
     return Answer(data=None)
 
 

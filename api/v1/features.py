@@ -9,7 +9,7 @@ from ninja import Path, Router, Schema
 from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Number
+from api.v1.answers import Answer, Asked, Number
 from api.v1.common import FAILURES, account_of, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from mailbox import features
@@ -33,11 +33,11 @@ class FeatureState(Schema):
         return cls(feature=each.feature, percent=each.percent, on=on, off=off)
 
 
-class Share(Schema):
+class Share(Asked):
     percent: Percent
 
 
-class OwnSetting(Schema):
+class OwnSetting(Asked):
     on: bool | None = Field(description="null: as for all accounts.")
 
 

@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from ninja import Path, Router, Schema, Status
 from pydantic import Field
 
-from api.v1.answers import Answer, Number, Text
+from api.v1.answers import Answer, Asked, Number, Text
 from api.v1.common import FAILURES, seen
 from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.errors import Conflict
@@ -39,7 +39,7 @@ class TeamState(Schema):
         return cls(assigned_to=name, note=mark.note, done_at=mark.done_at, changed_at=mark.changed_at)
 
 
-class TeamChange(Schema):
+class TeamChange(Asked):
     assigned_to: Text | None = Field(default=None, description="A user name; null: nobody.")
     note: Text = ""
     done: bool = False

@@ -17,7 +17,7 @@ from alerts.problems.find import find_of_accounts, find_problems
 from alerts.problems.problem import Problem
 from api.models import Scope
 from api.tokens import Caller
-from api.v1.answers import Answer, Limit, Number, Page, Text, columns
+from api.v1.answers import Answer, Asked, Limit, Number, Page, Text, columns
 from api.v1.common import FAILURES, account_of, asked_accounts, caller_of, seen, seen_or_all
 from mailbox.models import Quarantine, SyncRunFolder
 from mailbox.views import activity
@@ -186,7 +186,7 @@ def _administers(caller: Caller) -> bool:
     return Scope.ADMINISTER.value in caller.token.scopes and caller.has_everywhere(Scope.ADMINISTER)
 
 
-class ActivityQuery(Schema):
+class ActivityQuery(Asked):
     account: Number | None = None
     who: Text = Field(default="", description="A user name.")
     verb: Text = ""

@@ -10,7 +10,7 @@ from typing import Annotated
 from ninja import Schema
 from pydantic import AwareDatetime, Field
 
-from api.v1.answers import Number, Text, columns
+from api.v1.answers import Asked, Number, Text, columns
 from mailbox.views.requests import Refused
 from outbox.actions import results
 from outbox.actions.estimate import Estimate
@@ -108,17 +108,17 @@ class OutboxFile(Schema):
     size: int
 
 
-class Retry(Schema):
+class Retry(Asked):
     now_anyway: bool = Field(False, description="Also before its next attempt is due; recorded.")
 
 
-class Decision(Schema):
+class Decision(Asked):
     attempt: Annotated[int, Field(ge=0, le=2**31 - 1)] = Field(
         description="The number of the attempt that is decided about; refused when a later one was made."
     )
 
 
-class OutboxFilter(Schema):
+class OutboxFilter(Asked):
     state: str = ""
     account: Number | None = None
     reason: str = ""
@@ -140,15 +140,15 @@ class OutboxFilter(Schema):
         return found if among is None else replace(found, among=tuple(sorted(among)) or (0,))
 
 
-class Reschedule(Schema):
+class Reschedule(Asked):
     send_at: AwareDatetime
 
 
-class SeenReports(Schema):
+class SeenReports(Asked):
     last_report: Number = Field(description="The id of the newest report that was seen.")
 
 
-class Bulk(Schema):
+class Bulk(Asked):
     action: Operation.Verb
     filter: OutboxFilter = Field(default_factory=OutboxFilter)
     dry_run: bool = Field(default=False, description="Only say what would be done.")

@@ -10,7 +10,7 @@ from ninja import Router, Schema
 from pydantic import AwareDatetime, Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Text
+from api.v1.answers import Answer, Asked, Text
 from api.v1.common import FAILURES, caller_of
 from api.v1.conditional import IF_MATCH, unchanged
 from mailbox.views.requests import Refused
@@ -23,7 +23,7 @@ router = Router(tags=["policy"])
 Size = Annotated[int, Field(ge=1, le=2**40, description="Bytes.")]
 
 
-class Policy(Schema):
+class Policy(Asked):
     max_size_bytes: Size
     allowed_content_types: Annotated[list[Text], Field(min_length=1, max_length=500)]
 
@@ -33,12 +33,15 @@ class Switch(Schema):
     reason: str
 
 
-class Pause(Schema):
+class Pause(Asked):
     reason: Annotated[Text, Field(max_length=300)] = ""
 
 
-class Resume(Schema):
+class Resume(Asked):
     paused_at: AwareDatetime | None = Field(default=None, description="Only this pause: one that was made since stays.")
+
+
+SWITCH = {200: Answer[Switch], **FAILURES}
 
 
 @router.get("/policy", response={200: Answer[Policy], **FAILURES}, operation_id="get_policy")
@@ -67,7 +70,7 @@ def change_policy(request: HttpRequest, given: Policy) -> Answer[Policy]:
         return _policy()
 
 
-@router.get("/sending", response={200: Answer[Switch], **FAILURES}, operation_id="get_sending")
+@router.get("/sending", response=SWITCH, operation_id="get_sending")
 def get_sending(request: HttpRequest) -> Answer[Switch]:
     """Whether sending of all accounts is paused, and why."""
     caller_of(request).accounts(Scope.READ)
@@ -79,16 +82,19 @@ def _switch() -> Answer[Switch]:
     return Answer(data=Switch(paused_at=row.paused_at, reason=row.reason))
 
 
-@router.post("/sending/pause", response={200: Answer[Switch], **FAILURES}, operation_id="pause_all_sending")
+@router.post("/sending/pause", response=SWITCH, operation_id="pause_all_sending", openapi_extra=IF_MATCH)
 def pause_all_sending(request: HttpRequest, given: Pause) -> Answer[Switch]:
-    """Mail of every account is kept until somebody resumes."""
+    """Mail of every account is kept until somebody resumes. Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
-    pause_all(request, given.reason)
-    return _switch()
+    with unchanged(request, SendingSwitch.objects.filter(pk=1), _switch):
+        pause_all(request, given.reason)
+        return _switch()
 
 
-@router.post("/sending/resume", response={200: Answer[Switch], **FAILURES}, operation_id="resume_all_sending")
+@router.post("/sending/resume", response=SWITCH, operation_id="resume_all_sending", openapi_extra=IF_MATCH)
 def resume_all_sending(request: HttpRequest, given: Resume) -> Answer[Switch]:
+    """Heeds If-Match."""
     caller_of(request).demand_everywhere(Scope.ADMINISTER)
-    resume_all(request, given.paused_at or SendingSwitch.current().paused_at)
-    return _switch()
+    with unchanged(request, SendingSwitch.objects.filter(pk=1), _switch):
+        resume_all(request, given.paused_at or SendingSwitch.current().paused_at)
+        return _switch()

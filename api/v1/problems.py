@@ -25,6 +25,7 @@ CODE_OF = {
     409: "Conflict",
     412: "Changed",
     413: "TooLarge",
+    415: "WrongType",
     416: "NoSuchRange",
     429: "RateLimited",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -38,6 +39,7 @@ from api.v1 import (
     suppression,
 )
 from api.v1.answers import SendState
+from api.v1.described import Described, by_route
 from api.v1.errors import Changed, Conflict, NotDone
 from api.v1.finishing import finished, nothing_here
 from api.v1.problems import PROBLEM, STATUS_OF, challenged, problem, try_again
@@ -60,6 +62,7 @@ class TokenAuth(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> Caller:
         caller = tokens.authenticate(token, client_address(request), timezone.now())
         request.user = caller.token.user
+        api.described(request).refuse_other(request)
         return caller
 
 
@@ -73,6 +76,16 @@ class Api(NinjaAPI):
         if prefix not in self._schemas:
             self._schemas[prefix] = self._made(super().get_openapi_schema(path_prefix=prefix))
         return self._schemas[prefix]
+
+    def described(self, request: HttpRequest) -> Described:
+        """What the schema says of the operation that is asked for."""
+        match = request.resolver_match
+        route = f"/{match.route.partition('api/v1/')[2]}" if match else ""
+        return self._by_route.get((request.method or "", route), Described())
+
+    @functools.cached_property
+    def _by_route(self) -> dict[tuple[str, str], Described]:
+        return by_route(self.get_openapi_schema(path_prefix=""))
 
     @staticmethod
     def _made(schema: OpenAPISchema) -> OpenAPISchema:

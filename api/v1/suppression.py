@@ -12,8 +12,9 @@ from ninja import Path, Router, Schema, Status
 from pydantic import Field
 
 from api.models import Scope
-from api.v1.answers import Answer, Limit, Number, Page, Text, columns
+from api.v1.answers import Answer, Asked, Limit, Number, Page, Text, columns
 from api.v1.common import FAILURES, account_of, asked_accounts, caller_of
+from api.v1.conditional import IF_MATCH, unchanged
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key, once
 from mailbox.views.pagination import cut
 from mailbox.views.reading.latest_per_account import newest_of_accounts
@@ -41,7 +42,7 @@ class SuppressedState(Schema):
         return cls(**columns(cls, row))
 
 
-class NewSuppression(Schema):
+class NewSuppression(Asked):
     account_id: Number
     address: Text
     words: Text = ""
@@ -70,7 +71,7 @@ def export_suppressed(request: HttpRequest, account: Number | None = None) -> Ht
     return as_csv(rows if accounts is None else rows.filter(account__in=accounts))
 
 
-class SuppressionFile(Schema):
+class SuppressionFile(Asked):
     csv: Annotated[Text, Field(max_length=suppression.MOST_BYTES, description="As the export writes it.")]
 
 
@@ -79,15 +80,21 @@ class Imported(Schema):
 
 
 @router.post("/suppressed/csv", response={200: Answer[Imported], **FAILURES}, operation_id="import_suppressed")
-def import_suppressed(request: HttpRequest, given: SuppressionFile) -> Answer[Imported]:
+def import_suppressed(
+    request: HttpRequest, given: SuppressionFile, idempotency_key: Key = IDEMPOTENCY_KEY
+) -> Status[Answer[Imported]] | HttpResponse:
     """All lines or none. What is listed keeps its reason and date, so that the same file may be sent again."""
-    operated = caller_of(request).accounts(Scope.OPERATE)
-    try:
-        return Answer(data=Imported(new=import_csv(request, given.csv.encode("utf-8", "replace"), operated)))
-    except suppression.NotOperated:
-        raise Http404 from None
-    except suppression.CannotImport as error:
-        raise Refused(str(error)) from error
+    operated, lines = caller_of(request).accounts(Scope.OPERATE), given.csv.encode("utf-8", "replace")
+
+    def create() -> Status[Answer[Imported]]:
+        try:
+            return Status(200, Answer(data=Imported(new=import_csv(request, lines, operated))))
+        except suppression.NotOperated:
+            raise Http404 from None
+        except suppression.CannotImport as error:
+            raise Refused(str(error)) from error
+
+    return once(request, idempotency_key, create)
 
 
 @router.post("/suppressed", response={201: Answer[SuppressedState], **FAILURES}, operation_id="suppress")
@@ -110,10 +117,24 @@ def suppress(
     return once(request, idempotency_key, create)
 
 
-@router.delete("/suppressed/{pk}", response={200: Answer[None], **FAILURES}, operation_id="unsuppress")
+@router.get("/suppressed/{pk}", response={200: Answer[SuppressedState], **FAILURES}, operation_id="get_suppressed")
+def get_suppressed(request: HttpRequest, pk: Path[Number]) -> Answer[SuppressedState]:
+    return _state(request, pk, Scope.READ)
+
+
+def _state(request: HttpRequest, pk: int, scope: Scope) -> Answer[SuppressedState]:
+    rows = SuppressedAddress.objects.filter(account__in=caller_of(request).accounts(scope))
+    return Answer(data=SuppressedState.of(get_object_or_404(rows, pk=pk)))
+
+
+@router.delete(
+    "/suppressed/{pk}", response={200: Answer[None], **FAILURES}, operation_id="unsuppress", openapi_extra=IF_MATCH
+)
 def unsuppress(request: HttpRequest, pk: Path[Number]) -> Answer[None]:
-    """The account writes to the address again."""
+    """The account writes to the address again. Heeds If-Match."""
     operated = caller_of(request).accounts(Scope.OPERATE)
     row = get_object_or_404(SuppressedAddress.objects.select_related("account"), pk=pk, account__in=operated)
-    take_off_list(request, row)
+    rows = SuppressedAddress.objects.filter(pk=pk)
+    with unchanged(request, rows, lambda: _state(request, pk, Scope.OPERATE)):
+        take_off_list(request, row)
     return Answer(data=None)

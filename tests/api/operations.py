@@ -201,6 +201,7 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
         "remove_export": Operation("delete", f"/exports/{made[1].pk}", **operate),
         "list_suppressed": Operation("get", f"/suppressed?account={account.pk}"),
         "export_suppressed": Operation("get", f"/suppressed/csv?account={account.pk}"),
+        "get_suppressed": Operation("get", f"/suppressed/{listed.pk}"),
         "import_suppressed": Operation("post", "/suppressed/csv", file, OPERATE),
         "suppress": Operation("post", "/suppressed", new, OPERATE),
         "unsuppress": Operation("delete", f"/suppressed/{listed.pk}", None, OPERATE),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -84,9 +85,14 @@ def test_what_creates_is_created_once_for_a_key(
             first = program.ask(each.method, each.path, each.body, **{"idempotency-key": "k"})
             again = program.ask(each.method, each.path, each.body, **{"idempotency-key": "k"})
             assert (first.status_code, first.content) == (again.status_code, again.content), "the same answer"
-            assert first.status_code in (201, 202), first.content
+            assert first.status_code in (200, 201, 202), first.content
             assert KeptAnswer.objects.count() == 1
-            other = program.ask(each.method, f"{each.path}?x=1", each.body, **{"idempotency-key": "k"})
+            other = program.client.post(
+                f"{V1}{each.path}",
+                data=f"{json.dumps(each.body)} ",
+                content_type="application/json",
+                headers={"authorization": f"Bearer {program.secret}", "idempotency-key": "k"},
+            )
             assert is_problem(other, 422, "Validation"), "another request with the same key"
 
 

@@ -1,0 +1,49 @@
+"""What the schema does not describe is refused, not left aside: a misspelt filter would mean all instead of some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext
+from ninja.errors import HttpError
+
+from mailbox.views.requests import Refused
+
+JSON = "application/json"
+PLACES = ("query", "header")
+
+
+@dataclass(frozen=True)
+class Described:
+    """One operation of the schema."""
+
+    parameters: frozenset[str] = frozenset()  # of the query
+    headers: frozenset[str] = frozenset()
+    has_body: bool = False
+
+    @classmethod
+    def of(cls, operation: dict[str, Any]) -> Described:
+        stated = operation.get("parameters", [])
+        query, headers = (frozenset(each["name"] for each in stated if each["in"] == place) for place in PLACES)
+        return cls(query, headers, "requestBody" in operation)
+
+    def refuse_other(self, request: HttpRequest) -> None:
+        """Raises Refused, or HttpError for a body of another type."""
+        if unknown := sorted(set(request.GET) - self.parameters):
+            words = gettext("There is no parameter “%(name)s” here: see /api/v1/openapi.json.")
+            raise Refused(words % {"name": unknown[0][:40]})
+        if "If-Match" in request.headers and request.method != "GET" and "If-Match" not in self.headers:
+            raise Refused(gettext("Nothing here has an ETag that If-Match could be compared with: leave it out."))
+        if self.has_body and request.body and request.content_type != JSON:
+            raise HttpError(415, gettext("Send the body as %(type)s, and say so in Content-Type.") % {"type": JSON})
+
+
+def by_route(schema: dict[str, Any]) -> dict[tuple[str, str], Described]:
+    """By method and by the path as Django's resolver has it, without what stands before it."""
+    return {
+        (method.upper(), path.replace("{", "<").replace("}", ">")): Described.of(operation)
+        for path, methods in schema["paths"].items()
+        for method, operation in methods.items()
+    }

@@ -1,0 +1,149 @@
+"""What the schema does not say of an operation is refused, by each of them; what it says of conditions holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from mailbox.models import Account, Message
+from outbox.models import OutboxMessage, SendingSwitch
+from tests.api.calling import V1, Program, is_problem, ops
+from tests.api.operations import operations
+from tests.rows import outbox_row
+from tests.test_every_address import undone
+
+__all__ = ["ops"]
+pytestmark = [pytest.mark.django_db, pytest.mark.pages]
+# They ask for something or make something: nothing is there yet that could have changed.
+WITHOUT_CONDITION = {
+    *("create_account", "add_alias", "send", "submit", "reply", "suppress", "import_suppressed", "create_export"),
+    *("test_account", "sync_account", "refresh_folders", "fetch_message", "fetch_again", "go_on", "bulk"),
+}
+NO_OBJECTS = (b"[]", b"null", b"1", b'"x"', b"", b"\xff", b"{", b"[" * 100_000, b'{"x": ' + b"9" * 5_000 + b"}")
+
+
+@pytest.fixture
+def program(make_user: Callable[..., User]) -> Program:
+    return Program(make_user("administrator"), per_minute=100_000)
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    found = Client().get(f"{V1}/openapi.json").json()
+    return {each["operationId"]: each for methods in found["paths"].values() for each in methods.values()}
+
+
+def parameters(operation: dict[str, Any], place: str) -> dict[str, Any]:
+    return {each["name"]: each["schema"] for each in operation.get("parameters", []) if each["in"] == place}
+
+
+def raw(program: Program, method: str, path: str, body: bytes, content_type: str = "application/json") -> Any:
+    headers = {"authorization": f"Bearer {program.secret}"}
+    return getattr(program.client, method)(f"{V1}{path}", data=body, content_type=content_type, headers=headers)
+
+
+def test_a_parameter_that_an_operation_has_not_is_refused(
+    program: Program, ops: Account, subtests: pytest.Subtests
+) -> None:
+    """A misspelt filter would list all instead of some."""
+    for name, each in operations(ops).items():
+        with subtests.test(name), undone():
+            path = f"{each.path}{'&' if '?' in each.path else '?'}acount=1"
+            answered = program.ask(each.method, path, each.body)
+            assert is_problem(answered, 422, "Validation") and "acount" in answered.json()["detail"]
+    without_token = Client().get(f"{V1}/accounts?acount=1")
+    assert is_problem(without_token, 401, "Unauthorized")
+
+
+def test_a_body_that_is_not_as_described_is_refused(program: Program, ops: Account, subtests: pytest.Subtests) -> None:
+    """Another type, no object, or a member that is misspelt."""
+    for name, each in operations(ops).items():
+        if each.body is None:
+            continue
+        with subtests.test(name), undone():
+            said = json.dumps(each.body).encode()
+            for other in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+                assert is_problem(raw(program, each.method, each.path, said, other), 415, "WrongType")
+            for body in NO_OBJECTS:
+                answered = raw(program, each.method, each.path, body)
+                assert answered.status_code in (400, 422) and is_problem(answered, answered.status_code, "Validation")
+            answered = program.ask(each.method, each.path, each.body | {"dryrun": True})
+            assert is_problem(answered, 422, "Validation") and "dryrun" in answered.json()["detail"]
+    assert not SendingSwitch.objects.filter(paused_at__isnull=False).exists()
+
+
+def test_a_misspelt_filter_of_a_bulk_action_means_nothing_instead_of_all(program: Program, ops: Account) -> None:
+    row = outbox_row(ops)
+    answered = program.post("/outbox/bulk", {"action": "cancel", "filter": {"acount": 999}})
+    assert is_problem(answered, 422, "Validation")
+    assert OutboxMessage.objects.get(pk=row.pk).status == "pending"
+
+
+def test_whatever_changes_something_heeds_the_etag_of_it(
+    program: Program, ops: Account, schema: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    """A stale one changes nothing; where there is none to compare with, it is refused."""
+    heeding = {name for name, each in schema.items() if "If-Match" in parameters(each, "header")}
+    assert heeding.isdisjoint(WITHOUT_CONDITION)
+    table = operations(ops)
+    changing = {name for name, each in table.items() if each.method != "get"}
+    assert changing == heeding | WITHOUT_CONDITION
+    before = state()
+    for name in sorted(changing):
+        with subtests.test(name):
+            answered = program.ask(table[name].method, table[name].path, table[name].body, **{"if-match": '"stale"'})
+            due = (412, "Changed") if name in heeding else (422, "Validation")
+            assert is_problem(answered, *due)
+            assert state() == before
+
+
+def state() -> list[Any]:
+    models = (Account, Message, OutboxMessage, SendingSwitch)
+    return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+
+@pytest.mark.parametrize("what", ["remove_alias", "unsuppress", "remove_export", "stop_operation", "delete_account"])
+def test_what_is_still_as_it_was_seen_is_changed(program: Program, ops: Account, what: str) -> None:
+    each = operations(ops)[what]
+    OutboxMessage.objects.update(status="cancelled", hold="")
+    etag = program.get(each.path.removesuffix("/stop")).headers["ETag"]
+    assert program.ask(each.method, each.path, **{"if-match": etag}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/accounts/{pk}/pause", "/accounts/{pk}/resume", "/sending/pause", "/sending/resume"])
+def test_a_pause_that_was_made_meanwhile_is_seen_first(program: Program, ops: Account, path: str) -> None:
+    asked = path.format(pk=ops.pk)
+    where = asked.rpartition("/")[0]
+    body = {} if where == "/sending" else None
+    etag = program.get(where).headers["ETag"]
+    assert program.post(f"{where}/pause", body).status_code == 200
+    assert is_problem(program.post(asked, body, **{"if-match": etag}), 412, "Changed")
+    now = program.get(where).headers["ETag"]
+    assert program.post(asked, body, **{"if-match": now}).status_code == 200
+
+
+def lists(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, each in schema.items():
+        if "limit" in (found := parameters(each, "query")):
+            yield name, found
+
+
+def test_every_list_takes_1_to_500_rows_and_goes_on_by_a_cursor(
+    program: Program, ops: Account, schema: dict[str, Any], subtests: pytest.Subtests
+) -> None:
+    table, found = operations(ops), dict(lists(schema))
+    paged = {name for name, each in schema.items() if "Answer_Page_" in json.dumps(each["responses"])}
+    assert paged <= set(found) and len(paged) > 8
+    for name, stated in found.items():
+        with subtests.test(name):
+            assert (stated["limit"]["minimum"], stated["limit"]["maximum"]) == (1, 500)
+            assert {"before", "after"} & set(stated) and not {"offset", "page"} & set(stated)
+            path = f"{table[name].path}{'&' if '?' in table[name].path else '?'}limit="
+            assert {program.get(f"{path}{number}").status_code for number in (1, 500)} == {200}
+            for wrong in ("0", "501", "-1", "x"):
+                assert is_problem(program.get(f"{path}{wrong}"), 422, "Validation")
