@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 from django.utils import timezone
 from django.utils.translation import gettext
-from ninja import NinjaAPI
+from ninja import NinjaAPI, Router
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.schema import OpenAPISchema
 from ninja.security import HttpBearer
@@ -214,6 +214,13 @@ def _out_of_reach(request: HttpRequest, error: raw_store.RawOutOfReach) -> HttpR
     return try_again(gettext("The stored mail is out of reach on this host: try again in a moment."))
 
 
+def urls(*more: Router) -> tuple[list[URLPattern], str, str]:
+    """With the operations of what stands above this package and knows it."""
+    for router in more:
+        api.add_router("", router)
+    return list(_paths()), "v1", "v1"
+
+
 def _paths() -> Iterator[URLPattern]:
     for pattern in api.urls[0]:
         if isinstance(pattern, URLPattern):
@@ -222,6 +229,3 @@ def _paths() -> Iterator[URLPattern]:
             pattern.callback = request_counts.counted(f"/api/v1/{pattern.pattern}", view)
             yield pattern
     yield re_path(r"^(?P<rest>.*)$", nothing_here, name="nothing_here")
-
-
-urls = (list(_paths()), "v1", "v1")

@@ -34,6 +34,7 @@ class RetentionRule(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     removed = models.BigIntegerField(default=0)  # rows, since the rule was made
     last_removed_at = models.DateTimeField(null=True)
+    TERMS = ("what", "days", "account", "folder", "larger_than")
 
     class Meta:
         db_table = "retention_rules"

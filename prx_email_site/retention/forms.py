@@ -48,7 +48,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
-        if RetentionRule.objects.count() >= MOST:
+        if self.instance.pk is None and RetentionRule.objects.count() >= MOST:
             raise forms.ValidationError(gettext("There are %(most)s rules: end one first.") % {"most": MOST})
         kind, days = KINDS.get(given.get("what", "")), given.get("days")
         if kind is None:

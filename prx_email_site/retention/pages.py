@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
@@ -18,10 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mailbox.models import LegalHold, RetentionRule
 from mailbox.permissions import Role, has_role_everywhere
-from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
-from mailbox.views.requests import signed_in_user
-from prx_email_site.retention import sweep
+from prx_email_site.retention import changes, sweep
 from prx_email_site.retention.forms import MOST, HoldForm, RuleForm
 from prx_email_site.retention.kinds import Preview, preview
 
@@ -64,10 +59,7 @@ def add_rule(request: HttpRequest) -> HttpResponse:
     rule = form.rule()
     if question := asks_first(request, _question(rule, preview(rule, timezone.now()))):
         return question
-    rule.created_by = signed_in_user(request)
-    with transaction.atomic():
-        rule.save()
-        record(request, "retention_add", f"retention:{rule.pk}", rule.account, detail=_in_english(rule))
+    changes.set_rule(request, rule)
     messages.success(request, gettext("The rule is set. Workers remove once a day what it means; see the activity."))
     return redirect("retention")
 
@@ -105,19 +97,11 @@ def _about(rule: RetentionRule, found: Preview) -> list[tuple[str, str]]:
     return about
 
 
-def _in_english(rule: RetentionRule) -> str:
-    """What the activity keeps is English, whoever's request it is."""
-    size = f", larger than {rule.larger_than} bytes" if rule.larger_than else ""
-    return f"{rule}{f', folder {rule.folder}' if rule.folder else ''}{size}"
-
-
 @require_POST
 def remove_rule(request: HttpRequest, pk: int) -> HttpResponse:
     _only_administrators(request)
     rule = get_object_or_404(RetentionRule.objects.select_related("account"), pk=pk)
-    with transaction.atomic():
-        record(request, "retention_end", f"retention:{rule.pk}", rule.account, detail=_in_english(rule))
-        rule.delete()
+    changes.end_rule(request, rule)
     messages.success(request, gettext("The rule is gone: nothing more is removed by it."))
     return redirect("retention")
 
@@ -128,13 +112,9 @@ def add_hold(request: HttpRequest) -> HttpResponse:
     form = HoldForm(request.POST, prefix="hold")
     if not form.is_valid():
         return _page(request, hold=form)
-    hold = form.hold()
-    hold.created_by = signed_in_user(request)
     try:
-        with transaction.atomic():
-            hold.save()
-            record(request, "hold_add", f"hold:{hold.pk}", hold.account, detail=hold.reason)
-    except IntegrityError:  # it was removed at this instant
+        changes.put_hold(request, form.hold())
+    except changes.Gone:
         form.add_error(None, gettext("What it names is gone: nothing of it can be kept."))
         return _page(request, hold=form)
     messages.success(request, gettext("The hold stands: no rule removes any of it from now on."))
@@ -147,10 +127,7 @@ def release_hold(request: HttpRequest, pk: int) -> HttpResponse:
     hold = get_object_or_404(LegalHold.objects.standing().select_related("account"), pk=pk)
     if question := asks_first(request, _release_question(hold)):
         return question
-    released: dict[str, Any] = {"released_at": timezone.now(), "released_by": signed_in_user(request)}
-    with transaction.atomic():
-        if LegalHold.objects.standing().filter(pk=pk).update(**released):
-            record(request, "hold_release", f"hold:{hold.pk}", hold.account, detail=hold.reason)
+    changes.release(request, hold)
     messages.success(request, gettext("The hold is released: rules may remove what is old enough."))
     return redirect("retention")
 

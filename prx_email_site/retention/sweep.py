@@ -71,8 +71,9 @@ class _Removed:
         one of them at this moment."""
         rule, kind = self.rule, KINDS[self.rule.what]
         with transaction.atomic():
-            if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk).exists():
-                self.is_done = True  # taken back meanwhile
+            terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
+            if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk, **terms).exists():
+                self.is_done = True  # taken back meanwhile, or changed: the next day's run has the new terms
                 return
             rows = kind.rows(rule, Holds.until_commit(), self.now).select_for_update(of=("self",))
             if self.reached is not None:

@@ -18,8 +18,10 @@ from mailbox.models import (
     AuditEntry,
     ConnectionTest,
     Export,
+    LegalHold,
     MessagePlace,
     Quarantine,
+    RetentionRule,
     SyncRun,
     SyncRunFolder,
 )
@@ -213,7 +215,26 @@ def of_whole_site(account: Account) -> dict[str, Operation]:
     }
 
 
+def of_retention(account: Account) -> dict[str, Operation]:
+    rule, ended = (RetentionRule.objects.create(what="runs", days=90) for _ in range(2))
+    hold = LegalHold.objects.create(address="eve@example.com", reason="Case 1")
+    site = {"scope": ADMINISTER, "of": "everything"}
+    given = {"what": "received", "days": 365, "account_id": account.pk}
+    return {
+        "list_rules": Operation("get", "/retention/rules", **site),
+        "preview_rule": Operation("post", "/retention/preview", given, **site),
+        "create_rule": Operation("post", "/retention/rules", given, **site),
+        "get_rule": Operation("get", f"/retention/rules/{rule.pk}", **site),
+        "change_rule": Operation("put", f"/retention/rules/{rule.pk}", given, **site),
+        "remove_rule": Operation("delete", f"/retention/rules/{ended.pk}", **site),
+        "list_holds": Operation("get", "/retention/holds", **site),
+        "create_hold": Operation("post", "/retention/holds", {"account_id": account.pk, "reason": "Case 2"}, **site),
+        "get_hold": Operation("get", f"/retention/holds/{hold.pk}", **site),
+        "release_hold": Operation("post", f"/retention/holds/{hold.pk}/release", **site),
+    }
+
+
 def operations(account: Account) -> dict[str, Operation]:
     last = {"delete_account": Operation("delete", f"/accounts/{account.pk}", None, ADMINISTER)}
     found = of_accounts(account) | of_messages(account) | of_outbox(account)
-    return found | of_whole_site(account) | of_operation(account) | last
+    return found | of_whole_site(account) | of_operation(account) | of_retention(account) | last

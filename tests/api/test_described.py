@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from mailbox.models import Account, Message
+from mailbox.models import Account, LegalHold, Message, RetentionRule
 from outbox.models import OutboxMessage, SendingSwitch
 from tests.api.calling import V1, Program, is_problem, ops
 from tests.api.operations import operations
@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 WITHOUT_CONDITION = {
     *("create_account", "add_alias", "send", "submit", "reply", "suppress", "import_suppressed", "create_export"),
     *("test_account", "sync_account", "refresh_folders", "fetch_message", "fetch_again", "go_on", "bulk"),
+    *("preview_rule", "create_rule", "create_hold"),
 }
 NO_OBJECTS = (b"[]", b"null", b"1", b'"x"', b"", b"\xff", b"{", b"[" * 100_000, b'{"x": ' + b"9" * 5_000 + b"}")
 
@@ -103,7 +104,7 @@ def test_whatever_changes_something_heeds_the_etag_of_it(
 
 
 def state() -> list[Any]:
-    models = (Account, Message, OutboxMessage, SendingSwitch)
+    models = (Account, Message, OutboxMessage, SendingSwitch, RetentionRule, LegalHold)
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 

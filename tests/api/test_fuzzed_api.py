@@ -28,7 +28,17 @@ from schemathesis.schemas import APIOperation
 
 from alerts.models import AlertIncident
 from api.models import Scope
-from mailbox.models import Account, AccountAlias, AuditEntry, ConnectionTest, Message, Quarantine, SyncRunFolder
+from mailbox.models import (
+    Account,
+    AccountAlias,
+    AuditEntry,
+    ConnectionTest,
+    LegalHold,
+    Message,
+    Quarantine,
+    RetentionRule,
+    SyncRunFolder,
+)
 from outbox.models import Operation, OutboxMessage, SuppressedAddress
 from tests.api.calling import V1, Program, ops, sales
 from tests.api.operations import operations
@@ -65,6 +75,8 @@ FOUND_AT: dict[str, type[Model]] = {
     "/suppressed/": SuppressedAddress,
     "/quarantine/": Quarantine,
     "/aliases/": AccountAlias,
+    "/retention/rules/": RetentionRule,
+    "/retention/holds/": LegalHold,
     "/": Account,
 }
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
