@@ -31,9 +31,7 @@ router = Router(tags=["retention"])
 
 class Rule(Asked):
     what: RetentionRule.What
-    days: Annotated[
-        int, Field(ge=1, le=LONGEST_DAYS, description="Older ones go; some kinds take 30 at least.")
-    ]
+    days: Annotated[int, Field(ge=1, le=LONGEST_DAYS, description="Older ones go; some kinds take 30 at least.")]
     account_id: Number | None = Field(default=None, description="null: of all accounts.")
     folder: Text = Field(default="", description="Of received mail alone: what lies in folders of this name only.")
     larger_than_mb: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
