@@ -28,6 +28,11 @@ def safe_cell(value: object) -> str:
     return f"'{text}" if text.lstrip(" \xa0").startswith(_BEGINS_FORMULA) else text
 
 
+def read_cell(text: str) -> str:
+    """What was meant by a cell that safe_cell wrote, or a person by the same apostrophe."""
+    return text[1:] if text.startswith("'") and text[1:].lstrip(" \xa0").startswith(_BEGINS_FORMULA) else text
+
+
 def lines_of(head: Sequence[object], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield "\ufeff"  # without it, spreadsheets read UTF-8 as another charset

@@ -5,6 +5,7 @@ from django.urls import URLPattern, path
 from mailbox.views import (
     account_actions,
     account_edit,
+    account_import,
     accounts,
     activity,
     aliases,
@@ -65,6 +66,8 @@ urlpatterns: list[URLPattern] = [
     path("quarantine/readings/<int:pk>/", quarantine.read_again, name="read_again"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/add/", account_edit.add, name="account_add"),
+    path("accounts/import/", account_import.import_accounts, name="account_import"),
+    path("accounts/import/example.csv", account_import.example, name="account_import_csv"),
     path("accounts/add/find/", views_autoconfig.find, name="account_find"),
     path("accounts/add/find/<int:pk>/", views_autoconfig.found, name="account_found"),
     path("accounts/<int:pk>/", accounts.account, name="account"),

@@ -136,6 +136,8 @@ EXPECTED: dict[str, Expected] = {
     "mailbox:read_again": of_account("", OPERATOR, "reading"),
     "mailbox:accounts": Expected(SIGNED_IN),
     "mailbox:account_add": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_import": Expected(EVERYWHERE, EVERYWHERE, everywhere=ADMINISTRATOR),
+    "mailbox:account_import_csv": Expected(EVERYWHERE, everywhere=ADMINISTRATOR),
     "mailbox:account_find": Expected("", EVERYWHERE, everywhere=ADMINISTRATOR),
     "mailbox:account_found": Expected("own", "", ("lookup",)),
     "mailbox:account": of_account(VIEWER),

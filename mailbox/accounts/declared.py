@@ -1,31 +1,61 @@
 """Accounts as a file declares them: made when they are not there, changed where they differ, never deleted.
 
-Secrets stand in environment variables that the file names. The same file twice changes nothing the second time.
+For a command secrets stand in environment variables that the file names. A file that comes by a page holds them itself:
+whoever may upload one could else send any variable of the server's to a host of their own.
+The same file twice changes nothing the second time. No refusal repeats a value: it may be a secret in the wrong column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
+from django.utils.translation import gettext
 
 from mailbox.accounts.create import TransportFields, create_account
 from mailbox.accounts.secret_variables import NoSecret, secret_in
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import default_smtp_security, secret_problem
 from mailbox.models import Account, Transport
+from mailbox.models.account_words import SentCopyChoice
 
 SWITCHES = ("sync_enabled", "send_enabled", "push_enabled")
 TEXTS = ("display_name", "signature", "ca_certificate", "sent_copy")
 NUMBERS = ("imap_port", "smtp_port", "messages_per_minute")
 SERVERS = ("imap_host", "imap_port", "smtp_host", "smtp_port", "smtp_security", "user")
-SECRETS = ("password_env", "oauth_token_env")
-KNOWN = {"email", "messages_per_minute", *SWITCHES, *TEXTS, *SERVERS, *SECRETS}
+CHOICES = {"smtp_security": Transport.Security.values, "sent_copy": SentCopyChoice.values}
 NEEDED = ("email", "imap_host", "imap_port", "smtp_host", "smtp_port")
 _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class SecretColumns:
+    """Where the secrets of a file stand: the columns of a password and of an OAuth token, and how a cell is read."""
+
+    password: str
+    oauth_token: str
+    read: Callable[[str], str]  # raises NoSecret
+
+    @property
+    def names(self) -> tuple[str, str]:
+        return self.password, self.oauth_token
+
+    @property
+    def known(self) -> set[str]:
+        """All columns of such a file."""
+        return {"email", "messages_per_minute", *SWITCHES, *TEXTS, *SERVERS, *self.names}
+
+    def told(self) -> dict[str, str]:
+        return {"password": self.password, "token": self.oauth_token}
+
+
+IN_ENVIRONMENT = SecretColumns("password_env", "oauth_token_env", secret_in)
+IN_FILE = SecretColumns("password", "oauth_token", str)
+KNOWN = IN_ENVIRONMENT.known
 
 
 class InvalidDeclaration(Exception):
@@ -42,29 +72,30 @@ class Outcome:
 
 
 @transaction.atomic
-def declare(given: Mapping[str, Any]) -> Outcome:
+def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -> Outcome:
     """Bring the account in line: only what is named. Raises InvalidDeclaration, and then nothing is changed."""
-    row = _read(given)
+    row = _read(given, secrets)
     account = Account.objects.with_transports().filter(email__iexact=row.get("email", "")).first()
     if account is not None:
-        return _change(account, row)
+        return _change(account, row, secrets)
     for name in NEEDED:
         if not row.get(name):
-            raise InvalidDeclaration(f"{name} is missing.")
-    return Outcome(_make(row), "made", sorted(row))
+            raise InvalidDeclaration(gettext("%(column)s is missing.") % {"column": name})
+    return Outcome(_make(row, secrets), "made", sorted(row))
 
 
-def _change(account: Account, row: Mapping[str, Any]) -> Outcome:
-    """Other servers than before need the secret as well, or what is stored would be handed to whoever runs them."""
-    kind, secret = _secret(row)
+def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) -> Outcome:
+    """Other servers than before, or another authority that vouches for them, need the secret as well, or what is stored
+    would be handed to whoever runs them."""
+    kind, secret = _secret(row, secrets)
     changed = [name for name in (*SWITCHES, *TEXTS, "messages_per_minute") if name in row and _set(account, name, row)]
+    if not secret and account.ca_certificate and "ca_certificate" in changed:
+        raise InvalidDeclaration(_needs_secret(secrets))
     for transport in (account.imap, account.smtp):
         names = _server_names(transport.kind)
         moved = [name for column, name in names.items() if name in row and _set(transport, name, row, column)]
         if not secret and any(not name.endswith("security") for name in moved):
-            raise InvalidDeclaration(
-                "Other servers or another user need the secret, too: name password_env or oauth_token_env."
-            )
+            raise InvalidDeclaration(_needs_secret(secrets))
         if secret and _differs(transport, kind, secret):
             transport.password, transport.oauth_token = (secret, None) if kind == "password" else (None, secret)
             moved.append(f"{transport.kind}_secret")
@@ -84,10 +115,15 @@ def _save(account: Account) -> None:
         raise InvalidDeclaration(sentences(error)) from error
 
 
-def _make(row: Mapping[str, Any]) -> Account:
-    kind, secret = _secret(row)
+def _needs_secret(secrets: SecretColumns) -> str:
+    words = gettext("Other servers, another user or certificate need the secret, too: give %(password)s or %(token)s.")
+    return words % secrets.told()
+
+
+def _make(row: Mapping[str, Any], secrets: SecretColumns) -> Account:
+    kind, secret = _secret(row, secrets)
     if not secret:
-        raise InvalidDeclaration("Name exactly one of password_env and oauth_token_env.")
+        raise InvalidDeclaration(gettext("Give exactly one of %(password)s and %(token)s.") % secrets.told())
     user, port = row.get("user") or row["email"], row["smtp_port"]
     security = row.get("smtp_security") or default_smtp_security(port)
     more = {name: row[name] for name in ("messages_per_minute", *SWITCHES, *TEXTS) if name in row}
@@ -103,43 +139,54 @@ def _make(row: Mapping[str, Any]) -> Account:
         raise InvalidDeclaration(sentences(error)) from error
 
 
-def _read(given: Mapping[str, Any]) -> dict[str, Any]:
+def _read(given: Mapping[str, Any], secrets: SecretColumns) -> dict[str, Any]:
     """The values by their types; an empty cell of a table says nothing."""
     row: dict[str, Any] = {}
     for name, value in given.items():
-        if name not in KNOWN:
-            raise InvalidDeclaration(f"{name} is not known. Known are {', '.join(sorted(KNOWN))}.")
+        if name not in secrets.known:
+            known = ", ".join(sorted(secrets.known))
+            raise InvalidDeclaration(
+                gettext("%(column)s is not known. Known are %(columns)s.") % {"column": name, "columns": known}
+            )
         if value is not None and value != "":
-            row[name] = _typed(name, str(value).strip())
+            row[name] = str(value) if name in secrets.names else _typed(name, str(value).strip())
     return row
 
 
 def _typed(name: str, text: str) -> Any:
     if name in SWITCHES:
         if text.lower() not in _YES | _NO:
-            raise InvalidDeclaration(f"{name} is yes or no, not {text}.")
+            raise InvalidDeclaration(gettext("%(column)s is to be yes or no.") % {"column": name})
         return text.lower() in _YES
+    if name == "email":
+        try:
+            validate_email(text)  # before it is asked for: it may be a secret in the wrong column
+        except ValidationError as error:
+            raise InvalidDeclaration(" ".join(error.messages)) from None
     if name in NUMBERS:
         if not text.isdecimal() or int(text) > 2**31 - 1:
-            raise InvalidDeclaration(f"{name} is a number, not {text}.")
+            raise InvalidDeclaration(gettext("%(column)s is to be a number.") % {"column": name})
         return int(text)
+    if name in CHOICES and text not in CHOICES[name]:
+        words = gettext("%(column)s is to be one of %(choices)s.")
+        raise InvalidDeclaration(words % {"column": name, "choices": ", ".join(CHOICES[name])})
     return text
 
 
-def _secret(row: Mapping[str, Any]) -> tuple[str, str]:
+def _secret(row: Mapping[str, Any], secrets: SecretColumns) -> tuple[str, str]:
     """("password" or "oauth_token", the secret), or two empty texts where none is named."""
-    named = [name for name in SECRETS if row.get(name)]
+    named = [name for name in secrets.names if row.get(name)]
     if len(named) > 1:
-        raise InvalidDeclaration("Name only one of password_env and oauth_token_env.")
+        raise InvalidDeclaration(gettext("Give exactly one of %(password)s and %(token)s.") % secrets.told())
     if not named:
         return "", ""
     try:
-        value = secret_in(row[named[0]])
+        value = secrets.read(row[named[0]])
     except NoSecret as error:
         raise InvalidDeclaration(str(error)) from error
     if problem := secret_problem(value):
         raise InvalidDeclaration(str(problem))
-    return named[0].removesuffix("_env"), value
+    return "password" if named[0] == secrets.password else "oauth_token", value
 
 
 def _server_names(kind: str) -> dict[str, str]:

@@ -20,7 +20,14 @@ from django.urls import reverse
 from people.sessions.expiry import is_poll
 
 TO_OPEN, TO_SEND = 1, 2  # times PRX_EMAIL_STEP_UP_MINUTES
-SECRETS = {"email", "mailbox:account_sign_in", "mailbox:account_edit", "mailbox:account_add", "mailbox:oauth_begin"}
+SECRETS = {
+    "email",
+    "mailbox:account_import",
+    "mailbox:account_sign_in",
+    "mailbox:account_edit",
+    "mailbox:account_add",
+    "mailbox:oauth_begin",
+}
 KEYS = {"mailbox:providers", "mailbox:provider_add", "mailbox:provider", "mailbox:provider_remove"}
 KEYS |= {"mailbox:provider_known", "mailbox:oauth_begin_new", "alerts:add", "alerts:edit", "api:tokens"}
 KEYS |= {"alerts:webhook_add", "alerts:webhook"}

@@ -217,7 +217,9 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return go
 
 
-@pytest.mark.parametrize("name", ["mailbox:account_add", "mailbox:providers", "alerts:add", "mfa_activate_totp"])
+@pytest.mark.parametrize(
+    "name", ["mailbox:account_add", "mailbox:account_import", "mailbox:providers", "alerts:add", "mfa_activate_totp"]
+)
 def test_secrets_keys_and_factors_ask_again_after_a_while(
     client: Client, make_user: Callable[..., User], later: Callable[[int], None], name: str
 ) -> None:

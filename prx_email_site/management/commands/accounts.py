@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from django.core.management.base import CommandParser
 
 from mailbox import network
 from mailbox.accounts import declared
+from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.models import Account, AuditEntry, ConnectionTest
 from outbox import connection_check
 from outbox.management.commands._answers import AnsweringCommand
@@ -114,16 +114,15 @@ class Command(AnsweringCommand):
     def _read(self, name: str, *, as_json: bool) -> list[dict[str, Any]]:
         path = Path(name)
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            content = path.read_bytes()
             if path.suffix.lower() == ".csv":
-                table = csv.DictReader(text.splitlines())
-                rows: Any = [{key: value for key, value in row.items() if key} for row in table]
+                rows: Any = [row.values for row in read_table(content, declared.KNOWN)]
             else:
-                rows = yaml.safe_load(text)
+                rows = yaml.safe_load(content.decode("utf-8-sig"))
         except yaml.MarkedYAMLError as error:  # its str() quotes the line, in which a secret may stand
             line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
             self.refuse(f"{name} cannot be read: wrong YAML{line}.", as_json=as_json)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, UnreadableTable) as error:
             self.refuse(f"{name} cannot be read: {error}", as_json=as_json)
         rows = rows.get("accounts") if isinstance(rows, dict) else rows
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
