@@ -10,13 +10,33 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands, load_command_class
+from django.db import InterfaceError
 
+from mailbox.errors import StorageError
+from mailbox.management.base import RefusingCommand
 from mailbox.models import Account
 from tests.rows import NOWHERE
 from tests.servers.site import ROOT
 
 SERVERS = ["--imap-host", "h.example", "--imap-port", "993", "--smtp-host", "s.example", "--smtp-port", "465"]
+APPS = {"alerts", "api", "mailbox", "outbox", "people", "prx_email_site"}
+# What their parsers want before anything is done.
+LEAST = {
+    "accounts": ["list"],
+    "add_account": ["ops@example.com", *SERVERS],
+    "backup": ["/nowhere"],
+    "doctor": ["ops@example.com"],
+    "export_messages": ["mail.zip"],
+    "folders": ["ops@example.com"],
+    "invite": ["ann@example.com", "--role", "viewer"],
+    "person": ["ann@example.com"],
+    "prove": ["/nowhere"],
+    "reply": ["ops@example.com", "1", "--body", "Hi"],
+    "restore": ["/nowhere"],
+    "search": ["Hi"],
+    "send": ["ops@example.com", "--to", "a@example.com", "--subject", "S", "--body", "B"],
+}
 BROKEN = "\udcff"  # what Python makes of a byte that is no UTF-8
 
 
@@ -27,14 +47,14 @@ def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str, code: str = "Validation") -> dict[str, Any]:
     capsys.readouterr()
     with pytest.raises(SystemExit) as leaving:
         call_command(*arguments, "--json")
     assert leaving.value.code == 1
     answer: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert answer["ok"] is False
-    assert answer["error"]["code"] == "Validation"
+    assert answer["error"]["code"] == code
     return answer
 
 
@@ -44,6 +64,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, An
         (["outbox", "--limit", "abc"], "invalid int value: 'abc'"),
         (["send", "ops@example.com", "--to", "a@example.com"], "--subject, --body"),
         (["sync", BROKEN], "email is not valid UTF-8."),
+        (["accounts", "edit"], "following arguments are required: EMAIL"),
+        (["backup"], "DIR|s3://"),
     ],
 )
 @pytest.mark.in_part(3)
@@ -104,6 +126,50 @@ def test_add_account_answers_with_an_object(
     said = refused(capsys, "add_account", "b@example.com", *broken)["error"]["message"]
     assert "no line breaks or control characters" in said
     assert "DELETE" not in said
+
+
+BACKUPS = {
+    "backup /nowhere --keep 0": ("Validation", "1 or more"),
+    "backup /dev/null/x": ("Unreadable", "Not a directory"),
+    "restore /nowhere/at/all": ("NoBackup", "NoBackup"),
+    "prove /nowhere/at/all": ("NoBackup", "NoBackup"),
+    "prove s3://": ("BackupFault", "s3://"),
+}
+
+
+@pytest.mark.django_db
+def test_a_backup_that_is_refused_is_an_object_too(
+    capsys: pytest.CaptureFixture[str], subtests: pytest.Subtests
+) -> None:
+    """Its code is the fault's name."""
+    for line, (code, words) in BACKUPS.items():
+        with subtests.test(line):
+            error = refused(capsys, *line.split(), code=code)["error"]
+            assert words in error["message"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", sorted(name for name, app in get_commands().items() if app in APPS))
+def test_every_command_with_json_refuses_by_an_object(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what its code raises, and a database that is away."""
+    command = load_command_class(get_commands()[name], name)
+    if "--json" not in command.create_parser("manage.py", name).format_help() and name != "accounts":
+        return
+    assert isinstance(command, RefusingCommand)
+    faults = {"Validation": CommandError("No."), "Storage": StorageError("The disk is full.")}
+    for code, fault in (*faults.items(), ("Storage", InterfaceError("connection already closed"))):
+
+        def broken(*arguments: Any, fault: Exception = fault, **options: Any) -> None:
+            raise fault
+
+        monkeypatch.setattr(command, "handle", broken)
+        monkeypatch.setattr(command, "requires_system_checks", [])
+        with pytest.raises(SystemExit) as leaving:
+            call_command(command, *LEAST.get(name, ()), "--json")
+        answer = json.loads(capsys.readouterr().out)
+        assert (leaving.value.code, answer["ok"], answer["error"]["code"]) == (1, False, code)
 
 
 IGNORED_BEFORE = {

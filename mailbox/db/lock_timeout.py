@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.utils.translation import gettext
 
 # SQLSTATEs: lock_not_available (lock_timeout) and query_canceled (statement_timeout).
@@ -20,7 +20,7 @@ def is_locked_by_another(error: BaseException) -> bool:
     return getattr(cause, "sqlstate", None) in WAITED_IN_VAIN
 
 
-def in_words(error: DatabaseError) -> str:
+def in_words(error: DatabaseError | InterfaceError) -> str:
     """What a person or a program is told of a statement that failed, of which nothing was written.
 
     The database's own words name hosts and statements: they belong into the log.

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError
 
+from mailbox.db.errors import is_trouble
+from mailbox.db.lock_timeout import in_words, is_locked_by_another
+from mailbox.errors import StorageError
 from mailbox.models import Account
 
 
 class RefusingCommand(BaseCommand):
     """Every refusal is a sentence and exit status 1, and with --json an object: also an option argparse cannot read,
-    for which it would leave with 2, and bytes that are no UTF-8, which Python hands over as lone surrogates.
+    for which it would leave with 2, bytes that are no UTF-8, which Python hands over as lone surrogates, and a database
+    or a disk that is away. A CommandError stays one without --json.
     """
 
     _called_from_command_line: bool
@@ -29,6 +35,12 @@ class RefusingCommand(BaseCommand):
         self.stderr.write(message)
         sys.exit(1)
 
+    def fail(self, message: str, *, as_json: bool, code: str) -> NoReturn:
+        """As refuse(), where a caller in Python wants a CommandError."""
+        if not as_json:
+            raise CommandError(message)
+        self.refuse(message, as_json=True, code=code)
+
     def find_account(self, email: str, *, as_json: bool) -> Account:
         """The account of this address; leaves with status 1 when there is none."""
         account = Account.objects.filter(email__iexact=email.strip()).first()
@@ -39,7 +51,8 @@ class RefusingCommand(BaseCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         if self._called_from_command_line:  # else Django raises CommandError, which a caller in Python wants
-            parser.error = self._misunderstood  # type: ignore[method-assign]
+            for each in (parser, *_parts_of(parser)):
+                each.error = self._misunderstood  # type: ignore[method-assign]
         return parser
 
     def _misunderstood(self, message: str) -> NoReturn:
@@ -54,12 +67,32 @@ class RefusingCommand(BaseCommand):
             value = options.get(name)
             if any(text is not None and not text.strip() for text in (value if isinstance(value, list) else [value])):
                 self.refuse(f"--{name} is empty: leave it out to mean all.", as_json=bool(options.get("json")))
-        return super().execute(*args, **options)
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            if not options.get("json"):
+                raise
+            self.refuse(str(error), as_json=True)
+        except (DatabaseError, InterfaceError, StorageError) as error:
+            if isinstance(error, StorageError):
+                words = str(error)
+            elif is_locked_by_another(error) or is_trouble(error):
+                words = in_words(error)
+            else:
+                raise
+            self.refuse(words, as_json=bool(options.get("json")), code="Storage")
 
     def refuse_together(self, what: str, options: dict[str, Any], names: Sequence[str]) -> None:
         """Refuse options that were given and that `what` would ignore; each is None, False or [] where it was not."""
         if given := [name for name in names if options[name] not in (None, False, [])]:
             self.refuse(f"--{given[0].replace('_', '-')} does not go with {what}.", as_json=bool(options.get("json")))
+
+
+def _parts_of(parser: CommandParser) -> Iterator[CommandParser]:
+    """Those of its subcommands: "edit" of accounts reads its options itself."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.values()
 
 
 def _is_text(text: str) -> bool:

@@ -10,6 +10,11 @@ class BackupFault(Exception):
         return f"{type(self).__name__}: {super().__str__()}"
 
 
+def code_of(error: BackupFault | OSError) -> str:
+    """The name of what is wrong; "Unreadable" where a file or a store cannot be read or written."""
+    return type(error).__name__ if isinstance(error, BackupFault) else "Unreadable"
+
+
 class NoBackup(BackupFault):
     """There is no manifest, or none that can be read."""
 

@@ -206,7 +206,7 @@ def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
     script = (
         "import django; django.setup()\n"
         "from django.core.management import call_command\n"
-        f"call_command('restore', {str(place)!r})\n"
+        f"call_command('restore', {str(place)!r}, '--json')\n"
         "from mailbox.storage.raw_store import open_raw\n"
         "from outbox.delivery import deliver\n"
         "from outbox.models import OutboxMessage, SendingSwitch\n"
@@ -220,6 +220,7 @@ def test_a_restored_installation_has_its_mail_and_waits_before_it_sends(
         [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert json.loads(done.stdout)["ok"] is True
 
 
 def test_a_second_backup_copies_only_what_is_new(place: Path, account: Account) -> None:
@@ -274,12 +275,13 @@ def test_a_segment_that_is_lost_is_named_and_the_rest_is_kept(
     path = Path(raw_storage().path(lost))
     shutil.move(path, tmp_path / "away")
     try:
-        with pytest.raises(CommandError, match="1 segments are missing"):
+        with pytest.raises(SystemExit) as leaving:
             call_command("backup", tmp_path / "backups", "--json")
     finally:
         shutil.move(tmp_path / "away", path)
     said = json.loads(capsys.readouterr().out)
-    assert (said["ok"], said["missing"]) == (False, [lost])
+    assert (leaving.value.code, said["ok"], said["missing"]) == (1, False, [lost])
+    assert said["error"]["code"] == "SegmentMissing" and lost in said["error"]["message"]
 
 
 def test_the_keys_are_kept_apart_from_the_backup(account: Account, tmp_path: Path, settings: Any) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from mailbox.management.base import RefusingCommand
 from prx_email_site.backup import making, places
-from prx_email_site.backup.faults import BackupFault
+from prx_email_site.backup.faults import BackupFault, SegmentMissing, code_of
 from prx_email_site.backup.manifest import Backup, Manifest
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Back up the database and the stored mail into a folder or on S3. The keys are kept apart: --keys FILE."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument("target", metavar="DIR|s3://…", help=words)
         parser.add_argument("--keys", type=Path, metavar="FILE", help="write the keys to this file, elsewhere")
         parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups that are there")
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["keep"] is not None and options["keep"] < 1:
@@ -36,17 +38,21 @@ class Command(BaseCommand):
                 making.forget(store, options["keep"])
             made = backup.read()
         except (BackupFault, OSError) as error:
-            raise CommandError(str(error)) from error
+            self.fail(str(error), as_json=options["json"], code=code_of(error))
         self._say(backup, made, as_json=options["json"])
 
     def _say(self, backup: Backup, made: Manifest, *, as_json: bool) -> None:
-        rows = sum(made.counts.values())
-        if as_json:
-            said = {"ok": not made.missing, "backup": str(backup), "rows": rows, "segments": len(made.segments)}
-            self.stdout.write(json.dumps({**said, "missing": made.missing}))
-        else:
-            self.stdout.write(f"{backup}: {rows:,} rows, {len(made.segments):,} segments of stored mail.")
+        rows, lacks, error = sum(made.counts.values()), "", None
         if made.missing:
-            raise CommandError(
-                f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}"
-            )
+            lacks = f"{len(made.missing)} segments are missing in the raw store, the first: {made.missing[0]}"
+            error = {"code": SegmentMissing.__name__, "message": lacks}
+        if as_json:
+            said = {"ok": not lacks, "backup": str(backup), "rows": rows, "segments": len(made.segments)}
+            self.stdout.write(json.dumps({**said, "missing": made.missing, "error": error}))
+            if lacks:
+                self.stderr.write(lacks)
+                sys.exit(1)
+            return
+        self.stdout.write(f"{backup}: {rows:,} rows, {len(made.segments):,} segments of stored mail.")
+        if lacks:
+            raise CommandError(lacks)

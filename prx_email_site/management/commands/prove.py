@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from mailbox.management.base import RefusingCommand
 from prx_email_site.backup import looking_through, manifest, proving
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.looking_through import LookedThrough, MissingBytes
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = (
         "Prove that a backup can be restored, without touching what runs. The dashboard says when it was last proven."
     )
@@ -25,7 +27,7 @@ class Command(BaseCommand):
             "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
         )
         parser.add_argument("--in-scratch", action="store_true", help="for the process that this command starts")
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["in_scratch"]:
@@ -34,13 +36,17 @@ class Command(BaseCommand):
         proof = proving.prove(options["backup"], timezone.now())
         if options["json"]:
             names = ("fault", "detail", "messages", "missing")
-            said = {"ok": not proof.fault, **{name: getattr(proof, name) for name in names}}
+            error = {"code": proof.fault, "message": proof.detail} if proof.fault else None
+            said = {"ok": not proof.fault, **{name: getattr(proof, name) for name in names}, "error": error}
             self.stdout.write(json.dumps(said))
-        elif not proof.fault:
-            made = f"{proof.backup_at:%Y-%m-%d %H:%M} UTC"
-            self.stdout.write(f"Proven: the backup of {made} restores; {proof.messages:,} messages, 0 missing.")
+            if proof.fault:
+                self.stderr.write(proof.detail)
+                sys.exit(1)
+            return
         if proof.fault:
             raise CommandError(proof.detail)
+        made = f"{proof.backup_at:%Y-%m-%d %H:%M} UTC"
+        self.stdout.write(f"Proven: the backup of {made} restores; {proof.messages:,} messages, 0 missing.")
 
 
 def _within(backup: str) -> dict[str, Any]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 
+from mailbox.management.base import RefusingCommand
 from prx_email_site.backup import manifest, restoring
-from prx_email_site.backup.faults import BackupFault
+from prx_email_site.backup.faults import BackupFault, SegmentMissing, code_of
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Restore a backup into a database without accounts. Sending starts paused."
     requires_system_checks = []  # they read tables, which may not be there yet
 
@@ -19,15 +22,27 @@ class Command(BaseCommand):
         parser.add_argument(
             "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
         )
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             stated = restoring.restore(manifest.find(options["backup"]), timezone.now())
         except (BackupFault, OSError) as error:
-            raise CommandError(str(error)) from error
+            self.fail(str(error), as_json=options["json"], code=code_of(error))
+        lacks, wrong = "", None
+        if stated.missing:
+            lacks = f"{len(stated.missing)} segments were missing when it was made: {stated.missing[0]}, …"
+            wrong = {"code": SegmentMissing.__name__, "message": lacks}
+        if options["json"]:
+            said = {"ok": not lacks, "made_at": stated.made_at.isoformat(), "missing": stated.missing, "error": wrong}
+            self.stdout.write(json.dumps(said, ensure_ascii=False))
+            if lacks:
+                self.stderr.write(lacks)
+                sys.exit(1)
+            return
         self.stdout.write(
             f"Restored the backup of {stated.made_at:%Y-%m-%d %H:%M} UTC. Sending is paused: look through the outbox, "
             f"cancel what went out since, then resume."
         )
-        if stated.missing:
-            raise CommandError(f"{len(stated.missing)} segments were missing when it was made: {stated.missing[0]}, …")
+        if lacks:
+            raise CommandError(lacks)

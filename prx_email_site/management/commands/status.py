@@ -8,19 +8,20 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
+from mailbox.management.base import RefusingCommand
 from outbox.models import SendingSwitch
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import FAULTS, Host, SystemStatus
 
 
-class Command(BaseCommand):
+class Command(RefusingCommand):
     help = "Say what needs a person, and what the system page says. Status 1: somebody is needed."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
