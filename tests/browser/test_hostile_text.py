@@ -6,13 +6,14 @@ The browser is told to ignore our Content-Security-Policy: escaping must hold wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
-from playwright.sync_api import Browser, Dialog, Page
+from playwright.sync_api import Browser, Dialog, FilePayload, Page
 
 from alerts.models import AlertRule, Webhook
 from api.models import Token
@@ -26,11 +27,14 @@ from mailbox.autoconfig.servers import (
     SettingsSource,
     to_json,
 )
+from mailbox.completeness.compare import Finding, FolderLine
+from mailbox.csv_text import lines_of
 from mailbox.models import (
     Account,
     AccountAlias,
     Attachment,
     AuditEntry,
+    Completeness,
     ConnectionTest,
     Export,
     Folder,
@@ -134,6 +138,9 @@ def rows(make_account: Callable[..., Account]) -> dict[str, int]:
     test = ConnectionTest.objects.create(
         account=account, imap_ok=False, imap_reply=EVIL, smtp_ok=True, smtp_reply=EVIL, finished_at=now
     )
+    compared = FolderLine(EVIL, differ=1, error=EVIL, findings=[asdict(Finding(7, EVIL, EVIL))])
+    report = {"report": {"folders": [asdict(compared)]}}
+    Completeness.objects.create(account=account, started_at=now, finished_at=now, error=EVIL, document=report)
     quarantined = Quarantine.objects.create(account=account, folder=folder, uid=7, uidvalidity=1, error=EVIL)
     return {
         "account": account.pk,
@@ -287,5 +294,15 @@ def test_no_text_runs_on_any_page_or_makes_it_wider_than_a_phone(
         assert page.locator("img[src=x]").count() == 0, address
         assert said == [], address
         too_wide += [f"{address}: {each}" for each in page.evaluate(TOO_WIDE)]
+    if third == 0:  # no page to be read: what a file said
+        named = [LONG_ADDRESS, LONG_ADDRESS, EVIL, '"<img/src=x/onerror=alert(6)>"@example.com']
+        lines = lines_of(["email", "imap_host", "imap_port"], [[each, EVIL, SHORT] for each in named])
+        page.goto(f"{live_site}{reverse('mailbox:account_import')}")
+        file: FilePayload = {"name": "accounts.csv", "mimeType": "text/csv", "buffer": "".join(lines).encode()}
+        page.set_input_files("[name=file]", file)
+        page.click("#look")
+        page.wait_for_selector("table.list")
+        assert page.locator("tbody tr").count() == 4 and page.locator("img").count() == 0 and said == []
+        too_wide += page.evaluate(TOO_WIDE)
     assert too_wide == []
     assert OutboxMessage.objects.filter(pk=rows["outbox"], status="failed").exists()
