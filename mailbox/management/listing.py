@@ -17,8 +17,10 @@ class ListingCommand(RefusingCommand):
         if not MIN_LIMIT <= limit <= MAX_LIMIT:
             self.refuse(f"--limit is {MIN_LIMIT} to {MAX_LIMIT}, not {limit}.", as_json=as_json)
 
-    def print_data(self, data: Any) -> None:
-        answer = {"ok": True, "data": data, "error": None}
+    def print_data(self, data: Any, *, wrong: str = "", code: str = "Validation") -> None:
+        """`wrong`: for what the command ends with status 1 although it has data to tell."""
+        error = {"code": code, "message": wrong} if wrong else None
+        answer = {"ok": not wrong, "data": data, "error": error}
         self.stdout.write(json.dumps(answer, default=lambda value: value.isoformat(), ensure_ascii=False))
 
     def print_messages(self, rows: Sequence[Message], *, as_json: bool, has_more: bool) -> None:

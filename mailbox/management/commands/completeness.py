@@ -58,7 +58,9 @@ class Command(ListingCommand):
         if as_json:
             listed = [{"account": row.account.email, "differ": row.differing, "error": row.error,
                        "finished_at": row.finished_at, "document": row.document} for row in rows]  # fmt: skip
-            self.print_data({"rows": listed, "public_keys": signature.public_keys()})
+            wrong = ", ".join(row.account.email for row in rows if not words.is_in_order(row))
+            wrong = f"Mail differs, or is not known to be here: {wrong}." if wrong else ""
+            self.print_data({"rows": listed, "public_keys": signature.public_keys()}, wrong=wrong, code="Differs")
             return
         for row in rows:
             self.stdout.write(row.account.email + (f": {row.error}" if row.error else ""))

@@ -41,13 +41,14 @@ class Command(ListingCommand):
                 path.with_name(f"{path.name}.csv").write_bytes(manifest.as_csv(written.lines))
         except (OSError, features.FeatureOff) as error:
             self.refuse(f"{path} could not be written: {error}", as_json=as_json)
+        lacks = f"{written.missing} messages are not in it: their stored bytes are missing." if written.missing else ""
         if as_json:
             said = {"mails": written.mails, "missing": written.missing, "bytes": written.size}
-            self.print_data({"file": str(path), **said})
+            self.print_data({"file": str(path), **said}, wrong=lacks, code="Storage")
         else:
             self.stdout.write(f"{path}: {written.mails - written.missing} messages, {written.size} bytes.")
-        if written.missing:
-            self.stderr.write(f"{written.missing} messages are not in it: their stored bytes are missing.")
+        if lacks:
+            self.stderr.write(lacks)
             sys.exit(1)
 
     def _selection(self, options: dict[str, Any], *, as_json: bool) -> Selection:

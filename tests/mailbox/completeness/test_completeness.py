@@ -252,6 +252,7 @@ def test_the_command_says_it_and_fails_while_something_differs(
 ) -> None:
     status, said = run("completeness", differing.email)
     assert (status, signature.fault_of(said["data"]["rows"][0]["document"])) == (1, "")
+    assert (said["ok"], said["error"]["code"]) == (False, "Differs") and differing.email in said["error"]["message"]
     with pytest.raises(SystemExit):
         call_command("completeness")
     words = capsys.readouterr().out

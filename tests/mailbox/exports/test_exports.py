@@ -263,7 +263,9 @@ def test_the_command_writes_the_same_file(account: Account, tmp_path: Path, caps
         assert path.with_name("mail.mbox.csv").read_text().count(rows[0].raw_digest) == 1
     RawMessage.objects.filter(pk=rows[0].raw_digest).delete()
     with pytest.raises(SystemExit):
-        call_command("export_messages", str(path))
+        call_command("export_messages", str(path), "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["ok"], said["error"]["code"], said["data"]["missing"]) == (False, "Storage", 1)
     wrong = (["mail.txt"], [str(path), "--folder", "INBOX"], [str(path), "--query", "larger:x"], ["/nowhere/a.zip"])
     for refused in wrong:
         with pytest.raises(SystemExit):
