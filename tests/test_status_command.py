@@ -75,6 +75,7 @@ def test_when_somebody_is_needed_it_ends_with_1_and_says_why(
     said = json.loads(capsys.readouterr().out)
     assert (ended.value.code, said["ok"], said["sending_paused"]) == (1, False, True)
     assert "maintenance" in said["needs"]["paused"]
+    assert said["error"]["code"] == "Needed" and "maintenance" in said["error"]["message"]
     assert said["hosts"][0]["name"] == "web1" and said["hosts"][0]["processes"][0]["alive"]
     assert said["versions"]["database"]
 

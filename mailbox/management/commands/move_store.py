@@ -44,7 +44,9 @@ class Command(RefusingCommand):
     def _say(self, moved: moving.Moved, left: int, *, as_json: bool) -> None:
         if as_json:
             data = {"segments": moved.segments, "messages": moved.messages, "bytes": moved.size, "left": moved.left}
-            self.stdout.write(json.dumps({"ok": not left, "data": data, "error": None}))
+            words = f"{left} segments are left in the other store."
+            error = {"code": "Storage", "message": words} if left else None
+            self.stdout.write(json.dumps({"ok": not left, "data": data, "error": error}))
             return
         self.stdout.write(f"Moved {moved.messages} messages in {moved.segments} segments, {moved.size} bytes.")
         for line in moved.left:

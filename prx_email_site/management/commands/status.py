@@ -28,7 +28,8 @@ class Command(RefusingCommand):
         needs, found = system_status.needs(now), system_status.read(now)
         if options["json"]:
             paused = SendingSwitch.objects.filter(paused_at__isnull=False).exists()
-            said = {"ok": not needs, "needs": needs, "sending_paused": paused, **found.as_json()}
+            error = {"code": "Needed", "message": " ".join(needs.values())} if needs else None
+            said = {"ok": not needs, "error": error, "needs": needs, "sending_paused": paused, **found.as_json()}
             self.stdout.write(json.dumps(said, default=lambda value: value.isoformat(), ensure_ascii=False))
         else:
             for line in _lines(needs, found):

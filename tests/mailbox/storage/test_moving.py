@@ -157,6 +157,7 @@ def test_what_is_damaged_or_missing_is_named_and_stays_where_it_is(stores: TwoSt
     second.unlink()
     status, said = run("move_store")
     assert (status, said["ok"], said["data"]["messages"]) == (1, False, 3)
+    assert said["error"] == {"code": "Storage", "message": "2 segments are left in the other store."}
     damaged = raw_store.digest_of(RAWS[0])
     named = [f"{damaged} in {first.relative_to(tmp_path / 'old')} is damaged"]
     named.append(f"{second.relative_to(tmp_path / 'old')} is in neither store")
