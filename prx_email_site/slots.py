@@ -1,7 +1,8 @@
 """How many pages are made at once, so that a thread is always left for a probe.
 
 Each process of gunicorn has more threads than slots. A database that does not answer holds every slot; what comes
-then waits a second for one and is told to come back, and `/health/` needs none.
+then waits a second for one and is told to come back, and `/health/` needs none. Programs are more patient than people,
+and many of them ask at once for long: a bounded number of their requests waits in line for longer.
 """
 
 from __future__ import annotations
@@ -17,22 +18,32 @@ from django.db import connections
 SLOTS = 8  # of a process; `launch` and docs/operations.md start it with THREADS
 THREADS = 24
 WAIT_SECONDS = 1.0
+LINE = THREADS - SLOTS - 3  # requests of programs that wait in line; what is left is for probes and pages
+LINE_SECONDS = 20.0
 BUSY = b"The site is busy or its database does not answer. Nothing was changed: try again in a moment.\n"
 HEADERS = [("Content-Type", "text/plain; charset=utf-8"), ("Retry-After", "5"), ("Cache-Control", "no-store")]
 Application = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Slots:
-    """WSGI middleware. 503 for what finds no slot within `wait` seconds."""
+    """WSGI middleware. 503 for what finds no slot within `wait` seconds, or, of `line` programs, `line_wait`."""
 
-    def __init__(self, application: Application, slots: int = SLOTS, wait: float = WAIT_SECONDS) -> None:
-        self._application, self._wait = application, wait
-        self._free = threading.BoundedSemaphore(slots)
+    def __init__(
+        self,
+        application: Application,
+        slots: int = SLOTS,
+        wait: float = WAIT_SECONDS,
+        line: int = LINE,
+        line_wait: float = LINE_SECONDS,
+    ) -> None:
+        self._application, self._wait, self._line_wait = application, wait, line_wait
+        self._free, self._line = threading.BoundedSemaphore(slots), threading.BoundedSemaphore(line)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get("PATH_INFO", "").startswith("/health/"):
+        path = environ.get("PATH_INFO", "")
+        if path.startswith("/health/"):
             return self._application(environ, start_response)
-        if not self._free.acquire(timeout=self._wait):
+        if not self._enter(is_program=path.startswith("/api/")):
             headers = [
                 ("Content-Type", "text/plain; charset=utf-8"),
                 ("Retry-After", "5"),
@@ -44,6 +55,16 @@ class Slots:
             return self._application(environ, start_response)
         finally:
             self._free.release()
+
+    def _enter(self, *, is_program: bool) -> bool:
+        if self._free.acquire(blocking=False):
+            return True
+        if not (is_program and self._line.acquire(blocking=False)):
+            return self._free.acquire(timeout=self._wait)
+        try:
+            return self._free.acquire(timeout=self._line_wait)
+        finally:
+            self._line.release()
 
 
 def limit_statements() -> None:

@@ -86,6 +86,34 @@ def test_what_finds_no_slot_is_told_to_come_back_and_a_probe_needs_none() -> Non
     assert ask("/") == [b"page"]
 
 
+def test_programs_wait_in_line_where_a_page_is_told_to_come_back_and_the_line_has_an_end() -> None:
+    inside, over = threading.Semaphore(0), threading.Event()
+
+    def site(environ: dict[str, object], start_response: object) -> list[bytes]:
+        inside.release()
+        over.wait(30)
+        return [b"answer"]
+
+    served = slots.Slots(site, slots=1, wait=0, line=2, line_wait=30)  # type: ignore[arg-type]
+
+    def ask(path: str) -> list[bytes]:
+        return list(served({"PATH_INFO": path}, lambda status, headers: None))  # type: ignore
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask, "/api/v1/send") for _ in range(3)]
+        assert inside.acquire(timeout=30)
+        wait_until(lambda: served._line._value == 0, seconds=30, what="two that wait in line")
+        assert ask("/") == ask("/api/v1/send") == [slots.BUSY]
+        over.set()
+        assert [each.result(30) for each in asked] == [[b"answer"]] * 3
+    assert ask("/api/v1/send") == [b"answer"]
+
+
+def test_twenty_programs_at_once_find_place_in_one_process() -> None:
+    assert slots.SLOTS + slots.LINE >= 20
+    assert slots.THREADS - slots.SLOTS - slots.LINE >= 2, "for probes and pages"
+
+
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="Only a server is connected to.")
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_has_limits_for_a_network_that_drops_packets() -> None:
