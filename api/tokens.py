@@ -12,9 +12,9 @@ from http import HTTPStatus
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
 from django.utils.translation import gettext
 
+from api import rates
 from api.models import Scope, Token
 from mailbox.models import Account, AuditEntry
 from mailbox.models.accounts import AccountQuerySet
@@ -123,7 +123,7 @@ def authenticate(secret: str, address: str, now: datetime) -> Caller:
         raise TokenRefused(HTTPStatus.UNAUTHORIZED, gettext("The token is unknown, ended or expired."))
     if token.networks and not _is_within(address, token.networks):
         raise TokenRefused(HTTPStatus.FORBIDDEN, gettext("This token is not allowed from this address."))
-    if not _counted(token, address, now):
+    if not rates.count(token, address, now):
         message = gettext("More than %(number)s requests in this minute.") % {"number": token.per_minute}
         raise TokenRefused(HTTPStatus.TOO_MANY_REQUESTS, message)
     return Caller(token)
@@ -132,15 +132,6 @@ def authenticate(secret: str, address: str, now: datetime) -> Caller:
 def of_secret(secret: str) -> Token | None:
     """The row of this token, whatever it may do at this moment; None when it was ended."""
     return Token.objects.select_related("user").filter(digest=_digest(secret)).first()
-
-
-def _counted(token: Token, address: str, now: datetime) -> bool:
-    """Count in one conditional UPDATE, so that requests at once on many hosts are never more than the rate."""
-    minute = int(now.timestamp()) // 60
-    count = Case(When(minute=minute, then=F("in_minute") + 1), default=Value(1))
-    within_rate = ~Q(minute=minute) | Q(in_minute__lt=token.per_minute)
-    changed = {"minute": minute, "in_minute": count, "last_used_at": now, "last_address": address}
-    return Token.objects.filter(within_rate, pk=token.pk).update(**changed) == 1
 
 
 def _is_within(address: str, networks: Sequence[str]) -> bool:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from api import tokens
+from api import rates, tokens
 from api.models import Scope, Token
 from api.tokens import Caller, Terms, TokenRefused
 from mailbox.models import Account, AccountGrant, AuditEntry
@@ -99,6 +101,29 @@ def test_above_its_rate_it_waits_for_the_next_minute(make_user: Callable[..., Us
     secret = made(make_user("viewer"), per_minute=2)
     assert [status_of(secret) for _ in range(3)] == [200, 200, 429]
     assert [status_of(secret, now=NOW + timedelta(minutes=1)) for _ in range(3)] == [200, 200, 429]
+
+
+def test_many_requests_are_counted_by_few_writes_and_are_never_more_than_the_rate(
+    make_user: Callable[..., User],
+) -> None:
+    secret = made(make_user("viewer"), per_minute=400)
+    with CaptureQueriesContext(connection) as asked:
+        assert {status_of(secret) for _ in range(300)} == {200}
+    assert sum(each["sql"].startswith("UPDATE") for each in asked) < 100
+    assert 300 <= Token.objects.get().in_minute <= 304
+    rates._taken.clear()  # another process, which knows nothing of what this one took and did not use
+    answers = [status_of(secret) for _ in range(110)]
+    assert 96 <= answers.count(200) <= 100 and set(answers[answers.count(200) :]) == {429}
+
+
+def test_its_last_use_is_seconds_old_at_the_most_and_its_address_the_last(make_user: Callable[..., User]) -> None:
+    secret = made(make_user("viewer"))
+    for seconds, address in ((0, HERE), (0, HERE), (0, HERE), (6, HERE), (6, "192.0.2.77")):
+        at = NOW + timedelta(seconds=seconds)
+        assert status_of(secret, address, at) == 200
+        row = Token.objects.get()
+        assert row.last_used_at is not None and at - row.last_used_at <= rates.KEPT
+        assert row.last_address == address
 
 
 def test_it_covers_its_accounts_where_its_user_has_the_role(
