@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
@@ -21,6 +21,7 @@ from mailbox.mime.addresses import same
 from mailbox.models import Feature
 from outbox.compose import submit
 from outbox.compose.create import checked_account
+from outbox.compose.new_row import Writer, at_once
 from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import OutboxError, StorageFailed
@@ -123,15 +124,14 @@ def _allowed(program: Program) -> tokens.Caller:
 
 
 @with_connection
-def accept(program: Program, content: bytes, rcpt_to: Sequence[str], smtputf8: bool) -> str:
+def accept(program: Program, given: Submitted, write: Writer = at_once) -> str:
     """Write the mail down; the reply to the end of the mail. 250 only when the row and its bytes are durable."""
-    given = Submitted(content, rcpt_to, smtputf8)
     try:
         token = tokens.of_secret(program.secret)
         if token is None:
             return reply("550 5.7.1", "The token was ended")
         name = f"{token.name} (token {token.pk}), SMTP"
-        pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now())
+        pk = submit.submit(program.account_id, given, user=token.user, program=name, now=timezone.now(), write=write)
     except (StorageFailed, DatabaseError) as error:
         event(logger, "submission_not_stored", logging.WARNING, account=program.account_id, error=str(error))
         return reply("451 4.3.0", AWAY if isinstance(error, DatabaseError) else error)

@@ -24,6 +24,8 @@ from api.submission.limits import Limits
 from mailbox.logs import event
 from mailbox.mime.addresses import AddressError, canonical, same
 from outbox.compose.addresses import MAX_RECIPIENTS
+from outbox.compose.new_row import Writer
+from outbox.compose.submitted_mail import Submitted
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -48,6 +50,7 @@ class Service:
     max_bytes: int
     hostname: str
     tls: ssl.SSLContext
+    write: Writer
 
 
 class Protocol(SMTP):
@@ -248,11 +251,9 @@ class Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope, content: bytes) -> str:
-        recipients = tuple(envelope.rcpt_tos)
+        given = Submitted(content, tuple(envelope.rcpt_tos), envelope.smtp_utf8)
         with self._service.limits.write():
-            return await in_thread(
-                self._service, acceptance.accept, session.auth_data, content, recipients, envelope.smtp_utf8
-            )
+            return await in_thread(self._service, acceptance.accept, session.auth_data, given, self._service.write)
 
     async def handle_exception(self, error: Exception) -> str:
         if not isinstance(error, TLSSetupException):  # of a client that did not like our certificate, or spoke no TLS

@@ -1,4 +1,8 @@
-"""Listens for programs until it is told to stop; then lets the mails that are being written down end."""
+"""Listens for programs until it is told to stop; then lets the mails that are being written down end.
+
+SQLite has one writer: there the thread that calls run() commits together what several sessions submit at once. The
+commits of PostgreSQL go side by side.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from django.db import connections
+from django.db import connection, connections
 
 from api.submission.configuration import Configuration
 from api.submission.limits import Limits
 from api.submission.protocol import Protocol, Service
 from mailbox.logs import event
+from outbox.compose.new_row import Writer, at_once
+from outbox.delivery.database import Database
 
 logger = logging.getLogger(__name__)
 THREADS = 8  # that ask the database at once
@@ -25,18 +31,43 @@ LOOK_SECONDS = 0.2
 RENEWAL_SECONDS = 60  # between looks at the certificate's file
 
 
-async def serve(
+def run(
     configuration: Configuration,
     must_stop: Callable[[], bool],
     listening: Callable[[list[int]], object] = lambda ports: None,
     limits: Limits | None = None,
 ) -> None:
     """Raises OSError when it cannot listen, ssl.SSLError when the certificate cannot be used."""
+    database, is_sqlite = Database(), connection.vendor == "sqlite"
+
+    async def serving() -> None:
+        write = _together(database, asyncio.get_running_loop()) if is_sqlite else at_once
+        await _serve(configuration, must_stop, listening, limits or Limits(), write)
+
+    try:
+        database.complete(serving())
+    finally:
+        connection.close()
+
+
+def _together(database: Database, loop: asyncio.AbstractEventLoop) -> Writer:
+    def write(act: Callable[[], int]) -> int:
+        return asyncio.run_coroutine_threadsafe(database.write(act), loop).result()
+
+    return write
+
+
+async def _serve(
+    configuration: Configuration,
+    must_stop: Callable[[], bool],
+    listening: Callable[[list[int]], object],
+    limits: Limits,
+    write: Writer,
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(configuration.certificate, configuration.key)
-    limits = limits or Limits()
     threads = ThreadPoolExecutor(THREADS, thread_name_prefix="submission")
-    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context)
+    service = Service(limits, threads, configuration.max_bytes, configuration.hostname, context, write)
     servers = [await _listen(service, *configuration.starttls, is_implicit=False)] if configuration.starttls else []
     servers += [await _listen(service, *configuration.tls, is_implicit=True)] if configuration.tls else []
     listening([server.sockets[0].getsockname()[1] for server in servers])

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -16,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from api.v1.conditional import etag_of
 from api.v1.problems import problem
-from mailbox.models import AuditEntry
+from api.v1.uses import use_of
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -46,9 +45,9 @@ def finished(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpRespons
 def _note_use(request: HttpRequest) -> None:
     caller = getattr(request, "auth", None)
     if caller and not getattr(request, "changed_nothing", False):
-        detail = f"{caller.token.name}: {request.path.removeprefix(settings.FORCE_SCRIPT_NAME or '')}"
-        target = f"token:{caller.token.pk}"
-        AuditEntry.objects.create(user=caller.token.user, verb="use_token", target=target, detail=detail)
+        entry = use_of(request, caller)
+        if entry.pk is None:  # else it stands with what was written
+            entry.save()
 
 
 def _with_etag(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

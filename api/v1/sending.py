@@ -22,6 +22,7 @@ from api.v1.answers import (
 from api.v1.common import FAILURES, caller_of
 from api.v1.errors import NotDone
 from api.v1.idempotency import IDEMPOTENCY_KEY, Key
+from api.v1.uses import use_of
 from mailbox.mime.addresses import same
 from mailbox.models import Account, Message
 from mailbox.views.requests import Refused
@@ -62,6 +63,7 @@ def _send(request: HttpRequest, given: Writing, mail: Request, key: str | None, 
             send_at=given.send_at,
             send_suppressed=given.send_suppressed,
             sender=given.sender,
+            also_noted=use_of(request, caller),
         ),
     )
 

@@ -73,17 +73,21 @@ def save_batch(
     digests: Sequence[str] | None = None,
     now: datetime | None = None,
     prove: bool = False,
+    unindexed: list[StoredRaw] | None = None,
 ) -> list[str]:
     """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
 
     `digests`: these, where the caller knows them. `prove`: what is stored already is read, and stored anew when it is
-    damaged; else it must only be long enough. Raises StorageError when the disk refuses.
+    damaged; else it must only be long enough. `unindexed`: is given what is new, whose index rows are written by keep()
+    then, with the rows that refer to them. Raises StorageError when the disk refuses.
     """
     now = now or timezone.now()
     digests = [digest_of(raw) for raw in raws] if digests is None else list(digests)
     known = _renew(set(digests), now, prove)
     missing = {digest: raw for digest, raw in zip(digests, raws, strict=True) if digest not in known}
-    if missing:
+    if missing and unindexed is not None:
+        unindexed += _write_segment(missing, now)
+    elif missing:
         _write(missing, now, prove)
     return digests
 
@@ -98,19 +102,27 @@ def _write(missing: dict[str, bytes], now: datetime, prove: bool) -> None:
     raise RawSwept
 
 
-def keep(digests: Iterable[str], now: datetime) -> None:
-    """Renew what was stored, in the transaction that commits rows that refer to it; raises RawSwept.
+def keep(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredRaw] = ()) -> None:
+    """Renew what was stored, in the transaction that commits rows that refer to it; raises RawSwept. `unindexed`: what
+    save_batch() gave; once this is committed, has_file() is to be asked.
 
     A process may sleep for longer than the sweep's grace between save_batch() and its commit, or its clock may jump:
     then the sweep has removed the bytes. A row that is renewed here is locked, and the sweep leaves it. The database's
     clock counts as well: a worker whose own clock is behind would renew nothing.
     """
     wanted = sorted(set(digests))
+    if unindexed and _index(list(unindexed), now, prove=True):
+        wanted = sorted(set(digests) - {each.digest for each in unindexed})
     renewed = Greatest(Now(), Value(now, output_field=DateTimeField()))
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
         if RawMessage.objects.filter(digest__in=chunk).update(stored_at=renewed) != len(chunk):
             raise RawSwept
+
+
+def has_file(stored: Iterable[StoredRaw]) -> bool:
+    """False when a sweep took the file, which no row spoke of yet, from a process that slept for a day."""
+    return all(_length_of(each.segment) is not None for each in stored)
 
 
 def _length_of(segment: str) -> int | None:
@@ -176,8 +188,8 @@ def _write_segment(missing: dict[str, bytes], now: datetime) -> list[StoredRaw]:
     return stored
 
 
-def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> None:
-    """Two workers may store one digest at once: the row that is there wins, unless its bytes are lost."""
+def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> bool:
+    """Two workers may store one digest at once: the row that is there wins, unless its bytes are lost. False then."""
     rows = []
     for raw in stored:
         row = bulk_insert.blank(RawMessage)
@@ -185,7 +197,7 @@ def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> None:
         rows.append(row)
     with transaction.atomic():
         if bulk_insert.insert_missing(rows) == len(rows):
-            return
+            return True
     by_digest = {raw.digest: raw for raw in stored}
     lengths: dict[str, int | None] = {}
     for theirs in _stored(RawMessage.objects.filter(digest__in=by_digest).exclude(segment=stored[0].segment)):
@@ -194,6 +206,7 @@ def _index(stored: list[StoredRaw], now: datetime, prove: bool) -> None:
             RawMessage.objects.filter(digest=theirs.digest, segment=theirs.segment).update(
                 segment=ours.segment, offset=ours.offset, length=ours.length, stored_at=now
             )
+    return False
 
 
 def open_raw(digest: str) -> bytes:

@@ -15,14 +15,15 @@ from django.utils.translation import gettext
 from mailbox import features
 from mailbox.errors import StorageError
 from mailbox.mime import message as mime_message
-from mailbox.models import Account, Feature, Message
+from mailbox.models import Account, AuditEntry, Feature, Message
 from mailbox.storage import raw_store
+from mailbox.storage.raw_store import StoredRaw
 from outbox.compose import build as compose_build
 from outbox.compose import replies, senders, suppression
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
 from outbox.compose.build import FrozenMessage, RepliedMessage, Request, Threading
-from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
+from outbox.compose.new_row import NewRow, SendTimes, StoredFile, write_down
 from outbox.compose.send_time import checked_send_at
 from outbox.errors import FeatureDisabled, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage
@@ -47,6 +48,7 @@ class SendRequest:
     sender: str = ""  # one of the account's addresses; "": its own
     send_suppressed: bool = False  # also to addresses on the account's list; recorded
     private_part: str = ""  # "maker:key", see outbox.compose.private_part
+    also_noted: AuditEntry | None = None  # in the activity, in the transaction of a new row; it has a key then
 
 
 def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
@@ -67,7 +69,8 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
         _check_smtputf8(account, now)
     detail = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
     try:
-        digest = raw_store.save_batch([frozen.mime], now=now, prove=True)[0]  # durable before the row that refers to it
+        unindexed: list[StoredRaw] = []  # the bytes are durable before the row that refers to them
+        digest = raw_store.save_batch([frozen.mime], now=now, prove=True, unindexed=unindexed)[0]
         new = NewRow(
             frozen=frozen,
             digest=digest,
@@ -80,8 +83,10 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
             request_digest=asked,
             private_part=request.private_part,
             detail=detail,
+            unindexed=unindexed,
+            also_noted=request.also_noted,
         )
-        return insert(account, new, now)
+        return write_down(account, new, now)
     except IntegrityError:
         if key and (known := _row_of_key(account, key, asked)):  # the same key at the same instant: the other one won
             return known
@@ -137,7 +142,8 @@ def _feature_of(request: SendRequest) -> Feature:
 
 def checked_account(account_id: int, feature: Feature) -> Account:
     """The account, if it may send and has the feature; raises ValidationFailed or FeatureDisabled."""
-    account = Account.objects.with_transports().filter(pk=account_id).first()
+    # Not all that hangs on its transports: each mail that is written asks here.
+    account = Account.objects.select_related("smtp").filter(pk=account_id).order_by("pk").first()
     if account is None:
         raise ValidationFailed(
             gettext("There is no account %(number)s: add it first, or give another.") % {"number": account_id}

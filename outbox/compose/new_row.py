@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
+from mailbox.storage.raw_store import StoredRaw
 from outbox.compose.build import FrozenMessage
 from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
 
@@ -49,13 +51,31 @@ class NewRow:
     request_digest: str | None = None
     private_part: str = ""  # see outbox.compose.private_part
     detail: str = ""  # of the entry in the activity: by which program
+    unindexed: Sequence[StoredRaw] = ()  # of the frozen mail, see raw_store.save_batch
+    also_noted: AuditEntry | None = None  # in the activity, with the row
+
+
+Writer = Callable[[Callable[[], int]], int]  # calls it in a transaction that is committed when this returns
+
+
+def at_once(act: Callable[[], int]) -> int:
+    with transaction.atomic():
+        return act()
+
+
+def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_once) -> int:
+    """As insert(), committed, and its bytes are there; they are stored anew if they went meanwhile."""
+    pk = write(partial(insert, account, new, now))
+    if not raw_store.has_file(new.unindexed):
+        raw_store.save_batch([new.frozen.mime], now=now, prove=True)
+    return pk
 
 
 @transaction.atomic
 def insert(account: Account, new: NewRow, now: datetime) -> int:
     """Write the rows and return the outbox row's pk. Raises IntegrityError when the idempotency key is taken."""
     frozen = new.frozen
-    raw_store.keep([new.digest], now)
+    raw_store.keep([new.digest], now, new.unindexed)
     row = OutboxMessage.objects.create(
         account=account,
         to=frozen.to,
@@ -95,7 +115,8 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
 
 def _note(account: Account, row: OutboxMessage, new: NewRow, now: datetime) -> None:
     verb, target = "reply" if new.parent else "send", f"outbox:{row.pk}"
-    AuditEntry.objects.create(at=now, user=new.user, account=account, verb=verb, target=target, detail=new.detail)
+    entry = AuditEntry(at=now, user=new.user, account=account, verb=verb, target=target, detail=new.detail)
+    AuditEntry.objects.bulk_create([entry, new.also_noted] if new.also_noted else [entry])
 
 
 def _attachment_rows(row: OutboxMessage, files: Sequence[StoredFile]) -> list[OutboxAttachment]:

@@ -18,10 +18,11 @@ from mailbox.errors import StorageError
 from mailbox.mime.message import ParsedMessage
 from mailbox.models import Feature
 from mailbox.storage import raw_store
+from mailbox.storage.raw_store import StoredRaw
 from outbox.compose import senders, submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
-from outbox.compose.new_row import NewRow, SendTimes, StoredFile, insert
+from outbox.compose.new_row import NewRow, SendTimes, StoredFile, Writer, at_once, write_down
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
@@ -30,10 +31,13 @@ MOST_ROWS = 100  # of one Message-ID
 TRIES = 5  # when the same mail is submitted at the same instant by as many
 
 
-def submit(account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime) -> int:
+def submit(
+    account_id: int, given: Submitted, *, user: User | None, program: str, now: datetime, write: Writer = at_once
+) -> int:
     """Write the mail down for the workers and return the pk of its row, which is durable, as are its bytes.
 
-    `program`: which one submits, for the activity. Raises OutboxError; StorageFailed means: try again.
+    `program`: which one submits, for the activity. `write` commits the row. Raises OutboxError; StorageFailed means:
+    try again.
     """
     try:
         account = checked_account(account_id, Feature.EMAIL_SEND)
@@ -48,9 +52,12 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
             if not missing:
                 return known.answer()
             suppression.check(account, [spec for _kind, spec in missing], may_be_overridden=False)
+            unindexed: list[StoredRaw] = []
+            digest = raw_store.save_batch([frozen.mime], now=now, prove=True, unindexed=unindexed)[0]
             new = NewRow(
                 frozen=replace(frozen, recipients=missing),
-                digest=raw_store.save_batch([frozen.mime], now=now, prove=True)[0],  # durable before the row
+                digest=digest,
+                unindexed=unindexed,
                 times=SendTimes(now, None, None),
                 files=files,
                 user=user,
@@ -59,7 +66,7 @@ def submit(account_id: int, given: Submitted, *, user: User | None, program: str
                 detail=program,
             )
             try:
-                return insert(account, new, now)
+                return write_down(account, new, now, write)
             except IntegrityError:  # the same Message-ID at the same instant: the other one took the key
                 if known.next_key is None:
                     raise

@@ -6,7 +6,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import models
-from django.db.models import Case, Q, When
+from django.db.models import Q
 
 from mailbox.models import Account
 
@@ -66,11 +66,14 @@ class DeliveryCall(models.Model):
 
         Read first: while a call stands, none of the many mails behind it waits for SQLite's one writer. Whoever reads
         that it stands has committed its row already, and the courier looks for rows after it has answered."""
-        old = now - timedelta(seconds=forget_after)
-        unanswered = Q(called_at=None) | Q(called_at__lte=old) | Q(called_at__gt=now + timedelta(seconds=forget_after))
-        stands = cls.objects.filter(pk=1).values_list(Case(When(unanswered, then=False), default=True)).first()
-        if stands is not None:
-            return not stands[0] and bool(cls.objects.filter(unanswered, pk=1).update(called_at=now))
+        old, ahead = now - timedelta(seconds=forget_after), now + timedelta(seconds=forget_after)
+        row = cls.objects.filter(pk=1).values_list("called_at").order_by("pk").first()
+        if row is not None:
+            (at,) = row
+            if at is not None and old < at <= ahead:
+                return False
+            unanswered = Q(called_at=None) | Q(called_at__lte=old) | Q(called_at__gt=ahead)
+            return bool(cls.objects.filter(unanswered, pk=1).update(called_at=now))
         DeliveryCall.objects.bulk_create([DeliveryCall(pk=1, called_at=now)], ignore_conflicts=True)
         return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import smtplib
 import threading
 from collections.abc import Callable, Iterator
@@ -39,8 +38,8 @@ class Submission:
             ("127.0.0.1", 0), ("127.0.0.1", 0), certificates.certificate, certificates.key, max_bytes, "mx.example.com"
         )
         self._stop, self._ready = threading.Event(), threading.Event()
-        run = server.serve(configuration, self._stop.is_set, self._listening, self.limits)
-        self._thread = threading.Thread(target=asyncio.run, args=(run,), daemon=True)
+        given = (configuration, self._stop.is_set, self._listening, self.limits)
+        self._thread = threading.Thread(target=server.run, args=given, daemon=True)
         self._thread.start()
         assert self._ready.wait(30)
 

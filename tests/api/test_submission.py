@@ -23,6 +23,7 @@ from api.submission import acceptance
 from mailbox.errors import StorageError
 from mailbox.models import Account, AccountAlias, AuditEntry
 from mailbox.storage import raw_store
+from outbox.compose import new_row
 from outbox.delivery import deliver
 from outbox.models import AttachmentPolicy, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
@@ -202,8 +203,8 @@ def test_a_database_or_store_that_is_away_is_a_reason_to_wait_and_no_answer_abou
         for target, name, error in (
             (raw_store, "save_batch", StorageError("no room")),
             (acceptance.tokens, "authenticate", OperationalError("gone")),
-            (acceptance.submit, "insert", OperationalError("gone from 10.1.2.3")),
-            (acceptance.submit, "insert", RuntimeError("a fault of ours")),
+            (new_row, "insert", OperationalError("gone from 10.1.2.3")),
+            (new_row, "insert", RuntimeError("a fault of ours")),
         ):
             with monkeypatch.context() as patch:
                 patch.setattr(target, name, fail(error))

@@ -27,11 +27,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SERVER = """
 import django, sys
 django.setup()
-import asyncio, os, signal
+import os, signal
 from pathlib import Path
 from api.submission import acceptance, protocol, server
 from api.submission.configuration import Configuration
-from outbox.compose import submit
+from outbox.compose import new_row, submit
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 def and_die(step):
@@ -42,14 +42,15 @@ def and_die(step):
 {patch}
 port, certificate, key = sys.argv[1:]
 configuration = Configuration(("127.0.0.1", int(port)), None, Path(certificate), Path(key), 100_000, "mx.example.com")
-asyncio.run(server.serve(configuration, lambda: False))
+server.run(configuration, lambda: False)
 """
 KILLED_AT = {
     "before it is read": "acceptance.accept = kill",
     "before its bytes are stored": "submit.raw_store.save_batch = kill",
     "behind its bytes": "submit.raw_store.save_batch = and_die(submit.raw_store.save_batch)",
-    "before its row": "submit.insert = kill",
-    "behind its row": "submit.insert = and_die(submit.insert)",
+    "before its row": "new_row.insert = kill",
+    "behind its row": "new_row.insert = and_die(new_row.insert)",
+    "behind its commit": "submit.write_down = and_die(submit.write_down)",
     "before the queue": "acceptance._have_it_delivered = kill",
     "before 250": "acceptance.accept = and_die(acceptance.accept)",
 }

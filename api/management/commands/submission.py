@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from api.submission import server
 from mailbox import presence
+from mailbox.db.kept_connections import keep_connections
 from mailbox.management.stop_signals import StopSignals
 from mailbox.models import ProcessHeartbeat
 
@@ -22,10 +22,11 @@ class Command(BaseCommand):
         terms = settings.SUBMISSION
         if not (terms.starttls or terms.tls):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
+        keep_connections()
         signals = StopSignals()
         presence.keep_noting(ProcessHeartbeat.Role.SUBMISSION)
         try:
-            asyncio.run(server.serve(terms, lambda: signals.wait(0.001), self._say))
+            server.run(terms, lambda: signals.wait(0.001), self._say)
         except ssl.SSLError as error:
             raise CommandError(f"The certificate of submission cannot be used: {error}") from error
         except OSError as error:
