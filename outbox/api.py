@@ -36,6 +36,7 @@ __all__ = ["ApiError", "ApiResponse", "SendResult", "result_of"]
 logger = logging.getLogger(__name__)
 Addresses = str | Sequence[str]
 Status = OutboxMessage.Status
+_TOLD = ("status", "hold", "retries", "provider_message_id", "next_attempt_at")  # of result_of()
 
 
 class SendOptions(TypedDict, total=False):
@@ -65,7 +66,8 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
     """
 
     def write() -> ApiResponse:
-        row = OutboxMessage.objects.get(pk=compose_create.create(account_id, request, now=timezone.now()))
+        pk = compose_create.create(account_id, request, now=timezone.now())
+        row = OutboxMessage.objects.only(*_TOLD).get(pk=pk)
         if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
             delivery_tasks.queue_delivery()
         return ApiResponse(True, result_of(row))

@@ -18,9 +18,9 @@ from api.models import Scope
 from api.tokens import TokenRefused
 from mailbox.logs import event
 from mailbox.mime.addresses import same
-from mailbox.models import Feature
+from mailbox.models import Account, Feature
 from outbox.compose import submit
-from outbox.compose.create import checked_account
+from outbox.compose.create import check_may_send
 from outbox.compose.new_row import Writer, at_once
 from outbox.compose.senders import own_addresses
 from outbox.compose.submitted_mail import Submitted
@@ -104,8 +104,7 @@ def sign_in(login: str, secret: str, address: str) -> Program:
 def allow_mail(program: Program) -> None:
     """Before each mail: the token may have ended, and its rate counts mails. Raises Refused."""
     try:
-        _allowed(program)
-        checked_account(program.account_id, Feature.EMAIL_SEND)
+        check_may_send(_allowed_account(program), Feature.EMAIL_SEND)
     except TokenRefused as error:
         code = "451 4.7.1" if error.status is HTTPStatus.TOO_MANY_REQUESTS else "550 5.7.1"
         raise Refused(reply(code, error)) from None
@@ -116,11 +115,13 @@ def allow_mail(program: Program) -> None:
         raise Refused(reply("451 4.3.0", AWAY)) from None
 
 
-def _allowed(program: Program) -> tokens.Caller:
+def _allowed_account(program: Program) -> Account:
     caller = tokens.authenticate(program.secret, program.address, timezone.now())
-    if not caller.accounts(Scope.SEND).filter(pk=program.account_id).exists():
+    rows = caller.accounts(Scope.SEND).filter(pk=program.account_id).only("email", "send_enabled")
+    account = rows.order_by("pk").first()
+    if account is None:
         raise TokenRefused(HTTPStatus.FORBIDDEN, f"This token may not send for {program.email} any more.")
-    return caller
+    return account
 
 
 @with_connection

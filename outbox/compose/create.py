@@ -142,19 +142,26 @@ def _feature_of(request: SendRequest) -> Feature:
 
 def checked_account(account_id: int, feature: Feature) -> Account:
     """The account, if it may send and has the feature; raises ValidationFailed or FeatureDisabled."""
-    # Not all that hangs on its transports: each mail that is written asks here.
-    account = Account.objects.select_related("smtp").filter(pk=account_id).order_by("pk").first()
+    # What a new row needs: each mail asks here, and all columns of account and transports took a third of its time.
+    columns = ("email", "display_name", "send_enabled", "sent_copy", "smtp__host")
+    rows = Account.objects.select_related("smtp").only(*columns)
+    account = rows.filter(pk=account_id).order_by("pk").first()
     if account is None:
         raise ValidationFailed(
             gettext("There is no account %(number)s: add it first, or give another.") % {"number": account_id}
         )
+    check_may_send(account, feature)
+    return account
+
+
+def check_may_send(account: Account, feature: Feature) -> None:
+    """Raise FeatureDisabled when its sending is switched off or it does not have the feature."""
     if not account.send_enabled:
         raise FeatureDisabled(
             gettext("Sending is switched off for %(account)s: switch it on in the account's settings.")
             % {"account": account.email}
         )
     check_feature(feature, account)
-    return account
 
 
 def check_feature(feature: Feature, account: Account) -> None:
