@@ -14,7 +14,7 @@ from api import tokens
 from mailbox.errors import StorageError
 from mailbox.models import Account, RawMessage, StoreMiss
 from mailbox.storage.backend import raw_storage
-from outbox.compose import create
+from outbox.compose import new_row
 from outbox.models import OutboxMessage
 from tests.api.calling import PROBLEM, Program, mail, ops, program
 from tests.rows import letter, store
@@ -59,7 +59,7 @@ def test_a_mistake_of_ours_is_no_reason_to_try_again(program: Program, monkeypat
 def test_a_mail_that_could_not_be_stored_is_said_without_what_the_database_said(
     program: Program, ops: Account, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr(create, "insert", failing(error))
+    monkeypatch.setattr(new_row, "insert", failing(error))
     answer = program.post("/send", mail(ops), **{"idempotency-key": "k1"})
     assert is_told_to_try_again(answer) and "was not sent" in answer.content.decode()
     assert not OutboxMessage.objects.exists()
