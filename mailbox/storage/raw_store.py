@@ -28,29 +28,13 @@ from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from mailbox.storage import local_copies
 from mailbox.storage.backend import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage, read_part
+from mailbox.storage.faults import RawMissing, RawOutOfReach, RawSwept
+
+__all__ = ["RawMissing", "RawOutOfReach", "RawSwept"]
 
 _WHERE = 'SELECT "segment", "offset", "length" FROM "raw_messages" WHERE "digest" = %s'
 PIECES = 8 * 1024 * 1024  # bytes that a copy of a large message is fetched by
 _CHUNK = 500  # digests in one IN (...): below every database's limit of parameters
-
-
-class RawMissing(Exception):
-    """The raw store does not have these bytes: a file was removed, damaged or not restored with the database."""
-
-
-class RawSwept(StorageError):
-    """What was stored has been removed before the rows that refer to it were committed: store it again."""
-
-    def __init__(self) -> None:
-        super().__init__("The raw messages were swept before their rows were written; they are stored again.")
-
-
-class RawOutOfReach(RawMissing):
-    """Its file is not to be had here and now; another machine, or this one later, may well have it."""
-
-    def __init__(self, segment: str, error: OSError) -> None:
-        super().__init__(f"The file {segment} of the raw store cannot be read: {error}")
-        self.segment = segment
 
 
 @dataclass(frozen=True)
@@ -111,6 +95,8 @@ def keep(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredRaw] =
     clock counts as well: a worker whose own clock is behind would renew nothing.
     """
     wanted = sorted(set(digests))
+    if not has_file(unindexed):
+        raise RawSwept
     if unindexed and _index(list(unindexed), now, prove=True):
         wanted = sorted(set(digests) - {each.digest for each in unindexed})
     renewed = Greatest(Now(), Value(now, output_field=DateTimeField()))
