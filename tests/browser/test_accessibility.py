@@ -49,6 +49,7 @@ NO_PAGE = (
     "manifest",
     "csv",
     "report",
+    "reply_text",
 )
 FIND = "axe.run(document, {iframes: false, resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})"
 
@@ -145,6 +146,12 @@ def test_no_page_keeps_anybody_out(
     more += ["/outbox/all/?action=retry", "/accounts/add/?preset=protonmail", *look_ups()]
     of_all = 2 if schemes == IN_TURNS.values[0] else 1  # in the short run each second page
     look_at(reader, live_site, (addresses + more)[::of_all], axe, schemes)
+    reader.goto(f"{live_site}{reverse('mailbox:account_import')}")
+    content = b"email,display_name\nops@example.com,Ops\nann@example.org,Ann\n"  # one is changed, one refused
+    reader.set_input_files("[name=file]", {"name": "a.csv", "mimeType": "text/csv", "buffer": content})
+    reader.click("#look")
+    reader.wait_for_selector("table.list")
+    assert violations(reader, axe) == []
 
 
 def admin_addresses(*, every: bool) -> list[str]:
