@@ -51,6 +51,8 @@ def test_what_the_device_refuses_is_said_and_the_button_waits_for_its_script(
     held: list[Route] = []
     page.goto(f"{live_site}/second-factor/passkeys/add/", wait_until="commit")
     button = page.get_by_role("button", name="Add a passkey")
+    while not held:  # the page stands before its script is asked for
+        page.wait_for_timeout(10)
     expect(button).to_be_disabled()
     held[0].continue_()
     devtools = page.context.new_cdp_session(page)
