@@ -20,6 +20,8 @@ from prx_email_site.parent_death import kill_forks_with_their_parent
 from tests.servers.site import ROOT, environment
 
 LOOK_SECONDS = 0.005
+# As it was before any test: the one that waits outlives the test that starts it, and what that test has set.
+_GIVEN = dict(os.environ)
 
 
 class Forked:
@@ -57,8 +59,9 @@ def _ask(**asked: object) -> Any:
     if _template is None:
         command = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
         command += [sys.executable, "-m", "tests.servers.forked"]
-        pipe = subprocess.PIPE
-        _template = subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=pipe, stdout=pipe, text=True)
+        pipe, given = subprocess.PIPE, environment()
+        given = _GIVEN | {name: given[name] for name in ("DJANGO_SETTINGS_MODULE", "DATABASE_URL")}
+        _template = subprocess.Popen(command, cwd=ROOT, env=given, stdin=pipe, stdout=pipe, text=True)
         atexit.register(_template.terminate)
     assert _template.stdin and _template.stdout
     _template.stdin.write(json.dumps(asked) + "\n")
