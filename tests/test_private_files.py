@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from prx_email_site import private_files
+from tests.launched import careless_umask, clean_environment, modes
 from tests.servers.site import ROOT
-from tests.test_launch import careless_umask, clean_environment, modes
 
 __all__ = ["careless_umask"]  # the fixture
 
