@@ -44,12 +44,7 @@ class Slots:
         if path.startswith("/health/"):
             return self._application(environ, start_response)
         if not self._enter(is_program=path.startswith("/api/")):
-            headers = [
-                ("Content-Type", "text/plain; charset=utf-8"),
-                ("Retry-After", "5"),
-                ("Cache-Control", "no-store"),
-            ]
-            start_response("503 Service Unavailable", headers)
+            start_response("503 Service Unavailable", [*HEADERS])
             return [BUSY]
         try:
             return self._application(environ, start_response)

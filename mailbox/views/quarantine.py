@@ -23,6 +23,7 @@ from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import number_of, of_accounts, signed_in_user
 
 READINGS_SHOWN = 50
+CSV_HEAD = ("account", "folder", "uid", "sender", "subject", "error", "attempts", "last_failed_at")
 CSV_COLUMNS = ("account__email", "folder__name", "uid", "sender", "subject", "error", "attempts", "last_failed_at")
 LARGE = ("message__body_text", "message__body_html", "message__attached_text")
 
@@ -35,7 +36,7 @@ def quarantine(request: HttpRequest) -> HttpResponseBase:
     rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
     if request.GET.get("format") == "csv":
         found = list(rows.values_list(*CSV_COLUMNS)[: MOST + 1])
-        return csv_file("quarantine", CSV_COLUMNS, found[:MOST], is_cut=len(found) > MOST)
+        return csv_file("quarantine", CSV_HEAD, found[:MOST], is_cut=len(found) > MOST)
     if before:
         rows = rows.filter(pk__lt=before)
     page, last = cut(list(rows[: limit + 1]), limit)
