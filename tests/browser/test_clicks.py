@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from mailbox.models import Account
 from outbox.actions import bulk as actions_bulk
@@ -103,6 +103,22 @@ def test_the_switch_sends_the_same_buttons_to_all_that_match(
     page.get_by_role("link", name="Back to the list").click()
     page.get_by_label("all 3 that match").check()
     page.locator(f"input[name=pk][value='{rows[0].pk}.1']").check()  # a tick says what is meant
+    page.click("#bulk button[value=mark_as_sent]")
+    expect(page.locator("h1")).to_have_text("Mark as sent: 1 mail?")
+
+
+def test_a_row_ticked_before_the_lists_script_ran_is_what_is_meant_too(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    rows = [question(account, number) for number in range(3)]
+    script, page = list[Route](), signed_in_page
+    page.route("**/outbox*.js", lambda route: script.append(route))
+    page.goto(f"{live_site}{reverse('outbox:list')}?state=needs_decision", wait_until="commit")
+    for box in (page.get_by_label("all 3 that match"), page.locator(f"input[name=pk][value='{rows[0].pk}.1']")):
+        box.evaluate("box => box.click()")  # the tests' page takes clicks of the mouse once it has loaded
+    script[0].continue_()
+    expect(page.locator("[data-ticked]")).to_have_text("1 ticked")
     page.click("#bulk button[value=mark_as_sent]")
     expect(page.locator("h1")).to_have_text("Mark as sent: 1 mail?")
 

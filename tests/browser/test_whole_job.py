@@ -88,7 +88,6 @@ def sync_and_read(page: Page, site: str) -> None:
     expect(page.get_by_text("up to date", exact=True)).to_have_count(2, timeout=PATIENCE)
     page.get_by_role("link", name="Messages").first.click()
     expect(page.get_by_text("Minutes of the mill")).to_be_visible()
-    page.wait_for_load_state()  # its script keeps the list that an answer leads back to; rows are seen before that runs
     page.get_by_text("Where is the June invoice?").click()
     frame = page.frame_locator("iframe.mail-frame")
     expect(frame.get_by_text("June invoice")).to_be_visible()

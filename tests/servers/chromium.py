@@ -20,6 +20,18 @@ FLAGS = [
     "--disable-dev-shm-usage",  # /dev/shm is 64 MB in a container
 ]
 
+# A page is seen before its deferred scripts have run, and a click of Playwright's comes sooner than a person's. So a
+# page takes no click until it has loaded: Playwright waits for the place it clicks to take clicks.
+CLICKS_WAIT_FOR_SCRIPTS = """
+if (window === window.top) {
+  const root = () => document.documentElement;
+  const hold = () => { if (root()) root().style.pointerEvents = "none"; return root(); };
+  const begun = new MutationObserver((_, seen) => { if (hold()) seen.disconnect(); });
+  if (!hold()) begun.observe(document, { childList: true });
+  window.addEventListener("load", () => { root().style.pointerEvents = ""; });
+}
+"""
+
 
 def find_chromium() -> str | None:
     """Debian's Chromium, its headless shell first, which takes half as much of the processor. Ubuntu's
@@ -64,6 +76,7 @@ def browser_context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh profile."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB", timezone_id="UTC")
     context.set_default_timeout(15_000)
+    context.add_init_script(CLICKS_WAIT_FOR_SCRIPTS)
     yield context
     context.close()
 

@@ -32,5 +32,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const box = shown && document.querySelector(`input[name="pk"][data-row="${shown.split(".")[0]}"]`);
     if (box) box.value = shown;
   });
+  // Ticked before this ran, or by the browser that remembers a form: a tick says what is meant, here too.
+  if (boxes().some((box) => box.checked)) scope("ticked").checked = true;
   count();
 });
