@@ -67,7 +67,7 @@ def search(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "search": found,
         "is_at_work": is_at_work,
-        "lines": words.lines_of(found),
+        "lines": words.lines_of(found, is_refused=bool(reason)),
         "tables": len(TABLES),
         "is_counted": found.state == State.COUNTED,
         "why_not": gettext(reason) if reason else "",

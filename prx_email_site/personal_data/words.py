@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.apps import apps
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import PersonSearch
@@ -22,7 +23,9 @@ DONE = {
     Outcome.REMOVED: _("removed"),
     Outcome.EMPTIED: _("emptied: content, names and address are gone"),
     Outcome.MASKED: _("lost the address"),
+    Outcome.KEY: _("emptied but for the idempotency key, which prevents a second sending for 30 days"),
 }
+NOT_ERASED = dict.fromkeys((Outcome.REMOVED, Outcome.EMPTIED, Outcome.MASKED, Outcome.KEY), _("stay"))
 STAYING = {
     Outcome.HELD: _("stay: a legal hold keeps them"),
     Outcome.WAITS: _("stay: a mail of the outbox is not over, cancel it or decide about it first"),
@@ -35,6 +38,7 @@ REASONS = {
     "mailbox.Folder": _("its server calls it so"),
     "mailbox.LegalHold": _("that something was held is asked for later"),
 }
+NAMED = 20  # rows of a line
 SETTING = _("people set it up: change or remove it on its page")
 
 
@@ -44,13 +48,13 @@ class FoundLine:
     number: int
     outcome: str
     stays: bool
-    keys: str  # of the first rows that stay
+    keys: str  # which of them stay, the first ones
 
 
-def lines_of(search: PersonSearch) -> list[FoundLine]:
-    """By table, in the order in which they are walked over."""
+def lines_of(search: PersonSearch, *, is_refused: bool = False) -> list[FoundLine]:
+    """By table, in the order in which they are walked over. `is_refused`: none of them can be erased now."""
     is_over = search.state in (State.ERASED, State.REFUSED, State.ERASING)
-    said = STAYING | (DONE if is_over else TO_DO)
+    said = STAYING | (DONE if is_over else NOT_ERASED if is_refused else TO_DO)
     lines = []
     for table in TABLES:
         name = apps.get_model(table.label)._meta.db_table
@@ -59,6 +63,14 @@ def lines_of(search: PersonSearch) -> list[FoundLine]:
             words = str(said[Outcome(outcome)])
             if outcome == Outcome.KEPT:
                 words = gettext("stay: %(reason)s") % {"reason": REASONS.get(table.label, SETTING)}
-            keys = ", ".join(map(str, named.get(outcome, [])[:20]))
+            keys = _rows_in_words(named.get(outcome, []), number)
             lines.append(FoundLine(name, number, words, bool(named.get(outcome)), keys))
     return lines
+
+
+def _rows_in_words(named: Sequence[int], number: int) -> str:
+    """ "" where none is named; with an ellipsis where there are more than are named."""
+    if not named:
+        return ""
+    keys = ", ".join(map(str, named[:NAMED])) + (", …" if number > NAMED else "")
+    return ngettext("row %(keys)s", "rows %(keys)s", number) % {"keys": keys}

@@ -14,6 +14,7 @@ from django.test import Client
 
 from mailbox.exports import requests as exports
 from mailbox.models import Account, Export, LegalHold, Message, PersonSearch
+from outbox.models import SuppressedAddress
 from prx_email_site.personal_data import requests
 from prx_email_site.personal_data.tasks import person_export_slice, person_slice, person_sweep
 from tests.personal_data.everywhere import EVE, NOW, account, fill, where_it_stands
@@ -49,6 +50,8 @@ def test_it_is_counted_then_asked_about_then_erased(browser: Client, account: Ac
     address = f"/personal-data/{search.pk}/"
     page = browser.get(address).content.decode()
     assert "to be removed" in page and "only mentions" in page and EVE in page
+    kept = SuppressedAddress.objects.get(address=EVE)
+    assert f'stay: so that nobody writes to this person again <span class="muted small">(row {kept.pk})' in page
     assert EVE in browser.get("/personal-data/").content.decode()
     question = browser.post(f"{address}erase/", {"mentions": "1"}).content.decode()
     assert "Erase all that is stored of" in question and Message.objects.filter(sender_address=EVE).exists()
@@ -89,7 +92,9 @@ def test_a_hold_is_said_instead_of_the_button(browser: Client, account: Account,
     fill(account, user)
     search = looked_for(browser)
     LegalHold.objects.create(address=EVE, reason="Case 1")
-    assert "A legal hold stands on this address" in browser.get(f"/personal-data/{search.pk}/").content.decode()
+    page = browser.get(f"/personal-data/{search.pk}/").content.decode()
+    assert "A legal hold stands on this address" in page
+    assert "to be removed" not in page and "to lose the address" not in page
     browser.post(f"/personal-data/{search.pk}/erase/", {"confirmed": "1"})
     search.refresh_from_db()
     assert search.state == "counted"
