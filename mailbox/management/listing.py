@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from mailbox.exports.to_file import Written
 from mailbox.management.base import RefusingCommand
 from mailbox.models import Message
 
@@ -22,6 +25,18 @@ class ListingCommand(RefusingCommand):
         error = {"code": code, "message": wrong} if wrong else None
         answer = {"ok": not wrong, "data": data, "error": error}
         self.stdout.write(json.dumps(answer, default=lambda value: value.isoformat(), ensure_ascii=False))
+
+    def say_written(self, path: Path, written: Written, *, as_json: bool) -> None:
+        """Of a file with exported mail; leaves with status 1 where bytes of it are missing."""
+        lacks = f"{written.missing} messages are not in it: their stored bytes are missing." if written.missing else ""
+        if as_json:
+            said = {"mails": written.mails, "missing": written.missing, "bytes": written.size}
+            self.print_data({"file": str(path), **said}, wrong=lacks, code="Storage")
+        else:
+            self.stdout.write(f"{path}: {written.mails - written.missing} messages, {written.size} bytes.")
+        if lacks:
+            self.stderr.write(lacks)
+            sys.exit(1)
 
     def print_messages(self, rows: Sequence[Message], *, as_json: bool, has_more: bool) -> None:
         listed = [_listed(row) for row in rows]

@@ -233,10 +233,13 @@ def test_an_erasure_ends_all_exports_and_a_draft_that_mentions_loses_the_address
     assert Draft.objects.count() == 3
 
 
-def test_all_that_is_stored_of_a_person_comes_as_one_file(account: Account, user: User, tmp_path: Any) -> None:
+def test_all_that_is_stored_of_a_person_comes_as_one_file(
+    account: Account, user: User, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     fill(account, user)
     path = tmp_path / "eve.zip"
     call_command("person", EVE, "--export", str(path))
+    capsys.readouterr()
     archive = zipfile.ZipFile(path)
     received, outgoing = Message.objects.get(sender_address=EVE), OutboxMessage.objects.get(to__icontains=f"<{EVE}")
     assert archive.read(f"mails/{received.pk}.eml") == raw_store.open_raw(received.raw_digest)
@@ -246,6 +249,11 @@ def test_all_that_is_stored_of_a_person_comes_as_one_file(account: Account, user
     assert set(said["tables"]) == set(keys_by_table(EVE))
     assert OTHER not in json.dumps(said["tables"]["mailbox.AuditEntry"])
     assert PersonSource(EVE).count() == 2
+    RawMessage.objects.filter(pk=received.raw_digest).delete()
+    with pytest.raises(SystemExit):
+        call_command("person", EVE, "--export", str(path), "--json")
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["ok"], answer["error"]["code"], answer["data"]["missing"]) == (False, "Storage", 1)
 
 
 def test_the_command_counts_and_erases(account: Account, user: User, capsys: pytest.CaptureFixture[str]) -> None:

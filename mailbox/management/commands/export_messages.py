@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +40,7 @@ class Command(ListingCommand):
                 path.with_name(f"{path.name}.csv").write_bytes(manifest.as_csv(written.lines))
         except (OSError, features.FeatureOff) as error:
             self.refuse(f"{path} could not be written: {error}", as_json=as_json)
-        lacks = f"{written.missing} messages are not in it: their stored bytes are missing." if written.missing else ""
-        if as_json:
-            said = {"mails": written.mails, "missing": written.missing, "bytes": written.size}
-            self.print_data({"file": str(path), **said}, wrong=lacks, code="Storage")
-        else:
-            self.stdout.write(f"{path}: {written.mails - written.missing} messages, {written.size} bytes.")
-        if lacks:
-            self.stderr.write(lacks)
-            sys.exit(1)
+        self.say_written(path, written, as_json=as_json)
 
     def _selection(self, options: dict[str, Any], *, as_json: bool) -> Selection:
         account = folder = ""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
@@ -64,14 +65,19 @@ class Command(AnsweringCommand):
         if not options["dry_run"]:
             refused = self._ask(rows, ShownState(unchanged_since=began), now_anyway=options["now"])
             data |= {"asked": refused.pop("", 0), "refused": dict(refused)}
-        if options["json"]:
-            self.print_json({"ok": True, "data": data, "error": None})
-            return
-        said = f"{data['matching']} match."
-        if not options["dry_run"]:
-            said += f" {data['asked']} are tried again by the workers."
-            said += "".join(f" {number} not: {why}" for why, number in data["refused"].items())
-        self.stdout.write(said)
+        self._say(data, as_json=options["json"])
+
+    def _say(self, data: dict[str, Any], *, as_json: bool) -> None:
+        """One that is refused keeps no other from being asked; the status is 1 then, as of `accounts import`."""
+        refused = " ".join(f"{number} not: {why}" for why, number in data.get("refused", {}).items())
+        if as_json:
+            error = {"code": "Validation", "message": refused} if refused else None
+            self.print_json({"ok": not refused, "data": data, "error": error})
+        else:
+            asked = f"{data['asked']} are tried again by the workers." if "asked" in data else ""
+            self.stdout.write(" ".join(filter(None, [f"{data['matching']} match.", asked, refused])))
+        if refused:
+            sys.exit(1)
 
     def _ask(self, rows: Any, seen: ShownState, *, now_anyway: bool) -> Counter[str]:
         """How often each answer was given; "" for a row that is tried again."""

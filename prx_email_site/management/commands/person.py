@@ -77,8 +77,4 @@ class Command(ListingCommand):
             written = to_file.write(source, Export.Form.ZIP, path, timezone.now(), query=address)
         except OSError as error:
             self.refuse(f"{path} could not be written: {error}", as_json=as_json)
-        if as_json:
-            said = {"mails": written.mails, "missing": written.missing, "bytes": written.size}
-            self.print_data({"file": str(path), **said})
-        else:
-            self.stdout.write(f"{path}: {written.mails - written.missing} mails, {written.size} bytes.")
+        self.say_written(path, written, as_json=as_json)
