@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS = 20.0
 
 
-def run(test_id: int) -> int | None:
-    """Run a ConnectionTest once and store its outcome; returns the account's pk when SMTP signed in, else None."""
+def run(test_id: int) -> ConnectionTest | None:
+    """Run a ConnectionTest once and store its outcome; None where it has run, or is gone."""
     claimed = ConnectionTest.objects.filter(pk=test_id, started_at=None).update(started_at=timezone.now())
     if not claimed:  # deleted, or the task came twice
         return None
@@ -50,7 +50,7 @@ def run(test_id: int) -> int | None:
     test.save(update_fields=["smtp_ok", "smtp_reply", "smtp_code", "finished_at"])
     if test.smtp_ok:
         recovery.lift_sign_in_holds(account.pk, timezone.now())
-    return account.pk if test.smtp_ok else None
+    return test
 
 
 def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str, str]:

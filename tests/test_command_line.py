@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
-from mailbox.models import Account, AuditEntry, Folder, Message
+from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, Message
 from mailbox.search.index import index_messages
 from outbox.models import OutboxMessage
 from tests.commands import Run
@@ -82,7 +83,9 @@ def test_a_reply_answers_the_mail_it_names(run: Run, account: Account) -> None:
     assert "ann@example.com" in row.to and answer["data"]["outbox_id"] == row.pk
 
 
-def test_retry_all_takes_the_filters_of_the_page_and_says_first_what_it_would_do(run: Run, account: Account) -> None:
+def test_retry_all_takes_the_filters_of_the_page_and_says_first_what_it_would_do(
+    run: Run, account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
     failed = [outbox_row(account, status="failed", hold="permanent", error="550 no") for _ in range(2)]
     uncertain = outbox_row(account, status="failed", hold="uncertain")
     outbox_row(account, status="sent", provider_message_id="<a@b>")
@@ -94,8 +97,12 @@ def test_retry_all_takes_the_filters_of_the_page_and_says_first_what_it_would_do
     assert {OutboxMessage.objects.get(pk=row.pk).hold for row in failed} == {""}
     status, answer = run("retry", "--all", "--filter", "state=needs_decision")
     uncertain.refresh_from_db()
-    assert (uncertain.hold, answer["data"]["asked"]) == ("uncertain", 0)
+    assert (uncertain.hold, answer["data"]["asked"], status) == ("uncertain", 0, 1)
     assert sum(answer["data"]["refused"].values()) == 1
+    assert not answer["ok"] and answer["error"]["message"].startswith("1 not: ")
+    with pytest.raises(SystemExit):
+        call_command("retry", "--all", "--filter", "state=needs_decision")
+    assert "1 match. 0 are tried again by the workers. 1 not: " in capsys.readouterr().out
     for wrong in (("--all", "--filter", "state=nothing"), ("--all", "7"), (), ("7", "--dry-run")):
         assert run("retry", *wrong)[0] == 1
 
@@ -116,6 +123,7 @@ def test_the_same_file_twice_changes_nothing_and_secrets_stand_in_the_environmen
     assert run("accounts", "import", file)[1]["data"]["rows"][0]["state"] == "made"
     before = Account.objects.get()
     assert run("accounts", "import", file)[1]["data"]["rows"][0]["state"] == "unchanged"
+    assert ConnectionTest.objects.get().account == before
     after = Account.objects.get()
     assert (after.updated_at, after.imap.encrypted_password) == (before.updated_at, before.imap.encrypted_password)
     assert after.imap.password == after.smtp.password == "secret one"

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.utils import timezone
 
 from mailbox.models.accounts import Account
 
+LASTS = timedelta(minutes=3)  # longer than both servers' time-outs: a test that began before has lost its worker
+
+
+class ConnectionTestQuerySet(models.QuerySet["ConnectionTest"]):
+    def waiting(self) -> ConnectionTestQuerySet:
+        """No worker has begun: the longest waiting first."""
+        return self.filter(started_at=None).order_by("pk")
+
+    def at_work(self, now: datetime) -> ConnectionTestQuerySet:
+        return self.filter(started_at__gt=now - LASTS, finished_at=None)
+
 
 class ConnectionTest(models.Model):
-    """One press of "Test connection": asked for by a person, run on a worker, read by the page."""
+    """One press of "Test connection", or an imported account: asked for by a person, run on a worker, read by the
+    page."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="connection_tests")
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+")
@@ -18,10 +32,12 @@ class ConnectionTest(models.Model):
     finished_at = models.DateTimeField(null=True)
     imap_ok = models.BooleanField(null=True)
     imap_reply = models.TextField(blank=True)
-    imap_code = models.CharField(max_length=12, blank=True)  # what kind of failure: an advice.Code
+    imap_code = models.CharField(max_length=12, blank=True)  # what kind of failure: a troubleshooting.FailureCode
     smtp_ok = models.BooleanField(null=True)
     smtp_reply = models.TextField(blank=True)
     smtp_code = models.CharField(max_length=12, blank=True)
+
+    objects = ConnectionTestQuerySet.as_manager()
 
     class Meta:
         db_table = "connection_tests"

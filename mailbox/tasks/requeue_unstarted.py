@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from mailbox.accounts import connection_tests
 from mailbox.clocks import is_over
-from mailbox.models import Account, ConnectionTest, Folder, ImageFetch, OAuthApp, Preview, SettingsLookup
+from mailbox.models import Account, Folder, ImageFetch, OAuthApp, Preview, SettingsLookup
 from mailbox.oauth import sign_in
 from mailbox.pictures import previews, remote_images
-from mailbox.signals import connection_test_asked
 from mailbox.tasks import autoconfig, oauth, pictures, sync
 
 BEGUN_WITHIN = timedelta(seconds=45)  # a worker takes a task within a second or two
@@ -30,9 +30,7 @@ def take_up_forgotten() -> None:
     _of_pictures(now)
     for pk in SettingsLookup.objects.filter(started_at=None, **_asked(now)).values_list("pk", flat=True)[:AT_ONCE]:
         autoconfig.queue_lookup(pk)
-    tests = ConnectionTest.objects.filter(started_at=None, **_asked(now, "requested_at"))
-    for pk in tests.values_list("pk", flat=True)[:AT_ONCE]:
-        connection_test_asked.send(sender=ConnectionTest, test_id=pk)
+    connection_tests.begin_more(now, **_asked(now, "requested_at"))
     unread = OAuthApp.objects.filter(kind=OAuthApp.Kind.DISCOVERY, document={}, discovery_error="")
     for pk in unread.values_list("pk", flat=True)[:AT_ONCE]:
         oauth.queue_discovery(pk)

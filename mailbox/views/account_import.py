@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from mailbox.accounts import declared, declared_table
+from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import TableRow, UnreadableTable, read_table
 from mailbox.accounts.declared_table import LineOutcome
 from mailbox.views.account_edit import queue_first_look
@@ -108,7 +109,7 @@ def _digest(request: HttpRequest, content: bytes) -> str:
 
 
 def _carried_out(request: HttpRequest, rows: list[TableRow]) -> list[LineOutcome]:
-    outcomes = []
+    outcomes, made = [], []
     for each in declared_table.carry_out(rows):
         outcomes.append(each)
         if each.account is None or each.state == "unchanged":
@@ -117,7 +118,9 @@ def _carried_out(request: HttpRequest, rows: list[TableRow]) -> list[LineOutcome
         detail = each.email if is_new else ", ".join(each.changed)[:500]
         record(request, "add_account" if is_new else "edit_account", f"account:{each.account.pk}", each.account, detail)
         if is_new:
+            made.append(each.account)
             queue_first_look(request, each.account)
+    ask_for_tests(made, signed_in_user(request))
     return outcomes
 
 
@@ -136,6 +139,7 @@ def _page(
         "lines": [(each, *_badge(each.state, is_done=is_done)) for each in lines],
         "counts": [(*_badge(state, is_done=is_done), counts[state]) for state in ORDER if counts[state]],
         "is_done": is_done,
+        "is_tested": is_done and bool(counts["made"]),
         "digest": digest,
         "imported": counts["made"] + counts["changed"],
         "columns": COLUMNS,

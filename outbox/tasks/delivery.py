@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mailbox import network
+from mailbox.accounts import connection_tests
 from mailbox.models import Account, Transport
 from mailbox.queueing import queue
 from mailbox.signals import delivery_ended
@@ -61,9 +62,12 @@ def sweep() -> dict[str, int]:
 
 
 def run_connection_test(test_id: int) -> None:
-    """Log in on both transports of a ConnectionTest and keep the servers' words."""
-    account_id = connection_check.run(test_id)
-    if account_id is not None and OutboxMessage.objects.due(timezone.now()).filter(account_id=account_id).exists():
+    """Log in on both transports of a ConnectionTest and keep the servers' words; then go on with what waits."""
+    test = connection_check.run(test_id)
+    if test is None:
+        return
+    connection_tests.begin_next()
+    if test.smtp_ok and OutboxMessage.objects.due(timezone.now()).filter(account_id=test.account_id).exists():
         queue_delivery()
 
 

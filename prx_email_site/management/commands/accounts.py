@@ -11,6 +11,7 @@ from django.core.management.base import CommandParser
 
 from mailbox import network
 from mailbox.accounts import declared
+from mailbox.accounts.connection_tests import ask_for_tests
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.models import Account, AuditEntry, ConnectionTest
 from outbox import connection_check
@@ -97,7 +98,7 @@ class Command(AnsweringCommand):
 
     def _import(self, options: dict[str, Any]) -> None:
         """Each account for itself: one that is wrong keeps no other from being made; the status is 1 then."""
-        told, failed = [], []
+        told, failed, made = [], [], []
         for number, given in enumerate(self._read(options["file"], as_json=options["json"]), start=1):
             try:
                 outcome = declared.declare(given)
@@ -106,6 +107,9 @@ class Command(AnsweringCommand):
                 continue
             _record(outcome)
             told.append(_told(outcome))
+            if outcome.state == "made":
+                made.append(outcome.account)
+        ask_for_tests(made, None)
         lines = [f"{each['state']:<9} {each['email']}  {', '.join(each['changed'])}".rstrip() for each in told]
         lines += [f"REFUSED   {each['email']} (entry {each['row']}): {each['message']}" for each in failed]
         data = {"rows": told, "refused": failed}

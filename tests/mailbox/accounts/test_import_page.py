@@ -11,13 +11,17 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from django_q.models import OrmQ
 
+from mailbox.accounts.connection_tests import begin_more
 from mailbox.accounts.declared import IN_FILE
 from mailbox.accounts.declared_csv import UnreadableTable, read_table
 from mailbox.csv_text import read_cell, safe_cell
-from mailbox.models import Account, AuditEntry
+from mailbox.models import Account, AuditEntry, ConnectionTest
+from mailbox.models.connection_tests import LASTS
 from mailbox.views import account_import
+from outbox.tasks import run_connection_test
 from tests.mailbox.accounts.account_settings import account, administrator
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -63,9 +67,39 @@ def test_a_file_is_looked_at_confirmed_by_itself_and_carried_out(administrator: 
     assert AuditEntry.objects.filter(verb="add_account", account=made, user__isnull=False).count() == 1
     assert SECRET not in str(list(AuditEntry.objects.values())) and SECRET not in str(list(OrmQ.objects.values()))
     assert SECRET not in str(dict(administrator.session))
+    assert ConnectionTest.objects.get(account=made).requested_by and "Both servers of each new account" in done
 
     again = sent(administrator, HEAD + NEW)
     assert lines_of(again) == [("As it is", "2")] and "Nothing is to be imported" in again and not digest_in(again)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_both_servers_of_new_accounts_are_tried_two_accounts_at_a_time(administrator: Client, account: Account) -> None:
+    content = (
+        HEAD
+        + "".join(f"new{number}@example.com,localhost,1,localhost,1,{SECRET},no,\n" for number in range(4))
+        + f"{account.email},,,,,,,Other\n"
+    )
+    sent(administrator, content, digest_in(sent(administrator, content)))
+    tests = list(ConnectionTest.objects.waiting())
+    assert [each.account.email for each in tests] == [f"new{number}@example.com" for number in range(4)]
+
+    def queued() -> list[int]:
+        payloads = [row.task for row in OrmQ.objects.order_by("pk")]
+        return [each["args"][0] for each in payloads if each["func"] == "outbox.tasks.run_connection_test"]
+
+    assert queued() == [tests[0].pk, tests[1].pk]
+    run_connection_test(tests[0].pk)
+    tests[0].refresh_from_db()
+    assert tests[0].finished_at and tests[0].imap_ok is False and not tests[0].imap_reply.startswith("Unexpected")
+    run_connection_test(tests[0].pk)  # a task that comes twice goes on with nothing
+    assert queued() == [tests[0].pk, tests[1].pk, tests[1].pk]
+    now = timezone.now()
+    ConnectionTest.objects.filter(pk=tests[1].pk).update(started_at=now)
+    begin_more(now)
+    assert queued()[3:] == [tests[2].pk]
+    begin_more(now + LASTS)  # the worker is gone
+    assert queued()[4:] == [tests[2].pk, tests[3].pk]
 
 
 @pytest.mark.parametrize(("said", "is_fetched"), [("", False), ("yes", True), ("no", True)])
