@@ -7,6 +7,7 @@ number decides, in whichever order they arrive.
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from mailbox.models import Account, AccountAlias
 from mailbox.storage import raw_store
 from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
 from outbox.errors import StorageFailed, ValidationFailed
-from outbox.models import Draft, DraftFile
+from outbox.models import Draft, DraftFile, OutboxMessage
 
 logger = logging.getLogger(__name__)
 FIELDS = ("to", "cc", "bcc", "subject", "body_text")
@@ -201,6 +202,29 @@ def forget_sent(user: User, *, key: uuid.UUID, pk: int | None, version: int, pag
         mine.filter(page.comes_after(version), pk=pk).delete()
     elif page.key:  # sent before the answer to its first save had told the page which draft is its own
         mine.filter(key=key, page=page.key, page_save__lt=page.number).delete()
+
+
+def forget_overtaken(draft: Draft, sent: OutboxMessage) -> bool:
+    """A page's first save that arrives when its mail is made: whether it is forgotten, as all of it stands in the mail.
+    Whoever goes back to the page and writes something else there has a draft again."""
+    if draft.refused or draft.files.exists() or not _all_stands_in(draft, sent):
+        return False
+    return of_user(draft.user).filter(pk=draft.pk, version=draft.version).delete()[0] > 0
+
+
+def _all_stands_in(draft: Draft, sent: OutboxMessage) -> bool:
+    """A line may have been typed on."""
+    recipients = f"{sent.to} {sent.cc} {sent.bcc}".lower()
+    lines = [*sent.body_text.replace("\r\n", "\n").split("\n"), sent.subject]
+    addresses = _words(f"{draft.to} {draft.cc} {draft.bcc}")
+    typed = [*draft.body_text.split("\n"), draft.subject]
+    return all(each in recipients for each in addresses) and all(
+        any(line.startswith(each) for line in lines) for each in typed
+    )
+
+
+def _words(addresses: str) -> list[str]:
+    return re.sub(r"[,;<>\"]", " ", addresses.lower()).split()
 
 
 def discard(user: User, pk: int, version: int) -> bool:

@@ -21,6 +21,7 @@ from outbox.compose.attachments import MAX_ATTACHMENTS, AttachmentContent
 from outbox.errors import OutboxError
 from outbox.forms import NO_STORE, RefusedFile, read_upload
 from outbox.models import AttachmentPolicy, Draft
+from outbox.views.writing.one_mail import made_before
 
 
 def _number(text: str) -> int:
@@ -57,7 +58,10 @@ def save_typed(request: HttpRequest, start: str) -> Draft | None:
     user, version = signed_in_user(request), _number(request.POST.get("version", "")) or 1
     if not has_role_somewhere(user, Role.OPERATOR):
         raise PermissionDenied(gettext("You need the role operator for an account to write mail."))
-    return drafts.save(user, typed, key=_key(request), pk=pk, version=version, page=page_of(request))
+    draft = drafts.save(user, typed, key=_key(request), pk=pk, version=version, page=page_of(request))
+    # Asked once the draft is committed: a Send that is not seen here sees the draft, and forgets it itself.
+    sent = made_before(request, str(draft.key)) if pk is None else None
+    return None if sent and drafts.forget_overtaken(draft, sent) else draft
 
 
 def page_of(request: HttpRequest) -> drafts.PageSave:

@@ -105,6 +105,22 @@ def test_nothing_is_left_of_a_draft_whose_last_save_arrived_just_before_its_mail
     assert not Draft.objects.exists()
 
 
+def test_nothing_is_left_of_a_first_save_that_its_mail_has_overtaken(operator: Client, fields: dict[str, Any]) -> None:
+    mail = numbered(fields, 2) | {"body_text": "as of 1, and a word more\n\nAnn", "to": "Ann <ann@example.com>"}
+    operator.post(COMPOSE, mail)
+    assert operator.post(SAVE, numbered(fields, 1)).status_code == 204
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize("other", [{"body_text": "another"}, {"to": "bob@example.com"}, {"subject": "Whole"}])
+def test_what_is_written_on_the_page_of_a_mail_that_is_made_is_kept(
+    operator: Client, fields: dict[str, Any], other: dict[str, str]
+) -> None:
+    operator.post(COMPOSE, numbered(fields, 1))
+    assert operator.post(SAVE, numbered(fields, 2) | {"body_text": "as of 1"} | other).status_code == 200
+    assert Draft.objects.get().subject == other.get("subject", "Half")
+
+
 def test_a_mail_that_another_page_sends_takes_no_draft_along(operator: Client, fields: dict[str, Any]) -> None:
     operator.post(SAVE, numbered(fields, 2))
     operator.post(COMPOSE, numbered(fields, 3) | {"page": "second"})
