@@ -1,4 +1,4 @@
-"""Keyset pagination of newest-first lists: a limit, a cursor, the next page's address. Never an offset."""
+"""Keyset pagination of lists by time: a limit, a cursor, the next page's address. Never an offset."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def limit_of(request: HttpRequest) -> int:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a newest-first list goes on: after the row with this time and key. Never an offset."""
+    """Where a list by time goes on: after the row with this time and key. Never an offset."""
 
     at: datetime
     pk: int
@@ -55,6 +55,10 @@ class Cursor:
     def older(self, field: str) -> Q:
         """Rows after this one, as (time, pk) descending. The plain bound on the time is what an index can use."""
         return Q(**{f"{field}__lte": self.at}) & (Q(**{f"{field}__lt": self.at}) | Q(pk__lt=self.pk))
+
+    def newer(self, field: str) -> Q:
+        """Rows after this one where the oldest come first."""
+        return Q(**{f"{field}__gte": self.at}) & (Q(**{f"{field}__gt": self.at}) | Q(pk__gt=self.pk))
 
 
 def cut(rows: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from mailbox.views.requests import Refused, of_accounts, signed_in_user
 
 SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
 WALKED = 10_000
+NEWEST, OLDEST = ("-received_at", "-pk"), ("received_at", "pk")
 TEAM = "team_mark__assigned_to"  # what a row shows of the marks, in the query of the rows
 
 
@@ -50,22 +51,25 @@ def messages(request: HttpRequest) -> HttpResponse:
     account = chosen_account(request, readable.everyone, folder)
     seen, accounts = readable.keys(request, account), readable.accounts
     grouped, team = _grouped(request), team_filter_of(request)
+    oldest = _is_oldest_first(request) and not grouped  # a conversation is listed by its newest mail
     if folder:
         marked = team_filter(team, signed_in_user(request), "message_id") if team else Q()
-        rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped)
+        rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped, oldest=oldest)
     else:
         marked = team_filter(team, signed_in_user(request)) if team else Q()
-        rows, last = _rows(seen, before, limit, marked, grouped=grouped)
+        rows, last = _rows(seen, before, limit, marked, grouped=grouped, oldest=oldest)
     mark_claims(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
         "is_first_page": before is None,
         "grouped": grouped,
-        "by": ("&by=conversation" if grouped else "") + (f"&team={team}" if team else ""),
+        "by": _kept(grouped=grouped, oldest=oldest, team=team),
+        "is_oldest_first": oldest,
+        "other_order": "" if grouped else _other_order(request, oldest=oldest),
         "team": team,
         "team_choices": team_choices(request, team),
-        "poll_url": poll_address(request, rows, is_whole=last is None) if before is None else "",
+        "poll_url": poll_address(request, rows, is_whole=last is None) if before is None and not oldest else "",
         "toggle_url": _toggle(request, grouped=grouped),
         "account": account,
         "folder": folder,
@@ -87,28 +91,55 @@ def _grouped(request: HttpRequest) -> bool:
     return given == "conversation"
 
 
+def _is_oldest_first(request: HttpRequest) -> bool:
+    given = request.GET.get("order", "")
+    if given not in ("", "oldest"):
+        raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": given[:40]})
+    return given == "oldest"
+
+
+def _kept(*, grouped: bool, oldest: bool, team: str) -> str:
+    """What a link to another folder or to the first page keeps of this list's address."""
+    kept = {"by": "conversation" if grouped else "", "order": "oldest" if oldest else "", "team": team}
+    return "".join(f"&{name}={value}" for name, value in kept.items() if value)
+
+
 def _toggle(request: HttpRequest, *, grouped: bool) -> str:
     """The first page of this list, grouped the other way."""
+    return _first_page(request, ("by", "order"), {} if grouped else {"by": "conversation"})
+
+
+def _other_order(request: HttpRequest, *, oldest: bool) -> str:
+    return _first_page(request, ("order",), {} if oldest else {"order": "oldest"})
+
+
+def _first_page(request: HttpRequest, without: Collection[str], more: Mapping[str, str]) -> str:
     query = request.GET.copy()
-    query.pop("before", None)
-    query.pop("by", None)
-    if not grouped:
-        query["by"] = "conversation"
+    for name in ("before", *without):
+        query.pop(name, None)
+    for name, value in more.items():
+        query[name] = value
     return f"?{query.urlencode()}"
 
 
 def _rows(
-    seen: Collection[int] | None, before: Cursor | None, limit: int, marked: Q, *, grouped: bool
+    seen: Collection[int] | None, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
     """`seen`: the accounts, None for all. `marked`: a filter by the team's marks."""
-    visible = Message.objects.visible().listed().order_by("-received_at", "-pk")
-    found = visible.filter(before.older("received_at") if before else Q(), marked)
+    visible = Message.objects.visible().listed().order_by(*(OLDEST if oldest else NEWEST))
+    found = visible.filter(_further(before, oldest=oldest), marked)
     if grouped:
         keys, last = _heads(found, ("pk", "received_at", "pk"), limit, seen=seen)
         return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account", TEAM)), last
-    newest = newest_of_accounts(found, seen, limit + 1)
-    rows, oldest = cut(list(newest.select_related("account", TEAM)[: limit + 1]), limit)
-    return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
+    first = newest_of_accounts(found, seen, limit + 1)  # or oldest: it follows the rows' order
+    rows, end = cut(list(first.select_related("account", TEAM)[: limit + 1]), limit)
+    return rows, Cursor(end.received_at, end.pk) if end else None
+
+
+def _further(before: Cursor | None, *, oldest: bool) -> Q:
+    if before is None:
+        return Q()
+    return before.newer("received_at") if oldest else before.older("received_at")
 
 
 def _heads(
@@ -147,21 +178,20 @@ def _heads(
 
 
 def _rows_of_folder(
-    folder: Folder, before: Cursor | None, limit: int, marked: Q, *, grouped: bool
+    folder: Folder, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
     """By the places' own index: a folder of a million messages is read a page at a time."""
-    places = MessagePlace.objects.present().filter(marked, folder=folder).order_by("-received_at", "-pk")
-    if before:
-        places = places.filter(before.older("received_at"))
+    places = MessagePlace.objects.present().filter(marked, folder=folder).order_by(*(OLDEST if oldest else NEWEST))
+    places = places.filter(_further(before, oldest=oldest))
     if grouped:
         keys, last = _heads(places, ("pk", "received_at", "message_id"), limit, folder=folder)
         heads = conversations.with_sizes(Message.objects.filter(pk__in=keys).listed())
         return list(heads.select_related(TEAM).order_by("-received_at", "-pk")), last
     places = places.select_related("message", f"message__{TEAM}").defer(*(f"message__{name}" for name in UNLISTED))
-    page, oldest = cut(list(places[: limit + 1]), limit)
+    page, end = cut(list(places[: limit + 1]), limit)
     # A folder may hold two copies of one mail: one row says enough.
     rows = list({place.message_id: place.message for place in page}.values())
-    return rows, Cursor(oldest.received_at, oldest.pk) if oldest else None
+    return rows, Cursor(end.received_at, end.pk) if end else None
 
 
 def mark_claims(rows: list[Message]) -> None:

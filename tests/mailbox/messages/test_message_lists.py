@@ -42,6 +42,30 @@ def test_pages_by_key_show_every_message_once_also_where_times_are_equal(viewer:
         assert seen == sorted(seen, reverse=True)
 
 
+def test_the_oldest_may_stand_first_page_by_page(viewer: Client, account: Account) -> None:
+    now = timezone.now()
+    pks = [store(account, letter(f"number {each}"), at=now - timedelta(hours=each // 2)).pk for each in range(7)]
+    for start in ("", f"account={account.pk}&", f"folder={folder_of(account).pk}&"):
+        url, seen = f"{reverse('mailbox:messages')}?{start}limit=3&order=oldest", list[int]()
+        while url:
+            response = viewer.get(url)
+            assert 'aria-sort="ascending"' in response.content.decode()
+            assert response.context["poll_url"] == ""  # what is new stands at the far end
+            seen += [row.pk for row in response.context["rows"]]
+            following = response.context["next_url"]
+            url = reverse("mailbox:messages") + following if following else ""
+        assert seen == sorted(pks, key=lambda pk: (-(pks.index(pk) // 2), pk))
+
+
+def test_a_list_by_conversation_has_one_order_and_an_unknown_one_is_refused(viewer: Client, account: Account) -> None:
+    store(account, letter())
+    first = viewer.get(reverse("mailbox:messages"))
+    assert first.context["other_order"] == "?order=oldest"
+    assert "order" not in viewer.get(f"{reverse('mailbox:messages')}?order=oldest").context["toggle_url"]
+    assert not viewer.get(reverse("mailbox:messages"), {"by": "conversation"}).context["other_order"]
+    assert viewer.get(reverse("mailbox:messages"), {"order": "sideways"}).status_code == 400
+
+
 def test_a_folder_lists_only_what_lies_in_it_still(viewer: Client, account: Account) -> None:
     store(account, letter("in the inbox"))
     store(account, letter("archived"), folder="Archive")
