@@ -20,7 +20,12 @@ SHORTCUTS = (
     ),
     (
         _("On the page of a mail"),
-        ((("r",), _("reply, or retry a send")), (("u",), _("back to the list"))),
+        (
+            (("j", "→"), _("next message of the list")),
+            (("k", "←"), _("previous message of the list")),
+            (("r",), _("reply, or retry a send")),
+            (("u",), _("back to the list")),
+        ),
     ),
     (
         _("Everywhere"),

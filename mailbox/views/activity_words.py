@@ -127,6 +127,15 @@ SAID = {
     "share_filter": _("shared a filter"),
     "remove_filter": _("removed a shared filter"),
     "go_on": _("had stopped folders fetched again"),
+    "read_again": _("asked to read a delivery report again"),
+    "export_asked": _("asked for messages as a file"),
+    "export_downloaded": _("downloaded exported messages"),
+    "export_removed": _("removed exported messages"),
+    "person_looked_for": _("looked for a person's data"),
+    "person_export": _("asked for a person's data as a file"),
+    "person_erase": _("asked to erase a person's data"),
+    "person_erased": _("had a person's data erased"),
+    "person_refused": _("was refused the erasure of a person's data"),
 }
 # The same verbs, done to all accounts at once.
 OF_ALL = {
