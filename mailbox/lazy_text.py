@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
 
 if TYPE_CHECKING:
     from django_stubs_ext import StrOrPromise
@@ -20,6 +21,10 @@ UNITS: tuple[tuple[str, int, Words], ...] = (
     ("minutes", 60, _("{number} min")),
     ("seconds", 1, _("{number} s")),
 )
+
+# A text of Django's filter filesizeformat, whose own Arabic has the word for two where three to ten stand: our
+# catalogue goes before Django's.
+BYTES = ngettext_lazy("%(size)d byte", "%(size)d bytes", "size")
 
 
 def spoken(seconds: float) -> str:

@@ -15,7 +15,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import QueryDict
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.translation import get_language_bidi, gettext
 from django.utils.translation import gettext_lazy as _
 
 from outbox.compose import addresses
@@ -261,6 +261,8 @@ class ComposeForm(forms.Form):
 
 def _written(sender: Sender) -> str:
     shown = f"{sender.name} <{sender.address}>" if sender.name else sender.address
+    if get_language_bidi():  # an option holds no <bdi>
+        shown = f"\N{LEFT-TO-RIGHT ISOLATE}{shown}\N{POP DIRECTIONAL ISOLATE}"
     words = gettext("%(sender)s, by %(account)s")
     return words % {"sender": shown, "account": sender.account.email} if sender.alias else shown
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.utils.translation import gettext_noop
+
 from outbox.delivery import claims_sql
 from outbox.delivery.claims import Claim
 from outbox.errors import ErrorCode
@@ -12,7 +14,7 @@ from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SentC
 from outbox.retry.faults import Verdict
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
-NO_PROOF = "A copy of our own may lie in Sent, so finding the mail there would prove nothing."
+NO_PROOF = gettext_noop("A copy of our own may lie in Sent, so finding the mail there would prove nothing.")
 
 
 def make_uncertain(claim: Claim, accepted: Sequence[str], words: str, *, now: datetime) -> bool:

@@ -21,6 +21,7 @@ from mailbox.keep_alive import keep_alive
 from mailbox.models import Account
 from outbox.actions import transitions
 from outbox.models import DeliveryAttempt, OutboxMessage, SentLookup
+from outbox.sent_folder import looked_words
 from outbox.sent_folder.session import Clock, lease_seconds, renewing_claim, signed_in
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def look(pk: int, clock: Clock = timezone.now) -> int | None:
         _end(pk, token, next_look_at=clock() + BUSY_WAIT)
         return None
     except MailError as error:
-        folder, words = "", f"It could not be looked for: {error}"
+        folder, words = "", looked_words.NOT_LOOKED_FOR % {"what": error}
     now = clock()
     # The row first: a worker killed between the two has answered the question, and the look-up is no longer asked.
     is_settled = bool(folder) and transitions.found_in_sent(lookup.attempt, folder, now=now)
@@ -105,10 +106,10 @@ def _search(account: Account, stamp: AttemptHeaders, clock: Clock) -> tuple[str,
         folders = sent_search.folders_to_look_in(ours.imap.list_folders())
         for folder in folders:
             if sent_search.find(ours.imap, folder, stamp):
-                return folder, f"It is in “{folder}”."
+                return folder, looked_words.IT_IS_IN % {"what": looked_words.quoted(folder)}
     if not folders:
-        return "", "The account has no Sent folder to look in."
-    return "", f"It is not in {' or '.join(f'“{folder}”' for folder in folders)}."
+        return "", looked_words.NO_FOLDER
+    return "", looked_words.IT_IS_NOT_IN % {"what": looked_words.quoted(*folders)}
 
 
 def ask_now(outbox_id: int, now: datetime) -> int | None:

@@ -32,6 +32,7 @@ from outbox.models import (
     SentCopy,
     SentLookup,
 )
+from outbox.sent_folder import looked_words
 from outbox.views.mail.attempt_timeline import Step, steps_of
 from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import choices_of, row_view
@@ -142,6 +143,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "last_report": max((told.report.pk for told in reports), default=0),
         "unacknowledged": any(told.report.is_to_be_seen for told in reports),
         "lookup": lookup,
+        "looked": looked_words.in_words(lookup.last_words) if lookup else "",
         "copy": copy,
         "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,
         "retry_is_off": not may_retry and may_operate and any(one.is_retry for one in choices_of(row, timezone.now())),

@@ -118,9 +118,10 @@ document.addEventListener("htmx:afterRequest", (event) => {
   document.getElementById("stale")?.remove();
 });
 
-// On a phone the tabs are wider than the screen: the one that is shown is scrolled into sight, and nothing else moves.
+// On a phone the tabs, and the pages' names, are wider than the screen: the one that is shown is scrolled into sight,
+// and nothing else moves.
 document.addEventListener("DOMContentLoaded", () => {
-  for (const tab of document.querySelectorAll(".tabs a[aria-current]")) {
+  for (const tab of document.querySelectorAll(":is(.tabs, .topnav) a[aria-current]")) {
     const tabs = tab.parentElement;
     const shown = tab.getBoundingClientRect();
     const room = tabs.getBoundingClientRect();
