@@ -155,7 +155,7 @@ class ComposeForm(forms.Form):
         self,
         *args: Any,
         senders: Sequence[Sender],
-        is_staff: bool,
+        is_drill: bool,
         policy: AttachmentPolicy,
         carried: Sequence[CarriedAttachment] = (),
         **kwargs: Any,
@@ -176,7 +176,7 @@ class ComposeForm(forms.Form):
         }
         for name in ("to", "cc", "bcc"):
             self.fields[name].widget.attrs |= {"autocomplete": "off", "spellcheck": "false", "data-complete": ""}
-        if not is_staff:
+        if not is_drill:
             del self.fields["failure_mode"]
 
     def _offer(self, carried: Sequence[CarriedAttachment]) -> None:

@@ -17,7 +17,10 @@ from django.utils import timezone
 from mailbox.csv_text import safe_cell
 from mailbox.models import Account, AccountGrant, AuditEntry
 from mailbox.views import activity as views_activity
+from outbox import api
 from outbox.actions import bulk as actions_bulk
+from outbox.compose.build import Request
+from outbox.compose.create import SendRequest
 from outbox.models import Operation, OutboxMessage
 from tests.rows import NOWHERE, letter, outbox_row, store
 
@@ -166,3 +169,12 @@ def test_the_csv_holds_what_the_filters_show_and_nothing_one_may_not_see(
     AccountGrant.objects.create(user=user, account=other, role="viewer")
     client.force_login(user)
     assert [line[4] for line in lines()[1:]] == ["other@example.com"]
+
+
+def test_what_no_person_did_is_said_of_what_did_it(administrator: Client, account: Account) -> None:
+    for verb in ("found_in_sent", "sign_in_failed", "send"):
+        AuditEntry.objects.create(verb=verb)
+    own = SendRequest(Request("ops@example.org", "An alert", "Something fails.", auto_submitted=True))
+    assert api.queue_request(account.pk, own).ok
+    found = administrator.get("/activity/").context["entries"]
+    assert [line.who for line in found] == ["the site", "command line", "not signed in", "a worker"]

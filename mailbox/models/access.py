@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from mailbox.models.accounts import Account
 
@@ -31,6 +32,8 @@ class AccountGrant(models.Model):
 
 class AuditEntry(models.Model):
     """A click or command that changed something: who, when, what, and what came of it."""
+
+    OWN_MAIL = gettext_noop("the site's own mail")  # the detail of a mail that no person wrote
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.ForeignKey("auth.User", models.SET_NULL, null=True, related_name="+", db_index=False)

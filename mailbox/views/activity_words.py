@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from django.db.models import QuerySet
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import AuditEntry
@@ -142,6 +143,14 @@ OF_ALL = {
     "pause_sending": _("paused sending of all accounts"),
     "resume_sending": _("resumed sending of all accounts"),
 }
+_BY_A_WORKER = {"found_in_sent", "retention_removed"}
+_BEFORE_SIGN_IN = {
+    "sign_in_failed",
+    "sign_in_locked",
+    "sign_in_refused",
+    "asked_for_password",
+    "set_password_by_link",
+}
 _THINGS = {
     "outbox": _("outbox%(number)s"),
     "operation": _("operation%(number)s"),
@@ -161,6 +170,7 @@ class ActivityLine:
 
     entry: AuditEntry
     words: str
+    who: str
     url: str
     thing: str  # the link's text, where it stands beside the words
     parts: int = 0  # how many things it did, where it is a click on many
@@ -176,7 +186,18 @@ class ActivityLine:
 def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
     if isinstance(entries, QuerySet):
         entries = entries.select_related("user", "account")
-    return [ActivityLine(each, words_of(each), _url(each), _thing(each)) for each in entries]
+    return [ActivityLine(each, words_of(each), who_of(each), _url(each), _thing(each)) for each in entries]
+
+
+def who_of(entry: AuditEntry) -> str:
+    """The user; where there is none, what did it."""
+    if entry.user:
+        return str(entry.user.get_username())
+    if entry.verb in _BY_A_WORKER:
+        return gettext("a worker")
+    if entry.verb in _BEFORE_SIGN_IN:
+        return gettext("not signed in")
+    return gettext("the site") if entry.detail == AuditEntry.OWN_MAIL else gettext("command line")
 
 
 def words_of(entry: AuditEntry) -> str:

@@ -67,7 +67,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     frozen = _frozen(account, request.sender, mail, files, times.send_at or now, threading)
     if frozen.needs_smtputf8:
         _check_smtputf8(account, now)
-    detail = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
+    allowed = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
     try:
         unindexed: list[StoredRaw] = []  # the bytes are durable before the row that refers to them
         digest = raw_store.save_batch([frozen.mime], now=now, prove=True, unindexed=unindexed)[0]
@@ -82,7 +82,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
             idempotency_key=key,
             request_digest=asked,
             private_part=request.private_part,
-            detail=detail,
+            detail=allowed or (AuditEntry.OWN_MAIL if request.mail.auto_submitted else ""),
             unindexed=unindexed,
             also_noted=request.also_noted,
         )

@@ -27,6 +27,7 @@ from outbox.views.visible_rows import newest_rows
 from prx_email_site.context_processors import counted, earliest, facts
 from prx_email_site.dashboard import attention, chart, figures
 
+TONES = ("broken", "needs", "waiting", "fine")  # the worst first
 MOST_CLUSTERS = 200  # whose heartbeats are read
 # What an open row may be: its status and its hold.
 OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
@@ -57,6 +58,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:MOST_CLUSTERS])
     alive = [beat for beat in heartbeats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
     rows = rows_of(request, accounts_for(user).order_by("email"), workers_alive=bool(alive))
+    rows.sort(key=lambda row: TONES.index(row.worst.tone))  # the panel has room for some: the worst, each by address
     if not rows:
         return {"rows": rows, "may_add": may_administer, "period": period}
     outbox = OutboxMessage.objects.all()
@@ -180,9 +182,7 @@ def _wants_push(row: AccountRow) -> bool:
 def _tally(rows: list[AccountRow]) -> list[tuple[str, str]]:
     """How many accounts are in each tone, in words, worst first."""
     worst = [row.worst.tone for row in rows]
-    return [
-        (tone, _counted(tone, worst.count(tone))) for tone in ("broken", "needs", "waiting", "fine") if tone in worst
-    ]
+    return [(tone, _counted(tone, worst.count(tone))) for tone in TONES if tone in worst]
 
 
 def _counted(tone: str, number: int) -> str:

@@ -38,6 +38,18 @@ def test_the_first_run_offers_to_add_an_account(administrator: Client) -> None:
     assert "Needs you" not in page
 
 
+def test_accounts_in_trouble_stand_first_in_the_panel(
+    administrator: Client, account: Account, make_account: Callable[..., Account]
+) -> None:
+    workers_alive()
+    paused, broken = (make_account(f"{name}@example.net", **NOWHERE) for name in ("y", "z"))
+    Account.objects.filter(pk=paused.pk).update(sync_enabled=False)
+    broken.imap.needs_sign_in_since = timezone.now()
+    broken.imap.save()
+    rows = administrator.get(reverse("dashboard")).context["rows"]
+    assert [row.account.email for row in rows] == [broken.email, paused.email, account.email]
+
+
 def test_a_viewer_without_accounts_is_told_whom_to_ask(client: Client, make_user: Callable[..., User]) -> None:
     client.force_login(make_user(""))
     page = board(client)

@@ -147,7 +147,11 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "copy": copy,
         "may_reschedule": may_operate and row.status == "pending" and bool(row.send_at) and not attempts,
         "retry_is_off": not may_retry and may_operate and any(one.is_retry for one in choices_of(row, timezone.now())),
-        "may_drill": may_operate and may_retry and signed_in_user(request).is_staff and each.tab.name in DRILLABLE,
+        "may_drill": may_operate
+        and may_retry
+        and signed_in_user(request).is_staff
+        and each.tab.name in DRILLABLE
+        and ("drill" in request.GET or any(one.attempt.failure_mode for one in attempts)),
         "now": timezone.now(),
         "is_unknown": may_have_gone_out(row),
         "attempts": attempts,

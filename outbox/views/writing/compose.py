@@ -49,7 +49,7 @@ def compose(request: HttpRequest) -> HttpResponse:
             data,
             files,
             senders=senders_of(accounts),
-            is_staff=signed_in_user(request).is_staff,
+            is_drill=signed_in_user(request).is_staff and ("drill" in request.GET or "failure_mode" in request.POST),
             policy=current,
             carried=start.carried(current),
             initial=initial_of(request, start, accounts),

@@ -252,11 +252,16 @@ def test_only_accounts_that_may_send_and_that_one_operates_are_offered(
 def test_a_drill_is_for_staff_only(client: Client, make_user: Callable[..., User], account: Account) -> None:
     user = make_user("operator")
     client.force_login(user)
-    assert "failure_mode" not in client.get(COMPOSE).content.decode()
+    assert "failure_mode" not in client.get(f"{COMPOSE}?drill=1").content.decode()
     client.post(COMPOSE, typed(account, failure_mode="network"))
     assert OutboxMessage.objects.get().failure_mode == ""
     User.objects.filter(pk=user.pk).update(is_staff=True)
-    assert "failure_mode" in client.get(COMPOSE).content.decode()
+    assert "failure_mode" not in client.get(COMPOSE).content.decode()  # on a page of its own
+    assert (
+        f"{COMPOSE}?account={account.pk}&amp;drill=1"
+        in client.get(f"/accounts/{account.pk}/test-mail/").content.decode()
+    )
+    assert "failure_mode" in client.get(f"{COMPOSE}?drill=1").content.decode()
     client.post(COMPOSE, typed(account, failure_mode="network"))
     assert OutboxMessage.objects.order_by("pk").last().failure_mode == "network"  # type: ignore[union-attr]
 
