@@ -29,7 +29,7 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from mailbox.pictures import previews, remote_images
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.sync import folder_sync
 from mailbox.views.reading import invitations
 from outbox.compose import date_header

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.conf import settings
 
 from mailbox.errors import StorageError
-from mailbox.storage.backend import DurableFileSystemStorage, raw_storage
+from mailbox.storage.durable_files import DurableFileSystemStorage, raw_storage
 
 
 def is_spent(wanted: int = 0) -> bool:

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.files.base import File
 from storages.backends.s3 import S3Storage
 
-from mailbox.storage.backend import MAPPED_FROM, PIECE
+from mailbox.storage.durable_files import MAPPED_FROM, PIECE
 
 CONNECT_SECONDS, ANSWER_SECONDS, TRIES = 5, 20, 3
 _OURS = re.compile(r"(\d{4}|check)/")

@@ -27,7 +27,7 @@ from mailbox.db import bulk_insert
 from mailbox.errors import StorageError
 from mailbox.models import RawMessage
 from mailbox.storage import local_copies
-from mailbox.storage.backend import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage, read_part
+from mailbox.storage.durable_files import MAPPED_FROM, DurableFileSystemStorage, Segment, raw_storage, read_part
 from mailbox.storage.faults import RawMissing, RawOutOfReach, RawSwept
 
 __all__ = ["RawMissing", "RawOutOfReach", "RawSwept"]

@@ -14,7 +14,7 @@ from django.core.files.base import ContentFile
 
 from mailbox.logs import event
 from mailbox.storage import local_copies
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 15.0  # between two looks of one process

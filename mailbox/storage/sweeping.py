@@ -11,7 +11,7 @@ from django.apps import apps
 from django.core.files.storage import Storage
 
 from mailbox.models import RawMessage
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 
 GRACE = timedelta(hours=24)
 # A field of any model by one of these names refers to a raw message; the sweep asks them all.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from django.core.files.base import File
 from django.core.files.storage import Storage, storages
 
-from mailbox.storage.backend import MAPPED_FROM, read_part
+from mailbox.storage.durable_files import MAPPED_FROM, read_part
 from mailbox.storage.sweeping import old_files
 
 T = TypeVar("T")

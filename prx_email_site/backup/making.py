@@ -13,7 +13,7 @@ from django.core.files.storage import FileSystemStorage
 from django.db import connection
 
 from mailbox.models import RawMessage
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup import databases, manifest
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.manifest import Backup, Manifest

@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.migrations.loader import MigrationLoader
 
 from mailbox.models import Account
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from outbox import restore_guard
 from prx_email_site.backup import databases, manifest
 from prx_email_site.backup.faults import (

@@ -18,7 +18,7 @@ from typing import IO
 from django.core.files.base import File
 from django.core.files.storage import Storage
 
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup.faults import BackupFault
 
 PIECE = 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Any
 
 from prx_email_site import environment as env
 
-FILES = "mailbox.storage.backend.DurableFileSystemStorage"
+FILES = "mailbox.storage.durable_files.DurableFileSystemStorage"
 S3 = "mailbox.storage.object_store.S3RawStorage"
 TWO = "mailbox.storage.two_stores.TwoStores"
 MIB = 1024 * 1024

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError
 from api import tokens
 from mailbox.errors import StorageError
 from mailbox.models import Account, RawMessage, StoreMiss
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from outbox.compose import new_row
 from outbox.models import OutboxMessage
 from tests.api.calling import PROBLEM, Program, mail, ops, program

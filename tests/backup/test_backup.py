@@ -22,7 +22,7 @@ from django.utils import timezone
 from alerts.models import Kind
 from alerts.problems import installation
 from mailbox.models import Account, RawMessage, RestoreProof
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
 from outbox.models import OutboxMessage, SendingSwitch
 from prx_email_site.backup import looking_through, making, manifest, places, proving, restoring

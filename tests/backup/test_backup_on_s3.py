@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, RawMessage
 from mailbox.storage import object_store
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.raw_store import open_raw
 from prx_email_site.backup import making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoBackup

@@ -28,9 +28,9 @@ from mailbox.models import (
 from mailbox.sync import folder_sync
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
 from prx_email_site import environment
-from prx_email_site.retention import ends
-from prx_email_site.retention.ends import ByAge, ByRule, With
+from prx_email_site.retention import table_ends
 from prx_email_site.retention.kinds import KINDS, Preview, preview
+from prx_email_site.retention.table_ends import ByAge, ByRule, With
 from prx_email_site.settings import retention as retention_settings
 from tests.mailbox.sync.synced import fill, on_server, stored
 from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
@@ -155,8 +155,8 @@ def test_rules_of_the_environment_count_as_well(account: Account, settings: Any,
 
 def test_every_table_has_an_end_or_a_reason() -> None:
     models = {model._meta.label: model for model in apps.get_models(include_auto_created=True)}
-    assert models.keys() == ends.ENDS.keys()
-    for label, end in ends.ENDS.items():
+    assert models.keys() == table_ends.ENDS.keys()
+    for label, end in table_ends.ENDS.items():
         if isinstance(end, With):
             fields = models[label]._meta.concrete_fields
             owners = {

@@ -10,7 +10,7 @@ from django.core.management.base import CommandParser
 
 from mailbox.management.base import RefusingCommand
 from mailbox.storage import moving
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.two_stores import TwoStores
 
 EACH = 100  # segments between two lines

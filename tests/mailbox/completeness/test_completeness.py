@@ -23,7 +23,7 @@ from mailbox.completeness.compare import FolderLine, Held, Place, compare
 from mailbox.errors import MailError
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, RawMessage, WorkerHeartbeat
 from mailbox.storage import raw_store
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.sync import folder_sync
 from tests.commands import Run, run
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, stored

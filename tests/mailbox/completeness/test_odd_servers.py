@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailbox.completeness import sample, signature, walk
 from mailbox.models import Account, Completeness, Folder, MessagePlace, RawMessage, StoreMiss, SyncState
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.sync.flags_and_expunges import COMPARE_EVERY
 from tests.mailbox.completeness.test_completeness import compared, line_of, named
 from tests.mailbox.sync.odd_server import account, server, sync

@@ -25,7 +25,7 @@ from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserPipe, Result
 from mailbox.search.results import search
-from mailbox.storage import backend, raw_store
+from mailbox.storage import durable_files, raw_store
 from mailbox.tasks import reparse as reparse_tasks
 from tests.mailbox.messages.reparsed import account, read_wrongly, run
 from tests.mailbox.mime.mime_messages import multipart
@@ -248,7 +248,7 @@ def test_a_large_mail_is_read_where_it_lies(account: Account, monkeypatch: pytes
     monkeypatch.setattr(parsing_pool, "read", watched)
     run()
     segment = RawMessage.objects.get(digest=large.raw_digest).segment
-    assert given == [(mmap.mmap, backend.raw_storage().path(segment)), (bytes, "")]
+    assert given == [(mmap.mmap, durable_files.raw_storage().path(segment)), (bytes, "")]
     large.refresh_from_db()
     assert (large.subject, len(large.body_text)) == ("Large", 1_000_001)
 
@@ -257,7 +257,7 @@ def test_a_large_file_that_was_damaged_is_not_taken_for_the_mail(monkeypatch: py
     monkeypatch.setattr(raw_store, "MAPPED_FROM", 10)
     digest = raw_store.save_batch([b"Subject: one\r\n\r\nTwo"])[0]
     assert bytes(raw_store.map_raw(digest)[0]) == b"Subject: one\r\n\r\nTwo"
-    path = Path(backend.raw_storage().path(RawMessage.objects.get().segment))
+    path = Path(durable_files.raw_storage().path(RawMessage.objects.get().segment))
     path.write_bytes(b"Subject: one\r\n\r\nTwa")
     with pytest.raises(raw_store.RawMissing, match="damaged"):
         raw_store.map_raw(digest)

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailbox.models import RawMessage
 from mailbox.storage import moving, raw_store, sweeping
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.storage.two_stores import TwoStores
 from prx_email_site.environment import SettingError
 from prx_email_site.settings.raw_store import raw_storage_of

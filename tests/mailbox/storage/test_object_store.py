@@ -14,7 +14,7 @@ from django.utils import timezone
 from mailbox.errors import StorageError
 from mailbox.models import Account, RawMessage, SyncRun
 from mailbox.storage import local_copies, object_store, raw_store, store_check, sweeping
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from mailbox.tasks import sync as sync_tasks
 from outbox import api
 from outbox.delivery import deliver

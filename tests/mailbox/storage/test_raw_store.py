@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 def location(tmp_path: Path, settings: Any) -> Path:
     settings.STORAGES = settings.STORAGES | {
         "raw": {
-            "BACKEND": "mailbox.storage.backend.DurableFileSystemStorage",
+            "BACKEND": "mailbox.storage.durable_files.DurableFileSystemStorage",
             "OPTIONS": {"location": str(tmp_path / "raw")},
         }
     }

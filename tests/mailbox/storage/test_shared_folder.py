@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import RawMessage
-from mailbox.storage import backend, local_copies, raw_store, sweeping
+from mailbox.storage import durable_files, local_copies, raw_store, sweeping
 from prx_email_site.settings.raw_store import raw_storage_of
 from tests.servers.forked import Forked
 
@@ -48,14 +48,14 @@ def test_a_folder_whose_names_cannot_be_made_durable_by_themselves_is_used_as_it
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CIFS answers EINVAL to fsync(2) of a folder."""
-    fsync = backend.os.fsync
+    fsync = durable_files.os.fsync
 
     def of_files(descriptor: int) -> None:
         if Path(f"/proc/self/fd/{descriptor}").resolve().is_dir():
             raise OSError(errno.EINVAL, "Invalid argument")
         fsync(descriptor)
 
-    monkeypatch.setattr(backend.os, "fsync", of_files)
+    monkeypatch.setattr(durable_files.os, "fsync", of_files)
     (digest,) = raw_store.save_batch([b"one"])
     assert raw_store.open_raw(digest) == b"one"
 
@@ -66,17 +66,17 @@ def test_a_disk_that_is_full_by_the_time_of_its_fsync_stores_nothing(
     def full(_descriptor: int) -> None:
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(backend.os, "fsync", full)
+    monkeypatch.setattr(durable_files.os, "fsync", full)
     with pytest.raises(raw_store.StorageError, match="quota"):
         raw_store.save_batch([b"one"])
     assert not RawMessage.objects.exists() and not list(folder.rglob("*.seg"))
 
 
 def test_a_name_that_is_taken_keeps_its_file(folder: Path) -> None:
-    storage: Any = backend.raw_storage()
-    storage._save("2026/01/01/a.seg", backend.Segment([b"ours"]))
+    storage: Any = durable_files.raw_storage()
+    storage._save("2026/01/01/a.seg", durable_files.Segment([b"ours"]))
     with pytest.raises(FileExistsError):
-        storage._save("2026/01/01/a.seg", backend.Segment([b"theirs"]))
+        storage._save("2026/01/01/a.seg", durable_files.Segment([b"theirs"]))
     assert storage.read_part("2026/01/01/a.seg", 0, 99) == b"ours"
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_another_host_removes_while_it_is_swept_is_no_fault(
 ) -> None:
     raw_store.save_batch([b"one"])
     raw_store.save_batch([b"two"])
-    storage: Any = backend.raw_storage()
+    storage: Any = durable_files.raw_storage()
     asked = type(storage).get_modified_time
 
     def removed_first(self: Any, name: str) -> Any:
@@ -113,7 +113,7 @@ def test_what_the_file_server_shows_beside_our_files_is_left_alone(folder: Path)
 def large(monkeypatch: pytest.MonkeyPatch) -> str:
     """The digest of one that counts as large."""
     monkeypatch.setattr(raw_store, "MAPPED_FROM", 50)
-    monkeypatch.setattr(backend.raw_storage(), "copied_from", 50)
+    monkeypatch.setattr(durable_files.raw_storage(), "copied_from", 50)
     monkeypatch.setattr(raw_store, "PIECES", 16)
     return raw_store.save_batch([b"small", b"large" * 12])[1]
 
@@ -171,7 +171,7 @@ fcntl.flock = fcntl.lockf = mmap.mmap = refuse
 platform.node = lambda: host
 settings.DATA_DIR = settings.BASE_DIR.__class__(folder)
 settings.STORAGES["raw"] = {
-    "BACKEND": "mailbox.storage.backend.DurableFileSystemStorage",
+    "BACKEND": "mailbox.storage.durable_files.DurableFileSystemStorage",
     "OPTIONS": {"location": folder + "/shared", "shared": True},
 }
 from mailbox.models import RawMessage

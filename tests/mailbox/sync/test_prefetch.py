@@ -84,7 +84,10 @@ def test_a_mail_deep_in_the_folder_that_breaks_the_connection_is_put_aside(
 def test_a_disk_that_fills_up_leaves_one_piece_and_blames_no_mail(
     account: Account, server: ScriptedImap, settings: Any
 ) -> None:
-    full = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
+    full = {
+        "BACKEND": "mailbox.storage.durable_files.DurableFileSystemStorage",
+        "OPTIONS": {"location": "/dev/full/raw"},
+    }
     right = settings.STORAGES
 
     def fill_up(talk: Talk, tag: str, arguments: str) -> bool:

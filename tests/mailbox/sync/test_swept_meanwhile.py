@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.models import Account, Message, MessagePlace, RawMessage
-from mailbox.storage import backend, raw_store, sweeping
+from mailbox.storage import durable_files, raw_store, sweeping
 from mailbox.sync import folder_sync
 from outbox.actions import rescheduling
 from outbox.compose import create, drafts
@@ -55,7 +55,7 @@ def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(raw_store, "save_batch", save_batch)
             RawMessage.objects.update(stored_at=timezone.now() - DAY)
             for new in named.get("unindexed") or ():  # files that no row names yet
-                os.utime(backend.raw_storage().path(new.segment), (0, 0))
+                os.utime(durable_files.raw_storage().path(new.segment), (0, 0))
             sweeping.sweep(timezone.now())
         return digests
 
@@ -114,7 +114,7 @@ def test_so_does_another_time_to_send(account: Account, request: pytest.FixtureR
 
 def damage(message: Message) -> None:
     row = RawMessage.objects.get(digest=message.raw_digest)
-    path = backend.raw_storage().path(row.segment)
+    path = durable_files.raw_storage().path(row.segment)
     with open(path, "r+b") as file:
         file.seek(row.offset)
         file.write(b"????")

@@ -248,7 +248,7 @@ def test_a_uidvalidity_that_changes_in_every_run_loses_nothing(account: Account,
     assert Message.objects.visible().count() == 5
 
 
-FULL = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
+FULL = {"BACKEND": "mailbox.storage.durable_files.DurableFileSystemStorage", "OPTIONS": {"location": "/dev/full/raw"}}
 NOBODY = {"bucket_name": "mail", "endpoint_url": "http://127.0.0.1:1", "access_key": "a", "secret_key": "b"}
 AWAY = {"BACKEND": "mailbox.storage.object_store.S3RawStorage", "OPTIONS": NOBODY}
 

@@ -254,7 +254,7 @@ def test_a_full_disk_stores_nothing_and_what_fits_later_is_all_there(
         pytest.skip("mounting a small disk takes root")
     settings.DISK_RESERVE_BYTES = 0  # else nothing is written to so small a disk
     right = settings.STORAGES
-    raw = {"BACKEND": "mailbox.storage.backend.DurableFileSystemStorage", "OPTIONS": {"location": str(small)}}
+    raw = {"BACKEND": "mailbox.storage.durable_files.DurableFileSystemStorage", "OPTIONS": {"location": str(small)}}
     account = make_account()
     try:
         dovecot.append(account.email, "INBOX", mail(1, body="word " * 40_000))

@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from mailbox.models import Account, RawMessage
 from mailbox.storage import raw_store
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from outbox import api
 from outbox.compose import new_row
 from outbox.models import OutboxMessage

@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from mailbox.models import Account, RawMessage
-from mailbox.storage import backend, raw_store
+from mailbox.storage import durable_files, raw_store
 from outbox import api, restore_guard
 from outbox.actions import transitions
 from outbox.delivery import deliver
@@ -95,7 +95,7 @@ def test_a_file_that_is_gone_for_good_is_a_persons_question_after_two_hours(
     server = smtp_server("tls")
     account = account_on(server)
     (pk,) = queued(account, 1)
-    Path(backend.raw_storage().path(RawMessage.objects.get().segment)).unlink()
+    Path(durable_files.raw_storage().path(RawMessage.objects.get().segment)).unlink()
     now = begun = timezone.now()
 
     def clock() -> datetime:
@@ -148,7 +148,7 @@ def test_a_mail_that_was_tried_often_for_other_reasons_waits_for_its_file_all_th
     (pk,) = queued(account, 1)
     for number in range(1, retry_policy.MOST_LOOKS + 5):
         attempt(OutboxMessage.objects.get(pk=pk), prx_attempt=f"p{number}", phase="connect", outcome="transient")
-    Path(backend.raw_storage().path(RawMessage.objects.get().segment)).unlink()
+    Path(durable_files.raw_storage().path(RawMessage.objects.get().segment)).unlink()
     deliver.deliver_account(account.pk)
     row = OutboxMessage.objects.get()
     assert (row.status, row.hold, row.retries) == ("failed", "", 0)
@@ -158,7 +158,7 @@ def test_a_mail_that_was_tried_often_for_other_reasons_waits_for_its_file_all_th
 def test_a_damaged_file_is_a_persons_question_at_once(account_on: Accounts, smtp_server: Start) -> None:
     account = account_on(smtp_server("tls"))
     queued(account, 1)
-    Path(backend.raw_storage().path(RawMessage.objects.get().segment)).write_bytes(b"x" * 5000)
+    Path(durable_files.raw_storage().path(RawMessage.objects.get().segment)).write_bytes(b"x" * 5000)
     deliver.deliver_account(account.pk)
     row = OutboxMessage.objects.get()
     assert row.hold == "permanent" and "is damaged" in row.error
@@ -170,7 +170,7 @@ def test_a_store_that_is_away_for_a_while_holds_up_nothing_that_is_there(
     server = smtp_server("tls", pipelining=True)
     account = account_on(server)
     rows = queued(account, 4)
-    segment = Path(backend.raw_storage().path(RawMessage.objects.order_by("stored_at")[1].segment))
+    segment = Path(durable_files.raw_storage().path(RawMessage.objects.order_by("stored_at")[1].segment))
     away = segment.rename(segment.with_name("away"))
     deliver.deliver_account(account.pk)
     assert sorted(OutboxMessage.objects.values_list("status", flat=True)) == ["failed", "sent", "sent", "sent"]

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from mailbox.endpoints import keeps_sent_copy
 from mailbox.models import Account, AuditEntry, Folder, Message, RawMessage, StoreMiss, Transport
-from mailbox.storage import backend
+from mailbox.storage import durable_files
 from mailbox.sync import folder_sync
 from outbox import api
 from outbox.delivery import deliver
@@ -271,7 +271,7 @@ def test_synced_the_copy_and_the_mail_one_sent_oneself_are_one_message(account: 
 
 def test_a_copy_whose_file_is_out_of_reach_waits_for_it_and_loses_no_try(account: Account, dovecot: Dovecot) -> None:
     row = sent(account)
-    file = Path(backend.raw_storage().path(RawMessage.objects.get(digest=row.mime_digest).segment))
+    file = Path(durable_files.raw_storage().path(RawMessage.objects.get(digest=row.mime_digest).segment))
     elsewhere = file.rename(file.with_name("elsewhere"))
     copy = copied(account)
     assert (copy.state, copy.tries) == ("waiting", 0)
