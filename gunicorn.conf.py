@@ -10,7 +10,7 @@ def post_worker_init(worker: Any) -> None:
     from api import request_counts
     from mailbox import presence
 
-    presence.keep_noting("web", pid=worker.ppid, also=[request_counts.flush])
+    presence.start_noting("web", pid=worker.ppid, also=[request_counts.flush])
 
 
 logconfig_dict = logging_config("INFO", OF_GUNICORN)

@@ -41,12 +41,12 @@ def send_due(now: datetime, *, foreground: bool = False, network: http_post.Webh
     for pk in list(AlertNotice.objects.due(now).values_list("pk", flat=True)[:AT_ONCE]):
         if AlertNotice.objects.claim(pk, now, timezone.now() + CLAIMED):
             notice = AlertNotice.objects.select_related("incident", "rule", "rule__user", "rule__sender").get(pk=pk)
-            _keep(notice, _try(notice, foreground=foreground, network=network))
+            _store_result(notice, _try(notice, foreground=foreground, network=network))
             tried += 1
     return tried
 
 
-def _keep(notice: AlertNotice, told: DeliveryResult) -> None:
+def _store_result(notice: AlertNotice, told: DeliveryResult) -> None:
     """The result, unless somebody else has ended it meanwhile."""
     now = timezone.now()
     row = AlertNotice.objects.filter(pk=notice.pk, state=AlertNotice.State.WAITING)

@@ -47,12 +47,12 @@ def count(token: Token, address: str, now: datetime) -> bool:
         size = last.size * 2 if last is not None and is_same and now - last.at <= SOON else 1
     size = max(1, min(size, MOST, token.per_minute // 100))
     if _take(token, address, now, size):
-        _keep(token.digest, _Taken(minute, address, now, size, size - 1))
+        _remember(token.digest, _Taken(minute, address, now, size, size - 1))
         return True
     return size > 1 and _take(token, address, now, 1)
 
 
-def _keep(digest: str, new: _Taken) -> None:
+def _remember(digest: str, new: _Taken) -> None:
     with _lock:
         last = _taken.get(digest)
         if last is not None and (last.minute, last.address) == (new.minute, new.address):

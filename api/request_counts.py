@@ -77,6 +77,6 @@ def _add(counts: dict[_Key, tuple[int, float]]) -> None:
             f"""INSERT INTO "api_requests" ("route", "method", "status", "le", "number", "seconds") VALUES {places}
             ON CONFLICT ("route", "method", "status", "le") DO UPDATE SET
             "number" = "api_requests"."number" + EXCLUDED."number",
-            "seconds" = "api_requests"."seconds" + EXCLUDED."seconds\"""",  # noqa: S608 - only marks are put in
+            "seconds" = "api_requests"."seconds" + EXCLUDED."seconds\"""",  # noqa: S608 - only placeholders are put in
             [value for key, counted in sorted(counts.items()) for value in (*key, *counted)],
         )

@@ -37,7 +37,7 @@ class FeatureOff(PermissionDenied):
     """The account does not have the feature; str() is a sentence. Pages and the API answer 403."""
 
 
-def place_of(feature: str, account_id: int) -> int:
+def bucket_of(feature: str, account_id: int) -> int:
     """0 to 99: the account has the feature when its share is higher."""
     return int.from_bytes(hashlib.sha256(f"{feature}:{account_id}".encode()).digest()[:8]) % 100
 
@@ -52,7 +52,7 @@ class Rollout:
 
     def is_on(self, account_id: int) -> bool:
         own = self.accounts.get(account_id)
-        return place_of(self.feature, account_id) < self.percent if own is None else own
+        return bucket_of(self.feature, account_id) < self.percent if own is None else own
 
     @property
     def is_on_for_all(self) -> bool:

@@ -70,7 +70,7 @@ class InLoop:
             self._next = time.monotonic() + EVERY.total_seconds()
 
 
-def keep_noting(role: str, *, pid: int | None = None, also: Sequence[Callable[[], object]] = ()) -> threading.Event:
+def start_noting(role: str, *, pid: int | None = None, also: Sequence[Callable[[], object]] = ()) -> threading.Event:
     """From a thread of its own, until the event is set or the process ends; `also` is called each time.
 
     The database may be away: it is said again in half a minute.

@@ -76,7 +76,7 @@ def _tried(transport: Transport, sign_in: Callable[[], str]) -> tuple[bool, str,
         logger.exception("connection_test_failed")
         return False, f"Unexpected {type(error).__name__}: see the workers' log.", FailureCode.UNEXPECTED
     finally:
-        seen_certificates.keep(transport.host, transport.port)
+        seen_certificates.note(transport.host, transport.port)
     transport.mark_signed_in()
     return True, words, ""
 

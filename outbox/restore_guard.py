@@ -39,7 +39,7 @@ CLONED = (
 
 
 @dataclass(frozen=True)
-class InstallationMark:
+class InstallationFile:
     """What the data folder knows."""
 
     mark: str
@@ -47,7 +47,7 @@ class InstallationMark:
     place: str
 
 
-def suspicion(database: tuple[str, int] | None, folder: InstallationMark | None, place: str, *, is_new: bool) -> str:
+def suspicion(database: tuple[str, int] | None, folder: InstallationFile | None, place: str, *, is_new: bool) -> str:
     """Why sending must wait for a person, or "". Pure. `database`: this place's mark and generation; `is_new`: it has
     those of no place."""
     if is_new:
@@ -60,7 +60,7 @@ def suspicion(database: tuple[str, int] | None, folder: InstallationMark | None,
     return RESTORED if folder.generation > generation else ""
 
 
-def this_place() -> str:
+def this_location() -> str:
     """The machine and the folder, as a digest. A container without a machine id is known by the folder alone: its
     host name and network address change at each deployment, which is no clone."""
     try:
@@ -81,7 +81,7 @@ def check(now: datetime) -> str:
 
     Returns why it was paused, or "". Runs before the workers start and at each sweep.
     """
-    place = this_place()
+    place = this_location()
     path = file_of(place)
     with _alone(path):
         return _check(path, place, now)
@@ -92,12 +92,12 @@ def look(now: datetime) -> None:
 
     Costs one query and writes nothing as long as all is well.
     """
-    place = this_place()
+    place = this_location()
     if _suspicion(Installation.objects.filter(place=place).first(), _read(file_of(place)), place):
         check(now)
 
 
-def _suspicion(row: Installation | None, folder: InstallationMark | None, place: str) -> str:
+def _suspicion(row: Installation | None, folder: InstallationFile | None, place: str) -> str:
     is_new = row is None and not Installation.objects.exists()
     return suspicion((row.mark, row.generation) if row else None, folder, place, is_new=is_new)
 
@@ -128,7 +128,7 @@ def _check(path: Path, place: str, now: datetime) -> str:
     Installation.objects.filter(place=place, generation__lt=known).update(generation=known)
     Installation.objects.filter(place=place).update(generation=F("generation") + 1)
     # The database first: a folder that is behind its database proves nothing, and a crash in between is no restore.
-    _write(path, InstallationMark(row.mark, known + 1, place))
+    _write(path, InstallationFile(row.mark, known + 1, place))
     return why
 
 
@@ -139,14 +139,14 @@ def pause(why: str, now: datetime) -> None:
         logs.event(logger, "sending_paused", logging.WARNING, reason=why)
 
 
-def _read(path: Path) -> InstallationMark | None:
+def _read(path: Path) -> InstallationFile | None:
     try:
-        return InstallationMark(**json.loads(path.read_text(encoding="utf-8")))
+        return InstallationFile(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def _write(path: Path, mark: InstallationMark) -> None:
+def _write(path: Path, mark: InstallationFile) -> None:
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(asdict(mark)), encoding="utf-8")
     draft.replace(path)

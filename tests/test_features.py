@@ -50,7 +50,7 @@ def test_a_share_is_of_the_same_accounts_each_time_and_grows_by_adding_some() ->
     assert (shares[0], len(shares[-1])) == (set(), 2_000)
     assert 150 < len(shares[1]) < 250
     assert having(10) != having(10, REPLY)  # not the same accounts first
-    assert [features.place_of("email_send", pk) for pk in (1, 2, 3)] == PLACES  # stays as it is for ever
+    assert [features.bucket_of("email_send", pk) for pk in (1, 2, 3)] == PLACES  # stays as it is for ever
 
 
 PLACES = [80, 97, 78]

@@ -109,7 +109,7 @@ def send(pk: int, network: http.WebhookNetwork = http.OUTSIDE, budget: float = B
                 break
             tried += 1
             posted = _post(delivery, network)
-            if not _keep(delivery, posted, token) or posted.is_away or posted.is_over:
+            if not _store_result(delivery, posted, token) or posted.is_away or posted.is_over:
                 break
             if not posted.is_sent and delivery.event is not None:
                 skipped.add(delivery.event.subject)
@@ -181,7 +181,7 @@ def _post(delivery: WebhookDelivery, network: http.WebhookNetwork) -> Posted:
         return Posted(False, str(error), is_away=True)
 
 
-def _keep(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
+def _store_result(delivery: WebhookDelivery, posted: Posted, token: str) -> bool:
     """Write down how a try ended; False when another worker has taken over meanwhile."""
     # Silence is no refusal of this event: only refusals count until it is given up.
     now, tries = timezone.now(), delivery.tries + (0 if posted.is_away else 1)

@@ -38,7 +38,7 @@ class Alias(Asked):
     signature: Text = ""
 
 
-def _kept(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> Answer[AliasState]:
+def _saved(request: HttpRequest, row: AccountAlias, given: Alias, verb: str) -> Answer[AliasState]:
     form = AliasForm(given.model_dump(), instance=row)
     if not (form.is_valid() and saved(request, form, verb)):
         raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
@@ -69,7 +69,7 @@ def add_alias(
 ) -> Status[Answer[AliasState]] | HttpResponse:
     """Mail may come from this address, too."""
     row = AccountAlias(account=account_of(request, pk, Scope.ADMINISTER))
-    return once(request, idempotency_key, lambda: Status(201, _kept(request, row, given, "add_alias")))
+    return once(request, idempotency_key, lambda: Status(201, _saved(request, row, given, "add_alias")))
 
 
 @router.put(
@@ -82,7 +82,7 @@ def change_alias(request: HttpRequest, pk: Path[Number], given: Alias) -> Answer
     """All of it: what is absent becomes empty. Heeds If-Match."""
     row = _administered(request, pk)
     with _unchanged(request, pk):
-        return _kept(request, row, given, "edit_alias")
+        return _saved(request, row, given, "edit_alias")
 
 
 @router.get("/aliases/{pk}", response={200: Answer[AliasState], **FAILURES}, operation_id="get_alias")

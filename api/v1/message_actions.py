@@ -17,7 +17,7 @@ from api.v1.errors import Conflict
 from api.v1.mail import operated_message, readable
 from mailbox.models import Message, TeamMark
 from mailbox.views.quarantine import ask_for_whole
-from mailbox.views.reading.team_marks import TeamMarkForm, keep_marks
+from mailbox.views.reading.team_marks import TeamMarkForm, save_team_mark
 from mailbox.views.requests import Refused
 
 router = Router(tags=["mail"])
@@ -68,7 +68,7 @@ def change_team_marks(request: HttpRequest, pk: Path[Number], given: TeamChange)
         form = TeamMarkForm({"note": given.note, "done": given.done, "assigned_to": _pk_of(mark, given)}, mark=mark)
         if not form.is_valid():
             raise Refused(" ".join(str(each) for errors in form.errors.values() for each in errors))
-        keep_marks(request, message, mark, form.cleaned_data)
+        save_team_mark(request, message, mark, form.cleaned_data)
         return _read(pk)
 
 

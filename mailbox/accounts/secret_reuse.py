@@ -46,7 +46,7 @@ def why_other(before: SecretRecipient, after: SecretRecipient) -> str:
     return str(CA_CHANGED) if ca and ca != before.ca_certificate.split() else ""
 
 
-def holds_same_secret(one: Transport, other: Transport) -> bool:
+def has_same_secret(one: Transport, other: Transport) -> bool:
     """Whether both sign in with one secret; False when it cannot be read."""
     try:
         return (one.password, one.oauth_token) == (other.password, other.oauth_token)
@@ -58,4 +58,4 @@ def why_to_type_again(before: Transport, ca_before: str, after: SecretRecipient,
     """Why the secret of `secret_of`, as stored, may not be kept for this transport there; "" when it may."""
     if reason := why_other(SecretRecipient(before.host, before.port, ca_before), after):
         return reason
-    return "" if before.pk == secret_of.pk or holds_same_secret(before, secret_of) else str(OTHER_SERVER)
+    return "" if before.pk == secret_of.pk or has_same_secret(before, secret_of) else str(OTHER_SERVER)

@@ -151,7 +151,7 @@ def _by_guess(found: Discovery, email: str, domain: str, reach: NetworkAccess) -
             found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.NOTHING, refusal, kind=candidate.kind))
         elif found.lacks(candidate.kind):
             server = ServerSettings(candidate.kind, candidate.host, candidate.port, candidate.security, email)
-            found.keep(server, SettingsSource.GUESS)
+            found.add(server, SettingsSource.GUESS)
             found.steps.append(LookupStep(SettingsSource.GUESS, where, Outcome.FOUND, kind=candidate.kind))
 
 
@@ -178,7 +178,7 @@ def take(
                 break
             flaw = server.flaw() or _flaw_of_host(server, reach.network)
             if flaw is None:
-                found.keep(server, source)
+                found.add(server, source)
                 named = f"{server.host}:{server.port}"
                 found.steps.append(LookupStep(source, where, Outcome.FOUND, named, kind=kind))
                 break

@@ -94,7 +94,7 @@ class Discovery:
         fits = (each for each in self.steps if each.outcome == Outcome.FOUND and each.kind in ("", kind))
         return next((each for each in fits if each.source == self.sources.get(kind)), None)
 
-    def keep(self, server: ServerSettings, source: SettingsSource) -> None:
+    def add(self, server: ServerSettings, source: SettingsSource) -> None:
         if server.kind == "imap":
             self.imap = server
         else:
@@ -119,7 +119,7 @@ def of_preset(preset: Preset, email: str, source: SettingsSource, where: str) ->
 def take_preset(found: Discovery, preset: Preset, email: str, source: SettingsSource, where: str) -> None:
     for server in servers_of(preset, email):
         if found.lacks(server.kind):
-            found.keep(server, source)
+            found.add(server, source)
     found.preset = found.preset or preset.key
     found.steps.append(LookupStep(source, where, Outcome.FOUND, preset.name))
 
@@ -221,7 +221,7 @@ def from_json(kept: dict[str, Any]) -> Discovery:
     found = Discovery(preset=kept.get("preset", ""))
     for kind in ("imap", "smtp"):
         if kept.get(kind):
-            found.keep(ServerSettings(**kept[kind]), SettingsSource(kept["sources"][kind]))
+            found.add(ServerSettings(**kept[kind]), SettingsSource(kept["sources"][kind]))
     for each in kept.get("steps", []):
         named = each | {"source": SettingsSource(each["source"]), "outcome": Outcome(each["outcome"])}
         found.steps.append(LookupStep(**named))

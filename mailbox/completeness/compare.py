@@ -14,7 +14,7 @@ MOST_NAMED = 100  # findings of a folder that are named; all are counted
 
 
 @dataclass(frozen=True)
-class Place:
+class StoredUid:
     """What is stored of one UID. `is_shown`: False for mail that is hidden as expunged. `is_whole`: False where only
     the header of a too large message is here."""
 
@@ -25,10 +25,10 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredRange:
     """What is here of a range of UIDs, and of which stretch of the folder a sync has fetched all (low > high: none)."""
 
-    places: Mapping[int, Place]
+    places: Mapping[int, StoredUid]
     let_go: frozenset[int] = frozenset()
     quarantined: frozenset[int] = frozenset()
     fetched_low: int = 1
@@ -105,7 +105,7 @@ class FolderLine:
                 del self.findings[at]
 
 
-def compare(line: FolderLine, sizes: Mapping[int, int], held: Held) -> list[Finding]:
+def compare(line: FolderLine, sizes: Mapping[int, int], held: StoredRange) -> list[Finding]:
     """Count these UIDs into the line and return what is to be named. `sizes`: RFC822.SIZE of all that the server has
     of the range, 0 where it states none."""
     found: list[Finding] = []
@@ -133,7 +133,7 @@ def compare(line: FolderLine, sizes: Mapping[int, int], held: Held) -> list[Find
     return found
 
 
-def _of_size(place: Place, stated: int) -> list[Finding]:
+def _of_size(place: StoredUid, stated: int) -> list[Finding]:
     if not stated or stated == place.size:
         return []
     return [Finding(place.uid, SIZE, FETCH, place.size, stated)]

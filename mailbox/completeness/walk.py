@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mailbox.completeness import compare, sample, schedule, signature
-from mailbox.completeness.compare import FolderLine, Held, Place
+from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid
 from mailbox.errors import MailError, ProviderError
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, SyncState
@@ -97,12 +97,12 @@ class _Walk:
             line = self._line(folder)
             try:
                 for _ in self._parts(folder, line):
-                    self._keep(folder, line)
+                    self._store_line(folder, line)
                     if self._time_is_over() and (not line.is_done or folder != chosen[-1]):
                         return False
             except ProviderError as error:  # this folder's alone: the others go on
                 line.error, line.next_uid, line.at = str(error)[:500], 0, self.session.clock().isoformat()
-                self._keep(folder, line)
+                self._store_line(folder, line)
         return True
 
     def _time_is_over(self) -> bool:
@@ -112,7 +112,7 @@ class _Walk:
         known = self.row.progress.get(str(folder.pk))
         return FolderLine(**known) if known else FolderLine(folder.name)
 
-    def _keep(self, folder: Folder, line: FolderLine) -> None:
+    def _store_line(self, folder: Folder, line: FolderLine) -> None:
         self.row.progress[str(folder.pk)] = asdict(line)
         with transaction.atomic():
             self.session.renew()
@@ -176,7 +176,7 @@ def sizes_of(imap: ImapSession, uids: Sequence[int]) -> dict[int, int]:
     return sizes
 
 
-def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], held: Held) -> dict[int, int]:
+def _unlisted(imap: ImapSession, line: FolderLine, sizes: Mapping[int, int], held: StoredRange) -> dict[int, int]:
     """Of what SEARCH leaves out and is here: what FETCH knows is there, as syncs see it (flags_and_expunges)."""
     doubtful = sorted(uid for uid, place in held.places.items() if place.is_shown and uid not in sizes)
     known = imap.fetch_known_uids(doubtful)
@@ -191,15 +191,15 @@ def _what_is_not_listed(number: int) -> str:
     return f"The server states {number:,} more messages than it gives UIDs of: whether these are here is not known."
 
 
-def held_of(folder: Folder, state: SyncState | None, uidvalidity: int, low: int, high: int) -> Held:
+def held_of(folder: Folder, state: SyncState | None, uidvalidity: int, low: int, high: int) -> StoredRange:
     """What is here of these UIDs."""
     where: dict[str, Any] = {"folder": folder, "uidvalidity": uidvalidity, "uid__gte": low, "uid__lte": high}
     rows = MessagePlace.objects.filter(**where).values_list("uid", "size", "gone_at", "is_complete")
     fetched_low, fetched_high = 1, 0
     if state is not None and state.uidvalidity == uidvalidity and state.backfill_cursor is not None:
         fetched_low, fetched_high = state.backfill_cursor, state.cursor
-    return Held(
-        places={uid: Place(uid, size, gone_at is None, is_whole) for uid, size, gone_at, is_whole in rows},
+    return StoredRange(
+        places={uid: StoredUid(uid, size, gone_at is None, is_whole) for uid, size, gone_at, is_whole in rows},
         let_go=frozenset(LetGo.objects.filter(**where).values_list("uid", flat=True)),
         quarantined=frozenset(Quarantine.objects.open().filter(**where).values_list("uid", flat=True)),
         fetched_low=fetched_low,

@@ -157,10 +157,10 @@ def known(model: type[models.Model], column: str, values: Collection[Any], *, al
     with connection.cursor() as cursor:
         for start in range(0, len(ordered), MAX_PARAMETERS):
             part = ordered[start : start + MAX_PARAMETERS]
-            marks = ", ".join(["%s"] * len(part))
+            placeholders = ", ".join(["%s"] * len(part))
             cursor.execute(
                 f"SELECT DISTINCT {quote(column)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - as above
-                f"WHERE {where}{quote(column)} IN ({marks})",
+                f"WHERE {where}{quote(column)} IN ({placeholders})",
                 [*same.values(), *part],
             )
             found.update(value for (value,) in cursor.fetchall())

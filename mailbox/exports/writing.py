@@ -145,7 +145,7 @@ def run(
         if piece.is_cut and not piece.mails:
             waits(export, OUT_OF_REACH)
             return
-        if not _keep(export, piece, now()):
+        if not _store_piece(export, piece, now()):
             return
         export.refresh_from_db()
         if time.monotonic() > ends:
@@ -166,7 +166,7 @@ def _others_try(export: Export, now: datetime) -> bool:
     return export.moved_at > now - OTHERS_TRY_FOR
 
 
-def _keep(export: Export, piece: Piece, now: datetime) -> bool:
+def _store_piece(export: Export, piece: Piece, now: datetime) -> bool:
     """Store the piece and move on; False when there is no room, or another worker is ahead."""
     digest = _stored(export, piece.content)
     if digest is None:
@@ -196,7 +196,7 @@ def _stored(export: Export, content: bytes) -> str | None:
 
 def _add(export: Export, digest: str, piece: Piece) -> None:
     if digest:
-        raw_store.keep([digest], timezone.now())
+        raw_store.reference([digest], timezone.now())
     said: dict[str, Any] = {"lines": piece.lines, "entries": piece.entries, "length": len(piece.content)}
     ExportPart.objects.create(export=export, position=export.parts, raw_digest=digest, **said)
 

@@ -25,7 +25,7 @@ def ask(client: Any, endpoint: Endpoint) -> bool:
     if client._cached_capabilities or beneath.state != "AUTH" or "CAPABILITY" in beneath.untagged_responses:
         return False
     guess = _last_said.get(_key(endpoint)) or client._normalise_capabilites(" ".join(beneath.capabilities))
-    with beneath.holding():
+    with beneath.corked():
         beneath._command("CAPABILITY")
     client._cached_capabilities = guess
     return True

@@ -62,9 +62,9 @@ class FlagsAndLabels:
 
 @dataclass(frozen=True)
 class Changes:
-    """What QRESYNC says has changed (RFC 7162, 3.2.5.1): marks by UID, and ranges of UIDs that are gone."""
+    """What QRESYNC says has changed (RFC 7162, 3.2.5.1): flags by UID, and ranges of UIDs that are gone."""
 
-    marks: dict[int, FlagsAndLabels]
+    flags: dict[int, FlagsAndLabels]
     vanished: tuple[tuple[int, int], ...]
 
 
@@ -77,7 +77,7 @@ class MessageMeta:
     labels: tuple[str, ...] | None = None
 
     @property
-    def marks(self) -> FlagsAndLabels:
+    def flags_and_labels(self) -> FlagsAndLabels:
         return FlagsAndLabels(self.flags, self.labels)
 
 
@@ -141,8 +141,8 @@ def pair_headers(answer: Sequence[object]) -> dict[int, tuple[FlagsAndLabels, by
             before += item[0]
         elif isinstance(item, bytes):
             for uid, row in rows([before + b" " + item]).items():
-                if header is not None and (marks := marks_of(row)) is not None:
-                    found[uid] = (marks, header)
+                if header is not None and (flags := flags_and_labels_of(row)) is not None:
+                    found[uid] = (flags, header)
             before, header = b"", None
     return found
 
@@ -252,6 +252,6 @@ def meta(uid: int, row: FetchRow) -> MessageMeta:
     return MessageMeta(uid, row.flags or (), row.internal_date, row.size, row.labels)
 
 
-def marks_of(row: FetchRow) -> FlagsAndLabels | None:
+def flags_and_labels_of(row: FetchRow) -> FlagsAndLabels | None:
     """None when the server left the flags out."""
     return None if row.flags is None else FlagsAndLabels(row.flags, row.labels)

@@ -36,7 +36,7 @@ class FolderOpener:
         if self._has_said_id or "ID" not in offered:
             return False
         self._has_said_id = True
-        with beneath.holding():
+        with beneath.corked():
             beneath._command("ID", CLIENT_ID)
         return True
 

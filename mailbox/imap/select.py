@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mailbox.imap.fetch import MAX_NUMBER, MAX_UID, Changes, FolderStatus, marks_of, rows, text
+from mailbox.imap.fetch import MAX_NUMBER, MAX_UID, Changes, FolderStatus, flags_and_labels_of, rows, text
 
 _VANISHED = re.compile(rb"\(EARLIER\) ([\d:,]+)", re.I)
 _NUMBERS = ("EXISTS", "RECENT", "UIDNEXT", "UIDVALIDITY", "HIGHESTMODSEQ")
@@ -32,7 +32,7 @@ def enable_qresync(client: Any) -> str | None:
     """Say ENABLE (RFC 5161) with the next command, so that EXAMINE goes in the same round trip; returns its tag."""
     if not (client.has_capability("QRESYNC") and client.has_capability("ENABLE")):
         return None
-    with client._imap.holding():
+    with client._imap.corked():
         tag: str = client._imap._command("ENABLE", "QRESYNC")
     return tag
 
@@ -109,9 +109,9 @@ def _bounded(number: int | None, most: int) -> int | None:
 def _changed(answer: dict[bytes, Any], known: KnownFolder) -> dict[int, Any]:
     found = rows(answer.get(b"FETCH") or [])
     return {
-        uid: marks
+        uid: flags
         for uid, row in found.items()
-        if known.low <= uid <= known.high and (marks := marks_of(row)) is not None
+        if known.low <= uid <= known.high and (flags := flags_and_labels_of(row)) is not None
     }
 
 

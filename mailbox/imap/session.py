@@ -25,7 +25,14 @@ from mailbox.imap import select as imap_select
 from mailbox.imap.around_refusals import rows_around
 from mailbox.imap.authenticate import sign_in
 from mailbox.imap.exceptions import failures
-from mailbox.imap.fetch import FetchedMessage, FlagsAndLabels, FolderStatus, ListedFolder, MessageMeta, marks_of
+from mailbox.imap.fetch import (
+    FetchedMessage,
+    FlagsAndLabels,
+    FolderStatus,
+    ListedFolder,
+    MessageMeta,
+    flags_and_labels_of,
+)
 from mailbox.imap.listing import FolderIdentity
 from mailbox.imap.opening import FolderOpener
 from mailbox.imap.response_lines import alert_in
@@ -187,15 +194,16 @@ class ImapSession:
         answer = imap_fetch.rows(self._fetch(f"{low}:{high}", self._items(META_ITEMS)))
         return {uid: imap_fetch.meta(uid, answer[uid]) for uid in sorted(answer) if low <= uid <= high}
 
-    def fetch_marks(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
+    def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
         """The flags and labels of these messages; those gone, or whose flags the server leaves out or refuses to say,
         are not in it."""
-        marks = {}
+        flags = {}
         for chunk in _chunks(uids):
             wanted = set(chunk)
             answer, _ = rows_around(lambda some: self._rows(some, "UID FLAGS"), chunk)
-            marks.update({uid: found for uid, row in answer.items() if uid in wanted and (found := marks_of(row))})
-        return marks
+            read = {uid: flags_and_labels_of(row) for uid, row in answer.items() if uid in wanted}
+            flags.update({uid: found for uid, found in read.items() if found})
+        return flags
 
     def fetch_known_uids(self, uids: Sequence[int]) -> set[int]:
         """Those of these UIDs that the folder has; of which the server refuses to speak, too."""
@@ -208,11 +216,11 @@ class ImapSession:
     def _rows(self, uids: Sequence[int], items: str) -> dict[int, imap_fetch.FetchRow]:
         return imap_fetch.rows(self._fetch(imap_fetch.uid_set(uids), self._items(items)))
 
-    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
+    def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         """What changed after this mod-sequence, of UIDs low to high (RFC 7162, 3.1.4.1: CHANGEDSINCE)."""
         asked = self._fetch(f"{low}:{high}", self._items("UID FLAGS"), 0, f"(CHANGEDSINCE {since})")
         answer = imap_fetch.rows(asked)
-        return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := marks_of(row))}
+        return {uid: found for uid, row in answer.items() if low <= uid <= high and (found := flags_and_labels_of(row))}
 
     def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
         """Flags and the SHA-256 of the header of these messages; of at most 64 kB of it, so a longer one is like none.
@@ -229,8 +237,8 @@ class ImapSession:
             chunk = uids[start : start + HEADER_CHUNK]
             answer, _ = rows_around(headers, chunk)
             for uid in set(chunk).intersection(answer):
-                marks, header = answer[uid]
-                found[uid] = (marks, hashlib.sha256(header).hexdigest())
+                flags, header = answer[uid]
+                found[uid] = (flags, hashlib.sha256(header).hexdigest())
         return found
 
     def _items(self, items: str) -> str:

@@ -77,7 +77,7 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
     public_only = False
     read_timeout: float | None = None
     expected_bytes = 0
-    _holds, _held = False, b""
+    _is_corked, _corked = False, b""
     _is_behind_literal = _is_fetch = False
     # imaplib makes up a prefix for each connection and compiles an expression of it; with one for all it is compiled
     # once.
@@ -114,19 +114,19 @@ class _Beneath(IMAP4_TLS):  # type: ignore[misc]  # imapclient has no types
     def send(self, data: bytes) -> None:
         self.wire.begin(self.read_timeout or self._timeout, self.expected_bytes)
         self.sock.settimeout(self.read_timeout or self._timeout)
-        self._held += data
-        if not self._holds:
-            together, self._held = self._held, b""
+        self._corked += data
+        if not self._is_corked:
+            together, self._corked = self._corked, b""
             super().send(together)
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
+    def corked(self) -> Iterator[None]:
         """What is said within goes out with the next command, in one write and one packet: the server is woken once."""
-        self._holds = True
+        self._is_corked = True
         try:
             yield
         finally:
-            self._holds = False
+            self._is_corked = False
 
     def _append_untagged(self, kind: str, words: bytes) -> None:
         if kind == "CLOSED":  # what came before is news of the folder that was open (RFC 7162, 3.2.11)

@@ -32,10 +32,10 @@ def _flag_fields(flags: tuple[str, ...]) -> tuple[dict[str, Any], tuple[str, ...
     return fields, tuple(sorted(given.values()))
 
 
-def mark_fields(marks: FlagsAndLabels) -> dict[str, Any]:
+def columns_of(flags: FlagsAndLabels) -> dict[str, Any]:
     """The columns of MessagePlace for these flags and, where the server has them, labels."""
-    fields = flag_fields(marks.flags)
-    return fields if marks.labels is None else fields | {"labels": list(marks.labels)}
+    fields = flag_fields(flags.flags)
+    return fields if flags.labels is None else fields | {"labels": list(flags.labels)}
 
 
 def other_uidvalidity(folder: Folder, uidvalidity: int) -> Q:
@@ -87,20 +87,20 @@ def recent_uids(folder: Folder, uidvalidity: int, count: int | None) -> list[int
     return sorted(rows.values_list("uid", flat=True)[:count])
 
 
-def differing(folder: Folder, uidvalidity: int, marks: Mapping[int, FlagsAndLabels]) -> list[MessagePlace]:
+def differing(folder: Folder, uidvalidity: int, flags: Mapping[int, FlagsAndLabels]) -> list[MessagePlace]:
     """The places of whose flags or labels the server says otherwise."""
-    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(marks))
+    rows = MessagePlace.objects.filter(folder=folder, uidvalidity=uidvalidity, uid__in=list(flags))
     return [
         place
         for place in rows
-        if any(getattr(place, name) != value for name, value in mark_fields(marks[place.uid]).items())
+        if any(getattr(place, name) != value for name, value in columns_of(flags[place.uid]).items())
     ]
 
 
-def store_marks(changes: Sequence[MessagePlace], marks: Mapping[int, FlagsAndLabels], now: datetime) -> int:
+def store_flags(changes: Sequence[MessagePlace], flags: Mapping[int, FlagsAndLabels], now: datetime) -> int:
     """Write flags and labels of these places and return how many changed. Call it in a transaction."""
     for place in changes:
-        for name, value in mark_fields(marks[place.uid]).items():
+        for name, value in columns_of(flags[place.uid]).items():
             setattr(place, name, value)
     MessagePlace.objects.bulk_update(changes, FLAG_FIELDS, batch_size=100)
     aggregate({place.message_id for place in changes}, now)

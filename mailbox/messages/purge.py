@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message, MessagePlace
 from mailbox.search.index import unindex
 
@@ -29,7 +29,7 @@ def remove_expunged(now: datetime) -> int:
 
 def _former_places(cutoff: datetime) -> QuerySet[MessagePlace]:
     """Where messages lay once, but for those that a legal hold keeps as they are."""
-    rows, held = MessagePlace.objects.filter(gone_at__lte=cutoff), Holds.standing()
+    rows, held = MessagePlace.objects.filter(gone_at__lte=cutoff), LegalHolds.standing()
     return rows.exclude(message__in=Message.objects.filter(held.of_messages())) if held.is_any else rows
 
 
@@ -37,7 +37,7 @@ def _remove_some(cutoff: datetime) -> int:
     with transaction.atomic():
         # Locked, and asked again under the lock: a sync may be finding the mail in another folder at this moment.
         lying = Exists(MessagePlace.objects.present().filter(message=OuterRef("pk")))
-        holds = Holds.until_commit()
+        holds = LegalHolds.until_commit()
         gone = Message.objects.select_for_update().filter(~lying, gone_at__lte=cutoff).order_by("pk")
         gone = gone.exclude(holds.of_messages())
         pks = list(gone.values_list("pk", flat=True)[:CHUNK])

@@ -260,7 +260,7 @@ def _place_fields(each: Incoming, message: Message) -> dict[str, Any]:
         "is_complete": each.fetched.is_complete,
         "fetch_requested_at": None,
         "gone_at": None,
-        **places.mark_fields(meta.marks),
+        **places.columns_of(meta.flags_and_labels),
     }
 
 

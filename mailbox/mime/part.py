@@ -180,7 +180,7 @@ class Part:
         """Whether these bytes stand in the content as it is in the message."""
         return self._raw.find(mark, self.start, self.end) >= 0
 
-    def now_holds(self, octets: bytes, content_type: str = "") -> None:
+    def set_content(self, octets: bytes, content_type: str = "") -> None:
         """Take these decoded bytes for the content, and another type where one is given."""
         self._raw, self.start, self.end = octets, 0, len(octets)
         self.fields = [(name, value) for name, value in self.fields if name.lower() != "content-transfer-encoding"]
@@ -191,7 +191,7 @@ class Part:
         """The same part with these bytes for its content, decoded."""
         other = Part(self._raw, self.depth, self.default_type)
         other.fields, other.header_charset, other._content_type = self.fields, self.header_charset, self.content_type
-        other.now_holds(octets)
+        other.set_content(octets)
         return other
 
     def is_now(self, content_type: str) -> None:

@@ -143,7 +143,7 @@ class Reader:
         """Read a multipart in which its boundary does not stand: encoded as a whole, another boundary, or no parts."""
         inside = self
         if encoding in ("base64", "quoted-printable") and self.budget.decodings_left > 0:
-            part.now_holds(part.octets()[0])
+            part.set_content(part.octets()[0])
             part.defects.append("EncodedMultipartDefect")
             inside = Reader(bytes(part.encoded), self.budget)
             self.budget.decodings_left -= 1

@@ -87,7 +87,7 @@ class Lease(models.Model):
                 ORDER BY "id" ON CONFLICT ("account_id", "purpose") DO UPDATE SET
                 "token" = EXCLUDED."token", "holder" = EXCLUDED."holder", "expires_at" = EXCLUDED."expires_at"
                 WHERE "leases"."expires_at" <= %s OR "leases"."expires_at" > %s
-                OR "leases"."token" = EXCLUDED."token" RETURNING "account_id\"""",  # noqa: S608 - only marks
+                OR "leases"."token" = EXCLUDED."token" RETURNING "account_id\"""",  # noqa: S608 - only placeholders
                 [str(purpose), token, holder, until, *account_ids, at, latest],
             )
             return {row[0] for row in cursor.fetchall()}
@@ -118,7 +118,7 @@ class Lease(models.Model):
             cursor.execute(
                 f"""DELETE FROM "leases" WHERE "id" IN (SELECT "id" FROM "leases"
                 WHERE "purpose" = %s AND ("account_id", "token") IN (VALUES {places}) ORDER BY "account_id" {lock})
-                RETURNING "account_id\"""",  # noqa: S608 - only marks
+                RETURNING "account_id\"""",  # noqa: S608 - only placeholders
                 [str(purpose), *(value for pair in sorted(held) for value in pair)],
             )
             return {row[0] for row in cursor.fetchall()}

@@ -59,7 +59,7 @@ class Counter(models.Model):
             cursor.execute(
                 f"""INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES {places}
                 ON CONFLICT ("account_id", "name", "hour") DO UPDATE
-                SET "value" = "counters"."value" + EXCLUDED."value\"""",  # noqa: S608 - only marks are put in
+                SET "value" = "counters"."value" + EXCLUDED."value\"""",  # noqa: S608 - only placeholders are put in
                 [value for row in rows for value in row],
             )
 

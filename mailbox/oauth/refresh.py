@@ -130,7 +130,7 @@ def _refresh(grant: OAuthGrant, lease: str, email: str, user: str, clock: Clock)
         came_of_it = partial(_failed, grant, lease, error, clock())
     else:
         came_of_it = partial(store, grant, tokens, clock())
-    _keep(came_of_it)
+    _store(came_of_it)
 
 
 def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
@@ -143,7 +143,7 @@ def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> b
     return _postpone(grant, lease, NetworkError(words), now)
 
 
-def _keep(write: Callable[[], object]) -> None:
+def _store(write: Callable[[], object]) -> None:
     """Write down what came of it, through a database that refuses for a while."""
     until = time.monotonic() + STORE_SECONDS
     while True:

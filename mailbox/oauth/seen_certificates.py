@@ -10,16 +10,16 @@ from django.utils import timezone
 from mailbox.certificates import end_of, seen
 from mailbox.models import SeenCertificate
 
-_kept: dict[tuple[str, int], datetime] = {}
+_noted: dict[tuple[str, int], datetime] = {}
 
 
-def keep(host: str, port: int) -> None:
+def note(host: str, port: int) -> None:
     """Write down when the certificate ends that was seen at this server, if it is another than before.
 
     A database that refuses must not end a sync or a delivery: the next connection writes it.
     """
     ends = end_of(host, port)
-    if ends is None or _kept.get((host, port)) == ends:
+    if ends is None or _noted.get((host, port)) == ends:
         return
     try:
         SeenCertificate.objects.update_or_create(
@@ -27,11 +27,11 @@ def keep(host: str, port: int) -> None:
         )
     except DatabaseError:
         return
-    _kept[host, port] = ends
+    _noted[host, port] = ends
 
 
-def keep_all() -> None:
-    """`keep` of every server that this process has seen: for one whose connections are made by threads of its own."""
+def note_all() -> None:
+    """`note` of every server that this process has seen: for one whose connections are made by threads of its own."""
     for (host, port), ends in seen().items():
-        if _kept.get((host, port)) != ends:
-            keep(host, port)
+        if _noted.get((host, port)) != ends:
+            note(host, port)

@@ -100,7 +100,7 @@ def make(digest: str, *, now: datetime | None = None) -> None:
         values = {"state": Preview.State.READY, "raw_digest": drawn, "small_length": len(pictures.small)}
     with transaction.atomic():
         if stored := values.get("raw_digest"):
-            raw_store.keep([stored], now)
+            raw_store.reference([stored], now)
         waiting.filter(claimed_at=now).update(**values)
 
 

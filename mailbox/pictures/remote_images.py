@@ -78,7 +78,7 @@ def fetch_images(message_pk: int, *, network: Network = image_download.OUTSIDE, 
     with transaction.atomic():
         if not ImageFetch.objects.filter(pk=message_pk, claimed_at=now).update(finished_at=timezone.now()):
             return 0  # asked again meanwhile, or the message is gone
-        raw_store.keep(digests, now)
+        raw_store.reference(digests, now)
         RemoteImage.objects.filter(message=message_pk).delete()
         RemoteImage.objects.bulk_create(rows)
     return len(contents)

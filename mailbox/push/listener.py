@@ -201,7 +201,7 @@ class Listener:
                 watch.stop()
                 former[pk] = watch
                 del self._watches[pk]
-        seen_certificates.keep_all()
+        seen_certificates.note_all()
         new = [row for pk, row in rows.items() if pk not in self._watches and not _is_too_soon(row, now)]
         if new or time.monotonic() >= self._next_others:
             self._others, self._next_others = other_folders(rows), time.monotonic() + OTHERS_SECONDS

@@ -16,7 +16,7 @@ from mailbox.errors import MailError
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Folder, SyncState
 from mailbox.scheduler.jobs import SyncJob, jobs_of
-from mailbox.scheduler.report import Report
+from mailbox.scheduler.report import RunReport
 from mailbox.storage import disk_budget
 from mailbox.sync import folder_sync, state_rows
 from mailbox.sync.account_session import AccountSession, Backoff, Clock, connect
@@ -65,7 +65,7 @@ class AccountTurn:
     token: str
     config: SyncRunnerConfig
     clock: Clock
-    report: Report
+    report: RunReport
     jobs: deque[SyncJob] = field(default_factory=deque)
     unchanged: dict[str, tuple[Account, SyncOutcome]] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ class AccountTurn:
                 session, job.folder, None, job.max_messages, backoff=self.config.backoff, go_on=go_on
             )
             self.jobs.popleft()
-            self._keep(session.account, canonical(job.folder), outcome)
+            self._record(session.account, canonical(job.folder), outcome)
             if outcome.error_code in LEAVE_ACCOUNT:
                 return self._leave_rest(session.account, outcome)
             rounds -= 1
@@ -118,7 +118,7 @@ class AccountTurn:
                 return None
         return None
 
-    def _keep(self, account: Account, name: str, outcome: SyncOutcome) -> None:
+    def _record(self, account: Account, name: str, outcome: SyncOutcome) -> None:
         self.unchanged.pop(name, None)  # of an earlier look: it is behind this one
         if outcome.unchanged is not None:
             self.unchanged[name] = account, outcome

@@ -29,7 +29,7 @@ Key = tuple[int, str]  # of an account, and the name of a folder
 
 
 @dataclass
-class Report:
+class RunReport:
     """Accounts run in threads, each folder in one of them: the lock guards only what is found by folder."""
 
     run: SyncRun
@@ -38,7 +38,7 @@ class Report:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def begin(cls, trigger: str, requested_by: int | None, now: datetime, shares: int = 1) -> Report:
+    def begin(cls, trigger: str, requested_by: int | None, now: datetime, shares: int = 1) -> RunReport:
         """`shares`: how many workers will each finish() it."""
         return cls(
             SyncRun.objects.create(

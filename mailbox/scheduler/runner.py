@@ -28,7 +28,7 @@ from mailbox.parsing import pool as parsing_pool
 from mailbox.scheduler.account_queue import AccountQueue, DueAccounts, GivenAccounts
 from mailbox.scheduler.account_turn import AccountTurn, SyncRunnerConfig, past
 from mailbox.scheduler.jobs import SyncJob, due_jobs, jobs_of, outside_backoff
-from mailbox.scheduler.report import Report
+from mailbox.scheduler.report import RunReport
 from mailbox.scheduler.results import Results
 from mailbox.sync.account_session import WAIT_STEP_SECONDS, Clock, give_back, holder, renewing
 
@@ -58,7 +58,7 @@ def run_sync(
     if trigger in (SyncRun.Trigger.SCHEDULE, SyncRun.Trigger.PUSH):
         jobs = outside_backoff(jobs, clock())
     queue = GivenAccounts(jobs, config.wait_seconds)
-    run = _Run(Report.begin(trigger, requested_by, clock()), config, clock, queue)
+    run = _Run(RunReport.begin(trigger, requested_by, clock()), config, clock, queue)
     if len(queue.accounts()) <= 1:
         return run.work_alone()
     return run.work([nullcontext()] * config.max_concurrency)
@@ -69,11 +69,11 @@ def run_share(
 ) -> SyncRun:
     """Sync slice after slice of the queue until nothing is left or the time is over. Other workers do the same at this
     moment and have the same `run` as their report. `places`: one a connection, left when it needs none."""
-    return _Run(Report(run), config, timezone.now, queue).work(places)
+    return _Run(RunReport(run), config, timezone.now, queue).work(places)
 
 
 class _Run:
-    def __init__(self, report: Report, config: SyncRunnerConfig, clock: Clock, queue: AccountQueue) -> None:
+    def __init__(self, report: RunReport, config: SyncRunnerConfig, clock: Clock, queue: AccountQueue) -> None:
         self._report, self._config, self._clock, self._queue = report, config, clock, queue
         budget = config.time_budget_seconds
         self._deadline = None if budget is None else time.monotonic() + budget

@@ -8,7 +8,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from mailbox.search.query import SearchQuery, parse
-from mailbox.search.tokenizer import Phrase, PlacedWord, placed_words
+from mailbox.search.tokenizer import Phrase, WordSpan, word_spans
 
 EXCERPT = 160  # characters
 _BEFORE = 50  # of which may stand before the first word found
@@ -44,8 +44,8 @@ def _stretches(text: str, query: SearchQuery | str, field: str) -> list[tuple[in
     """Where the query's words stand, in order, joined where they touch or overlap."""
     asked = parse(query) if isinstance(query, str) else query
     wanted = [term.phrase for term in asked.terms if not term.is_negated and term.field in ("", field)]
-    placed = placed_words(text) if wanted else []
-    stretches = sorted(stretch for phrase in set(wanted) for stretch in _places(placed, phrase))
+    placed = word_spans(text) if wanted else []
+    stretches = sorted(stretch for phrase in set(wanted) for stretch in _spans(placed, phrase))
     joined: list[tuple[int, int]] = []
     for start, end in stretches:
         if joined and start <= joined[-1][1]:
@@ -55,7 +55,7 @@ def _stretches(text: str, query: SearchQuery | str, field: str) -> list[tuple[in
     return joined
 
 
-def _places(placed: list[PlacedWord], phrase: Phrase) -> list[tuple[int, int]]:
+def _spans(placed: list[WordSpan], phrase: Phrase) -> list[tuple[int, int]]:
     size = len(phrase.words)
     last = phrase.words[-1]
     found: list[tuple[int, int]] = []

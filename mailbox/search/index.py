@@ -33,7 +33,7 @@ def sort_key(received_at: datetime, pk: int) -> int:
     return (int(received_at.timestamp() // 1) << _PK_BITS) + (pk & ((1 << _PK_BITS) - 1))
 
 
-def place_of(key: int) -> tuple[datetime, int]:
+def moment_and_pk_of(key: int) -> tuple[datetime, int]:
     """A received_at (to the second) and pk of which sort_key makes this key again."""
     return datetime.fromtimestamp(key >> _PK_BITS, tz=UTC), key & ((1 << _PK_BITS) - 1)
 
@@ -141,9 +141,9 @@ def _write_sqlite(rows: list[tuple[int, int, str]]) -> None:
     # REPLACE, not INSERT: the words may have outlived their message (see sweep_words).
     with connection.cursor() as cursor:
         for part in bulk_insert.parts(rows):
-            marks = ", ".join(["(%s, %s, %s)"] * len(part))
+            placeholders = ", ".join(["(%s, %s, %s)"] * len(part))
             cursor.execute(
-                f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {marks}",  # noqa: S608 - marks only
+                f"REPLACE INTO message_search (sort_key, message_id, version) VALUES {placeholders}",  # noqa: S608 - placeholders only
                 [value for key, pk, _ in part for value in (key, pk, VERSION)],
             )
         _write_words(cursor, sorted((key, text) for key, _, text in rows))
@@ -157,10 +157,10 @@ def _write_words(cursor: Any, words: list[tuple[int, str]]) -> None:
     """
     length = next(rows for rows in _STATEMENT_ROWS if rows >= len(words))
     parameters: list[Any] = [value for row in words for value in row]
-    marks = ", ".join(["(%s, %s)"] * length)
+    placeholders = ", ".join(["(%s, %s)"] * length)
     cursor.execute(
-        "REPLACE INTO message_words (rowid, words) SELECT column1, column2 "  # noqa: S608 - marks only
-        f"FROM (VALUES {marks}) WHERE column1 IS NOT NULL",
+        "REPLACE INTO message_words (rowid, words) SELECT column1, column2 "  # noqa: S608 - placeholders only
+        f"FROM (VALUES {placeholders}) WHERE column1 IS NOT NULL",
         parameters + [None] * (2 * (length - len(words))),
     )
 

@@ -32,41 +32,41 @@ _ADDRESS = re.compile(r"([^\s<>\"',;@]{1,64})@([^\s<>\"',;@]{1,253})")
 _LARGEST_OCTAVE = 50  # a petabyte: what claims to be larger is taken for as large
 
 
-def account_mark(account_id: int) -> str:
+def account_term(account_id: int) -> str:
     return f"{_FACT}a{account_id}"
 
 
-def _octave_mark(octave: int) -> str:
+def _octave_term(octave: int) -> str:
     return f"{_FACT}s{octave}"
 
 
-def _quarter_mark(size: int) -> str:
-    """Each power of two in four parts, so that few of the mails with a mark lie on the wrong side of a bound."""
+def _quarter_term(size: int) -> str:
+    """Each power of two in four parts, so that few of the mails with a term lie on the wrong side of a bound."""
     size = min(size, 2**_LARGEST_OCTAVE - 1)
     octave = size.bit_length()
     quarter = size >> (octave - 3) & 3 if octave >= 3 else 0
     return f"{_FACT}s{octave}q{quarter}"
 
 
-def marks_of_size(size: int) -> list[str]:
-    """The marks of a message of this size."""
-    return [_octave_mark(min(size.bit_length(), _LARGEST_OCTAVE)), _quarter_mark(size)]
+def terms_of_size(size: int) -> list[str]:
+    """The terms of a message of this size."""
+    return [_octave_term(min(size.bit_length(), _LARGEST_OCTAVE)), _quarter_term(size)]
 
 
-def size_marks(larger: int) -> list[str]:
-    """The marks of which each message above this size has one; a few below it have one too."""
+def size_terms_above(larger: int) -> list[str]:
+    """The terms of which each message above this size has one; a few below it have one too."""
     octave = min((larger + 1).bit_length(), _LARGEST_OCTAVE)
-    first = int(_quarter_mark(larger + 1)[-1])
+    first = int(_quarter_term(larger + 1)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(first, 4)]
-    return quarters + [_octave_mark(each) for each in range(octave + 1, _LARGEST_OCTAVE + 1)]
+    return quarters + [_octave_term(each) for each in range(octave + 1, _LARGEST_OCTAVE + 1)]
 
 
-def size_marks_up_to(size: int) -> list[str]:
-    """The marks of which each message of at most this size has one; a few above it have one too."""
+def size_terms_up_to(size: int) -> list[str]:
+    """The terms of which each message of at most this size has one; a few above it have one too."""
     octave = min(size.bit_length(), _LARGEST_OCTAVE)
-    last = int(_quarter_mark(size)[-1])
+    last = int(_quarter_term(size)[-1])
     quarters = [f"{_FACT}s{octave}q{quarter}" for quarter in range(last + 1)]
-    return [_octave_mark(each) for each in range(octave)] + quarters
+    return [_octave_term(each) for each in range(octave)] + quarters
 
 
 class Indexable(Protocol):
@@ -102,8 +102,8 @@ def words_of(
     mail: Indexable, *, account_id: int, size: int, has_attachments: bool, filenames: Sequence[str]
 ) -> IndexedWords:
     """All words under which a mail is found. `size`: bytes, as the server states it."""
-    facts = [EVERY_MESSAGE, account_mark(account_id)]
-    facts += marks_of_size(max(size, 0))
+    facts = [EVERY_MESSAGE, account_term(account_id)]
+    facts += terms_of_size(max(size, 0))
     if has_attachments:
         facts.append(HAS_ATTACHMENT)
     placed: list[str] = []

@@ -12,9 +12,9 @@ from mailbox.search.index_terms import (
     EVERY_MESSAGE,
     FIELD_MARKS,
     HAS_ATTACHMENT,
-    account_mark,
-    size_marks,
-    size_marks_up_to,
+    account_term,
+    size_terms_above,
+    size_terms_up_to,
 )
 from mailbox.search.query import SearchQuery, Term
 from mailbox.search.tokenizer import Phrase
@@ -61,8 +61,8 @@ class Match:
         return Match(tuple(clauses))
 
 
-def _facts(marks: Sequence[str], *, is_negated: bool = False) -> Clause:
-    return Clause(tuple(Phrase((mark,)) for mark in marks), is_negated)
+def _facts(terms: Sequence[str], *, is_negated: bool = False) -> Clause:
+    return Clause(tuple(Phrase((term,)) for term in terms), is_negated)
 
 
 def _term_clause(term: Term) -> Clause:
@@ -77,13 +77,13 @@ def match_of(query: SearchQuery, account_ids: Sequence[int] | None) -> Match | N
     if query.has_attachment is not None:
         clauses.append(_facts([HAS_ATTACHMENT], is_negated=not query.has_attachment))
     if query.larger is not None:
-        clauses.append(_facts(size_marks(query.larger)))
+        clauses.append(_facts(size_terms_above(query.larger)))
     if query.at_most is not None:
-        clauses.append(_facts(size_marks_up_to(query.at_most)))
+        clauses.append(_facts(size_terms_up_to(query.at_most)))
     if not clauses:
         return None
     if account_ids is not None:
-        clauses.append(_facts([account_mark(account_id) for account_id in account_ids]))
+        clauses.append(_facts([account_term(account_id) for account_id in account_ids]))
     return Match(tuple(clauses))
 
 
@@ -126,9 +126,9 @@ def confirm(match: Match, hits: Sequence[Hit]) -> list[Hit]:
 
 def _confirmed_by_text(match: Match, keys: Sequence[int]) -> set[int]:
     """SQLite: the words as they were indexed, read and compared. FTS5 takes 1 ms to be asked about one row."""
-    marks = ", ".join(["%s"] * len(keys))
+    placeholders = ", ".join(["%s"] * len(keys))
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT rowid, words FROM message_words WHERE rowid IN ({marks})", keys)  # noqa: S608
+        cursor.execute(f"SELECT rowid, words FROM message_words WHERE rowid IN ({placeholders})", keys)  # noqa: S608
         return {key for key, text in cursor if holds(match, f" {text} ")}
 
 

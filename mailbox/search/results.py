@@ -22,7 +22,7 @@ from mailbox.models import Account, Feature, Folder, Message, MessageSearch
 from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.messages import MessageQuerySet
 from mailbox.permissions import accounts_for, has_role_everywhere
-from mailbox.search.index import first_key, place_of, sort_key
+from mailbox.search.index import first_key, moment_and_pk_of, sort_key
 from mailbox.search.lookup import HIGHEST_KEY, LOWEST_KEY, Hit, Match, confirm, find, match_of
 from mailbox.search.query import AccountOrFolderName, SearchQuery, parse
 
@@ -228,7 +228,7 @@ def _page(listed: MessageQuerySet, found: Sequence[Hit], limit: int, stopped_at:
     by_pk = listed.in_bulk([pk for _, pk in found[:limit]])
     rows = tuple(by_pk[pk] for _, pk in found[:limit] if pk in by_pk)
     last = found[limit - 1][0] if len(found) > limit else stopped_at
-    return SearchPage(rows, None if last is None else place_of(last))
+    return SearchPage(rows, None if last is None else moment_and_pk_of(last))
 
 
 def _page_of_messages(plan: _Plan, limit: int, before: Place | None, is_listed: bool) -> SearchPage:

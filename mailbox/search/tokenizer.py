@@ -113,7 +113,7 @@ def phrase(text: str, *, is_prefix: bool = False) -> Phrase:
 
 
 @dataclass(frozen=True)
-class PlacedWord:
+class WordSpan:
     """A word and the stretch of the text it was made of."""
 
     word: str
@@ -121,28 +121,28 @@ class PlacedWord:
     end: int
 
 
-def placed_words(text: str) -> list[PlacedWord]:
+def word_spans(text: str) -> list[WordSpan]:
     """The words of an NFC text with their places; slower than `words`, for the few lines that are shown."""
     letters: list[tuple[str, int]] = []
     for place, letter in enumerate(text):
         letters.extend((folded, place) for folded in _FOLDING[ord(letter)])
-    found: list[PlacedWord] = []
+    found: list[WordSpan] = []
     chunk: list[tuple[str, int]] = []
     for folded, place in [*letters, (" ", len(text))]:
         if folded != " ":
             chunk.append((folded, place))
         elif chunk:
-            found.extend(_place(chunk))
+            found.extend(_spans_of(chunk))
             chunk = []
     return found
 
 
-def _place(chunk: list[tuple[str, int]]) -> Iterator[PlacedWord]:
+def _spans_of(chunk: list[tuple[str, int]]) -> Iterator[WordSpan]:
     folded = "".join(letter for letter, _ in chunk)
     for run in _RUNS.finditer(folded):
         if _IS_UNSPACED.match(run[0]):
             for at in range(run.start(), run.end()):
                 last = min(at + 1, run.end() - 1)
-                yield PlacedWord(folded[at : last + 1], chunk[at][1], chunk[last][1] + 1)
+                yield WordSpan(folded[at : last + 1], chunk[at][1], chunk[last][1] + 1)
         else:
-            yield PlacedWord(run[0][:MAX_WORD], chunk[run.start()][1], chunk[run.end() - 1][1] + 1)
+            yield WordSpan(run[0][:MAX_WORD], chunk[run.start()][1], chunk[run.end() - 1][1] + 1)

@@ -47,10 +47,10 @@ def read(digest: str) -> bytes | None:
 
 def put(digest: str, raw: bytes) -> None:
     """Keep a copy where there is room for it; that there is none is no error."""
-    keep(digest, len(raw), [raw])
+    store(digest, len(raw), [raw])
 
 
-def keep(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
+def store(digest: str, length: int, pieces: Iterable[bytes]) -> Path | None:
     """The path of a copy, made of these pieces unless it is there. None, and nothing is read, where there is no room;
     None, too, where the pieces have another digest."""
     path = _path(digest)

@@ -1,8 +1,8 @@
 """Raw messages by SHA-256: a segment file a batch, made durable with one fsync, and an index row a message.
 
 The order is what keeps the promise "a committed row never lacks its bytes": bytes to disk, fsync, index rows, and only
-then may a caller commit rows that refer to them, in a transaction that calls keep(). What nobody refers to is swept
-after a day; keep() sees to it that a process that slept for so long in between does not commit.
+then may a caller commit rows that refer to them, in a transaction that calls reference(). What nobody refers to is
+swept after a day; reference() sees to it that a process that slept for so long in between does not commit.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def save_batch(
     """Make the bytes durable and return their digests (SHA-256, hex) in the same order.
 
     `digests`: these, where the caller knows them. `prove`: what is stored already is read, and stored anew when it is
-    damaged; else it must only be long enough. `unindexed`: is given what is new, whose index rows are written by keep()
-    then, with the rows that refer to them. Raises StorageError when the disk refuses.
+    damaged; else it must only be long enough. `unindexed`: is given what is new, whose index rows reference() writes,
+    with the rows that refer to them. Raises StorageError when the disk refuses.
     """
     now = now or timezone.now()
     digests = [digest_of(raw) for raw in raws] if digests is None else list(digests)
@@ -86,7 +86,7 @@ def _write(missing: dict[str, bytes], now: datetime, prove: bool) -> None:
     raise RawSwept
 
 
-def keep(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredRaw] = ()) -> None:
+def reference(digests: Iterable[str], now: datetime, unindexed: Sequence[StoredRaw] = ()) -> None:
     """Renew what was stored, in the transaction that commits rows that refer to it; raises RawSwept. `unindexed`: what
     save_batch() gave; once this is committed, has_file() is to be asked.
 
@@ -257,7 +257,7 @@ def _mappable(storage: Storage, digest: str, segment: str, offset: int, length: 
         starts = range(offset, offset + length, PIECES)
         for _ in range(2):
             pieces = (read_part(storage, segment, start, min(PIECES, offset + length - start)) for start in starts)
-            if (path := local_copies.keep(digest, length, pieces)) is None:
+            if (path := local_copies.store(digest, length, pieces)) is None:
                 return
             yield str(path)
 

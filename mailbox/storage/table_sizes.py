@@ -19,16 +19,16 @@ def measure(now: datetime) -> None:
     """Note today's sizes; on PostgreSQL again each time, on SQLite once a day. For a worker."""
     if connection.vendor == "sqlite":
         if not TableSize.objects.filter(day=now.date()).exists():
-            _keep(_of_sqlite(), now)
+            _store(_of_sqlite(), now)
     else:
-        _keep(_of_postgres(), now)
+        _store(_of_postgres(), now)
 
 
 def forget_old(now: datetime) -> None:
     TableSize.objects.filter(day__lt=(now - KEPT).date()).delete()
 
 
-def _keep(sizes: list[tuple[str, int, int | None]], now: datetime) -> None:
+def _store(sizes: list[tuple[str, int, int | None]], now: datetime) -> None:
     rows = [
         TableSize(table=table[:100], day=now.date(), size=size, rows=rows, measured_at=now)
         for table, size, rows in sizes

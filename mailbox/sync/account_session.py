@@ -151,7 +151,7 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
             pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
         raise
     finally:  # a server that refuses the sign-in has shown its certificate as well
-        seen_certificates.keep(transport.host, transport.port)
+        seen_certificates.note(transport.host, transport.port)
 
 
 def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:

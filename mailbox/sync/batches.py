@@ -243,7 +243,7 @@ class FolderRun:
                 stored = self._write_singly(batch, now)
             else:
                 stored = [store.write(self.folder, self.uidvalidity, decision, now)]
-            raw_store.keep([each.digest for each in batch.incoming], now)
+            raw_store.reference([each.digest for each in batch.incoming], now)
             self._ask_for_large(batch, now)
             for uid, reason in batch.failures.items():
                 size, head = batch.sizes.get(uid), batch.heads.get(uid)

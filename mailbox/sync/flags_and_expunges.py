@@ -41,7 +41,7 @@ def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
 
 def apply_changes(run: FolderRun, changes: Changes, former_uidnext: int | None) -> int:
     """Bring in line what QRESYNC says has changed; returns how many of those below `former_uidnext` are gone."""
-    _store(run, changes.marks)
+    _store(run, changes.flags)
     gone = _held_within(run, changes.vanished)
     for chunk in _chunks(gone):
         _drop(run, chunk)
@@ -65,25 +65,25 @@ def follow_flags(run: FolderRun, status: FolderStatus, known_modseq: int | None,
         return None
     if known_modseq and status.highestmodseq and not all_of_them:
         try:
-            changed = run.session.imap.fetch_changed_marks(run.stretch.low, run.stretch.high, known_modseq)
+            changed = run.session.imap.fetch_changed_flags(run.stretch.low, run.stretch.high, known_modseq)
         except ProviderError:  # it states mod-sequences and refuses to be asked by them
             pass
         else:
             return _store(run, changed)
     uids = places.recent_uids(run.folder, run.uidvalidity, None if all_of_them else FLAG_WINDOW)
     for start in range(0, len(uids), CHUNK):
-        _store(run, run.session.imap.fetch_marks(uids[start : start + CHUNK]))
+        _store(run, run.session.imap.fetch_flags(uids[start : start + CHUNK]))
     return None
 
 
-def _store(run: FolderRun, marks: Mapping[int, FlagsAndLabels]) -> None:
-    uids = sorted(marks)
+def _store(run: FolderRun, flags: Mapping[int, FlagsAndLabels]) -> None:
+    uids = sorted(flags)
     for start in range(0, len(uids), CHUNK):
-        chunk = {uid: marks[uid] for uid in uids[start : start + CHUNK]}
+        chunk = {uid: flags[uid] for uid in uids[start : start + CHUNK]}
         if changes := places.differing(run.folder, run.uidvalidity, chunk):
             with transaction.atomic():
                 run.session.renew()
-                run.counts.updated += places.store_marks(changes, chunk, run.session.clock())
+                run.counts.updated += places.store_flags(changes, chunk, run.session.clock())
 
 
 def follow_expunges(

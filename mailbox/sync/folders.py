@@ -139,7 +139,7 @@ def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str])
         for folder, name in pairs
         if sum(other is folder for other, _ in pairs) == 1 and sum(other == name for _, other in pairs) == 1
     ]
-    return [(folder, name) for folder, name in sole if _holds_the_same(imap, folder, name)]
+    return [(folder, name) for folder, name in sole if _has_the_same_mail(imap, folder, name)]
 
 
 def _state(folder: Folder) -> SyncState | None:
@@ -147,7 +147,7 @@ def _state(folder: Folder) -> SyncState | None:
     return state if state is not None and state.uidvalidity else None
 
 
-def _holds_the_same(imap: ImapSession, folder: Folder, name: str) -> bool:
+def _has_the_same_mail(imap: ImapSession, folder: Folder, name: str) -> bool:
     """Whether what we know of the folder is there under the new name: UIDs with their INTERNALDATE and size."""
     state = _state(folder)
     if state is None or imap.examine(name).uidvalidity != state.uidvalidity:

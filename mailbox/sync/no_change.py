@@ -53,7 +53,7 @@ def _is_in_order(transport: Transport) -> bool:
 
 def _has_no_changes(state: SyncState, status: FolderStatus) -> bool:
     if status.changes is not None:
-        return not (status.changes.marks or status.changes.vanished)
+        return not (status.changes.flags or status.changes.vanished)
     # Without QRESYNC the same mod-sequence says it; without CONDSTORE only an empty folder has no flags to ask for.
     same = state.highestmodseq is not None and state.highestmodseq == status.highestmodseq
     return same or status.exists == 0
@@ -82,7 +82,7 @@ def write(unchanged: Mapping[int, Sequence[UnchangedFolder]]) -> None:
             f"""UPDATE "sync_state" SET "highestmodseq" = CASE "id" {cases} ELSE "highestmodseq" END,
             "followed_at" = %s, "last_attempt_at" = %s, "last_success_at" = %s, "next_allowed_at" = NULL,
             "failure_count" = 0, "last_error_code" = '', "last_error" = ''
-            WHERE ("id", "uidvalidity", "uidnext") IN (VALUES {places})""",  # noqa: S608 - only marks are put in
+            WHERE ("id", "uidvalidity", "uidnext") IN (VALUES {places})""",  # noqa: S608 - only placeholders are put in
             [*sequences, at, at, at, *known],
         )
     names = (Counter.Name.SYNC_ATTEMPTS, Counter.Name.SYNC_SUCCESSES)

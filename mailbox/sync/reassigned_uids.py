@@ -24,7 +24,7 @@ MOST_REFETCHED = 1000  # messages in one run
 HEADERS = 100  # of messages whose size differs; beyond that the first ones speak for all
 
 
-Held = MessagePlace | LetGo
+PlaceOrLetGo = MessagePlace | LetGo
 
 
 @dataclass
@@ -70,17 +70,17 @@ def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = No
     return found
 
 
-def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, Held]]:
+def _held(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
     rows = MessagePlace.objects.present().filter(folder=run.folder, uidvalidity=run.uidvalidity)
     return _newest_first(rows, below, newest)
 
 
-def _let_go(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, Held]]:
+def _let_go(run: FolderRun, below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
     rows = LetGo.objects.filter(folder=run.folder, uidvalidity=run.uidvalidity, received_at__isnull=False)
     return _newest_first(rows, below, newest)
 
 
-def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterator[dict[int, Held]]:
+def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterator[dict[int, PlaceOrLetGo]]:
     columns = rows.only("uid", "received_at", "size", "header_digest").order_by("-uid")
     left = newest
     while left is None or left > 0:
@@ -91,13 +91,13 @@ def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterat
         below, left = min(chunk), None if left is None else left - len(chunk)
 
 
-def _fits(place: Held, meta: MessageMeta) -> bool:
+def _fits(place: PlaceOrLetGo, meta: MessageMeta) -> bool:
     """What the server leaves out is no difference."""
     same_size = not meta.size or meta.size == place.size
     return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
 
 
-def _has_other_headers(run: FolderRun, places: dict[int, Held], differing: Sequence[int]) -> bool:
+def _has_other_headers(run: FolderRun, places: dict[int, PlaceOrLetGo], differing: Sequence[int]) -> bool:
     asked = sorted(differing, reverse=True)[:HEADERS]
     answer = run.session.imap.fetch_header_digests(asked)
     return any(digest != places[uid].header_digest for uid, (_, digest) in answer.items())

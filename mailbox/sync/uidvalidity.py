@@ -163,7 +163,7 @@ class Relinker:
             for position, (same, group) in enumerate(runs):
                 ends = is_last and position == len(runs) - 1
                 if same:
-                    self._keep(walk, group, last=ends)
+                    self._relink(walk, group, last=ends)
                 else:
                     self.run.fetch(walk, group, last=ends, known={uid: metas.get(uid) for uid in group})
             if not chunk:
@@ -215,19 +215,19 @@ class Relinker:
         rows = MessagePlace.objects.filter(folder=self.run.folder, uidvalidity=self.run.uidvalidity, uid__in=list(same))
         taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
         return {
-            uid: (place, marks)
-            for uid, (place, marks) in same.items()
+            uid: (place, flags)
+            for uid, (place, flags) in same.items()
             if uid not in taken and (place.uidvalidity != self.run.uidvalidity or place.uid == uid)
         }
 
-    def _keep(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
+    def _relink(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
         run = self.run
         found = []
         for uid in uids:
-            place, marks = self.again[uid]
+            place, flags = self.again[uid]
             # Gone: the same mail was fetched just now at another UID, which ended all its former places.
             place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
-            for name, value in places.mark_fields(marks).items():
+            for name, value in places.columns_of(flags).items():
                 setattr(place, name, value)
             found.append(place)
         stretch = plan.advanced(run.stretch, walk, list(uids), last=last)

@@ -91,7 +91,7 @@ def sync_tick(is_extra: bool = False) -> None:
         return
     clusters = max(WorkerHeartbeat.objects.alive(now).count(), 1)
     shares = min(-(-len(accounts) // runner.SLICE), clusters * _shares_of_a_cluster())
-    run = report.Report.begin(SyncRun.Trigger.SCHEDULE, None, now, shares).run
+    run = report.RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now, shares).run
     times = since.isoformat(), (now + TICK).isoformat()
     for share in range(1, shares):
         queue("mailbox.tasks.sync_share", run.pk, *times, share, shares, group="sync")

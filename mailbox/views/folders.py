@@ -67,7 +67,7 @@ def tree(folders: list[Folder]) -> list[FolderRow]:
     """Inbox first, then by name, each below its parent. A parent that is not listed leaves the whole name standing."""
     names = {folder.name for folder in folders}
     rows = []
-    for folder in sorted(folders, key=_place):
+    for folder in sorted(folders, key=_sort_key):
         parents = _parents(folder)
         listed = [parent for parent in parents if parent in names]
         label = folder.name[len(listed[-1]) + len(folder.delimiter) :] if listed else folder.name
@@ -85,7 +85,7 @@ def proposed(rows: list[FolderRow]) -> list[FolderRow]:
     return [replace(row, is_proposed=row.is_offered and is_usual(row.folder)) for row in rows]
 
 
-def _place(folder: Folder) -> tuple[bool, list[str]]:
+def _sort_key(folder: Folder) -> tuple[bool, list[str]]:
     parts = folder.name.split(folder.delimiter) if folder.delimiter else [folder.name]
     return parts[0].upper() != "INBOX", [part.casefold() for part in parts]
 

@@ -66,7 +66,7 @@ def saved_filters(request: HttpRequest) -> HttpResponse:
     if len(request.POST.get("query", "")) > QUERY_LIMIT:
         notices.warning(request, gettext("These filters are too long to be kept. Nothing was changed."))
         return redirect(reverse(PAGES[page]))
-    query, is_shared = _without_place(request.POST.get("query", "")), request.POST.get("shared") == "1"
+    query, is_shared = _without_page(request.POST.get("query", "")), request.POST.get("shared") == "1"
     if is_shared and not may_share(request):
         raise PermissionDenied(gettext("Only operators of all accounts share filters."))
     if request.POST.get("do") == "remove":
@@ -76,7 +76,7 @@ def saved_filters(request: HttpRequest) -> HttpResponse:
     return redirect(f"{reverse(PAGES[page])}?{query}" if query else reverse(PAGES[page]))
 
 
-def _without_place(given: str) -> str:
+def _without_page(given: str) -> str:
     pairs = [pair for pair in parse_qsl(given.replace("\0", "")) if pair[0] not in _OF_A_PLACE]
     return urlencode(pairs)
 

@@ -25,7 +25,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None, n
     digest = date_header.redated(row, send_at or now)
     with transaction.atomic():
         if digest != row.mime_digest:
-            date_header.keep(digest, now)
+            date_header.reference(digest, now)
         due = max(send_at or now, row.undo_until or now)
         same = OutboxMessage.objects.filter(pk=row.pk, status=Status.PENDING, mime_digest=row.mime_digest)
         if same.update(send_at=send_at or now, next_attempt_at=due, mime_digest=digest, updated_at=now) != 1:

@@ -186,7 +186,7 @@ def _make_due(
         due |= {"send_at": now if row.send_at else None, "undo_until": None}
         due |= {"mime_digest": mime_digest or row.mime_digest}
         if due["mime_digest"] != row.mime_digest:
-            date_header.keep(mime_digest, now)
+            date_header.reference(mime_digest, now)
         if unchanged.filter(mime_digest=row.mime_digest).update(**due, updated_at=now) != 1:
             raise ChangedMeanwhile(CHANGED_MEANWHILE)
         if row.hold == Hold.PERMANENT:

@@ -1,4 +1,4 @@
-"""A report that came by mail -> whom it is about and what it says. Pure: bytes in, a Report out, None when it is none.
+"""A report that came by mail -> whom it is about and what it says. Pure: bytes in, a ParsedReport or None out.
 
 RFC 3464 (message/delivery-status), RFC 6533 (message/global-delivery-status), RFC 5965 (message/feedback-report: a
 complaint), and reports that say it in a text only: see free_text. An automatic answer (RFC 3834), a vacation notice and
@@ -21,8 +21,8 @@ from outbox.bounces.report import (
     COMPLAINT,
     MAX_ADDRESS,
     MAX_RECIPIENTS,
+    ParsedReport,
     RecipientReport,
-    Report,
     Stamps,
     clean,
     status_code,
@@ -56,11 +56,11 @@ _MAX_LOOKED_AT = 100_000  # octets of a part that may be the returned mail under
 _GROUP_END = re.compile(rb"\r?\n[ \t]*\r?\n")
 
 
-def read_job(job: ParseJob) -> Report | None:
+def read_job(job: ParseJob) -> ParsedReport | None:
     return read(bytes(job.raw[:MAX_BYTES]))
 
 
-def read(raw: bytes) -> Report | None:
+def read(raw: bytes) -> ParsedReport | None:
     """Read a mail as a report. Raises nothing that any bytes could cause."""
     root = tree.read_tree(raw[:MAX_BYTES])
     parts = list(islice(tree.leaves(root), MAX_PARTS))
@@ -82,7 +82,7 @@ def _groups(part: Part) -> Iterator[Part]:
             yield tree.read_headers(_SPACED_COLON.sub(rb"\1:", group) + b"\r\n\r\n")
 
 
-def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
+def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
     status = _first(parts, _STATUS_TYPES) or next((part for part in parts if _is_named_status(part)), None)
     if status is None:
         return None
@@ -92,7 +92,7 @@ def _rfc3464(parts: Sequence[Part], stamps: Stamps) -> Report | None:
         return None
     reporter = next((_typed(field) for group in groups if (field := group.get("reporting-mta"))), "")
     envelope_id = next((field for group in groups if (field := group.get("original-envelope-id"))), "")
-    return Report(stamps, clean(reporter, 200), tuple(found[:MAX_RECIPIENTS]), clean(envelope_id, 100))
+    return ParsedReport(stamps, clean(reporter, 200), tuple(found[:MAX_RECIPIENTS]), clean(envelope_id, 100))
 
 
 def _is_named_status(part: Part) -> bool:
@@ -140,7 +140,7 @@ def _typed(value: str) -> str:
     return rest.strip() if separator and " " not in kind.strip() else text
 
 
-def _feedback(parts: Sequence[Part], stamps: Stamps) -> Report | None:
+def _feedback(parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
     """A complaint (RFC 5965). Providers that hide who complains leave Original-Rcpt-To out: then it is the only one."""
     part = _first(parts, (FEEDBACK_TYPE,))
     if part is None:
@@ -153,7 +153,7 @@ def _feedback(parts: Sequence[Part], stamps: Stamps) -> Report | None:
     address = _address(fields.get("original-rcpt-to"))
     found = RecipientReport(address, address, COMPLAINT, "", f"Feedback-Type: {kind}")
     envelope_id = clean(fields.get("original-envelope-id"), 100)
-    return Report(stamps, reporter, (found,), envelope_id, is_in_free_text=not address)
+    return ParsedReport(stamps, reporter, (found,), envelope_id, is_in_free_text=not address)
 
 
 def _stamps(parts: Sequence[Part]) -> Stamps:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from mailbox.mime import addresses, charsets, html_text
 from mailbox.mime.part import Part
-from outbox.bounces.report import MAX_ADDRESS, MAX_RECIPIENTS, RecipientReport, Report, Stamps, clean, status_code
+from outbox.bounces.report import MAX_ADDRESS, MAX_RECIPIENTS, ParsedReport, RecipientReport, Stamps, clean, status_code
 
 MAX_TEXT = 500_000  # characters; a text-only report ends with the returned mail, whose header comes first
 MAX_LINES = 20  # behind an address, that are said of it
@@ -62,7 +62,7 @@ _DELAYED = re.compile(
 )
 
 
-def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
+def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> ParsedReport | None:
     """`stamps`: of a mail that was returned as a part; else they are looked for in the text."""
     failed = root.get("x-failed-recipients")
     if not failed and not _is_of_mail_system(root):
@@ -75,7 +75,7 @@ def read(root: Part, parts: Sequence[Part], stamps: Stamps) -> Report | None:
     if stamps == Stamps():
         return None
     found = _recipients(said, failed)
-    return Report(stamps, "", found, is_in_free_text=not failed) if found else None
+    return ParsedReport(stamps, "", found, is_in_free_text=not failed) if found else None
 
 
 def _is_of_mail_system(root: Part) -> bool:

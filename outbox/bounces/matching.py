@@ -24,7 +24,7 @@ from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage import out_of_reach, raw_store
 from outbox.actions.transitions import record
 from outbox.bounces import dsn_report, free_text
-from outbox.bounces.report import RecipientReport, Report
+from outbox.bounces.report import ParsedReport, RecipientReport
 from outbox.compose import suppression
 from outbox.models import DeliveryAttempt, DeliveryReport, OutboxMessage, OutboxRecipient, ReportCursor
 from outbox.smtp.xtext import from_xtext
@@ -107,7 +107,7 @@ def _tie(message: Message) -> int:
     return _store(report, found[0].outbox, message, is_proven=found[1]) if found else 0
 
 
-def _attempt_of(report: Report, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
+def _attempt_of(report: ParsedReport, account_id: int) -> tuple[DeliveryAttempt, bool] | None:
     """(the attempt, whether the report proves it). Only what this account handed to a server is reported on."""
     sent = DeliveryAttempt.objects.select_related("outbox").filter(outbox__account_id=account_id, data_at__isnull=False)
     if report.stamps.prx_attempt:  # a wrong one is no report of ours, whatever its Message-ID claims
@@ -124,7 +124,7 @@ def _attempt_of(report: Report, account_id: int) -> tuple[DeliveryAttempt, bool]
     return (attempt, False) if attempt else None
 
 
-def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: bool) -> int:
+def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_proven: bool) -> int:
     known = {recipient.address.lower(): recipient for recipient in row.recipients.all()}
     room = MOST_OF_A_MAIL - row.reports.count()
     before = row.reports.filter(message=message).count()
@@ -155,7 +155,7 @@ def _store(report: Report, row: OutboxMessage, message: Message, *, is_proven: b
 
 
 def _recipients(
-    report: Report, known: dict[str, OutboxRecipient]
+    report: ParsedReport, known: dict[str, OutboxRecipient]
 ) -> list[tuple[RecipientReport, OutboxRecipient | None, str]]:
     """Who each part of the report is about, and under which address. Of those that a text for people names, the mail's
     recipients; the only recipient, when it names none of them."""

@@ -31,7 +31,7 @@ class Stamps:
 
 
 @dataclass(frozen=True)
-class Report:
+class ParsedReport:
     """`is_in_free_text`: the recipients are all addresses that a text for people names, some of which are none; one
     without an address is whoever the only recipient was."""
 

@@ -64,7 +64,7 @@ def _received(now: datetime) -> int:
     seen: Seen = {}
     for _pk, account_id, sender, at, recipients, cc, _created in window:
         _note(seen, account_id, [sender[:2_000], recipients[:10_000], cc[:10_000]], at)
-    return _keep(seen, "message_id", begun, window)
+    return _store(seen, "message_id", begun, window)
 
 
 def _written(now: datetime) -> int:
@@ -75,7 +75,7 @@ def _written(now: datetime) -> int:
     seen: Seen = {}
     for _pk, account_id, to, cc, bcc, at in window:
         _note(seen, account_id, [to, cc, bcc], at)
-    return _keep(seen, "outbox_id", begun, window)
+    return _store(seen, "outbox_id", begun, window)
 
 
 def _settled(window: list[tuple[Any, ...]], now: datetime) -> list[tuple[Any, ...]]:
@@ -100,7 +100,7 @@ def _note(seen: Seen, account_id: int, headers: Iterable[str], at: datetime) -> 
             seen[account_id, address] = (name or (known[0] if known else ""), at)
 
 
-def _keep(seen: Seen, cursor: str, begun: int, window: list[tuple[Any, ...]]) -> int:
+def _store(seen: Seen, cursor: str, begun: int, window: list[tuple[Any, ...]]) -> int:
     """Rows and cursor together; when another sweep was here, nothing."""
     if not window:
         return 0

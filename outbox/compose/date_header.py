@@ -16,10 +16,10 @@ from outbox.models import OutboxMessage
 _DATE = b"Date: "  # compose writes it first
 
 
-def keep(digest: str, now: datetime) -> None:
-    """As raw_store.keep(), in the transaction that refers to what redated() stored; raises StorageFailed."""
+def reference(digest: str, now: datetime) -> None:
+    """As raw_store.reference(), in the transaction that refers to what redated() stored; raises StorageFailed."""
     try:
-        raw_store.keep([digest], now)
+        raw_store.reference([digest], now)
     except StorageError as error:
         raise StorageFailed(
             gettext("The mail could not be written anew: %(error)s Try again.") % {"error": error}

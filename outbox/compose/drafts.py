@@ -174,7 +174,7 @@ def _attach(draft: Draft, files: Sequence[AttachmentContent], digests: Sequence[
         )
         for file, digest in zip(files, digests, strict=True)
     ]
-    raw_store.keep(digests, timezone.now())
+    raw_store.reference(digests, timezone.now())
     DraftFile.objects.bulk_create(rows)
     used = DraftFile.objects.filter(draft__user=draft.user).aggregate(all=Sum("size"))["all"] or 0
     if used > MAX_BYTES:

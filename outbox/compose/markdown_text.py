@@ -65,7 +65,7 @@ def html_of(text: str, pictures: Mapping[str, str] | None = None) -> str:
     """
     tokens = _reader().parse(_with_blanks(text, pictures or {}))
     for token in _images(tokens):
-        _place(token, pictures or {})
+        _show_picture(token, pictures or {})
     html = _reader().renderer.render(tokens, _reader().options, {})
     return nh3.clean(html, tags=_TAGS, attributes=_ATTRIBUTES, url_schemes=_SCHEMES, link_rel=None)
 
@@ -92,7 +92,7 @@ def _pictures_named(text: str) -> list[str]:
     return [unquote(str(token.attrGet("src"))) for token in _images(_reader().parse(text))]
 
 
-def _place(token: Token, pictures: Mapping[str, str]) -> None:
+def _show_picture(token: Token, pictures: Mapping[str, str]) -> None:
     """Let a picture show the attached one that it names, or become its words."""
     name = unquote(str(token.attrGet("src")))
     if name in pictures:

@@ -75,7 +75,7 @@ def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_
 def insert(account: Account, new: NewRow, now: datetime) -> int:
     """Write the rows and return the outbox row's pk. Raises IntegrityError when the idempotency key is taken."""
     frozen = new.frozen
-    raw_store.keep([new.digest], now, new.unindexed)
+    raw_store.reference([new.digest], now, new.unindexed)
     row = OutboxMessage.objects.create(
         account=account,
         to=frozen.to,

@@ -59,7 +59,7 @@ def worker_name() -> str:
 
 
 def claim_next(account_id: int, worker: str, *, lease_seconds: float, now: datetime) -> Claim | None:
-    """Claim the account's row that has been due for longest, or None. Holds are left alone."""
+    """Claim the account's row that has been due for longest, or None. Rows with a hold are left alone."""
     found = claim_some(account_id, worker, most=1, lease_seconds=lease_seconds, now=now)
     return found[0] if found else None
 

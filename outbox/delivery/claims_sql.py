@@ -102,11 +102,11 @@ def _run(sql: str, values: tuple[Any, ...], answer: Callable[[Any], Any]) -> Any
             return answer(cursor)
     # Django's cursor costs three times what SQLite takes for such a statement.
     with db.wrap_database_errors:
-        return answer(db.connection.execute(_with_marks(sql), values))
+        return answer(db.connection.execute(_with_qmarks(sql), values))
 
 
 @cache
-def _with_marks(sql: str) -> str:
+def _with_qmarks(sql: str) -> str:
     return sql.replace("%s", "?")
 
 

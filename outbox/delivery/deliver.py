@@ -30,7 +30,7 @@ MAY_SEND_SECONDS = 1.0  # how long an answer of may_send holds
 
 
 @dataclass
-class Report:
+class DeliveryCounts:
     """What one call of deliver_account did. `more_due`: the budget ended with work left."""
 
     attempted: int = 0
@@ -55,7 +55,7 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
     return list(_free_accounts(now).filter(in_pace, Exists(due)).order_by("pk").values_list("pk", flat=True))
 
 
-def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> Report:
+def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> DeliveryCounts:
     """`deliver_due`, here and now: this thread is the database's."""
     database = Database()
     return database.complete(deliver_due(database, account_id, budget, **options))
@@ -69,13 +69,13 @@ async def deliver_due(
     times: Times | None = None,
     clock: Clock = timezone.now,
     seen: Callable[[Sender], object] = lambda sender: None,
-) -> Report:
+) -> DeliveryCounts:
     """Deliver what is due, the longest due first, on one session, for at most `budget` seconds before the last row.
 
     Returns at once when another sender has the account: it finds what we would have found. `seen` is given each sender
     at its start.
     """
-    times, report, until = times or Times.from_settings(), Report(), time.monotonic() + budget
+    times, report, until = times or Times.from_settings(), DeliveryCounts(), time.monotonic() + budget
     while await database.run(lambda: _has_work(account_id, clock())):
         if time.monotonic() >= until:
             report.more_due = True
@@ -104,7 +104,7 @@ def _sender(lease: SendLease, times: Times) -> Sender | None:
 
 
 async def _drain(
-    lease: SendLease, until: float, report: Report, times: Times, seen: Callable[[Sender], object]
+    lease: SendLease, until: float, report: DeliveryCounts, times: Times, seen: Callable[[Sender], object]
 ) -> bool:
     """True when the rest of the queue is to be left alone for now."""
     clock, database = lease.clock, lease.database
@@ -114,7 +114,7 @@ async def _drain(
     seen(sender)
 
     async def go_on() -> bool:
-        return time.monotonic() < until and not sender.is_parked and await lease.keep() and await allowed()
+        return time.monotonic() < until and not sender.is_parked and await lease.renew_in_time() and await allowed()
 
     try:
         while await go_on():

@@ -38,7 +38,7 @@ async def open_session(account: Account, patience: Patience, watch: Watch, datab
     try:
         return await SmtpSession.open(endpoint, patience=patience, watch=watch)
     finally:  # a server that refuses the sign-in has shown its certificate as well
-        await database.run(lambda: seen_certificates.keep(endpoint.host, endpoint.port))
+        await database.run(lambda: seen_certificates.note(endpoint.host, endpoint.port))
 
 
 def _endpoint_apart(account: Account) -> Endpoint:

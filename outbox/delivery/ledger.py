@@ -19,7 +19,7 @@ from mailbox.db.errors import DATABASE_TROUBLE
 from outbox.delivery import claims, doubts, endings, outcomes
 from outbox.delivery.attempt_watch import AttemptWatch, ClaimLost, SendLease
 from outbox.delivery.claims import Claim
-from outbox.delivery.outcomes import Owed, Work
+from outbox.delivery.outcomes import UnwrittenOutcome, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Phase
@@ -37,10 +37,10 @@ class Ledger:
     def __init__(self, lease: SendLease, pace: Pace, *, times: Times) -> None:
         self._lease, self._times, self._clock, self._database = lease, times, lease.clock, lease.database
         self.pace = pace
-        self._owed: list[Owed] = []
+        self._unwritten: list[UnwrittenOutcome] = []
         self._following: deque[Claim] = deque()
         self._prepared: Work | None = None  # of the first of them
-        self._last: Owed | None = None  # the newest whose mail was written to its end on this session
+        self._last: UnwrittenOutcome | None = None  # the newest whose mail was written to its end on this session
         self.sent = 0
 
     async def _may_go_on(self) -> bool:
@@ -48,26 +48,26 @@ class Ledger:
         raise NotImplementedError
 
     # --- Outcomes -----------------------------------------------------------------------------------------------
-    def owe(self, owed: Owed) -> None:
-        self._owed.append(owed)
+    def add_unwritten(self, outcome: UnwrittenOutcome) -> None:
+        self._unwritten.append(outcome)
 
     def prepare_owed(self) -> None:
         """Work out what the next transaction writes, while the server works too."""
-        _ = [owed.prepared for owed in self._owed]
+        _ = [each.prepared for each in self._unwritten]
 
     async def settle(self, *, claims_next: bool = False) -> None:
         """Write the known outcomes down, with the next claim if that is wanted and allowed."""
-        owed = [*self._owed]
-        if not owed:
+        unwritten = [*self._unwritten]
+        if not unwritten:
             return
         takes_next = claims_next and await self._may_claim()
 
         def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
             takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
-            return self._finalize(owed), self._claim_next(takes)
+            return self._finalize(unwritten), self._claim_next(takes)
 
-        await self._written(owed, *await self.write_persistently(step))
+        await self._written(unwritten, *await self.write_persistently(step))
 
     def forget_session(self) -> None:
         """What a new session says is about no mail of the one before."""
@@ -90,13 +90,13 @@ class Ledger:
             self.sent -= last.is_sent
             logs.event(logger, "outcome_doubted", logging.WARNING, outbox_id=last.claim.outbox_id, reply=str(surplus))
 
-    def _finalize(self, owed: list[Owed]) -> list[bool]:
-        return [endings.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in owed]
+    def _finalize(self, unwritten: list[UnwrittenOutcome]) -> list[bool]:
+        return [endings.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in unwritten]
 
-    async def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
+    async def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
-        self._owed = [each for each in self._owed if each not in owed]
-        for each, is_written in zip(owed, written, strict=True):
+        self._unwritten = [each for each in self._unwritten if each not in unwritten]
+        for each, is_written in zip(unwritten, written, strict=True):
             self.sent += each.is_sent
             if each.was_whole:
                 self._last = each
@@ -109,10 +109,10 @@ class Ledger:
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
         """
         self.prepare_owed()
-        owed, claims_next = [*self._owed], await self._may_claim()
+        unwritten, claims_next = [*self._unwritten], await self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
-            written, now = self._finalize(owed), self._clock()
+            written, now = self._finalize(unwritten), self._clock()
             is_ours = claims.commit_dot(
                 work.claim,
                 delivery.refused,
@@ -129,7 +129,7 @@ class Ledger:
         written, is_ours, following = await self._database.write(step)
         if is_ours:
             watch.committed_dot()
-        await self._written(owed, written, following)
+        await self._written(unwritten, written, following)
         return is_ours
 
     async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
@@ -196,7 +196,7 @@ class Ledger:
                 tries += 1
                 logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
-                await self._lease.keep()
+                await self._lease.renew_in_time()
                 if tries >= most_tries or time.monotonic() >= give_up:
                     raise
 

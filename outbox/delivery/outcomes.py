@@ -63,7 +63,7 @@ class Failure:
     until: datetime
 
 
-class Owed:
+class UnwrittenOutcome:
     """An outcome that is known and not written down yet. It is worked out when it is first asked for: the next mail is
     on its way before that. `was_whole`: the end of its mail was written, so that only the server's answer tells."""
 
@@ -201,10 +201,10 @@ def of_trouble(claim: Claim, watch: AttemptWatch, words: str, now: datetime) -> 
     return Ending(settled, words, phase=watch.phase.value, transcript=watch.transcript)
 
 
-def log(owed: Owed, written: bool) -> None:
+def log(outcome: UnwrittenOutcome, written: bool) -> None:
     """One line an attempt, without addresses or secrets."""
-    claim, ending, settled = owed.claim, owed.ending, owed.ending.settlement
-    level = logging.INFO if owed.is_sent else logging.WARNING
+    claim, ending, settled = outcome.claim, outcome.ending, outcome.ending.settlement
+    level = logging.INFO if outcome.is_sent else logging.WARNING
     if not logger.isEnabledFor(level):
         return
     logs.event(

@@ -21,7 +21,7 @@ from outbox.delivery.claims import Claim
 from outbox.delivery.endings import Ending
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.ledger import Ledger
-from outbox.delivery.outcomes import Owed, Work
+from outbox.delivery.outcomes import UnwrittenOutcome, Work
 from outbox.delivery.rate_limiter import Pace
 from outbox.delivery.timeouts import Times
 from outbox.retry.faults import Fault, Kind, Phase, Verdict
@@ -92,7 +92,7 @@ class Sender(Ledger):
         self.attempted += 1
         try:
             end = await self._outcome(claim, watch)
-            self.owe(Owed(claim, end, self._clock(), was_whole=watch.may_be_taken))
+            self.add_unwritten(UnwrittenOutcome(claim, end, self._clock(), was_whole=watch.may_be_taken))
         except BaseException as trouble:
             try:
                 await self.settle()  # the mail before this one: its outcome is known
@@ -104,9 +104,9 @@ class Sender(Ledger):
         if not self.has_following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
 
-    async def _written(self, owed: list[Owed], written: list[bool], following: list[Claim]) -> None:
-        await super()._written(owed, written, following)
-        if any(each.is_sent for each in owed) and self._account.smtp.failing_since:
+    async def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
+        await super()._written(unwritten, written, following)
+        if any(each.is_sent for each in unwritten) and self._account.smtp.failing_since:
             self._account.smtp.failing_since = None
             await self._database.run(self._account.smtp.mark_working)
 

@@ -27,7 +27,7 @@ from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import Clock
 from outbox.delivery.claims import worker_name
 from outbox.delivery.database import Database
-from outbox.delivery.deliver import Report
+from outbox.delivery.deliver import DeliveryCounts
 from outbox.delivery.sender import Sender
 from outbox.delivery.task_loop import TaskLoop
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
@@ -50,7 +50,7 @@ class Round:
     """One account's turn."""
 
     account_id: int
-    report: Report = field(default_factory=Report)
+    report: DeliveryCounts = field(default_factory=DeliveryCounts)
     sender: Sender | None = None
     begun_at: float = field(default_factory=time.monotonic)
 
@@ -62,7 +62,7 @@ class Round:
         return self.sender is None or not self.sender.is_stalled
 
 
-class Courier:
+class DeliveryRunner:
     """The deliveries of this process: `run` is called by one thread at a time, the rounds outlive it."""
 
     def __init__(
@@ -81,9 +81,9 @@ class Courier:
         self._changed = threading.Condition()
         self._tasks = TaskLoop("deliver")
 
-    def run(self, budget: float) -> Report:
+    def run(self, budget: float) -> DeliveryCounts:
         """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row."""
-        total, until = Report(), time.monotonic() + budget
+        total, until = DeliveryCounts(), time.monotonic() + budget
         while True:
             DeliveryCall.answer()
             token = CourierSlot.acquire(
@@ -102,7 +102,7 @@ class Courier:
                 return total
             time.sleep(LOOK_SECONDS)
 
-    def _serve(self, token: str, until: float, total: Report) -> None:
+    def _serve(self, token: str, until: float, total: DeliveryCounts) -> None:
         renewed, looked, has_changed = time.monotonic(), 0.0, True
         while True:
             now, started = time.monotonic(), 0
@@ -132,7 +132,7 @@ class Courier:
             due = {pk for pk in due if self._rest_until.get(pk, 0.0) <= now}
         return sorted(due, key=lambda pk: self._served_at.get(pk, 0.0))
 
-    def _start(self, until: float, total: Report) -> int:
+    def _start(self, until: float, total: DeliveryCounts) -> int:
         with self._changed:
             active = self._active()
             free = min(settings.OUTBOX_SESSIONS - active, MOST_ROUNDS - len(self._rounds))
@@ -150,7 +150,7 @@ class Courier:
             self._call()
         return len(waiting[:free])
 
-    async def _go(self, database: Database, *, begun: Round, until: float, total: Report) -> None:
+    async def _go(self, database: Database, *, begun: Round, until: float, total: DeliveryCounts) -> None:
         seconds = max(0.0, min(ROUND_SECONDS, until - time.monotonic()))
         try:
             begun.report = await deliver.deliver_due(

@@ -41,7 +41,7 @@ NO_FOLDER = "The account has no Sent folder. Make one at the provider, then try 
 
 
 @dataclass
-class CopyReport:
+class CopyCounts:
     made: int = 0
     failed: int = 0
     more_due: bool = False
@@ -65,9 +65,9 @@ def _is_paused() -> bool:
     return SendingSwitch.objects.filter(paused_at__isnull=False).exists()
 
 
-def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> CopyReport:
+def make_copies(account_id: int, clock: Clock = timezone.now, budget: float = BUDGET_SECONDS) -> CopyCounts:
     """Make what is due of an account, on one connection; what fails waits for its next time. Raises no MailError."""
-    report, until = CopyReport(), time.monotonic() + budget
+    report, until = CopyCounts(), time.monotonic() + budget
     account = Account.objects.with_transports().filter(pk=account_id).first()
     if account is None or _is_paused() or _unwanted(account, clock()) or not _due(account_id, clock()):
         return report
@@ -114,7 +114,7 @@ def _all_due(account_id: int, now: datetime) -> list[int]:
     return list(due.values_list("pk", flat=True)[:1000])
 
 
-def _make(pk: int, ours: SentSession, folder: str | None, report: CopyReport) -> None:
+def _make(pk: int, ours: SentSession, folder: str | None, report: CopyCounts) -> None:
     now, token = ours.clock(), secrets.token_hex(16)
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
     claimed = SentCopy.objects.filter(free, pk=pk, state=State.WAITING, next_try_at__lte=now)

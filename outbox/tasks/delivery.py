@@ -27,7 +27,9 @@ from outbox.tasks import sent_folder as sent_folder_tasks
 CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
 
 
-_courier = delivery_worker.Courier(after=sent_folder_tasks.queue_after_delivery, call=lambda: _call_courier())
+_runner = delivery_worker.DeliveryRunner(
+    after=sent_folder_tasks.queue_after_delivery, call=lambda: _call_for_delivery()
+)
 
 
 def deliver() -> dict[str, int]:
@@ -35,11 +37,11 @@ def deliver() -> dict[str, int]:
     if network.is_off() or not store_check.is_usable():
         return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
-    report = _courier.run(delivery_deliver.BUDGET_SECONDS)
+    report = _runner.run(delivery_deliver.BUDGET_SECONDS)
     if report.attempted:
         delivery_ended.send_robust(sender=OutboxMessage)
     if report.more_due:
-        _call_courier()
+        _call_for_delivery()
     return {"attempted": report.attempted, "sent": report.sent}
 
 
@@ -57,7 +59,7 @@ def sweep() -> dict[str, int]:
     recovery.lift_outdated_sign_in_holds(now)
     account_ids = [] if network.is_off() else delivery_deliver.accounts_with_due_rows(now)
     if account_ids:
-        _call_courier(forget_after=0)
+        _call_for_delivery(forget_after=0)
     return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}
 
 
@@ -73,7 +75,7 @@ def run_connection_test(test_id: int) -> None:
 
 def queue_delivery() -> None:
     """Have a worker deliver what is due, of all accounts, once the present transaction has committed."""
-    transaction.on_commit(_call_courier)
+    transaction.on_commit(_call_for_delivery)
 
 
 def queue_connection_test(test_id: int) -> None:
@@ -93,7 +95,7 @@ def queue_sign_in_recovered(account_id: int) -> None:
         queue_delivery()
 
 
-def _call_courier(forget_after: float = CALL_SECONDS) -> None:
+def _call_for_delivery(forget_after: float = CALL_SECONDS) -> None:
     if DeliveryCall.make(timezone.now(), forget_after=forget_after):
         _queue("deliver")
 

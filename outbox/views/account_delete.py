@@ -15,12 +15,12 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 from django.views.decorators.http import require_http_methods
 
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Account, Lease, Message
 from mailbox.permissions import Role, get_account
 from mailbox.views.audit import record
 from outbox.models import OutboxMessage
-from outbox.views.legal_holds import keeps_account
+from outbox.views.legal_holds import holds_account
 
 # Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.
 BATCH = 500
@@ -74,7 +74,7 @@ def _shown(number: int) -> str:
 
 def _refusal(account: Account) -> str:
     """Mail that has not gone out would be lost with the account, and what a legal hold keeps."""
-    if keeps_account(account.pk, Holds.standing()):
+    if holds_account(account.pk, LegalHolds.standing()):
         return _held(account)
     # Of all accounts: with a condition on the account all that it ever sent would be read (see finding.count_tabs).
     undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
@@ -118,7 +118,7 @@ def _remove_batches(account: Account) -> str:
     is_left = True
     while is_left:
         with transaction.atomic():
-            if keeps_account(account.pk, Holds.until_commit()):
+            if holds_account(account.pk, LegalHolds.until_commit()):
                 return _held(account)
             pks = list(Message.objects.filter(account=account).values_list("pk", flat=True)[:BATCH])
             Message.objects.filter(pk__in=pks).delete()

@@ -1,38 +1,42 @@
-"""What legal holds keep of written mail, and of an account; of received mail see mailbox.messages.holds."""
+"""What legal holds keep of written mail, and of an account; of received mail see mailbox.messages.legal_holds."""
 
 from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q
 
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message
 from outbox.models import Draft, OutboxMessage, OutboxRecipient
 
 
-def of_outbox(holds: Holds) -> Q:
+def of_outbox(legal_holds: LegalHolds) -> Q:
     """By account, by sender or recipient, and an answer to a message that is held."""
-    held = holds.of_accounts() | Q(parent__in=holds.messages)
-    for address in holds.addresses:
+    held = legal_holds.of_accounts() | Q(parent__in=legal_holds.messages)
+    for address in legal_holds.addresses:
         held |= Q(mail_from__icontains=address)
         held |= Q(Exists(OutboxRecipient.objects.filter(outbox=OuterRef("pk"), address__iexact=address)))
-    return held | _written_to(holds)
+    return held | _written_to(legal_holds)
 
 
-def of_drafts(holds: Holds) -> Q:
-    return holds.of_accounts() | _written_to(holds)
+def of_drafts(legal_holds: LegalHolds) -> Q:
+    return legal_holds.of_accounts() | _written_to(legal_holds)
 
 
-def keeps_account(account_id: int, holds: Holds) -> bool:
+def holds_account(account_id: int, legal_holds: LegalHolds) -> bool:
     """Whether a hold stands on the account, or on mail that came to it or was written from it: it is not deleted."""
-    if account_id in holds.accounts or not holds.is_any:
-        return bool(holds.is_any)
-    kept = ((Message, holds.of_messages()), (OutboxMessage, of_outbox(holds)), (Draft, of_drafts(holds)))
+    if account_id in legal_holds.accounts or not legal_holds.is_any:
+        return bool(legal_holds.is_any)
+    kept = (
+        (Message, legal_holds.of_messages()),
+        (OutboxMessage, of_outbox(legal_holds)),
+        (Draft, of_drafts(legal_holds)),
+    )
     return any(model._default_manager.filter(held, account=account_id).exists() for model, held in kept)
 
 
-def _written_to(holds: Holds) -> Q:
+def _written_to(legal_holds: LegalHolds) -> Q:
     held = Q(pk__in=[])
-    for address in holds.addresses:
+    for address in legal_holds.addresses:
         for column in ("to", "cc", "bcc"):
             held |= Q(**{f"{column}__icontains": address})
     return held

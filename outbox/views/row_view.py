@@ -62,7 +62,7 @@ class RowView:
     tab: Tab
     error: str
     tries: int
-    print: str
+    fingerprint: str
     choices: list[RowAction] = field(default_factory=list)
     may_operate: bool = False
     is_scheduled: bool = False
@@ -89,7 +89,7 @@ class RowView:
         return "calendar" if self.is_scheduled else self.tab.icon
 
     @property
-    def may_tick(self) -> bool:
+    def is_selectable(self) -> bool:
         """Whether a bulk action could do anything with it."""
         final = self.row.status in (Status.SENT, Status.CANCELLED)
         return self.may_operate and not final

@@ -81,7 +81,7 @@ class NewApp(ActivateTOTPForm):  # type: ignore[misc]
         """The code that proves the new app is used up by that."""
         code = str(super().clean_code())
         if (period := used_codes.period_of(self.secret, code)) is not None:
-            used_codes.mark(self.user, period)
+            used_codes.claim(self.user, period)
         return code
 
 

@@ -17,10 +17,10 @@ def use(authenticator: Authenticator, code: str) -> bool:
     """Whether this code, which is right, was not used before; from now on it was."""
     secret = credentials.decrypt(authenticator.data["secret"]) or ""
     period = period_of(secret, code)
-    return period is not None and mark(authenticator.user, period)
+    return period is not None and claim(authenticator.user, period)
 
 
-def mark(user: User, period: int) -> bool:
+def claim(user: User, period: int) -> bool:
     """One statement decides: of two who send the same code at one instant, one is let in."""
     LastCode.objects.get_or_create(user=user)
     return LastCode.objects.filter(user=user, period__lt=period).update(period=period) == 1

@@ -59,7 +59,7 @@ class InstallationCollector(Collector):
         yield from _attempts(self._now)
         yield from _sync(self._now)
         yield from _hosts(self._now)
-        yield from _kept(self._now)
+        yield from _stored(self._now)
         yield from program_metrics.of_webhooks(self._now)
         yield from program_metrics.of_api()
         yield from _incidents()
@@ -180,7 +180,7 @@ def _hosts(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _labelled("leases", "Leases that are held.", ("purpose",), held)
 
 
-def _kept(now: datetime) -> Iterator[GaugeMetricFamily]:
+def _stored(now: datetime) -> Iterator[GaugeMetricFamily]:
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"), Sum("items"))
     sizes = list(uses)
     rows = [((kind,), float(size)) for kind, size, _ in sizes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import Message
 from outbox.models import Draft, OutboxMessage, SentCopy, SentLookup
 from outbox.views.legal_holds import of_drafts, of_outbox
@@ -15,22 +15,22 @@ from prx_email_site.personal_data.decisions import Facts
 OVER = (OutboxMessage.Status.SENT, OutboxMessage.Status.CANCELLED)
 
 
-def facts_of(rows: Sequence[Any], theirs: set[Any], address: str, holds: Holds) -> list[Facts]:
+def facts_of(rows: Sequence[Any], theirs: set[Any], address: str, legal_holds: LegalHolds) -> list[Facts]:
     """Of rows of one table, in their order."""
     if not rows:
         return []
     mails, messages = [_mail_of(row) for row in rows], [_message_of(row) for row in rows]
-    held_mails, over = _held_mails(mails, holds), _over(mails)
-    held_messages = _held(Message, [pk for pk in messages if pk], holds, holds.of_messages())
+    held_mails, over = _held_mails(mails, legal_holds), _over(mails)
+    held_messages = _held(Message, [pk for pk in messages if pk], legal_holds, legal_holds.of_messages())
     drafts = [row.pk for row in rows if isinstance(row, Draft)]
-    held_drafts = _held(Draft, drafts, holds, of_drafts(holds)) if drafts else set()
+    held_drafts = _held(Draft, drafts, legal_holds, of_drafts(legal_holds)) if drafts else set()
     return [
         Facts(
             is_theirs=row.pk in theirs,
             is_held=mail in held_mails
             or message in held_messages
             or (isinstance(row, Draft) and row.pk in held_drafts)
-            or getattr(row, "account_id", None) in holds.accounts,
+            or getattr(row, "account_id", None) in legal_holds.accounts,
             is_over=mail is None or mail in over,
             has_key=bool(getattr(row, "idempotency_key", None)) and stands_in(address, row.idempotency_key),
             written_at=getattr(row, "updated_at", None),
@@ -54,14 +54,14 @@ def _message_of(row: Any) -> int | None:
     return row.message_id if refers else None
 
 
-def _held(model: type[Any], keys: Sequence[int], holds: Holds, condition: Any) -> set[int]:
-    if not keys or not holds.is_any:
+def _held(model: type[Any], keys: Sequence[int], legal_holds: LegalHolds, condition: Any) -> set[int]:
+    if not keys or not legal_holds.is_any:
         return set()
     return set(model._base_manager.filter(condition, pk__in=keys).values_list("pk", flat=True))
 
 
-def _held_mails(mails: Sequence[int | None], holds: Holds) -> set[int]:
-    return _held(OutboxMessage, [pk for pk in mails if pk], holds, of_outbox(holds))
+def _held_mails(mails: Sequence[int | None], legal_holds: LegalHolds) -> set[int]:
+    return _held(OutboxMessage, [pk for pk in mails if pk], legal_holds, of_outbox(legal_holds))
 
 
 def _over(mails: Sequence[int | None]) -> set[int]:

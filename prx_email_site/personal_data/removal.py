@@ -67,7 +67,7 @@ def empty(rows: Sequence[OutboxMessage], address: str, *, with_key: bool) -> Non
     (Message-IDs, attempts, idempotency key); its content, names and the address go. `with_key`: the idempotency key
     loses the address, too."""
     tombstone = raw_store.save_batch([TOMBSTONE])[0]
-    raw_store.keep([tombstone], timezone.now())
+    raw_store.reference([tombstone], timezone.now())
     instead = placeholder(address)
     for row in rows:
         values: dict[str, Any] = ERASED | {"mime_digest": tombstone, "mime_size": len(TOMBSTONE)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mailbox.messages.holds import COLUMNS as HEADERS
+from mailbox.messages.legal_holds import COLUMNS as HEADERS
 
 
 class Way(StrEnum):

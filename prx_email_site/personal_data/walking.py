@@ -22,7 +22,7 @@ from django.db.models import JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import PersonSearch
 from prx_email_site.personal_data import removal
 from prx_email_site.personal_data.address import stands_in
@@ -90,16 +90,16 @@ def _step(search: PersonSearch, now: datetime) -> bool:
         place = {"table": search.table + 1, "after": None} if is_last else {"after": reached}
         if here.update(steps=search.steps + 1, moved_at=now, **place) != 1:
             return False
-        holds = Holds.until_commit() if is_erasing and keys else Holds.standing()
-        if is_erasing and search.address in holds.addresses:
+        legal_holds = LegalHolds.until_commit() if is_erasing and keys else LegalHolds.standing()
+        if is_erasing and search.address in legal_holds.addresses:
             refuse(search, HELD, now)
             return True
-        _note(search, table, _decided(search, table, keys, holds, now))
+        _note(search, table, _decided(search, table, keys, legal_holds, now))
     return True
 
 
 def _decided(
-    search: PersonSearch, table: Table, keys: Sequence[Any], holds: Holds, now: datetime
+    search: PersonSearch, table: Table, keys: Sequence[Any], legal_holds: LegalHolds, now: datetime
 ) -> dict[Outcome, list[Any]]:
     """The rows by what is to be done with each; it is done when the search is erasing."""
     chosen: dict[Outcome, list[Any]] = defaultdict(list)
@@ -110,7 +110,7 @@ def _decided(
     rows = rows.select_for_update(of=("self",)) if is_erasing else rows
     there = [row for row in rows if _stands_in(row, (*table.columns, *table.mentions), address)]
     theirs = {row.pk for row in there if _stands_in(row, table.columns, address)}
-    for row, facts in zip(there, facts_of(there, theirs, address, holds), strict=True):
+    for row, facts in zip(there, facts_of(there, theirs, address, legal_holds), strict=True):
         chosen[decide(table.way, facts, now, mentions=search.mentions)].append(row)
     if is_erasing:
         _erase(table, chosen, address)

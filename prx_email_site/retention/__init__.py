@@ -8,7 +8,7 @@ pages       the page: rules with a preview, holds
 api         the same over the HTTP API
 ends        how every table ends, or why it is kept
 
-What legal holds keep is in mailbox.messages.holds and outbox.views.legal_holds.
+What legal holds keep is in mailbox.messages.legal_holds and outbox.views.legal_holds.
 
 Nothing is removed without a rule, but for what docs/operations.md lists (mailbox.deletions).
 """

@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from alerts.models import AlertIncident
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, LetGo, Message, MessagePlace, RetentionRule, SyncRun
 from mailbox.search.index import unindex
 from outbox.models import DeliveryReport, Draft, OutboxMessage, SentCopy
@@ -28,7 +28,7 @@ class Kind:
     """`rows`: those that the rule means at the time, but for what is held. `remove`: those with these keys, within the
     caller's transaction. `size`: the column of bytes. `least_days`: no rule may be shorter."""
 
-    rows: Callable[[RetentionRule, Holds, datetime], Rows]
+    rows: Callable[[RetentionRule, LegalHolds, datetime], Rows]
     remove: Callable[[Rows, list[int]], None]
     order: tuple[str, ...]  # oldest first, as an index has it: a batch must not walk over all that is younger
     size: str = ""
@@ -50,18 +50,18 @@ class Preview:
 
 def preview(rule: RetentionRule, now: datetime) -> Preview:
     """What the rule would remove at this moment."""
-    kind, holds = KINDS[rule.what], Holds.standing()
-    rows = kind.rows(rule, holds, now).order_by(*kind.order)
+    kind, legal_holds = KINDS[rule.what], LegalHolds.standing()
+    rows = kind.rows(rule, legal_holds, now).order_by(*kind.order)
     number = rows.values("pk")[: LOOKED_AT + 1].count()
     size = None
     if kind.size:
         counted = rows.values("pk", kind.size)[:LOOKED_AT]
         size = counted.aggregate(size=Coalesce(Sum(kind.size), 0))["size"]
     if number > LOOKED_AT:
-        return Preview(LOOKED_AT, size, None if holds.is_any else 0, True)
+        return Preview(LOOKED_AT, size, None if legal_holds.is_any else 0, True)
     held = 0
-    if holds.is_any:
-        held = max(kind.rows(rule, Holds(), now).values("pk")[: number + LOOKED_AT + 1].count() - number, 0)
+    if legal_holds.is_any:
+        held = max(kind.rows(rule, LegalHolds(), now).values("pk")[: number + LOOKED_AT + 1].count() - number, 0)
     return Preview(number, size, held if held <= LOOKED_AT else None, False)
 
 
@@ -69,7 +69,7 @@ def _of_account(rows: Rows, rule: RetentionRule, field: str = "account") -> Rows
     return rows.filter(**{field: rule.account_id}) if rule.account_id else rows
 
 
-def _received(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _received(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     """By the time at which the server took it in (INTERNALDATE), which no sender sets. With a folder: what lies there
     and nowhere else."""
     rows = _of_account(Message.objects.filter(received_at__lt=rule.cutoff(now)), rule)
@@ -79,10 +79,10 @@ def _received(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
         lying = MessagePlace.objects.present().filter(message=OuterRef("pk"))
         rows = rows.filter(Exists(lying.filter(folder__name=rule.folder)))
         rows = rows.exclude(Exists(lying.exclude(folder__name=rule.folder)))
-    return rows.exclude(holds.of_messages())
+    return rows.exclude(legal_holds.of_messages())
 
 
-def _sent(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _sent(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     """Only what is over: nothing that may still go out, that waits for a person, whose bounce nobody has seen, or
     whose copy in Sent is still to be put there."""
     old = Q(created_at__lt=rule.cutoff(now), updated_at__lt=rule.cutoff(now))
@@ -92,35 +92,35 @@ def _sent(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
         rows = rows.filter(mime_size__gt=rule.larger_than)
     unseen = DeliveryReport.objects.unacknowledged().filter(outbox=OuterRef("pk"))
     copying = SentCopy.objects.filter(outbox=OuterRef("pk"), state=SentCopy.State.WAITING)
-    return rows.exclude(Exists(unseen)).exclude(Exists(copying)).exclude(of_outbox(holds))
+    return rows.exclude(Exists(unseen)).exclude(Exists(copying)).exclude(of_outbox(legal_holds))
 
 
-def _reports(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _reports(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     unseen = DeliveryReport.objects.unacknowledged().values("pk")
     rows = DeliveryReport.objects.filter(reported_at__lt=rule.cutoff(now)).exclude(pk__in=unseen)
-    held = holds.of_accounts("outbox__account")
-    for address in holds.addresses:
+    held = legal_holds.of_accounts("outbox__account")
+    for address in legal_holds.addresses:
         held |= Q(address__icontains=address)
     return _of_account(rows, rule, "outbox__account").exclude(held)
 
 
-def _activity(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _activity(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     rows = AuditEntry.objects.filter(at__lt=rule.cutoff(now))
-    return _of_account(rows, rule).exclude(holds.of_accounts())
+    return _of_account(rows, rule).exclude(legal_holds.of_accounts())
 
 
-def _runs(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _runs(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     return SyncRun.objects.filter(started_at__lt=rule.cutoff(now), finished_at__isnull=False)
 
 
-def _drafts(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _drafts(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     rows = Draft.objects.filter(updated_at__lt=rule.cutoff(now))
-    return _of_account(rows, rule).exclude(of_drafts(holds))
+    return _of_account(rows, rule).exclude(of_drafts(legal_holds))
 
 
-def _incidents(rule: RetentionRule, holds: Holds, now: datetime) -> Rows:
+def _incidents(rule: RetentionRule, legal_holds: LegalHolds, now: datetime) -> Rows:
     rows = AlertIncident.objects.filter(closed_at__lt=rule.cutoff(now))
-    return _of_account(rows, rule).exclude(holds.of_accounts())
+    return _of_account(rows, rule).exclude(legal_holds.of_accounts())
 
 
 def _remove(rows: Rows, pks: list[int]) -> None:

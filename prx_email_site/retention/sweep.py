@@ -18,7 +18,7 @@ from django.db.models import F
 
 from mailbox import deletions
 from mailbox.logs import event
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import AuditEntry, RetentionRule
 from mailbox.queueing import queue
 from prx_email_site.retention.kinds import KINDS
@@ -67,15 +67,15 @@ class _Removed:
     entry: AuditEntry | None = None
 
     def batch(self) -> None:
-        """One batch. Holds are read anew, and rows locked and asked again under the lock: a sync or a sender may be at
-        one of them at this moment."""
+        """One batch. Legal holds are read anew, rows locked and asked again under the lock: a sync or a sender may be
+        at one of them at this moment."""
         rule, kind = self.rule, KINDS[self.rule.what]
         with transaction.atomic():
             terms = {name: getattr(rule, name) for name in RetentionRule.TERMS}
             if rule.pk and not RetentionRule.objects.select_for_update().filter(pk=rule.pk, **terms).exists():
                 self.is_done = True  # taken back meanwhile, or changed: the next day's run has the new terms
                 return
-            rows = kind.rows(rule, Holds.until_commit(), self.now).select_for_update(of=("self",))
+            rows = kind.rows(rule, LegalHolds.until_commit(), self.now).select_for_update(of=("self",))
             if self.reached is not None:
                 rows = rows.filter(**{f"{kind.order[0]}__gte": self.reached})
             found = list(rows.order_by(*kind.order).values_list(*kind.order)[:BATCH])

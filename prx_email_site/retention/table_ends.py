@@ -38,15 +38,15 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Kept:
+class Stays:
     reason: str
 
 
-SETTING = Kept("what people set up: it ends when they remove it")
-ONE_ROW = Kept("one row for the whole installation")
-DJANGO = Kept("Django's own list of what the code has; it does not grow by itself")
+SETTING = Stays("what people set up: it ends when they remove it")
+ONE_ROW = Stays("one row for the whole installation")
+DJANGO = Stays("Django's own list of what the code has; it does not grow by itself")
 
-ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
+ENDS: dict[str, With | ByRule | ByAge | Ends | Stays] = {
     "admin.LogEntry": With("auth.User"),
     "auth.Permission": DJANGO,
     "auth.Group": DJANGO,
@@ -80,7 +80,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.OAuthApp": SETTING,
     "mailbox.OAuthGrant": Ends("removed when no account uses it"),
     "mailbox.OAuthSignIn": With("auth.User"),
-    "mailbox.SeenCertificate": Kept("a row a server: it is written over"),
+    "mailbox.SeenCertificate": Stays("a row a server: it is written over"),
     "mailbox.AuditEntry": ByRule(What.ACTIVITY),
     "mailbox.Completeness": With("mailbox.Account"),
     "mailbox.ConnectionTest": With("mailbox.Account"),
@@ -99,10 +99,10 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.ConversationLink": With("mailbox.Message"),
     "mailbox.LetGo": With("mailbox.Folder"),
     "mailbox.RetentionRule": SETTING,
-    "mailbox.LegalHold": Kept("that something was held, and by whom it was released, is asked for later"),
-    "mailbox.PersonSearch": Kept("that somebody was erased, without the address; other rows end in a day"),
+    "mailbox.LegalHold": Stays("that something was held, and by whom it was released, is asked for later"),
+    "mailbox.PersonSearch": Stays("that somebody was erased, without the address; other rows end in a day"),
     "mailbox.ProcessHeartbeat": ByAge("reports"),
-    "mailbox.ScheduleRun": Kept("a row a schedule: it is written over"),
+    "mailbox.ScheduleRun": Stays("a row a schedule: it is written over"),
     "mailbox.TableSize": ByAge("reports"),
     "mailbox.Lease": With("mailbox.Account"),
     "mailbox.SettingsLookup": ByAge("reports"),
@@ -110,8 +110,8 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.WorkerHeartbeat": ByAge("reports"),
     "mailbox.StoreMiss": ByAge("reports"),
     "mailbox.PushHeartbeat": ONE_ROW,
-    "mailbox.DeletionLook": Kept("a row a kind of removal: it is written over"),
-    "mailbox.StorageUse": Kept("a row an account and kind: it is written over"),
+    "mailbox.DeletionLook": Stays("a row a kind of removal: it is written over"),
+    "mailbox.StorageUse": Stays("a row an account and kind: it is written over"),
     "mailbox.RestoreProof": Ends("the newest fifty are kept"),
     "mailbox.ImageFetch": With("mailbox.Message"),
     "mailbox.RemoteImage": ByAge("pictures"),
@@ -120,7 +120,7 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "mailbox.UserPreference": With("auth.User"),
     "mailbox.SavedFilters": SETTING,
     "mailbox.LaterReading": With("mailbox.Message"),
-    "mailbox.Reparse": Kept("a row a round that somebody asked for"),
+    "mailbox.Reparse": Stays("a row a round that somebody asked for"),
     "mailbox.MessageSearch": With("mailbox.Message"),
     "mailbox.TeamMark": With("mailbox.Message"),
     "mailbox.MessageViewing": With("mailbox.Message"),
@@ -131,19 +131,19 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "outbox.DeliveryAttempt": With("outbox.OutboxMessage"),
     "outbox.AttachmentPolicy": ONE_ROW,
     "outbox.SendingSwitch": ONE_ROW,
-    "outbox.Installation": Kept("a row a host and data folder: it tells that a database was restored"),
+    "outbox.Installation": Stays("a row a host and data folder: it tells that a database was restored"),
     "outbox.Draft": ByRule(What.DRAFTS),
     "outbox.DraftFile": With("outbox.Draft"),
     "outbox.KnownAddress": With("mailbox.Account"),
     "outbox.AddressCursor": ONE_ROW,
-    "outbox.Operation": Kept("a row an action on all that match: the activity leads to it"),
+    "outbox.Operation": Stays("a row an action on all that match: the activity leads to it"),
     "outbox.OperationRow": With("outbox.Operation"),
     "outbox.DeliveryReport": ByRule(What.REPORTS),
     "outbox.ReportCursor": ONE_ROW,
     "outbox.SentLookup": With("outbox.DeliveryAttempt"),
     "outbox.SentCopy": With("outbox.OutboxMessage"),
-    "outbox.SuppressedAddress": Kept("who must not be written to: it ends when somebody takes it off"),
-    "outbox.CourierSlot": Kept("a row a worker that delivers, at most as many as the setting says"),
+    "outbox.SuppressedAddress": Stays("who must not be written to: it ends when somebody takes it off"),
+    "outbox.CourierSlot": Stays("a row a worker that delivers, at most as many as the setting says"),
     "outbox.DeliveryCall": ONE_ROW,
     "outbox.SendPace": With("mailbox.Account"),
     "alerts.Event": ByAge("events"),
@@ -161,6 +161,6 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Kept] = {
     "people.EmailChange": Ends("after a day"),
     "api.Token": SETTING,
     "api.Token_accounts": With("api.Token"),
-    "api.RequestCount": Kept("a row a route, method, class of status and bucket of time: a counter"),
+    "api.RequestCount": Stays("a row a route, method, class of status and bucket of time: a counter"),
     "api.KeptAnswer": Ends("removed with later requests, after api.v1.idempotency.KEPT"),
 }

@@ -26,7 +26,7 @@ class Observer:
     def pid(self) -> int:
         return self._pid
 
-    def keep(self) -> None:
+    def ensure_running(self) -> None:
         """In the parent: fork it, and again when it has ended. One that is stopped is killed like all others."""
         if self._pid and os.waitpid(self._pid, os.WNOHANG) == (0, 0):
             return

@@ -58,7 +58,7 @@ class Supervisor:
         sys.setswitchinterval(SWITCH_SECONDS)  # the workers are forked and have it too
         adopt_orphans()
         self._states.note(shared_state.PARENT)
-        self._observer.keep()
+        self._observer.ensure_running()
         self._sentinel.start()
         while self._sentinel.is_alive():
             self._wait()
@@ -74,7 +74,7 @@ class Supervisor:
 
     def _wait(self) -> None:
         self._states.note(shared_state.PARENT)
-        self._observer.keep()
+        self._observer.ensure_running()
         if self._stop.is_set():
             time.sleep(LOOK_SECONDS)
         else:

@@ -203,7 +203,7 @@ def test_a_worker_that_dies_at_a_delivery_loses_none_and_doubles_only_that(
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(webhook_delivery, "_keep", die)
+        patched.setattr(webhook_delivery, "_store_result", die)
         webhook_delivery.send_all()
     webhook_delivery.send_all()
     told = [each["data"]["message_id"] for each in bodies(receiver)]

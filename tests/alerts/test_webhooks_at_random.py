@@ -120,7 +120,7 @@ def test_no_event_is_lost_or_overtaken(
             dies, is_before = is_deadly and chance.random() < share, chance.random() < 0.5
             if dies and is_before:
                 kills[name] += 1
-                if name == "_keep" and given[1].is_sent:
+                if name == "_store_result" and given[1].is_sent:
                     excused[taking.last()] += 1
                 raise Killed
             answer = step(*given)
@@ -131,7 +131,7 @@ def test_no_event_is_lost_or_overtaken(
 
         monkeypatch.setattr(webhook_delivery, name, stepped)
 
-    for name, share in (("_plan", 0.1), ("_next", 0.1), ("_keep", 0.3)):
+    for name, share in (("_plan", 0.1), ("_next", 0.1), ("_store_result", 0.3)):
         deadly(name, share)
     for number in range(80):
         something_happens(account, messages, chance)
@@ -144,7 +144,11 @@ def test_no_event_is_lost_or_overtaken(
         time_passes(chance)
         if not webhook_delivery.send_all() and not WebhookDelivery.objects.filter(state="waiting").exists():
             break
-    assert {"_keep", "behind _keep"} <= kills.keys() and taking.refused.total() and taking.unanswered.total()
+    assert (
+        {"_store_result", "behind _store_result"} <= kills.keys()
+        and taking.refused.total()
+        and taking.unanswered.total()
+    )
     check(taking, excused + taking.unanswered)
 
 

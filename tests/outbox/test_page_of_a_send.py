@@ -84,7 +84,7 @@ def test_the_page_of_a_send_polls_while_something_may_happen_and_answers_204_whe
         polls = reverse("outbox:state", args=[row.pk]) in response.content.decode()
         assert polls == (state in ("queued", "sending", "retrying"))
     row = rows["queued"]
-    seen = viewer.get(reverse("outbox:detail", args=[row.pk])).context["print"]
+    seen = viewer.get(reverse("outbox:detail", args=[row.pk])).context["fingerprint"]
     poll = reverse("outbox:state", args=[row.pk])
     assert viewer.get(poll, {"seen": seen}).status_code == 204
     OutboxMessage.objects.filter(pk=row.pk).update(status="sent", sent_at=timezone.now())

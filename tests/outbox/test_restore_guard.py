@@ -15,7 +15,7 @@ from mailbox.models import Account
 from outbox import api, restore_guard
 from outbox.delivery import deliver
 from outbox.models import Installation, OutboxMessage, SendingSwitch
-from outbox.restore_guard import CLONED, RESTORED, InstallationMark, suspicion
+from outbox.restore_guard import CLONED, RESTORED, InstallationFile, suspicion
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.smtp import SmtpServer
 
@@ -38,13 +38,13 @@ def reason() -> str:
     ("database", "in_folder", "expected"),
     [
         (None, None, ""),
-        (None, InstallationMark("other", 9, "here"), ""),  # a new database in an old folder has nothing to send twice
-        (("a", 5), InstallationMark("a", 5, "here"), ""),
-        (("a", 6), InstallationMark("a", 5, "here"), ""),  # a crash between the two writes
-        (("a", 5), InstallationMark("a", 6, "here"), RESTORED),
+        (None, InstallationFile("other", 9, "here"), ""),  # a new database in an old folder has nothing to send twice
+        (("a", 5), InstallationFile("a", 5, "here"), ""),
+        (("a", 6), InstallationFile("a", 5, "here"), ""),  # a crash between the two writes
+        (("a", 5), InstallationFile("a", 6, "here"), RESTORED),
         (("a", 5), None, CLONED),
-        (("a", 5), InstallationMark("b", 5, "here"), CLONED),
-        (("a", 5), InstallationMark("a", 5, "elsewhere"), CLONED),
+        (("a", 5), InstallationFile("b", 5, "here"), CLONED),
+        (("a", 5), InstallationFile("a", 5, "elsewhere"), CLONED),
     ],
 )
 def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> None:
@@ -52,12 +52,12 @@ def test_what_is_suspicious(database: Any, in_folder: Any, expected: str) -> Non
 
 
 def test_a_place_that_the_database_does_not_know_is_suspicious() -> None:
-    assert suspicion(None, InstallationMark("a", 5, "here"), "here", is_new=False) == CLONED
+    assert suspicion(None, InstallationFile("a", 5, "here"), "here", is_new=False) == CLONED
 
 
 def test_two_hosts_that_share_a_data_folder_ask_once_and_then_send(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(place: str) -> str:
-        monkeypatch.setattr(restore_guard, "this_place", lambda: place * 64)
+        monkeypatch.setattr(restore_guard, "this_location", lambda: place * 64)
         found = restore_guard.check(NOW)
         restore_guard.look(NOW)
         return found
@@ -70,7 +70,7 @@ def test_two_hosts_that_share_a_data_folder_ask_once_and_then_send(monkeypatch: 
 
 def test_a_restored_database_is_noticed_by_each_of_two_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     def look(place: str) -> str:
-        monkeypatch.setattr(restore_guard, "this_place", lambda: place * 64)
+        monkeypatch.setattr(restore_guard, "this_location", lambda: place * 64)
         return restore_guard.check(NOW)
 
     for place in "ab":
@@ -143,7 +143,7 @@ def test_a_copy_of_both_to_another_path_does_not_send(settings: Any, tmp_path: P
 
 def test_a_damaged_mark_is_no_crash_but_a_question(folder: Path) -> None:
     restore_guard.check(NOW)
-    restore_guard.file_of(restore_guard.this_place()).write_text("{")
+    restore_guard.file_of(restore_guard.this_location()).write_text("{")
     assert restore_guard.check(NOW) == CLONED
 
 

@@ -93,7 +93,7 @@ def test_a_used_code_opens_nothing_in_another_process_either(client: Client, wit
 
 
 def test_a_code_of_a_period_before_the_last_one_used_is_refused_and_a_later_one_taken(vera: User) -> None:
-    assert [used_codes.mark(vera, period) for period in (7, 7, 6, 8)] == [True, False, False, True]
+    assert [used_codes.claim(vera, period) for period in (7, 7, 6, 8)] == [True, False, False, True]
 
 
 def test_a_recovery_code_stands_in_once(client: Client, with_app: User) -> None:

@@ -9,7 +9,7 @@ from django.db.models.signals import post_delete
 from django.utils import timezone
 
 from mailbox.messages import purge
-from mailbox.messages.holds import Holds
+from mailbox.messages.legal_holds import LegalHolds
 from mailbox.models import (
     Account,
     Lease,
@@ -20,7 +20,7 @@ from mailbox.models import (
 from outbox.models import OutboxMessage
 from outbox.views import account_delete
 from outbox.views.account_delete import delete_account
-from outbox.views.legal_holds import keeps_account
+from outbox.views.legal_holds import holds_account
 from prx_email_site.retention.kinds import preview
 from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
 from tests.rows import NOWHERE, letter, outbox_row, store
@@ -48,7 +48,7 @@ def test_a_hold_keeps_what_it_names_from_rules_and_from_the_grace_period(
     assert purge.remove_expunged(NOW) == 0
     assert MessagePlace.objects.filter(message=held).exists()
     assert "hold" in delete_account(account) and Account.objects.filter(pk=account.pk).exists()
-    assert keeps_account(other.pk, Holds.standing()) is False
+    assert holds_account(other.pk, LegalHolds.standing()) is False
     LegalHold.objects.filter(pk=hold.pk).update(released_at=NOW)
     swept()
     assert not Message.objects.exists()

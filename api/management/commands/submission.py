@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from api.submission import server
 from mailbox import presence
-from mailbox.db.kept_connections import keep_connections
+from mailbox.db.persistent_connections import make_connections_persistent
 from mailbox.management.stop_signals import StopSignals
 from mailbox.models import ProcessHeartbeat
 
@@ -22,9 +22,9 @@ class Command(BaseCommand):
         terms = settings.SUBMISSION
         if not (terms.starttls or terms.tls):
             raise CommandError("Set PRX_EMAIL_SUBMISSION_BIND or PRX_EMAIL_SUBMISSION_TLS_BIND to HOST:PORT.")
-        keep_connections()
+        make_connections_persistent()
         signals = StopSignals()
-        presence.keep_noting(ProcessHeartbeat.Role.SUBMISSION)
+        presence.start_noting(ProcessHeartbeat.Role.SUBMISSION)
         try:
             server.run(terms, lambda: signals.wait(0.001), self._say)
         except ssl.SSLError as error:

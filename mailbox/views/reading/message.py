@@ -77,7 +77,7 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
     shown = _view(request, row)
     places = list(row.places.present().select_related("folder").order_by("folder__name", "uid"))
     files = _files_of(request, row)
-    previews.mark(files.listed)
+    previews.set_states(files.listed)
     context = {
         "message": row,
         "view": shown,

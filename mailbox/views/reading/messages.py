@@ -58,7 +58,7 @@ def messages(request: HttpRequest) -> HttpResponse:
     else:
         marked = team_filter(team, signed_in_user(request)) if team else Q()
         rows, last = _rows(seen, before, limit, marked, grouped=grouped, oldest=oldest)
-    mark_claims(rows)
+    count_claims(rows)
     context = {
         "rows": rows,
         "next_url": next_page(request, last) if last else "",
@@ -194,7 +194,7 @@ def _rows_of_folder(
     return rows, Cursor(end.received_at, end.pk) if end else None
 
 
-def mark_claims(rows: list[Message]) -> None:
+def count_claims(rows: list[Message]) -> None:
     """Set `claims`, how many mails claim the Message-ID of each row; one query for the page."""
     keys = {(row.account_id, row.message_id) for row in rows}
     counted = (

@@ -22,14 +22,14 @@ from mailbox.views.reading.message_parts import find_attachment
 
 
 @dataclass(frozen=True)
-class PreviewPlace:
+class PreviewAddresses:
     """Where an attachment's preview is looked at."""
 
     page: str
     picture: str
 
 
-def mark(files: Iterable[Any]) -> None:
+def set_states(files: Iterable[Any]) -> None:
     """Set `preview_state` on each row: ready, waiting, none, "unknown" when nobody looked yet, "" when there is none to
     make. One query for all."""
     rows = list(files)
@@ -53,12 +53,12 @@ def _row(file: PreviewSource, source: str) -> Preview | None:
 
 
 def page(
-    request: HttpRequest, file: PreviewSource, source: str, place: PreviewPlace, context: dict[str, Any]
+    request: HttpRequest, file: PreviewSource, source: str, addresses: PreviewAddresses, context: dict[str, Any]
 ) -> HttpResponse:
     """The page of a preview, or the small fragment that lists poll until the picture is there."""
     row = _row(file, source)
     file.preview_state = row.state if row else ""  # type: ignore[attr-defined]
-    shown = {"file": file, "preview": row, "place": place, **context}
+    shown = {"file": file, "preview": row, "addresses": addresses, **context}
     is_fragment = bool(request.headers.get("HX-Request"))
     if is_fragment and request.GET.get("large"):
         # The page polls itself until the picture is there, and then is loaded once more, whole.
@@ -86,9 +86,11 @@ def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
     return response
 
 
-def place_of(pk: int, position: int) -> PreviewPlace:
+def addresses_of(pk: int, position: int) -> PreviewAddresses:
     args = [pk, position]
-    return PreviewPlace(reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args))
+    return PreviewAddresses(
+        reverse("mailbox:message_preview", args=args), reverse("mailbox:message_picture", args=args)
+    )
 
 
 @require_safe
@@ -99,7 +101,7 @@ def message_preview(request: HttpRequest, pk: int, position: int) -> HttpRespons
         "back": reverse("mailbox:message", args=[pk]),
         "subject": found.message.subject,
     }
-    return page(request, found, found.message.raw_digest, place_of(pk, position), context)
+    return page(request, found, found.message.raw_digest, addresses_of(pk, position), context)
 
 
 @require_safe

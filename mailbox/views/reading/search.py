@@ -18,7 +18,7 @@ from mailbox.search.highlight import excerpt, highlight
 from mailbox.search.query import OPERATORS, SearchQuery, parse
 from mailbox.search.results import search
 from mailbox.views.pagination import Cursor, limit_of, next_page
-from mailbox.views.reading.messages import mark_claims
+from mailbox.views.reading.messages import count_claims
 
 SEARCHED = (Feature.INBOX_READ, Feature.INBOX_SEARCH)  # what an account needs to be found in
 
@@ -53,7 +53,7 @@ def search_messages(request: HttpRequest) -> HttpResponse:
     if text and not query.problems:
         page = search(request.user, query, limit=limit, before=(before.at, before.pk) if before else None)
         rows = list(page.rows)
-        mark_claims(rows)
+        count_claims(rows)
         for row in rows:
             row.shown = _shown(row, query)  # type: ignore[attr-defined]
         context |= {"rows": rows, "next_url": next_page(request, Cursor(*page.next)) if page.next else ""}

@@ -114,10 +114,10 @@ def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[
     """False when somebody else changed the marks since the page was shown: their note is not written over."""
     shown = posted_time(request, "version")
     untouched = Q(changed_at=shown) if shown else Q(assigned_to=None, note="", done_at=None)
-    return keep_marks(request, message, before, given, untouched)
+    return save_team_mark(request, message, before, given, untouched)
 
 
-def keep_marks(
+def save_team_mark(
     request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any], only_if: Q | None = None
 ) -> bool:
     """`given`: of a valid form; `before`: the marks as they are. False when `only_if` does not hold of them."""

@@ -38,7 +38,7 @@ def attachments(request: HttpRequest) -> HttpResponse:
     off = features.those_off(Feature.INBOX_READ, among=[each.pk for each in accounts], known=known)
     read = (seen if seen is not None else {each.pk for each in accounts}) - off if off else seen
     rows, last = find(filters, {"sent": seen, "received": read}, before, limit)
-    previews.mark(rows)
+    previews.set_states(rows)
     context = {
         "rows": rows,
         "filters": filters,
@@ -80,7 +80,7 @@ def find_attachment(request: HttpRequest, pk: int, position: int) -> OutboxAttac
 @require_safe
 def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
     found = find_attachment(request, pk, position)
-    place = previews.PreviewPlace(
+    addresses = previews.PreviewAddresses(
         reverse("outbox:preview", args=[pk, position]), reverse("outbox:picture", args=[pk, position])
     )
     context = {
@@ -88,7 +88,7 @@ def preview(request: HttpRequest, pk: int, position: int) -> HttpResponse:
         "back": reverse("outbox:detail", args=[pk]),
         "subject": found.outbox.subject,
     }
-    return previews.page(request, found, found.outbox.mime_digest, place, context)
+    return previews.page(request, found, found.outbox.mime_digest, addresses, context)
 
 
 @require_safe

@@ -176,31 +176,32 @@ def _shown(request: HttpRequest, rows: OutboxQuerySet, operated: set[int]) -> li
     ]
 
 
-def _tabs_print(tabs: list[CountedTab]) -> str:
+def _tabs_fingerprint(tabs: list[CountedTab]) -> str:
     return f"{zlib.crc32('|'.join(tab.count for tab in tabs).encode()):08x}"
 
 
 def _poll(filters: Filters, rows: list[RowView], tabs: list[CountedTab], top: int) -> str:
     """The address that asks what changed: it carries what the page shows already."""
-    known = ".".join(f"{each.row.pk}-{each.print}" for each in rows[:POLLED_AT_MOST])
+    known = ".".join(f"{each.row.pk}-{each.fingerprint}" for each in rows[:POLLED_AT_MOST])
     query = filters.query()
-    return f"{reverse('outbox:changes')}?{query}{'&' if query else ''}rows={known}&tabs={_tabs_print(tabs)}&top={top}"
+    query += f"{'&' if query else ''}rows={known}&tabs={_tabs_fingerprint(tabs)}&top={top}"
+    return f"{reverse('outbox:changes')}?{query}"
 
 
 @dataclass(frozen=True)
 class ShownRow:
-    """What the page shows: a row's key and the print of its state."""
+    """What the page shows: a row's key and the fingerprint of its state."""
 
     pk: int
-    print: str
+    fingerprint: str
 
     @classmethod
     def read(cls, text: str) -> list[ShownRow]:
         found = []
         for part in text.split(".")[:POLLED_AT_MOST]:
-            pk, _dash, print_ = part.partition("-")
+            pk, _dash, fingerprint = part.partition("-")
             if pk.isascii() and pk.isdigit() and len(pk) <= 18:
-                found.append(cls(int(pk), print_))
+                found.append(cls(int(pk), fingerprint))
         return found
 
 
@@ -214,14 +215,14 @@ def changes(request: HttpRequest) -> HttpResponse:
     deliver_after_undo((each.row for each in now_shown), now)
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
-    prints = {each.pk: each.print for each in known}
+    fingerprints = {each.pk: each.fingerprint for each in known}
     tabs = count_tabs(request, filters, accounts, SearchedRange.newest(filters), now)
     top = number_of(request, "top") or 0
     newer = narrowed(request, filters, accounts, now, filters.state).filter(pk__gt=top)
     context: dict[str, Any] = {
-        "rows": [each for each in rows if each.print != prints[each.row.pk]],
+        "rows": [each for each in rows if each.fingerprint != fingerprints[each.row.pk]],
         "tabs": tabs,
-        "tabs_changed": _tabs_print(tabs) != request.GET.get("tabs", ""),
+        "tabs_changed": _tabs_fingerprint(tabs) != request.GET.get("tabs", ""),
         "new": newer.order_by()[: NEW_AT_MOST + 1].count(),
         "first_page_url": f"{reverse('outbox:list')}?{filters.query()}",
         "poll": _poll(filters, rows, tabs, top),

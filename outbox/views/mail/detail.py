@@ -129,7 +129,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
     may_retry = Feature.OUTBOX_RETRY in features.Rollouts.known_to(request.user).has(row.account_id)
     each = row_view(row, timezone.now(), tries=len(attempts), may_operate=may_operate, may_retry=may_retry)
     reports, lookup, copy = _reports(row), _lookup(row, attempts), _copy(row)
-    seen = [each.print, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
+    seen = [each.fingerprint, *(f"{a.attempt.pk}{a.attempt.phase}{a.attempt.outcome}" for a in attempts)]
     seen += [f"{told.report.pk}{told.report.acknowledged_at}" for told in reports]
     seen += [f"{lookup.last_look_at}{lookup.next_look_at}"] if lookup else []
     seen += [f"{copy.state}{copy.error}"] if copy else []
@@ -156,7 +156,7 @@ def _state_context(request: HttpRequest, row: OutboxMessage) -> dict[str, Any]:
         "is_unknown": may_have_gone_out(row),
         "attempts": attempts,
         "recipients": [(each, _said(each), _is_put_off(each)) for each in row.recipients.order_by("pk")],
-        "print": f"{zlib.crc32('|'.join(seen).encode()):08x}",
+        "fingerprint": f"{zlib.crc32('|'.join(seen).encode()):08x}",
         "polls": _is_moving(row, attempts, lookup, copy),
         "may_operate": may_operate,
         "here": request.path.removesuffix("state/"),
@@ -191,7 +191,7 @@ def state(request: HttpRequest, pk: int) -> HttpResponse:
     row = find_row(request, pk)
     deliver_after_undo([row], timezone.now())
     context = _state_context(request, row)
-    if request.GET.get("seen") == context["print"]:
+    if request.GET.get("seen") == context["fingerprint"]:
         return HttpResponse(status=204)
     return render(request, "outbox/_state.html", context | {"is_update": True})
 

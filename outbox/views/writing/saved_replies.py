@@ -90,7 +90,7 @@ def listed(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    reply = _kept_by(request, pk)
+    reply = _saved_by(request, pk)
     reply.changed_by = signed_in_user(request)
     form = _form(request, reply)
     if request.method == "POST" and form.is_valid():
@@ -101,7 +101,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
-    reply = _kept_by(request, pk)
+    reply = _saved_by(request, pk)
     question = Question(
         title=gettext("Remove “%(name)s”?") % {"name": reply.name},
         consequence=gettext("Nobody is offered this saved reply any more. Mail that was written with it stays."),
@@ -126,7 +126,7 @@ def _form(request: HttpRequest, reply: SavedReply) -> SavedReplyForm:
     return form
 
 
-def _kept_by(request: HttpRequest, pk: int) -> SavedReply:
+def _saved_by(request: HttpRequest, pk: int) -> SavedReply:
     """Http404 for whoever may not see its account, PermissionDenied for whoever may not write from it."""
     reply = get_object_or_404(SavedReply.objects.select_related("account"), pk=pk)
     if reply.account_id is not None:

@@ -19,7 +19,7 @@ from alerts.models import Kind
 from alerts.problems.find import find_problems
 from mailbox import tasks
 from mailbox.completeness import schedule, signature, walk
-from mailbox.completeness.compare import FolderLine, Held, Place, compare
+from mailbox.completeness.compare import FolderLine, StoredRange, StoredUid, compare
 from mailbox.errors import MailError
 from mailbox.models import Account, Completeness, Folder, LetGo, MessagePlace, Quarantine, RawMessage, WorkerHeartbeat
 from mailbox.storage import raw_store
@@ -139,7 +139,7 @@ def test_a_folder_not_fetched_yet_is_no_damage(account: Account, dovecot: Doveco
 
 def test_a_difference_is_named_before_what_only_waits() -> None:
     line = FolderLine("INBOX")
-    compare(line, dict.fromkeys(range(1, 301), 5), Held({300: Place(300, 6)}))
+    compare(line, dict.fromkeys(range(1, 301), 5), StoredRange({300: StoredUid(300, 6)}))
     assert (line.waiting, line.differ, len(line.findings)) == (299, 1, 100)
     assert line.findings[-1] == {"uid": 300, "what": "size", "remedy": "fetch", "stored_size": 6, "stated_size": 5}
 

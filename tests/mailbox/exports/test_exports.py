@@ -141,14 +141,14 @@ def test_two_workers_at_one_export_put_each_mail_in_it_once(
     monkeypatch.setattr(writing, "PIECE_BYTES", 1)
     mails(account, 3)
     export = asked(operator)
-    keep = writing._keep
+    keep = writing._store_piece
 
     def overtaken(*args: Any) -> bool:
-        monkeypatch.setattr(writing, "_keep", keep)
+        monkeypatch.setattr(writing, "_store_piece", keep)
         export_slice(export.pk)  # the other worker ends it
         return keep(*args)
 
-    monkeypatch.setattr(writing, "_keep", overtaken)
+    monkeypatch.setattr(writing, "_store_piece", overtaken)
     archive = zipfile.ZipFile(io.BytesIO(made(export)))
     assert len([name for name in archive.namelist() if name.endswith(".eml")]) == 3
 

@@ -21,7 +21,7 @@ def me(client: Client) -> User:
     return User.objects.get(pk=client.session["_auth_user_id"])
 
 
-def marks_of(message: Message) -> TeamMark:
+def flags_and_labels_of(message: Message) -> TeamMark:
     return TeamMark.objects.get(pk=message.pk)
 
 
@@ -41,11 +41,11 @@ def test_a_message_is_taken_by_one_and_the_second_is_told_who_has_it(
     second.force_login(make_user("operator"))
     press(operator, message, "take")
     assert f"{me(operator).username} has taken this message already." in press(second, message, "take")
-    assert marks_of(message).assigned_to == me(operator)
+    assert flags_and_labels_of(message).assigned_to == me(operator)
     press(second, message, "release")  # only one's own
-    assert marks_of(message).assigned_to == me(operator)
+    assert flags_and_labels_of(message).assigned_to == me(operator)
     press(operator, message, "release")
-    assert marks_of(message).assigned_to is None
+    assert flags_and_labels_of(message).assigned_to is None
 
 
 def test_what_is_marked_here_is_kept_with_who_did_it_and_never_written_to_the_mails_server(
@@ -57,9 +57,9 @@ def test_what_is_marked_here_is_kept_with_who_did_it_and_never_written_to_the_ma
     given = {"assigned_to": me(operator).pk, "note": "Ask <b>Carl</b>", "done": "on", "version": ""}
     shown = operator.post(url, given, follow=True).content.decode()
     assert "Ask &lt;b&gt;Carl&lt;/b&gt;" in shown
-    assert marks_of(message).done_at
+    assert flags_and_labels_of(message).done_at
     press(operator, message, "not_done")
-    assert marks_of(message).done_at is None
+    assert flags_and_labels_of(message).done_at is None
     assert MessagePlace.objects.values().get(message=message) == before
     assert not Message.objects.get(pk=message.pk).seen
     assert set(AuditEntry.objects.values_list("verb", "target")) == {
@@ -83,10 +83,10 @@ def test_a_note_of_the_meantime_is_shown_and_not_written_over(
     assert "Somebody changed these marks" in shown
     assert "of the other" in shown
     assert "mine" in shown
-    assert marks_of(message).note == "of the other"
-    version = marks_of(message).changed_at.isoformat()
+    assert flags_and_labels_of(message).note == "of the other"
+    version = flags_and_labels_of(message).changed_at.isoformat()
     operator.post(url, {"note": "both", "version": version})
-    assert marks_of(message).note == "both"
+    assert flags_and_labels_of(message).note == "both"
 
 
 def test_a_message_is_assigned_only_to_those_who_may_see_its_account(
@@ -97,13 +97,13 @@ def test_a_message_is_assigned_only_to_those_who_may_see_its_account(
     operator.post(url, {"assigned_to": stranger.pk, "version": ""})
     assert not TeamMark.objects.exclude(assigned_to=None).exists()
     operator.post(url, {"assigned_to": colleague.pk, "version": ""})
-    assert marks_of(message).assigned_to == colleague
+    assert flags_and_labels_of(message).assigned_to == colleague
     User.objects.filter(pk=colleague.pk).update(is_active=False)
     form = operator.get(url)
     assert form.context["form"].fields["assigned_to"].queryset.filter(pk=colleague.pk).exists()
     version = form.context["mark"].changed_at.isoformat()
     operator.post(url, {"assigned_to": colleague.pk, "note": "n", "version": version})
-    assert (marks_of(message).assigned_to, marks_of(message).note) == (colleague, "n")
+    assert (flags_and_labels_of(message).assigned_to, flags_and_labels_of(message).note) == (colleague, "n")
 
 
 def test_a_viewer_reads_the_marks_and_may_set_none(viewer: Client, operator: Client, account: Account) -> None:
@@ -115,7 +115,7 @@ def test_a_viewer_reads_the_marks_and_may_set_none(viewer: Client, operator: Cli
     assert "look here" in shown
     assert reverse("mailbox:message_team", args=[message.pk]) not in shown
     assert viewer.post(reverse("mailbox:message_team", args=[message.pk]), {"do": "done"}).status_code == 403
-    assert marks_of(message).done_at is None
+    assert flags_and_labels_of(message).done_at is None
 
 
 def test_who_opened_a_message_is_said_to_the_others(

@@ -64,14 +64,14 @@ def test_five_thousand_waiting_delay_the_others_by_no_more_than_a_turn(
     monkeypatch.setattr(account_turn, "TURN_SECONDS", 0.5)
     large, *small = [account_on(servers(number)) for number in (WAITING, 1, 2)]
     at_first: list[int] = []
-    add = report.Report.add
+    add = report.RunReport.add
 
     def watched(self: Any, account: Account, name: str, outcome: Any) -> None:
         add(self, account, name, outcome)
         if account.pk == small[-1].pk:
             at_first.append(count(large))
 
-    monkeypatch.setattr(report.Report, "add", watched)
+    monkeypatch.setattr(report.RunReport, "add", watched)
     config = SyncRunnerConfig(max_concurrency=1, time_budget_seconds=20)
     run_sync([SyncJob(account.pk) for account in (large, *small)], config)
     assert [count(account) for account in small] == [1, 2]

@@ -85,7 +85,7 @@ def test_what_a_dead_worker_had_is_taken_up_within_a_minute(
 
 def test_a_run_that_lives_is_not_ended_by_another() -> None:
     now = timezone.now()
-    begun = report.Report.begin("schedule", None, now - timedelta(minutes=9))
+    begun = report.RunReport.begin("schedule", None, now - timedelta(minutes=9))
     begun.say_it_goes_on()
     assert report.end_abandoned(now) == 0
     assert report.end_abandoned(now + timedelta(seconds=61)) == 1

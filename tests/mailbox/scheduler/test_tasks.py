@@ -16,7 +16,7 @@ from django_q.signals import pre_execute
 from mailbox import schedules
 from mailbox.models import Account, Counter, Folder, Lease, SyncRun, SyncState, WorkerHeartbeat
 from mailbox.scheduler import account_queue
-from mailbox.scheduler.report import Report
+from mailbox.scheduler.report import RunReport
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.sync.quiet import at_examine
 from tests.mailbox.sync.synced import fill, on_server, stored
@@ -58,7 +58,7 @@ def test_a_share_goes_on_turn_after_turn_with_what_has_more_waiting_and_begins_n
     monkeypatch.setattr("mailbox.scheduler.account_turn.GO_ON_SECONDS", 0.0)
     monkeypatch.setattr("mailbox.scheduler.account_turn.TURN_SECONDS", 0.0)
     now = timezone.now()
-    late = Report.begin(SyncRun.Trigger.SCHEDULE, None, now).run
+    late = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now).run
     sync_tasks.sync_share(late.pk, now.isoformat(), now.isoformat(), 0, 1)
     assert not stored(account) and not SyncRun.objects.exists()
     turns = set[str]()
@@ -115,7 +115,7 @@ def test_of_two_shares_that_find_the_same_account_one_looks(
         found = next_accounts(now, since)
         monkeypatch.setattr(account_queue, "next_accounts", next_accounts)
         if is_over:
-            run = Report.begin(SyncRun.Trigger.SCHEDULE, None, now).run
+            run = RunReport.begin(SyncRun.Trigger.SCHEDULE, None, now).run
             sync_tasks.sync_share(run.pk, since.isoformat(), (now + sync_tasks.TICK).isoformat(), 0, 1)
         else:
             Lease.acquire(account.pk, Lease.Purpose.SYNC, "another", seconds=30, now=now, token="theirs")

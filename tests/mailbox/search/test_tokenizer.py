@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbox.search.highlight import excerpt, highlight
-from mailbox.search.index_terms import marks_of_size, size_marks, size_marks_up_to
+from mailbox.search.index_terms import size_terms_above, size_terms_up_to, terms_of_size
 from mailbox.search.query import parse
-from mailbox.search.tokenizer import MAX_WORD, phrase, placed_words, words
+from mailbox.search.tokenizer import MAX_WORD, phrase, word_spans, words
 
 
 @pytest.mark.parametrize(
@@ -53,8 +53,8 @@ def test_overlong_words_are_cut_alike_everywhere():
 @given(st.text(max_size=80))
 def test_places_give_the_same_words_as_the_index(text: str):
     normal = unicodedata.normalize("NFC", text)
-    assert [each.word for each in placed_words(normal)] == words(text)
-    assert all(0 <= each.start < each.end <= len(normal) for each in placed_words(normal))
+    assert [each.word for each in word_spans(normal)] == words(text)
+    assert all(0 <= each.start < each.end <= len(normal) for each in word_spans(normal))
 
 
 @pytest.mark.parametrize(
@@ -100,14 +100,14 @@ def test_no_text_breaks_out_of_the_marks(text: str, query: str):
 
 @given(st.integers(0, 2**54), st.integers(0, 2**54))
 def test_sizes_on_the_right_side_of_a_bound_always_have_one_of_its_marks(size: int, bound: int):
-    marks = set(marks_of_size(size))
+    marks = set(terms_of_size(size))
     if size > bound:
-        assert marks & set(size_marks(bound))
+        assert marks & set(size_terms_above(bound))
     else:
-        assert marks & set(size_marks_up_to(bound))
+        assert marks & set(size_terms_up_to(bound))
 
 
 @given(st.integers(8, 2**49))
 def test_sizes_well_past_a_bound_have_none_of_its_marks(bound: int):
-    assert not set(marks_of_size(bound * 5 // 8)) & set(size_marks(bound))
-    assert not set(marks_of_size(bound * 3 // 2)) & set(size_marks_up_to(bound))
+    assert not set(terms_of_size(bound * 5 // 8)) & set(size_terms_above(bound))
+    assert not set(terms_of_size(bound * 3 // 2)) & set(size_terms_up_to(bound))

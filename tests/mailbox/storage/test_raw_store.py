@@ -138,14 +138,14 @@ def test_two_workers_of_whom_the_other_wrote_a_file_that_is_short(
 def test_what_is_kept_is_not_swept() -> None:
     now = timezone.now()
     (digest,) = raw_store.save_batch([b"one"], now=now - timedelta(hours=25))
-    raw_store.keep([digest], now)
+    raw_store.reference([digest], now)
     assert sweeping.sweep(now) == 0
 
 
 def test_a_worker_whose_clock_is_behind_keeps_by_the_databases(location: Path) -> None:
     now = timezone.now()
     (digest,) = raw_store.save_batch([b"one"], now=now - timedelta(days=400))
-    raw_store.keep([digest], now - timedelta(days=400))
+    raw_store.reference([digest], now - timedelta(days=400))
     assert sweeping.sweep(now) == 0
     assert raw_store.open_raw(digest) == b"one"
 
@@ -156,7 +156,7 @@ def test_what_was_swept_meanwhile_is_not_kept(location: Path) -> None:
     RawMessage.objects.filter(digest=digests[1]).update(stored_at=now)
     sweeping.sweep(now)
     with pytest.raises(raw_store.RawSwept):
-        raw_store.keep(digests, now)
+        raw_store.reference(digests, now)
 
 
 def test_asleep_for_a_day_between_the_file_and_its_index_rows(location: Path, monkeypatch: pytest.MonkeyPatch) -> None:

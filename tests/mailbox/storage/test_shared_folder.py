@@ -149,7 +149,7 @@ def test_without_room_for_a_copy_a_large_message_is_read_into_memory(
 def test_copies_go_when_there_are_too_many_and_a_day_after_their_last_use(settings: Any) -> None:
     now, settings.RAW_CACHE_BYTES = time.time(), 10_000
     for age, letter in enumerate((b"a", b"b", b"c")):
-        path = local_copies.keep(raw_store.digest_of(letter * 40), 40, [letter * 40])
+        path = local_copies.store(raw_store.digest_of(letter * 40), 40, [letter * 40])
         assert path is not None
         os.utime(path, (now - age, now - age))
     settings.RAW_CACHE_BYTES = 100

@@ -149,7 +149,7 @@ class FakeServer:
         self._command()
         there = [(uid, self.box.mails[uid]) for uid in uids if uid in self.box.mails]
         return [
-            MessageMeta(uid, marks_of(held).flags, WHEN + timedelta(minutes=held.number), len(held.raw))
+            MessageMeta(uid, flags_and_labels_of(held).flags, WHEN + timedelta(minutes=held.number), len(held.raw))
             for uid, held in there
         ]
 
@@ -159,19 +159,19 @@ class FakeServer:
     def fetch_range(self, low: int, high: int) -> dict[int, MessageMeta | None]:
         return {meta.uid: meta for meta in self.fetch_meta(sorted(self.box.mails)) if low <= meta.uid <= high}
 
-    def fetch_marks(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
+    def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
         return {meta.uid: meta.marks for meta in self.fetch_meta(uids)}
 
     def _changed(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         mails = self.box.mails.items()
-        return {uid: marks_of(held) for uid, held in mails if low <= uid <= high and held.modseq > since}
+        return {uid: flags_and_labels_of(held) for uid, held in mails if low <= uid <= high and held.modseq > since}
 
-    def fetch_changed_marks(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
+    def fetch_changed_flags(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         self._command()
         return self._changed(low, high, since)
 
     def fetch_header_digests(self, uids: Sequence[int]) -> dict[int, tuple[FlagsAndLabels, str]]:
-        found = self.fetch_marks(uids)
+        found = self.fetch_flags(uids)
         return {uid: (marks, digest_of(header_of(self.box.mails[uid].raw))) for uid, marks in found.items()}
 
     def fetch_messages(self, metas: Sequence[MessageMeta]) -> Iterator[FetchedMessage]:
@@ -181,7 +181,7 @@ class FakeServer:
                 yield FetchedMessage(meta, self.box.mails[meta.uid].raw, is_complete=True)
 
 
-def marks_of(held: LoadedState) -> FlagsAndLabels:
+def flags_and_labels_of(held: LoadedState) -> FlagsAndLabels:
     return FlagsAndLabels(("\\Seen",) if held.seen else ())
 
 

@@ -62,7 +62,7 @@ def test_bytes_that_another_mail_stored_at_the_same_instant_are_kept(
         there.extend(raw_store.save_batch([path.read_bytes()], prove=True))
         keep(digests, now, unindexed)
 
-    monkeypatch.setattr(raw_store, "keep", behind_another)
+    monkeypatch.setattr(raw_store, "reference", behind_another)
     assert api.queue(account.pk, "ann@example.com", "Hi", "Dear Ann").ok
     assert there == [OutboxMessage.objects.get().mime_digest]
     assert RawMessage.objects.count() == 1 and b"Dear Ann" in raw_store.open_raw(there[0])

@@ -93,7 +93,7 @@ def test_more_stalling_accounts_than_sessions_hold_up_nobody(
         queue(account)
     queue(account_on(server))
 
-    delivery_worker.Courier().run(60)
+    delivery_worker.DeliveryRunner().run(60)
 
     assert len(server.mails()) == 1
     for hold in holds:
@@ -108,7 +108,7 @@ def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accoun
     queue(first)
     server.deliver = lambda mail: queue(second) if len(server.mails()) == 1 else None
 
-    delivery_worker.Courier().run(30)
+    delivery_worker.DeliveryRunner().run(30)
 
     assert OutboxMessage.objects.sent().count() == 2 and not CourierSlot.objects.exists()
 
@@ -141,9 +141,9 @@ def test_a_second_courier_leaves_and_takes_over_when_the_first_died(
     now = timezone.now()
     assert CourierSlot.acquire(1, "killed/1", seconds=delivery_worker.SLOT_SECONDS, now=now)
 
-    assert delivery_worker.Courier().run(30).attempted == 0
+    assert delivery_worker.DeliveryRunner().run(30).attempted == 0
     later = now + timedelta(seconds=delivery_worker.SLOT_SECONDS)
-    delivery_worker.Courier(clock=lambda: later).run(30)
+    delivery_worker.DeliveryRunner(clock=lambda: later).run(30)
 
     assert OutboxMessage.objects.sent().count() == 1
 
@@ -154,5 +154,5 @@ def test_an_account_that_another_process_serves_is_left_to_it(account_on: Accoun
     queue(account)
     Lease.acquire(account.pk, "send", "elsewhere/1", seconds=60, now=timezone.now())
 
-    assert delivery_worker.Courier().run(30).attempted == 0
+    assert delivery_worker.DeliveryRunner().run(30).attempted == 0
     assert server.connections == 0

@@ -13,7 +13,7 @@ COLUMNS = ("sender_address", "sender", "recipients", "cc", "bcc", "reply_to")
 
 
 @dataclass(frozen=True)
-class Holds:
+class LegalHolds:
     """All holds that stand, read once for a batch."""
 
     accounts: frozenset[int] = frozenset()
@@ -21,7 +21,7 @@ class Holds:
     messages: frozenset[int] = frozenset()
 
     @classmethod
-    def standing(cls) -> Holds:
+    def standing(cls) -> LegalHolds:
         rows = list(LegalHold.objects.standing())
         return cls(
             accounts=frozenset(row.account_id for row in rows if row.account_id),
@@ -30,7 +30,7 @@ class Holds:
         )
 
     @classmethod
-    def until_commit(cls) -> Holds:
+    def until_commit(cls) -> LegalHolds:
         """Likewise, for whoever removes: a hold that is put meanwhile waits for the end of this transaction, else it
         would stand over mail that goes. SQLite has one writer at a time anyway."""
         if connection.vendor == "postgresql":

@@ -12,7 +12,7 @@ from django.db import connections
 SECONDS = 60
 
 
-def keep_connections() -> None:
+def make_connections_persistent() -> None:
     """In this process, before it connects: for one that answers many requests by many threads. On PostgreSQL they are
     kept by the settings."""
     database = connections.settings["default"]
