@@ -53,7 +53,7 @@ def test_bytes_that_went_before_the_commit_are_stored_anew(account: Account, mon
 def test_bytes_that_another_mail_stored_at_the_same_instant_are_kept(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep = raw_store.keep
+    keep = raw_store.reference
     there = list[str]()
 
     def behind_another(digests: list[str], now: Any, unindexed: Any) -> None:
