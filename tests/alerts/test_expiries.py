@@ -99,7 +99,7 @@ def seen(account: Account, kind: str) -> SeenCertificate | None:
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
     """Another test may have seen the same servers, whose rows are gone."""
-    seen_certificates._kept.clear()
+    seen_certificates._noted.clear()
 
 
 def test_it_is_noted_by_a_connection_test_on_both_sides(make_account: Callable[..., Account], dovecot: Dovecot) -> None:

@@ -203,7 +203,7 @@ def hostile_test_mail(account: Account) -> OutboxMessage:
 def hostile_lookup(user: User) -> SettingsLookup:
     """What a domain's owner may publish."""
     found = Discovery()
-    found.keep(ServerSettings("imap", SHORT, 993, "tls", EVIL), SettingsSource.SRV)
+    found.add(ServerSettings("imap", SHORT, 993, "tls", EVIL), SettingsSource.SRV)
     found.steps += [
         LookupStep(SettingsSource.SRV, EVIL, Outcome.FOUND, EVIL, kind="imap"),
         LookupStep(SettingsSource.AUTOCONFIG, EVIL, Outcome.UNUSABLE, EVIL, ServerRefusal.PLAIN, "smtp"),

@@ -15,7 +15,7 @@ from django.test import Client
 from mailbox.models import Account, AccountGrant, AuditEntry, Message
 from outbox import api
 from outbox.bounces import matching
-from outbox.bounces.report import RecipientReport, Report, Stamps
+from outbox.bounces.report import ParsedReport, RecipientReport, Stamps
 from outbox.compose import suppression
 from outbox.models import OutboxMessage, OutboxRecipient, SuppressedAddress
 from tests.api.calling import Program, is_problem, mail
@@ -38,7 +38,7 @@ def listed(account: Account) -> SuppressedAddress:
 
 def read(row: OutboxMessage, message: Message, action: str, code: str, *, is_proven: bool = True) -> None:
     recipient = RecipientReport("Ann@example.com", "", action, code, "no")
-    matching._store(Report(Stamps(), "mx.example.com", (recipient,)), row, message, is_proven=is_proven)
+    matching._store(ParsedReport(Stamps(), "mx.example.com", (recipient,)), row, message, is_proven=is_proven)
 
 
 def report(account: Account, action: str, code: str, *, is_proven: bool = True) -> OutboxMessage:

@@ -44,8 +44,8 @@ def lookup(person: User, found: Discovery, email: str = "ann@example.com") -> Se
 
 def found_by_srv() -> Discovery:
     found = Discovery()
-    found.keep(ServerSettings("imap", "imap.example.com", 993, "tls", "ann"), SettingsSource.SRV)
-    found.keep(ServerSettings("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), SettingsSource.SRV)
+    found.add(ServerSettings("imap", "imap.example.com", 993, "tls", "ann"), SettingsSource.SRV)
+    found.add(ServerSettings("smtp", "mx.hoster.example", 2587, "starttls", "ann@example.com"), SettingsSource.SRV)
     found.steps += [
         LookupStep(SettingsSource.AUTOCONFIG, "autoconfig.example.com/x", Outcome.FAILED, "The server answered 404."),
         LookupStep(SettingsSource.SRV, "_imaps._tcp.example.com", Outcome.FOUND, "imap.example.com:993", kind="imap"),

@@ -87,7 +87,7 @@ def test_what_is_not_taken_is_told_in_words(administrator: Client, person: User)
 def test_what_strangers_wrote_is_text_in_the_page(administrator: Client, person: User) -> None:
     hostile = "<script>alert(1)</script>"
     found = Discovery(steps=[LookupStep(SettingsSource.GUESS, hostile, Outcome.NOTHING, hostile)])
-    found.keep(ServerSettings("imap", "imap.example.com", 993, "tls", hostile), SettingsSource.GUESS)
+    found.add(ServerSettings("imap", "imap.example.com", 993, "tls", hostile), SettingsSource.GUESS)
     found.steps.append(LookupStep(SettingsSource.GUESS, hostile, Outcome.FOUND, kind="imap"))
     page = administrator.get(f"{ADD}?lookup={lookup(person, found).pk}").content.decode()
     assert hostile not in page

@@ -160,7 +160,7 @@ class FakeServer:
         return {meta.uid: meta for meta in self.fetch_meta(sorted(self.box.mails)) if low <= meta.uid <= high}
 
     def fetch_flags(self, uids: Sequence[int]) -> dict[int, FlagsAndLabels]:
-        return {meta.uid: meta.marks for meta in self.fetch_meta(uids)}
+        return {meta.uid: meta.flags_and_labels for meta in self.fetch_meta(uids)}
 
     def _changed(self, low: int, high: int, since: int) -> dict[int, FlagsAndLabels]:
         mails = self.box.mails.items()
