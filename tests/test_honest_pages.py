@@ -19,7 +19,7 @@ from django.utils import timezone
 from mailbox.db.errors import is_trouble
 from mailbox.errors import StorageError
 from mailbox.models import Account, Folder, SyncState, Transport, WorkerHeartbeat
-from outbox.models import DeliveryReport, SentLookup
+from outbox.models import DeliveryReport, SendingSwitch, SentLookup
 from tests.rows import NOWHERE, attempt, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -250,3 +250,21 @@ def test_a_mail_that_came_back_for_everybody_is_no_green_sent(
     assert "notice tone-broken send-notice" in detail
     cell = operator.get(reverse("outbox:list")).content.decode().split(f'id="row-{row.pk}-state"')[1].split("</div>")[0]
     assert "Bounced" in cell and "tone-fine" not in cell
+
+
+def test_no_time_is_told_while_sending_is_paused_or_off(operator: Client, make_account: Callable[..., Account]) -> None:
+    account, now = make_account("ops@example.com", **NOWHERE), timezone.now()
+    beat(5)
+    due = outbox_row(account, status="failed", hold="", error="451 later", next_attempt_at=now + timedelta(minutes=1))
+    list_, detail = reverse("outbox:list"), reverse("outbox:detail", args=[due.pk])
+    assert "data-countdown" in main_of(operator.get(list_))
+    poll = operator.get(list_).context["poll"]
+    SendingSwitch.objects.update_or_create(pk=1, defaults={"paused_at": now})
+    assert "waits: sending is paused" in operator.get(poll).content.decode()  # also on a page that stays open
+    for page in (list_, detail):
+        assert "data-countdown" not in main_of(operator.get(page)), page
+    SendingSwitch.objects.update(paused_at=None)
+    Account.objects.update(sending_paused_at=now)
+    assert "waits: sending is paused" in main_of(operator.get(list_))
+    Account.objects.update(send_enabled=False)
+    assert "waits: sending is off" in main_of(operator.get(list_))

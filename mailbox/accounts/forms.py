@@ -255,7 +255,7 @@ class AccountForm(forms.Form):
             row.full_clean(exclude=refused)
         except ValidationError as error:
             for name, errors in error.update_error_dict({}).items():
-                if name in silent:
+                if name in silent or name in refused:  # a row's clean() knows nothing of what is left out
                     continue
                 field = f"{prefix}password" if name == NON_FIELD_ERRORS else f"{prefix}{name}"
                 self.add_error(field if field in self.fields else None, list(errors))

@@ -122,8 +122,18 @@ class RowView:
 
     @property
     def is_ticking(self) -> bool:
-        """Whether its time is told: without workers none of it is kept."""
-        return self.tab.name in ("queued", "retrying") and self.has_workers
+        """Whether its time is told: without workers, and while its sending is paused or off, none of it is kept."""
+        return self.tab.name in ("queued", "retrying") and self.has_workers and not self.kept_back
+
+    @property
+    def kept_back(self) -> str:
+        """What a person has stopped, so that no time of the row is kept; "" for nothing."""
+        if self.tab.name not in ("queued", "retrying"):
+            return ""
+        if not self.row.account.send_enabled:
+            return gettext("waits: sending is off")
+        paused = self.row.account.sending_paused_at or getattr(self.row, "all_paused", False)
+        return gettext("waits: sending is paused") if paused else ""
 
     @property
     def waits_for_a_worker(self) -> bool:
@@ -143,7 +153,8 @@ def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool
     seen = f"{row.status}|{row.hold}|{tries}|{row.next_attempt_at}|{error}|{buttons}"
     is_all_bounced = row.status == Status.SENT and bool(getattr(row, "all_bounced", False))
     silent_since = row.silent_since(now)
-    seen += f"|{getattr(row, 'works', True)}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
+    seen += f"|{getattr(row, 'works', True)}|{getattr(row, 'all_paused', False)}|{row.account.sending_paused_at}|"
+    seen += f"{row.account.send_enabled}|{is_bounced}|{is_drill}|{row.send_at}|{is_all_bounced}|{silent_since}"
     return RowView(
         row,
         tab,

@@ -105,7 +105,8 @@ def newest_rows(
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """For a list: with the account and the number of attempts, without bodies; `works`: whether workers run."""
+    """For a list: with the account and the number of attempts, without bodies; `works`: whether workers run,
+    `all_paused`: whether all sending is."""
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
     tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
     newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
@@ -115,6 +116,7 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
         .annotate(
             tries=tries,
             works=Exists(WorkerHeartbeat.objects.alive(timezone.now())),
+            all_paused=Exists(SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)),
             tried_at=Subquery(newest.values("finished_at")[:1]),
             drill=Coalesce(Subquery(newest.values("failure_mode")[:1]), Value("")),
             bounced=Exists(DeliveryReport.objects.bounces().filter(outbox=OuterRef("pk"))),
@@ -133,8 +135,7 @@ def _without_a_bounce() -> QuerySet[OutboxRecipient]:
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
     """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
     found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
-    switch = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False)
-    row = found.annotate(all_paused=Exists(switch)).first()
+    row = found.first()
     if row is None:
         raise Http404("No such mail in the outbox.")
     if role != Role.VIEWER:

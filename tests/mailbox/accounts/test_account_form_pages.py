@@ -121,6 +121,7 @@ def test_what_cannot_be_is_refused_with_a_sentence_and_nothing_is_saved(
     response = administrator.post(reverse("mailbox:account_add"), TYPED | wrong)
     page = response.content.decode()
     assert sentence in page
+    assert all(len(said) == len(set(said)) for said in response.context["form"].errors.values())  # once each
     assert "Nothing was saved yet" in page
     assert not Account.objects.exists()
     assert not Transport.objects.exists()
