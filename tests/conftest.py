@@ -21,6 +21,7 @@ from pytest_django import DjangoDbBlocker
 
 from mailbox.models import Account, Transport
 from tests import clean_tables, one_migration, secret_guard
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
@@ -236,7 +237,7 @@ def make_account(db: None, request: pytest.FixtureRequest) -> Callable[..., Acco
                 "smtp_security": "starttls",
                 "ca_certificate": server.ca_pem,
             }
-        given |= {"imap_password": "secret", "smtp_password": "secret"} | overrides
+        given |= {"imap_password": MAILBOX_PASSWORD, "smtp_password": MAILBOX_PASSWORD} | overrides
         transports = {}
         for kind in ("imap", "smtp"):
             own = {

@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 
 from mailbox.models import Account, Folder, Message, OAuthApp, OAuthGrant
 from tests.mailbox.oauth.conftest import app, provider_allowed
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.site import Cluster
@@ -110,7 +111,7 @@ def test_another_mailbox_than_the_accounts_is_refused_and_nothing_changes(
     page.get_by_role("button", name="Sign in with Example").click()
     consent(page, "somebody.else@example.test")
     expect(page.get_by_text("You signed in as somebody.else@example.test")).to_be_visible(timeout=PATIENCE)
-    assert Account.objects.with_transports().get().imap.password == "secret"
+    assert Account.objects.with_transports().get().imap.password == MAILBOX_PASSWORD
     assert OAuthGrant.objects.count() == 0
 
 
@@ -125,4 +126,4 @@ def test_a_refused_consent_says_so_and_changes_nothing(
     page.get_by_role("button", name="Sign in with Example").click()
     page.get_by_role("link", name="Cancel").click()
     expect(page.get_by_text("The provider was not given the consent")).to_be_visible()
-    assert Account.objects.get().imap.password == "secret"
+    assert Account.objects.get().imap.password == MAILBOX_PASSWORD

@@ -13,6 +13,7 @@ from mailbox.models import Account
 from mailbox.storage import raw_store
 from outbox.compose import build as compose_build
 from outbox.models import DeliveryAttempt, OutboxMessage
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -63,7 +64,7 @@ def add_account_from_a_preset_and_correct_it(page: Page, dovecot: Dovecot, email
 def mend_the_password_until_the_test_passes(page: Page) -> None:
     expect(page.get_by_text("AUTHENTICATIONFAILED")).to_be_visible(timeout=PATIENCE)
     page.get_by_role("link", name="Sign in again").first.click()
-    page.locator("[name=password]").fill("secret")
+    page.locator("[name=password]").fill(MAILBOX_PASSWORD)
     page.get_by_role("button").filter(has_text="Sign in").click()
     page.get_by_role("link", name="Accounts").first.click()
     page.get_by_role("link", name="@example.test").first.click()

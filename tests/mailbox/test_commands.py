@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from mailbox.models import Account, Folder
 from tests.mailbox.sync.synced import fill, on_server, stored
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +32,7 @@ def run_sync(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 def test_an_account_is_added_and_synced(
     dovecot: Dovecot, mail_user: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    monkeypatch.setenv("MAIL_PASSWORD", MAILBOX_PASSWORD)
     (tmp_path / "ca.pem").write_text(dovecot.ca_pem)
     servers = ["--imap-host", "localhost", "--imap-port", str(dovecot.imap_port)]
     servers += ["--smtp-host", "localhost", "--smtp-port", str(dovecot.submission_port)]

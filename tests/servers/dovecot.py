@@ -1,4 +1,4 @@
-"""A real Dovecot: IMAP over TLS and both kinds of submission, any user, password `secret`, XOAUTH2 by JWT."""
+"""A real Dovecot: IMAP over TLS and both kinds of submission, any user, one password for all, XOAUTH2 by JWT."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from typing import Any
 
 import jwt
 
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.certificates import make_certificates
 from tests.servers.dovecot_config import Ports, Users, write_config
 from tests.servers.ports import ServerMissing, answers, free_ports, wait_until
@@ -35,7 +36,7 @@ class Dovecot:
     """Started with `start()`; `folder` must be empty and is removed by whoever made it."""
 
     host = "localhost"
-    password = "secret"
+    password = MAILBOX_PASSWORD
 
     def __init__(self, folder: Path, sink: SmtpServer) -> None:
         binary = shutil.which("dovecot", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

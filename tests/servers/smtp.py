@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.certificates import Certificates
 from tests.servers.smtp_dialogue import Dialogue
 from tests.servers.smtp_faults import Fault, Reply, Rule
@@ -47,7 +48,7 @@ class SmtpServer:
     security: str = "none"
     certificates: Certificates | None = None
     require_auth: bool = False
-    password: str = "secret"
+    password: str = MAILBOX_PASSWORD
     tokens: set[str] = field(default_factory=lambda: {"good-token"})
     mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "XOAUTH2")
     max_size: int = 50_000_000

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from mailbox.models import Account
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -72,7 +73,7 @@ def test_dovecot_passes_the_sinks_refusal_on_in_its_own_words(
 def test_dovecot_speaks_tls_from_the_first_byte_on_its_other_port(dovecot: Dovecot, mail_user: str) -> None:
     context = ssl.create_default_context(cadata=dovecot.ca_pem)
     with smtplib.SMTP_SSL("127.0.0.1", dovecot.submissions_port, context=context) as client:
-        assert client.login(mail_user, "secret")[0] == 235
+        assert client.login(mail_user, MAILBOX_PASSWORD)[0] == 235
 
 
 def test_dovecot_stops_and_starts_again_with_its_mail(dovecot: Dovecot, mail_user: str) -> None:
@@ -99,7 +100,7 @@ def test_the_scripted_server_takes_a_mail(
 ) -> None:
     server = smtp_server(security, mechanisms=(mechanism,))
     with connect(server) as client:
-        client.login("ann@example.test", "secret")
+        client.login("ann@example.test", MAILBOX_PASSWORD)
         client.sendmail("a@example.test", ["b@example.test", "c@example.test"], MAIL)
     [mail] = server.mails()
     assert (mail.user, mail.rcpt_tos, mail.raw) == ("ann@example.test", ["b@example.test", "c@example.test"], MAIL)
@@ -166,7 +167,7 @@ def test_the_scripted_server_waits_before_its_answer_until_released(smtp_server:
 def test_an_account_is_made_on_dovecot_by_default(make_account: Callable[..., Account], dovecot: Dovecot) -> None:
     account = make_account(imap_password=None, imap_oauth_token="token", display_name="Ann")
     assert (account.imap.port, account.imap.oauth_token, account.imap.password) == (dovecot.imap_port, "token", None)
-    assert (account.smtp.security, account.smtp.password) == ("starttls", "secret")
+    assert (account.smtp.security, account.smtp.password) == ("starttls", MAILBOX_PASSWORD)
 
 
 @pytest.mark.long

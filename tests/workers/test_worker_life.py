@@ -18,6 +18,7 @@ from outbox import api as outbox_api
 from outbox.models import OutboxMessage
 from prx_email_site.workers.supervisor import SWITCH_SECONDS
 from tests.mailbox.sync.synced import fill, on_server, stored
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
@@ -90,7 +91,7 @@ def test_running_workers_take_a_secret_that_a_command_has_given(
         monkeypatch.setenv("PRX_EMAIL_SMTP_OAUTH_TOKEN", "good-token")
         call_command(command, account.email)
     else:
-        monkeypatch.setenv("NEW_PASSWORD", "secret")
+        monkeypatch.setenv("NEW_PASSWORD", MAILBOX_PASSWORD)
         call_command(command, account.email, transport="smtp", password_env="NEW_PASSWORD")
     wait_until(row.filter(status="sent").exists, seconds=60, what="the mail to go out with the new one")
     assert len(sink.mails()) == 1

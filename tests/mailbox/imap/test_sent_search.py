@@ -9,6 +9,7 @@ from mailbox.errors import MailError
 from mailbox.imap import sent_search
 from mailbox.imap.sent_search import AttemptHeaders
 from mailbox.imap.session import ImapSession, ListedFolder
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.certificates import Certificates
 from tests.servers.dovecot import Dovecot
 from tests.servers.imap_script import Mail, ScriptedImap, Talk
@@ -66,7 +67,9 @@ def test_anything_but_both_marks_proves_nothing(header: bytes) -> None:
 def test_a_real_server_tells_the_attempt_from_an_earlier_one_of_the_same_mail(dovecot: Dovecot, mail_user: str) -> None:
     dovecot.create_folder(mail_user, "Sent")
     dovecot.append(mail_user, "Sent", HEADER.replace(b"5d1e", b"aaaa") + b"Hello\r\n")
-    endpoint = Endpoint("localhost", dovecot.imap_port, "tls", mail_user, "secret", ca_certificate=dovecot.ca_pem)
+    endpoint = Endpoint(
+        "localhost", dovecot.imap_port, "tls", mail_user, MAILBOX_PASSWORD, ca_certificate=dovecot.ca_pem
+    )
     with ImapSession.open(endpoint, connect_timeout=10, command_timeout=10) as session:
         assert not sent_search.find(session, "Sent", STAMP)
         dovecot.append(mail_user, "Sent", HEADER + b"Hello\r\n")

@@ -13,6 +13,7 @@ from mailbox.errors import MailError, NetworkError, OverQuota, ProviderError, Si
 from mailbox.imap.fetch import by_bytes, pair_bodies, uid_set
 from mailbox.imap.responses import refused
 from mailbox.imap.session import ImapSession
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_ports
 
@@ -30,7 +31,7 @@ def endpoint(dovecot: Dovecot, mail_user: str) -> Endpoint:
         port=dovecot.imap_port,
         security="tls",
         user=mail_user,
-        password="secret",
+        password=MAILBOX_PASSWORD,
         ca_certificate=dovecot.ca_pem,
     )
 

@@ -20,6 +20,7 @@ from mailbox.imap.session import ImapSession
 from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import device, refresh
 from mailbox.oauth.protocol import Tokens
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.oidc_browser import Person
@@ -89,7 +90,7 @@ def test_tokens_of_the_environment_are_taken_with_their_end(
     call_command("reload_auth", mail_user, stdout=StringIO())
     now = Account.objects.with_transports().get()
     assert now.imap.oauth_expires_at == datetime.fromtimestamp(1_900_000_000, UTC)
-    assert (now.imap.password, now.smtp.password) == (None, "secret")
+    assert (now.imap.password, now.smtp.password) == (None, MAILBOX_PASSWORD)
     assert opens(account)
     monkeypatch.setenv("PRX_EMAIL_SMTP_OAUTH_TOKEN", "the-token-for-smtp")
     monkeypatch.setenv("PRX_EMAIL_SMTP_OAUTH_EXPIRES_AT", "1900000001")
@@ -101,10 +102,10 @@ def test_tokens_of_the_environment_are_taken_with_their_end(
 
 def test_a_vaults_secret_takes_the_place_of_a_grant(granted: Callable[..., Account], monkeypatch: Any) -> None:
     account = granted()
-    monkeypatch.setenv("MY_SECRET", "secret")
+    monkeypatch.setenv("MY_SECRET", MAILBOX_PASSWORD)
     call_command("set_secret", account.email, transport="both", password_env="MY_SECRET", stdout=StringIO())
     now = Account.objects.with_transports().get()
-    assert (now.imap.password, now.imap.grant, now.smtp.grant) == ("secret", None, None)
+    assert (now.imap.password, now.imap.grant, now.smtp.grant) == (MAILBOX_PASSWORD, None, None)
     assert not OAuthGrant.objects.exists()
 
 
@@ -129,7 +130,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     with pytest.raises(SystemExit) as ended:
         call_command("set_secret", *arguments, stderr=words)
     assert ended.value.code == 1 and said in words.getvalue()
-    assert Account.objects.get().imap.password == "secret"
+    assert Account.objects.get().imap.password == MAILBOX_PASSWORD
 
 
 class Vault:

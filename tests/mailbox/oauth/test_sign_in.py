@@ -16,6 +16,7 @@ from django.utils import timezone
 from mailbox.models import Account, Folder, OAuthApp, OAuthGrant, OAuthSignIn
 from mailbox.oauth import exchange, sign_in
 from mailbox.views.accounts import NEWS_FOR
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.oidc import OidcProvider
 from tests.servers.oidc_browser import Person
@@ -50,7 +51,7 @@ def signed_in(client: Client, account: Account, app: OAuthApp, name: str, **more
 
 def is_unchanged(account: Account) -> bool:
     now = Account.objects.with_transports().get(pk=account.pk)
-    return (now.imap.password, now.imap.grant, OAuthGrant.objects.count()) == ("secret", None, 0)
+    return (now.imap.password, now.imap.grant, OAuthGrant.objects.count()) == (MAILBOX_PASSWORD, None, 0)
 
 
 def test_a_sign_in_takes_the_place_of_the_password(

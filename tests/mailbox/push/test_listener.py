@@ -23,6 +23,7 @@ from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.push.listeners import Heard, MakeAccount, in_step, listen
 from tests.mailbox.sync.synced import fill, mail, on_server, stored
 from tests.rows import folder_of
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import wait_until
 from tests.servers.site import ROOT, environment
@@ -120,7 +121,7 @@ def test_a_refused_sign_in_is_said_of_the_transport_and_tried_again_with_other_c
     wait_until(is_marked, seconds=10, what="the mark")
     assert "AUTHENTICATIONFAILED" in account.imap.last_reply
     heard.wait_for(account, None)
-    form = SignInForm({"password": "secret", "both": ""}, transport=account.imap, other=account.smtp)
+    form = SignInForm({"password": MAILBOX_PASSWORD, "both": ""}, transport=account.imap, other=account.smtp)
     assert form.is_valid()
     form.save(account.pk)
     heard.wait_for(account, "connected")

@@ -17,6 +17,7 @@ from mailbox.sync import folder_sync
 from mailbox.sync.batches import FolderRun, ReadBatch
 from mailbox.sync.prefetch import Fetched
 from tests.mailbox.sync.synced import MakeAccount, account, fill, mail, on_server, state_of, stored
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 
 __all__ = ["account"]
@@ -163,7 +164,7 @@ def test_a_refused_sign_in_marks_the_transport_until_it_succeeds(make_account: M
     assert account.imap.needs_sign_in_since is not None
     assert account.smtp.needs_sign_in_since is None
     assert "wrong" not in outcome.error + account.imap.last_reply
-    account.imap.password = "secret"
+    account.imap.password = MAILBOX_PASSWORD
     account.imap.save()
     assert folder_sync.sync(account.pk).ok
     account.imap.refresh_from_db()

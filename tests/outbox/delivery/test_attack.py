@@ -17,6 +17,7 @@ from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.tasks import delivery as delivery_tasks
 from tests.outbox.delivery.queued_mails import Accounts, Start, in_thread, queued, refused_by_the_database, states
 from tests.rows import newest_attempt
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.smtp_faults import Drop, Hold, Reply
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("short_waits"), pytest.mark.wire]
@@ -88,7 +89,7 @@ def test_credentials_that_change_while_the_old_ones_are_refused_leave_no_row_beh
     worker = in_thread(lambda: delivery_deliver.deliver_account(account.pk))
     assert hold.reached.wait(10)
 
-    account.smtp.password = "secret"
+    account.smtp.password = MAILBOX_PASSWORD
     account.smtp.save()
     delivery_tasks.queue_sign_in_recovered(account.pk)
     server.accept()

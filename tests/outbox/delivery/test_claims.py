@@ -17,6 +17,7 @@ from outbox.delivery.claims import Claim
 from outbox.models import DeliveryAttempt, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from tests.rows import newest_attempt
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.smtp import SmtpServer
 from tests.servers.smtp_faults import Hold
 
@@ -246,7 +247,7 @@ def test_a_refused_sign_in_parks_the_queue_until_the_credentials_change(
     assert held == [("failed", "sign_in", 0), ("pending", "", 0), ("pending", "", 0)]
     assert server.connections == 1
     account.smtp.refresh_from_db()
-    account.smtp.password = "secret"
+    account.smtp.password = MAILBOX_PASSWORD
     account.smtp.save()
     delivery_tasks.queue_sign_in_recovered(account.pk)
     deliver.deliver_account(account.pk)

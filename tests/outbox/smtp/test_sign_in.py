@@ -12,6 +12,7 @@ from mailbox.models import Account, ConnectionTest
 from outbox import api, connection_check
 from outbox.delivery.database import Database
 from outbox.models import OutboxMessage
+from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
 from tests.servers.smtp import SmtpServer
 
@@ -91,7 +92,7 @@ def test_each_side_fails_for_itself_in_the_servers_words(make_account: Accounts)
 def test_a_passed_test_lifts_the_holds_that_waited_for_sign_in(make_account: Accounts, sink: SmtpServer) -> None:
     account = make_account(smtp_password="wrong-one")
     api.send(account.pk, "bob@example.test", "Hello", "A text.")
-    account.smtp.password = "secret"
+    account.smtp.password = MAILBOX_PASSWORD
     account.smtp.save()
 
     assert outcome_of(account).smtp_ok
