@@ -98,7 +98,7 @@ def look(now: datetime) -> None:
 
 
 def _suspicion(row: Installation | None, folder: InstallationFile | None, place: str) -> str:
-    is_new = row is None and not Installation.objects.exists()
+    is_new = row is None and not Installation.objects.exclude(place="").exists()
     return suspicion((row.mark, row.generation) if row else None, folder, place, is_new=is_new)
 
 

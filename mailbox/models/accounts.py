@@ -41,7 +41,7 @@ class Transport(models.Model):
     security = models.CharField(max_length=8, choices=Security, default=Security.TLS)
     user = models.CharField(max_length=320)
     # Whether the host may be one of an inner network: said by an administrator of all accounts, or on the machine.
-    private_host_allowed = models.BooleanField(default=True, editable=False)
+    private_host_allowed = models.BooleanField(default=True, db_default=True, editable=False)
     encrypted_password = models.TextField(null=True, editable=False)
     encrypted_oauth_token = models.TextField(null=True, editable=False)
     oauth_expires_at = models.DateTimeField(null=True, editable=False)  # of that token, where somebody said it
@@ -52,7 +52,8 @@ class Transport(models.Model):
     needs_sign_in_since = models.DateTimeField(null=True, editable=False)
     # The server's words of the last failure, and when it may be asked again (throttled, unavailable).
     last_reply = models.TextField(blank=True, editable=False)
-    alert = models.TextField(blank=True, editable=False)  # the server's newest [ALERT] (RFC 3501, 7.1)
+    # The server's newest [ALERT] (RFC 3501, 7.1).
+    alert = models.TextField(blank=True, default="", db_default="", editable=False)
     alerted_at = models.DateTimeField(null=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -180,12 +181,12 @@ class SyncRun(models.Model):
     requested_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")
     started_at = models.DateTimeField(default=timezone.now, db_index=True)
     # The process that runs it says so each few seconds; what has been silent for a minute is ended by another.
-    seen_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now, db_default=Now())
     finished_at = models.DateTimeField(null=True)
     attempted = models.PositiveIntegerField(default=0)
     succeeded = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
-    unchanged = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0, db_default=0)
     # A scheduled run is shared out to several workers, and ends with the last of them.
     shares_left = models.IntegerField(default=1, db_default=1)
 

@@ -31,7 +31,8 @@ class Draft(models.Model):
     text_format = models.CharField(max_length=10, blank=True, default="", db_default="")  # "markdown"
     send_at = models.CharField(max_length=40, blank=True)
     kept = models.JSONField(null=True, blank=True)  # which of the offered files are ticked; None: as offered
-    refused = models.JSONField(default=list, blank=True)  # uploads the policy refused and nobody has left out yet
+    # Uploads that the policy refused and nobody has left out yet.
+    refused = models.JSONField(default=list, db_default=[], blank=True)
     version = models.PositiveIntegerField(default=1)
     page = models.CharField(max_length=40, blank=True, default="", db_default="")
     page_save = models.PositiveIntegerField(default=0, db_default=0)

@@ -36,7 +36,8 @@ class Operation(models.Model):
     done = models.PositiveBigIntegerField(default=0)
     # How many the page that asked said it would be done to; more are never done, whatever joined them since.
     expected = models.PositiveBigIntegerField(default=0, db_default=0)
-    in_flight = models.JSONField(default=list, blank=True)  # keys of rows that were being sent then: not meant
+    # Keys of rows that were being sent then: not meant.
+    in_flight = models.JSONField(default=list, db_default=[], blank=True)
     skipped = models.JSONField(default=dict, blank=True)  # reason -> how many
     moved_at = models.DateTimeField(default=timezone.now)
     stopped_by = models.ForeignKey("auth.User", models.SET_NULL, null=True, blank=True, related_name="+")

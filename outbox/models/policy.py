@@ -81,7 +81,7 @@ class Installation(models.Model):
     """What tells this database from a restored or copied one, a row for each host and data folder: see
     outbox.restore_guard."""
 
-    place = models.CharField(max_length=64, unique=True)
+    place = models.CharField(max_length=64, unique=True, db_default="")  # none: the one row of 0.1.0
     mark = models.CharField(max_length=32)
     generation = models.BigIntegerField(default=0)
 

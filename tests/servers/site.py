@@ -31,13 +31,15 @@ def environment(**more: str) -> dict[str, str]:
 class Cluster:
     """`manage.py qcluster` in a session of its own; `stop()` drains, `kill()` is as a power cut."""
 
-    def __init__(self, log: Path, *, command: Sequence[str] = ("manage.py", "qcluster"), **more: str) -> None:
+    def __init__(
+        self, log: Path, *, command: Sequence[str] = ("manage.py", "qcluster"), cwd: Path = ROOT, **more: str
+    ) -> None:
         self.log_path = log
         goes_with_us = [sys.executable, "-m", "prx_email_site.parent_death", str(os.getpid())]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*goes_with_us, sys.executable, *command],
-                cwd=ROOT,
+                cwd=cwd,
                 env=environment(**{"PRX_EMAIL_WORKERS": "2", **more}),
                 stdout=output,
                 stderr=subprocess.STDOUT,
