@@ -43,6 +43,14 @@ class WrongKey(BackupFault):
     """The encryption keys do not open the stored secrets."""
 
 
+class NoIdentity(BackupFault):
+    """The backup is encrypted, and no private key was given."""
+
+
+class WrongIdentity(BackupFault):
+    """The private key that was given does not open the backup."""
+
+
 class NewerSchema(BackupFault):
     """The backup was made by a newer release, with migrations that this one does not have."""
 

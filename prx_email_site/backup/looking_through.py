@@ -88,11 +88,12 @@ def read_all(backup: Backup, stated: Manifest) -> tuple[int, list[str]]:
             continue
         with restoring.open_segment(backup, segment) as file:
             restoring.refuse_damage(file, copied)
-            for _, offset, length, digest in messages:
-                count += 1
-                file.seek(offset)
-                if hashlib.sha256(file.read(length)).hexdigest() != digest:
-                    lost.append(f"{digest} in {segment}, which is damaged at {offset}")
+            with backup.opened(file, segment) as plain:
+                for _, offset, length, digest in messages:
+                    count += 1
+                    plain.seek(offset)
+                    if hashlib.sha256(plain.read(length)).hexdigest() != digest:
+                        lost.append(f"{digest} in {segment}, which is damaged at {offset}")
     return count, lost
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,16 +15,22 @@ from django.db import connection
 
 from mailbox.models import RawMessage
 from mailbox.storage.durable_files import raw_storage
-from prx_email_site.backup import databases, manifest
+from prx_email_site.backup import databases, manifest, sealing
 from prx_email_site.backup.faults import BackupFault
 from prx_email_site.backup.manifest import Backup, Manifest
+from prx_email_site.backup.sealing import Writer
 from prx_email_site.backup.stores import DRAFTS, BackupStore, Folder, StoredFile, measure, raw_stores
+
+Known = dict[str, StoredFile]  # by the name in the store
 
 ATTEMPTS = 3
 # Of the data folder. The mark of the installation must not come back with it (outbox.restore_guard); the keys are kept
 # apart; the rest is made again or fetched again.
 LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
-_OURS = re.compile(rf"(raw|files|\d{{8}}T\d{{6}}Z)/|{DRAFTS}")  # what else somebody put there stays
+# What else somebody put there stays.
+_OURS = re.compile(
+    rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}"
+)  # what else somebody put there stays
 LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
 
 
@@ -31,62 +38,60 @@ class SegmentSwept(Exception):
     """A segment of the copied database was removed since: its messages had been deleted. The copy is taken anew."""
 
 
-def make(store: BackupStore, now: datetime) -> Backup:
-    """Add a backup to those of the store. Raises BackupFault, OSError."""
-    backup = Backup(store, f"{now:%Y%m%dT%H%M%SZ}")
+def make(store: BackupStore, now: datetime, recipients: Sequence[str] = ()) -> Backup:
+    """Add a backup to those of the store, encrypted where recipients are given. Raises BackupFault, OSError."""
+    sealing.check(recipients)
+    backup, writer = Backup(store, f"{now:%Y%m%dT%H%M%SZ}"), Writer(store, tuple(sorted(set(recipients))))
     with store.alone():
         for _ in range(ATTEMPTS):
             try:
-                return _make(backup, now)
+                return _make(backup, writer, now)
             except SegmentSwept as error:
                 swept = error
         raise BackupFault(f"Stored mail is removed faster than it is copied ({swept}): run this again.")
 
 
-def _make(backup: Backup, now: datetime) -> Backup:
-    store = backup.store
-    with store.drafts() as drafts:
+def _make(backup: Backup, writer: Writer, now: datetime) -> Backup:
+    with writer.drafts() as drafts:
         draft = drafts / manifest.DATABASE
         content = databases.dump(draft)
-        database = store.take(draft, backup.database)
-    there = store.sizes()
-    segments, missing = _copy_segments(store, content.segments, there)
-    backup.write(
-        Manifest(
-            made_at=now,
-            engine=connection.vendor,
-            database=database,
-            migrations=content.migrations,
-            counts=content.counts,
-            segments=segments,
-            missing=missing,
-            files=list(_copy_files(store, there)),
-            keys=manifest.key_digests(settings.ENCRYPTION_KEYS),
-        ),
+        database = writer.take(draft, backup.database)
+    there, known = writer.store.sizes(), _known(writer)
+    segments, missing = _copy_segments(writer, content.segments, there, known)
+    made = Manifest(
+        made_at=now,
+        engine=connection.vendor,
+        database=database,
+        migrations=content.migrations,
+        counts=content.counts,
+        segments=segments,
+        missing=missing,
+        files=list(_copy_files(writer, there, known)),
+        keys=manifest.key_digests(settings.ENCRYPTION_KEYS),
     )
-    return backup
+    backup.write(made, writer)
+    return replace(backup, written=made)
 
 
 def _copy_segments(
-    store: BackupStore, wanted: dict[str, int], there: dict[str, int]
+    writer: Writer, wanted: dict[str, int], there: dict[str, int], known: Known
 ) -> tuple[list[StoredFile], list[str]]:
     """`wanted`: segment -> bytes that rows refer to. `there`: what the store holds. What an earlier backup copied whole
     is not read again; what an interrupted one left is measured where it lies."""
-    known = _known(store)
     copied, missing = [], []
     for segment, end in sorted(wanted.items()):
-        stored, name = known.get(segment), f"{manifest.RAW}/{segment}"
-        size = there.get(name, -1)
+        name = f"{writer.folder}{manifest.RAW}/{segment}"
+        stored, size = known.get(name), there.get(name, -1)
         if stored and size == stored.size >= end:
             copied.append(stored)
             continue
         try:
             if stored is None and size >= end:
-                with store.open(name) as source:
+                with writer.store.open(name) as source:
                     copied.append(measure(source, segment))
                 continue
             with raw_storage().open(segment, "rb") as source:
-                copied.append(store.put(name, source, segment))
+                copied.append(writer.put(name, source, segment))
         except FileNotFoundError:
             if not RawMessage.objects.filter(segment=segment).exists():
                 raise SegmentSwept(segment) from None
@@ -94,18 +99,23 @@ def _copy_segments(
     return copied, missing
 
 
-def _known(store: BackupStore) -> dict[str, StoredFile]:
-    earlier = manifest.complete_in(store)
-    return {each.path: each for each in earlier[-1].read().segments} if earlier else {}
+def _known(writer: Writer) -> Known:
+    """What the newest backup for the same recipients has."""
+    for earlier in reversed(manifest.complete_in(writer.store)):
+        if earlier.folder == writer.folder:
+            listing = earlier.listing
+            known = {f"{earlier.folder}{manifest.RAW}/{each.path}": each for each in listing.segments}
+            return known | {earlier.name_of(each): each for each in listing.files}
+    return {}
 
 
-def _copy_files(store: BackupStore, there: dict[str, int]) -> Iterator[StoredFile]:
+def _copy_files(writer: Writer, there: dict[str, int], known: Known) -> Iterator[StoredFile]:
     """What else the data folder holds: translations of one's own, the folder of attachments."""
-    for path in _other_files(store):
+    for path in _other_files(writer.store):
         name = str(path.relative_to(settings.DATA_DIR))
         for _ in range(ATTEMPTS):
             try:
-                stored = _copy_file(store, path, name, there)
+                stored = _copy_file(writer, path, name, there, known)
             except FileNotFoundError:
                 break  # removed meanwhile
             if stored is not None:
@@ -115,15 +125,20 @@ def _copy_files(store: BackupStore, there: dict[str, int]) -> Iterator[StoredFil
             raise BackupFault(f"{path} changes while it is copied: run this again.")
 
 
-def _copy_file(store: BackupStore, path: Path, name: str, there: dict[str, int]) -> StoredFile | None:
-    """None where it was changed between the look at its digest, which is its name, and the copy."""
+def _copy_file(writer: Writer, path: Path, name: str, there: dict[str, int], known: Known) -> StoredFile | None:
+    """None where it was changed between the look at its digest, which makes its name, and the copy."""
     with path.open("rb") as source:
-        stored = measure(source, name)
-        kept_as = f"{manifest.FILES}/{stored.sha256}"
-        if there.get(kept_as) == stored.size:
-            return stored
-        source.seek(0)
-        return stored if store.put(kept_as, source, name) == stored else None
+        found = measure(source, name)
+        kept_as = writer.name_of(found.sha256)
+        key = f"{writer.folder}{manifest.FILES}/{kept_as}"
+        stored = known.get(key) if writer.recipients else found
+        if stored is None or there.get(key) != stored.size:
+            source.seek(0)
+            stored = writer.put(key, source, name)
+            source.seek(0)
+            if measure(source, name) != found:
+                return None
+        return replace(stored, path=name, kept_as=kept_as if writer.recipients else "")
 
 
 def _other_files(store: BackupStore) -> Iterator[Path]:
@@ -156,18 +171,10 @@ def forget(store: BackupStore, keep: int) -> list[Backup]:
     with store.alone():
         complete = manifest.complete_in(store)
         old = complete[: max(len(complete) - keep, 0)]
-        named = {name for backup in complete[len(old) :] for name in _names(backup)}
+        named = {name for backup in complete[len(old) :] for name in backup.names()}
         for backup in old:  # before what it needs, so that whatever crashes leaves no half backup
             store.remove(backup.manifest)
         for name in store.sizes():
             if name not in named and _OURS.match(name):
                 store.remove(name)
         return old
-
-
-def _names(backup: Backup) -> Iterator[str]:
-    """Of all that a backup needs."""
-    stated = backup.read()
-    yield from (backup.manifest, backup.database)
-    yield from (f"{manifest.RAW}/{each.path}" for each in stated.segments)
-    yield from (f"{manifest.FILES}/{each.sha256}" for each in stated.files)

@@ -6,17 +6,22 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from prx_email_site.backup import places
-from prx_email_site.backup.faults import NoBackup
-from prx_email_site.backup.stores import BackupStore, StoredFile
+from prx_email_site.backup import places, sealing
+from prx_email_site.backup.faults import NoBackup, NoIdentity
+from prx_email_site.backup.sealing import Writer
+from prx_email_site.backup.stores import BackupStore, StoredFile, measure
 
-FORMAT = 1
-FILE_NAME, DATABASE, RAW, FILES = "manifest.json", "database", "raw", "files"
+FORMAT, SEALED_FORMAT = 1, 2
+FILE_NAME, SEALED_NAME = "manifest.json", "manifest.age"
+DATABASE, RAW, FILES = "database", "raw", "files"
 _NAME = re.compile(r"\d{8}T\d{6}Z")
 
 
@@ -38,11 +43,25 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """What of a backup anybody may read, for the next one to copy only what is new: where it is encrypted, that is in
+    its manifest.json, and the manifest lies encrypted beside it."""
+
+    recipients: list[str]
+    segments: list[StoredFile]
+    files: list[StoredFile]
+    sealed: StoredFile | None = None
+
+
+@dataclass(frozen=True)
 class Backup:
-    """One backup of those that a store holds, by the time in its name."""
+    """One backup of those that a store holds, by the time in its name. `identity`: the file with the private key that
+    opens it, where it is encrypted. `written`: by this process, which need not open it."""
 
     store: BackupStore
     name: str
+    identity: Path | None = None
+    written: Manifest | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.store}/{self.name}"
@@ -55,25 +74,121 @@ class Backup:
     def database(self) -> str:
         return f"{self.name}/{DATABASE}"
 
-    def read(self) -> Manifest:
+    @property
+    def sealed(self) -> str:
+        return f"{self.name}/{SEALED_NAME}"
+
+    @cached_property
+    def listing(self) -> Listing:
         """Raises NoBackup."""
+        said = self._json(self.manifest)
         try:
-            with self.store.open(self.manifest) as file:
-                said: dict[str, Any] = json.loads(file.read())
-            if said["format"] != FORMAT:
-                raise NoBackup(f"{self} has format {said['format']}; this release reads {FORMAT}.")
+            if said["format"] == SEALED_FORMAT:
+                recipients, sealed = said["recipients"], StoredFile(**said["sealed"])
+            elif said["format"] == FORMAT:
+                recipients, sealed = [], None
+            else:
+                raise NoBackup(f"{self} has format {said['format']}; this release reads {FORMAT} and {SEALED_FORMAT}.")
+            stored = {name: [StoredFile(**each) for each in said[name]] for name in ("segments", "files")}
+            return Listing(recipients, sealed=sealed, **stored)
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
+
+    @property
+    def folder(self) -> str:
+        """Below which the store has its segments and files."""
+        return sealing.folder_for(self.listing.recipients)
+
+    def names(self) -> Iterator[str]:
+        """Of all that the backup needs."""
+        yield from (self.manifest, self.database)
+        if self.listing.sealed:
+            yield self.sealed
+        yield from (f"{self.folder}{RAW}/{each.path}" for each in self.listing.segments)
+        yield from (self.name_of(each) for each in self.listing.files)
+
+    def name_of(self, file: StoredFile) -> str:
+        """Of a file of the data folder."""
+        return f"{self.folder}{FILES}/{file.kept_as or file.sha256}"
+
+    @contextmanager
+    def opened(self, file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+        """What a file of the store says, from its beginning; raises NoIdentity, WrongIdentity, SegmentDamaged."""
+        file.seek(0)
+        if not self.listing.recipients:
+            yield file
+        elif self.identity is None:
+            raise NoIdentity(f"{self} is encrypted to {', '.join(self.listing.recipients)}: give --identity FILE.")
+        else:
+            with sealing.opened(file, self.identity, name) as plain:
+                yield plain
+
+    @contextmanager
+    def database_file(self) -> Iterator[Path]:
+        """On this host's disk."""
+        if not self.listing.recipients:
+            with self.store.as_file(self.database) as path:
+                yield path
+            return
+        with self.store.open(self.database) as file, self.opened(file, self.database) as plain:
+            yield Path(plain.name)
+
+    def read(self) -> Manifest:
+        """Raises NoBackup, NoIdentity, WrongIdentity."""
+        if self.written:
+            return self.written
+        said = self._opened_manifest() if self.listing.sealed else self._json(self.manifest)
+        try:
             said["made_at"] = datetime.fromisoformat(said["made_at"])
             said["database"] = StoredFile(**said["database"])
             for name in ("segments", "files"):
                 said[name] = [StoredFile(**each) for each in said[name]]
             return Manifest(**said)
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-            raise NoBackup(f"{self.store}/{self.manifest} cannot be read: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._unreadable(error) from error
 
-    def write(self, manifest: Manifest) -> None:
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            with self.store.open(name) as file:
+                said = json.loads(file.read())
+        except (FileNotFoundError, ValueError) as error:
+            raise self._unreadable(error) from error
+        if not isinstance(said, dict):
+            raise self._unreadable("it is no object")
+        return said
+
+    def _opened_manifest(self) -> dict[str, Any]:
+        try:
+            with self.store.open(self.sealed) as file:
+                if measure(file, SEALED_NAME) != self.listing.sealed:
+                    raise NoBackup(f"{self.store}/{self.sealed} has other bytes than when it was made.")
+                with self.opened(file, self.sealed) as plain:
+                    said: dict[str, Any] = json.loads(plain.read())
+                    return said
+        except FileNotFoundError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, why: object) -> NoBackup:
+        return NoBackup(f"{self.store}/{self.manifest} cannot be read: {why}")
+
+    def write(self, manifest: Manifest, writer: Writer) -> None:
         """Durable and whole, or not there."""
         text = json.dumps({**asdict(manifest), "made_at": manifest.made_at.isoformat()}, indent=1)
+        if writer.recipients:
+            sealed = writer.put(self.sealed, io.BytesIO(text.encode()), SEALED_NAME)
+            text = json.dumps(_listing_of(manifest, writer, sealed), indent=1)
         self.store.put(self.manifest, io.BytesIO(text.encode()), FILE_NAME)
+
+
+def _listing_of(manifest: Manifest, writer: Writer, sealed: StoredFile) -> dict[str, Any]:
+    """Files by the names that they are kept as: their own say what people attach."""
+    listing = Listing(
+        recipients=list(writer.recipients),
+        segments=manifest.segments,
+        files=[StoredFile(each.kept_as, each.size, each.sha256, each.kept_as) for each in manifest.files],
+        sealed=sealed,
+    )
+    return {"format": SEALED_FORMAT, "made_at": manifest.made_at.isoformat(), **asdict(listing)}
 
 
 def key_digests(keys: list[str]) -> list[str]:
@@ -88,11 +203,11 @@ def complete_in(store: BackupStore) -> list[Backup]:
     return [Backup(store, top) for top in sorted(tops)]
 
 
-def find(target: str | Path) -> Backup:
+def find(target: str | Path, identity: Path | None = None) -> Backup:
     """The backup at this path or address, or the newest of those below it; raises NoBackup."""
     parent, _, name = str(target).rstrip("/").rpartition("/")
     if _NAME.fullmatch(name):
-        return Backup(places.at(parent or "."), name)
+        return Backup(places.at(parent or "."), name, identity)
     if found := complete_in(places.at(target)):
-        return found[-1]
+        return replace(found[-1], identity=identity)
     raise NoBackup(f"{target} holds no backup.")

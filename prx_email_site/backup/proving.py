@@ -33,11 +33,11 @@ NOT_HANDED_ON = (
 )
 
 
-def prove(target: str | Path, now: datetime) -> RestoreProof:
+def prove(target: str | Path, now: datetime, identity: Path | None = None) -> RestoreProof:
     """Restore, look through, and note what came of it, for the dashboard and the alerts. Raises nothing of a backup."""
     proof = RestoreProof(proven_at=now)
     try:
-        backup = manifest.find(target)
+        backup = manifest.find(target, identity)
         stated = backup.read()
         proof.backup_at = stated.made_at
         restoring.check_schema(stated)
@@ -56,9 +56,10 @@ def prove(target: str | Path, now: datetime) -> RestoreProof:
 
 def _check_list(backup: Backup, stated: Manifest) -> None:
     """What is not there is named at once; the bytes of what is there are read in the scratch installation."""
-    there = backup.store.sizes(manifest.RAW)
+    folder = f"{backup.folder}{manifest.RAW}"
+    there = backup.store.sizes(folder)
     for each in stated.segments:
-        if f"{manifest.RAW}/{each.path}" not in there:
+        if f"{folder}/{each.path}" not in there:
             raise SegmentMissing(f"{each.path} is not in the backup.")
 
 
@@ -73,7 +74,7 @@ def _in_scratch(backup: Backup) -> dict[str, Any]:
         (folder / SCRATCH).touch()
         with _scratch_url(folder) as url:
             keys = ",".join(settings.ENCRYPTION_KEYS)
-            return _run(str(backup), folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": keys})
+            return _run(backup, folder, {"DATABASE_URL": url, "PRX_EMAIL_ENCRYPTION_KEYS": keys})
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def _scratch_url(folder: Path) -> Iterator[str]:
         yield urlsplit(env.text("DATABASE_URL"))._replace(path=f"/{name}").geturl()
 
 
-def _run(backup: str, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
+def _run(backup: Backup, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
     """`hidden`: variables that hold secrets, handed on in files that only this user may read."""
     environment = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_HANDED_ON}
     environment["PRX_EMAIL_DATA_DIR"] = str(folder)
@@ -95,7 +96,8 @@ def _run(backup: str, folder: Path, hidden: dict[str, str]) -> dict[str, Any]:
         path.touch(mode=0o600)
         path.write_text(value, encoding="utf-8")
         environment[f"{name}_FILE"] = str(path)
-    command = [sys.executable, "manage.py", "prove", backup, "--in-scratch"]
+    command = [sys.executable, "manage.py", "prove", str(backup), "--in-scratch"]
+    command += ["--identity", str(backup.identity.resolve())] if backup.identity else []
     done = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True)  # noqa: S603
     try:
         said: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])

@@ -53,7 +53,8 @@ def restore(backup: Backup, now: datetime) -> Manifest:
     for each in stated.files:
         target = Path(settings.DATA_DIR) / each.path
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with backup.store.open(f"{manifest.FILES}/{each.sha256}") as source, target.open("wb") as file:
+        name = backup.name_of(each)
+        with backup.store.open(name) as stored, backup.opened(stored, name) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
     restore_database(backup, stated, now)
     return stated
@@ -61,7 +62,7 @@ def restore(backup: Backup, now: datetime) -> Manifest:
 
 def restore_database(backup: Backup, stated: Manifest, now: datetime) -> None:
     """The rows, their count against the manifest, the migrations since, and the pause."""
-    with backup.store.as_file(backup.database) as dump:
+    with backup.database_file() as dump:
         databases.load(dump)
     counts = databases.content().counts
     differs = [name for name, count in stated.counts.items() if counts.get(name) != count]
@@ -89,7 +90,7 @@ def check_segment(backup: Backup, stated: StoredFile) -> None:
 def open_segment(backup: Backup, segment: str) -> IO[bytes]:
     """Raises SegmentMissing."""
     try:
-        return backup.store.open(f"{manifest.RAW}/{segment}")
+        return backup.store.open(f"{backup.folder}{manifest.RAW}/{segment}")
     except FileNotFoundError as error:
         raise SegmentMissing(f"{segment} is not in the backup.") from error
 
@@ -104,7 +105,7 @@ def check_files(backup: Backup, stated: Manifest) -> None:
     """Those of the data folder; raises SegmentDamaged."""
     for each in stated.files:
         try:
-            with backup.store.open(f"{manifest.FILES}/{each.sha256}") as file:
+            with backup.store.open(backup.name_of(each)) as file:
                 is_sound = measure(file, each.path) == each
         except FileNotFoundError:
             is_sound = False
@@ -138,10 +139,11 @@ def refuse_if_used() -> None:
 
 def _put_segment(backup: Backup, stated: StoredFile) -> None:
     storage = raw_storage()
-    if storage.exists(stated.path):
-        with storage.open(stated.path, "rb") as there:
-            if measure(there, stated.path) == stated:
-                return  # of a restore that was interrupted
-        storage.delete(stated.path)
-    with open_segment(backup, stated.path) as file:
-        storage.save(stated.path, File(file))
+    with open_segment(backup, stated.path) as file, backup.opened(file, stated.path) as source:
+        if storage.exists(stated.path):
+            with storage.open(stated.path, "rb") as there:
+                if measure(there, stated.path) == measure(source, stated.path):
+                    return  # of a restore that was interrupted
+            storage.delete(stated.path)
+            source.seek(0)
+        storage.save(stated.path, File(source))

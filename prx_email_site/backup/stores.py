@@ -11,7 +11,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -27,11 +27,13 @@ DRAFTS = "draft-"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """`path` as the installation names it: a segment, or a file of the data folder. `sha256` in hex."""
+    """`path` as the installation names it: a segment, or a file of the data folder. Size and digest, in hex, of the
+    bytes as they lie in the store. `kept_as`: the name of a file of the data folder, where it is not its digest."""
 
     path: str
     size: int
     sha256: str
+    kept_as: str = field(default="", compare=False)
 
 
 class Measured(File):  # type: ignore[type-arg]  # not generic when it runs

@@ -24,6 +24,8 @@ class Command(RefusingCommand):
         parser.add_argument("target", metavar="DIR|s3://…", help=words)
         parser.add_argument("--keys", type=Path, metavar="FILE", help="write the keys to this file, elsewhere")
         parser.add_argument("--keep", type=int, metavar="N", help="remove all but the newest N backups that are there")
+        words = "encrypt for this public key: age1…, or ssh-ed25519 … or ssh-rsa …; may be given more than once"
+        parser.add_argument("--encrypt-to", action="append", default=[], metavar="RECIPIENT", help=words)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -31,7 +33,7 @@ class Command(RefusingCommand):
             raise CommandError("--keep is the number of backups that stay, 1 or more.")
         try:
             store = places.at(options["target"])
-            backup = making.make(store, timezone.now())
+            backup = making.make(store, timezone.now(), options["encrypt_to"])
             if options["keys"]:
                 making.write_keys(options["keys"], store)
             if options["keep"] is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -27,13 +28,15 @@ class Command(RefusingCommand):
             "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
         )
         parser.add_argument("--in-scratch", action="store_true", help="for the process that this command starts")
+        words = "the file with the private key that opens an encrypted backup"
+        parser.add_argument("--identity", type=Path, metavar="FILE", help=words)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["in_scratch"]:
-            self.stdout.write(json.dumps(_within(options["backup"])))
+            self.stdout.write(json.dumps(_within(options["backup"], options["identity"])))
             return
-        proof = proving.prove(options["backup"], timezone.now())
+        proof = proving.prove(options["backup"], timezone.now(), options["identity"])
         if options["json"]:
             names = ("fault", "detail", "messages", "missing")
             error = {"code": proof.fault, "message": proof.detail} if proof.fault else None
@@ -49,9 +52,9 @@ class Command(RefusingCommand):
         self.stdout.write(f"Proven: the backup of {made} restores; {proof.messages:,} messages, 0 missing.")
 
 
-def _within(backup: str) -> dict[str, Any]:
+def _within(backup: str, identity: Path | None) -> dict[str, Any]:
     try:
-        found = looking_through.restore_and_look(manifest.find(backup), timezone.now())
+        found = looking_through.restore_and_look(manifest.find(backup, identity), timezone.now())
     except MissingBytes as fault:
         return {**asdict(fault.found), "fault": "MessagesMissing", "detail": f"MessagesMissing: {fault.args[0]}"}
     except BackupFault as fault:

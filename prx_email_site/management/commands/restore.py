@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -22,11 +23,13 @@ class Command(RefusingCommand):
         parser.add_argument(
             "backup", metavar="BACKUP", help="a backup, or a folder or s3:// address of them: its newest one"
         )
+        words = "the file with the private key that opens an encrypted backup"
+        parser.add_argument("--identity", type=Path, metavar="FILE", help=words)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            stated = restoring.restore(manifest.find(options["backup"]), timezone.now())
+            stated = restoring.restore(manifest.find(options["backup"], options["identity"]), timezone.now())
         except (BackupFault, OSError) as error:
             self.fail(str(error), as_json=options["json"], code=code_of(error))
         lacks, wrong = "", None

@@ -1,0 +1,124 @@
+"""Backups encrypted for public keys by age (age-encryption.org): the host that makes one cannot read it, nor can the
+store. Each file is an age file of its own, so that `age --decrypt` opens it where nothing of this is at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import pyrage
+from django.conf import settings
+
+from prx_email_site.backup.faults import BackupFault, SegmentDamaged, WrongIdentity
+from prx_email_site.backup.stores import DRAFTS, BackupStore, StoredFile
+
+
+def folder_for(recipients: Sequence[str]) -> str:
+    """Where the store keeps what is encrypted for these alone, with a slash; "" for what is not encrypted. A segment
+    that is there for others is another file."""
+    if not recipients:
+        return ""
+    return f"to-{hashlib.sha256(' '.join(sorted(set(recipients))).encode()).hexdigest()[:12]}/"
+
+
+def check(recipients: Sequence[str]) -> None:
+    """Raises BackupFault."""
+    for each in recipients:
+        _recipient(each)
+
+
+def _recipient(text: str) -> pyrage.x25519.Recipient | pyrage.ssh.Recipient:
+    kind = pyrage.ssh if text.startswith("ssh-") else pyrage.x25519
+    try:
+        return kind.Recipient.from_str(text)
+    except pyrage.RecipientError as error:
+        raise BackupFault(
+            f"{text[:80]} is no public key of age (age1…) or of SSH (ssh-ed25519, ssh-rsa): {error}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Adds to a store what nobody but the recipients can read; as it is, where there are none."""
+
+    store: BackupStore
+    recipients: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return folder_for(self.recipients)
+
+    def name_of(self, digest: str) -> str:
+        """Of a file by the digest of what is in it; with a key of ours, or who knows a file could see that it is
+        there."""
+        if not self.recipients:
+            return digest
+        return hmac.new(settings.ENCRYPTION_KEYS[0].encode(), digest.encode(), hashlib.sha256).hexdigest()
+
+    def put(self, name: str, source: IO[bytes], path: str) -> StoredFile:
+        """As the store's; size and digest are those of the bytes as they lie there."""
+        if not self.recipients:
+            return self.store.put(name, source, path)
+        with self.store.drafts() as drafts:
+            sealed = drafts / "sealed"
+            with sealed.open("wb") as target:
+                pyrage.encrypt_io(source, target, [_recipient(each) for each in self.recipients])
+            return replace(self.store.take(sealed, name), path=path)
+
+    def take(self, draft: Path, name: str) -> StoredFile:
+        if not self.recipients:
+            return self.store.take(draft, name)
+        with draft.open("rb") as source:
+            stored = self.put(name, source, Path(name).name)
+        draft.unlink()
+        return stored
+
+    def drafts(self) -> AbstractContextManager[Path]:
+        """For what is not encrypted yet, which then never lies where the backups do."""
+        return _elsewhere() if self.recipients else self.store.drafts()
+
+
+@contextmanager
+def _elsewhere() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=f"prx-email-{DRAFTS}") as name:
+        yield Path(name)
+
+
+def identities(path: Path) -> list[pyrage.x25519.Identity | pyrage.ssh.Identity]:
+    """Of a file as age-keygen writes it, or a private key of SSH without a passphrase. Raises WrongIdentity."""
+    try:
+        content = path.read_bytes()
+        if b"PRIVATE KEY-----" in content:
+            return [pyrage.ssh.Identity.from_buffer(content)]
+        lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError as error:
+        raise WrongIdentity(f"{path} holds no private key of age or SSH that can be read.") from error
+    except OSError as error:
+        raise WrongIdentity(f"The file of the private key cannot be read: {error}") from error
+    if not found:
+        raise WrongIdentity(f"{path} holds no private key.")
+    return found
+
+
+@contextmanager
+def opened(source: IO[bytes], identity: Path, name: str) -> Iterator[IO[bytes]]:
+    """What was encrypted, in a file of this host's disk. Raises WrongIdentity, and SegmentDamaged for what is cut short
+    or has other bytes."""
+    keys = identities(identity)
+    with tempfile.NamedTemporaryFile(prefix="prx-email-") as plain:
+        try:
+            pyrage.decrypt_io(source, plain, keys)
+        except pyrage.DecryptError as error:
+            raise WrongIdentity(f"{identity} does not open {name}: {error}.") from error
+        except OSError as error:
+            raise SegmentDamaged(f"{name} cannot be decrypted: {error}") from error
+        plain.flush()
+        plain.seek(0)
+        yield plain
