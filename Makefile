@@ -36,7 +36,10 @@ lock: | .venv/bin/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^pip-tools requirements-dev.txt)"
 	$(COMPILE) --output-file requirements.lock requirements.txt
 	$(COMPILE) --constraint requirements.lock --output-file requirements-s3.lock requirements-s3.txt
-	$(COMPILE) --constraint requirements-s3.lock --output-file requirements-dev.lock requirements-dev.txt
+	$(COMPILE) --constraint requirements-s3.lock --output-file requirements-otel.lock requirements-otel.txt
+	$(COMPILE) --constraint requirements-otel.lock --output-file requirements-sentry.lock requirements-sentry.txt
+	$(COMPILE) --constraint requirements-s3.lock --constraint requirements-otel.lock --constraint requirements-sentry.lock \
+		--output-file requirements-dev.lock requirements-dev.txt
 
 # The address is looked at first: installing takes a minute, and a port that is taken ends it all the same.
 address-is-free:

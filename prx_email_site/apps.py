@@ -12,6 +12,7 @@ class SiteConfig(AppConfig):
 
         from mailbox import signals
         from prx_email_site import checks, signal_receivers
+        from prx_email_site.monitoring import reporting
         from prx_email_site.personal_data import schedule as personal_data_schedule
         from prx_email_site.retention import schedule
 
@@ -33,6 +34,7 @@ class SiteConfig(AppConfig):
         signals.outbox_subjects_asked.connect(signal_receivers.outbox_subjects_asked, dispatch_uid=uid)
         signals.outbox_figures_asked.connect(signal_receivers.outbox_figures_asked, dispatch_uid=uid)
         signals.conversation_asked.connect(signal_receivers.conversation_asked, dispatch_uid=uid)
+        reporting.start()
 
 
 class AdminConfig(DjangoAdminConfig):

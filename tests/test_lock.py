@@ -18,7 +18,9 @@ def locked(name: str) -> dict[str, str]:
     return {canonicalize_name(package): version for package, version in re.findall(r"^([\w.\-]+)==(\S+)", text, re.M)}
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-s3", "requirements-dev"])
+@pytest.mark.parametrize(
+    "name", ["requirements", "requirements-s3", "requirements-otel", "requirements-sentry", "requirements-dev"]
+)
 def test_each_range_is_met_by_a_locked_version_with_a_hash(name: str) -> None:
     lines = [line.partition("#")[0].strip() for line in Path(ROOT, f"{name}.txt").read_text().splitlines()]
     asked = [Requirement(line) for line in lines if line and not line.startswith("-")]

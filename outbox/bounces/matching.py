@@ -150,7 +150,9 @@ def _store(report: ParsedReport, row: OutboxMessage, message: Message, *, is_pro
         if new and len(known) == 1:
             suppression.note(row.account_id, rows)
     if new:
-        logs.event(logger, "delivery_report", outbox_id=row.pk, reports=new, proven=is_proven)
+        logs.event(
+            logger, "delivery_report", outbox_id=row.pk, message_id=row.message_id, reports=new, proven=is_proven
+        )
     return new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,14 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from mailbox import logs
 from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
 from mailbox.storage.raw_store import StoredRaw
 from outbox.compose.build import FrozenMessage
 from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def write_down(account: Account, new: NewRow, now: datetime, write: Writer = at_
     pk = write(partial(insert, account, new, now))
     if not raw_store.has_file(new.unindexed):
         raw_store.save_batch([new.frozen.mime], now=now, prove=True)
+    logs.event(logger, "mail_queued", account=account.pk, outbox_id=pk, message_id=new.frozen.message_id)
     return pk
 
 

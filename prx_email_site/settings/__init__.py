@@ -16,6 +16,7 @@ from prx_email_site.ehlo_name import ehlo_name
 from prx_email_site.logging_config import OF_THE_SITE, logging_config
 from prx_email_site.settings.completeness import *  # noqa: F403
 from prx_email_site.settings.raw_store import backup_s3_server, raw_cache_bytes, raw_storage_of
+from prx_email_site.settings.reporting import *  # noqa: F403
 from prx_email_site.settings.retention import retention_days
 from prx_email_site.settings.sign_in import *  # noqa: F403
 from prx_email_site.settings.submission import submission as submission_ports
