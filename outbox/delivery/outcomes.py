@@ -215,7 +215,7 @@ def log(outcome: UnwrittenOutcome, written: bool) -> None:
         outbox_id=claim.outbox_id,
         message_id=claim.message_id,
         number=claim.number,
-        seconds=round(max((owed.now - claim.claimed_at).total_seconds(), 0), 3),
+        seconds=round(max((outcome.now - claim.claimed_at).total_seconds(), 0), 3),
         outcome=settled.verdict.value,
         hold=settled.hold,
         phase=ending.phase,

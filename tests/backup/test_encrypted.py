@@ -15,7 +15,7 @@ from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 
 from mailbox.models import Account, RawMessage
-from mailbox.storage.backend import raw_storage
+from mailbox.storage.durable_files import raw_storage
 from prx_email_site.backup import making, manifest, places, proving, restoring
 from prx_email_site.backup.faults import BackupFault, NoIdentity, WrongIdentity
 from tests.backup.test_backup import NOW, account, as_in_production, cut, flip
