@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -31,7 +30,7 @@ from mailbox.models import (
 )
 from outbox.models import Draft, Operation, SavedReply, SuppressedAddress
 from prx_email_site.monitoring import health_checks
-from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, passkey_of, store
+from tests.rows import folder_of, letter, letter_with, outbox_row, passkey_of, store
 
 VIEWER, OPERATOR, ADMINISTRATOR = ROLES = ("viewer", "operator", "administrator")
 OPEN, SIGNED_IN, EVERYWHERE, SOMEWHERE = "open", "signed in", "everywhere", "somewhere"
@@ -236,11 +235,6 @@ EXPECTED: dict[str, Expected] = {
     "outbox:copy_again": of_account("", OPERATOR, "outbox"),
     "outbox:acknowledge_bounce": of_account("", OPERATOR, "outbox"),
 }
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,13 @@ import hypothesis
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, User
+from django.test import Client
 from hypothesis import HealthCheck
 from pytest_django import DjangoDbBlocker
 
 from mailbox.models import Account, Transport
 from tests import clean_tables, one_migration, secret_guard
+from tests.rows import NOWHERE
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.dovecot import Dovecot
@@ -255,6 +257,12 @@ def make_account(db: None, request: pytest.FixtureRequest) -> Callable[..., Acco
 
 
 @pytest.fixture
+def account(make_account: Callable[..., Account]) -> Account:
+    """One whose servers are nowhere. Modules that need another have a fixture of this name of their own."""
+    return make_account("ops@example.com", **NOWHERE)
+
+
+@pytest.fixture
 def account_on(make_account: Callable[..., Account]) -> Callable[..., Account]:
     """account_on(server, ...) -> an account whose SMTP transport is that server; its IMAP is nowhere."""
 
@@ -283,6 +291,27 @@ def make_user(db: None) -> Callable[..., User]:
         return user
 
     return make
+
+
+@pytest.fixture
+def viewer(client: Client, make_user: Callable[..., User]) -> Client:
+    """A browser in which somebody with this role for all accounts is signed in."""
+    client.force_login(make_user("viewer"))
+    return client
+
+
+@pytest.fixture
+def operator(client: Client, make_user: Callable[..., User]) -> Client:
+    """As `viewer`, with this role."""
+    client.force_login(make_user("operator"))
+    return client
+
+
+@pytest.fixture
+def administrator(client: Client, make_user: Callable[..., User]) -> Client:
+    """As `viewer`, with this role."""
+    client.force_login(make_user("administrator"))
+    return client
 
 
 @pytest.fixture

@@ -28,11 +28,6 @@ ADMINISTERED = ["mailbox:account_edit", "mailbox:account_fetching", "account_del
 WITHOUT_ACCOUNT = ("mailbox:accounts", "mailbox:activity")
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def address(name: str, account: Account) -> str:
     return reverse(name, args=[] if name in WITHOUT_ACCOUNT else [account.pk])
 

@@ -27,17 +27,6 @@ from tests.rows import NOWHERE, letter, outbox_row, store
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
-
-
 def words(client: Client, **query: object) -> list[str]:
     response = client.get("/activity/", query)
     assert response.status_code == 200

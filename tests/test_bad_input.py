@@ -11,10 +11,10 @@ from django.urls import reverse
 
 from mailbox.models import Account, Transport
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.addresses import EXPECTED, account, rows
+from tests.addresses import EXPECTED, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-__all__ = ["account", "rows"]
+__all__ = ["rows"]
 
 # As they stand in an address: NUL, numbers no column holds, digits of other scripts, no UTF-8, half of a pair.
 JUNK = ["%00", "a%00b", "0", "-1", "9" * 19, "9" * 5000, "%D9%A1", "%C2%B2", "1_0", "%20", "%FF%FE", "%ED%A0%80", "'"]

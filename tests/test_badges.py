@@ -16,11 +16,6 @@ from tests.rows import NOWHERE, folder_of, outbox_row
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def fill(account: Account) -> None:
     """One of each that needs somebody, and one of each that does not."""
     for hold in ("uncertain", "permanent", "sign_in", ""):

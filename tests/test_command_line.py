@@ -17,16 +17,11 @@ from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, Message
 from mailbox.search.index import index_messages
 from outbox.models import OutboxMessage
 from tests.commands import Run
-from tests.rows import NOWHERE, folder_of, letter, outbox_row, store
+from tests.rows import folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
 SERVERS = {"imap_host": "localhost", "imap_port": "1", "smtp_host": "localhost", "smtp_port": "1"}
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def test_messages_are_listed_newest_first_by_account_folder_and_unread(run: Run, account: Account) -> None:

@@ -31,13 +31,12 @@ from tests.addresses import (
     SIGNED_IN,
     SOMEWHERE,
     Expected,
-    account,
     probes_ask_in_this_thread,
     rows,
 )
 from tests.rows import NOWHERE
 
-__all__ = ["account", "probes_ask_in_this_thread", "rows"]
+__all__ = ["probes_ask_in_this_thread", "rows"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

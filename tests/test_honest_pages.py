@@ -35,12 +35,6 @@ def locked() -> OperationalError:
     return error
 
 
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def beat(seconds_ago: int) -> None:
     at = timezone.now() - timedelta(seconds=seconds_ago)
     WorkerHeartbeat.objects.create(host="h", cluster_pid=1, started_at=at, seen_at=at)

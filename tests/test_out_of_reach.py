@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -56,12 +55,6 @@ def away(message: Message) -> Callable[[], None]:
             Path(raw_storage().path(each)).unlink()
 
     return take
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 def addresses(message: Message) -> list[str]:

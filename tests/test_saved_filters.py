@@ -19,12 +19,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 FAILED = "state=failed_for_good&code=550"
 
 
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def another(make_user: Callable[..., User], role: str) -> Client:
     client = Client()
     client.force_login(make_user(role))

@@ -15,10 +15,10 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 
 from mailbox.models import Account, AuditEntry, Transport
-from tests.addresses import EXPECTED, account, rows
+from tests.addresses import EXPECTED, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-__all__ = ["account", "rows"]
+__all__ = ["rows"]
 
 SECRETS = ("imap-s3same-oil", "smtp-t0ken-of-old", "brand-new-s3cret", "refused-s3cret")
 TYPED = {"imap_host": "localhost", "imap_port": 993, "imap_user": "u", "smtp_host": "localhost", "smtp_port": 465}

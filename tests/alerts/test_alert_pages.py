@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from alerts import incidents, tasks
@@ -18,12 +16,6 @@ from tests.rows import queries_of, tasks_queued
 
 __all__ = ["account", "now", "receiver"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 MAIL = {"channel": "mail", "address": "me@example.net", "is_on": "on"}

@@ -27,11 +27,6 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def webhook(receiver: Receiver) -> Webhook:
     made = Webhook(name="crm", url=receiver.url, cursor=numbers.give())
     made.secret = SECRET

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,14 +15,9 @@ from alerts.events import numbers, triggers
 from alerts.models import AlertIncident, Event, EventKind, Webhook, WebhookDelivery
 from mailbox.models import Account, Message, SyncState, Transport
 from outbox.models import DeliveryReport, OutboxMessage
-from tests.rows import NOWHERE, folder_of, letter, looked_yesterday, outbox_row, store
+from tests.rows import folder_of, letter, looked_yesterday, outbox_row, store
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def told(*kinds: str) -> list[Event]:

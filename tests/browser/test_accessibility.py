@@ -20,12 +20,12 @@ from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, SettingsSource, to_json
 from mailbox.models import Account, AccountGrant, SettingsLookup, SyncRun, Transport
 from outbox.models import OutboxMessage
-from tests.addresses import EXPECTED, account, rows
+from tests.addresses import EXPECTED, rows
 from tests.conftest import missing
 from tests.rows import attempt
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-__all__ = ["account", "rows"]
+__all__ = ["rows"]
 AXE = "axe-core@4.10.3"
 # What is no page of its own: fragments, frames with a stranger's HTML, downloads, plain text.
 NO_PAGE = (

@@ -10,14 +10,8 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from mailbox.models import Account
-from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def test_the_dashboard_says_by_itself_that_a_server_refused_the_sign_in(

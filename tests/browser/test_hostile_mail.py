@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -14,7 +14,7 @@ from mailbox.html import sanitizer
 from mailbox.html.sanitizer import SafeHtml
 from mailbox.models import Account, Message
 from tests.mailbox.html.hostile_html import HOSTILE
-from tests.rows import NOWHERE, letter, letter_with, store
+from tests.rows import letter, letter_with, store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
@@ -85,11 +85,6 @@ def dialogs(signed_in_page: Page) -> list[str]:
 
     signed_in_page.on("dialog", note)
     return said
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def aimed(outside: Outside) -> list[str]:

@@ -14,14 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 from mailbox.models import Account
 from mailbox.pictures import previews, remote_images
 from tests.mailbox.pictures.test_image_download import ImageServer, inside, picture
-from tests.rows import NOWHERE, letter, letter_with, store
+from tests.rows import letter, letter_with, store
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture

@@ -23,11 +23,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.browser]
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def plain_page(browser: Browser, live_site: str, make_user: Callable[..., Any]) -> Iterator[Page]:
     """An operator's page in a browser without JavaScript."""
     context = browser.new_context(java_script_enabled=False)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -26,12 +25,6 @@ def account(make_account: Callable[..., Account]) -> Account:
     account = make_account("ops@example.com", **NOWHERE)
     SyncState.objects.create(account=account, folder=folder_of(account), last_success_at=timezone.now())
     return account
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 def workers_alive(seen_at: datetime | None = None) -> None:

@@ -17,12 +17,12 @@ from mailbox.models import (
 )
 from outbox.models import OutboxMessage
 from prx_email_site.dashboard import chart
-from tests.dashboard.board import account, administrator, board
+from tests.dashboard.board import account, board
 from tests.rows import NOWHERE, folder_of, outbox_row
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["account", "administrator"]
+__all__ = ["account"]
 NOW = datetime(2026, 3, 10, 14, 30, tzinfo=UTC)
 
 

@@ -24,12 +24,12 @@ from mailbox.models import (
     WorkerHeartbeat,
 )
 from outbox.models import SendingSwitch
-from tests.dashboard.board import account, administrator, board, needs, workers_alive
+from tests.dashboard.board import account, board, needs, workers_alive
 from tests.rows import NOWHERE, attempt, folder_of, outbox_row, queries_of
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["account", "administrator"]
+__all__ = ["account"]
 
 
 def test_the_first_run_offers_to_add_an_account(administrator: Client) -> None:

@@ -37,15 +37,10 @@ from outbox.models import (
     SentLookup,
     SuppressedAddress,
 )
-from tests.rows import NOWHERE, attempt, letter_with, outbox_row
+from tests.rows import attempt, letter_with, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "admin:outbox_outboxmessage_changelist"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -43,12 +42,6 @@ def test_where_each_step_waits_for_the_one_before_the_phase_alone_tells() -> Non
     assert drawn("rcpt", "permanent", "an entry of another kind") == OPENED | {"mail": "reached", "rcpt": "stopped"}
     through = dict.fromkeys(("mail", "rcpt", "data", "dot", "accepted"), "reached")
     assert drawn("accepted", "accepted") == drawn("accepted", "partial") == OPENED | through
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
 
 
 def read_out(client: Client, row: OutboxMessage) -> str:

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import unescape
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, attempt, outbox_row
+from tests.rows import attempt, outbox_row
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
 
 
 def page(client: Client, row: OutboxMessage) -> str:

@@ -19,17 +19,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "/outbox/"
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def refused(account: Account, to: str, error: str, hold: str = "permanent", **fields: Any) -> OutboxMessage:
     row = outbox_row(account, to=to, status="failed", hold=hold, error=error, **fields)
     row.recipients.update(address=to)

@@ -25,11 +25,6 @@ def bounce(account: Account, subject: str, **fields: str) -> OutboxMessage:
     return row
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def test_the_list_says_why_and_one_click_notes_all_it_shows_but_what_came_since(
     client: Client, account: Account, make_user: Callable[..., User]
 ) -> None:

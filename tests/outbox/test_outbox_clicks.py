@@ -16,18 +16,10 @@ from django_q.models import OrmQ
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from outbox.models import OutboxMessage, SendingSwitch
-from tests.outbox.outbox_pages import (
-    account,
-    get,
-    in_every_state,
-    operator,
-    other_account,
-    post,
-    viewer,
-)
+from tests.outbox.outbox_pages import get, in_every_state, other_account, post
 from tests.rows import NOWHERE, letter_with, outbox_row
 
-__all__ = ["account", "operator", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

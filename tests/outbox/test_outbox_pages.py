@@ -18,18 +18,10 @@ from mailbox.models import Account, AccountGrant
 from outbox.models import OutboxCount, OutboxMessage
 from outbox.tasks import storage as storage_tasks
 from outbox.views import visible_rows
-from tests.outbox.outbox_pages import (
-    GREYLISTED,
-    account,
-    get,
-    in_every_state,
-    operator,
-    other_account,
-    viewer,
-)
+from tests.outbox.outbox_pages import GREYLISTED, get, in_every_state, other_account
 from tests.rows import attempt, outbox_row, queries_of, workers_run
 
-__all__ = ["account", "operator", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -13,18 +13,10 @@ from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry
 from outbox.models import OutboxMessage, OutboxRecipient
-from tests.outbox.outbox_pages import (
-    REFUSED,
-    account,
-    get,
-    in_every_state,
-    operator,
-    other_account,
-    viewer,
-)
+from tests.outbox.outbox_pages import REFUSED, get, in_every_state, other_account
 from tests.rows import attempt, letter, letter_with, outbox_row
 
-__all__ = ["account", "operator", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 BUTTONS = {
     "queued": ["Cancel"],

@@ -26,11 +26,6 @@ SINCE = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def listed(account: Account) -> SuppressedAddress:
     given = {"reason": "bounced", "words": "550 5.1.1 No such user", "since": SINCE}
     return SuppressedAddress.objects.create(account=account, address="ann@example.com", **given)

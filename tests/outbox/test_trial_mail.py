@@ -28,11 +28,6 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def person(make_user: Callable[..., User]) -> User:
     return make_user("operator", "olga")
 

@@ -16,10 +16,10 @@ from django.urls import reverse
 
 from people.models import SignInRules
 from people.second_factor.middleware import OPEN_TO_HALF
-from tests.addresses import EXPECTED, OPEN, account, probes_ask_in_this_thread, rows
+from tests.addresses import EXPECTED, OPEN, probes_ask_in_this_thread, rows
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-__all__ = ["account", "probes_ask_in_this_thread", "rows"]
+__all__ = ["probes_ask_in_this_thread", "rows"]
 # What each of them needs to become signed in, and what tells nothing: these are tried elsewhere.
 PASSWORD = "the-right-password"
 

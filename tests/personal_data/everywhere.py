@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
-import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.db.models import CharField, JSONField, TextField
@@ -27,15 +25,10 @@ from outbox.models import DeliveryReport, Draft, KnownAddress, OutboxMessage, Sa
 from prx_email_site.personal_data import requests, walking
 from prx_email_site.personal_data.address import stands_in
 from prx_email_site.personal_data.tables import TABLES
-from tests.rows import NOWHERE, attempt, folder_of, letter, letter_with, outbox_row, store
+from tests.rows import attempt, folder_of, letter, letter_with, outbox_row, store
 
 EVE, OTHER = "eve@example.net", "steve@example.net"  # the one is a part of the other
 NOW = timezone.now()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def sent(account: Account, to: str = EVE, **fields: Any) -> OutboxMessage:

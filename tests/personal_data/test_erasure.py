@@ -35,7 +35,6 @@ from tests.personal_data.everywhere import (
     EVE,
     NOW,
     OTHER,
-    account,
     erased,
     fill,
     keys_by_table,
@@ -46,7 +45,6 @@ from tests.personal_data.everywhere import (
 )
 from tests.rows import letter, store
 
-__all__ = ["account"]
 pytestmark = pytest.mark.django_db
 
 

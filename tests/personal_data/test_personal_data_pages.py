@@ -17,9 +17,8 @@ from mailbox.models import Account, Export, LegalHold, Message, PersonSearch
 from outbox.models import SuppressedAddress
 from prx_email_site.personal_data import requests
 from prx_email_site.personal_data.tasks import person_export_slice, person_slice, person_sweep
-from tests.personal_data.everywhere import EVE, NOW, account, fill, where_it_stands
+from tests.personal_data.everywhere import EVE, NOW, fill, where_it_stands
 
-__all__ = ["account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -9,10 +9,10 @@ import pytest
 from mailbox.models import Account, AuditEntry, LegalHold, Message, RetentionRule
 from prx_email_site.retention import forms, kinds, sweep
 from tests.api.calling import Program, is_problem, program
-from tests.retention.rules import NOW, OLD, account, rule, swept
+from tests.retention.rules import NOW, OLD, rule, swept
 from tests.rows import letter, store
 
-__all__ = ["account", "program"]
+__all__ = ["program"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 RULES, HOLDS = "/retention/rules", "/retention/holds"
 

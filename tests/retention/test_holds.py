@@ -22,12 +22,10 @@ from outbox.views import account_delete
 from outbox.views.account_delete import delete_account
 from outbox.views.legal_holds import holds_account
 from prx_email_site.retention.kinds import preview
-from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
+from tests.retention.rules import NOW, OLD, rule, subjects, swept
 from tests.rows import NOWHERE, letter, outbox_row, store
 
 pytestmark = pytest.mark.django_db
-
-__all__ = ["account"]
 
 
 @pytest.mark.parametrize("by", ["account", "address", "message"])

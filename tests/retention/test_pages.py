@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.test import Client
 
@@ -19,18 +17,10 @@ from mailbox.models import (
 )
 from prx_email_site.retention import forms, kinds
 from prx_email_site.retention.kinds import KINDS, Preview, preview
-from tests.retention.rules import NOW, OLD, account, rule, swept
+from tests.retention.rules import NOW, OLD, rule, swept
 from tests.rows import letter, store
 
 pytestmark = pytest.mark.django_db
-
-__all__ = ["account"]
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 @pytest.mark.pages

@@ -33,13 +33,11 @@ from prx_email_site.retention.kinds import KINDS, Preview, preview
 from prx_email_site.retention.table_ends import ByAge, ByRule, With
 from prx_email_site.settings import retention as retention_settings
 from tests.mailbox.sync.synced import fill, on_server, stored
-from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
+from tests.retention.rules import NOW, OLD, rule, subjects, swept
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, store
 from tests.servers.dovecot import Dovecot
 
 pytestmark = pytest.mark.django_db
-
-__all__ = ["account"]
 
 
 def test_without_a_rule_all_is_kept(account: Account) -> None:

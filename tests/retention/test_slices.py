@@ -16,12 +16,10 @@ from mailbox.models import (
     LegalHold,
 )
 from prx_email_site.retention import sweep
-from tests.retention.rules import NOW, OLD, account, rule, subjects, swept
+from tests.retention.rules import NOW, OLD, rule, subjects, swept
 from tests.rows import letter, store
 
 pytestmark = pytest.mark.django_db
-
-__all__ = ["account"]
 
 
 def test_a_slice_ends_in_time_and_queues_the_next(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

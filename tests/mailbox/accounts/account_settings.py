@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import User
-from django.test import Client
 
 from mailbox.models import Account
 from tests.rows import NOWHERE
@@ -30,12 +28,6 @@ TYPED = {
 @pytest.fixture
 def account(make_account: Callable[..., Account]) -> Account:
     return make_account("ops@example.com", **NOWHERE, imap_password="old imap", smtp_password="old smtp")
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 def settings_of(account: Account, **changes: str) -> dict[str, str]:

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from mailbox.models import Account, AuditEntry, ConnectionTest, Folder, SyncState, Transport
 from outbox.models import OutboxMessage
-from tests.mailbox.accounts.account_settings import TYPED, account, administrator, settings_of
+from tests.mailbox.accounts.account_settings import TYPED, account, settings_of
 from tests.rows import folder_of, outbox_row, tasks_queued
 from tests.servers.certificates import Certificates
 
-__all__ = ["account", "administrator"]
+__all__ = ["account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -19,12 +18,6 @@ from mailbox.models import Account, SyncState, Transport
 from tests.rows import NOWHERE, folder_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 def listed(client: Client, query: str = "") -> list[str]:

@@ -22,10 +22,10 @@ from mailbox.models import (
     SyncState,
     Transport,
 )
-from tests.mailbox.accounts.account_settings import account, administrator
+from tests.mailbox.accounts.account_settings import account
 from tests.rows import NOWHERE, folder_of, letter, outbox_row, queries_of, store, tasks_queued
 
-__all__ = ["account", "administrator"]
+__all__ = ["account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -24,12 +23,6 @@ PORT = "Nothing listens on that port."
 CERTIFICATE = "paste the certificate of its authority"
 TIMEOUT = "a firewall that drops packets looks just like this"
 TLS = "Check port and security together"
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 @pytest.fixture

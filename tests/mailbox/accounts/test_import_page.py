@@ -22,10 +22,10 @@ from mailbox.models import Account, AuditEntry, ConnectionTest
 from mailbox.models.connection_tests import LASTS
 from mailbox.views import account_import
 from outbox.tasks import run_connection_test
-from tests.mailbox.accounts.account_settings import account, administrator
+from tests.mailbox.accounts.account_settings import account
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-__all__ = ["account", "administrator"]
+__all__ = ["account"]
 
 SECRET = "hunter2-sesame"
 HEAD = "email,imap_host,imap_port,smtp_host,smtp_port,password,sync_enabled,display_name\n"

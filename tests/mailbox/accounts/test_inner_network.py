@@ -22,14 +22,8 @@ from outbox.delivery.database import Database
 from outbox.delivery.timeouts import Times
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.session import SmtpSession
-from tests.rows import NOWHERE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def save(client: Client, account: Account, **changes: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -22,12 +21,6 @@ AGAIN = "so enter the password or token again"
 @pytest.fixture
 def account(make_account: Callable[..., Account]) -> Account:
     return make_account("ops@example.com", **NOWHERE, imap_password="old imap", smtp_password="old smtp")
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
 
 
 def edited(client: Client, account: Account, **changes: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +16,7 @@ from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRef
 from mailbox.models import Account, AuditEntry, ConnectionTest, Folder
 from tests.mailbox.accounts.account_settings import TYPED
 from tests.mailbox.autoconfig.lookups import ADD, HTMX, administrator, found_by_srv, lookup, person, shown
-from tests.rows import NOWHERE, folder_of, tasks_queued
+from tests.rows import folder_of, tasks_queued
 
 __all__ = ["administrator", "person"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
@@ -116,11 +115,6 @@ def test_a_refused_form_still_says_what_was_found(administrator: Client, person:
 
 
 # --- On to the folders ------------------------------------------------------------------------------------------
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def after_a_test(account: Account, **outcome: Any) -> str:
     now = timezone.now()
     test = ConnectionTest.objects.create(account=account, started_at=now, finished_at=now, **outcome)

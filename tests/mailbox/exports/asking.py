@@ -14,15 +14,10 @@ from mailbox.exports import requests
 from mailbox.exports.selection import Selection
 from mailbox.models import Account, Export, Message
 from mailbox.tasks.exports import export_slice
-from tests.rows import NOWHERE, letter, store
+from tests.rows import letter, store
 
 NOW = timezone.now().replace(microsecond=0)
 QUOTED = "Dear Bob\nFrom here on\n>From there on\nFrom\n"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture

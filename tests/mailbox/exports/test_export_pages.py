@@ -13,10 +13,10 @@ from django.test import Client
 
 from mailbox.models import Account, AuditEntry, Export, Quarantine
 from tests.api.calling import Program, is_problem
-from tests.mailbox.exports.asking import account, asked, made, mails, operator
+from tests.mailbox.exports.asking import asked, made, mails, operator
 from tests.rows import folder_of, letter, store
 
-__all__ = ["account", "operator"]
+__all__ = ["operator"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -23,10 +23,10 @@ from mailbox.models import Account, AccountGrant, Export, ExportPart, Message, M
 from mailbox.search.index import index_messages
 from mailbox.storage import disk_budget, raw_store, sweeping
 from mailbox.tasks.exports import export_slice, export_sweep
-from tests.mailbox.exports.asking import NOW, account, asked, made, mails, operator
+from tests.mailbox.exports.asking import NOW, asked, made, mails, operator
 from tests.rows import folder_of, letter, store
 
-__all__ = ["account", "operator"]
+__all__ = ["operator"]
 pytestmark = pytest.mark.django_db
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from io import StringIO
 
-import pytest
 from django.core.management import call_command
 
-from mailbox.models import Account, Message
+from mailbox.models import Message
 from mailbox.search.index import index_messages
-from tests.rows import NOWHERE
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def read_wrongly(*messages: Message, version: int | None = None) -> None:

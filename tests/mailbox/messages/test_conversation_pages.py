@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,17 +17,6 @@ from tests.rows import NOWHERE, folder_of, letter, letter_with, outbox_row, quer
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 LIST = "/messages/"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 def mail(account: Account, number: int, *references: str, **fields: Any) -> Message:

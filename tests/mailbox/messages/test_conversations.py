@@ -19,11 +19,6 @@ from tests.rows import NOWHERE, letter, store
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def mail(number: int, *references: int, reply_only: bool = False) -> bytes:
     headers = {"Message_ID": f"<m{number}@example.com>"}
     if references:

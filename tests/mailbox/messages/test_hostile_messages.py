@@ -20,7 +20,7 @@ from mailbox.models import Account, Attachment
 from mailbox.views.reading import parse_warnings
 from mailbox.views.reading.message import ATTACHMENTS_SHOWN, VIEWS
 from tests.mailbox.mime.mime_messages import HEAD, multipart
-from tests.rows import NOWHERE, letter, store
+from tests.rows import letter, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
@@ -81,11 +81,6 @@ class Scripts(HTMLParser):
 def reader(client: Client, make_user: Callable[..., User]) -> Client:
     client.force_login(make_user("operator"))
     return client
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, RawMessage
 from tests.mailbox.mime.files.test_icalendar import calendar
 from tests.mailbox.mime.mime_messages import multipart
-from tests.rows import NOWHERE, store
+from tests.rows import store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 INVITATION = calendar(
@@ -23,17 +20,6 @@ INVITATION = calendar(
     "ORGANIZER;CN=Ann:mailto:ann@example.com",
 )
 TEXT = b"Content-Type: text/plain\r\n\r\nPlease come."
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 def test_an_invitation_is_told_above_the_text_and_attached(viewer: Client, account: Account) -> None:

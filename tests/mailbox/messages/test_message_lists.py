@@ -10,10 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbox.models import Account, MessagePlace
-from tests.mailbox.messages.message_pages import account, other_account, page, viewer
+from tests.mailbox.messages.message_pages import other_account, page
 from tests.rows import folder_of, letter, letter_with, queries_of, store
 
-__all__ = ["account", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = pytest.mark.django_db
 
 

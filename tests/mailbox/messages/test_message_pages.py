@@ -12,10 +12,10 @@ from django.urls import reverse
 
 from mailbox.models import Account, AccountGrant, Attachment, AuditEntry, MessagePlace, Quarantine
 from mailbox.views.reading import message_parts
-from tests.mailbox.messages.message_pages import account, operator, other_account, page, viewer
+from tests.mailbox.messages.message_pages import other_account, page
 from tests.rows import folder_of, letter, letter_with, queries_of, store, tasks_queued
 
-__all__ = ["account", "operator", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -13,10 +13,10 @@ from mailbox.messages.sender_name import name_first
 from mailbox.models import Account, TeamMark
 from mailbox.search.query import parse
 from mailbox.views.reading.search import shown_sender
-from tests.mailbox.messages.message_pages import account, other_account, page, viewer
+from tests.mailbox.messages.message_pages import other_account, page
 from tests.rows import folder_of, letter, store
 
-__all__ = ["account", "other_account", "viewer"]
+__all__ = ["other_account"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

@@ -27,12 +27,11 @@ from mailbox.parsing.process import ParserPipe, Result
 from mailbox.search.results import search
 from mailbox.storage import durable_files, raw_store
 from mailbox.tasks import reparse as reparse_tasks
-from tests.mailbox.messages.reparsed import account, read_wrongly, run
+from tests.mailbox.messages.reparsed import read_wrongly, run
 from tests.mailbox.mime.mime_messages import multipart
 from tests.rows import NOWHERE, letter, letter_with, store, tasks_queued
 from tests.servers.site import ROOT, environment
 
-__all__ = ["account"]
 pytestmark = pytest.mark.django_db
 
 

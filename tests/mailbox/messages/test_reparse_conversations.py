@@ -8,10 +8,9 @@ import pytest
 
 from mailbox.messages import conversations
 from mailbox.models import Account, ConversationLink, Message
-from tests.mailbox.messages.reparsed import account, run
+from tests.mailbox.messages.reparsed import run
 from tests.rows import letter, store
 
-__all__ = ["account"]
 pytestmark = pytest.mark.django_db
 
 

@@ -10,10 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from mailbox.models import Account, AuditEntry, Message, MessagePlace, MessageViewing, TeamMark
-from tests.mailbox.messages.message_pages import account, operator, page, viewer
+from tests.mailbox.messages.message_pages import page
 from tests.rows import folder_of, letter, queries_of, store
 
-__all__ = ["account", "operator", "viewer"]
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 
 

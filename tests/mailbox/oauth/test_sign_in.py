@@ -24,12 +24,6 @@ from tests.servers.oidc_browser import Person
 pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 
 
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
-
-
 def leave(client: Client, account: Account, app: OAuthApp, **more: str) -> OAuthSignIn:
     answer = client.post(reverse("mailbox:oauth_begin", args=[account.pk]), {"app": app.pk, **more})
     row = OAuthSignIn.objects.select_related("app").latest("pk")

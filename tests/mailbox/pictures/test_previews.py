@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -18,20 +16,9 @@ from mailbox.pictures import previews, remote_images
 from mailbox.storage import sweeping
 from mailbox.tasks import pictures as pictures_tasks
 from tests.mailbox.pictures.pictures import picture
-from tests.rows import NOWHERE, letter_with, looked_yesterday, outbox_row, store, tasks_queued
+from tests.rows import letter_with, looked_yesterday, outbox_row, store, tasks_queued
 
 pytestmark = pytest.mark.pages
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 def attached(account: Account, content: bytes = b"", filename: str = "a.png", kind: str = "image/png") -> Attachment:

@@ -16,7 +16,7 @@ from mailbox.models import Account, AuditEntry, ImageFetch, Message, RawMessage,
 from mailbox.pictures import remote_images
 from mailbox.storage import sweeping
 from tests.mailbox.pictures.test_image_download import ImageServer, inside, picture
-from tests.rows import NOWHERE, letter, store, tasks_queued
+from tests.rows import letter, store, tasks_queued
 
 pytestmark = [pytest.mark.wire, pytest.mark.django_db]
 SENDERS = "/messages/senders/"
@@ -30,11 +30,6 @@ def server() -> Iterator[ImageServer]:
     started.says("/gone.png", b"", 404)
     yield started
     started.stop()
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture

@@ -18,17 +18,6 @@ pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
-
-
 def mail(account: Account, subject: str, text: str = "Dear Bob", minutes: int = 0) -> Message:
     message = store(account, letter(subject, text), at=NOON + timedelta(minutes=minutes))
     index_messages([message])

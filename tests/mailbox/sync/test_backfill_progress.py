@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +13,7 @@ from mailbox.accounts.health import PUSH_WORDS, push_words
 from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncRunFolder, SyncState
 from mailbox.push import watcher
 from mailbox.sync.backfill_progress import Fetched, about, progress, rate_of, together
-from tests.rows import NOWHERE, folder_of, letter, queries_of, store
+from tests.rows import folder_of, letter, queries_of, store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -73,17 +71,6 @@ def test_a_time_left_is_said_as_a_person_says_it(seconds: float, words: str) -> 
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
-
-
 def fetching(account: Account, name: str, here: int, exists: int, *, per_second: float = 0) -> Folder:
     """A folder with so many of so many messages, the last of them fetched at this rate."""
     folder, now = folder_of(account, name), timezone.now()

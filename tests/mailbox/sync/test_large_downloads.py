@@ -7,17 +7,15 @@ import base64
 import hashlib
 import os
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 
 from mailbox.models import Account, Message
 from mailbox.storage import raw_store
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE, outbox_row, store
+from tests.rows import outbox_row, store
 
 pytestmark = [pytest.mark.django_db, pytest.mark.pages]
 CONTENT = os.urandom(1024 * 1024) * 38  # 50 MB and more as base64 in lines
@@ -31,17 +29,6 @@ def mail() -> bytes:
     text = b"--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n"
     file = b'--b\r\nContent-Type: application/zip; name="big.zip"\r\nContent-Disposition: attachment\r\n'
     return head + text + file + b"Content-Transfer-Encoding: base64\r\n\r\n" + lines + b"--b--\r\n"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
 
 
 @pytest.fixture

@@ -32,11 +32,6 @@ QUESTIONS = Filters(state="needs_decision")
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def user(make_user: Callable[..., User]) -> User:
     return make_user("operator")
 

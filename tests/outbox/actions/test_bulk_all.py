@@ -27,11 +27,6 @@ LATER = timedelta(minutes=5)
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def user(make_user: Callable[..., User]) -> User:
     return make_user("operator")
 

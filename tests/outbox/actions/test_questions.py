@@ -23,17 +23,6 @@ ASKING = {
 }
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def question(account: Account, subject: str = "A question") -> OutboxMessage:
     row = outbox_row(account, subject, status="failed", hold="uncertain")
     attempt(row, outcome="uncertain")

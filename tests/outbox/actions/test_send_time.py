@@ -22,23 +22,12 @@ from outbox import api
 from outbox.compose.attachments import AttachmentInput
 from outbox.delivery import claims, deliver
 from outbox.models import DeliveryAttempt, OutboxMessage
-from tests.rows import NOWHERE, letter, store, tasks_queued, workers_run
+from tests.rows import letter, store, tasks_queued, workers_run
 from tests.servers.smtp import SmtpServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
 COMPOSE = "/outbox/compose/"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
 
 
 def queued(account: Account, **changes: Any) -> OutboxMessage:

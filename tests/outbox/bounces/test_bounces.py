@@ -28,11 +28,6 @@ LATER = timedelta(hours=1)
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def sent(account: Account) -> DeliveryAttempt:
     return sent_from(account)
 

@@ -22,10 +22,10 @@ from outbox.bounces import matching as bounces_matching
 from outbox.bounces.report import MAX_ADDRESS, MAX_WORDS
 from outbox.models import DeliveryAttempt, DeliveryReport
 from tests.outbox.bounces.report_forms import DELAYED, EXIM, FAILED, HEADER, complaint, in_parts, part, plain
-from tests.outbox.bounces.test_bounces import about, account, arrived, sent
+from tests.outbox.bounces.test_bounces import about, arrived, sent
 from tests.servers.site import ROOT
 
-__all__ = ["account", "sent"]
+__all__ = ["sent"]
 pytestmark = pytest.mark.wire
 LATER = timedelta(hours=1)
 database = pytest.mark.django_db(transaction=True)

@@ -22,14 +22,14 @@ from outbox.bounces import dsn_report
 from outbox.bounces import matching as bounces_matching
 from outbox.models import DeliveryAttempt, DeliveryReport
 from tests.outbox.bounces.report_forms import FAILED
-from tests.outbox.bounces.test_bounces import about, account, sent, sent_from
+from tests.outbox.bounces.test_bounces import about, sent, sent_from
 from tests.rows import letter, store
 from tests.servers.dovecot import Dovecot
 from tests.servers.forked import Forked
 from tests.servers.ports import wait_until
 from tests.servers.site import Cluster
 
-__all__ = ["account", "sent"]
+__all__ = ["sent"]
 pytestmark = [pytest.mark.wire, pytest.mark.django_db(transaction=True)]
 QMAIL_HEAD = (
     b"From: MAILER-DAEMON@mx.example.net\r\nSubject: failure notice\r\n\r\nHi. This is the qmail-send program.\r\n"

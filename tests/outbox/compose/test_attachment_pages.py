@@ -26,23 +26,6 @@ PAGE, POLICY = "/outbox/attachments/", "/outbox/attachments/policy/"
 STORAGE = "/outbox/attachments/storage/"
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def viewer(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("viewer"))
-    return client
-
-
-@pytest.fixture
-def administrator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("administrator"))
-    return client
-
-
 def names(client: Client, **query: Any) -> list[str]:
     response = client.get(PAGE, query)
     assert response.status_code == 200

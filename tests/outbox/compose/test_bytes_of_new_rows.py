@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,8 @@ from mailbox.storage.durable_files import raw_storage
 from outbox import api
 from outbox.compose import new_row
 from outbox.models import OutboxMessage
-from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 def test_a_row_that_is_not_committed_leaves_no_index_row(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,6 @@ def account(make_account: Callable[..., Account]) -> Account:
 
 
 @pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
-@pytest.fixture
 def parent(account: Account) -> Message:
     raw = letter("Order 7", "Where is it?\nKind regards", From="Ann <ann@example.com>", Reply_To="desk@example.com")
     return store(account, raw)

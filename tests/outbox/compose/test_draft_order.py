@@ -6,31 +6,17 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from mailbox.models import Account
 from outbox.models import Draft, OutboxMessage
-from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db
 SAVE, COMPOSE = "/outbox/drafts/save/", "/outbox/compose/"
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
 
 
 @pytest.fixture

@@ -26,11 +26,6 @@ SAVE, COMPOSE = "/outbox/drafts/save/", "/outbox/compose/"
 
 
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def user(make_user: Callable[..., User]) -> User:
     return make_user("operator")
 

@@ -9,7 +9,6 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
@@ -31,12 +30,6 @@ def account(make_account: Callable[..., Account]) -> Account:
     made = make_account("ops@example.com", **NOWHERE)
     Account.objects.filter(pk=made.pk).update(signature=SIGNATURE)
     return made
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
 
 
 def typed(account: Account, **changes: Any) -> dict[str, Any]:

@@ -23,11 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 COMPOSE = "/outbox/compose/"
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
 def ask(account: Account, **changes: Any) -> api.ApiResponse:
     asked: dict[str, Any] = {"to": "bob@example.test", "subject": "Hello", "body_text": "A text."}
     return api.queue(account.pk, **(asked | {"idempotency_key": "order-7"} | changes))

@@ -15,16 +15,10 @@ from django.urls import reverse
 
 from mailbox.models import Account
 from outbox.models import Draft, OutboxMessage
-from tests.rows import NOWHERE
 
 pytestmark = pytest.mark.django_db
 COMPOSE = "/outbox/compose/"
 TEXT = 'First line\n\n  "quoted" & <b>second</b>\nعربي'
-
-
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
 
 
 @pytest.fixture

@@ -93,17 +93,6 @@ def test_no_header_value_forges_another_line_of_a_forwarded_mail() -> None:
     assert "\nTo: forged" not in forwarded(of(subject="Plan\nTo: forged@x.example"))
 
 
-@pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def sent(client: Client, account: Account, query: str, **changes: Any) -> Any:
     typed = {"account": account.pk, "to": "carl@example.com", "subject": "Fwd: x", "body_text": "see below"}
     return client.post(COMPOSE + query, typed | {"idempotency_key": str(uuid.uuid4())} | changes)

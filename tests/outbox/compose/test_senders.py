@@ -36,12 +36,6 @@ def alias(account: Account) -> AccountAlias:
     )
 
 
-@pytest.fixture
-def operator(client: Client, make_user: Callable[..., User]) -> Client:
-    client.force_login(make_user("operator"))
-    return client
-
-
 def typed(sender: str, **changes: Any) -> dict[str, Any]:
     base = {"account": sender, "to": "ann@example.com", "subject": "Offer", "body_text": "Dear Ann"}
     return base | {"idempotency_key": str(uuid.uuid4())} | changes

@@ -193,11 +193,6 @@ def test_of_several_recipients_only_those_who_lack_the_mail_get_it_after_such_a_
 
 # --- What comes back --------------------------------------------------------------------------------------------
 @pytest.fixture
-def account(make_account: Callable[..., Account]) -> Account:
-    return make_account("ops@example.com", **NOWHERE)
-
-
-@pytest.fixture
 def sent(account: Account) -> DeliveryAttempt:
     row = outbox_row(account, status="sent")
     row.recipients.create(kind="to", address="ann+list@example.net", status="accepted")
