@@ -1,9 +1,9 @@
 """Every secret that a test has encrypted is looked for in what is logged, queued, written to the database and shown.
 
-Used by the tests in GUARDED, which are those where secrets are given, used or could be shown. A secret is what
-mailbox.credentials.encrypt is given (passwords, access and refresh tokens, client secrets, codes, verifiers, keys of
-webhooks and authenticator apps), if it is long enough to be no word; and what is handed out instead of being stored:
-programs' tokens and links that set a password, each shown once at most.
+Around every test. A secret is what mailbox.credentials.encrypt is given in the test's own process (passwords, access
+and refresh tokens, client secrets, codes, verifiers, keys of webhooks and authenticator apps), if it is long enough to
+be no word; and what is handed out instead of being stored: programs' tokens and links that set a password, each shown
+once at most. Of processes that a test starts, the logs below its tmp_path are read at its end.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.handlers.base import BaseHandler
 from django.db import connection
-from django.test import Client
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.http import HttpRequest, HttpResponseBase
 
 from api import tokens as program_tokens
 from mailbox import credentials, queueing
 from people.links import tokens as link_tokens
 
-GUARDED = (
-    *("tests/people/", "tests/alerts/", "tests/api/", "tests/test_secrets.py"),
-    *(f"tests/mailbox/{name}/" for name in ("accounts", "autoconfig", "imap", "oauth")),
-    *(f"tests/outbox/{name}.py" for name in ("smtp/test_tokens", "smtp/test_sign_in", "delivery/test_refusals")),
-)
-SHORTEST = 12  # characters; "secret" is the password of every mailbox here, and a word of many sentences
+SHORTEST = 12  # characters; what is shorter may be a word of many sentences
 
 
 class Guard(logging.Handler):
@@ -65,11 +64,28 @@ class Guard(logging.Handler):
                     self.look(f"database: {sql[:120]}", value)
         return execute(sql, params, many, context)
 
+    def connected(self, connection: BaseDatabaseWrapper, **_: Any) -> None:
+        """Each thread has a connection of its own; a thread's goes with it."""
+        if self.statement not in connection.execute_wrappers:  # this thread's, connected anew
+            connection.execute_wrappers.append(self.statement)
+
+    def logs_in(self, folder: Path) -> None:
+        """Of processes, once they have ended."""
+        for path in folder.rglob("*.log") if self.secrets else ():
+            self.look(f"log: {path.name}", path.read_text("utf-8", "replace"))
+
+    def answer(self, path: str, response: HttpResponseBase) -> None:
+        headers = str(response.headers)
+        if response.streaming:
+            self.page(path, headers)
+            return
+        self.page(path, response.content.decode("utf-8", "replace") + headers)
+
 
 @contextmanager
 def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     guard, real = Guard(), credentials.encrypt
-    ring, request = queueing._send_to_broker, Client.request
+    ring, respond = queueing._send_to_broker, BaseHandler.get_response
     make, link_for = program_tokens.make, link_tokens.link_for
 
     def encrypt(secret: str | None) -> str | None:
@@ -91,10 +107,9 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
         guard.look(f"task: {function}", f"{arguments} {options}")
         ring(function, arguments, options)
 
-    def requested(self: Client, **given: Any) -> Any:
-        response = request(self, **given)
-        shown = "" if response.streaming else response.content.decode("utf-8", "replace")
-        guard.page(given.get("PATH_INFO"), f"{shown} {response.headers}")
+    def responded(self: BaseHandler, request: HttpRequest) -> HttpResponseBase:
+        response = respond(self, request)
+        guard.answer(request.path, response)
         return response
 
     monkeypatch.setattr(credentials, "encrypt", encrypt)
@@ -103,10 +118,12 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     monkeypatch.setattr(program_tokens, "make", made)
     monkeypatch.setattr(link_tokens, "link_for", linked)
     monkeypatch.setattr(queueing, "_send_to_broker", rung)
-    monkeypatch.setattr(Client, "request", requested)
+    monkeypatch.setattr(BaseHandler, "get_response", responded)
     logging.getLogger().addHandler(guard)
+    connection_created.connect(guard.connected)
     try:
         with connection.execute_wrapper(guard.statement):
             yield guard
     finally:
+        connection_created.disconnect(guard.connected)
         logging.getLogger().removeHandler(guard)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
 
 import pytest
 from cryptography.fernet import Fernet
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import models
+from django.db import connection, models
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
@@ -54,6 +56,11 @@ NO_SECRET = {
 NO_SECRET_NAMES = re.compile(
     r"^(lease|claim)_token$|_digest$|^digest$|_code$|^code$|^codename$|^state$|_state$|^states$"
 )
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_gets_out() -> None:
+    """In place of the suite's: here secrets get out on purpose."""
 
 
 def columns() -> list[tuple[str, models.Field]]:
@@ -114,6 +121,28 @@ def test_the_guard_of_the_suite_finds_a_secret_that_got_out(
         credentials.encrypt(secret)
         _let_out(where, secret, monkeypatch, client)
     assert [each.partition(":")[0] for each in guard.found] == [where]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_guard_of_the_suite_looks_into_other_threads_and_processes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = "a-long-secret-of-a-test"
+
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s", [secret])
+        connection.close()
+
+    with guarding(monkeypatch) as guard:
+        credentials.encrypt(secret)
+        thread = Thread(target=write)
+        thread.start()
+        thread.join()
+        (tmp_path / "logs").mkdir()
+        (tmp_path / "logs" / "qcluster.log").write_text(f"refused {secret}")
+        guard.logs_in(tmp_path)
+    assert guard.found == ["database: SELECT %s", "log: qcluster.log"]
 
 
 def _let_out(where: str, secret: str, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
