@@ -1,6 +1,6 @@
 """The feature flags: which accounts may be read, searched, sent from, answered from, retried.
 
-Every service that does one of these asks here: `demand` for one account, `without_those_off` for lists of many. A
+Every service that does one of these asks here: `demand` for one account, `those_off` for lists of many. A
 feature that is not set is on. Its share of accounts is stable: an account is within it by a hash of feature and key,
 so that raising the share only adds accounts, and two features do not meet the same ones first.
 """

@@ -15,7 +15,7 @@ connection_test_asked = Signal()
 waiting_mail_asked = Signal()
 # Asked, not told: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of
 # str, without angle brackets: those of its mails and those they refer to). A receiver answers with a list of
-# mailbox.conversations.Piece.
+# mailbox.messages.conversations.ConversationMessage.
 conversation_asked = Signal()
 # Asked, not told: how does sending go for these accounts? account_ids (collection of int), midnight (datetime, when
 # "today" began), is_list (bool). A receiver answers with a dict of mailbox.accounts.outbox_figures.OutboxFigures.

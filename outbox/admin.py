@@ -180,7 +180,7 @@ register_tables(
         AttachmentPolicy: PolicyAdmin,
         # Paused and resumed on the outbox page, where the consequence is told.
         SendingSwitch: Table(("__str__", "paused_at", "paused_by", "reason")),
-        # What tells this database from a copy of it: see outbox.installation.
+        # What tells this database from a copy of it: see outbox.restore_guard.
         Installation: Table(("mark", "generation")),
         DeliveryReport: Table(
             ("address", "action", "status_code", "outbox", "is_proven", "reported_at", "acknowledged_at"),

@@ -1,4 +1,4 @@
-"""Which message stands where in the search index. The words are in vendor tables: see mailbox.search_index."""
+"""Which message stands where in the search index. The words are in vendor tables: see mailbox.search.index."""
 
 from __future__ import annotations
 

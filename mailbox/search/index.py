@@ -1,7 +1,7 @@
 """Writes the search index: which words stand in which message, keyed so that the newest are found first.
 
-SQLite keeps the words in an FTS5 table, PostgreSQL in a tsvector column with a GIN index; mailbox.index_words makes
-the words for both, so neither database's own tokenizer, language or stop words matter. No triggers: the index is
+SQLite keeps the words in an FTS5 table, PostgreSQL in a tsvector column with a GIN index. mailbox.search.index_terms
+makes the words for both, so neither database's own tokenizer, language or stop words matter. No triggers: the index is
 written by index_messages() in the transaction that writes the message.
 """
 
