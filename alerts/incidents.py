@@ -28,7 +28,7 @@ AGAIN = timedelta(hours=1)
 
 
 def update(problems: Problems, now: datetime) -> None:
-    """Bring the incidents in step with what is found, and write a notice for each that is due to be told."""
+    """Update the incidents from the problems found, and write a notice for each that is due."""
     found = {each.key: each for each in problems.found}
     rows = {row.key: row for row in AlertIncident.objects.open()}
     for key, problem in found.items():

@@ -68,7 +68,7 @@ def _try(notice: AlertNotice, *, foreground: bool, network: http_post.WebhookNet
 
 
 def _mail(notice: AlertNotice, *, foreground: bool) -> DeliveryResult:
-    """The idempotency key makes one mail of any number of tries, whoever was killed at them."""
+    """The idempotency key makes one mail of any number of requests, whichever process was killed meanwhile."""
     rule, incident, to = notice.rule, notice.incident, notice.rule.mail_address
     if not to:
         return DeliveryResult(

@@ -106,7 +106,7 @@ def _imap_words(account: Account) -> str:
 
 @contextmanager
 def _third_connection(account: Account) -> Iterator[None]:
-    """The one that is for short work, beside the sync's and the push's: providers count an account's connections."""
+    """The connection for short work, beside the sync's and the push's: providers limit an account's connections."""
     deadline, seconds = time.monotonic() + WAIT_SECONDS, lease_seconds()
     purpose, holder = Lease.Purpose.SENT, f"{platform.node()}/{os.getpid()}"
     while (token := Lease.acquire(account.pk, purpose, holder, seconds=seconds, now=timezone.now())) is None:

@@ -1,4 +1,4 @@
-"""The outbox's expected failures. Each code means a different action for whoever asked."""
+"""The outbox's expected failures. Each code asks for a different action of the caller."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Paused:
 
 @dataclass(frozen=True)
 class WorkersGone:
-    """That no worker runs, and when one was last seen: what a page promises then waits."""
+    """Whether no worker runs, and when one was last seen: what a page queues waits until then."""
 
     seen_at: datetime | None
 

@@ -1,4 +1,4 @@
-"""One thing that needs a person at this moment, as whoever looks for it says it."""
+"""One problem that needs a person now, as its finder words it."""
 
 from __future__ import annotations
 

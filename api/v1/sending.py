@@ -1,4 +1,4 @@
-"""Sending, submitting and answering; what became of it is `outbox`."""
+"""Sending, submitting and replying; the state of a mail afterwards is in `outbox`."""
 
 from __future__ import annotations
 

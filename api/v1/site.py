@@ -1,4 +1,4 @@
-"""The API as a whole: who is let in, how failures are answered, ETags, the schema."""
+"""The API as a whole: authentication, error answers, ETags, the schema."""
 
 from __future__ import annotations
 

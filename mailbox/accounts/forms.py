@@ -40,7 +40,7 @@ class SecretField(forms.CharField):
 
 
 def put_secret(transport: Transport, password: str, token: str) -> None:
-    """Set the one that is given and clear the other; neither keeps what is stored. Raises ValidationError."""
+    """Set the given secret and clear the other; with neither the stored one stays. Raises ValidationError."""
     if password and token:
         raise ValidationError(EXACTLY_ONE)
     if problem := secret_problem(password or token):

@@ -112,5 +112,5 @@ def about(code: str, said: str) -> str:
 
 
 def what_to_do(said: str) -> str:
-    """A sentence on what mends this failure; `said` is the error's text, the server's own words in it."""
+    """How to fix this failure, in a sentence. `said`: the error's text with the server's own words."""
     return gettext(next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE))

@@ -59,7 +59,7 @@ def pieces(export: Export) -> Iterator[bytes]:
 
 
 def remove(export: Export, user: User) -> None:
-    """Before its time; a worker that is at it finds that it is gone."""
+    """Delete an export before it expires; a worker that is writing it finds its row gone and stops."""
     with transaction.atomic():
         note("export_removed", export, user)
         Export.objects.filter(pk=export.pk).delete()

@@ -18,7 +18,7 @@ from mailbox.models.accounts import AccountQuerySet
 from mailbox.models.team_marks import TEAM_FILTERS, team_filter
 from mailbox.permissions import Role, accounts_for
 from mailbox.search.query import parse
-from mailbox.search.results import Place, SearchPage, search
+from mailbox.search.results import ListPosition, SearchPage, search
 
 END = "end"
 COUNTED_AT_ONCE = 500
@@ -64,8 +64,8 @@ class Selection:
         off = features.those_off(Feature.INBOX_READ, known=features.Rollouts.known_to(user))
         return seen.exclude(pk__in=off) if off else seen
 
-    def page(self, user: User, before: Place | None, limit: int, role: str = Role.OPERATOR) -> SearchPage:
-        """Newest first. Rows have what a manifest says."""
+    def page(self, user: User, before: ListPosition | None, limit: int, role: str = Role.OPERATOR) -> SearchPage:
+        """Newest first. Rows have the columns of a manifest."""
         accounts = Account.objects.filter(pk__in=list(self.accounts(user, role).values_list("pk", flat=True)))
         narrowed = self._narrowed(user)
         if self.q:
@@ -91,7 +91,7 @@ class Selection:
         return in_folder & team_filter(self.team, user) if self.team else in_folder
 
     def walk(self, user: User, role: str = Role.OPERATOR) -> Iterator[Sequence[Message]]:
-        before: Place | None = None
+        before: ListPosition | None = None
         while True:
             page = self.page(user, before, COUNTED_AT_ONCE, role)
             yield page.rows

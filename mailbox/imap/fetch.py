@@ -185,7 +185,7 @@ def listed(words_given: Sequence[bytes], delimiter: bytes | None, name: str | by
 
 @dataclass
 class FetchRow:
-    """What a FETCH answer says of one UID; None and 0 for what it leaves out."""
+    """One message's data of a FETCH response (RFC 3501, 7.4.2); None and 0 for items that it lacks."""
 
     flags: tuple[str, ...] | None = None
     internal_date: datetime | None = None

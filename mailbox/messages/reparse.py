@@ -230,7 +230,7 @@ def _update(row: Message, digest: str, now: datetime) -> bool:
 
 
 def _replace_attachments(row: Message, attachments: Sequence[mime_message.ParsedAttachment]) -> None:
-    """Rows of what is there now. What a person has removed stays removed, wherever it stands in the mail."""
+    """Rows of the present attachments. One that a person removed stays removed, at whichever position it is."""
     former = list(Attachment.objects.filter(message=row).order_by("position"))
     if [_values(each) for each in former] == [vars(each) for each in attachments]:
         return

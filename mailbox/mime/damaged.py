@@ -1,4 +1,4 @@
-"""What a damaged multipart is divided by, or what it is. Pure, and linear in time for any bytes."""
+"""The boundary of a damaged multipart, or what it is instead. Pure, and linear in time for any bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of what comes in: accounts, what a mailbox holds, and how its sync goes."""
+"""The tables of incoming mail: accounts, folders and messages, and the state of their sync."""
 
 from mailbox.models.access import AccountGrant, AuditEntry
 from mailbox.models.accounts import Account, Transport

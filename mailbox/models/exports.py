@@ -1,4 +1,4 @@
-"""Mail that somebody asked for as one file: what is meant, how far it is, and the pieces it consists of."""
+"""An export of mail as one file: its selection, its progress and its pieces."""
 
 from __future__ import annotations
 

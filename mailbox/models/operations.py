@@ -160,7 +160,7 @@ class PushHeartbeat(models.Model):
 
     @classmethod
     def claim(cls, host: str, pid: int, now: datetime) -> str | None:
-        """Become the one that listens; None while another does. One conditional UPDATE decides."""
+        """Take the lease of the one listening process; None while another has it. One conditional UPDATE decides."""
         token = secrets.token_hex(16)
         ours = {"token": token, "host": host, "pid": pid, "started_at": now, "seen_at": now, "states": {}}
         free = models.Q(token="") | models.Q(seen_at__lt=now - cls.SILENT_AFTER)

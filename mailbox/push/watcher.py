@@ -170,7 +170,7 @@ class AccountWatcher:
                 renew_at = time.monotonic() + jittered(self._timing.renew)
 
     def _look_at_others(self, session: IdleSession) -> None:
-        """Each change is told once; a folder of which the server does not tell is one for the sync to look at."""
+        """Each change is reported once; a folder of which the server reports nothing is left to the sync."""
         known = self.others
         for folder, numbers in session.statuses(list(known)).items():
             if numbers is None:

@@ -1,4 +1,4 @@
-"""The queue of accounts that a run works through: those of a list that was given, or whoever is due by the clock."""
+"""The accounts that a run works through: a given list, or those that are due."""
 
 from __future__ import annotations
 
@@ -58,17 +58,18 @@ class GivenAccounts:
 
 
 class DueAccounts:
-    """Whatever nobody has tried since `since`. Other workers have the same queue at this moment: each asks anew before
-    each slice, and begins at a place of its own, so that they seldom try for the same accounts."""
+    """The accounts that are due and that nobody has tried since `since`. Other workers have the same queue at this
+    moment: each reads it anew before each slice and begins at an offset of its own, so that they seldom try for the
+    same accounts."""
 
-    def __init__(self, since: datetime, place: int) -> None:
-        self._since, self._place = since, place
+    def __init__(self, since: datetime, offset: int) -> None:
+        self._since, self._offset = since, offset
         self._served = set[int]()  # one whose turn left no trace, as that of a deleted account, is not due to us again
 
     def accounts(self) -> Sequence[int]:
         queue = [pk for pk in next_accounts(timezone.now(), self._since) if pk not in self._served]
-        place = self._place % max(len(queue), 1)
-        return queue[place:] + queue[:place]
+        offset = self._offset % max(len(queue), 1)
+        return queue[offset:] + queue[:offset]
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
         """Asked under the leases: another worker may have served these since we read the queue."""
@@ -79,4 +80,4 @@ class DueAccounts:
         self._served.discard(account_id)
 
     def is_busy(self, accounts: Collection[int]) -> None:
-        """They are in the queue of whoever has them."""
+        """Other workers have the leases of these accounts and serve them."""

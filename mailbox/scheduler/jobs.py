@@ -57,7 +57,7 @@ def next_accounts(now: datetime, since: datetime) -> list[int]:
 
 
 def _is_listened_to(now: datetime) -> Q:
-    """Folders that were in step not long ago, of accounts whose news are heard."""
+    """Folders synced not long ago, of accounts whose push connection is up."""
     return Q(
         account_id__in=PushHeartbeat.connected(now),
         sync_state__last_success_at__gt=now - timedelta(seconds=settings.SYNC_PUSHED_SECONDS),

@@ -31,7 +31,7 @@ LOOKED_AT = 20_000  # hits a page looks at, at most
 ASKED_AT_ONCE = 5_000  # messages: a page that looks at LOOKED_AT hits asks few times
 FEW = 500  # so few unread, flagged or filed messages are asked one by one whether they hold the words
 EXCERPT_SOURCE = 20_000  # characters of the body that rows bring along for their excerpt
-Place = tuple[datetime, int]  # received_at and pk of the last row seen
+ListPosition = tuple[datetime, int]  # received_at and pk of the last row seen
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SearchPage:
     """
 
     rows: tuple[Message, ...] = ()
-    next: Place | None = None
+    next: ListPosition | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -62,7 +62,7 @@ def search(
     query: SearchQuery | str,
     *,
     limit: int = 50,
-    before: Place | None = None,
+    before: ListPosition | None = None,
     among: AccountQuerySet | None = None,
     is_listed: bool = True,
 ) -> SearchPage:
@@ -231,7 +231,7 @@ def _page(listed: MessageQuerySet, found: Sequence[Hit], limit: int, stopped_at:
     return SearchPage(rows, None if last is None else moment_and_pk_of(last))
 
 
-def _page_of_messages(plan: _Plan, limit: int, before: Place | None, is_listed: bool) -> SearchPage:
+def _page_of_messages(plan: _Plan, limit: int, before: ListPosition | None, is_listed: bool) -> SearchPage:
     """No words: the list itself, by the indexes of the messages (all, unread, flagged, of an account)."""
     rows = _rows(plan.messages, is_listed=is_listed)
     few = _few(plan) if plan.may_be_few else None

@@ -31,7 +31,7 @@ class TwoStores(Storage):
             yield from old_files(store, cutoff)
 
     def _first(self, ask: Callable[[Storage], T]) -> T:
-        """Only what is not there is looked for in the other: a store that is away is told."""
+        """Look into the other store only for what is missing here; a store that is out of reach is an error."""
         try:
             return ask(self.present)
         except FileNotFoundError:

@@ -29,7 +29,7 @@ def export_slice(export_id: int) -> None:
 
 
 def export_sweep() -> dict[str, int]:
-    """Each minute: take up what a worker left behind, and remove what is over."""
+    """Each minute: queue exports again whose worker is gone, and delete those that have expired."""
     now = timezone.now()
     left = writing.stalled(Export.What.SEARCH, now)
     for export_id in left:

@@ -122,7 +122,7 @@ def _connections_of(share: int, of_a_cluster: int) -> int:
 
 
 def _shares_of_a_cluster() -> int:
-    """One worker stays free for what a person waits for."""
+    """Leave one worker free for tasks that a person waits for."""
     return max(min(int(Conf.WORKERS) - 1, settings.SYNC_MAX_CONCURRENCY), 1)
 
 

@@ -43,7 +43,7 @@ def in_trouble() -> Q:
 
 
 def _left_alone(kind: str, now: datetime) -> Q:
-    """A server that is not asked for now, for a reason that no waiting mends."""
+    """A server that is not contacted for now, for a reason that waiting does not fix."""
     over_quota = Q(**{f"{kind}__last_reply__startswith": OverQuota.WORDS})
     about_settings = Q(**{f"{kind}__last_reply__iregex": ABOUT_SETTINGS})
     return Q(**{f"{kind}__next_allowed_at__gt": now}) & (over_quota | about_settings)

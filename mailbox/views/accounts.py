@@ -45,7 +45,7 @@ NEWS_FOR = timedelta(minutes=2)  # how long the page's address says that its per
 
 @dataclass(frozen=True)
 class AccountRow:
-    """An account with what a page says of it and which buttons it offers."""
+    """An account as a page shows it: its state in words, and the buttons it has."""
 
     account: Account
     conditions: list[AccountNotice]

@@ -10,7 +10,7 @@ _click: ContextVar[int | None] = ContextVar("audit_click", default=None)
 
 
 def click() -> int | None:
-    """The key of the audit entry that what is recorded now is a part of."""
+    """The key of the audit entry under which entries are recorded now."""
     return _click.get()
 
 

@@ -65,7 +65,7 @@ def honest(verb: str, number: int, skipped: Mapping[str, int]) -> str:
 
 
 def result_of(operation: Operation) -> str:
-    """As `honest`, and what became of the rows that it did not come to or that had changed."""
+    """As `honest`, and how many rows were not reached or had changed."""
     skipped = {reason: number for reason, number in operation.skipped.items() if reason != CHANGED}
     text = honest(operation.verb, operation.done, skipped)
     if operation.stopped_at:

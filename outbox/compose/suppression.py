@@ -35,7 +35,7 @@ class CannotImport(Exception):
 
 
 class NotOperated(CannotImport):
-    """It names an account that whoever imports does not operate, or that is not there."""
+    """The file names an account that does not exist, or that the importing user does not operate."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def is_for_now(code: int | None, words: str) -> bool:
 
 
 def classify(fault: Fault) -> Verdict:
-    """Say what a failure means for the mail that was tried."""
+    """What a failure means for the mail that was tried: a Verdict."""
     if fault.kind in (Kind.NETWORK, Kind.PROTOCOL):
         return Verdict.UNCERTAIN if fault.phase in AFTER_DOT else Verdict.TRANSIENT
     if fault.kind in (Kind.UNKNOWN, Kind.AWAY):
@@ -103,7 +103,7 @@ def classify(fault: Fault) -> Verdict:
 
 
 def _of_opening(phase: Phase, code: int, words: str) -> Verdict:
-    """No mail is to blame, so none is refused for good: the account's queue waits, or its sign-in is to be mended."""
+    """A failure before MAIL: no row becomes permanent; the account's queue waits, or needs a new sign-in."""
     is_passing = _PASSING_WORDS.search(f"{code} {words}") and not _ABOUT_THE_SECRET.search(words)
     if phase is Phase.AUTH and code == 535 and is_passing:
         return Verdict.THROTTLED

@@ -61,7 +61,7 @@ class SentSession:
 
 @contextmanager
 def signed_in(account: Account, clock: Clock) -> Iterator[SentSession]:
-    """Raises Busy, or what a sign-in raises; a server that is to be left alone is not asked."""
+    """Raises Busy, or what a sign-in raises; a server in backoff is not contacted."""
     check_askable(account, clock())
     holder = f"{platform.node()}/{os.getpid()}"
     token = Lease.acquire(account.pk, Lease.Purpose.SENT, holder, seconds=lease_seconds(), now=clock())

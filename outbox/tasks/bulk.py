@@ -23,7 +23,7 @@ def run_operation(operation_id: int) -> dict[str, int]:
 
 
 def sweep_operations() -> dict[str, int]:
-    """Each minute: take up what a worker left behind, and gather the addresses of new mail."""
+    """Each minute: queue again what a worker left unfinished, and gather the addresses of new mail."""
     left = actions_bulk.stalled(timezone.now())
     for operation_id in left:
         queue_operation(operation_id)

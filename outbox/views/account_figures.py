@@ -1,4 +1,4 @@
-"""How sending goes for each of some accounts: what a list of accounts shows beside them."""
+"""Sending figures of accounts, for the list of accounts."""
 
 from __future__ import annotations
 

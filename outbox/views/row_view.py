@@ -113,7 +113,7 @@ class RowView:
 
     @property
     def may_edit_copy(self) -> bool:
-        """Refused for good: often the address is wrong, and a copy with another one mends it."""
+        """Refused for good: often the address is wrong, and a copy with the right one fixes it."""
         return self.may_operate and self.row.hold == Hold.PERMANENT
 
     @property

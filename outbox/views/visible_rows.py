@@ -252,7 +252,7 @@ class SearchedRange:
         return cls((OutboxMessage.objects.aggregate(newest=Max("pk"))["newest"] or 0) + 1)
 
     def further(self, before: int | None) -> SearchedRange:
-        """The one that ends there; this one without a key."""
+        """The range below the key `before`; this one without it."""
         return self if self.below is None or not before else SearchedRange(before)
 
     @property

@@ -31,7 +31,7 @@ def set_role(by: User, person: User, role: str) -> None:
 
 
 def set_details(by: User, person: User, full_name: str, email: str) -> None:
-    """Name and address. The former address is told of another one."""
+    """Change name and address. The former address gets a mail about the new one."""
     first, _, last = full_name.strip().partition(" ")
     former = person.email
     with transaction.atomic():

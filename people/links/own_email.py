@@ -35,7 +35,7 @@ def ask(user: User, email: str) -> bool:
 
 
 def confirm(change: EmailChange) -> bool:
-    """Take the address; False when another request did, or another person has it by now. The old one is told."""
+    """Take the new address; False when another request did, or another user has it by now. The old one is notified."""
     user, former = change.user, change.user.email
     with transaction.atomic():
         if not EmailChange.objects.filter(pk=change.pk, email=change.email).delete()[0]:

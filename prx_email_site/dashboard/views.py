@@ -196,7 +196,7 @@ def _counted(tone: str, number: int) -> str:
 
 
 def _lag(rows: list[AccountRow]) -> AccountRow | None:
-    """The fetched account that is furthest behind; one that was never in step comes first."""
+    """The account whose sync is furthest behind; one that was never synced comes first."""
     fetched = [row for row in rows if row.account.sync_enabled]
     never = [row for row in fetched if row.in_step_at is None]
     if never or not fetched:

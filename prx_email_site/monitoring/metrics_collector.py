@@ -1,4 +1,4 @@
-"""What Prometheus is told. Labels are bounded: accounts by their key, the ones furthest behind; no address anywhere."""
+"""Prometheus metrics. Labels are bounded: accounts by key, those furthest behind; never an address."""
 
 from __future__ import annotations
 

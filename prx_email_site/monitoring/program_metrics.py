@@ -1,4 +1,4 @@
-"""What Prometheus is told of programs: webhooks for events, and the HTTP API."""
+"""Prometheus metrics of programs: event webhooks and the HTTP API."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def person_export_slice(export_id: int) -> None:
 
 
 def person_sweep() -> dict[str, int]:
-    """Each minute: take up what a worker left behind, and forget addresses that were looked for and not erased."""
+    """Each minute: queue searches and exports again whose worker is gone; delete searches that were not confirmed."""
     now = timezone.now()
     left = list(PersonSearch.objects.at_work().filter(moved_at__lt=now - STALLED).values_list("pk", flat=True))
     for search_id in left:

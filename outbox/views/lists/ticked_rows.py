@@ -58,7 +58,7 @@ ACTS: dict[str, Act] = {
 
 @dataclass
 class RowsActedOn:
-    """What a click on several rows did: the rows, each with the number its next attempt has, and why not the others."""
+    """A bulk action's result: the rows that changed, each with its next attempt's number; why others did not."""
 
     done: dict[int, int] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)

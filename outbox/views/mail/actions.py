@@ -102,7 +102,7 @@ def _decide(
     question: tuple[Words, Words, Words],
     done: str,
 ) -> HttpResponse:
-    """An answer to the question what became of one attempt; without its number it answers nothing."""
+    """A person's decision about one uncertain attempt; refused without the attempt's number."""
     row, attempt = find_row(request, pk, Role.OPERATOR), seen_on(request).attempt
     if attempt is None:
         notices.error(request, gettext("The page did not say which attempt it asked about. Nothing was changed."))
