@@ -1,4 +1,4 @@
-"""Problems become incidents, incidents notices. Each transition is one conditional UPDATE: two who look tell once."""
+"""Problems become incidents, incidents notices. Each transition is one conditional UPDATE: two at once notify once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling: a claimed notice goes out by mail (through our own outbox) or by webhook, and its result is kept."""
+"""Notices: a claimed one goes out by mail (through our own outbox) or by webhook, and its result is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is removed because of its age, in one place, and the two looks that each removal waits for.
+"""All removal by age, in one place; each waits until two looks, about a day apart, agree.
 
 A clock that is a year ahead says of all mail that it has been gone for longer than the grace period. So nothing is
 removed at the first look: a second one, about a day later by this machine's clock and by the database's, must agree.

@@ -1,4 +1,4 @@
-"""What every answer of ours carries or is turned into on its way out."""
+"""Headers of every response, and failures turned into pages."""
 
 import zoneinfo
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Who is notified of what, what happened, and each telling of it."""
+"""Rules of alerting, incidents, and each notice of one."""
 
 from __future__ import annotations
 

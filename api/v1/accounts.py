@@ -1,4 +1,4 @@
-"""Accounts: listed, made, changed, deleted, tested, synced, paused, and how they do."""
+"""Accounts: listed, made, changed, deleted, tested, synced, paused, and their health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened, as webhooks are told it: for a program that asks instead of being told."""
+"""Events as webhooks get them, for programs that poll."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every address of the API, before and behind its operation."""
+"""What every operation of the API has in common, before and after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How things do and what was done: runs, incidents, activity, quarantine, what needs a person."""
+"""State and history: runs, incidents, activity, quarantine, what needs a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an account does, in words: the state first, then the server's own words, then what to do.
+"""An account's health in words: the state first, then the server's own words, then what to do.
 
 Decides from rows that are there already; runs no query.
 """

@@ -1,4 +1,4 @@
-"""What the outbox tells of accounts. Only it knows, so it is asked by a signal."""
+"""Sending figures of accounts, asked of the outbox by a signal: mailbox does not import it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the servers of an account do: a refused sign-in, a server that is left alone, one that takes no mail.
+"""Health of an account's servers: a refused sign-in, a server in backoff, one that takes no mail.
 
 Decides from rows that are there already; runs no query.
 """

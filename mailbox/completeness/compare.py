@@ -1,4 +1,4 @@
-"""What a server states of some UIDs, against what is stored of them. Pure.
+"""Compares what a server states of UIDs with what is stored of them. Pure.
 
 A difference is what no sync explains. What the next sync brings or hides (mail that came since, mail that was
 expunged since) and what is left out on purpose (put aside, removed by a rule) is counted by itself.

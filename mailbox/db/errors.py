@@ -1,4 +1,4 @@
-"""What the database raises when it, or the way to it, is in trouble, and not what was asked of it."""
+"""Which exceptions mean that the database or the way to it fails, and not the statement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a manifest says: a line for each place of a mail that is in the file. Pure."""
+"""The manifest of an export: a line for each place of a mail that is in the file. Pure."""
 
 from __future__ import annotations
 

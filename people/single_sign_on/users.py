@@ -1,4 +1,4 @@
-"""Which user a person of the provider is who was never here: an existing one by a verified address, or a new one."""
+"""The user of somebody's first sign-in by the provider: an existing one by a verified address, or a new one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one page that knows both apps."""
+"""The dashboard: the one page that knows both apps."""
 
 from __future__ import annotations
 

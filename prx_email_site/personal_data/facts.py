@@ -1,4 +1,4 @@
-"""What must be known of rows before it is decided about them: whether a hold keeps them, whether they are over."""
+"""What decide() needs to know of rows: whether a legal hold keeps them, whether they are over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What else a large installation has of a seeded database: reports of runs, quarantined mail, bounces, and counts."""
+"""The rest of a seeded database: reports of runs, quarantined mail, bounces, and counts."""
 
 from __future__ import annotations
 

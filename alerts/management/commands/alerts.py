@@ -1,4 +1,4 @@
-"""manage.py alerts: look for incidents and tell them, outside the workers, who cannot tell that they are gone."""
+"""manage.py alerts: find incidents and send notices, apart from the workers, which cannot report that they are gone."""
 
 from __future__ import annotations
 
