@@ -4,10 +4,8 @@ none sorts it."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -81,7 +79,6 @@ LISTS = [
     "/admin/outbox/deliveryattempt/",
     "/admin/outbox/outboxattachment/",
 ]
-Statement = tuple[str, Any]
 
 
 @pytest.fixture
@@ -110,25 +107,6 @@ def operator(client: Client, names: dict[str, int]) -> Client:
         AccountGrant.objects.create(user=user, account=account, role="operator")
     client.force_login(user)
     return client
-
-
-@contextmanager
-def statements() -> Iterator[list[Statement]]:
-    seen: list[Statement] = []
-
-    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append((sql, params))
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(note):
-        yield seen
-
-
-def plan_of(statement: Statement) -> list[str]:
-    word = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
-    with connection.cursor() as cursor:
-        cursor.execute(word + statement[0], statement[1])
-        return [str(row[-1]) for row in cursor.fetchall()]
 
 
 def walks(statement: Statement) -> list[str]:

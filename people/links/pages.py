@@ -26,7 +26,7 @@ from people.links.forgotten import TooManyRequests
 from people.links.own_email import TooManyChanges
 from people.sessions.own_sessions import end_sessions
 from people.sign_in import audit
-from people.sign_in.refusals import refused
+from people.sign_in.refusals import closed_for_a_while, refused
 
 KEPT = "password_link"  # in the session: {"user": pk, "proof": tokens.proof_for_browser}
 
@@ -114,15 +114,8 @@ def _too_many(request: HttpRequest) -> HttpResponse:
         "Links were asked for too often from here. Try again in %(number)s minutes.",
         minutes,
     )
-    context = {
-        "status": 429,
-        "title": gettext("No more links for a while"),
-        "sentence": sentence % {"number": minutes},
-        "advice": gettext("An administrator can give you a link at once."),
-    }
-    response = render(request, "error.html", context, status=429)
-    response.headers["Retry-After"] = str(minutes * 60)
-    return response
+    title, advice = gettext("No more links for a while"), gettext("An administrator can give you a link at once.")
+    return closed_for_a_while(request, title, sentence % {"number": minutes}, advice, minutes)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

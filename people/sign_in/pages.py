@@ -14,13 +14,13 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import AuditEntry
 from people.sign_in import audit
+from people.sign_in.refusals import closed_for_a_while
 
 
 class SignIn(LoginView):
@@ -60,15 +60,9 @@ def locked_out(request: HttpRequest, credentials: dict[str, Any] | None = None, 
         "Too many passwords were wrong. Try again in %(number)s minutes.",
         minutes,
     )
-    context = {
-        "status": 429,
-        "title": gettext("Sign-in is closed for a while"),
-        "sentence": sentence % {"number": minutes},
-        "advice": gettext("Whoever is signed in already is not affected. An administrator can end this sooner."),
-    }
-    response = render(request, "error.html", context, status=429)
-    response.headers["Retry-After"] = str(minutes * 60)
-    return response
+    advice = gettext("Whoever is signed in already is not affected. An administrator can end this sooner.")
+    title = gettext("Sign-in is closed for a while")
+    return closed_for_a_while(request, title, sentence % {"number": minutes}, advice, minutes)
 
 
 class GuardedPasswordForm(PasswordChangeForm):

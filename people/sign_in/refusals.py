@@ -74,3 +74,13 @@ def refused(request: HttpRequest, reason: str, status: int = 403) -> HttpRespons
     title, sentence, advice = REASONS[reason]
     context = {"status": status, "title": title, "sentence": sentence, "advice": advice}
     return render(request, "error.html", context, status=status)
+
+
+def closed_for_a_while(
+    request: HttpRequest, title: Words, sentence: Words, advice: Words, minutes: int
+) -> HttpResponse:
+    """Too many tries (RFC 6585, 4)."""
+    context = {"status": 429, "title": title, "sentence": sentence, "advice": advice}
+    response = render(request, "error.html", context, status=429)
+    response.headers["Retry-After"] = str(minutes * 60)
+    return response

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -14,11 +12,11 @@ from django.utils import timezone
 from mailbox.models import Account
 from outbox.delivery import claims
 from outbox.models import OutboxMessage
+from tests.query_plans import plan_of, statements
 from tests.rows import NOWHERE, outbox_row
 
 pytestmark = pytest.mark.django_db
 SENT = 3000
-Statement = tuple[str, Any]
 
 
 @pytest.fixture
@@ -37,31 +35,12 @@ def account(make_account: Callable[..., Account]) -> Account:
     return account
 
 
-@contextmanager
-def statements() -> Iterator[list[Statement]]:
-    seen: list[Statement] = []
-
-    def note(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append((sql, params))
-        return execute(sql, params, many, context)
-
-    with connection.execute_wrapper(note):
-        yield seen
-
-
-def plan_of(statement: Statement) -> str:
-    word = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
-    with connection.cursor() as cursor:
-        cursor.execute(word + statement[0], statement[1])
-        return "\n".join(str(row[-1]) for row in cursor.fetchall())
-
-
 def test_a_claim_looks_at_what_waits_and_not_at_what_was_sent(account: Account) -> None:
     with statements() as seen:
         claimed = claims.claim_some(account.pk, "w", most=8, lease_seconds=90, now=timezone.now())
 
     assert len(claimed) == 1
     (claim,) = [each for each in seen if each[0].startswith('UPDATE "outbox"')]
-    plan = plan_of(claim)
+    plan = "\n".join(plan_of(claim))
     assert "outbox_waiting" in plan, plan
     assert "Seq Scan on outbox" not in plan and "SCAN outbox" not in plan, plan
