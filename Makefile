@@ -1,6 +1,6 @@
 # make run     the site and its workers          make test       the suite, on SQLite and on PostgreSQL
 # make demo    the same with mailboxes to try    make test-long  the tests of minutes too
-# make screenshots   every page of the demo into var/screenshots
+# make screenshots   every page of the demo into var/screenshots (LANGUAGE_NAME=ar: in Arabic)
 # make setup   only the virtual environment      make lint       ruff and mypy
 # make lock    choose the versions that make setup installs, from the ranges in requirements*.txt
 # make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
@@ -54,7 +54,7 @@ demo: .venv/installed-dev
 
 screenshots: .venv/installed-dev
 	@sh scripts/install-servers dovecot chromium
-	@$(BIN)/python -m demo.screenshots
+	@$(BIN)/python -m demo.screenshots $(LANGUAGE_NAME)
 
 servers:
 	@sh scripts/install-servers dovecot postgresql chromium npm oidc-provider nodemailer mail-clients isync gettext redis promtool systemd nginx caddy iproute2

@@ -1,4 +1,5 @@
-"""`make screenshots`: every page of the demo, as a wide screen and a phone show it, light and dark.
+"""`make screenshots`: every page of the demo, as a wide screen and a phone show it, light and dark; in the language
+of LANGUAGE_NAME, else in English.
 
 The pictures land in var/screenshots, NAME-WIDTH-THEME.png. A page that scrolls sideways, answers an error or writes to
 the console is named, and the exit status is 1.
@@ -63,6 +64,15 @@ PAGES = {
     "suppressed": "/outbox/suppressed/",
     "message-team": "/messages/1/team/",
     "profile": "/profile/",
+    "charts": "/charts/",
+    "retention": "/retention/",
+    "features": "/features/",
+    "tokens": "/tokens/",
+    "api": "/api/",
+    "providers": "/providers/",
+    "saved-replies": "/outbox/replies/",
+    "invite": "/people/invite/",
+    "second-factor": "/second-factor/",
     "keyboard": "/keyboard/",
     "admin": "/admin/",
     "not-found": "/messages/999999/",
@@ -96,7 +106,9 @@ def site() -> Iterator[str]:
 
 def sign_in(browser: Browser, address: str, width: int, theme: str) -> Page:
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if theme == "dark" else "light"
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if theme == "dark" else "light",
+        locale=sys.argv[1] if len(sys.argv) > 1 else "en",
     )
     page = context.new_page()
     page.goto(f"{address}/login/")

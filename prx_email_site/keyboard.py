@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import get_language_bidi
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -46,4 +47,9 @@ SHORTCUTS = (
 
 @require_safe
 def keyboard(request: HttpRequest) -> HttpResponse:
-    return render(request, "keyboard.html", {"groups": SHORTCUTS})
+    arrows = {"→": "←", "←": "→"} if get_language_bidi() else {}  # on is where one reads to
+    groups = [
+        (title, [([arrows.get(name, name) for name in names], meaning) for names, meaning in keys])
+        for title, keys in SHORTCUTS
+    ]
+    return render(request, "keyboard.html", {"groups": groups})

@@ -89,3 +89,11 @@ def test_languages_are_those_that_a_compiled_catalogue_lies_there_for(tmp_path: 
     assert [code for code, _name in found] == ["en", "de", "pt-br", "tlh", "zh-hans"]
     assert dict(found)["de"] == "Deutsch"
     assert dict(found)["tlh"] == "tlh"
+
+
+@pytest.mark.django_db
+def test_the_sheet_of_shortcuts_says_the_arrow_that_leads_on(client: Client, make_user: Callable[..., User]) -> None:
+    client.force_login(make_user("viewer"))
+    for language, arrow in (("en", "→"), ("ar", "←")):
+        groups = client.get("/keyboard/", headers={"accept-language": language}).context["groups"]
+        assert groups[1][1][0][0] == ["j", arrow]

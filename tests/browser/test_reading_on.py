@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.contrib.auth.models import User
 from django.urls import reverse
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from mailbox.models import Account
 from outbox.models import Draft, OutboxMessage
@@ -45,6 +46,32 @@ def test_j_and_k_read_on_within_the_list_also_beyond_its_page_and_u_goes_back_to
     page.keyboard.press("u")
     page.wait_for_url(listed)
     expect(page.locator("tr.at-hand td.subject")).to_contain_text(subjects[1])
+
+
+@pytest.mark.long
+def test_written_from_the_right_the_left_arrow_reads_on(
+    browser: Browser, live_site: str, make_account: Callable[..., Account], make_user: Callable[..., User]
+) -> None:
+    account, user = make_account(**NOWHERE), make_user("viewer")
+    for number in range(2):
+        store(account, letter(f"Mail {number}", text="Dear Bob"))
+    context = browser.new_context(locale="ar")
+    page = context.new_page()
+    page.goto(f"{live_site}/login/?next={reverse('mailbox:messages')}")
+    page.fill("[name=username]", user.username)
+    page.fill("[name=password]", "sign-in-please")
+    page.click("main form button")
+    expect(page.locator("td.subject a")).to_have_count(2)
+    subjects = page.locator("td.subject .subject-words").all_inner_texts()
+    page.locator("td.subject a").first.click()
+    expect(page.locator("nav.walk")).to_be_visible()
+    page.keyboard.press("ArrowRight")  # there is no previous one
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("h1")).to_have_text(subjects[1])
+    expect(page.locator("nav.walk")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("h1")).to_have_text(subjects[0])
+    context.close()
 
 
 @pytest.mark.long

@@ -84,13 +84,14 @@ function go(key) {
 
 // On the page of a message: the next or previous one of the list it was opened from; not away from an answer that is open.
 const step = (name) => !document.querySelector("#answer form.compose") && press(document.querySelector(`nav.walk a[data-step="${name}"]`));
+const on = document.documentElement.dir === "rtl" ? "ArrowLeft" : "ArrowRight"; // where one reads to
 const isWalk = () => Boolean(document.querySelector("nav.walk:not([hidden])"));
 
 const obey = {
   j: () => (isWalk() ? step("next") : move(1)),
   k: () => (isWalk() ? step("previous") : move(-1)),
-  ArrowRight: () => step("next"),
-  ArrowLeft: () => step("previous"),
+  ArrowRight: () => step(on === "ArrowRight" ? "next" : "previous"),
+  ArrowLeft: () => step(on === "ArrowLeft" ? "next" : "previous"),
   o: () => press(rowAtHand() && linkOf(rowAtHand())),
   Enter: () => press(rowAtHand() && linkOf(rowAtHand())),
   x: () => press(rowAtHand()?.querySelector('input[type="checkbox"]')),
