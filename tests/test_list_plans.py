@@ -15,6 +15,7 @@ from django.test import Client
 
 from mailbox.models import Account, AccountGrant, Folder, Message
 from outbox.models import OutboxMessage
+from tests.query_plans import Statement, plan_of, statements
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.pages]
 GROWS = [
