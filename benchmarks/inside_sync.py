@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.models import Account, Folder, MessagePlace, SyncRun, SyncState, Transport, WorkerHeartbeat
+from mailbox.models import Account, Folder, MessagePlace, PushHeartbeat, SyncRun, SyncState, Transport, WorkerHeartbeat
 from mailbox.models.operations import WORKER_SILENT_AFTER
 from mailbox.queueing import queue
 from mailbox.scheduler.runner import SyncRunnerConfig, jobs_of, run_sync
@@ -88,6 +88,10 @@ def stored_count(account_id: int) -> int:
     return MessagePlace.objects.present().filter(folder__account_id=account_id).count()
 
 
+def stored_of_all() -> int:
+    return MessagePlace.objects.present().count()
+
+
 def click_and_wait(wanted: dict[str, int], seconds: float) -> float:
     """Press "Sync now" for each account and return the seconds until all of their messages are stored.
 
@@ -139,6 +143,23 @@ def round_by_workers(seconds: float = 600) -> float:
     if looked_at != (due := Folder.objects.due(now).count()):
         raise RuntimeError(f"The round looked at {looked_at} of {due} folders in {taken:.0f} s; it has a minute.")
     return taken
+
+
+def wait_until_quiet(seconds: float) -> None:
+    _wait_until(_is_quiet, seconds)
+
+
+def wait_for_connected(count: int, seconds: float) -> None:
+    """Until push hears of so many accounts."""
+    _wait_until(lambda: len(PushHeartbeat.connected(timezone.now())) == count, seconds)
+
+
+def seconds_to_row(email: str, count: int, seconds: float) -> float:
+    """Until so many messages of the account are stored."""
+    begin = time.monotonic()
+    stored = MessagePlace.objects.present().filter(folder__account__email=email)
+    _wait_until(lambda: stored.count() >= count, seconds)
+    return time.monotonic() - begin
 
 
 def _is_quiet() -> bool:

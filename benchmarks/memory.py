@@ -41,9 +41,9 @@ class Watch:
         while not self._stop.wait(EVERY_SECONDS):
             for worker in self._workers():
                 tree = [worker, *children_of(worker)]
-                self.trees.setdefault(worker, []).append(sum(_megabytes(pid, "smaps_rollup", "Pss") for pid in tree))
+                self.trees.setdefault(worker, []).append(sum(megabytes(pid, "smaps_rollup", "Pss") for pid in tree))
                 for pid in tree:
-                    self.peaks[pid] = max(_megabytes(pid, "status", "VmHWM"), self.peaks.get(pid, 0))
+                    self.peaks[pid] = max(megabytes(pid, "status", "VmHWM"), self.peaks.get(pid, 0))
 
     def _workers(self) -> list[int]:
         """What django-q2's sentinel has started: the cluster's grandchildren."""
@@ -59,7 +59,8 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _megabytes(pid: int, file: str, name: str) -> float:
+def megabytes(pid: int, file: str, name: str) -> float:
+    """A number of /proc/PID/FILE; 0 of a process that has ended."""
     try:
         match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/{file}").read_text(), re.MULTILINE)
     except OSError:

@@ -27,13 +27,15 @@ class Server(Dovecot):
 
 
 @contextmanager
-def running_dovecot(relay_port: int = 1) -> Iterator[Server]:
+def running_dovecot(relay_port: int = 1, *, many_sessions: bool = False) -> Iterator[Server]:
     """A Dovecot in a folder of its own, removed at the end. A Unix socket's path must be short: not below var/."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="prx-bench-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         server = Server(folder, SmtpServer(port=relay_port))
         _extend(server)
+        if many_sessions:
+            _make_room(server)
         server.start()
         stack.callback(server.stop)
         yield server
@@ -47,6 +49,13 @@ def _extend(server: Server) -> None:
         config.write(f"protocol imap {{\n  rawlog_dir = {server.folder}/rawlog\n}}\n")
         config.write(f"service auth {{\n  inet_listener postfix {{\n    port = {server.auth_port}\n  }}\n}}\n")
         config.write("" if is_new else "default_client_limit = 4096\ndefault_process_limit = 1024\n")
+
+
+def _make_room(server: Server) -> None:
+    """For more than a thousand sessions: a process for each, and a few for all of their TLS."""
+    with server.config.open("a") as config:
+        config.write("default_client_limit = 20000\ndefault_process_limit = 4096\n")
+        config.write("service imap-login {\n  service_count = 0\n  process_min_avail = 2\n  process_limit = 2\n}\n")
 
 
 def fill(server: Dovecot, user: str, mails: Iterable[tuple[bytes, datetime]], folder: str = "INBOX") -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import sync, sync_more, sync_rounds
+from benchmarks import sync, sync_idle, sync_more, sync_rounds
 from benchmarks.frame import Bench, Figure, at_least, at_most
 
 PIPELINE = "mbsync and then notmuch new"
@@ -79,6 +79,14 @@ BENCHES = [
             Figure(
                 "level", "its memory in the last quarter of that run", "the second quarter", at_most(1.1), unit="MB"
             ),
+        ),
+    ),
+    Bench(
+        "idle",
+        sync_idle.idle,
+        (
+            Figure("idle", "1,000 connections in IDLE: memory of the process", "", at_most(200, "MB"), unit="MB"),
+            Figure("idle-delay", "with them: from a new mail at the server to its row", "", at_most(2, "s")),
         ),
     ),
 ]

@@ -96,6 +96,16 @@ def earliest(rows: QuerySet[Any], field: str) -> Subquery:
     return Subquery(found.values("_first"), output_field=DateTimeField())
 
 
+class AllOf(Func):
+    """The values of a JSON column as one list, as an expression for a Subquery; None without rows."""
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template="JSON_GROUP_ARRAY(JSON(%(expressions)s))", **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return super().as_sql(compiler, connection, template="JSONB_AGG(%(expressions)s)", **context)
+
+
 def facts(request: HttpRequest, **more: BaseExpression) -> dict[str, Any]:
     """Everything the frame asks the database, in one query around the user's own row; asked once a request.
 

@@ -129,8 +129,9 @@ def test_tables_tell_what_they_grew_by(account: Account) -> None:
 @pytest.mark.pages
 def test_the_page_says_the_same(account: Account, client: Client, make_user: Callable[..., User]) -> None:
     now = timezone.now()
-    token = PushHeartbeat.claim("web1", 9, now)
-    PushHeartbeat.beat(token or "", {"1": "connected", "2": "waiting"}, now)
+    PushHeartbeat.beat("of web1", "web1", 9, {"1": "connected", "2": "waiting"}, now)
+    PushHeartbeat.beat("of web2", "web2", 8, {"3": "connected"}, now)
+    process("web2", "push", 8, now)
     process("web1", "push", 9, now, release="0.0.9")
     process("web1", "web", 3, now, load=9.0, processors=2)
     WorkerHeartbeat.objects.update(store_failed_since=now)
@@ -139,6 +140,7 @@ def test_the_page_says_the_same(account: Account, client: Client, make_user: Cal
     page = client.get("/system/", headers={"HX-Request": "true"}).content.decode()
     for words in (
         "1 of 2 inboxes connected",
+        "1 of 1 inbox connected",
         "cannot write and read stored mail",
         "in trouble",
         "9.00 on 2 proc",

@@ -60,8 +60,8 @@ def _push(now: datetime) -> Iterator[Problem]:
     wanted = Account.objects.syncing().filter(push_enabled=True, imap__needs_sign_in_since=None)
     if not settings.PUSH_ENABLED or not wanted.exists():
         return
-    row = PushHeartbeat.objects.filter(pk=1).first()
-    if row is None or not row.is_alive(now):
+    if not PushHeartbeat.objects.alive(now).exists():
+        row = PushHeartbeat.objects.order_by("-seen_at").first()
         seen = f"was last seen {row.seen_at:%Y-%m-%d %H:%M} UTC" if row else "has not run yet"
         yield _problem("push", Kind.PUSH, f"The push process {seen}: new mail comes with the next minute's round.")
 

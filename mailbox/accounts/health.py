@@ -88,8 +88,8 @@ PUSH_WORDS = {
 }
 
 
-def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat | None, now: datetime) -> str:
-    """What the idle process says of the account's connection, or why there is none."""
+def push_words(account: Account, folders: Sequence[Folder], listening: Sequence[PushHeartbeat]) -> str:
+    """What the idle process that has the account says of its connection, or why there is none."""
     if not account.push_enabled:
         return gettext("off: mail is looked for each minute")
     if not account.sync_enabled:
@@ -98,9 +98,13 @@ def push_words(account: Account, folders: Sequence[Folder], row: PushHeartbeat |
         return gettext("off, as INBOX is not synced")
     if account.imap.needs_sign_in_since:
         return str(PUSH_WORDS["refused"])
-    if row is None or not row.is_alive(now):
+    if not listening:
         return gettext("no process listens at this moment; while workers run, mail is looked for each minute")
-    return str(PUSH_WORDS.get(row.states.get(str(account.pk), "connecting"), PUSH_WORDS["connecting"]))
+    states = [state for row in listening if (state := row.states.get(str(account.pk)))]
+    if not states and all(len(row.states) >= settings.PUSH_CONNECTIONS for row in listening):
+        return gettext("all processes that listen have as many accounts as they may; mail is looked for each minute")
+    state = "connected" if "connected" in states else states[0] if states else "connecting"
+    return str(PUSH_WORDS.get(state, PUSH_WORDS["connecting"]))
 
 
 def _names(folders: Sequence[Folder]) -> str:

@@ -1,14 +1,15 @@
 """IMAP IDLE (RFC 2177) on the INBOX: a connection that says at once when something changes, and STATUS of others.
 
 The waiting is ours, not imapclient's: its idle_check answers nothing on end of file, so a dead connection looks like
-a quiet one. Nothing is read of what changed: a sync finds that out.
+a quiet one. It is asyncio's, so that a thousand connections wait without a thread each; signing in is imapclient's
+and blocks. Nothing is read of what changed: a sync finds that out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-import select
 import socket
 import ssl
 import time
@@ -61,7 +62,7 @@ class IdleNotOffered(ProviderError):
 
 
 class IdleSession:
-    """A signed-in connection with INBOX open read-only. One thread uses it; any other may `interrupt` it."""
+    """A signed-in connection with INBOX open read-only. `open` blocks; the rest belongs to one event loop."""
 
     def __init__(self, session: ImapSession, endpoint: Endpoint, status: FolderStatus, command_timeout: float) -> None:
         self._beneath: Any = session._client._imap
@@ -70,12 +71,11 @@ class IdleSession:
         self._items = "UIDVALIDITY UIDNEXT MESSAGES"
         self.inbox = FolderNumbers(status.uidvalidity, status.uidnext, status.exists, status.highestmodseq)
         self._bytes = self._left_over()
+        self._beneath.file = None  # its buffer of 64 kB is not read any more
         self._tag: bytes | None = None  # of the IDLE under way
         self._commands = 0
         self._changed = False
         self._heard_at, self._rhythm = time.monotonic(), 0.0
-        self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
 
     @classmethod
     def open(cls, endpoint: Endpoint, *, connect_timeout: float, command_timeout: float) -> IdleSession:
@@ -96,13 +96,13 @@ class IdleSession:
             session.close(politely=isinstance(error, MailError) and not isinstance(error, NetworkError))
             raise
 
-    def wait(self, seconds: float) -> bool:
+    async def wait(self, seconds: float) -> bool:
         """True as soon as something changed in INBOX, False when `seconds` went by or the server fell silent.
 
         Raises NetworkError when the connection has ended, and what a server's BYE means.
         """
         if self._tag is None:
-            self._begin()
+            await self._begin()
         end = time.monotonic() + seconds
         while True:
             while b"\n" in self._bytes:
@@ -114,33 +114,33 @@ class IdleSession:
             left = min(end, silent_until if self._rhythm else end) - time.monotonic()
             if left <= 0:
                 return False
-            self._receive(left)
+            await self._receive(left)
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """End the IDLE and begin another: servers end one after 29 minutes, and a dead peer does not answer.
 
         What changed in between is told by the next wait(). Raises NetworkError when no answer comes in time.
         """
-        self._end()
-        self._begin()
+        await self._end()
+        await self._begin()
 
-    def statuses(self, folders: Sequence[str]) -> dict[str, FolderNumbers | None]:
+    async def statuses(self, folders: Sequence[str]) -> dict[str, FolderNumbers | None]:
         """STATUS (RFC 3501, 6.3.10) of folders besides INBOX, between two IDLEs; None of one that the server refuses,
         or of which it tells too little to see new mail.
 
         What changes in INBOX meanwhile is told by the next wait(). Raises as renew() does.
         """
-        self._end()
-        found = {folder: self._status(folder) for folder in folders}
-        self._begin()
+        await self._end()
+        found = {folder: await self._status(folder) for folder in folders}
+        await self._begin()
         return found
 
-    def _status(self, folder: str) -> FolderNumbers | None:
+    async def _status(self, folder: str) -> FolderNumbers | None:
         name = _octets(self._client._normalise_folder(folder))
         tag = self._next_tag()
-        self._send(b"%s STATUS %s (%s)\r\n" % (tag, name, self._items.encode()))
+        await self._send(b"%s STATUS %s (%s)\r\n" % (tag, name, self._items.encode()))
         told, is_cut, end = b"", False, time.monotonic() + self._timeout
-        while not (line := self._line(end)).startswith(tag + b" "):
+        while not (line := await self._line(end)).startswith(tag + b" "):
             if is_cut or line.upper().startswith(b"* STATUS "):  # besides news of INBOX
                 told, is_cut = line, line.endswith(b"}")  # a name that is a literal: the rest is on the next line
         if line[len(tag) :].split()[:1] != [b"OK"]:
@@ -149,38 +149,32 @@ class IdleSession:
         found = FolderNumbers(*(numbers.get(name) for name in _NAMES))
         return None if None in (found.uidvalidity, found.uidnext, found.exists) else found
 
-    def _end(self) -> None:
+    async def _end(self) -> None:
         tag, self._tag = self._tag, None
         if tag is not None:
-            self._send(b"DONE\r\n")
+            await self._send(b"DONE\r\n")
             end = time.monotonic() + self._timeout
-            while not self._line(end).startswith(tag + b" "):
+            while not (await self._line(end)).startswith(tag + b" "):
                 pass
 
     def _next_tag(self) -> bytes:
         self._commands += 1
         return b"I%d" % self._commands
 
-    def interrupt(self) -> None:
-        """End the connection from another thread: a wait there ends with a NetworkError."""
-        # SSLSocket's own shutdown() would take the TLS object away from under the other thread.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         tag = self._next_tag()
-        self._send(tag + b" IDLE\r\n")
+        await self._send(tag + b" IDLE\r\n")
         end = time.monotonic() + self._timeout
-        while not (line := self._line(end)).startswith(b"+"):
+        while not (line := await self._line(end)).startswith(b"+"):
             if line.startswith(tag + b" "):
                 raise refused(text(line.partition(b" ")[2]), signing_in=False)
         self._tag = tag
 
-    def _line(self, end: float) -> bytes:
+    async def _line(self, end: float) -> bytes:
         """The next line, within the command's time, which chatter does not prolong; raises NetworkError."""
         while True:
             left = end - time.monotonic()
@@ -188,7 +182,7 @@ class IdleSession:
                 raise unreachable(TimeoutError("no answer to IDLE"), self._endpoint, connecting=False)
             if b"\n" in self._bytes:
                 break
-            self._receive(left)
+            await self._receive(left)
         return self._next_line()
 
     def _next_line(self) -> bytes:
@@ -203,12 +197,11 @@ class IdleSession:
         self._heard_at = now
         return line.rstrip(b"\r")
 
-    def _receive(self, seconds: float) -> None:
+    async def _receive(self, seconds: float) -> None:
         """Take what has arrived, or wait for it. A readable socket may hold no byte of IMAP: TLS 1.3 sends tickets."""
         try:
-            if not self._socket.pending() and not self._poll.poll(seconds * 1000):
+            if not self._socket.pending() and not await self._ready(seconds):
                 return
-            self._socket.settimeout(0)
             arrived = self._socket.recv(16 * 1024)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
             return
@@ -220,12 +213,33 @@ class IdleSession:
         if len(self._bytes) > _MOST_WAITING and b"\n" not in self._bytes:
             raise NetworkError(f"{self._endpoint.host} sends a line without end.")
 
-    def _send(self, command: bytes) -> None:
+    async def _send(self, command: bytes) -> None:
+        """The whole of it. It fits the kernel's buffer, unless the server reads nothing."""
+        end = time.monotonic() + self._timeout
         try:
-            self._socket.settimeout(self._timeout)
-            self._socket.sendall(command)
+            while command:
+                try:
+                    command = command[self._socket.send(command) :]
+                except (ssl.SSLWantWriteError, BlockingIOError):
+                    if not await self._ready(end - time.monotonic(), to_write=True):
+                        raise TimeoutError("The server takes nothing.") from None
         except (OSError, ValueError) as error:
             raise unreachable(error, self._endpoint, connecting=False) from None
+
+    async def _ready(self, seconds: float, *, to_write: bool = False) -> bool:
+        """True as soon as the socket can be read (or written), False after so many seconds."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        watch, leave = (loop.add_writer, loop.remove_writer) if to_write else (loop.add_reader, loop.remove_reader)
+        watch(self._socket, _settle, ready)
+        try:
+            async with asyncio.timeout(seconds):
+                await ready
+        except TimeoutError:
+            return False
+        finally:
+            leave(self._socket)
+        return True
 
     def _ended(self, words: str) -> MailError:
         meaning = refused(server_words(Exception(words), self._endpoint), signing_in=False)
@@ -235,13 +249,18 @@ class IdleSession:
         return NetworkError(f"{where} ended the connection: {words}", reply=words)
 
     def _left_over(self) -> bytes:
-        """What has arrived behind the last answer, and lies in imaplib's buffer, which is not read any more."""
+        """What has arrived behind the last answer, and lies in imaplib's buffer. The socket blocks nobody any more."""
         self._beneath.wire.begin(None)
         self._socket.settimeout(0)
         try:
             return bytes(self._beneath.file.peek())
         except (OSError, ValueError):  # nothing there; an end is met by the first wait
             return b""
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _octets(name: str | bytes) -> bytes:

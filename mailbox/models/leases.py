@@ -20,7 +20,8 @@ MOST_DEADLOCKS = 5  # in a row; what was not got then is left to the next round
 
 
 class Lease(models.Model):
-    """The right to be the one sync, the one sender, or the one at work in Sent of an account, across all machines.
+    """The right to be the one sync, the one sender, the one at work in Sent, or the one that listens for news of an
+    account, across all machines.
 
     A worker whose lease is taken because its clock is ahead commits nothing more: it renews the lease by its token in
     each transaction.
@@ -30,6 +31,7 @@ class Lease(models.Model):
         SYNC = "sync"
         SEND = "send"
         SENT = "sent"  # looking into the Sent folder, or putting a copy there
+        PUSH = "push"
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="leases")
     purpose = models.CharField(max_length=4, choices=Purpose)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -10,6 +9,7 @@ from django.db import connection, models
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.models.accounts import Account
+from mailbox.models.leases import Lease
 
 
 class Counter(models.Model):
@@ -135,22 +135,36 @@ class StoreMiss(models.Model):
         cls.objects.update_or_create(host=host[:200], defaults=says, create_defaults={**says, "first_at": now})
 
 
+class PushHeartbeatQuerySet(models.QuerySet["PushHeartbeat"]):
+    def seen_within(self, time: timedelta, now: datetime) -> PushHeartbeatQuerySet:
+        """Processes that said so lately and have not let go; none by a clock that was ahead."""
+        return self.exclude(token="").filter(seen_at__range=(now - time, now + time))
+
+    def listening(self, now: datetime) -> PushHeartbeatQuerySet:
+        """Those among which the accounts are divided."""
+        return self.seen_within(PushHeartbeat.LEASE, now)
+
+    def alive(self, now: datetime) -> PushHeartbeatQuerySet:
+        return self.seen_within(PushHeartbeat.SILENT_AFTER, now).order_by("host", "pid")
+
+
 class PushHeartbeat(models.Model):
-    """The one process that listens for news, and how each account's connection does. A single row, pk 1.
+    """A process that listens for news, and how the connection of each account of its share does."""
 
-    A second process waits until the first has been silent for SILENT_AFTER: an account has one IDLE connection.
-    """
+    # Of its accounts (Lease.Purpose.PUSH, by its token), and of its place among the others.
+    LEASE = timedelta(seconds=20)
+    SILENT_AFTER = timedelta(seconds=60)  # is said then
+    HEARD_WITHIN = timedelta(seconds=30)  # it beats each six seconds; accounts of one that is silent are polled
 
-    SILENT_AFTER = timedelta(seconds=60)
-    HEARD_WITHIN = timedelta(seconds=30)  # it beats each ten seconds; accounts of one that is silent are polled
-
-    token = models.CharField(max_length=32)
+    token = models.CharField(max_length=32)  # "": it has let go
     host = models.CharField(max_length=200)
     pid = models.PositiveIntegerField()
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
     # pk of an account, as text -> a value of mailbox.push.watcher.State.
     states = models.JSONField(default=dict)
+
+    objects = PushHeartbeatQuerySet.as_manager()
 
     class Meta:
         db_table = "push_heartbeats"
@@ -159,42 +173,29 @@ class PushHeartbeat(models.Model):
         return f"{self.host}/{self.pid}"
 
     @classmethod
-    def claim(cls, host: str, pid: int, now: datetime) -> str | None:
-        """Take the lease of the one listening process; None while another has it. One conditional UPDATE decides."""
-        token = secrets.token_hex(16)
-        ours = {"token": token, "host": host, "pid": pid, "started_at": now, "seen_at": now, "states": {}}
-        free = models.Q(token="") | models.Q(seen_at__lt=now - cls.SILENT_AFTER)
-        if cls.objects.filter(free, pk=1).update(**ours):
-            return token
-        PushHeartbeat.objects.bulk_create([PushHeartbeat(pk=1, **ours)], ignore_conflicts=True)
-        return token if cls.objects.filter(pk=1, token=token).exists() else None
-
-    @classmethod
-    def beat(cls, token: str, states: dict[str, str], now: datetime) -> bool:
-        """Say that we listen; False when another took over, as we were silent for too long."""
-        return cls.objects.filter(pk=1, token=token).update(seen_at=now, states=states) == 1
+    def beat(cls, token: str, host: str, pid: int, states: Mapping[str, str], now: datetime) -> None:
+        """Say that we listen."""
+        says = {"seen_at": now, "states": dict(states)}
+        if not cls.objects.filter(token=token).update(**says):
+            cls.objects.create(token=token, host=host, pid=pid, started_at=now, **says)
 
     @classmethod
     def connected(cls, now: datetime) -> set[int]:
-        """The accounts of which news are heard at this time; none when the process that listens is silent."""
-        row = cls.objects.filter(pk=1).first()
-        if row is None or not row.token or abs(row.seen_at - now) > cls.HEARD_WITHIN:  # or by a clock that was ahead
-            return set()
-        return {int(pk) for pk, state in row.states.items() if state == "connected"}
+        """The accounts of which news are heard at this time; none of a process that is silent."""
+        found = cls.objects.seen_within(cls.HEARD_WITHIN, now).values_list("states", flat=True)
+        return {int(pk) for states in found for pk, state in states.items() if state == "connected"}
 
     @classmethod
     def fell_silent(cls, now: datetime) -> bool:
-        """Whether it was heard of within a minute, and is not any more."""
+        """Whether one was heard of within a minute, and is not any more."""
         silent = cls.objects.filter(seen_at__range=(now - 2 * cls.HEARD_WITHIN, now - cls.HEARD_WITHIN))
         return silent.exclude(token="").exists()
 
     @classmethod
     def release(cls, token: str) -> None:
-        """Let another process listen at once."""
-        cls.objects.filter(pk=1, token=token).update(token="", states={})
-
-    def is_alive(self, now: datetime) -> bool:
-        return bool(self.token) and self.seen_at >= now - self.SILENT_AFTER
+        """Let other processes have the accounts of this one at once."""
+        Lease.objects.filter(purpose=Lease.Purpose.PUSH, token=token).delete()
+        cls.objects.filter(token=token).update(token="", states={})
 
 
 class DeletionLook(models.Model):

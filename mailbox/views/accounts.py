@@ -168,7 +168,7 @@ def _page_of(request: HttpRequest, account: Account) -> dict[str, Any]:
         "account": account,
         "folders": folders,
         "backfill": show_progress(folders, now),
-        "push": push_words(account, folders, PushHeartbeat.objects.filter(pk=1).first(), now),
+        "push": push_words(account, folders, list(PushHeartbeat.objects.alive(now))),
         "runs": _runs(account)[:10],
         "sign_ins": sign_in_state.states(account, now),
         "last_test": ConnectionTest.objects.filter(account=account).first(),

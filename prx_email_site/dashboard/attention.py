@@ -15,7 +15,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, ngettext
 
 from mailbox.accounts.condition import AccountNotice
-from mailbox.models import PushHeartbeat, WorkerHeartbeat
+from mailbox.models import WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
 from mailbox.views.accounts import AccountRow
 from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
@@ -277,22 +277,21 @@ def of_restore(tried_at: datetime | None, detail: str) -> list[Need]:
     return [Need("broken", gettext("The last backup that was tried cannot be restored"), detail=detail, since=tried_at)]
 
 
-def of_push(row: PushHeartbeat | None, now: datetime, *, is_wanted: bool, may_administer: bool) -> list[Need]:
-    """Only where a process is meant to listen, and there is an account to listen for."""
-    if not is_wanted or (row is not None and row.is_alive(now)):
+def of_push(seen_at: datetime | None, *, is_missed: bool, may_administer: bool) -> list[Need]:
+    """Only where a process is meant to listen, and there is an account to listen for. `seen_at`: when one did."""
+    if not is_missed:
         return []
     detail = (
         gettext("Mail is still looked for each minute. make run starts it with the rest, manage.py idle alone.")
         if may_administer
         else gettext("Mail is still looked for each minute. Tell whoever runs this site.")
     )
-    since = row.seen_at if row else None
     return [
         Need(
             "needs",
             gettext("Push is not running: new mail comes later"),
             detail=detail,
-            since=since,
+            since=seen_at,
             since_words=gettext("last seen"),
         )
     ]

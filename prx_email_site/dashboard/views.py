@@ -24,7 +24,7 @@ from outbox.actions.filters import Filters
 from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.visible_rows import newest_rows
-from prx_email_site.context_processors import counted, earliest, facts
+from prx_email_site.context_processors import AllOf, counted, earliest, facts
 from prx_email_site.dashboard import attention, chart, figures
 
 TONES = ("broken", "needs", "waiting", "fine")  # the worst first
@@ -65,8 +65,8 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     if not has_role_everywhere(user, Role.VIEWER):
         outbox = outbox.whose(accounts_for(user).values("pk"))
     known = _facts(request, outbox)
-    push = _push(known)
-    wants_push = settings.PUSH_ENABLED and any(_wants_push(row) for row in rows)
+    wants_push = settings.PUSH_ENABLED and any(map(_wants_push, rows))
+    is_missed = wants_push and bool(alive) and not known["push_states"]
     states, held = _outbox_states(outbox, known)
     return {
         "rows": rows,
@@ -78,7 +78,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             ),
             *attention.of_hosts(heartbeats, alive),
             *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
-            *attention.of_push(push, now, is_wanted=wants_push and bool(alive), may_administer=may_administer),
+            *attention.of_push(known["push_seen_at"], is_missed=is_missed, may_administer=may_administer),
             *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
             *attention.sign_ins(rows),
             *attention.of_outbox(outbox, held),
@@ -91,8 +91,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
         "lag": _lag(rows),
         "states": states,
         "workers": alive,
-        "push": push if push and push.is_alive(now) else None,
-        "push_connected": list(push.states.values()).count("connected") if push else 0,
+        **_push(known),
         "wants_push": wants_push,
         "proven_at": known["proven_at"],
         "proven_missing": known["proven_missing"],
@@ -133,7 +132,7 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
     bounces = of_accounts(unseen.bounces(), request, field="outbox__account")
     complaints = of_accounts(unseen.complaints(), request, field="outbox__account")
     quarantined = of_accounts(Quarantine.objects.open(), request)
-    push = PushHeartbeat.objects.filter(pk=1)
+    push = PushHeartbeat.objects.alive(timezone.now()).order_by()
     tried = RestoreProof.objects.order_by("-pk")
     proven = tried.filter(fault="")
     return facts(
@@ -148,11 +147,8 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
         tried_fault=Subquery(tried.values("detail")[:1]),
         proven_at=Subquery(proven.values("proven_at")[:1]),
         proven_missing=Subquery(proven.values("missing")[:1]),
-        push_token=Subquery(push.values("token")),
-        push_host=Subquery(push.values("host")),
-        push_pid=Subquery(push.values("pid")),
-        push_seen_at=Subquery(push.values("seen_at")),
-        push_states=Subquery(push.values("states"), output_field=JSONField()),
+        push_seen_at=Subquery(PushHeartbeat.objects.order_by("-seen_at").values("seen_at")[:1]),
+        push_states=Subquery(push.annotate(_all=AllOf("states")).values("_all"), output_field=JSONField()),
         **{f"oldest_{status}_{hold}": _oldest(outbox, status, hold) for status, hold in OPEN},
     )
 
@@ -162,17 +158,15 @@ def _oldest(outbox: OutboxQuerySet, status: str, hold: str) -> Subquery:
     return Subquery(outbox.filter(status=status, hold=hold).order_by("pk").values("created_at")[:1])
 
 
-def _push(known: dict[str, Any]) -> PushHeartbeat | None:
-    if known["push_seen_at"] is None:
-        return None
-    return PushHeartbeat(
-        pk=1,
-        token=known["push_token"],
-        host=known["push_host"],
-        pid=known["push_pid"],
-        seen_at=known["push_seen_at"],
-        states=known["push_states"] or {},
-    )
+def _push(known: dict[str, Any]) -> dict[str, Any]:
+    """The inboxes of all processes that listen."""
+    found: list[dict[str, str]] = known["push_states"] or []
+    return {
+        "push": found,
+        "push_seen_at": known["push_seen_at"],
+        "push_inboxes": sum(map(len, found)),
+        "push_connected": sum(list(states.values()).count("connected") for states in found),
+    }
 
 
 def _wants_push(row: AccountRow) -> bool:

@@ -171,10 +171,10 @@ def _hosts(now: datetime) -> Iterator[GaugeMetricFamily]:
     yield _labelled("store_file_missing", "1: a stored mail was out of reach on this host lately.", ("host",), rows)
     brokers = {(beat.host,): float(beat.broker_away_since is None) for beat in alive}
     yield _labelled("broker_reachable", "1: the broker answers.", ("host",), sorted(brokers.items()))
-    push = PushHeartbeat.objects.filter(pk=1).first()
-    states = Tally(push.states.values()) if push and push.is_alive(now) else Tally[str]()
-    rows = [((state,), float(number)) for state, number in sorted(states.items())]
-    yield _labelled("push_connections", "Connections that listen for new mail, by state.", ("state",), rows)
+    states = Tally((row.host, state) for row in PushHeartbeat.objects.alive(now) for state in row.states.values())
+    words = "Connections that listen for new mail, by host and state."
+    listening = [(labels, float(number)) for labels, number in sorted(states.items())]
+    yield _labelled("push_connections", words, ("host", "state"), listening)
     leases = Lease.objects.filter(expires_at__gt=now).order_by().values_list("purpose").annotate(Count("pk"))
     held = [((purpose,), float(number)) for purpose, number in leases]
     yield _labelled("leases", "Leases that are held.", ("purpose",), held)

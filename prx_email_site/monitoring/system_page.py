@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -107,13 +108,12 @@ def _role(process: Process, host: Host, found: SystemStatus) -> RoleLine:
     label = ProcessHeartbeat.Role(process.role).label
     detail = ""
     if process.role == ProcessHeartbeat.Role.PUSH and process.alive:
-        is_it = found.push == f"{host.name}/{process.pid}"
-        detail = _inboxes(found) if is_it else gettext("waits until the other one is gone")
+        detail = _inboxes(found.push.get(f"{host.name}/{process.pid}", {}))
     return RoleLine("fine" if process.alive else "broken", label, process, detail)
 
 
-def _inboxes(found: SystemStatus) -> str:
-    number, connected = len(found.listening), list(found.listening.values()).count("connected")
+def _inboxes(states: Mapping[str, int]) -> str:
+    number, connected = sum(states.values()), states.get("connected", 0)
     words = ngettext(
         "%(connected)s of %(number)s inbox connected", "%(connected)s of %(number)s inboxes connected", number
     )

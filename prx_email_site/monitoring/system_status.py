@@ -4,6 +4,7 @@ for `manage.py status`, which also says what needs a person."""
 from __future__ import annotations
 
 import platform
+from collections import Counter as Tally
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -91,12 +92,12 @@ class Table:
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """As of `now`. `push`: host and pid of the process that listens, "" for none; `listening`: its inboxes by state."""
+    """As of `now`. `push`: the processes that listen, by host/pid, and the number of their inboxes by state. `leases`:
+    without push's, of which there is one for each of those."""
 
     now: datetime
     hosts: list[Host]
-    push: str
-    listening: dict[str, str]
+    push: dict[str, dict[str, int]]
     leases: list[dict[str, Any]]
     schedules: list[ScheduleState]
     tables: list[Table]
@@ -114,16 +115,13 @@ def needs(now: datetime) -> dict[str, str]:
 
 
 def read(now: datetime) -> SystemStatus:
-    push = PushHeartbeat.objects.filter(pk=1).first()
-    listens = push is not None and push.is_alive(now)
     proof = RestoreProof.objects.filter(fault="").order_by("-pk").first()
-    leases = Lease.objects.filter(expires_at__gt=now).order_by("expires_at")
+    leases = Lease.objects.filter(expires_at__gt=now).exclude(purpose=Lease.Purpose.PUSH).order_by("expires_at")
     uses = StorageUse.objects.order_by().values_list("kind").annotate(Sum("size"))
     return SystemStatus(
         now=now,
         hosts=_hosts(now),
-        push=f"{push.host}/{push.pid}" if push and listens else "",
-        listening=push.states if push and listens else {},
+        push={str(row): dict(Tally(row.states.values())) for row in PushHeartbeat.objects.alive(now)},
         leases=[dict(row) for row in leases.values(*LEASE_COLUMNS)[:ROWS_READ]],
         schedules=schedules.states(),
         tables=_tables(now),

@@ -211,6 +211,7 @@ SYNC_TICK_SECONDS = env.integer("PRX_EMAIL_SYNC_TICK_SECONDS", 50, minimum=1)
 SYNC_PUSHED_SECONDS = env.integer("PRX_EMAIL_SYNC_PUSHED_SECONDS", 600, minimum=60)
 # Whether a process is meant to listen for new mail (manage.py idle): `make run` starts it, the dashboard misses it.
 PUSH_ENABLED = env.boolean("PRX_EMAIL_PUSH", True)
+PUSH_CONNECTIONS = env.integer("PRX_EMAIL_PUSH_CONNECTIONS", 1000, minimum=1)  # of one process
 # What comes by itself, and what comes when a person asks for it: the largest that the large providers take is 150 MB.
 MAX_MESSAGE_BYTES = env.integer("PRX_EMAIL_MAX_MESSAGE_BYTES", 100 * 1024 * 1024, minimum=1024)
 FETCH_NOW_MAX_BYTES = max(

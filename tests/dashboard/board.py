@@ -30,7 +30,7 @@ def account(make_account: Callable[..., Account]) -> Account:
 def workers_alive(seen_at: datetime | None = None) -> None:
     now = timezone.now()
     WorkerHeartbeat.objects.create(host="web1", cluster_pid=1, started_at=now, seen_at=seen_at or now)
-    PushHeartbeat.claim("web1", 2, now)
+    PushHeartbeat.beat("of web1", "web1", 2, {}, now)
 
 
 def board(client: Client, query: str = "") -> str:

@@ -8,6 +8,7 @@ import sys
 from types import FrameType
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
 from mailbox.push.listener import Listener
@@ -15,7 +16,9 @@ from mailbox.tasks import sync as sync_tasks
 
 
 class Command(BaseCommand):
-    help = "Listen for new mail (IMAP IDLE) until SIGTERM. One process does it; another waits until it is gone."
+    help = "Listen for new mail (IMAP IDLE) until SIGTERM. The processes of all hosts divide the accounts."
+    # Not those of pages: they import every page, 50 MB of them.
+    requires_system_checks = ("environment", Tags.security)
 
     def handle(self, *args: Any, **options: Any) -> None:
         listener = Listener(sync_tasks.queue_pushed_sync)

@@ -44,7 +44,10 @@ def _lines(needs: Mapping[str, str], found: SystemStatus) -> Iterator[str]:
         yield "Nothing needs you."
     for host in found.hosts:
         yield from _of_host(host)
-    yield f"push    {found.push or 'not running'}"
+    for process, states in found.push.items():
+        yield f"push    {process}: {states.get('connected', 0)} of {sum(states.values())} inboxes connected"
+    if not found.push:
+        yield "push    not running"
     for lease in found.leases:
         yield f"lease   {lease['purpose']} of account {lease['account_id']}: {lease['holder']}"
     for each in found.schedules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -41,6 +42,10 @@ def session_with(server: ScriptedImap, certificates: Certificates, command_timeo
     return IdleSession.open(endpoint_of(server, certificates), connect_timeout=5, command_timeout=command_timeout)
 
 
+def waited(session: IdleSession, seconds: float) -> bool:
+    return asyncio.run(session.wait(seconds))
+
+
 def idling(server: ScriptedImap, *lines: bytes, then: Callable[[Talk], object] = lambda _: None) -> None:
     """Answer IDLE with these lines, then do that."""
 
@@ -69,7 +74,7 @@ def test_a_connection_without_idle_is_left_to_polling(
 def test_the_end_of_the_connection_is_no_silence(scripted: ScriptedImap, certificates: Certificates) -> None:
     idling(scripted, then=lambda talk: talk.connection.shutdown(socket.SHUT_RDWR))
     with pytest.raises(NetworkError, match="ended the connection"):
-        session_with(scripted, certificates).wait(30)
+        waited(session_with(scripted, certificates), 30)
 
 
 def test_a_silent_server_is_found_dead_when_the_idle_is_renewed(
@@ -77,9 +82,9 @@ def test_a_silent_server_is_found_dead_when_the_idle_is_renewed(
 ) -> None:
     idling(scripted, then=lambda talk: talk.stopped.wait(20))  # TCP lives on, nobody answers
     session = session_with(scripted, certificates, command_timeout=0.3)
-    assert session.wait(0.05) is False
+    assert waited(session, 0.05) is False
     with pytest.raises(NetworkError, match="in time"):
-        session.renew()
+        asyncio.run(session.renew())
 
 
 def test_a_server_that_falls_out_of_its_rhythm_is_asked_early(
@@ -89,26 +94,26 @@ def test_a_server_that_falls_out_of_its_rhythm_is_asked_early(
     idling(scripted, b"* OK Still here")
     session = session_with(scripted, certificates)
     began = time.monotonic()
-    assert session.wait(60) is False
+    assert waited(session, 60) is False
     assert time.monotonic() - began < 45
 
 
 def test_a_goodbye_is_understood(scripted: ScriptedImap, certificates: Certificates) -> None:
     idling(scripted, b"* BYE Too many simultaneous connections. (Failure)")
     with pytest.raises(Throttled):
-        session_with(scripted, certificates).wait(5)
+        waited(session_with(scripted, certificates), 5)
 
 
 @pytest.mark.parametrize("line", [b"* 4 EXISTS", b"* 2 EXPUNGE", b"* VANISHED 7:9", b"* 1 FETCH (FLAGS (\\Seen))"])
 def test_each_kind_of_change_is_news(scripted: ScriptedImap, certificates: Certificates, line: bytes) -> None:
     idling(scripted, line)
-    assert session_with(scripted, certificates).wait(5) is True
+    assert waited(session_with(scripted, certificates), 5) is True
 
 
 @pytest.mark.parametrize("line", [b"* OK Still here", b"* 0 RECENT", b"* FLAGS (\\Seen)", b"x", b""])
 def test_the_rest_is_none(scripted: ScriptedImap, certificates: Certificates, line: bytes) -> None:
     idling(scripted, line)
-    assert session_with(scripted, certificates).wait(0.1) is False
+    assert waited(session_with(scripted, certificates), 0.1) is False
 
 
 def test_news_that_come_before_the_idle_has_begun_are_not_lost(
@@ -119,13 +124,13 @@ def test_news_that_come_before_the_idle_has_begun_are_not_lost(
         return True
 
     scripted.faults["IDLE"] = late
-    assert session_with(scripted, certificates).wait(5) is True
+    assert waited(session_with(scripted, certificates), 5) is True
 
 
 def test_a_line_without_end_ends_the_connection(scripted: ScriptedImap, certificates: Certificates) -> None:
     idling(scripted, then=lambda talk: talk.send(b"x" * 200_000))
     with pytest.raises(NetworkError, match="without end"):
-        session_with(scripted, certificates).wait(10)
+        waited(session_with(scripted, certificates), 10)
 
 
 def test_chatter_instead_of_an_answer_holds_nobody(scripted: ScriptedImap, certificates: Certificates) -> None:
@@ -135,9 +140,9 @@ def test_chatter_instead_of_an_answer_holds_nobody(scripted: ScriptedImap, certi
 
     idling(scripted, then=chatter)
     session = session_with(scripted, certificates, command_timeout=0.5)
-    session.wait(0.05)
+    waited(session, 0.05)
     with pytest.raises(NetworkError, match="in time"):
-        session.renew()
+        asyncio.run(session.renew())
 
 
 def test_an_idle_that_is_refused_is_said(scripted: ScriptedImap, certificates: Certificates) -> None:
@@ -147,4 +152,4 @@ def test_an_idle_that_is_refused_is_said(scripted: ScriptedImap, certificates: C
 
     scripted.faults["IDLE"] = refuse
     with pytest.raises(Throttled):
-        session_with(scripted, certificates).wait(5)
+        waited(session_with(scripted, certificates), 5)

@@ -17,7 +17,7 @@ from django_q.models import OrmQ
 
 from mailbox import jitter
 from mailbox.accounts.sign_in_form import SignInForm
-from mailbox.models import Account, Folder, PushHeartbeat, SyncRun, SyncState
+from mailbox.models import Account, Folder, Lease, PushHeartbeat, SyncRun, SyncState
 from mailbox.push import listener
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.push.listeners import Heard, MakeAccount, in_step, listen
@@ -129,23 +129,6 @@ def test_a_refused_sign_in_is_said_of_the_transport_and_tried_again_with_other_c
     assert account.imap.needs_sign_in_since is None
 
 
-def test_only_one_process_listens_and_another_takes_over_when_it_ends(
-    make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard]
-) -> None:
-    account = make_account()
-    in_step(account, dovecot)
-    first = listen()
-    first.wait_for(account, "connected")
-    second = listen()
-    dovecot.append(account.email, "INBOX", mail(7))
-    assert first.next() == account.pk
-    assert second.listener.states() == {}
-    first.listener.stop()
-    second.wait_for(account, "connected")
-    row = PushHeartbeat.objects.get()
-    assert row.is_alive(timezone.now())
-
-
 def test_a_database_that_is_gone_for_a_while_loses_no_news(
     make_account: MakeAccount, dovecot: Dovecot, listen: Callable[..., Heard], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +194,7 @@ def test_the_command_listens_until_it_is_told_to_stop(
     finally:
         process.kill()
         process.wait()
-    assert not PushHeartbeat.objects.get().is_alive(timezone.now())
+    assert not PushHeartbeat.objects.alive(timezone.now()).exists() and not Lease.objects.exists()
 
 
 def test_the_row_of_a_killed_process_holds_up_nobody_on_its_machine(
@@ -221,7 +204,8 @@ def test_the_row_of_a_killed_process_holds_up_nobody_on_its_machine(
     in_step(account, dovecot)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    assert PushHeartbeat.claim(os.uname().nodename, dead.pid, timezone.now())
+    PushHeartbeat.beat("of the dead", os.uname().nodename, dead.pid, {}, timezone.now())
+    Lease.acquire(account.pk, "push", "the dead", seconds=3600, now=timezone.now(), token="of the dead")
     listen().wait_for(account, "connected")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from mailbox.scheduler.jobs import next_accounts
 from mailbox.sync import folder_sync
 from mailbox.tasks import sync as sync_tasks
 from tests.mailbox.push.listeners import QUICK, Heard, MakeAccount, listen
-from tests.mailbox.push.test_idle_servers import idling, scripted, session_with
+from tests.mailbox.push.test_idle_servers import idling, scripted, session_with, waited
 from tests.mailbox.sync.synced import fill, mail, on_server, state_of, stored
 from tests.rows import NOWHERE, folder_of
 from tests.servers.certificates import Certificates
@@ -201,11 +202,11 @@ def test_a_folder_of_which_the_server_does_not_tell_is_known_as_such_and_the_idl
     scripted.faults["STATUS"] = answer
     scripted.faults["DONE"] = lambda talk, *_: True
     session = session_with(scripted, certificates)
-    found = session.statuses(["Refused", "Half", "Odd", "Plain", "a\r\nx LOGOUT"])
+    found = asyncio.run(session.statuses(["Refused", "Half", "Odd", "Plain", "a\r\nx LOGOUT"]))
     assert found["Refused"] is None and found["Half"] is None
     assert scripted.seen.count("STATUS") == 5 and "LOGOUT" not in scripted.seen
     assert found["Plain"] == found["Odd"] == FolderNumbers(uidvalidity=3, uidnext=5, exists=2)
-    assert session.wait(5) is True
+    assert waited(session, 5) is True
     session.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -139,39 +140,26 @@ def test_each_state_of_a_connection_has_its_words() -> None:
 
 
 @pytest.mark.django_db
-def test_the_page_says_how_push_does(viewer: Client, account: Account) -> None:
+def test_the_page_says_how_push_does(viewer: Client, account: Account, settings: Any) -> None:
     folder = folder_of(account)
     now = timezone.now()
     url = reverse("mailbox:account", args=[account.pk])
     assert "no process listens" in viewer.get(url).content.decode()
-    token = PushHeartbeat.claim("web1", 5, now)
-    assert token
-    assert PushHeartbeat.beat(token, {str(account.pk): "connected"}, now)
+    PushHeartbeat.beat("of web1", "web1", 5, {}, now)
+    PushHeartbeat.beat("of web2", "web2", 6, {str(account.pk): "connected"}, now)
     assert "Push: connected" in viewer.get(url).content.decode()
-    row = PushHeartbeat.objects.get()
+    rows = list(PushHeartbeat.objects.alive(now))
     later = now + PushHeartbeat.SILENT_AFTER + timedelta(seconds=1)
-    assert "no process listens" in push_words(account, [folder], row, later)
+    assert "no process listens" in push_words(account, [folder], list(PushHeartbeat.objects.alive(later)))
+    settings.PUSH_CONNECTIONS = 1
+    assert push_words(account, [folder], rows[:1]) == "connecting"
+    rows[0].states = {"0": "connected"}
+    assert "as many accounts as they may" in push_words(account, [folder], rows[:1])
     account.push_enabled = False
-    assert push_words(account, [folder], row, now).startswith("off")
+    assert push_words(account, [folder], rows).startswith("off")
     account.push_enabled, account.sync_enabled = True, False
-    assert push_words(account, [folder], row, now) == "off, as fetching is off"
+    assert push_words(account, [folder], rows) == "off, as fetching is off"
     account.sync_enabled = True
-    assert push_words(account, [], row, now) == "off, as INBOX is not synced"
+    assert push_words(account, [], rows) == "off, as INBOX is not synced"
     account.imap.needs_sign_in_since = now
-    assert push_words(account, [folder], row, now) == "waits for a new sign-in"
-
-
-@pytest.mark.django_db
-def test_only_one_process_may_listen_until_it_falls_silent_or_lets_go() -> None:
-    now = timezone.now()
-    first = PushHeartbeat.claim("web1", 1, now)
-    assert first
-    assert PushHeartbeat.claim("web2", 2, now) is None
-    late = now + PushHeartbeat.SILENT_AFTER + timedelta(seconds=1)
-    second = PushHeartbeat.claim("web2", 2, late)
-    assert second
-    assert not PushHeartbeat.beat(first, {}, late)
-    PushHeartbeat.release(first)  # no longer its own
-    assert PushHeartbeat.claim("web1", 1, late) is None
-    PushHeartbeat.release(second)
-    assert PushHeartbeat.claim("web1", 1, late)
+    assert push_words(account, [folder], rows) == "waits for a new sign-in"

@@ -1,0 +1,110 @@
+"""Which accounts this process listens to: its share of all, by leases, so that the processes of all hosts divide them.
+
+The leases of a process that died end within LEASE_SECONDS, and the others take what it had.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from mailbox import presence
+from mailbox.models import Lease, PushHeartbeat
+
+LEASE_SECONDS = PushHeartbeat.LEASE.total_seconds()
+BEAT_SECONDS = 6.0
+GIVEN_BACK_AT_ONCE = 50  # of a surplus, a look: another process has room, and nothing is lost meanwhile
+FORGOTTEN_AFTER = timedelta(hours=1)  # rows of processes that are gone
+PUSH = Lease.Purpose.PUSH
+
+
+def fair_share(accounts: int, processes: int, most: int) -> int:
+    """How many accounts a process listens to: as many as any other, `most` at most."""
+    return min(-(-accounts // max(processes, 1)), most)
+
+
+class Share:
+    """`held`: the accounts that are ours. Raises what the database raises; then nothing has changed."""
+
+    def __init__(self) -> None:
+        self.token = secrets.token_hex(16)
+        self.held: set[int] = set()
+        self._who = presence.this_host()[:200], os.getpid()
+        self._renewed_at = self._next_beat = 0.0
+        self._told: Mapping[str, str] | None = None
+
+    def has_lapsed(self, at: float) -> bool:
+        """Whether the leases could not be renewed in time (`at`: time.monotonic()): others may have the accounts."""
+        return bool(self.held) and at - self._renewed_at > LEASE_SECONDS
+
+    def lose(self) -> None:
+        self.held, self._next_beat = set(), 0.0
+
+    def keep(self, states: Mapping[str, str], now: datetime) -> None:
+        """Say that we listen, and renew the leases, when it is time to; what another took meanwhile is not held."""
+        at = time.monotonic()
+        if at >= self._next_beat:
+            if self._told is None:
+                release_of_the_dead()
+            ours = Lease.objects.filter(purpose=PUSH, token=self.token)
+            ours.update(expires_at=now + PushHeartbeat.LEASE)
+            self.held &= set(ours.values_list("account_id", flat=True))
+            self._renewed_at = at
+        elif states == self._told:
+            return
+        PushHeartbeat.beat(self.token, *self._who, states, now)
+        if at >= self._next_beat:
+            PushHeartbeat.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()
+            self._next_beat = at + BEAT_SECONDS
+        self._told = dict(states)
+
+    def too_many(self, wanted: Collection[int], now: datetime) -> set[int]:
+        """Those held that are not wanted any more, or that another process has room for."""
+        unwanted = self.held - set(wanted)
+        surplus = len(self.held) - len(unwanted) - self._fair(wanted, now)
+        rest = sorted(self.held - unwanted, reverse=True)
+        return unwanted | set(rest[: min(max(surplus, 0), GIVEN_BACK_AT_ONCE)])
+
+    def give_back(self, accounts: Collection[int]) -> None:
+        Lease.release_all([(pk, self.token) for pk in accounts], PUSH)
+        self.held -= set(accounts)
+
+    def take(self, wanted: Collection[int], now: datetime) -> None:
+        """Of those that nobody listens to, as many as we have room for."""
+        room = self._fair(wanted, now) - len(self.held)
+        missing = [pk for pk in wanted if pk not in self.held]
+        if room <= 0 or not missing:
+            return
+        others = Lease.objects.filter(purpose=PUSH, expires_at__gt=now).exclude(token=self.token)
+        taken = set(others.values_list("account_id", flat=True))
+        free = [pk for pk in missing if pk not in taken][:room]
+        holder = "{}/{}".format(*self._who)
+        at = time.monotonic()
+        got = Lease.acquire_all(free, PUSH, holder, seconds=LEASE_SECONDS, now=now, token=self.token)
+        if got and not self.held:
+            self._renewed_at = at
+        self.held |= got
+
+    def end(self) -> None:
+        """Let others listen at once."""
+        PushHeartbeat.release(self.token)
+        self.held = set()
+
+    def _fair(self, wanted: Collection[int], now: datetime) -> int:
+        return fair_share(len(wanted), PushHeartbeat.objects.listening(now).count(), settings.PUSH_CONNECTIONS)
+
+
+def release_of_the_dead() -> None:
+    """A process of this machine that was killed holds its accounts for some seconds more: nobody needs to wait."""
+    for row in PushHeartbeat.objects.filter(host=presence.this_host()[:200]).exclude(token=""):
+        try:
+            os.kill(row.pid, 0)
+        except ProcessLookupError:
+            PushHeartbeat.release(row.token)
+        except PermissionError:
+            pass
