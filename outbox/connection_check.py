@@ -22,7 +22,7 @@ from mailbox.models import Account, ConnectionTest, Lease, Transport
 from mailbox.oauth import refresh, seen_certificates
 from mailbox.sync import account_session
 from outbox.delivery import recovery
-from outbox.delivery.database import Database
+from outbox.delivery.database import complete
 from outbox.delivery.endpoint import endpoint_of
 from outbox.delivery.timeouts import Times
 from outbox.retry import policy as retry_policy
@@ -122,7 +122,7 @@ def _third_connection(account: Account) -> Iterator[None]:
 
 def _smtp_words(account: Account) -> str:
     # Not asyncio.run: it refuses a thread that has an event loop already, as an ASGI server or Playwright makes.
-    return Database().complete(_greeting(endpoint_of(account)))
+    return complete(_greeting(endpoint_of(account)))
 
 
 async def _greeting(endpoint: Endpoint) -> str:

@@ -1,6 +1,6 @@
 """Listens for programs until it is told to stop; then lets the mails that are being written down end.
 
-SQLite has one writer: there the thread that calls run() commits together what several sessions submit at once. The
+SQLite has one writer: there the event loop commits together what several sessions submit at once. The
 commits of PostgreSQL go side by side.
 """
 
@@ -21,7 +21,7 @@ from api.submission.limits import Limits
 from api.submission.protocol import Protocol, Service
 from mailbox.logs import event
 from outbox.compose.new_row import Writer, at_once
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 
 logger = logging.getLogger(__name__)
 THREADS = 8  # that ask the database at once
@@ -45,7 +45,7 @@ def run(
         await _serve(configuration, must_stop, listening, limits or Limits(), write)
 
     try:
-        database.complete(serving())
+        complete(serving())
     finally:
         connection.close()
 

@@ -44,7 +44,7 @@ class SendLease:
     def acquire(
         cls, account_id: int, holder: str, seconds: float, clock: Clock, database: Database
     ) -> SendLease | None:
-        """In the database's thread. None when another has the account."""
+        """Within `Database.run`. None when another has the account."""
         now = clock()
         token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         if token is None and _end_impossible_lease(account_id, now):
@@ -57,7 +57,7 @@ class SendLease:
         if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
             return True
         try:
-            kept = await self.database.run(
+            kept = self.database.run(
                 lambda: Lease.renew(self.account_id, Lease.Purpose.SEND, self.token, seconds=self.seconds, now=now)
             )
         except DATABASE_TROUBLE as error:
@@ -68,7 +68,7 @@ class SendLease:
 
     async def release(self) -> None:
         try:
-            await self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
+            self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
         except DATABASE_TROUBLE as error:  # it ends by itself
             logs.event(logger, "lease_not_released", logging.WARNING, account=self.account_id, error=str(error))
 

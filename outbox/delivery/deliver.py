@@ -19,7 +19,7 @@ from mailbox.models.accounts import AccountQuerySet
 from outbox.delivery import claims
 from outbox.delivery.attempt_watch import Clock, SendLease
 from outbox.delivery.claims import worker_name
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 from outbox.delivery.sender import Sender
 from outbox.delivery.timeouts import Times
 from outbox.models import OutboxMessage, SendingSwitch
@@ -56,9 +56,8 @@ def accounts_with_due_rows(now: datetime) -> list[int]:
 
 
 def deliver_account(account_id: int, budget: float = BUDGET_SECONDS, **options: Any) -> DeliveryCounts:
-    """`deliver_due`, here and now: this thread is the database's."""
-    database = Database()
-    return database.complete(deliver_due(database, account_id, budget, **options))
+    """`deliver_due`, here and now."""
+    return complete(deliver_due(Database(), account_id, budget, **options))
 
 
 async def deliver_due(
@@ -76,11 +75,11 @@ async def deliver_due(
     at its start.
     """
     times, report, until = times or Times.from_settings(), DeliveryCounts(), time.monotonic() + budget
-    while await database.run(lambda: _has_work(account_id, clock())):
+    while database.run(lambda: _has_work(account_id, clock())):
         if time.monotonic() >= until:
             report.more_due = True
             break
-        lease = await database.run(partial(_lease, account_id, times, clock, database))
+        lease = database.run(partial(_lease, account_id, times, clock, database))
         if lease is None:
             break
         # Looking again after the lease is given back: a row that came while we held it found the account taken.
@@ -108,7 +107,7 @@ async def _drain(
 ) -> bool:
     """True when the rest of the queue is to be left alone for now."""
     clock, database = lease.clock, lease.database
-    sender, allowed = await database.run(lambda: _sender(lease, times)), Allowed(lease)
+    sender, allowed = database.run(lambda: _sender(lease, times)), Allowed(lease)
     if sender is None:
         return True
     seen(sender)
@@ -121,7 +120,7 @@ async def _drain(
             await sender.pace.wait(clock, go_on)
             if not (sender.pace.is_open(clock()) and await go_on()):
                 break
-            claim = await database.run(
+            claim = database.run(
                 lambda: claims.claim_next(lease.account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
             )
             if claim is None:
@@ -144,7 +143,7 @@ class Allowed:
     async def __call__(self) -> bool:
         if time.monotonic() >= self._until:
             lease = self._lease
-            if not await lease.database.run(lambda: may_send(lease.account_id, lease.clock())):
+            if not lease.database.run(lambda: may_send(lease.account_id, lease.clock())):
                 return False
             self._until = time.monotonic() + MAY_SEND_SECONDS
         return True
@@ -158,19 +157,18 @@ def deliver_one(
     While a worker holds the account it delivers this row too: wait for that, for at most `patience` seconds.
     """
     patience = settings.COMMAND_TIMEOUT_SECONDS if patience is None else patience
-    database = Database()
-    database.complete(_deliver_one(database, outbox_id, patience, times or Times.from_settings(), clock))
+    complete(_deliver_one(Database(), outbox_id, patience, times or Times.from_settings(), clock))
 
 
 async def _deliver_one(database: Database, outbox_id: int, patience: float, times: Times, clock: Clock) -> None:
     give_up = time.monotonic() + patience
     accounts = OutboxMessage.objects.values_list("account_id", flat=True)
-    account_id = await database.run(lambda: accounts.get(pk=outbox_id))
+    account_id = database.run(lambda: accounts.get(pk=outbox_id))
     while True:
-        lease = await database.run(lambda: _lease(account_id, times, clock, database))
+        lease = database.run(lambda: _lease(account_id, times, clock, database))
         if lease is not None and await _attempt_one(outbox_id, lease, times):
             return
-        if not await database.run(lambda: _is_underway(outbox_id, clock())) or time.monotonic() >= give_up:
+        if not database.run(lambda: _is_underway(outbox_id, clock())) or time.monotonic() >= give_up:
             return
         await asyncio.sleep(POLL_SECONDS)
 
@@ -178,13 +176,13 @@ async def _deliver_one(database: Database, outbox_id: int, patience: float, time
 async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
     """True when the claim was ours and the attempt has ended. The account's rate limit holds here too."""
     clock, database = lease.clock, lease.database
-    sender = await database.run(lambda: _sender(lease, times))
+    sender = database.run(lambda: _sender(lease, times))
     if sender is None:
         return True
     try:
         if not sender.pace.is_open(clock()):
             return False
-        claim = await database.run(
+        claim = database.run(
             lambda: claims.claim_row(outbox_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
         )
         if claim is not None:

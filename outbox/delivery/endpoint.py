@@ -33,12 +33,12 @@ def endpoint_of(account: Account) -> Endpoint:
 
 async def open_session(account: Account, patience: Patience, watch: Watch, database: Database) -> SmtpSession:
     """Sign in to the account's server. Raises as endpoint_of and SmtpSession.open do."""
-    # A provider that does not answer must not keep the database's thread from the others.
+    # A provider that does not answer must not keep the event loop from the others.
     endpoint = await in_thread(lambda: _endpoint_apart(account))
     try:
         return await SmtpSession.open(endpoint, patience=patience, watch=watch)
     finally:  # a server that refuses the sign-in has shown its certificate as well
-        await database.run(lambda: seen_certificates.note(endpoint.host, endpoint.port))
+        database.run(lambda: seen_certificates.note(endpoint.host, endpoint.port))
 
 
 def _endpoint_apart(account: Account) -> Endpoint:

@@ -156,7 +156,7 @@ class Ledger:
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
-        return await self._database.run(lambda: outcomes.prepare(claim))
+        return self._database.run(lambda: outcomes.prepare(claim))
 
     async def read_following(self) -> Work | None:
         """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
@@ -164,7 +164,7 @@ class Ledger:
         with contextlib.suppress(Exception):
             if self._following and self._prepared is None:
                 following = self._following[0]
-                self._prepared = await self._database.run(lambda: outcomes.prepare(following))
+                self._prepared = self._database.run(lambda: outcomes.prepare(following))
             return self._prepared
         return None
 

@@ -38,7 +38,7 @@ class Sender(Ledger):
     """Holds the account's SEND lease and at most one session. `is_parked` tells to leave the rest of the queue."""
 
     def __init__(self, account: Account, lease: SendLease, *, times: Times) -> None:
-        """In the database's thread."""
+        """Within `Database.run`."""
         super().__init__(lease, Pace(account), times=times)
         self._account = account
         self._session: SmtpSession | None = None
@@ -108,7 +108,7 @@ class Sender(Ledger):
         await super()._written(unwritten, written, following)
         if any(each.is_sent for each in unwritten) and self._account.smtp.failing_since:
             self._account.smtp.failing_since = None
-            await self._database.run(self._account.smtp.mark_working)
+            self._database.run(self._account.smtp.mark_working)
 
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], Ending]:
@@ -154,8 +154,8 @@ class Sender(Ledger):
         self._session = await open_session(self._account, self._times.patience, watch, self._database)
         smtp = self._account.smtp
         if smtp.failure_count or smtp.last_reply or smtp.next_allowed_at or smtp.needs_sign_in_since:
-            await self._database.run(smtp.mark_signed_in)
-            await self._database.run(smtp.refresh_from_db)
+            self._database.run(smtp.mark_signed_in)
+            self._database.run(smtp.refresh_from_db)
         return self._session
 
     async def _failed(

@@ -1,4 +1,4 @@
-"""The event loop of a delivery worker, with a task an account, in threads that live as long as one of its tasks."""
+"""The event loop of a delivery worker, with a task an account, in a thread that lives as long as one of its tasks."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 
 from django.db import connections
 
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 
 Begin: TypeAlias = Callable[[Database], Coroutine[Any, Any, None]]
 
 
 class TaskLoop:
-    """Its threads are no daemons: a process that ends waits for the answers that its tasks still wait for."""
+    """Its thread is no daemon: a process that ends waits for the answers that its tasks still wait for."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -34,9 +34,8 @@ class TaskLoop:
                 threading.Thread(target=self._run, name=self._name).start()
 
     def _run(self) -> None:
-        database = Database()
         try:
-            database.complete(self._serve(database))
+            complete(self._serve(Database()))
         except BaseException:
             with self._lock:
                 self._is_running, self._wake = False, lambda: None

@@ -157,7 +157,7 @@ class DeliveryRunner:
                 database, begun.account_id, seconds, clock=self._clock, seen=begun.see
             )
             if begun.report.attempted:
-                await database.run(lambda: self._after(begun.account_id))
+                database.run(lambda: self._after(begun.account_id))
         except DATABASE_TROUBLE as error:
             logs.event(logger, "round_failed", logging.WARNING, account=begun.account_id, error=str(error))
         except Exception:  # its rows are settled; it must not stop the other accounts

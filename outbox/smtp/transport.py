@@ -177,8 +177,6 @@ class Wire:
     async def has_line(self, deadline: float) -> bool:
         """Whether a line of a reply is there by then (time.monotonic()); what is wrong is found when it is read."""
         while b"\n" not in self._unread and len(self._unread) <= MAX_REPLY_BYTES:
-            if time.monotonic() >= deadline:
-                return False
             try:
                 is_there = await self._look(deadline)
             except (Lost, OSError):
@@ -189,11 +187,12 @@ class Wire:
 
     async def _receive(self, deadline: float, waiting: Callable[[], Awaitable[None]]) -> None:
         while True:
-            now = time.monotonic()
-            if now >= deadline:
-                raise Lost("The server did not answer in time.")
-            if await self._look(min(deadline, now + TICK_SECONDS)):
+            # What came in time is found, also when this process was stopped or kept meanwhile: a look behind the
+            # deadline still takes what is there.
+            if await self._look(min(deadline, time.monotonic() + TICK_SECONDS)):
                 return
+            if time.monotonic() >= deadline:
+                raise Lost("The server did not answer in time.")
             await waiting()
 
     async def _look(self, until: float) -> bool:

@@ -23,7 +23,7 @@ from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCe
 from mailbox.oauth import seen_certificates
 from mailbox.sync import account_session
 from outbox import connection_check
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 from outbox.delivery.endpoint import open_session
 from outbox.delivery.timeouts import Times
 from outbox.smtp.connection import SmtpFailure, Watch
@@ -116,7 +116,7 @@ def test_it_is_noted_when_the_server_then_refuses_the_sign_in(
         account_session.connect(account, timezone.now)
     with pytest.raises(SmtpFailure):
         database = Database()
-        database.complete(open_session(account, Times.from_settings().patience, Watch(), database))
+        complete(open_session(account, Times.from_settings().patience, Watch(), database))
     assert seen(account, "imap") and seen(account, "smtp")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,6 @@ from outbox.delivery import database
 from outbox.models import DeliveryCall, OutboxMessage
 from tests.api.calling import Program, mail
 from tests.api.submitting import MAIL, OPS, Submission, ops, secret, send, submission
-from tests.servers.ports import wait_until
 
 __all__ = ["ops", "secret", "submission"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -73,20 +73,21 @@ def test_mails_of_several_sessions_are_committed_together(
     submission: Submission, ops: Account, secret: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two of them under one Message-ID, one of which finds the other one's row then."""
-    commit, write, together = database.Database._commit_gathered, database._write, list[int]()
+    gather, write, together = database.Database._gather, database._write, list[int]()
     names, are_there = (b"<1@", b"<2@", b"<3@", b"<3@"), threading.Event()
 
-    def once_all_are_there(self: database.Database) -> None:
-        if not are_there.is_set():
-            wait_until(lambda: len(self._gathered) == len(names), seconds=30, what="all four mails")
+    def once_all_are_there(self: database.Database, turns: int) -> None:
+        if are_there.is_set() or len(self._gathered) == len(names):
             are_there.set()
-        commit(self)
+            gather(self, 0)
+        else:
+            asyncio.get_running_loop().call_later(0.01, self._gather, turns)
 
     def noted(batch: Sequence[database.Write]) -> None:
         together.append(len(batch))
         write(batch)
 
-    monkeypatch.setattr(database.Database, "_commit_gathered", once_all_are_there)
+    monkeypatch.setattr(database.Database, "_gather", once_all_are_there)
     monkeypatch.setattr(database, "_write", noted)
 
     def hand_over(name: bytes) -> str:

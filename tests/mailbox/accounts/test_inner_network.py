@@ -18,7 +18,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, AccountGrant
-from outbox.delivery.database import Database
+from outbox.delivery.database import complete
 from outbox.delivery.timeouts import Times
 from outbox.smtp.connection import SmtpFailure
 from outbox.smtp.session import SmtpSession
@@ -112,7 +112,7 @@ def test_a_name_that_leads_inside_is_not_connected_to_by_any_protocol(
     with pytest.raises(NetworkError, match="not on the public Internet"):
         ImapSession.open(endpoint, connect_timeout=2, command_timeout=2)
     with pytest.raises(SmtpFailure) as refused:
-        Database().complete(SmtpSession.open(endpoint, patience=Times.from_settings().patience))
+        complete(SmtpSession.open(endpoint, patience=Times.from_settings().patience))
     assert "not on the public Internet" in refused.value.fault.reply
     with pytest.raises(BlockingIOError):  # nobody came
         listener.accept()

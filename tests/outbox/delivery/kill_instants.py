@@ -94,6 +94,10 @@ if {grace}:  # nor does a body that is not taken at once
     async def go_on_waiting(self):
         pass
     smtp.SmtpSession._kept_waiting = go_on_waiting
+else:  # each answer seems to be late: one that is there would be found behind the deadline, too
+    async def seems_late(self, deadline):
+        return False
+    smtp_wire.Wire.has_line = seems_late
 {instant}
 delivery.deliver_account(int(sys.argv[1]))
 """

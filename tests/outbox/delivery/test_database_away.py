@@ -17,7 +17,7 @@ from django.utils import timezone
 from mailbox.models import Account
 from outbox import api
 from outbox.delivery import claims, deliver, endings, recovery
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 from outbox.models import OutboxMessage
 from tests.servers.smtp import SmtpServer
 
@@ -84,11 +84,11 @@ def test_what_a_task_asks_once_its_connection_was_ended_is_asked_on_another() ->
 
     async def main() -> int:
         with pytest.raises(DatabaseError):
-            await database.run(end_own_connection)
-        return await database.run(OutboxMessage.objects.count)
+            database.run(end_own_connection)
+        return database.run(OutboxMessage.objects.count)
 
     database = Database()
-    assert database.complete(main()) == 0
+    assert complete(main()) == 0
 
 
 @pytest.mark.parametrize("step", ["finalize", "commit_dot", "extend"])

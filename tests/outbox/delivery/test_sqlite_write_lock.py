@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from outbox.delivery import sqlite_write_lock
-from outbox.delivery.database import Database
+from outbox.delivery.database import Database, complete
 from outbox.models import DeliveryCall
 from tests.servers.site import ROOT, environment
 
@@ -48,7 +48,7 @@ def stopped() -> Iterator[subprocess.Popen[str]]:
 def seconds_of_a_commit(pk: int) -> float:
     begin = time.monotonic()
     database = Database()
-    database.complete(database.write(lambda: DeliveryCall.objects.create(pk=pk)))
+    complete(database.write(lambda: DeliveryCall.objects.create(pk=pk)))
     return time.monotonic() - begin
 
 

@@ -1,8 +1,9 @@
-"""Tasks of one event loop beside one database thread: who waits holds up nobody, writes share a commit."""
+"""Tasks of one event loop: who waits for a server holds up nobody, and writes share a commit."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import threading
 import time
@@ -10,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 
 from outbox.delivery import database as database_module
-from outbox.delivery.database import Database, Write
+from outbox.delivery.database import Database, Write, complete
 from outbox.delivery.task_loop import TaskLoop
 from outbox.models import DeliveryCall
 from outbox.smtp.transport import Wire
@@ -63,12 +64,25 @@ def test_a_silent_server_and_what_blocks_hold_up_nobody() -> None:
 
 
 def test_what_is_not_ready_in_time_is_told_so() -> None:
-    silent, database = socket.socketpair(), Database()
+    silent = socket.socketpair()
 
     async def waits() -> bool:
         return await Wire(silent[0]).readable(time.monotonic() + 0.05)
 
-    assert database.complete(waits()) is False
+    assert complete(waits()) is False
+
+
+def test_what_came_in_time_is_found_behind_the_deadline_as_after_a_stop_of_this_process() -> None:
+    server, ours = socket.socketpair()
+
+    async def asks() -> list[object]:
+        wire = Wire(ours)
+        await wire.send(b"NOOP\r\n", 30)
+        server.send(b"250 in time\r\n")
+        is_there = await wire.has_line(time.monotonic() - 1)
+        return [is_there, str(await wire.read_reply(-1))]
+
+    assert complete(asks()) == [True, "250 in time"]
 
 
 def test_a_task_that_raises_ends_alone_and_the_threads_come_back_for_the_next() -> None:
@@ -89,19 +103,14 @@ def test_a_task_that_raises_ends_alone_and_the_threads_come_back_for_the_next() 
 
 
 # --- One transaction for what several tasks write ------------------------------------------------------------------
-def written_while_another_is(acts: Sequence[Callable[[], Any]]) -> list[Any]:
-    """What each task gets, when all hand in their writes while the database's thread is busy with another."""
-    database, are_handed_in = Database(), threading.Event()
+def written_together(acts: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What each task gets, when all hand in their writes at one time."""
+    database = Database()
 
     async def main() -> list[Any]:
-        first = asyncio.create_task(database.write(lambda: are_handed_in.wait(30)))
-        others = [asyncio.create_task(database.write(act)) for act in acts]
-        await asyncio.sleep(0)
-        are_handed_in.set()
-        assert await first
-        return list(await asyncio.gather(*others, return_exceptions=True))
+        return list(await asyncio.gather(*(database.write(act) for act in acts), return_exceptions=True))
 
-    return database.complete(main())
+    return complete(main())
 
 
 def refuse() -> None:
@@ -121,25 +130,36 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def test_what_gathers_while_another_commits_is_one_transaction_and_each_task_gets_its_answer(
+def test_what_is_handed_in_at_one_time_is_one_transaction_and_each_task_gets_its_answer(
     transactions: list[int],
 ) -> None:
-    database, is_busy = Database(), threading.Event()
-
-    async def main() -> list[int]:
-        busy = asyncio.create_task(database.run(lambda: is_busy.wait(30)))
-        others = [asyncio.create_task(database.write(row(pk))) for pk in range(100, 106)]
-        await asyncio.sleep(0)
-        is_busy.set()
-        await busy
-        return list(await asyncio.gather(*others))
-
-    assert database.complete(main()) == list(range(100, 106)) and transactions == [6]
+    assert written_together([row(pk) for pk in range(100, 106)]) == list(range(100, 106)) and transactions == [6]
     assert DeliveryCall.objects.filter(pk__gte=100).count() == 6
 
 
+def test_no_transaction_holds_more_than_its_most(transactions: list[int]) -> None:
+    assert written_together([row(pk) for pk in range(100, 140)]) == list(range(100, 140)) and transactions == [32, 8]
+
+
+def test_what_servers_answered_at_one_time_shares_a_commit(transactions: list[int]) -> None:
+    database, pairs = Database(), [socket.socketpair() for _ in range(3)]
+
+    async def answered(pk: int, sock: socket.socket) -> int:
+        await Wire(sock).read_reply(30)
+        return await database.write(row(pk))
+
+    async def main() -> list[int]:
+        waiting = [asyncio.create_task(answered(100 + n, pair[0])) for n, pair in enumerate(pairs)]
+        await asyncio.sleep(0)
+        for pair in pairs:
+            pair[1].send(b"250 ok\r\n")
+        return list(await asyncio.gather(*waiting))
+
+    assert complete(main()) == [100, 101, 102] and transactions == [3]
+
+
 def test_a_write_that_fails_fails_nobody_else() -> None:
-    answers = written_while_another_is([row(200), refuse, row(201)])
+    answers = written_together([row(200), refuse, row(201)])
     assert answers[0] == 200 and answers[2] == 201 and isinstance(answers[1], OperationalError)
     assert DeliveryCall.objects.filter(pk__gte=200).count() == 2
 
@@ -151,7 +171,7 @@ def test_a_write_that_fails_in_the_middle_writes_nothing() -> None:
 
     database = Database()
     with pytest.raises(OperationalError):
-        database.complete(database.write(half))
+        complete(database.write(half))
     assert not DeliveryCall.objects.filter(pk=300).exists() and not connection.in_atomic_block
 
 
@@ -172,22 +192,43 @@ def test_who_is_told_to_stop_cancels_the_task_which_may_still_write() -> None:
             log.append(await database.write(lambda: "given back"))
 
     with pytest.raises(Stop):
-        database.complete(main())
+        complete(main())
     assert log == ["given back"]
 
 
-def test_a_stop_is_told_when_a_question_of_a_cancelled_task_is_answered_after_the_event_loop_has_ended() -> None:
-    database = Database()
+def test_a_signal_cancels_who_waits_for_a_server_who_may_still_write() -> None:
+    silent, database, log = socket.socketpair(), Database(), list[str]()
 
-    def stop() -> None:
+    def stop(_number: int, _frame: object) -> None:
         raise Stop
 
-    def answer_late() -> None:
-        while not (database._loop and database._loop.is_closed()):
-            time.sleep(0.001)
+    async def waits() -> None:
+        try:
+            await Wire(silent[0]).readable(time.monotonic() + 30)
+        finally:
+            log.append(await database.write(lambda: "given back"))
 
     async def main() -> None:
-        await asyncio.gather(database.run(stop), database.run(answer_late))
+        waiting = asyncio.create_task(waits())
+        await asyncio.sleep(0)
+        signal.raise_signal(signal.SIGUSR1)
+        await waiting
 
-    with pytest.raises(Stop):
-        database.complete(main())
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        with pytest.raises(Stop):
+            complete(main())
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert log == ["given back"]
+
+
+def test_a_task_asks_by_its_threads_own_connection_beside_an_event_loop_too() -> None:
+    database = Database()
+
+    async def main() -> list[bool]:
+        in_write = await database.write(lambda: connections["default"] is own)
+        return [in_write, database.run(lambda: connections["default"] is own)]
+
+    own = connections["default"]
+    assert complete(main()) == [True, True]

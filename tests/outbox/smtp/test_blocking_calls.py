@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from outbox.delivery.database import Database
+from outbox.delivery.database import complete
 from outbox.smtp.blocking_calls import in_thread
 
 ENDS = """
@@ -30,4 +30,4 @@ def test_the_tasks_of_a_process_whose_main_thread_has_ended_may_still_connect() 
 
 def test_what_the_call_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        Database().complete(in_thread(lambda: 1 // 0))
+        complete(in_thread(lambda: 1 // 0))

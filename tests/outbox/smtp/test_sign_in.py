@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mailbox.models import Account, ConnectionTest
 from outbox import api, connection_check
-from outbox.delivery.database import Database
+from outbox.delivery.database import complete
 from outbox.models import OutboxMessage
 from tests.servers import MAILBOX_PASSWORD
 from tests.servers.dovecot import Dovecot
@@ -73,7 +73,7 @@ def test_it_runs_in_a_thread_that_has_an_event_loop(
         finally:
             connection.close()  # this thread's
 
-    test = Database().complete(asked_within_a_loop())  # a loop in another thread: this one may have one already
+    test = complete(asked_within_a_loop())  # a loop in another thread: this one may have one already
     assert (test.imap_ok, test.smtp_ok) == (True, True), (test.imap_reply, test.smtp_reply)
 
 
