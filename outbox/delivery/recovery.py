@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from mailbox import logs
 from mailbox.models import Account
@@ -21,6 +21,8 @@ from outbox.retry.policy import MAX_EXPONENT, Verdict, lapse_seconds
 logger = logging.getLogger(__name__)
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 RECOVER_AT_ONCE = 500
+# A row that says nothing of it, by whatever hand, must not stop the sweep for all the others.
+FORMER = Case(When(former_status=Status.FAILED, then=Value(Status.FAILED)), default=Value(Status.PENDING))
 
 
 def recover(now: datetime) -> tuple[int, int]:
@@ -57,7 +59,7 @@ def _recover_row(pk: int, token: str, now: datetime, *, is_untried: bool) -> Ver
         # PostgreSQL: a worker frozen in a transaction keeps its rows locked. The others are not to wait for it.
         if not lapsed.select_for_update(skip_locked=True).values_list("pk"):
             return None
-        back: dict[str, Any] = {"status": F("former_status"), "updated_at": now, **UNCLAIMED}
+        back: dict[str, Any] = {"status": FORMER, "updated_at": now, **UNCLAIMED}
         if not is_untried:
             # Behind what is due already: a row that kills its worker each time must not keep the others waiting.
             back["next_attempt_at"] = now + _wait_after_lapses(pk)

@@ -87,6 +87,15 @@ def test_a_worker_that_died_before_data_gives_the_row_back(account: Account) -> 
     assert claim(row, now + timedelta(seconds=61))
 
 
+def test_a_row_that_says_no_former_state_is_given_back_as_pending_and_stops_no_other(account: Account) -> None:
+    rows, now = [queued(account), queued(account)], timezone.now()
+    assert all(claim(row, now) for row in rows)
+    OutboxMessage.objects.filter(pk=rows[0].pk).update(former_status="")
+
+    assert recovery.recover(now + timedelta(seconds=60)) == (2, 0)
+    assert set(OutboxMessage.objects.values_list("status", flat=True)) == {"pending"}
+
+
 def test_a_worker_that_died_after_data_leaves_a_question(account: Account) -> None:
     row, now = queued(account), timezone.now()
     claimed = claim(row, now)
