@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -49,10 +50,33 @@ def _asks_for_snap(path: str) -> bool:
     return head.startswith(b"#!") and b"snap install" in head
 
 
+_LOOP = pytest.StashKey[asyncio.AbstractEventLoop | None]()
+
+
+# Playwright's synchronous interface leaves an event loop running in this thread. Django takes that for a coroutine and
+# keeps other connections there, and asyncio.run refuses: a test without a browser is not to know of it.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    if "browser" not in getattr(item, "fixturenames", ()):
+        item.stash[_LOOP] = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    if _LOOP in item.stash and nextitem is None:  # the browser ends with the last test
+        asyncio._set_running_loop(item.stash[_LOOP])
+    result = yield
+    if _LOOP in item.stash and nextitem is not None:
+        asyncio._set_running_loop(item.stash[_LOOP])
+    return result
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
-    # Playwright's synchronous interface leaves an event loop running in this thread; Django takes that for a coroutine.
+    # Beside that event loop Django would refuse the tests with a browser.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     expect.set_options(timeout=15_000)  # milliseconds; several browsers share two cores with other tests
     with sync_playwright() as playwright:
