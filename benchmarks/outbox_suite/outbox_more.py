@@ -62,6 +62,7 @@ def click(context: Context, figure: Figure) -> None:
         "PRX_EMAIL_BIND": f"127.0.0.1:{port}",
         "PRX_EMAIL_ADMIN_USER": "bench",
         "PRX_EMAIL_ADMIN_PASSWORD": password,
+        "PRX_EMAIL_OUTBOX_UNDO_SECONDS": "0",  # what a person is given to take it back is no time of ours
     }
     site, person = context.sites.make(**environment), Person(f"http://127.0.0.1:{port}")
     with site.inside() as inside:
