@@ -51,7 +51,7 @@ class SendLease:
             token = Lease.acquire(account_id, Lease.Purpose.SEND, holder, seconds=seconds, now=now)
         return cls(account_id, token, seconds, clock, now, database) if token else None
 
-    async def renew_in_time(self) -> bool:
+    def renew_in_time(self) -> bool:
         """Renew when a third of it is gone; False when another took it, or the database does not answer."""
         now = self.clock()
         if now - self.renewed_at < timedelta(seconds=self.seconds / 3):
@@ -66,7 +66,7 @@ class SendLease:
         self.renewed_at = now if kept else self.renewed_at
         return kept
 
-    async def release(self) -> None:
+    def release(self) -> None:
         try:
             self.database.run(lambda: Lease.release(self.account_id, Lease.Purpose.SEND, self.token))
         except DATABASE_TROUBLE as error:  # it ends by itself
@@ -132,7 +132,7 @@ class AttemptWatch(Watch):
             await self._extend(phase)
         self.phase, self._moved_at = phase, time.monotonic()
         if phase in OPENING:  # names, connection and TLS do not tell that they wait
-            await self._lease.renew_in_time()
+            self._lease.renew_in_time()
         if not self.dot_committed and (phase in OPENING or self._is_old(1)):
             await self._extend(phase)
 
@@ -144,7 +144,7 @@ class AttemptWatch(Watch):
 
     async def waiting(self) -> None:
         """Raises ClaimLost before the end of the mail is written; after it the answer is worth waiting for."""
-        await self._lease.renew_in_time()
+        self._lease.renew_in_time()
         if self.is_stalled:
             await self._stalled()
         if self._is_old(min(RENEW_SECONDS, self._held / 3)) and not self._is_lapsed:

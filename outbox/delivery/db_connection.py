@@ -19,7 +19,8 @@ _kept = _Kept()
 def own_connection() -> BaseDatabaseWrapper:
     """What `connections` keeps for this thread: looking it up there takes as long as a statement of SQLite's.
 
-    Beside a running event loop it keeps one a context, not a thread; then it is asked.
+    Beside a running event loop `connections` keeps one a task, not a thread, and is asked each time: delivery hides its
+    loop where it asks the database (`database.outside_of_the_loop`), others may not.
     """
     if asyncio._get_running_loop() is not None:
         return connections[DEFAULT_DB_ALIAS]

@@ -112,13 +112,13 @@ async def _drain(
         return True
     seen(sender)
 
-    async def go_on() -> bool:
-        return time.monotonic() < until and not sender.is_parked and await lease.renew_in_time() and await allowed()
+    def go_on() -> bool:
+        return time.monotonic() < until and not sender.is_parked and lease.renew_in_time() and allowed()
 
     try:
-        while await go_on():
+        while go_on():
             await sender.pace.wait(clock, go_on)
-            if not (sender.pace.is_open(clock()) and await go_on()):
+            if not (sender.pace.is_open(clock()) and go_on()):
                 break
             claim = database.run(
                 lambda: claims.claim_next(lease.account_id, worker_name(), lease_seconds=times.claim_lease, now=clock())
@@ -130,7 +130,7 @@ async def _drain(
         report.attempted += sender.attempted
         report.sent += sender.sent
         await sender.close()
-        await lease.release()
+        lease.release()
     return sender.is_parked or not sender.pace.is_open(clock())
 
 
@@ -140,7 +140,7 @@ class Allowed:
     def __init__(self, lease: SendLease) -> None:
         self._lease, self._until = lease, 0.0
 
-    async def __call__(self) -> bool:
+    def __call__(self) -> bool:
         if time.monotonic() >= self._until:
             lease = self._lease
             if not lease.database.run(lambda: may_send(lease.account_id, lease.clock())):
@@ -190,7 +190,7 @@ async def _attempt_one(outbox_id: int, lease: SendLease, times: Times) -> bool:
         return claim is not None
     finally:
         await sender.close()
-        await lease.release()
+        lease.release()
 
 
 def _is_underway(outbox_id: int, now: datetime) -> bool:

@@ -43,7 +43,7 @@ class Ledger:
         self._last: UnwrittenOutcome | None = None  # the newest whose mail was written to its end on this session
         self.sent = 0
 
-    async def _may_go_on(self) -> bool:
+    def _may_go_on(self) -> bool:
         """Whether another mail may be begun."""
         raise NotImplementedError
 
@@ -60,14 +60,14 @@ class Ledger:
         unwritten = [*self._unwritten]
         if not unwritten:
             return
-        takes_next = claims_next and await self._may_claim()
+        takes_next = claims_next and self._may_claim()
 
         def step() -> tuple[list[bool], list[Claim]]:
             nonlocal takes_next
             takes, takes_next = takes_next, False  # when the two fail together, the outcome is written alone
             return self._finalize(unwritten), self._claim_next(takes)
 
-        await self._written(unwritten, *await self.write_persistently(step))
+        self._written(unwritten, *await self.write_persistently(step))
 
     def forget_session(self) -> None:
         """What a new session says is about no mail of the one before."""
@@ -93,7 +93,7 @@ class Ledger:
     def _finalize(self, unwritten: list[UnwrittenOutcome]) -> list[bool]:
         return [endings.finalize(each.claim, each.ending, now=each.now, prepared=each.prepared) for each in unwritten]
 
-    async def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
+    def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
         self._following.extend(following)
         self._unwritten = [each for each in self._unwritten if each not in unwritten]
         for each, is_written in zip(unwritten, written, strict=True):
@@ -109,7 +109,7 @@ class Ledger:
         Not sent yet: whatever is raised in here, or just after the commit, gives the row back as it was.
         """
         self.prepare_owed()
-        unwritten, claims_next = [*self._unwritten], await self._may_claim()
+        unwritten, claims_next = [*self._unwritten], self._may_claim()
 
         def step() -> tuple[list[bool], bool, list[Claim]]:
             written, now = self._finalize(unwritten), self._clock()
@@ -129,7 +129,7 @@ class Ledger:
         written, is_ours, following = await self._database.write(step)
         if is_ours:
             watch.committed_dot()
-        await self._written(unwritten, written, following)
+        self._written(unwritten, written, following)
         return is_ours
 
     async def withdraw_dot(self, claim: Claim, watch: AttemptWatch, phase: Phase) -> None:
@@ -151,14 +151,14 @@ class Ledger:
     def take_following(self) -> Claim:
         return self._following.popleft()
 
-    async def take_prepared(self, claim: Claim) -> Work:
+    def take_prepared(self, claim: Claim) -> Work:
         """What the attempt of this claim needs, read ahead if it was. Raises database errors."""
         work, self._prepared = self._prepared, None
         if work is not None and work.claim is claim:
             return work
         return self._database.run(lambda: outcomes.prepare(claim))
 
-    async def read_following(self) -> Work | None:
+    def read_following(self) -> Work | None:
         """Read the next mail; whatever fails is tried again, and told, when it is that mail's turn: here it would make
         the outcome of the mail before it unknown."""
         with contextlib.suppress(Exception):
@@ -174,8 +174,8 @@ class Ledger:
         if given_back:
             await self.try_twice(given_back[0], lambda: claims.unclaim(given_back, now=self._clock()))
 
-    async def _may_claim(self) -> bool:
-        return not self._following and self.pace.is_open(self._clock()) and await self._may_go_on()
+    def _may_claim(self) -> bool:
+        return not self._following and self.pace.is_open(self._clock()) and self._may_go_on()
 
     def _claim_next(self, wanted: bool) -> list[Claim]:
         """A few rows at once: their claims are one statement, and they are sent within moments."""
@@ -196,7 +196,7 @@ class Ledger:
                 tries += 1
                 logs.event(logger, "finalize_retried", logging.WARNING, tries=tries, error=str(error))
                 await asyncio.sleep(min(2.0, 0.05 * 2 ** min(tries, 6)))
-                await self._lease.renew_in_time()
+                self._lease.renew_in_time()
                 if tries >= most_tries or time.monotonic() >= give_up:
                     raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 
 from mailbox.models import Account
@@ -43,11 +43,11 @@ class Pace:
             self._next_at = rate_limit.following_at(now, self._per_minute)
             claims_sql.changed(_PACE, [self._account_id, claims_sql.instant(self._next_at)])
 
-    async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], Awaitable[bool]]) -> None:
+    async def wait(self, clock: Callable[[], datetime], may_wait: Callable[[], bool]) -> None:
         """Wait for the next mail's time if that is soon."""
         self.is_waiting = True
         try:
-            while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and await may_wait():
+            while 0 < (left := self.wait_seconds(clock())) <= LONGEST_WAIT_SECONDS and may_wait():
                 await asyncio.sleep(min(left, SLICE_SECONDS))
         finally:
             self.is_waiting = False

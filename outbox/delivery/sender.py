@@ -9,7 +9,7 @@ server takes this one. At no instant do two rows of a session have "dot" and no 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from mailbox.credentials import DecryptionFailed
@@ -42,7 +42,7 @@ class Sender(Ledger):
         super().__init__(lease, Pace(account), times=times)
         self._account = account
         self._session: SmtpSession | None = None
-        self._go_on: Callable[[], Awaitable[bool]] = _only_this_one
+        self._go_on: Callable[[], bool] = _only_this_one
         self._watch: AttemptWatch | None = None
         self.is_parked = False
         self.attempted = 0
@@ -59,7 +59,7 @@ class Sender(Ledger):
             if surplus := (await session.quit()):
                 await self.doubt(surplus)
 
-    async def deliver(self, claim: Claim, go_on: Callable[[], Awaitable[bool]] | None = None) -> None:
+    async def deliver(self, claim: Claim, go_on: Callable[[], bool] | None = None) -> None:
         """Deliver a claimed row and, as long as `go_on` says so, the rows due after it; write down what came of each.
 
         Raises what is unexpected, after the rows have been settled.
@@ -69,7 +69,7 @@ class Sender(Ledger):
         try:
             while following is not None:
                 await self._attempt(following)
-                may_go_on = self.has_following and await self._may_go_on()
+                may_go_on = self.has_following and self._may_go_on()
                 following = self.take_following() if may_go_on else None
         finally:
             try:
@@ -77,8 +77,8 @@ class Sender(Ledger):
             finally:
                 await self.give_back_following()
 
-    async def _may_go_on(self) -> bool:
-        return not self.is_parked and await self._go_on()
+    def _may_go_on(self) -> bool:
+        return not self.is_parked and self._go_on()
 
     async def _attempt(self, claim: Claim) -> None:
         self._watch = watch = AttemptWatch(
@@ -104,8 +104,8 @@ class Sender(Ledger):
         if not self.has_following or not has_session or self.is_parked:
             await self.settle(claims_next=True)
 
-    async def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
-        await super()._written(unwritten, written, following)
+    def _written(self, unwritten: list[UnwrittenOutcome], written: list[bool], following: list[Claim]) -> None:
+        super()._written(unwritten, written, following)
         if any(each.is_sent for each in unwritten) and self._account.smtp.failing_since:
             self._account.smtp.failing_since = None
             self._database.run(self._account.smtp.mark_working)
@@ -113,7 +113,7 @@ class Sender(Ledger):
     # --- Trying -------------------------------------------------------------------------------------------------
     async def _outcome(self, claim: Claim, watch: AttemptWatch) -> Callable[[], Ending]:
         """What tells how the attempt ended; whatever it does to queue and session is done."""
-        work = await self.take_prepared(claim)
+        work = self.take_prepared(claim)
         if work.fault is not None:
             return await self._failed(work, watch, work.fault, parks=False)
         if not work.recipients.to_try:
@@ -185,11 +185,11 @@ class Sender(Ledger):
         with contextlib.suppress(*DATABASE_TROUBLE):
             await self.write_persistently(write, 3)
 
-    async def prepare_following(self) -> Mail | None:
+    def prepare_following(self) -> Mail | None:
         """The next mail, read now, if it may be begun as soon as this one is taken."""
-        work = await self.read_following()
+        work = self.read_following()
         with contextlib.suppress(Exception):  # what asks the database: it must not make this mail's outcome unknown
-            if work and not work.fault and work.recipients.to_try and await self._may_go_on():
+            if work and not work.fault and work.recipients.to_try and self._may_go_on():
                 return work.mail
         return None
 
@@ -246,7 +246,7 @@ class Sender(Ledger):
         await self.try_twice(claim, lambda: claims.release(claim, words, now=self._clock()))
 
 
-async def _only_this_one() -> bool:
+def _only_this_one() -> bool:
     return False
 
 
@@ -271,5 +271,5 @@ class SenderHooks(MailHooks):
     async def before_dot(self, delivery: Delivery) -> bool:
         return await self._sender.commit_dot(self._work, self._watch, delivery)
 
-    async def after_dot(self) -> Mail | None:
-        return await self._sender.prepare_following()
+    def after_dot(self) -> Mail | None:
+        return self._sender.prepare_following()

@@ -1,7 +1,7 @@
-"""Many accounts at once: an event loop with a task an account, beside one thread for the database.
+"""Many accounts at once: an event loop with a task an account.
 
-Threads of their own would fight for the interpreter, and each would wait for the others' commits; here they share
-them, and a server that keeps its session waiting holds up nobody. A worker looks for accounts with due rows by itself,
+A thread an account would fight for the interpreter and wait for the others' commits; tasks share them, and a server
+that keeps its session waiting holds up nobody. A worker looks for accounts with due rows by itself,
 serves them in turns, and ends when there is nothing due. A session whose server keeps it waiting counts no longer: it
 goes on in the background, beyond the task that began it, and the worker is free for others. How many workers there are
 at once is said by CourierSlot.

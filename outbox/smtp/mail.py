@@ -48,7 +48,7 @@ class MailHooks:
         """The body is with the kernel, without its end: commit "dot"; False when the mail must be left without it."""
         return True
 
-    async def after_dot(self) -> Mail | None:
+    def after_dot(self) -> Mail | None:
         """The whole mail is with the server, and the answer is not read yet. Returns the next one, if there is to be
         one: its MAIL, RCPT and DATA are said as soon as the answer is yes, and `deliver` for it goes on from there.
         Must not raise."""

@@ -28,9 +28,7 @@ ATTEMPTS = 3
 # apart; the rest is made again or fetched again.
 LEFT_OUT = ("keys", "raw", "raw-copies", "static", "partial")
 # What else somebody put there stays.
-_OURS = re.compile(
-    rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}"
-)  # what else somebody put there stays
+_OURS = re.compile(rf"(to-[0-9a-f]{{12}}/)?(raw|files)/|\d{{8}}T\d{{6}}Z/|{DRAFTS}")
 LEFT_OUT_FILES = ("*.sqlite3*", "installation-*", "*.lock", "*.draft")
 
 
