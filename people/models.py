@@ -35,6 +35,7 @@ class SignInRules(models.Model):
 
     class Meta:
         db_table = "sign_in_rules"
+        verbose_name = verbose_name_plural = "sign-in rules"
 
     def __str__(self) -> str:
         return "rules of signing in"

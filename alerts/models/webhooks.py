@@ -76,6 +76,7 @@ class WebhookDelivery(models.Model):
 
     class Meta:
         db_table = "webhook_deliveries"
+        verbose_name_plural = "webhook deliveries"
         constraints = [models.UniqueConstraint(fields=["webhook", "event"], name="webhook_delivery_once")]
         indexes = [
             models.Index(fields=["webhook", "id"], condition=Q(state="waiting"), name="webhook_delivery_waiting"),

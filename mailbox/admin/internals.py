@@ -98,7 +98,7 @@ TABLES: dict[type[Model], Table | type[ReadOnlyAdmin]] = {
     ProcessHeartbeat: Table(
         ("host", "role", "pid", "started_at", "seen_at", "release"), filters=("role",), search=("host",)
     ),
-    PushHeartbeat: Table(("host", "pid", "started_at", "seen_at"), hidden=("token",)),
+    PushHeartbeat: Table(("host", "pid", "started_at", "seen_at"), search=("host",), hidden=("token",)),
     RawMessage: RawAdmin,
     RemoteImage: RemoteImageAdmin,
     Reparse: Table(

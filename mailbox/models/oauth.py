@@ -48,6 +48,7 @@ class OAuthApp(models.Model):
 
     class Meta:
         db_table = "oauth_apps"
+        verbose_name = "OAuth app"
         ordering = ["pk"]
         constraints = [
             models.UniqueConstraint(fields=["kind"], condition=~Q(kind="discovery"), name="oauth_app_one_a_provider")
@@ -136,6 +137,7 @@ class OAuthGrant(models.Model):
 
     class Meta:
         db_table = "oauth_grants"
+        verbose_name = "OAuth grant"
         constraints = [
             models.CheckConstraint(
                 name="oauth_grant_token_not_empty",
@@ -217,6 +219,7 @@ class OAuthSignIn(models.Model):
 
     class Meta:
         db_table = "oauth_sign_ins"
+        verbose_name = "OAuth sign-in"
         ordering = ["-pk"]
 
     def __str__(self) -> str:

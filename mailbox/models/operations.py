@@ -124,6 +124,7 @@ class StoreMiss(models.Model):
 
     class Meta:
         db_table = "store_misses"
+        verbose_name_plural = "store misses"
 
     def __str__(self) -> str:
         return f"{self.host} lacks {self.file}"
