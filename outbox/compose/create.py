@@ -23,8 +23,8 @@ from outbox.compose import replies, senders, suppression
 from outbox.compose.addresses import Address, checked_spec
 from outbox.compose.attachments import AttachmentContent, AttachmentInput, AttachmentStore, read_attachments
 from outbox.compose.build import FrozenMessage, RepliedMessage, Request, Threading
-from outbox.compose.new_row import NewRow, SendTimes, StoredFile, write_down
-from outbox.compose.send_time import checked_send_at
+from outbox.compose.new_row import NewRow, StoredFile, write_down
+from outbox.compose.send_time import send_times
 from outbox.errors import FeatureDisabled, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, DeliveryAttempt, OutboxAttachment, OutboxMessage
 
@@ -44,7 +44,7 @@ class SendRequest:
     parent_pk: int | None = None
     user: User | None = None
     send_at: datetime | None = None
-    undo_seconds: int = 0  # held back so long
+    undo_seconds: int = 0  # see send_times
     sender: str = ""  # one of the account's addresses; "": its own
     send_suppressed: bool = False  # also to addresses on the account's list; recorded
     private_part: str = ""  # "maker:key", see outbox.compose.private_part
@@ -61,7 +61,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     asked = request_digest(request, files) if key else None
     if key and (known := _row_of_key(account, key, asked)):
         return known
-    times = _times(request, now)
+    times = send_times(request.send_at, request.undo_seconds, now)
     parent = _find_parent(account, request)
     mail, threading = _answering(request.mail, parent)
     frozen = _frozen(account, request.sender, mail, files, times.send_at or now, threading)
@@ -217,12 +217,6 @@ def request_digest(request: SendRequest, files: Sequence[AttachmentContent]) -> 
 
 def _listed(given: str | Sequence[str]) -> list[str]:
     return [given] if isinstance(given, str) else list(given)
-
-
-def _times(request: SendRequest, now: datetime) -> SendTimes:
-    send_at = checked_send_at(request.send_at, now)
-    undo_until = now + timedelta(seconds=request.undo_seconds) if request.undo_seconds > 0 else None
-    return SendTimes(max(send_at or now, undo_until or now), send_at, undo_until)
 
 
 def _stored(file: AttachmentContent) -> StoredFile:

@@ -16,18 +16,10 @@ from mailbox.models import Account, AuditEntry, Message
 from mailbox.storage import raw_store
 from mailbox.storage.raw_store import StoredRaw
 from outbox.compose.build import FrozenMessage
+from outbox.compose.send_time import SendTimes
 from outbox.models import OutboxAttachment, OutboxMessage, OutboxRecipient, SentCopy
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SendTimes:
-    """When a new row may go out, and why not at once."""
-
-    next_attempt_at: datetime
-    send_at: datetime | None
-    undo_until: datetime | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""The time that a person chose for a mail to go out: what may be meant, as a pure function."""
+"""When a new mail may go out: now, at a time its writer chose, or after the seconds in which it may be undone. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -12,8 +13,28 @@ from outbox.errors import ValidationFailed
 FARTHEST = timedelta(days=366)
 
 
+@dataclass(frozen=True)
+class SendTimes:
+    """`next_attempt_at`: the first time a worker may claim the row; the other two are the reasons for waiting."""
+
+    next_attempt_at: datetime
+    send_at: datetime | None = None
+    undo_until: datetime | None = None
+
+
+def send_times(send_at: datetime | None, undo_seconds: int, now: datetime) -> SendTimes:
+    """The times of a new row: it waits for the later of `send_at` and the end of its undo window.
+
+    `undo_seconds`: length of the undo window, 0 for none (the setting PRX_EMAIL_OUTBOX_UNDO_SECONDS for a mail
+    written in the browser). Raises ValidationFailed for a `send_at` that nobody can mean.
+    """
+    send_at = checked_send_at(send_at, now)
+    undo_until = now + timedelta(seconds=undo_seconds) if undo_seconds > 0 else None
+    return SendTimes(max(send_at or now, undo_until or now), send_at, undo_until)
+
+
 def checked_send_at(send_at: datetime | None, now: datetime) -> datetime | None:
-    """The time, None when it is now or past; raises ValidationFailed for what nobody can mean."""
+    """The chosen time, None when it is now or past; raises ValidationFailed for what nobody can mean."""
     if send_at is None:
         return None
     if timezone.is_naive(send_at):

@@ -22,7 +22,8 @@ from mailbox.storage.raw_store import StoredRaw
 from outbox.compose import senders, submitted_mail, suppression
 from outbox.compose.attachments import MAX_ATTACHMENTS, TOO_LARGE, checked_type
 from outbox.compose.create import checked_account
-from outbox.compose.new_row import NewRow, SendTimes, StoredFile, Writer, at_once, write_down
+from outbox.compose.new_row import NewRow, StoredFile, Writer, at_once, write_down
+from outbox.compose.send_time import SendTimes
 from outbox.compose.submitted_mail import Submitted
 from outbox.errors import StorageFailed, ValidationFailed, not_stored
 from outbox.models import AttachmentPolicy, OutboxMessage, OutboxRecipient
@@ -58,7 +59,7 @@ def submit(
                 frozen=replace(frozen, recipients=missing),
                 digest=digest,
                 unindexed=unindexed,
-                times=SendTimes(now, None, None),
+                times=SendTimes(now),
                 files=files,
                 user=user,
                 idempotency_key=known.next_key,
