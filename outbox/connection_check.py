@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from django.conf import settings
 from django.utils import timezone
 
+from mailbox.accounts import seen_certificates
 from mailbox.accounts.troubleshooting import FailureCode
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
@@ -19,7 +20,7 @@ from mailbox.errors import Busy, MailError, SignInRefused, without_secrets
 from mailbox.imap.session import ImapSession
 from mailbox.keep_alive import keep_alive
 from mailbox.models import Account, ConnectionTest, Lease, Transport
-from mailbox.oauth import refresh, seen_certificates
+from mailbox.oauth import refresh
 from mailbox.sync import account_session
 from outbox.delivery import recovery
 from outbox.delivery.database import complete

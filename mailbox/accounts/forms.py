@@ -15,10 +15,11 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.accounts.allowed_servers import judge
 from mailbox.accounts.create import TransportFields, create_account
 from mailbox.accounts.secret_reuse import SecretRecipient, why_to_type_again
-from mailbox.endpoints import Preset, default_smtp_security, secret_problem
+from mailbox.endpoints import default_smtp_security, secret_problem
 from mailbox.lazy_text import Words
 from mailbox.models import Account, SyncState, Transport
 from mailbox.models.account_words import SentCopyChoice
+from mailbox.presets import Preset
 from mailbox.signals import credentials_changed
 
 EXACTLY_ONE = _("Give exactly one of password and OAuth token.")

@@ -1,4 +1,4 @@
-"""Keeping the end of each server's certificate in its row: one write a change, not one a connection."""
+"""Store when each mail server's certificate expires: one write a change, not one a connection."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from datetime import datetime
 from django.db import DatabaseError
 from django.utils import timezone
 
-from mailbox.certificates import end_of, seen
 from mailbox.models import SeenCertificate
+from mailbox.tls import certificate_expiries, certificate_expiry
 
 _noted: dict[tuple[str, int], datetime] = {}
 
 
 def note(host: str, port: int) -> None:
-    """Write down when the certificate ends that was seen at this server, if it is another than before.
+    """Store the expiry of the certificate that this process saw at this server, if it has changed.
 
-    A database that refuses must not end a sync or a delivery: the next connection writes it.
+    Does nothing when the database fails: that must not end a sync or a delivery, and the next connection writes it.
     """
-    ends = end_of(host, port)
+    ends = certificate_expiry(host, port)
     if ends is None or _noted.get((host, port)) == ends:
         return
     try:
@@ -31,7 +31,8 @@ def note(host: str, port: int) -> None:
 
 
 def note_all() -> None:
-    """`note` of every server that this process has seen: for one whose connections are made by threads of its own."""
-    for (host, port), ends in seen().items():
+    """Call `note` for every server that this process has seen: for push, whose threads make the connections and have
+    no database."""
+    for (host, port), ends in certificate_expiries().items():
         if _noted.get((host, port)) != ends:
             note(host, port)

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mailbox.endpoints import PRESETS, Preset, host_problem
+from mailbox.endpoints import host_problem
+from mailbox.presets import PRESETS, Preset
 
 MAX_USER = 320
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from imapclient.exceptions import IMAPClientError
 
-from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, token_mechanism, token_response
+from mailbox.endpoints import Endpoint
 from mailbox.imap import fetch as imap_fetch
+from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
 
 
 def sign_in(client: Any, endpoint: Endpoint) -> str:

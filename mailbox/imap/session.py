@@ -16,7 +16,7 @@ from typing import Any, Self
 from imapclient.exceptions import IMAPClientError
 from imapclient.imapclient import SocketTimeout
 
-from mailbox.endpoints import Endpoint, tls_context
+from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, NetworkError, ProviderError
 from mailbox.imap import fetch as imap_fetch
 from mailbox.imap import listing
@@ -38,6 +38,7 @@ from mailbox.imap.opening import FolderOpener
 from mailbox.imap.response_lines import alert_in
 from mailbox.imap.select import KnownFolder
 from mailbox.imap.transport import Client
+from mailbox.tls import tls_context
 
 # Yahoo cuts a SEARCH to 1,000 results without a word: an answer that long is asked again in halves.
 TRUNCATED_SEARCH = 1000

@@ -16,9 +16,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
-from mailbox.endpoints import Endpoint, host_problem, keeps_sent_copy, pem_problem
+from mailbox.endpoints import Endpoint, host_problem
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED, SentCopyChoice
 from mailbox.models.oauth import OAuthGrant
+from mailbox.presets import keeps_sent_copy
+from mailbox.tls import pem_problem
 
 
 class Transport(models.Model):

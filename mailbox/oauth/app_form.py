@@ -10,10 +10,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.forms import SecretField, announce_change
-from mailbox.endpoints import default_smtp_security, host_problem, pem_problem
+from mailbox.endpoints import default_smtp_security, host_problem
 from mailbox.models import Account, OAuthApp, OAuthGrant, Transport
 from mailbox.oauth import apps
 from mailbox.safe_http import MAX_ADDRESS
+from mailbox.tls import pem_problem
 
 Kind = OAuthApp.Kind
 _SERVERS = ("imap_host", "imap_port", "smtp_host", "smtp_port")

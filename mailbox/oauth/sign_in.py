@@ -14,9 +14,9 @@ from django.utils.crypto import salted_hmac
 
 from mailbox.autoconfig.servers import Discovery
 from mailbox.credentials import decrypt, encrypt
-from mailbox.endpoints import PRESETS
 from mailbox.models import Account, OAuthApp, OAuthSignIn
 from mailbox.oauth import apps, protocol
+from mailbox.presets import PRESETS
 
 Status = OAuthSignIn.Status
 GOOD_FOR = timedelta(minutes=30)  # for a person who looks for a password and a second factor

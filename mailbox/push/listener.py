@@ -21,13 +21,14 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from mailbox import presence
+from mailbox.accounts import seen_certificates
 from mailbox.credentials import DecryptionFailed
 from mailbox.endpoints import Endpoint
 from mailbox.errors import NetworkError, SignInRefused
 from mailbox.imap.idle import FolderNumbers
 from mailbox.logs import event
 from mailbox.models import Account, ProcessHeartbeat, SyncState
-from mailbox.oauth import refresh, seen_certificates
+from mailbox.oauth import refresh
 from mailbox.push.event_loop import EventLoop
 from mailbox.push.shares import Share
 from mailbox.push.wanted import AccountToWatch, other_folders, wanted

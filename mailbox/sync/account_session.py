@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
+from mailbox.accounts import seen_certificates
 from mailbox.clocks import LONGEST_WAIT
 from mailbox.credentials import DecryptionFailed
 from mailbox.errors import Busy, MailError, NetworkError, OverQuota, SignInRefused, Throttled
@@ -22,7 +23,7 @@ from mailbox.jitter import jittered
 from mailbox.keep_alive import LEASE_SECONDS, Act, keep_alive
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Lease
-from mailbox.oauth import refresh, seen_certificates
+from mailbox.oauth import refresh
 from mailbox.sync.state_rows import LoadedState
 
 logger = logging.getLogger(__name__)

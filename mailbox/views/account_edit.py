@@ -13,10 +13,10 @@ from mailbox.accounts.forms import AccountForm
 from mailbox.accounts.sign_in_form import SignInForm
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.servers import Discovery
-from mailbox.endpoints import PRESETS, Preset
 from mailbox.models import Account, ConnectionTest, OAuthApp
 from mailbox.oauth import apps, sign_in
 from mailbox.permissions import Role, get_account, has_role_everywhere
+from mailbox.presets import PRESETS, Preset
 from mailbox.signals import connection_test_asked
 from mailbox.tasks import sync as sync_tasks
 from mailbox.views.audit import record

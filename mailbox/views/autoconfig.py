@@ -16,9 +16,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from mailbox.autoconfig import lookup as autoconfig_lookup
 from mailbox.autoconfig.lookup import MOST, TooManyLookups
-from mailbox.endpoints import PRESETS
 from mailbox.models import SettingsLookup
 from mailbox.permissions import Role, has_role_everywhere
+from mailbox.presets import PRESETS
 from mailbox.tasks import autoconfig as autoconfig_tasks
 from mailbox.views.accounts import is_partial
 from mailbox.views.requests import number_of, signed_in_user

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from mailbox.autoconfig.servers import Discovery, LookupStep, Outcome, ServerRefusal, ServerSettings, SettingsSource
-from mailbox.endpoints import PRESETS, Preset
+from mailbox.presets import PRESETS, Preset
 
 KINDS = {"imap": "IMAP", "smtp": "SMTP"}
 SECURITY = {"tls": "TLS", "starttls": "STARTTLS"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.db import connections
 
+from mailbox.accounts import seen_certificates
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, SignInRefused
 from mailbox.models import Account
-from mailbox.oauth import refresh, seen_certificates
+from mailbox.oauth import refresh
 from outbox.delivery.database import Database
 from outbox.retry.faults import Fault, Kind, Phase
 from outbox.smtp.blocking_calls import in_thread

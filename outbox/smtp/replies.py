@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mailbox.endpoints import Endpoint, oauthbearer, xoauth2
+from mailbox.endpoints import Endpoint
+from mailbox.sasl import oauthbearer, xoauth2
 
 MAX_REPLY_CHARACTERS = 2000
 MAX_REPLY_BYTES = 64 * 1024

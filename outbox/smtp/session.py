@@ -11,7 +11,9 @@ from types import TracebackType
 
 from django.conf import settings
 
-from mailbox.endpoints import REFUSAL_ANSWERS, Endpoint, tls_context, token_mechanism, token_response
+from mailbox.endpoints import Endpoint
+from mailbox.sasl import REFUSAL_ANSWERS, token_mechanism, token_response
+from mailbox.tls import tls_context
 from outbox.retry.faults import Kind, Phase
 from outbox.smtp.blocking_calls import in_thread
 from outbox.smtp.connection import Patience, Watch

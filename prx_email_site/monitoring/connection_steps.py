@@ -12,8 +12,9 @@ from django.conf import settings
 from mailbox import network, public_hosts
 from mailbox.accounts import troubleshooting
 from mailbox.credentials import DecryptionFailed
-from mailbox.endpoints import Endpoint, tls_context
+from mailbox.endpoints import Endpoint
 from mailbox.models import Account, ConnectionTest, Transport
+from mailbox.tls import tls_context
 from outbox import connection_check
 
 

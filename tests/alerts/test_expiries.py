@@ -18,9 +18,9 @@ from django.utils import timezone
 from alerts.models import AlertRule, Webhook
 from alerts.problems import expiries
 from api.models import Token
+from mailbox.accounts import seen_certificates
 from mailbox.errors import SignInRefused
 from mailbox.models import Account, ConnectionTest, OAuthApp, OAuthGrant, SeenCertificate, Transport
-from mailbox.oauth import seen_certificates
 from mailbox.sync import account_session
 from outbox import connection_check
 from outbox.delivery.database import Database, complete

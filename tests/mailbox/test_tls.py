@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mailbox import endpoints
+from mailbox import tls
 from mailbox.endpoints import Endpoint
 
 ENDPOINT = Endpoint("mail.example.test", 465, "tls", "ops", password="secret")
@@ -15,7 +15,7 @@ ENDPOINT = Endpoint("mail.example.test", 465, "tls", "ops", password="secret")
 
 @pytest.fixture(autouse=True)
 def nothing_made_yet() -> None:
-    endpoints._tls_context.cache_clear()
+    tls._tls_context.cache_clear()
 
 
 def test_sessions_that_begin_at_once_read_the_authorities_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_sessions_that_begin_at_once_read_the_authorities_once(monkeypatch: pyte
 
     monkeypatch.setattr(ssl, "create_default_context", slow)
     found: list[ssl.SSLContext] = []
-    threads = [threading.Thread(target=lambda: found.append(endpoints.tls_context(ENDPOINT))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(tls.tls_context(ENDPOINT))) for _ in range(4)]
     for thread in threads:
         thread.start()
     assert began.acquire(timeout=10)
@@ -44,5 +44,5 @@ def test_sessions_that_begin_at_once_read_the_authorities_once(monkeypatch: pyte
 def test_another_certificate_makes_another_context() -> None:
     pem = ssl.DER_cert_to_PEM_cert(ssl.create_default_context().get_ca_certs(binary_form=True)[0])
     other = Endpoint("mail.example.test", 465, "tls", "ops", password="secret", ca_certificate=pem)
-    assert endpoints.tls_context(ENDPOINT) is not endpoints.tls_context(other)
-    assert endpoints.tls_context(other) is endpoints.tls_context(other)
+    assert tls.tls_context(ENDPOINT) is not tls.tls_context(other)
+    assert tls.tls_context(other) is tls.tls_context(other)

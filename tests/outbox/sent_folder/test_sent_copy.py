@@ -14,8 +14,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from mailbox.endpoints import keeps_sent_copy
 from mailbox.models import Account, AuditEntry, Folder, Message, RawMessage, StoreMiss, Transport
+from mailbox.presets import keeps_sent_copy
 from mailbox.storage import durable_files
 from mailbox.sync import folder_sync
 from outbox import api

@@ -9,11 +9,11 @@ import pytest
 from imapclient import IMAPClient
 
 from mailbox import endpoints
-from mailbox.endpoints import token_mechanism
 from mailbox.errors import SignInRefused
 from mailbox.imap import authenticate
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account
+from mailbox.sasl import token_mechanism
 from outbox import api
 from outbox.models import OutboxMessage
 from outbox.smtp import session as smtp_session
