@@ -1,4 +1,4 @@
-"""The event loop of the idle process, on a thread of its own, and the few threads that sign in for it."""
+"""The asyncio event loop of the idle process, on a thread of its own, and the thread pool that signs in for it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-# A server that answers nobody holds each of its sign-ins for the whole time-out: it may not hold those of others.
+# A server that does not answer keeps each of its sign-ins waiting for the whole time-out. This limit leaves threads of
+# the pool to other servers.
 SIGN_INS_OF_A_SERVER = 8
 SIGN_INS_AT_ONCE = 32
 T = TypeVar("T")
 
 
 class EventLoop:
-    """Runs from the first call() until stop()."""
+    """The loop runs from the first call() until stop()."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -26,15 +27,16 @@ class EventLoop:
         self._gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SIGN_INS_OF_A_SERVER))
 
     def call(self, function: Callable[[], object]) -> None:
-        """Soon, on the loop's thread, in the order of the calls; from any other one."""
+        """Run `function` soon on the loop's thread. May be called from any other thread; the order is kept."""
         if not self._thread.is_alive():
             self._thread.start()
         self._loop.call_soon_threadsafe(function)
 
     async def signing_in(self, server: str, sign_in: Callable[[], T], *, unused: Callable[[T], object]) -> T:
-        """What `sign_in` returns, called by one of the threads, a few at once for a server.
+        """Call `sign_in`, which blocks, on a thread of the pool and return its result.
 
-        Who is cancelled waits for the thread, so that no account has two connections; what it made goes to `unused`.
+        At most SIGN_INS_OF_A_SERVER run at once for one `server`. A task that is cancelled still waits for its thread,
+        so that an account never has two connections, and hands the result to `unused`.
         """
         async with self._gates[server]:
             signing = asyncio.get_running_loop().run_in_executor(self._pool, sign_in)
@@ -46,7 +48,7 @@ class EventLoop:
                 raise
 
     def stop(self, seconds: float) -> None:
-        """After the tasks have ended; a thread that signs in at this moment is left to the end of the process."""
+        """Stop the loop; call it when the tasks have ended. A thread that is signing in ends with the process."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,8 +1,8 @@
-"""The idle process: an AccountWatcher for each account of its share, and a sync queued for each that hears news.
+"""The idle process: runs an AccountWatcher for each account of its share, and queues a sync when one reports news.
 
-One thread asks the database for all of them, every few seconds; another one runs the watchers' event loop. No mail
-depends on this process: an account whose connection stands is polled each SYNC_PUSHED_SECONDS, and any other, or all
-when this process is gone, each minute.
+The main thread queries the database for all accounts every few seconds; another thread runs the watchers' event loop.
+No mail depends on this process: an account whose IDLE connection is up is still polled every SYNC_PUSHED_SECONDS, and
+every other account each minute.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ from mailbox.push.watcher import AccountWatcher, News, PushRefused, Timing, Watc
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 3.0  # how soon a new, paused or changed account is noticed
-OTHERS_SECONDS = 20.0  # between two questions for what syncs know of the other folders
-AGAIN_SECONDS = 2.0  # between two syncs queued for one account, however much it hears
-SPARE_DESCRIPTORS = 100  # for the database, names and what signs in
+OTHERS_SECONDS = 20.0  # between two queries of what the last syncs found in folders other than INBOX
+AGAIN_SECONDS = 2.0  # at least this long between two syncs queued for one account
+SPARE_DESCRIPTORS = 100  # file descriptors for the database, name look-ups and sign-ins under way
 MOST_DESCRIPTORS = 65_536
-STOP_SECONDS = 1.0  # for the watchers; what is still signing in then dies with the process
+STOP_SECONDS = 1.0  # for the watchers to end; a sign-in that takes longer dies with the process
 
 
 class Listener:
-    """`queue_sync` is given an account's pk. `run` stays until `stop` is called, from a signal handler if need be."""
+    """The main loop. `queue_sync` takes an account's pk. `run` returns after `stop`, which any thread may call."""
 
     def __init__(self, queue_sync: Callable[[int], object], *, timing: Timing | None = None) -> None:
         self._queue_sync = queue_sync
         self._timing = timing or Timing(
             connect=settings.CONNECT_TIMEOUT_SECONDS, command=min(settings.COMMAND_TIMEOUT_SECONDS, 30)
         )
-        self._told: queue.SimpleQueue[WatcherEvent | None] = queue.SimpleQueue()  # its put() may interrupt itself
+        self._told: queue.SimpleQueue[WatcherEvent | None] = queue.SimpleQueue()  # put() is reentrant: stop() needs it
         self._stopped = False
         self._loop, self._share = EventLoop(), Share()
         self._presence = presence.InLoop(ProcessHeartbeat.Role.PUSH)
         self._watches: dict[int, tuple[AccountToWatch, AccountWatcher]] = {}
-        self._news: dict[int, float] = {}  # account -> when a sync of it may be queued
-        self._folders: dict[int, set[str]] = {}  # of those accounts
+        self._news: dict[int, float] = {}  # account with news -> time.monotonic() from which its sync may be queued
+        self._folders: dict[int, set[str]] = {}  # account with news -> the folders that changed
         self._others: Mapping[int, Mapping[str, FolderNumbers]] = {}
         self._next_others = 0.0
         self._queued_at: dict[int, float] = {}
@@ -79,7 +79,7 @@ class Listener:
                 try:
                     self._step(time.monotonic())
                 except (DatabaseError, InterfaceError) as error:
-                    # Connections to the mail servers stay, and what they told is kept until the database is back.
+                    # The IMAP connections stay open, and news is kept in memory until the database is back.
                     event(logger, "idle_database", logging.WARNING, error=str(error)[:160])
                     connection.close()
                     self._take(AGAIN_SECONDS)
@@ -87,7 +87,9 @@ class Listener:
             self._end()
 
     def _step(self, now: float) -> None:
-        if self._share.has_lapsed(now):  # the database was away, or we slept: each account has one IDLE connection
+        # The database was away, or this machine slept. Another process may hold the accounts by now, and an account
+        # must have one IDLE connection.
+        if self._share.has_lapsed(now):
             event(logger, "idle_leases_lapsed", logging.WARNING, accounts=len(self._share.held))
             self._stop_all()
             self._share.lose()
@@ -103,7 +105,7 @@ class Listener:
         self._take(max(moment - time.monotonic(), 0))
 
     def _take(self, seconds: float) -> None:
-        """What the watches tell, as soon as one tells anything, at the latest after `seconds`."""
+        """Wait at most `seconds` for an event of a watcher, then take all events that are there."""
         with contextlib.suppress(queue.Empty):
             told = self._told.get(timeout=seconds) if seconds else self._told.get_nowait()
             while True:
@@ -116,14 +118,15 @@ class Listener:
                 told = self._told.get_nowait()
 
     def _pass_on(self, account_id: int) -> None:
-        """The row first: a sync of this account that runs already looks for it, and the task leaves it to that one."""
+        """Set `news_at`, then queue a sync. A sync of this account that is running sees `news_at`; the queued one finds
+        the account busy and leaves the news to it."""
         folders = self._folders.get(account_id, set())
         SyncState.objects.filter(account_id=account_id, folder__name__in=folders).update(news_at=timezone.now())
         try:
             self._queue_sync(account_id)
         except DatabaseError:
             raise
-        except Exception as error:  # the broker, of whatever library: kept for when it is back
+        except Exception as error:  # the broker is away (each library has its own exceptions): try again later
             event(logger, "idle_queue", logging.WARNING, account=account_id, error=f"{type(error).__name__}: {error}")
             self._news[account_id] = time.monotonic() + LOOK_SECONDS
             return
@@ -141,7 +144,7 @@ class Listener:
             del self._watches[pk]
 
     def _look(self, now: datetime) -> None:
-        """Keep our share of the accounts, and bring the watches in line with it."""
+        """Renew our share of the accounts; start and stop watchers so that they match it."""
         self._presence.note(now)
         self._share.keep(self.states(), now)
         rows = {row.account_id: row for row in wanted()}
@@ -160,7 +163,7 @@ class Listener:
             self._start(row, former.get(row.account_id))
 
     def _stop_some(self, rows: Mapping[int, AccountToWatch], leaving: set[int]) -> dict[int, AccountWatcher]:
-        """End the watches of accounts that are not ours any more, or are made of something else now."""
+        """Stop the watchers of accounts that left our share, or whose server or credentials changed; return them."""
         former: dict[int, AccountWatcher] = {}
         for pk, (row, watch) in list(self._watches.items()):
             if pk in leaving or pk not in self._share.held or pk not in rows or rows[pk].made_of != row.made_of:
@@ -204,10 +207,13 @@ def _secrets(account: Account) -> tuple[object, ...]:
 
 
 def _endpoint_of(account_id: int) -> Endpoint:
-    """Where a watch connects to, its access token refreshed when need be; runs on a thread that signs in."""
+    """The account's IMAP endpoint, with a fresh access token. Runs on a thread of the sign-in pool.
+
+    Raises NetworkError when the account was deleted, and SignInRefused when its secret cannot be decrypted.
+    """
     try:
         account = Account.objects.with_transports().filter(pk=account_id).first()
-        if account is None:  # the next look ends the watch
+        if account is None:  # the next look stops this watcher
             raise NetworkError("The account was deleted.")
         refresh.ensure_fresh(account, "imap")
         return account.imap_endpoint()
@@ -218,7 +224,7 @@ def _endpoint_of(account_id: int) -> Endpoint:
 
 
 def _raised_file_limit() -> int:
-    """A socket an account: a thousand of them are above the usual soft limit."""
+    """Raise the soft limit of open files and return it: one socket an account, and the usual limit is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:

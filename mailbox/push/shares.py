@@ -1,6 +1,6 @@
-"""Which accounts this process listens to: its share of all, by leases, so that the processes of all hosts divide them.
+"""Which accounts this process listens to: the push processes of all hosts divide the accounts among them by leases.
 
-The leases of a process that died end within LEASE_SECONDS, and the others take what it had.
+The leases of a process that died expire within LEASE_SECONDS; then the others take its accounts.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from mailbox.models import Lease, PushHeartbeat
 
 LEASE_SECONDS = PushHeartbeat.LEASE.total_seconds()
 BEAT_SECONDS = 6.0
-GIVEN_BACK_AT_ONCE = 50  # of a surplus, a look: another process has room, and nothing is lost meanwhile
-FORGOTTEN_AFTER = timedelta(hours=1)  # rows of processes that are gone
+GIVEN_BACK_AT_ONCE = 50  # accounts above our share that one look releases; they stay with us until another takes them
+FORGOTTEN_AFTER = timedelta(hours=1)  # then the row of a process that ended is deleted
 PUSH = Lease.Purpose.PUSH
 
 
 def fair_share(accounts: int, processes: int, most: int) -> int:
-    """How many accounts a process listens to: as many as any other, `most` at most."""
+    """How many accounts one process listens to: an equal part of all, rounded up, at most `most`."""
     return min(-(-accounts // max(processes, 1)), most)
 
 
 class Share:
-    """`held`: the accounts that are ours. Raises what the database raises; then nothing has changed."""
+    """The accounts whose push lease this process holds (`held`). A method that raises has changed nothing."""
 
     def __init__(self) -> None:
         self.token = secrets.token_hex(16)
@@ -39,14 +39,17 @@ class Share:
         self._told: Mapping[str, str] | None = None
 
     def has_lapsed(self, at: float) -> bool:
-        """Whether the leases could not be renewed in time (`at`: time.monotonic()): others may have the accounts."""
+        """Whether our leases have expired, so that other processes may hold the accounts. `at`: time.monotonic()."""
         return bool(self.held) and at - self._renewed_at > LEASE_SECONDS
 
     def lose(self) -> None:
         self.held, self._next_beat = set(), 0.0
 
     def keep(self, states: Mapping[str, str], now: datetime) -> None:
-        """Say that we listen, and renew the leases, when it is time to; what another took meanwhile is not held."""
+        """Write our heartbeat and renew the leases, every BEAT_SECONDS, or at once when `states` changed.
+
+        An account whose lease another process took leaves `held`.
+        """
         at = time.monotonic()
         if at >= self._next_beat:
             if self._told is None:
@@ -64,7 +67,7 @@ class Share:
         self._told = dict(states)
 
     def too_many(self, wanted: Collection[int], now: datetime) -> set[int]:
-        """Those held that are not wanted any more, or that another process has room for."""
+        """Accounts to release: those that no longer want push, and those above our share (a few at a time)."""
         unwanted = self.held - set(wanted)
         surplus = len(self.held) - len(unwanted) - self._fair(wanted, now)
         rest = sorted(self.held - unwanted, reverse=True)
@@ -75,7 +78,7 @@ class Share:
         self.held -= set(accounts)
 
     def take(self, wanted: Collection[int], now: datetime) -> None:
-        """Of those that nobody listens to, as many as we have room for."""
+        """Take the leases of accounts that no process listens to, up to our share."""
         room = self._fair(wanted, now) - len(self.held)
         missing = [pk for pk in wanted if pk not in self.held]
         if room <= 0 or not missing:
@@ -91,7 +94,7 @@ class Share:
         self.held |= got
 
     def end(self) -> None:
-        """Let others listen at once."""
+        """Release all leases, so that other processes take the accounts at once."""
         PushHeartbeat.release(self.token)
         self.held = set()
 
@@ -100,7 +103,7 @@ class Share:
 
 
 def release_of_the_dead() -> None:
-    """A process of this machine that was killed holds its accounts for some seconds more: nobody needs to wait."""
+    """Release the leases of push processes of this machine that were killed, rather than wait until they expire."""
     for row in PushHeartbeat.objects.filter(host=presence.this_host()[:200]).exclude(token=""):
         try:
             os.kill(row.pid, 0)

@@ -1,4 +1,4 @@
-"""Which accounts want push, and what their watchers must know. Queries only."""
+"""Which accounts want push, and what a watcher needs to know of each. Queries only."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ NUMBERS = ("uidvalidity", "uidnext", "exists", "highestmodseq")  # of a SyncStat
 
 @dataclass(frozen=True)
 class AccountToWatch:
-    """An account that wants push, and what its connection is made of: when that changes, another is made."""
+    """An account that wants push. When `made_of` changes (server, user, secrets), its watcher connects anew."""
 
     account_id: int
-    known: FolderNumbers  # of INBOX, by the last sync
-    not_before: datetime | None  # the server asked for a wait, or could not be reached
-    made_of: tuple[object, ...]  # MADE_OF; ends with the secrets, as they are stored
+    known: FolderNumbers  # of INBOX, as the last sync found them
+    not_before: datetime | None  # in backoff until then
+    made_of: tuple[object, ...]  # the columns of MADE_OF; the last three are the secrets, encrypted
 
     @property
     def server(self) -> str:
@@ -40,7 +40,7 @@ class AccountToWatch:
 
 
 def wanted() -> list[AccountToWatch]:
-    """Accounts with push and a synced INBOX, but those whose sign-in was refused. One query."""
+    """The accounts with push on, a synced INBOX and a sign-in that was not refused. One query."""
     if network.is_off():
         return []
     rows = (
@@ -58,7 +58,7 @@ def wanted() -> list[AccountToWatch]:
 
 
 def other_folders(account_ids: Collection[int]) -> dict[int, dict[str, FolderNumbers]]:
-    """What syncs know of the chosen folders besides INBOX, by account and name. One query."""
+    """account pk -> folder name -> numbers of the last sync, for all synced folders but INBOX. One query."""
     found: dict[int, dict[str, FolderNumbers]] = {}
     folders = Folder.objects.chosen().exclude(name="INBOX")
     numbers = (f"sync_state__{name}" for name in NUMBERS)

@@ -1,7 +1,7 @@
-"""One account's task of the idle process: it waits for news of INBOX, and connects again when the connection ends.
+"""One account's asyncio task: waits in IDLE (RFC 2177) for changes of INBOX, and connects again after a failure.
 
-It asks no database: what it hears goes to the one that started it. Signing in blocks, and is done by a few threads
-(`EventLoop.signing_in`); what stands needs none.
+It makes no database queries; it reports events to the Listener that started it. Signing in blocks and runs on a thread
+pool (`EventLoop.signing_in`); a connection that is up needs no thread.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mailbox.logs import event, provider_words
 from mailbox.push.event_loop import EventLoop
 
 logger = logging.getLogger(__name__)
-BREATH_SECONDS = 0.2  # between two pieces of news: a server that talks without end costs little
+BREATH_SECONDS = 0.2  # pause after each change: bounds the cost of a server that reports without end
 
 
 class State(StrEnum):
@@ -31,19 +31,19 @@ class State(StrEnum):
     CONNECTED = "connected"
     WAITING = "waiting"  # the connection failed; it is tried again
     NOT_OFFERED = "not offered"  # the server has no IDLE
-    REFUSED = "refused"  # the sign-in: nothing until the credentials change
+    REFUSED = "refused"  # the sign-in was refused: no try until the credentials change
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds."""
+    """Time limits and intervals, in seconds."""
 
-    renew: float = 540  # servers end an IDLE after 29 minutes, some gateways forget a quiet connection after ten
+    renew: float = 540  # RFC 2177 asks for every 29 minutes; some NAT gateways drop a quiet connection after ten
     base_backoff: float = 5
     max_backoff: float = 300
-    others: float = 60  # between two looks at the other folders of the account
-    lasting: float = 60  # a connection that stood this long ends a row of failures
-    ask_again: float = 86_400  # whether a server without IDLE has it now
+    others: float = 60  # between two STATUS rounds over the folders other than INBOX
+    lasting: float = 60  # a connection that lasted this long resets the count of failures
+    ask_again: float = 86_400  # until a server without IDLE is asked again
     connect: float = 10
     command: float = 30
 
@@ -58,7 +58,7 @@ class News:
 
 @dataclass(frozen=True)
 class PushRefused:
-    """The server refused the sign-in with these words, and the watch has ended."""
+    """The server refused the sign-in with these words, and the watcher has ended."""
 
     watch: AccountWatcher
     words: str
@@ -68,14 +68,16 @@ WatcherEvent = News | PushRefused
 
 
 class AccountWatcher:
-    """`endpoint` is asked at each connection, on a thread that signs in: an access token is good for an hour.
+    """Keeps one account's IDLE connection up. Public methods may be called from any thread; the rest runs on the loop.
 
-    `known`: what the last sync knew of INBOX, so that a connection does not ask for a sync that finds nothing.
-    `others`: what syncs know of the other folders, which its owner replaces from time to time: STATUS tells what is
-    news to them. `server`: whose connections take turns in signing in. `former`: a watcher of the same account whose
-    connection ends first.
+    endpoint: called before each connection, on a thread of the sign-in pool: an access token lasts an hour.
+    tell: called with each WatcherEvent.
+    server: limits how many accounts of one server sign in at once.
+    known: what the last sync found in INBOX; a connection that finds the same asks for no sync.
+    former: an earlier watcher of this account, whose connection must end before ours begins.
 
-    Made, started, stopped and joined by any thread; all else is a task of the event loop."""
+    `others`: what the last syncs found in the other folders; the Listener replaces it from time to time.
+    """
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class AccountWatcher:
         self._loop.call(self._begin)
 
     def stop(self) -> None:
-        """End soon; the connection is cut, which no server minds."""
+        """Cancel the task. Its connection is closed without LOGOUT, which no server minds."""
         self._loop.call(self._cancel)
 
     def join(self, seconds: float) -> None:
@@ -120,7 +122,7 @@ class AccountWatcher:
             self._task.cancel()
 
     async def _run(self) -> None:
-        if self._former is not None:  # of three connections an account may have, one is for this
+        if self._former is not None:  # an account has at most three connections, of which push may use one
             await asyncio.wait([asyncio.wrap_future(self._former._ended)], timeout=2 * self._timing.command)
             self._former = None
         failures = 0
@@ -142,7 +144,7 @@ class AccountWatcher:
                 failures = await self._wait_after(error, failures)
 
     async def _listen(self) -> None:
-        """Until cancelled; what ends the connection otherwise is raised."""
+        """Connect and wait for changes until the task is cancelled. Raises what ends the connection."""
         session = await self._loop.signing_in(self._server, self._open, unused=IdleSession.close)
         self._connected_at = time.monotonic()
         try:
@@ -159,7 +161,7 @@ class AccountWatcher:
         return IdleSession.open(self._endpoint(), connect_timeout=timing.connect, command_timeout=timing.command)
 
     async def _wait_in(self, session: IdleSession) -> None:
-        """IDLE, with a look at the other folders each minute, the first one at once."""
+        """Wait in IDLE; ask STATUS of the other folders at once and then each `Timing.others` seconds."""
         look_at = time.monotonic()
         renew_at = look_at + jittered(self._timing.renew)
         while True:
@@ -170,15 +172,18 @@ class AccountWatcher:
                 look_at = time.monotonic() + jittered(self._timing.others)
             until = min(look_at, renew_at)
             if await session.wait(max(until - time.monotonic(), 0)):
-                self._known = FolderNumbers()  # not known any more, until the next connection
+                self._known = FolderNumbers()  # INBOX changed: what was known is out of date
                 self._tell(News(self.account_id))
                 await asyncio.sleep(BREATH_SECONDS)
-            elif not look_at <= time.monotonic() < renew_at:  # or the server fell silent
+            elif not look_at <= time.monotonic() < renew_at:  # renewal is due, or the server's keep-alives stopped
                 await session.renew()
                 renew_at = time.monotonic() + jittered(self._timing.renew)
 
     async def _look_at_others(self, session: IdleSession) -> None:
-        """Each change is reported once; a folder of which the server reports nothing is left to the sync."""
+        """Ask STATUS of the other folders and report each change once.
+
+        A folder whose STATUS is refused, or says too little, is reported each time, so that a sync looks into it.
+        """
         known = self.others
         for folder, numbers in (await session.statuses(list(known))).items():
             if numbers is None:
@@ -188,7 +193,10 @@ class AccountWatcher:
                 self._tell(News(self.account_id, folder))
 
     async def _wait_after(self, error: Exception, failures: int, stated: float | None = None) -> int:
-        """Wait longer each time, never less than the server asked for; returns how many failures there are in a row."""
+        """Wait after a failure: exponential backoff, never less than `stated` seconds, which the server asked for.
+
+        Returns the number of failures in a row.
+        """
         timing = self._timing
         if self._connected_at is not None and time.monotonic() - self._connected_at >= timing.lasting:
             failures = 0

@@ -1,6 +1,6 @@
 """Decides which accounts are synced when, and keeps the report of each run.
 
-Way in: `runner.run_sync` for what was asked for, `runner.run_share` for what is due. From there it goes down: the next
-slice of the queue of accounts (account_queue, jobs), one account's turn (account_turn), its folders (sync.folder_sync);
-what the turns found is written together (results), and told (report).
+Way in: `runner.run_sync` for accounts that somebody asked for, `runner.run_share` for those that are due. A run claims
+slices of the queue of accounts (account_queue, jobs) and gives each account a turn (account_turn), which syncs its
+folders (sync.folder_sync). Several turns are committed together (results), and the run keeps a report (report).
 """

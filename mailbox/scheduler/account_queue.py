@@ -1,4 +1,4 @@
-"""The accounts that a run works through: a given list, or those that are due."""
+"""The accounts that a run still has to sync: a given list (GivenAccounts), or those that are due (DueAccounts)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from mailbox.scheduler.jobs import SyncJob, due_jobs, next_accounts
 
 
 class AccountQueue(Protocol):
-    """Used by one thread at a time."""
+    """A run calls it under its lock: by one thread at a time. Accounts are given by pk."""
 
     def accounts(self) -> Sequence[int]:
-        """Whom to claim next, those that wait for longest first; nobody: that was all."""
+        """The accounts to claim next, the longest wait first; empty when the run has nothing more to do."""
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """What is to be done of these accounts, whose leases we have."""
+        """Remove these accounts, whose leases we now hold, and return their jobs."""
 
     def put_back(self, account_id: int, jobs: Sequence[SyncJob]) -> None:
-        """What is left of an account when its turn is over."""
+        """Queue an account again whose turn ended with these jobs left."""
 
     def is_busy(self, accounts: Collection[int]) -> None:
-        """Another worker has these, or they were deleted."""
+        """Say that these could not be claimed: another worker holds their leases, or they were deleted."""
 
 
 class GivenAccounts:
-    """Waits for accounts that another worker has, up to `wait_seconds` from now."""
+    """A given list of jobs. An account that another worker holds is tried again for `wait_seconds` from now."""
 
     def __init__(self, jobs: Iterable[SyncJob], wait_seconds: float) -> None:
         self._gives_up_at = time.monotonic() + wait_seconds
@@ -58,13 +58,16 @@ class GivenAccounts:
 
 
 class DueAccounts:
-    """The accounts that are due and that nobody has tried since `since`. Other workers have the same queue at this
-    moment: each reads it anew before each slice and begins at an offset of its own, so that they seldom try for the
-    same accounts."""
+    """The accounts that are due and that no worker has tried since `since`.
+
+    The workers of a run share this queue: each reads it from the database before each slice and starts at an `offset`
+    of its own, so that two seldom try to claim the same accounts.
+    """
 
     def __init__(self, since: datetime, offset: int) -> None:
         self._since, self._offset = since, offset
-        self._served = set[int]()  # one whose turn left no trace, as that of a deleted account, is not due to us again
+        # A turn that wrote nothing, as that of a deleted account, leaves the account due: it must not come again here.
+        self._served = set[int]()
 
     def accounts(self) -> Sequence[int]:
         queue = [pk for pk in next_accounts(timezone.now(), self._since) if pk not in self._served]
@@ -72,7 +75,7 @@ class DueAccounts:
         return queue[offset:] + queue[:offset]
 
     def take(self, claimed: Collection[int]) -> Iterable[SyncJob]:
-        """Asked under the leases: another worker may have served these since we read the queue."""
+        """Read what is due again, now that we hold the leases: another worker may have synced these since."""
         self._served.update(claimed)
         return due_jobs(timezone.now(), self._since, claimed)
 
@@ -80,4 +83,4 @@ class DueAccounts:
         self._served.discard(account_id)
 
     def is_busy(self, accounts: Collection[int]) -> None:
-        """Other workers have the leases of these accounts and serve them."""
+        """Nothing to do: the workers that hold the leases sync these accounts."""

@@ -1,4 +1,4 @@
-"""One account's turn in a run: its connection, and its folders first to last and round again."""
+"""One account's turn in a run: connect, then sync its folders one after the other, in rounds while more is waiting."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from mailbox.sync.no_change import UnchangedFolder
 
 logger = logging.getLogger(__name__)
 LEAVE_ACCOUNT = ("network", "busy", "throttled", "quota")
-NEWS_AFTER_SECONDS = 0.8  # less than a pushed sync waits for this one: see tasks.PUSH_WAIT_SECONDS
-GO_ON_SECONDS = 10.0  # how long a folder with much mail is fetched before it is looked at anew
-TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection before another has its turn
+NEWS_AFTER_SECONDS = 0.8  # a turn longer than this looks for push news; below tasks.PUSH_WAIT_SECONDS
+GO_ON_SECONDS = 10.0  # how long one job may go on fetching before the folder is opened again
+TURN_SECONDS = 10.0  # how long an account with much mail keeps its connection while others wait
 
 
 @dataclass(frozen=True)
 class SyncRunnerConfig:
-    """Seconds. `time_budget_seconds`: 0 gives each job one round, None goes on until nothing is left."""
+    """Limits of a run; times in seconds. `time_budget_seconds`: 0 gives each job one round, None has no limit."""
 
     max_concurrency: int = 4
     base_backoff_seconds: float = 10
     max_backoff_seconds: float = 300
     time_budget_seconds: float | None = 50
-    wait_seconds: float = 0  # for another sync of the same account
+    wait_seconds: float = 0  # how long to wait for a sync of the same account that is running elsewhere
 
     @classmethod
     def from_settings(cls, *, time_budget_seconds: float | None = None, wait_seconds: float = 0) -> SyncRunnerConfig:
@@ -58,8 +58,11 @@ class SyncRunnerConfig:
 
 @dataclass(eq=False)
 class AccountTurn:
-    """One account under the lease with this token. `jobs`: still to do. `unchanged`: the folders in which nothing was
-    new, by name; whoever ends the turn's lease writes that down."""
+    """One account that this run holds under the lease `token`.
+
+    `jobs`: still to do. `unchanged`: folder name -> account and outcome, of folders in which nothing was new; they are
+    written by `results`, in the transaction that releases the lease.
+    """
 
     account_id: int
     token: str
@@ -70,12 +73,17 @@ class AccountTurn:
     unchanged: dict[str, tuple[Account, SyncOutcome]] = field(default_factory=dict)
 
     def take(self, deadline: float | None, *, is_alone: bool = False) -> None:
-        """Sync until no job is left or the turn is over; `jobs` then has what is left, if there is still time."""
+        """Sync until no job is left or the turn's time is over. Raises nothing: failures are in the report.
+
+        `deadline`: the run's end, as time.monotonic(). What is left in `jobs` afterwards is to be put back in the
+        queue. `is_alone`: no other account waits, so the turn is limited by the deadline only.
+        """
         account = None
         try:
             account = state_rows.account_by_pk(self.account_id)
             if account is None or not self.jobs or disk_budget.is_spent():
-                return self.jobs.clear()  # deleted or served since it was in line; or due again when there is room
+                # Deleted, or synced by another worker since it was queued; or the disk is full, and it stays due.
+                return self.jobs.clear()
             self._serve(account, deadline, is_alone=is_alone)
         except MailError as error:
             if account is not None:
@@ -113,13 +121,13 @@ class AccountTurn:
                 self.jobs.append(job)
             if time.monotonic() - began > NEWS_AFTER_SECONDS:
                 self._take_news(session.account, job.max_messages)
-            # Each job has its first round, however late it is: a folder at the end of the list is not starved.
+            # Each job gets one round even after the deadline, so that folders at the end of the list do not starve.
             if rounds <= 0 and (past(deadline) or past(turn_ends)):
                 return None
         return None
 
     def _record(self, account: Account, name: str, outcome: SyncOutcome) -> None:
-        self.unchanged.pop(name, None)  # of an earlier look: it is behind this one
+        self.unchanged.pop(name, None)  # the outcome of an earlier round is out of date
         if outcome.unchanged is not None:
             self.unchanged[name] = account, outcome
         else:
@@ -129,13 +137,16 @@ class AccountTurn:
         return [outcome.unchanged for _, outcome in self.unchanged.values() if outcome.unchanged]
 
     def report_unchanged(self) -> None:
-        """Once it is written."""
+        """Add the unchanged folders to the report; call it after they were committed."""
         for name, (account, outcome) in self.unchanged.items():
             self.report.add(account, name, outcome)
 
     def _going_on(self, account: Account, *ends: float | None) -> Callable[[], bool]:
-        """Whether a job may go on where it is when it has had its messages: nobody else waits, and not for long, since
-        only a new beginning finds mail that came meanwhile."""
+        """Return a function that says whether a job may fetch more than its `max_messages` on the folder as opened.
+
+        It may while no other folder waits, push reported no news of INBOX, and none of `ends` (time.monotonic()) or
+        GO_ON_SECONDS is past: only opening the folder again finds mail that has arrived meanwhile.
+        """
         ends = (*ends, time.monotonic() + GO_ON_SECONDS)
         return lambda: len(self.jobs) == 1 and not any(map(past, ends)) and not self._has_news(account)
 
@@ -143,7 +154,8 @@ class AccountTurn:
         return SyncState.objects.filter(account=account, folder__name="INBOX", news_at__isnull=False).exists()
 
     def _take_news(self, account: Account, max_messages: int) -> None:
-        """What push heard of during this turn goes first: the sync it queued finds the account busy and leaves it."""
+        """Put INBOX first when push reported news of it during this turn: the sync that push queued finds the account
+        busy and relies on us."""
         if self._has_news(account):
             inbox = next(
                 (job for job in self.jobs if job.folder == "INBOX"), SyncJob(account.pk, "INBOX", max_messages)
@@ -151,7 +163,7 @@ class AccountTurn:
             self.jobs = deque([inbox, *(job for job in self.jobs if job is not inbox)])
 
     def _leave_rest(self, account: Account, outcome: SyncOutcome) -> None:
-        """The connection is gone: what is left of the account is due again by its own clock."""
+        """Give up the account's other jobs: the connection or the lease is lost. They stay due."""
         event(logger, "account_left", account=account.pk, error_code=outcome.error_code)
         self.jobs.clear()
 
@@ -168,33 +180,33 @@ class AccountTurn:
             )  # fmt: skip
 
     def _without_labels(self, account: Account) -> None:
-        """The first listing tells that INBOX is a label of Gmail's, and All Mail holds its mail as well."""
+        """Replace the jobs when the listing has just shown that a folder of theirs is a Gmail label: All Mail has it."""
         labels = set(Folder.objects.filter(account=account, is_label=True).values_list("name", flat=True))
         if any(canonical(job.folder) in labels for job in self.jobs):
             self.jobs = deque(jobs_of(account.pk, self.jobs[0].max_messages))
 
     def _fail_all(self, account: Account, error: MailError) -> None:
-        """No connection, no sync of any folder."""
+        """Record the failure to connect for each folder that was to be synced."""
         for job in self.jobs:
             outcome = folder_sync.failed(account, job.folder, error, self.clock(), self.config.backoff, 0.0)
             self.report.add(account, job.folder, outcome)
         self.jobs.clear()
 
     def fail_unexpectedly(self, error: Exception, folder: str | None) -> None:
-        """A bug, or a database that is gone: told with its account, and no other account's business."""
+        """Record a bug or a database failure: log it, mark the folder as failed, and end this account's turn only."""
         fields = {"account": self.account_id, "run_id": str(self.report.run.run_id)}
         logger.error("sync_crashed", extra={"fields": fields}, exc_info=error)
         self.jobs.clear()
         words = f"An error of this software: {type(error).__name__}"
         outcome = SyncOutcome(ok=False, error_code="internal", error=words)
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+            connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
         try:
             account = Account.objects.filter(pk=self.account_id).first()
             if account is not None and folder is not None:
                 folder_sync.record_failure(account, folder, outcome, self.clock(), self.config.backoff)
                 self.report.add(account, folder, outcome)
-        except DATABASE_TROUBLE as trouble:  # still: the account stays due, and the others have their turn
+        except DATABASE_TROUBLE as trouble:  # the database is still away: the account stays due
             event(logger, "crash_not_recorded", logging.WARNING, account=self.account_id, error=type(trouble).__name__)
 
 

@@ -26,10 +26,10 @@ class SyncJob:
 
 
 def due_jobs(now: datetime, since: datetime | None = None, accounts: Collection[int] | None = None) -> list[SyncJob]:
-    """The chosen folders of syncing accounts (of these `accounts`) that may be tried now and were not since `since`;
-    INBOX for an account whose folders are unknown. Those that have waited for longest come first.
+    """One job for each chosen folder that may be synced now and was not tried since `since`, the longest wait first.
 
-    An account whose sign-in was refused is tried once an hour, or at once when its credentials have changed.
+    An account whose folders were never listed gets a job for INBOX. An account whose sign-in was refused is tried once
+    an hour, or at once when its credentials have changed. `accounts`: pks to look at; None: all that sync.
     """
     folders, unknown = _due_folders(now, since), _due_unknown(now)
     if accounts is not None:
@@ -40,24 +40,24 @@ def due_jobs(now: datetime, since: datetime | None = None, accounts: Collection[
 
 
 def next_accounts(now: datetime, since: datetime) -> list[int]:
-    """The accounts with something due that was not tried since `since`, or has more waiting; the longest wait first.
+    """The accounts (pks) with a due folder that was not tried since `since`, or has more waiting; longest wait first.
 
-    Not those that another worker has, nor those of which a folder failed since then: its connection may be the reason,
-    and the other folders are tried with the next round. Of accounts that the idle process listens to, those with news
-    and, since a server may keep its news to itself, those that were not looked at for SYNC_PUSHED_SECONDS.
+    Left out are accounts whose lease another worker holds, and those with a folder that failed since `since`: its
+    connection may be the reason, so the other folders wait for the next round. An account whose IDLE connection is up
+    comes only when push reported news, or SYNC_PUSHED_SECONDS after its last sync: some servers report nothing.
     """
     held = Lease.objects.filter(purpose=Lease.Purpose.SYNC, expires_at__gt=now)
     failed = SyncState.objects.filter(_tried(now, since)).exclude(last_error_code="")
     folders = _due_folders(now, since).exclude(Exists(held.filter(account=OuterRef("account"))))
     folders = folders.exclude(Exists(failed.filter(account=OuterRef("account")))).exclude(_is_listened_to(now))
     unknown = _due_unknown(now).exclude(Exists(held.filter(account=OuterRef("pk"))))
-    # A new account has waited for longest of all.
+    # New accounts first: they have waited longest of all.
     found = [*unknown.values_list("pk", flat=True), *folders.values_list("account_id", flat=True)]
     return list(dict.fromkeys(found))
 
 
 def _is_listened_to(now: datetime) -> Q:
-    """Folders synced not long ago, of accounts whose push connection is up."""
+    """Folders without anything to do that were synced within SYNC_PUSHED_SECONDS and whose account has push up."""
     return Q(
         account_id__in=PushHeartbeat.connected(now),
         sync_state__last_success_at__gt=now - timedelta(seconds=settings.SYNC_PUSHED_SECONDS),
@@ -87,12 +87,12 @@ def _due_unknown(now: datetime) -> models.QuerySet[Account]:
 
 
 def _tried(now: datetime, since: datetime) -> Q:
-    """An attempt in the future was written by a clock that was ahead, and does not count."""
+    """Sync states tried since `since`. An attempt in the future was written by a wrong clock and does not count."""
     return Q(last_attempt_at__gte=since, last_attempt_at__lte=now + SLACK)
 
 
 def jobs_of(account_id: int, max_messages: int | None = None) -> list[SyncJob]:
-    """The chosen folders of one account, in backoff or not; INBOX when none is known yet."""
+    """One job for each chosen folder of the account, whether in backoff or not; INBOX when none is known yet."""
     names = list(Folder.objects.chosen().filter(account_id=account_id).values_list("name", flat=True))
     if not names and not Folder.objects.filter(account_id=account_id).exists():
         names = ["INBOX"]

@@ -1,7 +1,7 @@
-"""The report of a run, as it grows: a line for each folder that something came of, kept from its first outcome on.
+"""The report of a run (SyncRun), saved while it goes on: one line (SyncRunFolder) for each folder with any result.
 
-A folder without news leaves no line: a thousand accounts would write ten million of them a week. The run counts it,
-and sync_state says when it was last looked at. Only where a person asked for the run are its lines written at the end.
+An unchanged folder gets no line, since a thousand accounts would write ten million of them a week: the run counts it,
+and sync_state has the time of the sync. In a run that a person asked for, unchanged folders get lines at its end.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from mailbox.sync.folder_sync import MORE_WAITING, SyncOutcome
 from mailbox.sync.folders import canonical
 
 logger = logging.getLogger(__name__)
-SILENT_AFTER = timedelta(seconds=60)
+SILENT_AFTER = timedelta(seconds=60)  # a run not seen for this long has lost its process
 BY_PERSON = (SyncRun.Trigger.CLICK, SyncRun.Trigger.COMMAND)
-Key = tuple[int, str]  # of an account, and the name of a folder
+Key = tuple[int, str]  # account pk, folder name
 
 
 @dataclass
 class RunReport:
-    """Accounts run in threads, each folder in one of them: the lock guards only what is found by folder."""
+    """One process's part of a run's report. Each account has one thread, so the lock guards only the dictionaries."""
 
     run: SyncRun
     lines: dict[Key, SyncRunFolder] = field(default_factory=dict)
-    unchanged: dict[Key, SyncRunFolder] = field(default_factory=dict)  # not in the database, nor counted in `lines`
+    unchanged: dict[Key, SyncRunFolder] = field(default_factory=dict)  # not saved; none of them is in `lines`
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def begin(cls, trigger: str, requested_by: int | None, now: datetime, shares: int = 1) -> RunReport:
-        """`shares`: how many workers will each finish() it."""
+        """Create the run. `shares`: how many workers take part; it ends when each has called finish()."""
         return cls(
             SyncRun.objects.create(
                 trigger=trigger, requested_by_id=requested_by, started_at=now, seen_at=now, shares_left=shares
@@ -47,18 +47,18 @@ class RunReport:
         )
 
     def say_it_goes_on(self) -> bool:
-        """For keep_alive: a run that has not been seen for a minute has lost its process."""
+        """Update `seen_at`; for keep_alive, which calls it again while this returns True. See end_abandoned()."""
         SyncRun.objects.filter(pk=self.run.pk, finished_at=None).update(seen_at=timezone.now())
         return True
 
     def add(self, account: Account, name: str, outcome: SyncOutcome) -> None:
-        """Write the folder's line, or add another round to it; only count it while nothing was new."""
-        if outcome.error_code == "busy":  # another worker is at it, and reports it
+        """Save the folder's line, or add this outcome to it. A folder that is unchanged so far is only counted."""
+        if outcome.error_code == "busy":  # another worker syncs the account and reports it
             return
         key = (account.pk, canonical(name))
         with self.lock:
             line = self.lines.get(key) or self.unchanged.get(key)
-            if line is None and not outcome.is_unchanged:  # a worker with another share of the run may have begun it
+            if line is None and not outcome.is_unchanged:  # another worker of this run may have saved a line already
                 line = SyncRunFolder.objects.filter(run=self.run, account=account, folder_name=key[1]).first()
             if line is None:
                 line = SyncRunFolder(run=self.run, account=account, folder_name=key[1], ok=True)
@@ -73,8 +73,10 @@ class RunReport:
         line.save()
 
     def finish(self, now: datetime) -> SyncRun:
-        """The run has ended when the last of its shares has; one in which nothing was tried leaves no report, unless a
-        person asked for it."""
+        """End this worker's share of the run; the last share ends the run, with its counts.
+
+        A run in which nothing was tried is deleted, unless a person asked for it.
+        """
         run, unchanged = self.run, list(self.unchanged.values())
 
         def write() -> bool:
@@ -118,7 +120,7 @@ def _insert(lines: Sequence[SyncRunFolder]) -> None:
 
 
 def _counts(run: SyncRun) -> dict[str, int]:
-    """By the run's lines in the database, and the folders without a line."""
+    """The run's counts: from its saved lines, and from its number of unchanged folders, which have no line."""
     counted = run.folders.aggregate(all=Count("pk"), failed=Count("pk", filter=Q(ok=False)))
     unchanged = 0 if run.trigger in BY_PERSON else SyncRun.objects.values_list("unchanged", flat=True).get(pk=run.pk)
     attempted = counted["all"] + unchanged
@@ -126,7 +128,7 @@ def _counts(run: SyncRun) -> dict[str, int]:
 
 
 def end_abandoned(now: datetime) -> int:
-    """End the runs whose process is gone, with what their lines tell; returns how many there were."""
+    """End the runs whose process has died, with the counts of their saved lines; return how many there were."""
     abandoned = SyncRun.objects.filter(finished_at=None, seen_at__lt=now - SILENT_AFTER)
     ended = 0
     for run in abandoned.order_by("pk"):

@@ -1,8 +1,8 @@
-"""What the turns of a run found, written together: one transaction a few times a second.
+"""Commits the results of several accounts' turns in one transaction, a few times a second.
 
-With nothing new a commit costs more than all else that is ours. So a turn that is over waits here with its lease, and
-with its folders in which nothing was new, until the next write(). A kill at any instant leaves states that are behind
-and leases that run out.
+For an account without news the commit is the largest part of our own cost. So a turn that has ended waits here, with
+its lease and its unchanged folders, for the next write(). A process killed in between loses no mail: its states are
+older than they could be, and its leases expire.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from mailbox.sync.account_session import give_back
 
 logger = logging.getLogger(__name__)
 LAST_TRIES = 4
-AGAIN_SECONDS = 0.5  # while the database is in trouble
+AGAIN_SECONDS = 0.5  # between tries while the database fails
 
 
 class Results:
@@ -36,12 +36,14 @@ class Results:
         self._over.append(turn)
 
     def write(self) -> None:
-        """Write what was found so far. What the database is in trouble for is kept for the next time."""
+        """Commit all turns that have ended, and release their leases. If the database fails, they wait for the next
+        call."""
         with self._writing:
             self._write([self._over.popleft() for _ in range(len(self._over))])
 
     def write_last(self) -> None:
-        """Nothing follows: what is not written now will be looked at again, as soon as the leases are given back."""
+        """The last write of a run. What still cannot be committed is dropped and its leases are released: those folders
+        are synced again soon."""
         for _ in range(LAST_TRIES):
             self.write()
             if not self._over:
@@ -56,7 +58,7 @@ class Results:
         except DATABASE_TROUBLE:
             self._over.extendleft(reversed(turns))
         except Exception as error:
-            if len(turns) > 1:  # no account fails for another's sake
+            if len(turns) > 1:  # commit each by itself: one account's failure is no other's
                 for turn in turns:
                     self._write([turn])
                 return
@@ -73,10 +75,10 @@ def _commit(turns: Sequence[AccountTurn]) -> None:
             no_change.write({turn.account_id: turn.looks() for turn in kept})
     except Exception:
         if not connection.in_atomic_block:
-            connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+            connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
         raise
     for turn in turns:
         if turn in kept:
             turn.report_unchanged()
-        elif turn.unchanged:  # for whoever has the account now to look at
+        elif turn.unchanged:  # the lease was lost: the worker that took it syncs these folders
             event(logger, "turn_not_written", logging.WARNING, account=turn.account_id, error_code="busy")

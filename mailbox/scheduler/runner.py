@@ -1,7 +1,7 @@
-"""A run: accounts are claimed in slices, synced side by side, a thread each, and a report is stored.
+"""A run of syncs: claims accounts in slices, syncs several at once, one thread each, and stores a report.
 
-A thread that is free has the next account of the slice, and claims the next slice, up to SLICE accounts by one
-statement, when nobody is left of it. What the turns found is written a few times a second (results).
+A thread that is free takes the next account of the slice. When the slice is used up, it claims the next one: up to
+SLICE leases by one statement. Results are committed a few times a second (results).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 __all__ = ["SyncJob", "SyncRunnerConfig", "due_jobs", "jobs_of", "run_share", "run_sync"]
 SLICE = 25  # accounts that one statement claims
 WRITE_SECONDS = 0.25
-CLAIMED_SECONDS = 5.0  # that an account stays claimed before its turn begins: a person may be waiting for it
+CLAIMED_SECONDS = 5.0  # longest wait of a claimed account for its turn; then it is released, as a person may need it
 
 
 def run_sync(
@@ -49,9 +49,9 @@ def run_sync(
 ) -> SyncRun:
     """Run the jobs and return the stored report. `requested_by` is a user's pk.
 
-    Jobs in backoff are skipped, unless a person asked for the run. An account's jobs share one connection and take
-    turns; a job with more waiting comes again within the time budget. What an account fails with, expected or not, is
-    in its lines of the report and stops no other.
+    Jobs in backoff are skipped, unless a person asked for the run. An account's jobs share one connection and run one
+    after the other; a job with more waiting runs again within the time budget. An account's failure, expected or not,
+    is in its lines of the report and stops no other account.
     """
     config = config or SyncRunnerConfig.from_settings(time_budget_seconds=settings.SYNC_TICK_SECONDS)
     clock: Clock = timezone.now if now is None else lambda: now
@@ -67,8 +67,10 @@ def run_sync(
 def run_share(
     run: SyncRun, queue: DueAccounts, config: SyncRunnerConfig, places: Sequence[AbstractContextManager[object]]
 ) -> SyncRun:
-    """Sync slice after slice of the queue until nothing is left or the time is over. Other workers do the same at this
-    moment and have the same `run` as their report. `places`: one a connection, left when it needs none."""
+    """Sync slices of the queue until it is empty or the time is over, as one of the workers that share `run`.
+
+    `places`: one context manager a connection, entered while its thread works: the host-wide limit of connections.
+    """
     return _Run(RunReport(run), config, timezone.now, queue).work(places)
 
 
@@ -79,13 +81,13 @@ class _Run:
         self._deadline = None if budget is None else time.monotonic() + budget
         self._is_stopped = False
         self._results = Results()
-        self._lock = threading.Lock()  # of what follows, and of the queue
-        self._claimed = deque[AccountTurn]()  # the turns of the slice that have not begun
+        self._lock = threading.Lock()  # guards the queue and the attributes below
+        self._claimed = deque[AccountTurn]()  # claimed accounts whose turn has not begun
         self._claimed_at = 0.0
         self._renewals = ExitStack()
 
     def work_alone(self) -> SyncRun:
-        """For one account at most, on this thread: nobody else waits for it."""
+        """Run on this thread; for a run of one account or none."""
         with self._until_its_end():
             self._serve(is_alone=True)
         return self._report.run
@@ -97,7 +99,7 @@ class _Run:
                 while wait(threads, WRITE_SECONDS).not_done:
                     self._results.write()
                     self._let_go(CLAIMED_SECONDS)
-            except BaseException:  # the task's time-out is a SystemExit: turns under way end, none begins
+            except BaseException:  # the task's time-out raises SystemExit: turns under way finish, no other begins
                 self._is_stopped = True
                 raise
         for thread in threads:
@@ -105,11 +107,11 @@ class _Run:
         return self._report.run
 
     def _until_its_end(self) -> ExitStack:
-        """What holds while the run goes on, and how it ends, whatever happens: read it from its bottom to its top."""
+        """What is set up for the run and undone at its end, whatever happens; undone in reverse order of the lines."""
         end = ExitStack()
         end.callback(lambda: self._report.finish(self._clock()))
         end.enter_context(keep_alive.during(self._report.say_it_goes_on))
-        end.enter_context(parsing_pool.running())  # parsers outlast each job
+        end.enter_context(parsing_pool.running())  # parser processes start once a run, not once a job
         end.enter_context(self._renewals)
         end.callback(self._results.write_last)
         end.callback(self._let_go, 0)
@@ -120,10 +122,10 @@ class _Run:
             try:
                 self._serve(is_alone=False)
             finally:
-                connections.close_all()  # this thread's own; nobody else would
+                connections.close_all()  # Django's connections are per thread
 
     def _serve(self, *, is_alone: bool) -> None:
-        """One account's turn after another's, until none is left."""
+        """Take one account's turn after another, until none is left."""
         while turn := self._next():
             try:
                 turn.take(self._deadline, is_alone=is_alone)
@@ -147,16 +149,16 @@ class _Run:
                     return self._claimed.popleft()
             if not is_there_more:
                 return None
-            time.sleep(WAIT_STEP_SECONDS)  # other workers have those that come next
+            time.sleep(WAIT_STEP_SECONDS)  # other workers hold all accounts of this slice: try for the next
         return None
 
     def _is_over(self) -> bool:
-        """Who waits stays due, and those who waited longest come first."""
+        """Whether no further turn may begin. Accounts left over stay due and come first in the next run."""
         return self._is_stopped or (bool(self._config.time_budget_seconds) and past(self._deadline))
 
     def _claim_slice(self) -> bool:
-        """Take the leases of the next slice; False when nobody is left in the queue."""
-        self._results.write()  # whoever has more waiting has its lease until then
+        """Take the leases of the next slice; False when the queue is empty."""
+        self._results.write()  # releases the leases of ended turns, so that accounts with more waiting can be claimed
         chosen = self._queue.accounts()[:SLICE]
         token = secrets.token_hex(16)
         ours = Lease.acquire_all(
@@ -173,7 +175,7 @@ class _Run:
         return bool(chosen)
 
     def _let_go(self, after_seconds: float) -> None:
-        """Free the accounts that wait for their turn since then: they are in the queue again."""
+        """Put claimed accounts back in the queue, and release their leases, when they have waited `after_seconds`."""
         with self._lock:
             if time.monotonic() - self._claimed_at < after_seconds:
                 return
