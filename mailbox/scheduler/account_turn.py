@@ -180,7 +180,7 @@ class AccountTurn:
             )  # fmt: skip
 
     def _without_labels(self, account: Account) -> None:
-        """Replace the jobs when the listing has just shown that a folder of theirs is a Gmail label: All Mail has it."""
+        """Replace the jobs when the listing has just shown that one is for a Gmail label: All Mail holds its mail."""
         labels = set(Folder.objects.filter(account=account, is_label=True).values_list("name", flat=True))
         if any(canonical(job.folder) in labels for job in self.jobs):
             self.jobs = deque(jobs_of(account.pk, self.jobs[0].max_messages))

@@ -1,4 +1,4 @@
-"""An account's one sync at a time: the lease, the connection under it, and what a sign-in says about the transport."""
+"""The lease that lets one sync of an account run at a time, and the IMAP connection that is opened under it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BUSY = "Another worker is syncing this account at this moment; try again when it
 
 @dataclass(frozen=True)
 class Backoff:
-    """base * 2^failures seconds, at most `maximum`."""
+    """Exponential backoff: base * 2^failures seconds, at most `maximum`."""
 
     base: float
     maximum: float
@@ -45,21 +45,26 @@ class Backoff:
         return cls(settings.SYNC_BASE_BACKOFF_SECONDS, settings.SYNC_MAX_BACKOFF_SECONDS)
 
     def seconds(self, failures: int, stated: float | None = None) -> float:
-        """How long to wait after this many failures before this one; what the server asked for, up to a day."""
+        """The wait after a failure that `failures` others preceded; at least `stated`, which the server asked for.
+
+        At most LONGEST_WAIT, whatever the server asks for.
+        """
         grown: float = self.base * 2 ** min(failures, 30)
         return min(max(min(grown, self.maximum), stated or 0), LONGEST_WAIT.total_seconds())
 
     def wait(self, failures: int, stated: float | None = None) -> float:
-        """The same less some chance, so that accounts that failed together do not come back together."""
+        """seconds() with jitter, so that accounts that failed together do not all come back at the same instant."""
         return jittered(self.seconds(failures), at_least=min(stated or 0, LONGEST_WAIT.total_seconds()))
 
 
 @dataclass(frozen=True)
 class AccountSession:
-    """A signed-in connection and the lease that makes it the account's only sync.
+    """A signed-in IMAP connection and the lease that makes it the account's only sync.
 
-    `states`: of folders, read with the claim. `leaves_unchanged`: sync_folder() only says which folders have nothing
-    new, and whoever holds this writes it down.
+    token: of the lease.
+    states: folder name -> state, read when the account was claimed, for the first look at each folder.
+    leaves_unchanged: sync_folder() does not save unchanged folders but returns them in its outcome, for the caller to
+        save many at once.
     """
 
     account: Account
@@ -70,14 +75,17 @@ class AccountSession:
     leaves_unchanged: bool = False
 
     def renew(self) -> None:
-        """See that the lease is still ours, as each transaction does that writes; raises Busy when another took it."""
+        """Renew the lease; raise Busy when another worker has taken it. Each transaction that writes begins so."""
         if not Lease.renew(self.account.pk, Lease.Purpose.SYNC, self.token, seconds=LEASE_SECONDS, now=self.clock()):
             raise Busy("Another worker took over the sync of this account.")
 
 
 def renewing(token: str, clock: Clock, purpose: str = Lease.Purpose.SYNC) -> Act:
-    """For keep_alive: the leases taken with this token go on while this process lives, and none is made shorter. Rows
-    are safe without it, as each transaction that writes them renews the lease."""
+    """An act for keep_alive that renews all leases of this token, and never shortens one.
+
+    It keeps slow work from losing its lease. Correctness does not depend on it, as each transaction that writes renews
+    the lease too.
+    """
 
     def renew() -> bool:
         ends = clock() + timedelta(seconds=LEASE_SECONDS)
@@ -88,7 +96,7 @@ def renewing(token: str, clock: Clock, purpose: str = Lease.Purpose.SYNC) -> Act
 
 
 def give_back(held: Sequence[tuple[int, str]]) -> None:
-    """Free these accounts, of which we have the leases with these tokens: at once, or when the database is back."""
+    """Release the sync leases in `held` (account pk, token): now or, if the database fails, when it is back."""
 
     def release() -> bool:
         Lease.release_all(held, Lease.Purpose.SYNC)
@@ -104,7 +112,10 @@ def holder() -> str:
 
 @contextmanager
 def signed_in(account: Account, clock: Clock, *, wait_seconds: float = 0) -> Iterator[AccountSession]:
-    """Claim the account and sign in; raises Busy after `wait_seconds`, NetworkError, SignInRefused or Throttled."""
+    """Take the account's sync lease, sign in, and release both at the end.
+
+    Raises Busy when another worker holds the lease for longer than `wait_seconds`, and what connect() raises.
+    """
     token = _claim(account, clock, wait_seconds)
     try:
         with keep_alive.during(renewing(token, clock)), connect(account, clock) as imap:
@@ -125,7 +136,7 @@ def _claim(account: Account, clock: Clock, wait_seconds: float) -> str:
 
 
 def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> ImapSession:
-    """Connect and sign in; what stands in the way is written on the transport. Raises MailErrors."""
+    """Connect and sign in. Raises MailError, after saving on the transport why, and when the next try may be made."""
     transport = account.imap
     try:
         try:
@@ -151,12 +162,15 @@ def connect(account: Account, clock: Clock, backoff: Backoff | None = None) -> I
         elif isinstance(error, NetworkError | Throttled | OverQuota):
             pause_account(account, error, clock(), backoff or Backoff.from_settings(), transport.failure_count)
         raise
-    finally:  # a server that refuses the sign-in has shown its certificate as well
+    finally:  # also after a refused sign-in: the server has shown its certificate
         seen_certificates.note(transport.host, transport.port)
 
 
 def pause_account(account: Account, error: MailError, now: datetime, backoff: Backoff, failures: int = 0) -> None:
-    """Leave the server alone for as long as it asks, and longer after more failures. A quota is not lifted soon."""
+    """Put the account's IMAP transport in backoff: by its failures, and at least as long as the server asked for.
+
+    After OverQuota at least an hour, since providers count by the day.
+    """
     wait = backoff.wait(failures, error.wait_seconds)
     if isinstance(error, OverQuota):
         wait = max(wait, QUOTA_PAUSE_SECONDS)

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext, ngettext
 
-RECENT = timedelta(minutes=15)  # runs that say how fast it goes
-STALLED = timedelta(minutes=3)  # nothing was fetched for so long: the rate says nothing of what comes
+RECENT = timedelta(minutes=15)  # the rate is taken from runs of this time
+STALLED = timedelta(minutes=3)  # with nothing fetched for this long there is no estimate
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A folder's line in one run's report: from when to when, how many messages."""
+    """What one run fetched of one folder: begin, end and number of messages, from the line of its report."""
 
     began_at: datetime
     ended_at: datetime
@@ -23,7 +23,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` messages are here; `seconds_left` is None when nothing says how long the rest takes."""
+    """`done` of `total` messages are stored. `seconds_left`: estimate for the rest, None when there is none."""
 
     done: int
     total: int
@@ -31,7 +31,7 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """0 to 100; 100 only when all is here."""
+        """0 to 100, rounded down so that 100 means that all are stored."""
         return 100 if self.done >= self.total else min(int(100 * self.done / self.total), 99)
 
     @property
@@ -40,7 +40,7 @@ class Progress:
 
 
 def rate_of(lines: Iterable[Fetched], now: datetime) -> float | None:
-    """Messages a second by the clock, pauses between runs counted; None when nothing was fetched of late."""
+    """Messages per second of wall-clock time, pauses between runs included; None when nothing was fetched lately."""
     recent = [line for line in lines if line.count and line.ended_at > now - RECENT]
     if not recent or max(line.ended_at for line in recent) < now - STALLED:
         return None
@@ -50,13 +50,13 @@ def rate_of(lines: Iterable[Fetched], now: datetime) -> float | None:
 
 
 def progress(done: int, total: int, rate: float | None) -> Progress:
-    """`rate` in messages a second. More may be here than the server has now: what it removed stays for a while."""
+    """`rate`: messages per second. `done` may exceed `total`, since removed messages stay stored for a while."""
     done = min(done, total)
     return Progress(done, total, (total - done) / rate if rate else None)
 
 
 def together(parts: Iterable[Progress]) -> Progress | None:
-    """The whole of several folders that take turns; without an estimate where one of them has none."""
+    """The progress of several folders together; None for no folders. No estimate when one of them has none."""
     each = list(parts)
     if not each:
         return None
@@ -66,7 +66,7 @@ def together(parts: Iterable[Progress]) -> Progress | None:
 
 
 def about(seconds: float) -> str:
-    """As a person says it: "about 3 minutes"."""
+    """A duration as a sentence part, such as "about 3 minutes"."""
     if seconds < 45:
         return gettext("less than a minute")
     if seconds >= 1.5 * 86_400:

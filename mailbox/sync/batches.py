@@ -1,4 +1,4 @@
-"""Batches of one folder's run: fetch, parse, make durable, and commit rows and cursor together."""
+"""The batches of one folder's sync: fetch, parse, make the raw bytes durable, commit rows and cursor together."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from mailbox.sync.prefetch import BATCH_COUNT, Fetched, MessageBudget, Prefetche
 from mailbox.sync.prefetch_thread import RENEW_SECONDS, FetchThread
 
 logger = logging.getLogger(__name__)
-AHEAD = 1  # batches being read while one is fetched and one is written
+AHEAD = 1  # batches in the parsers while the next is fetched and the one before is committed
 BREAKS_CONNECTION = (
     "Fetching this message ended the connection to the server, or stopped the worker, each time it was tried."
 )
 
 
 def breaks_connection(state_pk: int) -> str:
-    """Why a message is put aside that ends each connection, with what the folder's last run heard of the server."""
+    """The reason for quarantining a message that breaks each connection, with the folder's last error."""
     words = SyncState.objects.filter(pk=state_pk).values_list("last_error", flat=True).first()
     return f"{BREAKS_CONNECTION} The last time: {words}" if words else BREAKS_CONNECTION
 
 
 @dataclass
 class RunCounts:
-    """What a run has done so far, however it ends."""
+    """What a run has committed so far; reported even when the run fails."""
 
     fetched: int = 0
     updated: int = 0
@@ -57,17 +57,21 @@ class RunCounts:
 
 @dataclass
 class ReadBatch:
-    """What came of one batch before anything is written: mails to store, and UIDs with the reason why not."""
+    """A batch that was parsed and is not committed yet.
+
+    incoming: messages to store. failures: UID -> why a message goes to quarantine. sizes: UID -> bytes, as stated.
+    heads: of failures whose bytes were fetched.
+    """
 
     incoming: list[Incoming] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
-    heads: dict[int, MailHead] = field(default_factory=dict)  # of failures whose bytes came
+    heads: dict[int, MailHead] = field(default_factory=dict)
 
 
 @dataclass
 class FolderRun:
-    """One folder being synced on an open connection. `stretch` is what is committed so far."""
+    """One folder being synced on an open connection. `stretch`: the UIDs that are committed so far."""
 
     session: AccountSession
     folder: Folder
@@ -76,9 +80,9 @@ class FolderRun:
     stretch: plan.UidRange | None
     counts: RunCounts
     attempts: Attempts
-    has_put_off: bool = False  # large messages: their headers are here, see requested.fetch_asked
-    _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way
-    _alone_left: int = 0  # so many more are fetched one by one: what broke is among them
+    has_put_off: bool = False  # of large messages only the headers were stored; requested.fetch_asked fetches the rest
+    _noted: list[int] = field(default_factory=list)  # first UIDs of batches under way, as noted in `attempts`
+    _alone_left: int = 0  # messages still to be fetched one by one, to find the one that breaks the connection
 
     def fetch(
         self,
@@ -88,9 +92,10 @@ class FolderRun:
         last: bool,
         known: Mapping[int, MessageMeta | None] | None = None,
     ) -> None:
-        """Fetch and store these UIDs, in the walk's order, a batch at a time; each batch moves the cursor.
+        """Fetch and store these UIDs in the walk's order, batch by batch; each batch moves the cursor when it commits.
 
-        `known`: what the server has said of them already.
+        last: no UID of the walk comes after these.
+        known: UID -> flags, date and size, if the server was asked already; None for a UID that it did not answer.
         """
         ahead = Prefetcher(
             self.source(_whole_at_once()),
@@ -101,7 +106,7 @@ class FolderRun:
         self._fetch_all(walk, ahead, last=last)
 
     def fetch_on(self, walk: plan.Walk, uids: Iterator[int], budget: MessageBudget) -> bool:
-        """Likewise, as far as is allowed; returns whether none is left on the walk."""
+        """fetch() for the `uids` of a walk, as many as the budget allows; returns whether none is left."""
         ahead = Prefetcher(self.source(_whole_at_once()), uids, budget)
         self._fetch_all(walk, ahead, last=True)
         return not ahead.waiting
@@ -112,7 +117,8 @@ class FolderRun:
         return Source(self.session.imap, self.folder.account_id, connection.vendor, limit, stored_uid)
 
     def _fetch_all(self, walk: plan.Walk, ahead: Prefetcher, *, last: bool) -> None:
-        """A batch is fetched while the one before is read and the one before that is written, in the walk's order."""
+        """Fetch all batches as a pipeline: while one is fetched, the one before is parsed, and the one before that is
+        committed."""
         ahead.look()
         if not ahead.waiting and last:
             self.commit(ReadBatch(), plan.advanced(self.stretch, walk, [], last=True))
@@ -129,11 +135,12 @@ class FolderRun:
             parsing_pool.prepare(len(ahead.waiting))
             while (first := ahead.first) is not None:
                 number = self._begin(first)
-                if number > 1:  # it has failed before: nothing else is under way while it is tried
+                if number > 1:  # this batch failed before: nothing else runs while it is tried again
                     settle(0)
                     fetched = self._try_again(ahead, first, number, thread)
                 else:
-                    if FetchThread.count > 1:  # others fill the time, and all have to fit in memory
+                    # With several accounts at once the CPU is busy anyway, and all their batches must fit in memory.
+                    if FetchThread.count > 1:
                         settle(0)
                     coming = thread.begin(ahead.bring)
                     settle(AHEAD)
@@ -142,7 +149,7 @@ class FolderRun:
                     except (StorageError, Busy):
                         raise
                     except MailError:
-                        settle(0)  # what came before is sound
+                        settle(0)  # the batches before the failure are good: commit them
                         raise
                 read.append((first, fetched))
                 if number > 1 or ahead.error is not None:
@@ -153,7 +160,7 @@ class FolderRun:
             settle(0)
 
     def _begin(self, first: int) -> int:
-        """Note the batch, and keep the lease for it; returns which attempt it is."""
+        """Renew the lease and note that this batch is being tried (see poison); returns the number of the attempt."""
         is_alone = self._alone_left > 0
         with transaction.atomic():
             self.session.renew()
@@ -165,7 +172,7 @@ class FolderRun:
 
     def _try_again(self, ahead: Prefetcher, first: int, number: int, thread: FetchThread) -> Fetched:
         if number > PROVEN_BAD:
-            self._alone_left = 0  # found
+            self._alone_left = 0  # the bad message is found
             return ahead.skip(breaks_connection(self.state_pk))
         if number > MOST_ATTEMPTS:
             self._fetch_another(first, list(ahead.waiting)[1:])
@@ -176,7 +183,10 @@ class FolderRun:
 
     @contextlib.contextmanager
     def _forgiving(self) -> Iterator[None]:
-        """When our own disk fails, or another worker comes, that is no fault of the messages under way."""
+        """Remove the notes of attempts when our disk or database failed, or the lease was lost: no message's fault.
+
+        A database failure is raised as StorageError.
+        """
         self._noted.clear()
         try:
             try:
@@ -190,15 +200,19 @@ class FolderRun:
             raise
 
     def _fetch_another(self, uid: int, rest: Sequence[int]) -> None:
-        """See that another message can be fetched: else the server is at fault, not this one. Raises MailError."""
+        """Fetch some other message. Raises MailError if that fails as well: then the server is at fault, not `uid`."""
         known = MessagePlace.objects.present().filter(folder=self.folder, uidvalidity=self.uidvalidity)
         smallest = known.exclude(uid=uid).order_by("size").values_list("uid", flat=True).first()
-        other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - any but a bad one
+        other = smallest or (random.choice(rest) if rest else None)  # noqa: S311 - by chance: one of them may be bad
         if other is not None:
             list(self.session.imap.fetch_messages(self.session.imap.fetch_meta([other])))
 
     def read_batch(self, fetched: Fetched, *, prove: bool = False) -> ReadBatch:
-        """Wait for the parsers, and make the bytes durable. `prove`: what is stored already is read, and mended."""
+        """Wait for the parsers, then write the raw bytes to the store.
+
+        `prove`: also read back bytes that the store has already, and write them anew if they are damaged.
+        Raises StorageError.
+        """
         batch = ReadBatch(failures=fetched.failures, sizes=fetched.sizes)
         while not fetched.read.wait(RENEW_SECONDS):
             self.session.renew()
@@ -216,7 +230,11 @@ class FolderRun:
         return batch
 
     def commit(self, batch: ReadBatch, stretch: plan.UidRange | None, *, begun: int | None = None) -> None:
-        """Rows and cursor in one transaction; a batch that is refused is written mail by mail."""
+        """Commit rows and cursor in one transaction. If the database refuses the batch, write it message by message.
+
+        stretch: the UIDs that are stored then. begun: first UID of the batch, whose note of an attempt is removed.
+        Raises StorageError when the database fails, Busy when the lease is lost.
+        """
         try:
             try:
                 stored = self._write(batch, stretch, begun, one_by_one=False)
@@ -255,7 +273,10 @@ class FolderRun:
         return sum(each.updated for each in stored)
 
     def _ask_for_large(self, batch: ReadBatch, now: datetime) -> None:
-        """They come after all others, in pieces; what is above the limit only when a person asks for it."""
+        """Have incomplete messages fetched whole, in pieces, after all others.
+
+        Not those above MAX_MESSAGE_BYTES: these are fetched only when a person asks.
+        """
         limit = settings.MAX_MESSAGE_BYTES
         put_off = [
             each.uid for each in batch.incoming if not each.fetched.is_complete and each.fetched.meta.size <= limit
@@ -281,7 +302,7 @@ class FolderRun:
         return stored
 
     def move_cursor(self, stretch: plan.UidRange | None) -> None:
-        """Write how far it is stored; call it in the transaction that stores it."""
+        """Save the cursors; call it in the transaction that stores the messages."""
         if stretch is not None and stretch != self.stretch:
             SyncState.objects.filter(pk=self.state_pk).update(
                 uidvalidity=self.uidvalidity, cursor=stretch.high, backfill_cursor=stretch.low
@@ -299,7 +320,7 @@ class FolderRun:
 
 
 def _whole_at_once() -> int:
-    """Bytes; a larger message comes as its header first."""
+    """The largest message, in bytes, that is fetched with its batch; of a larger one the header comes first."""
     return min(settings.MAX_MESSAGE_BYTES, PIECES_FROM_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Flags, labels and expunges follow the server, and now and then everything is compared."""
+"""Brings flags, Gmail labels and expunges in line with the server; now and then compares all UIDs."""
 
 from __future__ import annotations
 
@@ -18,29 +18,32 @@ from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
 from mailbox.sync.reassigned_uids import modseq_fell, uidnext_fell
 
-FLAG_WINDOW = 500  # the newest messages, whose flags are asked for in each run where the server has no CONDSTORE
+FLAG_WINDOW = 500  # without CONDSTORE, each run asks for the flags of this many newest messages
 COMPARE_EVERY = timedelta(hours=6)
-# While much is still to be fetched, where it takes questions of its own (QRESYNC answers them with EXAMINE).
+# During a long backfill, on servers without QRESYNC, where flags and expunges take commands of their own.
 FOLLOW_EVERY = timedelta(minutes=3)
 CHUNK = 500  # places in one transaction
-RANGES = 100  # in one question to the database
-MOST_MENDED = 1000  # messages fetched for one comparison; the next run goes on
+RANGES = 100  # UID ranges in one query
+MOST_MENDED = 1000  # missing messages that one comparison fetches; the next run goes on
 
 
 def comparison_is_due(state: SyncState, status: FolderStatus, now: datetime) -> bool:
-    """Now and then; and at once when mod-sequences fell, as after a server's restore: what they say is not of ours."""
+    """Whether all UIDs must be compared: every COMPARE_EVERY, and at once when HIGHESTMODSEQ fell.
+
+    It falls when a server was restored from a backup; then mod-sequences say nothing of what we hold.
+    """
     if modseq_fell(state, status):
         return True
     return state.compared_at is not None and is_due(state.compared_at, COMPARE_EVERY, now)
 
 
 def is_due_meanwhile(state: SyncState, now: datetime) -> bool:
-    """Whether a run that does not reach the folder's end should look at what it holds already."""
+    """Whether a run that leaves more to fetch should follow flags and expunges of what is stored already."""
     return is_due(state.followed_at, FOLLOW_EVERY, now)
 
 
 def apply_changes(run: FolderRun, changes: Changes, former_uidnext: int | None) -> int:
-    """Bring in line what QRESYNC says has changed; returns how many of those below `former_uidnext` are gone."""
+    """Apply the changes that QRESYNC reported; return how many messages below `former_uidnext` vanished."""
     _store(run, changes.flags)
     gone = _held_within(run, changes.vanished)
     for chunk in _chunks(gone):
@@ -49,7 +52,7 @@ def apply_changes(run: FolderRun, changes: Changes, former_uidnext: int | None) 
 
 
 def _held_within(run: FolderRun, ranges: Sequence[tuple[int, int]]) -> set[int]:
-    """The UIDs we hold of these ranges, which may span all there can be."""
+    """The UIDs of these ranges that we hold. A server may state ranges up to the largest UID there can be."""
     held: set[int] = set()
     for start in range(0, len(ranges), RANGES):
         wanted = Q()
@@ -60,13 +63,14 @@ def _held_within(run: FolderRun, ranges: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def follow_flags(run: FolderRun, status: FolderStatus, known_modseq: int | None, *, all_of_them: bool) -> None:
-    """Bring the flags in line: by CONDSTORE what changed (RFC 7162), without it the newest, or all."""
+    """Fetch flags and store what differs: with CONDSTORE those changed since `known_modseq` (RFC 7162), without it
+    those of the newest messages. `all_of_them`: of every message."""
     if run.stretch is None or (known_modseq and known_modseq == status.highestmodseq and not all_of_them):
         return None
     if known_modseq and status.highestmodseq and not all_of_them:
         try:
             changed = run.session.imap.fetch_changed_flags(run.stretch.low, run.stretch.high, known_modseq)
-        except ProviderError:  # it states mod-sequences and refuses to be asked by them
+        except ProviderError:  # the server states mod-sequences but refuses CHANGEDSINCE
             pass
         else:
             return _store(run, changed)
@@ -89,11 +93,14 @@ def _store(run: FolderRun, flags: Mapping[int, FlagsAndLabels]) -> None:
 def follow_expunges(
     run: FolderRun, status: FolderStatus, former: SyncState, *, compare: bool, vanished: int = 0
 ) -> tuple[bool, str]:
-    """Hide what the server no longer has, and fetch what is missing here. Returns (it is all in line, a note).
+    """Hide messages that the server no longer has and fetch those that are missing here.
 
-    Call it when nothing is left to fetch, so that a mail moved here from another folder is known before its former
-    place goes. UIDs are never used twice: when the folder holds as many as it held and arrived, less those that
-    QRESYNC said have `vanished`, nothing else is gone. Where UIDNEXT fell, UIDs will be used twice: all are compared.
+    Call it when nothing is left to fetch, so that a message moved here from another folder is stored before its former
+    place is hidden. Counting is enough in most runs, as UIDs are never reused: the server must have as many messages
+    as before, plus those that arrived, less those `vanished` by QRESYNC. `compare`: compare all UIDs all the same; so
+    it is when UIDNEXT fell, since the server will then reuse UIDs.
+
+    Returns whether all UIDs agree now, and a note for the report.
     """
     stretch = run.stretch
     if stretch is None or stretch.low > 1:
@@ -107,14 +114,14 @@ def follow_expunges(
             return False, ""
         found = _with_those_it_left_out(run, found)
     above = [uid for uid in found if uid > stretch.high]
-    if above:  # the server's UIDNEXT hid them
+    if above:  # messages above the UIDNEXT that the server stated
         run.fetch(Walk("up", stretch.high + 1, above[-1]), above[:MOST_MENDED], last=False)
     in_line, note = _bring_in_line(run, {uid for uid in found if uid <= stretch.high})
     return in_line and len(above) <= MOST_MENDED, note
 
 
 def follow_expunges_meanwhile(run: FolderRun) -> None:
-    """While older mail is still to come: hide what is gone of what has come."""
+    """During a backfill: hide messages within the stored stretch that the server no longer has."""
     stretch = run.stretch
     found, is_whole = _search(run) if stretch is not None else ([], False)
     if stretch is not None and is_whole:
@@ -124,8 +131,11 @@ def follow_expunges_meanwhile(run: FolderRun) -> None:
 
 
 def _search(run: FolderRun) -> tuple[list[int], bool]:
-    """Every UID on the server, and whether that is all: a SEARCH that was cut short, or crossed by another client's
-    change, proves of nothing that it is gone. Raises ProviderError when the folder was renumbered meanwhile."""
+    """All UIDs on the server, and whether their number agrees with EXISTS.
+
+    If it does not, SEARCH left some out, or another client changed the folder meanwhile: then a UID that is missing in
+    the result may still exist. Raises ProviderError when UIDVALIDITY changed meanwhile.
+    """
     found = run.session.imap.search_uids(1, MAX_UID)
     status = run.session.imap.examine(run.folder.name)
     if status.uidvalidity != run.uidvalidity:
@@ -134,13 +144,16 @@ def _search(run: FolderRun) -> tuple[list[int], bool]:
 
 
 def _with_those_it_left_out(run: FolderRun, found: list[int]) -> list[int]:
-    """Some servers' EXISTS never equals their SEARCH. What SEARCH leaves out and we hold is asked for by its UID: only
-    what FETCH does not know either is gone."""
+    """`found` with the UIDs that SEARCH left out and FETCH knows.
+
+    Some servers' EXISTS never agrees with their SEARCH. There a message we hold is gone only when FETCH does not know
+    its UID either.
+    """
     return sorted({*found, *run.session.imap.fetch_known_uids(sorted(_known(run).difference(found)))})
 
 
 def _is_in_line(run: FolderRun, former: SyncState, status: FolderStatus, vanished: int) -> bool:
-    """By counting only what came since the last finished run, which may be more than this run fetched."""
+    """Whether the counts agree: EXISTS of the last finished run, less `vanished`, plus all that we hold since then."""
     if former.compared_at is None or former.more_waiting or former.uidvalidity != status.uidvalidity:
         return False
     if former.exists is None or former.uidnext is None or status.uidnext is None:
@@ -152,7 +165,7 @@ def _known(run: FolderRun, which: Q | None = None) -> set[int]:
     where = Q(folder=run.folder, uidvalidity=run.uidvalidity) & (which or Q())
     lying = MessagePlace.objects.present().filter(where).values_list("uid", flat=True)
     quarantined = Quarantine.objects.open().filter(where).values_list("uid", flat=True)
-    # A rule of retention removed these: the server has them, and they are not fetched again.
+    # LetGo: removed here by a retention rule; they are on the server and must not be fetched again.
     return set(lying).union(quarantined, LetGo.objects.filter(where).values_list("uid", flat=True))
 
 
@@ -163,7 +176,7 @@ def _bring_in_line(run: FolderRun, found: set[int]) -> tuple[bool, str]:
     missing = sorted(found - known)
     if missing:
         some = missing[:MOST_MENDED]
-        run.fetch(Walk("up", some[0], some[-1]), some, last=False)  # within the stretch: no cursor moves
+        run.fetch(Walk("up", some[0], some[-1]), some, last=False)  # within the stretch, so the cursors stay
     note = f"{len(missing)} messages on the server were missing here; they are fetched." if missing else ""
     return len(missing) <= MOST_MENDED, note
 

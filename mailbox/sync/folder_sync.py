@@ -23,7 +23,7 @@ from mailbox.sync.outcome import SyncOutcome, count_run, failed, record_failure
 from mailbox.sync.prefetch import MessageBudget
 from mailbox.sync.state_rows import LoadedState, states_of
 
-LISTING_WAIT_SECONDS = 60  # for a sync of the account that runs at this moment
+LISTING_WAIT_SECONDS = 60  # how long a listing waits for a sync of the account that is running
 __all__ = ["MORE_WAITING", "SyncOutcome", "discover_folders", "failed", "record_failure", "sync", "sync_folder"]
 
 
@@ -36,11 +36,13 @@ def sync(
     now: datetime | None = None,
     wait_seconds: float = 0,
 ) -> SyncOutcome:
-    """Fetch up to `max_messages` of a folder; `cursor=None` resumes from the stored one.
+    """Sign in and fetch up to `max_messages` of a folder.
 
-    A given cursor fetches what lies above that UID, oldest first, and never lowers the stored one. `wait_seconds`: how
-    long to wait for another sync of this account. Failures that are expected are in the outcome; Account.DoesNotExist
-    and bugs are raised.
+    cursor: None goes on from the stored cursors. A UID fetches what lies above it, oldest first, and never lowers the
+        stored cursor.
+    wait_seconds: how long to wait for another sync of this account.
+
+    A MailError is returned in the outcome; Account.DoesNotExist and bugs are raised.
     """
     account = Account.objects.with_transports().get(pk=account_id)
     clock = _clock(now)
@@ -53,10 +55,10 @@ def sync(
 
 
 def discover_folders(account_id: int, *, now: datetime | None = None) -> list[Folder]:
-    """Ask the server for its folders and bring the rows in line; raises MailError, Account.DoesNotExist.
+    """List the folders on the server and update their rows. Raises MailError, Account.DoesNotExist.
 
-    On the sync's one connection, so that an account never has more than three (this, push, the copy in Sent): raises
-    Busy when a sync keeps it for long, and that sync then lists the folders.
+    It takes the sync lease, so that an account never has more than three connections (sync, push, Sent). Raises Busy
+    when a sync holds the lease for LISTING_WAIT_SECONDS; then the next sync lists the folders.
     """
     account = Account.objects.with_transports().get(pk=account_id)
     clock = _clock(now)
@@ -83,9 +85,9 @@ def sync_folder(
     backoff: Backoff | None = None,
     go_on: Callable[[], bool] = lambda: False,
 ) -> SyncOutcome:
-    """Sync one folder on an open connection. A MailError is recorded on the folder and is the outcome.
+    """Sync one folder on an open connection. A MailError is saved on the folder and returned in the outcome.
 
-    `go_on`: asked each time the job has had its messages, whether it may have more without a new beginning.
+    `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
     started = time.monotonic()
     counts = batches.RunCounts()
@@ -105,7 +107,7 @@ def _synced(
     backoff: Backoff | None,
 ) -> SyncOutcome:
     try:
-        if session.account.sends_site_mail:  # its Sent folder and what bounced hold links that sign people in
+        if session.account.sends_site_mail:  # its Sent folder and its bounces contain links that sign people in
             raise ProviderError(SITE_MAIL_IS_NOT_FETCHED)
         opened = _opened(session, name)
         if cursor is None and (unchanged := _unchanged(session, opened)):
@@ -114,7 +116,7 @@ def _synced(
         note, more = run_job(session, opened.state, opened.status, cursor, budget, counts)
     except MailError as error:
         wait = backoff or Backoff.from_settings()
-        if isinstance(error, Throttled | OverQuota):  # the account is, not this folder alone
+        if isinstance(error, Throttled | OverQuota):  # concerns the whole account, not this folder alone
             pause_account(session.account, error, session.clock(), wait)
         return failed(session.account, name, error, session.clock(), wait, time.monotonic() - started, counts)
     outcome = SyncOutcome(
@@ -132,7 +134,7 @@ def _synced(
 
 
 def _unchanged(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder | None:
-    """What to write down of a folder without news; it is done here unless the session's holder does it."""
+    """The folder's state to save when nothing is new, else None. Saved here unless `session.leaves_unchanged`."""
     loaded, status, now = opened.loaded, opened.status, session.clock()
     if loaded is None or not no_change.nothing_new(session.account, loaded, status, now):
         return None
@@ -146,7 +148,7 @@ def _unchanged(session: AccountSession, opened: OpenedFolder) -> UnchangedFolder
 
 @dataclass(frozen=True)
 class OpenedFolder:
-    """A folder that was just opened. `loaded` is None when it was never seen before."""
+    """A folder that was just opened. `loaded`: None for a folder that had no state before."""
 
     folder: Folder
     state: SyncState
@@ -155,7 +157,7 @@ class OpenedFolder:
 
 
 def _opened(session: AccountSession, name: str) -> OpenedFolder:
-    """EXAMINE the folder, asking what changed since we last looked; a folder never seen before gets its rows."""
+    """EXAMINE the folder, with QRESYNC where it is known; make its rows if it is new. Raises MailError."""
     loaded = session.states.pop(canonical(name), None)
     if loaded is None or not loaded.is_fresh():
         loaded = states_of(session.account, [canonical(name)]).get(canonical(name))
@@ -165,7 +167,7 @@ def _opened(session: AccountSession, name: str) -> OpenedFolder:
     try:
         status = session.imap.examine(name, _known(state))
     except ProviderError:
-        if state is not None:  # deleted or renamed, perhaps: the next turn looks, rather than that of tomorrow
+        if state is not None:  # it may be deleted or renamed: have the next turn list the folders
             Account.objects.filter(pk=session.account.pk).update(folders_listed_at=None)
         raise
     if state is None:

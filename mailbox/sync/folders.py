@@ -1,6 +1,6 @@
-"""The folders of an account: found by LIST, kept as rows; which are synced is a person's choice.
+"""The folders of an account: rows made from LIST. A person chooses which of them are synced.
 
-A folder that was renamed keeps its row and all that hangs on it; one that was deleted keeps them hidden for a while.
+A renamed folder keeps its row and its messages. The messages of a deleted folder are hidden, and kept for a while.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from mailbox.messages import places
 from mailbox.models import Account, Folder, MessagePlace, SyncState
 
 LISTING_EVERY = timedelta(days=1)
-MAX_NAME = 500  # characters, as the column
+MAX_NAME = 500  # characters; the column's size
 CHUNK = 500  # places in one transaction
-SAMPLED = 25  # UIDs that are compared before a folder is taken for a renamed one
-# What holds every message of a Gmail account once; everything else it lists is a label on those.
+SAMPLED = 25  # oldest, and as many newest, UIDs that are compared before a folder counts as renamed
+# These hold each message of a Gmail account once; every other folder that Gmail lists is a label on those messages.
 GMAIL_FOLDERS = ("\\All", "\\Junk", "\\Trash")
 NAMED = ("delimiter", "special_use", "selectable", "is_subscribed", "is_name_encoded", "is_label", "gone_at")
 
 
 def canonical(name: str) -> str:
-    """INBOX in any case is the one INBOX (RFC 3501, 5.1); every other name is taken as it is."""
+    """The folder's name; INBOX is written in capitals, since only its case does not matter (RFC 3501, 5.1)."""
     return "INBOX" if name.upper() == "INBOX" else name
 
 
@@ -37,16 +37,17 @@ def listing_is_due(account: Account, now: datetime) -> bool:
 
 
 def folder_for(account: Account, name: str) -> Folder:
-    """The row of a folder that the server has just opened; a new one is synced only when it is INBOX."""
+    """The row of a folder that the server has just opened. A new row is chosen for sync only when it is INBOX."""
     name = canonical(name)
     folder, _ = Folder.objects.get_or_create(account=account, name=name, defaults={"sync_enabled": name == "INBOX"})
     return folder
 
 
 def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]:
-    """Bring the rows in line with LIST: new ones appear (INBOX chosen), renamed ones follow, vanished ones get gone_at.
+    """Update the account's folder rows from LIST and return those that exist. Raises MailError.
 
-    A LIST that names nothing proves nothing. Raises MailError.
+    New folders get rows (INBOX is chosen for sync), renamed ones get their new name, deleted ones get `gone_at`. An
+    empty LIST deletes nothing.
     """
     found = [each for each in imap.list_folders() if 0 < len(each.name) <= MAX_NAME]
     listed = {canonical(each.name): each for each in with_common_uses(found)}
@@ -61,13 +62,14 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
         missing.remove(folder)
     with transaction.atomic():
         is_first = not any(folder.gone_at is None for folder in known.values() if folder.name != "INBOX")
-        is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)  # else a person is to choose
+        # With INBOX not chosen, a person is asked to choose the folders.
+        is_first = is_first and ("INBOX" not in known or known["INBOX"].sync_enabled)
         new = [_row(account, each, name, labels, is_first) for name, each in listed.items() if name not in known]
         Folder.objects.bulk_create(new, ignore_conflicts=True)
         for name, each in listed.items():
             if name in known:
                 _bring_in_line(known[name], each, name in labels)
-        if labels and is_first:  # chosen before it was known that All Mail holds its mail as well
+        if labels and is_first:  # INBOX was chosen before the listing showed that All Mail holds its mail too
             Folder.objects.filter(account=account, name__in=labels).update(sync_enabled=False)
         Account.objects.filter(pk=account.pk).update(folders_listed_at=now)
     account.folders_listed_at = now
@@ -78,7 +80,7 @@ def discover(account: Account, imap: ImapSession, now: datetime) -> list[Folder]
 
 
 def _labels(imap: ImapSession, folders: Collection[ListedFolder]) -> set[str]:
-    """The names that are labels only: on Gmail all but three, unless its settings keep All Mail from IMAP."""
+    """The names of Gmail folders that are labels: all but GMAIL_FOLDERS. None when All Mail is hidden from IMAP."""
     if not imap.has_gmail_labels or not any(each.special_use == "\\All" for each in folders):
         return set()
     return {canonical(each.name) for each in folders if each.special_use not in GMAIL_FOLDERS}
@@ -113,7 +115,11 @@ def _bring_in_line(folder: Folder, each: ListedFolder, is_label: bool) -> None:
 
 
 def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str]) -> list[tuple[Folder, str]]:
-    """Which of the names that are new stand for folders that are missing; only what is sure."""
+    """(folder, new name) of missing folders that were surely renamed.
+
+    Sure means: the same MAILBOXID (RFC 8474) or, without it, UIDVALIDITY; no other candidate; and the same messages at
+    the sampled UIDs.
+    """
     missing = [folder for folder in missing if _state(folder) is not None]
     if not missing or not fresh:
         return []
@@ -133,7 +139,7 @@ def _renamed(imap: ImapSession, missing: Sequence[Folder], fresh: Sequence[str])
             and (identity.uidnext or 0) > state.cursor
         ]
         pairs += [(folder, name) for folder in same_id or fitting]
-    # With one UIDVALIDITY for several folders, or several candidates, nothing is sure.
+    # Some servers give several folders one UIDVALIDITY: with more than one candidate nothing is sure.
     sole = [
         (folder, name)
         for folder, name in pairs
@@ -148,7 +154,7 @@ def _state(folder: Folder) -> SyncState | None:
 
 
 def _has_the_same_mail(imap: ImapSession, folder: Folder, name: str) -> bool:
-    """Whether what we know of the folder is there under the new name: UIDs with their INTERNALDATE and size."""
+    """Whether sampled UIDs of the folder have the same INTERNALDATE and size under the new name."""
     state = _state(folder)
     if state is None or imap.examine(name).uidvalidity != state.uidvalidity:
         return False
@@ -156,17 +162,19 @@ def _has_the_same_mail(imap: ImapSession, folder: Folder, name: str) -> bool:
     ends = [*rows[:SAMPLED], *rows.reverse()[:SAMPLED]]
     ours = {place.uid: (place.received_at, place.size) for place in ends}
     metas = imap.fetch_meta_around(sorted(ours))
-    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in metas if meta.size}  # else the server refuses it
+    # Without a size: the server refused this UID.
+    theirs = {meta.uid: (meta.internal_date, meta.size) for meta in metas if meta.size}
     return bool(theirs) and all(_is_the_same(ours[uid], seen) for uid, seen in theirs.items())
 
 
 def _is_the_same(ours: tuple[datetime, int], theirs: tuple[datetime | None, int]) -> bool:
-    """A date that the server does not state is no difference."""
+    """Whether (INTERNALDATE, size) agree; a date that the server does not state agrees with any."""
     return ours[1] == theirs[1] and theirs[0] in (None, ours[0])
 
 
 def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
-    """Give the row its new name; a row of that name is one of a folder that is gone, and takes the old one."""
+    """Give the row its new name. A row that has this name belongs to a folder that is gone, and is renamed out of the
+    way."""
     former, folder.name = folder.name, name
     with transaction.atomic():
         if (other := known.get(name)) is not None:
@@ -177,27 +185,30 @@ def _rename(folder: Folder, name: str, known: dict[str, Folder]) -> None:
 
 
 def _is_gone(imap: ImapSession, name: str) -> bool:
-    """LIST does not name it and STATUS refuses it: a LIST that was cut short has not made it vanish. Nor has a server
-    that refuses every STATUS: it must answer for INBOX, which is always there (RFC 3501, 5.1)."""
+    """Whether a folder that LIST left out is really gone: STATUS must be refused too, as a LIST may be cut short.
+
+    STATUS of INBOX, which always exists (RFC 3501, 5.1), must be answered: some servers refuse every STATUS at times.
+    Raises MailError when it is not.
+    """
     try:
         imap.identity_of(name)
     except ProviderError:
-        imap.identity_of("INBOX")  # raises, and nothing is concluded
+        imap.identity_of("INBOX")
         return True
     return False
 
 
 def _hide(folder: Folder, now: datetime) -> None:
-    """The folder is gone from the server: its messages are hidden, unless they lie elsewhere, and kept for a while."""
+    """Mark the folder as gone and hide its messages, except those that lie in another folder too."""
     rows = MessagePlace.objects.present().filter(folder=folder)
     while pks := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         with transaction.atomic():
             places.drop(Q(pk__in=pks), now)
-    Folder.objects.filter(pk=folder.pk).update(gone_at=now)  # last: what was cut short is done again
+    Folder.objects.filter(pk=folder.pk).update(gone_at=now)  # last, so that a crash in between repeats the rest
 
 
 def _show_again(folder: Folder, gone_at: datetime) -> None:
-    """It is back: what was hidden with it is shown, and the next sync compares all of it with the server."""
+    """The folder is back: show the messages that were hidden with it, and have the next sync compare all of them."""
     rows = MessagePlace.objects.filter(folder=folder, gone_at=gone_at)
     while found := list(rows.order_by("pk").values_list("pk", "message_id")[:CHUNK]):
         with transaction.atomic():

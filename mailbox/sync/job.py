@@ -1,4 +1,4 @@
-"""One job of a folder that is open: walk what is new and what is older, follow flags and expunges, finalize."""
+"""One sync of a folder that is open: fetch new and older messages, follow flags and expunges, save the state."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def run_job(
     budget: MessageBudget,
     counts: batches.RunCounts,
 ) -> tuple[str, bool]:
-    """Returns a note for the report, and whether more waits. Raises MailError.
+    """Sync the open folder. Returns a note for the report, and whether more is waiting. Raises MailError.
 
-    `state`: with its folder, which `status` was just stated of. `cursor`: fetch only what lies above this UID.
+    state: the folder's row, with the folder; it is changed in memory as well.
+    status: the server's answer to EXAMINE.
+    cursor: fetch only what lies above this UID; None goes on from the state.
+    counts: changed as batches commit, so that the caller has them after a failure too.
     """
     folder: Folder = state.folder
     planned = _planned(state, status, cursor)
     if planned.restarted:
         uidvalidity.begin(session, state, status)
     elif state.uidvalidity is None:
-        # From here on what changes has a higher mod-sequence, also when this run ends in the middle.
+        # The first sync. Whatever changes from now on has a higher mod-sequence: saved first, in case this run fails.
         state.highestmodseq = status.highestmodseq
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
@@ -73,7 +76,7 @@ def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan
 def _begun_anew(
     run: batches.FolderRun, state: SyncState, status: FolderStatus, cursor: int | None = None
 ) -> plan.SyncPlan:
-    """UIDs were given again under the UIDVALIDITY that we know: the folder is walked as under a new one."""
+    """Plan anew after the server gave known UIDs to other messages: as if UIDVALIDITY had changed."""
     uidvalidity.begin(run.session, state, status)
     run.stretch, run.attempts = None, Attempts(state.pk, {})
     return replace(_planned(state, status, cursor), restarted=True)
@@ -82,9 +85,9 @@ def _begun_anew(
 def _compare_and_follow(
     run: batches.FolderRun, state: SyncState, status: FolderStatus, vanished: int
 ) -> tuple[str, bool]:
-    """All that was on the server is here: follow flags and expunges, and compare everything when that is due.
+    """Follow flags and expunges, and compare all UIDs when that is due; everything on the server was fetched.
 
-    Returns a note, and whether more waits.
+    Returns a note for the report, and whether more is waiting.
     """
     compare = flags_and_expunges.comparison_is_due(state, status, run.session.clock())
     if compare:
@@ -104,7 +107,10 @@ def _compare_and_follow(
 def _walk_all(
     run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, budget: MessageBudget
 ) -> tuple[str, bool]:
-    """Walk as far as is allowed; returns what to tell of a changed UIDVALIDITY, and whether more waits."""
+    """Fetch on all walks of the plan, as the budget allows.
+
+    Returns a note about a changed UIDVALIDITY ("" for none), and whether more is waiting.
+    """
     relinker, tells = None, planned.restarted
     if state.surveyed_uid is not None:
         tells = state.surveyed_uid < plan.MAX_UID
@@ -124,10 +130,10 @@ def _walk_all(
 def _walk(
     run: batches.FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None
 ) -> bool:
-    """Fetch on the walk as far as is allowed; return whether none is left on it."""
+    """Fetch on one walk, as the budget allows; return whether none is left on it."""
     limit = budget.left
     if relinker is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
-        there = metas_in_range(run.session.imap, walk.low, walk.high)  # so few that no SEARCH is needed before
+        there = metas_in_range(run.session.imap, walk.low, walk.high)  # few UIDs: FETCH of the range without SEARCH
         run.fetch(walk, list(there), last=True, known=there)
         budget.left -= len(there)
         return True
@@ -141,7 +147,10 @@ def _walk(
 
 
 def _follow_meanwhile(run: batches.FolderRun, status: FolderStatus, state: SyncState) -> bool:
-    """A long backfill is no reason to show mail that is gone, or unread what was read. Returns whether it was time."""
+    """During a long backfill, follow flags and expunges of what is stored already, every FOLLOW_EVERY.
+
+    Returns whether it did.
+    """
     if run.stretch is None or not flags_and_expunges.is_due_meanwhile(state, run.session.clock()):
         return False
     flags_and_expunges.follow_flags(run, status, state.highestmodseq, all_of_them=False)
@@ -160,15 +169,18 @@ def _finalize(
     compared: bool = False,
     in_line: bool = True,
 ) -> None:
-    """`followed`: all is as in `status`; `marks_followed`: at least the flags are. `in_line`: the UIDs are; else the
-    next run compares again."""
+    """Save the folder's state after a run without failure, and clear the failures of folder and transport.
+
+    more: messages are left to fetch. followed: flags and expunges are as in `status`. marks_followed: the flags are.
+    compared: all UIDs were compared, and agree. in_line: the UIDs agree; if not, the next run compares again.
+    """
     now, marks_followed = session.clock(), marks_followed or followed
     same = former.uidvalidity == status.uidvalidity and former.highestmodseq is not None
     done = followed and in_line
-    # Not when another worker has met a new UIDVALIDITY meanwhile: what is known of the former one is of no use.
+    # Not when another worker has saved a new UIDVALIDITY meanwhile: our numbers belong to the former one.
     SyncState.objects.filter(pk=former.pk, uidvalidity=status.uidvalidity).update(
         uidnext=status.uidnext if followed or more else former.uidnext,
-        # What changed on messages fetched meanwhile has a higher one: it stays the base until flags are followed.
+        # The former value stays until flags were followed: the changes since then have higher mod-sequences.
         highestmodseq=status.highestmodseq if marks_followed or not same else former.highestmodseq,
         followed_at=now if marks_followed or former.followed_at is None else former.followed_at,
         exists=(status.exists if followed or more else former.exists) if in_line else None,

@@ -1,10 +1,11 @@
-"""Large messages come in pieces, to a file: memory stays level, and an interrupted one goes on where it stopped.
+"""Fetches large messages in pieces, into a file: bounded memory, and an interrupted fetch goes on where it stopped.
 
-A message ends where the server gives nothing more, and its length is then compared with RFC822.SIZE: a piece that was
-cut short in the middle must not end it, nor may its second half be another message's.
+The message ends where the server gives no more octets. Its length is then compared with RFC822.SIZE, and its header
+with the header that the server gives alone: a short answer in the middle must not end the message, and the two halves
+must not come from different messages.
 
-A piece is as large as the connection is fast, so that each is an answer in good time: a mail of 100 MB over a slow
-link takes several runs, each of which gets further.
+The size of a piece follows the speed of the connection, so that each piece arrives well before a time-out. A message of
+100 MB over a slow link takes several runs.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from mailbox.parsing.parse_job import header_of
 from mailbox.storage.partial_files import PartialFile
 from mailbox.sync.account_session import AccountSession
 
-PIECES_FROM_BYTES = 16 * 1024 * 1024  # smaller ones are fetched at once
+PIECES_FROM_BYTES = 16 * 1024 * 1024  # smaller messages are fetched with their batch
 FIRST_PIECE = 1024 * 1024
-SMALLEST_PIECE = 128 * 1024  # an answer of this size is in time at 1 kB/s
+SMALLEST_PIECE = 128 * 1024  # arrives before the time-out at 1 kB/s
 LARGEST_PIECE = 8 * 1024 * 1024
 QUICK_SECONDS, SLOW_SECONDS = 4.0, 20.0
-RUN_SECONDS = 180.0  # of one run; well below a task's time-out with the last piece
+RUN_SECONDS = 180.0  # for one message in one run; with its last piece still well below a task's time-out
 
 
 class Unfinished(Exception):
-    """The time of this run is over; what has come is kept, and the next run goes on."""
+    """The time of this run is over. The pieces are kept, and the next run goes on."""
 
 
 class Gone(Exception):
@@ -41,7 +42,7 @@ class Gone(Exception):
 
 @dataclass
 class LargeMessage:
-    """One large message of an open folder. `limit`: bytes; more than that is refused, whatever the server stated."""
+    """One large message of the open folder. `limit`: bytes; a longer one is refused, whatever size was stated."""
 
     session: AccountSession
     meta: MessageMeta
@@ -49,14 +50,17 @@ class LargeMessage:
     limit: int
 
     def fetch(self, on_progress: Callable[[], object], *, seconds: float = RUN_SECONDS) -> FetchedMessage:
-        """The whole message, its bytes mapped from the file. `on_progress` is called after each piece that is on disk.
+        """Fetch what is still missing and return the whole message; its bytes are mapped from the file.
 
-        A message of another length than RFC822.SIZE, or whose header is not the one that the server gives by itself, is
-        fetched from its beginning once more. When the same bytes come again, the server's size is wrong: they are kept,
-        with a defect.
+        on_progress: called after each piece that is on disk.
+        seconds: time for this run.
 
-        Raises Unfinished, Gone, ProviderError for a message that does not end or comes otherwise each time,
-        StorageError, and what a connection that breaks raises.
+        A message whose length is not RFC822.SIZE, or whose header is not the one that the server gives alone, is
+        fetched once more from its beginning. If the same bytes come again, the stated size is wrong: the message is
+        kept, with the defect OTHER_LENGTH.
+
+        Raises Unfinished; Gone; ProviderError for a message above the limit or with other bytes each time;
+        StorageError; and what a broken connection raises.
         """
         end = time.monotonic() + seconds
         self._fetch_to_its_end(on_progress, end)
@@ -73,7 +77,10 @@ class LargeMessage:
         return FetchedMessage(self.meta, cast(bytes, self.file.mapped()), is_complete=True, defects=defects)
 
     def _fetch_to_its_end(self, on_progress: Callable[[], object], end: float) -> None:
-        """A piece shorter than asked for ends the message only when nothing follows, or its length is as stated."""
+        """Fetch pieces up to the end of the message.
+
+        A piece shorter than asked for is not enough: the next must be empty, or the length must be as stated.
+        """
         size, offset = FIRST_PIECE, self.file.length()
         while True:
             self.session.renew()
@@ -91,7 +98,7 @@ class LargeMessage:
                 self.file.put(offset, piece)
                 offset += len(piece)
                 on_progress()
-            gave_all_at_once = len(piece) > size  # a server that knows no pieces
+            gave_all_at_once = len(piece) > size  # the server ignores <offset.length> (RFC 3501, 6.4.5)
             if gave_all_at_once or not piece or (len(piece) < size and offset == self.meta.size):
                 return
             if time.monotonic() >= end:
@@ -102,10 +109,10 @@ class LargeMessage:
         return self.file.length() == self.meta.size and self._has_its_header()
 
     def _has_its_header(self) -> bool:
-        """False when the first half is of another message, to which the server had given this UID before."""
+        """Whether the file begins with the header of this message, rather than of one that had this UID before."""
         header = header_of(cast(bytes, self.file.mapped()))
         if len(header) > COMPARED_HEADER:
-            return True  # no more of it is asked for
+            return True  # fetch_header_digests() reads no more than that, so it cannot be compared
         answer = self.session.imap.fetch_header_digests([self.meta.uid])
         return self.meta.uid not in answer or answer[self.meta.uid][1] == hashlib.sha256(header).hexdigest()
 

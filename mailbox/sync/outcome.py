@@ -1,4 +1,4 @@
-"""What came of a folder's run, and how a failure is kept."""
+"""The outcome of one folder's sync, and how a failure is saved."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SyncOutcome:
-    """What a run did to one folder. Seconds are wall clock; error_code is an errors.MailError's code or "internal".
+    """What one sync did to one folder.
 
-    `unchanged`: nothing was new, and that is still to be written (see AccountSession.leaves_unchanged).
+    fetched, updated, quarantined: messages. bytes: of raw messages. seconds: wall-clock time.
+    error_code: the `code` of a MailError, "internal" for a bug, "" for none. error: the sentence for a person.
+    unchanged: set when nothing was new and the caller has to save that (see AccountSession.leaves_unchanged).
     """
 
     ok: bool
@@ -38,7 +40,7 @@ class SyncOutcome:
 
     @property
     def is_unchanged(self) -> bool:
-        """Nothing was new, wrong, or worth a word."""
+        """Whether the report needs no line: no failure, no change, no note."""
         return self.ok and not (self.fetched or self.updated or self.quarantined or self.more_waiting or self.note)
 
 
@@ -57,9 +59,10 @@ def failed(
     seconds: float,
     counts: RunCounts | None = None,
 ) -> SyncOutcome:
-    """Record an expected failure on the folder, unless another worker is simply at it, and return its outcome.
+    """Save an expected failure on the folder and return the outcome. Busy is not saved: another worker syncs it.
 
-    A refused sign-in starts no backoff here: the transport says it, and other credentials make the folder due at once.
+    A refused sign-in starts no backoff of the folder: it is noted on the transport, and new credentials must make the
+    folder due at once.
     """
     counts = counts or RunCounts()
     outcome = SyncOutcome(
@@ -88,9 +91,12 @@ def record_failure(
     backoff: Backoff | None,
     stated: float | None = None,
 ) -> None:
-    """Write a failure on the folder's state: its words, one more failure, and when it may be tried again."""
+    """Save a failure on the folder's state: the error, one more failure, and when the next try is allowed.
+
+    backoff: None for a failure without a wait. stated: seconds that the server asked to wait.
+    """
     folder = Folder.objects.filter(account=account, name=canonical(name)).first()
-    if folder is None and canonical(name) == "INBOX":  # it always exists, and its state keeps the clock of the retries
+    if folder is None and canonical(name) == "INBOX":  # INBOX always exists, and its state must hold the backoff
         folder = folder_for(account, name)
     if folder is not None:
         state, _ = SyncState.objects.get_or_create(account=account, folder=folder)

@@ -1,9 +1,9 @@
-"""Which UIDs a run fetches, and how far the cursors may move. Pure.
+"""Decides which UIDs a run fetches, and how far the cursors may move. Pure.
 
-A folder's state is a stretch: every UID from `low` (backfill_cursor) to `high` (cursor) is stored, quarantined or gone.
-A run first goes up from the stretch (mail that came since), oldest first, so that it stays one piece however much
-waits; what is left of `max_messages` goes down from it (older mail). A new folder is a stretch that does not exist yet:
-it begins at the newest message and goes down. Nothing is skipped, whatever a run leaves.
+The state of a folder is one contiguous stretch of UIDs: each UID from `low` (backfill_cursor) to `high` (cursor) is
+stored, quarantined or gone from the server. A run first walks up from the stretch (new mail), oldest first, so that
+the stretch stays contiguous however much is waiting. What is left of `max_messages` walks down from it (older mail). A
+new folder has no stretch: its walk begins at the newest message and goes down. So a run that ends early skips nothing.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Literal
 from mailbox.imap.fetch import FolderStatus
 
 MAX_UID = 2**32 - 1
-FIRST_WINDOW = 1000  # UIDs; a window that held little makes the next four times as wide
+FIRST_WINDOW = 1000  # UIDs of the first SEARCH; after a window with few messages the next is four times as wide
 
 
 @dataclass(frozen=True)
 class UidRange:
-    """UIDs low..high, both ends included; low = 1 when the bottom of the folder is reached."""
+    """The UIDs from low to high, both included. low = 1: the oldest message is reached."""
 
     low: int
     high: int
 
     def joined(self, low: int, high: int) -> UidRange:
-        """This stretch with low..high added, or unchanged when the two would leave a gap between them."""
+        """This range extended by low..high; unchanged when there would be a gap between the two."""
         if low > self.high + 1 or high < self.low - 1:
             return self
         return UidRange(min(self.low, low), max(self.high, high))
@@ -34,7 +34,7 @@ class UidRange:
 
 @dataclass(frozen=True)
 class Walk:
-    """UIDs low..high, to be searched for and fetched upward or downward."""
+    """A range of UIDs to search for and fetch, in ascending ("up") or descending ("down") order."""
 
     direction: Literal["up", "down"]
     low: int
@@ -43,7 +43,7 @@ class Walk:
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """`start` is None for a folder to be walked from its newest message; `restarted` when UIDVALIDITY changed."""
+    """What a run does. start: the stored stretch, None for a folder that has none. restarted: UIDVALIDITY changed."""
 
     start: UidRange | None
     walks: tuple[Walk, ...]
@@ -58,9 +58,11 @@ def plan(
     status: FolderStatus,
     from_cursor: int | None = None,
 ) -> SyncPlan:
-    """Decide a run from the stored state and the server's. `from_cursor`: only what lies above this UID, oldest first.
+    """Plan a run from the stored state and the server's status.
 
-    UIDVALIDITY is compared with != (RFC 3501, 2.3.1.1): after a change the UIDs known mean nothing.
+    from_cursor: fetch only what lies above this UID, oldest first.
+
+    Any difference of UIDVALIDITY, not only a larger value, makes the known UIDs meaningless (RFC 3501, 2.3.1.1).
     """
     restarted = uidvalidity is not None and uidvalidity != status.uidvalidity
     start = None if restarted or backfill_cursor is None else UidRange(backfill_cursor, cursor)
@@ -79,14 +81,17 @@ def plan(
 
 
 def top(status: FolderStatus, known: int) -> int:
-    """The highest UID there can be. Some servers state no UIDNEXT, or one that fell (GMX): then it proves nothing."""
+    """The highest UID that may exist: UIDNEXT - 1, or MAX_UID for a server without a believable UIDNEXT.
+
+    Some servers state none, or one that fell (GMX).
+    """
     if status.uidnext is None or status.uidnext <= max(known, status.exists):
         return MAX_UID
     return status.uidnext - 1
 
 
 def uids_of(walk: Walk, search: Callable[[int, int], list[int]]) -> Iterator[int]:
-    """The UIDs on this walk, in its order, searched for window by window as far as they are asked for."""
+    """Yield the walk's UIDs in its order. `search(low, high)` is called window by window, only as far as needed."""
     width = FIRST_WINDOW
     low, high = walk.low, walk.high
     while low <= high:
@@ -98,10 +103,10 @@ def uids_of(walk: Walk, search: Callable[[int, int], list[int]]) -> Iterator[int
 
 
 def advanced(stretch: UidRange | None, walk: Walk, uids: list[int], *, last: bool) -> UidRange | None:
-    """The stretch after this run of UIDs, in the walk's order, is stored. `last`: none is left on the walk.
+    """The stretch after these UIDs of the walk, in its order, were stored. `last`: no more UIDs are on the walk.
 
-    The cursor is the highest UID seen, so a walk up ends at its last message; a walk down that is done has reached
-    the bottom.
+    A walk up moves the cursor to the highest UID stored, no further. A walk down that is finished moves the backfill
+    cursor to the bottom, since no message exists below.
     """
     if walk.direction == "up":
         if not uids:

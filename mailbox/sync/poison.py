@@ -1,7 +1,7 @@
-"""Which UIDs are being tried: a mail that ends the connection, or the worker, each time must not block its folder.
+"""Finds messages that break the connection, or kill the worker, each time: one must not block its folder for ever.
 
-A batch is noted by its first UID before it is fetched, and the note goes with the commit of its rows. What is noted
-again and again is tried alone, and at last put aside.
+Before a batch is fetched its first UID is noted in the database; the note is removed by the commit of the batch. A
+batch that was noted several times is fetched message by message, and the message at fault goes to quarantine.
 """
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ from dataclasses import dataclass
 
 from mailbox.models import SyncState
 
-ALONE_FROM = 3  # the attempt from which a message is fetched by itself
-MOST_ATTEMPTS = 4  # after this many it is tried once more, when another message has just come: then it is proven
-PROVEN_BAD = 100  # above every limit: the next failure puts it aside
+ALONE_FROM = 3  # from this attempt on messages are fetched one by one
+MOST_ATTEMPTS = 4  # then it gets one last attempt, right after another message was fetched: its failure is the proof
+PROVEN_BAD = 100  # count of a message in its last attempt; found again, it goes to quarantine
 MOST_ATTEMPTS_ASKED = 2  # attempts for a message that a person asked for
-MOST_NOTED = 50
+MOST_NOTED = 50  # UIDs of one folder
 
 
 @dataclass
 class Attempts:
-    """The notes of one folder, as they are in its SyncState."""
+    """The notes of one folder, saved in `SyncState.begun`: first UID of a batch -> number of attempts."""
 
     state_pk: int
     counts: dict[str, int]
 
     def begin(self, uid: int, *, is_alone: bool = False) -> int:
-        """Note that the batch beginning with this UID is being fetched; returns which attempt it is."""
+        """Note that the batch beginning with this UID is being fetched; return the number of the attempt.
+
+        `is_alone`: the message is one of those fetched one by one because their batch failed.
+        """
         number = self.counts.pop(str(uid), 0) + 1
         self.counts[str(uid)] = max(number, ALONE_FROM) if is_alone else number
         for oldest in list(self.counts)[:-MOST_NOTED]:
@@ -34,18 +37,18 @@ class Attempts:
         return self.counts[str(uid)]
 
     def suspect(self, uid: int) -> None:
-        """Another message came over this connection: if this one does not, it is to blame."""
+        """Note the last attempt: another message has just come over this connection, so a failure is this one's."""
         self.counts[str(uid)] = PROVEN_BAD
         self._save()
 
     def forgive(self, uid: int) -> None:
-        """Part of it has come: what goes wrong from now on is the first that does."""
+        """Set the count to 0, since a piece of the message has arrived."""
         if self.counts.get(str(uid)):
             self.counts[str(uid)] = 0
             self._save()
 
     def end(self, uid: int) -> None:
-        """The batch is settled; call it in the transaction that settles it."""
+        """Remove the note; call it in the transaction that stores the batch."""
         if self.counts.pop(str(uid), None) is not None:
             self._save()
 

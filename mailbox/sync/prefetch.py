@@ -1,4 +1,4 @@
-"""Fetching ahead: batch after batch of a walk, from the server alone. It touches no database, so a thread may do it."""
+"""Fetches the batches of a walk from the server. It makes no database queries, so it may run on a thread of its own."""
 
 from __future__ import annotations
 
@@ -16,26 +16,30 @@ from mailbox.parsing.parse_job import ParseJob
 
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_COUNT = 200
-META_COUNT = 500  # messages of which one command asks flags, date and size
-MOST_PROBED = 5  # other messages that are asked for when one was refused
+META_COUNT = 500  # messages whose flags, date and size one command asks for
+MOST_PROBED = 5  # other messages that are tried when one was refused
 NOT_GIVEN = "The server lists this message but does not give it."
 
 
 @dataclass
 class Fetched:
-    """What came of one batch. `read`: what the parsers make of `messages`, in their order."""
+    """A batch as it came from the server.
+
+    uids: of the whole batch, in the walk's order. failures: UID -> why it was not fetched. sizes: UID -> bytes, as
+    stated. read: the parsers' results for `messages`, in the same order, possibly still pending.
+    """
 
     uids: list[int]
     messages: list[FetchedMessage] = field(default_factory=list)
     failures: dict[int, str] = field(default_factory=dict)
     sizes: dict[int, int] = field(default_factory=dict)
-    is_last: bool = False  # none is left after it
+    is_last: bool = False  # no UID of the walk comes after it
     read: parsing_pool.Pending = field(default_factory=lambda: parsing_pool.Pending([]))
 
 
 @dataclass
 class MessageBudget:
-    """How many messages a job may still take; `go_on` says, when it has had them, whether it may have as many again."""
+    """How many messages a job may still fetch. When it has had them, `go_on` says whether it may have more."""
 
     left: int
     go_on: Callable[[], bool] = lambda: False
@@ -47,16 +51,24 @@ class MessageBudget:
 
 @dataclass
 class Source:
-    """The server, and what a parser must know besides the bytes. `limit`: bytes; of a larger one only the header."""
+    """Fetches messages of the open folder and hands them to the parsers.
+
+    vendor: of the database, which decides how the parsers write index terms.
+    limit: bytes; of a larger message only the header is fetched. None: no limit.
+    stored_uid: of a message that was fetched before, to test whether the server gives any; None if there is none.
+    """
 
     imap: ImapSession
     account_id: int
     vendor: str
     limit: int | None
-    stored_uid: int | None = None  # of a message that was fetched before, and can be fetched again
+    stored_uid: int | None = None
 
     def bring(self, uids: Sequence[int], metas: Mapping[int, MessageMeta | None]) -> Fetched:
-        """Fetch these, of which `metas` has been said; raises MailError when the connection is no good."""
+        """Fetch these UIDs. A refused message goes into `failures`; a MailError is raised for the whole connection.
+
+        metas: UID -> flags, date and size, None for a UID that the server did not answer.
+        """
         there = [meta for uid in uids if (meta := metas.get(uid)) is not None]
         fetched = Fetched(list(uids), sizes={meta.uid: meta.size for meta in there})
         fetched.messages = list(self._bodies(there, fetched.failures))
@@ -70,7 +82,7 @@ class Source:
         small = [meta for meta in metas if self.limit is None or meta.size <= self.limit]
         try:
             yield from list(self.imap.fetch_messages(small))
-        except MailError as error:  # one bad message makes some servers refuse the whole command: ask one by one
+        except MailError as error:  # some servers refuse the whole command because of one bad message
             if not is_refusal(error):
                 raise
             yield from self._one_by_one(small, lambda meta: list(self.imap.fetch_messages([meta])), failures)
@@ -83,7 +95,10 @@ class Source:
         fetch: Callable[[MessageMeta], list[FetchedMessage]],
         failures: dict[int, str],
     ) -> Iterator[FetchedMessage]:
-        """What is refused goes into `failures`. A server that asks to wait is believed unless it gives another one."""
+        """Fetch message by message; what is refused goes into `failures`.
+
+        A refusal that asks to wait is raised, unless the server gives another message: then it is about this one.
+        """
         gives_others = False
         for meta in metas:
             try:
@@ -101,10 +116,9 @@ class Source:
                 yield from fetched
 
     def gives_another(self, uid: int, others: Sequence[MessageMeta] = ()) -> bool:
-        """Whether the server gives a message besides this one now: then its refusal is about this one.
+        """Whether the server gives another message now, so that a refusal is about this one and not about the account.
 
-        `others` are tried first, then the one that was stored before; without any there is nothing to tell them apart
-        by, and the refusal is taken for this one's.
+        Tries the smallest of `others`, then `stored_uid`. True as well when there is no other message to try.
         """
         smallest = sorted((meta for meta in others if meta.uid != uid), key=lambda meta: meta.size)[:MOST_PROBED]
         if self.stored_uid not in (None, uid):
@@ -119,7 +133,7 @@ class Source:
         return not smallest
 
     def _look_for_missing(self, fetched: Fetched) -> None:
-        """A UID found by SEARCH and not fetched was expunged in between, or the server does not give it."""
+        """Note as failures the UIDs that FETCH did not answer and SEARCH still finds; the others were expunged."""
         got = {each.meta.uid for each in fetched.messages}
         missing = [uid for uid in fetched.uids if uid not in got and uid not in fetched.failures]
         if missing:
@@ -128,7 +142,7 @@ class Source:
 
 
 def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageMeta]:
-    """Flags, date and size of what there is from low to high, by UID, ascending, as fetch_meta_around() has them."""
+    """UID -> flags, date and size of the messages from low to high, ascending; by one FETCH where the server allows."""
     try:
         return imap.fetch_range(low, high)
     except MailError as error:
@@ -139,29 +153,36 @@ def metas_in_range(imap: ImapSession, low: int, high: int) -> dict[int, MessageM
 
 @dataclass
 class Prefetcher:
-    """The UIDs of a walk, taken batch by batch. `metas`: what the server has said of some already."""
+    """Takes the UIDs of a walk batch by batch.
+
+    uids: in the walk's order. metas: UID -> flags, date and size, as far as the server was asked. waiting: the next
+    UIDs, read from `uids`.
+    """
 
     source: Source
     uids: Iterator[int]
     budget: MessageBudget
     metas: dict[int, MessageMeta | None] = field(default_factory=dict)
     waiting: deque[int] = field(default_factory=deque)
-    error: MailError | None = None  # met while looking ahead: what was brought before it is sound
+    error: MailError | None = None  # met while reading `uids` further; the batches before it are good
 
     @property
     def first(self) -> int | None:
-        """The UID that the next batch begins with; None when there is none, or none is allowed."""
+        """The UID that the next batch begins with; None when the walk or the budget has ended."""
         return self.waiting[0] if self.waiting and self.budget.left > 0 else None
 
     def look(self) -> None:
-        """Learn which UIDs come next: one more than is allowed, so that it is known whether that is all."""
+        """Read the next UIDs into `waiting`: one more than the budget allows, to know whether any is left after it."""
         wanted = min(self.budget.left, META_COUNT) + 1
         self.waiting.extend(islice(self.uids, max(wanted - len(self.waiting), 0)))
 
     def bring(self, *, count: int = BATCH_COUNT, asked: int = META_COUNT) -> Fetched:
-        """Fetch the next batch of at most `count`, and look what follows; `asked`: of how many the size is asked at
-        once. Raises MailError; then the batch is still the next."""
-        self.look()  # the budget may have been renewed
+        """Fetch the next batch, of at most `count` messages and BATCH_BYTES.
+
+        asked: how many messages one command asks flags, date and size of.
+        Raises MailError; then the same batch is still the next.
+        """
+        self.look()  # again, as the budget may have been renewed since
         allowed = list(islice(self.waiting, self.budget.left))
         if allowed[0] not in self.metas:
             some = allowed[:asked]
@@ -179,7 +200,7 @@ class Prefetcher:
         return fetched
 
     def skip(self, reason: str) -> Fetched:
-        """Give the next one up unfetched."""
+        """Do not fetch the next message: return it as a failure with this reason."""
         uid = self.waiting[0]
         self._take(1)
         self.look()
@@ -191,7 +212,7 @@ class Prefetcher:
         self.budget.left -= count
 
     def _wire_size(self, uid: int) -> int:
-        """Bytes that will cross the wire: none of the body when it is too large."""
+        """The bytes that fetching this message takes; 0 for one above the limit, of which only the header comes."""
         meta, limit = self.metas.get(uid), self.source.limit
         return 0 if meta is None or (limit is not None and meta.size > limit) else meta.size
 

@@ -1,4 +1,4 @@
-"""The two threads of a folder's run: one asks the server, the other writes."""
+"""The thread of a folder's run that talks to the IMAP server, while the run's own thread writes to the database."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Self
 from mailbox.sync.account_session import AccountSession
 from mailbox.sync.prefetch import Fetched
 
-RENEW_SECONDS = 30.0  # the lease, while server or parsers are waited for
+RENEW_SECONDS = 30.0  # the lease is renewed this often while the run waits for server or parsers
 _counting = threading.Lock()
 
 
 class FetchThread:
-    """Where the server is asked, while here the database is."""
+    """One thread that runs the fetches of a folder, one at a time."""
 
-    count = 0  # of this process
+    count = 0  # such threads in this process
 
     def __init__(self, session: AccountSession) -> None:
         self._session = session
@@ -33,8 +33,8 @@ class FetchThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not isinstance(error, Exception):
-            self._session.imap.close(politely=False)  # the task's time-out: do not wait for the server any longer
-        self._pool.shutdown()  # two must not speak on one connection
+            self._session.imap.close(politely=False)  # the task's time-out: end a wait for the server at once
+        self._pool.shutdown()  # waits: nobody else may use the connection before the thread has ended
         with _counting:
             FetchThread.count -= 1
 
@@ -42,7 +42,7 @@ class FetchThread:
         return self._pool.submit(step)
 
     def wait(self, coming: Future[Fetched]) -> Fetched:
-        """What the step brings, or raises; the lease is kept as long as it lasts."""
+        """Wait for the step and return its result, or raise what it raised. Renews the lease while it waits."""
         while True:
             try:
                 return coming.result(RENEW_SECONDS)

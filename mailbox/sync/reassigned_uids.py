@@ -1,7 +1,7 @@
-"""UIDs that the server gave to other messages without changing UIDVALIDITY, as after it was restored from a backup.
+"""Detects UIDs that the server reassigned to other messages without changing UIDVALIDITY, as after a restored backup.
 
-RFC 3501, 2.3.1.1 forbids it, and it happens. A UID still stands for the message we hold when INTERNALDATE and
-RFC822.SIZE are what they were. Where they are not, the header decides: some servers only estimate sizes (Exchange).
+RFC 3501, 2.3.1.1 forbids it, and it happens. A UID still names the message that we hold when INTERNALDATE and
+RFC822.SIZE are as before. When they differ, the header decides, since some servers only estimate sizes (Exchange).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from mailbox.models import LetGo, MessagePlace, Quarantine, SyncState
 from mailbox.sync.batches import FolderRun
 from mailbox.sync.plan import MAX_UID, Walk
 
-CHUNK = 500  # UIDs in one question
-NEWEST = 500  # UIDs that are compared when UIDNEXT fell: what a restored server gives again are the highest it has
+CHUNK = 500  # UIDs in one FETCH
+NEWEST = 500  # UIDs to compare when UIDNEXT fell: a restored server reassigns the UIDs above its own highest
 MOST_REFETCHED = 1000  # messages in one run
-HEADERS = 100  # of messages whose size differs; beyond that the first ones speak for all
+HEADERS = 100  # headers to compare in one chunk; a server that reassigned UIDs did so to all of the highest
 
 
 PlaceOrLetGo = MessagePlace | LetGo
@@ -29,7 +29,7 @@ PlaceOrLetGo = MessagePlace | LetGo
 
 @dataclass
 class Comparison:
-    """`is_reassigned`: some UID stands for another message now. `changed`: UIDs whose date or size alone differ."""
+    """`is_reassigned`: a UID names another message now. `changed`: UIDs whose date or size alone is another."""
 
     is_reassigned: bool = False
     changed: list[int] = field(default_factory=list)
@@ -40,14 +40,14 @@ def modseq_fell(state: SyncState, status: FolderStatus) -> bool:
 
 
 def uidnext_fell(state: SyncState, status: FolderStatus) -> bool:
-    """Below what the server stated before, or to a UID that we hold: it is about to give UIDs a second time."""
+    """Whether UIDNEXT is lower than before, or not above a UID we hold: the server will assign UIDs a second time."""
     if status.uidnext is None or state.backfill_cursor is None:
         return False
     return status.uidnext < max(state.uidnext or 0, state.cursor + 1)
 
 
 def compare_after_a_fall(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
-    """Whether UIDs were given again, as far as HIGHESTMODSEQ or UIDNEXT show that they may have been."""
+    """Whether UIDs were reassigned. Compares only when HIGHESTMODSEQ or UIDNEXT fell; no fall, no comparison."""
     if modseq_fell(state, status):
         return compare(run).is_reassigned
     if uidnext_fell(state, status):
@@ -56,8 +56,11 @@ def compare_after_a_fall(run: FolderRun, state: SyncState, status: FolderStatus)
 
 
 def compare(run: FolderRun, *, below: int = MAX_UID + 1, newest: int | None = None) -> Comparison:
-    """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first. Those that a rule
-    of retention removed as well: a new mail under such a UID would never be fetched."""
+    """Compare INTERNALDATE and RFC822.SIZE of the UIDs we hold with the server's, the newest first.
+
+    UIDs whose message a retention rule removed are compared too: new mail under such a UID would never be fetched.
+    below: only UIDs below this one. newest: only this many; None: all.
+    """
     found = Comparison()
     for places in chain(_held(run, below, newest), _let_go(run, below, newest)):
         metas = {meta.uid: meta for meta in run.session.imap.fetch_meta_around(sorted(places))}
@@ -92,7 +95,7 @@ def _newest_first(rows: QuerySet[Any], below: int, newest: int | None) -> Iterat
 
 
 def _fits(place: PlaceOrLetGo, meta: MessageMeta) -> bool:
-    """What the server leaves out is no difference."""
+    """Whether size and INTERNALDATE agree; a value that the server does not state agrees with any."""
     same_size = not meta.size or meta.size == place.size
     return same_size and (meta.internal_date is None or meta.internal_date == place.received_at)
 
@@ -104,7 +107,7 @@ def _has_other_headers(run: FolderRun, places: dict[int, PlaceOrLetGo], differin
 
 
 def _quarantined_otherwise(run: FolderRun) -> list[int]:
-    """Quarantined messages whose UID has another size now: it may be another message, which can be fetched."""
+    """UIDs in quarantine whose message has another size now: it may be another one, which can be fetched."""
     rows = Quarantine.objects.open().filter(folder=run.folder, uidvalidity=run.uidvalidity, size__gt=0)
     sizes = dict(rows.values_list("uid", "size"))
     metas = run.session.imap.fetch_meta_around(sorted(sizes))
@@ -112,7 +115,7 @@ def _quarantined_otherwise(run: FolderRun) -> list[int]:
 
 
 def fetch_changed(run: FolderRun, uids: Sequence[int]) -> None:
-    """Fetch again what has another date or size under the same header. No cursor moves."""
+    """Fetch these messages again, whose date or size changed under the same header. The cursors do not move."""
     some = sorted(uids)[:MOST_REFETCHED]
     if some:
         run.fetch(Walk("up", some[0], some[-1]), some, last=False)

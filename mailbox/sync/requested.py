@@ -1,5 +1,6 @@
-"""What was asked for beside the walk of a folder: quarantined messages again, and messages whole that are too large to
-come with the others. People ask for the one and the other; the walk itself asks for the large ones it put off.
+"""Fetches single messages that were asked for: quarantined ones again, and large ones whole.
+
+A person asks with a button; the walk asks for large messages of which it stored only the header.
 """
 
 from __future__ import annotations
@@ -25,21 +26,23 @@ from mailbox.sync.prefetch import Fetched
 
 
 def fetch_asked(run: FolderRun) -> bool:
-    """Fetch it, one by one: they are few, large, or known for trouble. Returns whether some is left for another run.
+    """Fetch all that was asked for, message by message. Returns whether some are left for another run.
 
-    Those that are gone from the server are settled.
+    A request for a message that is gone from the server is closed.
     """
     again = _uids(run, Quarantine.objects.wanted())
     whole = _wanted_places(run)
     for uid in sorted(again):
         _fetch(run, uid, settings.FETCH_NOW_MAX_BYTES if uid in whole else settings.MAX_MESSAGE_BYTES)
-    # At the first for which there is no time left, the rest waits too.
+    # all() stops at the first message for which the time is over: the rest waits for the next run.
     return not all(_fetch(run, uid, settings.FETCH_NOW_MAX_BYTES) for uid in sorted(whole - again))
 
 
 def _wanted_places(run: FolderRun) -> set[int]:
-    """By the index of what is wanted, which is little: the + 0 keeps SQLite from walking over the whole folder.
-    PostgreSQL chooses that index by itself."""
+    """UIDs of this folder that are to be fetched whole, found by the partial index of requests, which is small.
+
+    The `+ 0` keeps SQLite from choosing the folder's index, which is large; PostgreSQL chooses well by itself.
+    """
     wanted = MessagePlace.objects.present().filter(fetch_requested_at__isnull=False)
     if connection.vendor == "sqlite":
         here = wanted.alias(lies_in=F("folder_id") + 0).filter(lies_in=run.folder.pk)
@@ -53,7 +56,7 @@ def _uids(run: FolderRun, rows: QuerySet[Any]) -> set[int]:
 
 
 def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
-    """False when there was no time for all of it: it stays asked for."""
+    """Fetch and store one message; False when the time was over first, and the request stays."""
     if run.attempts.begin(uid) > MOST_ATTEMPTS_ASKED:
         run.commit(ReadBatch(failures={uid: breaks_connection(run.state_pk)}), run.stretch, begun=uid)
         _settle(run, uid, is_there=True)
@@ -78,7 +81,8 @@ def _fetch(run: FolderRun, uid: int, limit: int) -> bool:
 
 
 def _in_pieces(run: FolderRun, meta: MessageMeta, limit: int) -> Fetched:
-    """A piece that has come is no sign of poison, however often the connection or the worker ends afterwards."""
+    """Fetch a large message in pieces. Each piece resets the count of attempts: a message that makes progress is not
+    the one that breaks connections (see poison)."""
     fetched = Fetched([meta.uid], sizes={meta.uid: meta.size})
     file = _file(run, meta)
     try:

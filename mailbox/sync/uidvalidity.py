@@ -1,11 +1,11 @@
-"""UIDVALIDITY changed: every UID known means nothing any more (RFC 3501, 2.3.1.1). The folder is walked anew.
+"""Walks a folder anew after its UIDVALIDITY changed: all known UIDs are meaningless then (RFC 3501, 2.3.1.1).
 
-So it is where UIDs were given again under the same UIDVALIDITY (`reassigned_uids`): what is held is then put under a
-number that no server states, and is found again or not like everything of a former UIDVALIDITY.
+The same is done when the server reassigned UIDs under the same UIDVALIDITY (`reassigned_uids`): the places we hold get
+a UIDVALIDITY that no server states, and are then handled like those of a former one.
 
-What is surely the same is not downloaded again: a message whose INTERNALDATE, size and digest of the header occur once
-among ours and once on the server. First the server's dates and sizes are surveyed, which tells what occurs once; then
-the walk goes as it always does, and keeps a message instead of fetching it where that is sure.
+A message is kept rather than downloaded again when it is surely the same: when its INTERNALDATE, size and header digest
+occur once among ours and once on the server. To know what occurs once, a survey first reads dates and sizes of all the
+server's messages; then the folder is walked as usual.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from mailbox.sync.account_session import AccountSession
 from mailbox.sync.batches import FolderRun
 
 MOST_IN_A_ROW = 5
-SURVEYED_AT_ONCE = 20_000  # dates and sizes asked for in one run, about 2 MB
+SURVEYED_AT_ONCE = 20_000  # messages whose date and size one run asks for, about 2 MB
 CHUNK = 500
 MOVED = ["uid", "uidvalidity", "gone_at", *places.FLAG_FIELDS]
-MOST_ALIKE = 20  # of one date and size; more are fetched rather than compared
+MOST_ALIKE = 20  # messages of one date and size to compare; if there are more, they are fetched
 Pair = tuple[object, int]  # INTERNALDATE, size
 
 
 class FolderStopped(ProviderError):
-    """The folder was renumbered again and again: nothing is fetched until a person says so."""
+    """UIDVALIDITY changed MOST_IN_A_ROW times in a row: nothing is fetched until a person resumes the folder."""
 
     code = "stopped"
 
@@ -50,9 +50,9 @@ REASSIGNED = "The server gave UIDs to other messages without changing UIDVALIDIT
 
 
 def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> None:
-    """Note the new UIDVALIDITY and that the walk begins anew; raises FolderStopped when it is one too many.
+    """Save the new UIDVALIDITY and reset the cursors; raise FolderStopped at the MOST_IN_A_ROW-th change in a row.
 
-    With the UIDVALIDITY that is known already: its UIDs were given again.
+    When `status` has the known UIDVALIDITY, its UIDs were reassigned.
     """
     now, row = session.clock(), SyncState.objects.filter(pk=state.pk)
     count = state.renumbered_count + 1
@@ -72,7 +72,7 @@ def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> No
         if is_reassigned:
             for rows in (MessagePlace.objects, Quarantine.objects):
                 rows.filter(folder=state.folder, uidvalidity=status.uidvalidity).update(uidvalidity=former)
-        LetGo.objects.filter(folder=state.folder).delete()  # their UIDs are other messages' now
+        LetGo.objects.filter(folder=state.folder).delete()  # their UIDs belong to other messages now
         row.update(**{name: getattr(state, name) for name in names})
         _clear(state.folder)
     if state.stopped_at:
@@ -80,7 +80,7 @@ def begin(session: AccountSession, state: SyncState, status: FolderStatus) -> No
 
 
 def _unused_uidvalidity(folder: Folder) -> int:
-    """A number below zero, for what lay under UIDs that were given again; a server's is above (RFC 3501, 9)."""
+    """A UIDVALIDITY below zero for places whose UIDs were reassigned; servers state positive ones (RFC 3501, 9)."""
     lowest = [
         rows.filter(folder=folder).aggregate(lowest=Min("uidvalidity"))["lowest"] or 0
         for rows in (MessagePlace.objects, Quarantine.objects)
@@ -97,7 +97,7 @@ def _ours(folder: Folder) -> MessagePlaceQuerySet:
 
 
 def survey(run: FolderRun, state: SyncState, status: FolderStatus) -> bool:
-    """Look at dates and sizes of the new UIDs, a bounded number a run; returns whether all are looked at."""
+    """Read dates and sizes of the new UIDs, SURVEYED_AT_ONCE a run; return whether all were read."""
     begun = state.surveyed_uid or 0
     if begun >= plan.MAX_UID:
         return True
@@ -132,28 +132,31 @@ def _pair(row: MessagePlace | SurveyedUid) -> Pair:
 
 
 def _alike(run: FolderRun, metas: Iterable[MessageMeta]) -> list[MessagePlace]:
-    """Our places with a date and size of these: those already found again, and those still to be."""
+    """Our places that have the INTERNALDATE and size of one of these messages, whether found again already or not."""
     pairs = {(meta.internal_date, meta.size) for meta in metas}
     rows = _ours(run.folder).filter(received_at__in={date for date, _ in pairs}).order_by("pk")
     return [place for place in rows if _pair(place) in pairs]
 
 
 def expected(run: FolderRun) -> int:
-    """About how many will be kept: those whose date and size occur once on the server and among ours as well."""
+    """An estimate of how many messages will be kept: those whose date and size occur once on the server."""
     rows = SurveyedUid.objects.filter(folder=run.folder).values("received_at", "size").order_by()
     return rows.annotate(number=Count("pk")).filter(number=1).count()
 
 
 @dataclass
 class Relinker:
-    """Walks a renumbered folder: keeps what is surely the same, and has the rest fetched. `kept` counts."""
+    """Walks a folder after a change of UIDVALIDITY: keeps messages that are surely the same, and fetches the rest.
+
+    kept: how many were kept. again: UID -> our place and the server's flags, of the messages to keep in this chunk.
+    """
 
     run: FolderRun
     kept: int = 0
     again: dict[int, tuple[MessagePlace, FlagsAndLabels]] = field(default_factory=dict)
 
     def fetch(self, walk: plan.Walk, uids: Sequence[int], *, last: bool) -> None:
-        """As FolderRun.fetch. What is kept moves the cursor in the transaction that keeps it."""
+        """As FolderRun.fetch. A kept message moves the cursor in the transaction that gives it its new UID."""
         for start in range(0, max(len(uids), 1), CHUNK):
             chunk = uids[start : start + CHUNK]
             is_last = last and start + CHUNK >= len(uids)
@@ -172,7 +175,7 @@ class Relinker:
     def _surely_the_same(self, metas: Sequence[MessageMeta]) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
         run = self.run
         ours: dict[Pair, list[MessagePlace]] = {}
-        theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header, "" while it is not known
+        theirs: dict[Pair, dict[int, str]] = {}  # UID -> digest of the header; "" when it is not known yet
         for place in _alike(run, metas):
             if self._is_found_again(place):
                 theirs.setdefault(_pair(place), {})[place.uid] = place.header_digest
@@ -210,8 +213,10 @@ class Relinker:
     def _without_taken(
         self, same: dict[int, tuple[MessagePlace, FlagsAndLabels]]
     ) -> dict[int, tuple[MessagePlace, FlagsAndLabels]]:
-        """The server may come back to a UIDVALIDITY it had: a row of that time may stand where ours should go, or be
-        about to be taken for another message."""
+        """`same` without UIDs at which another row stands: a server may return to a UIDVALIDITY it had before.
+
+        A row of that time may have this UID, or be the one that would be moved to another UID.
+        """
         rows = MessagePlace.objects.filter(folder=self.run.folder, uidvalidity=self.run.uidvalidity, uid__in=list(same))
         taken = {uid for pk, uid in rows.values_list("pk", "uid") if pk != same[uid][0].pk}
         return {
@@ -225,7 +230,7 @@ class Relinker:
         found = []
         for uid in uids:
             place, flags = self.again[uid]
-            # Gone: the same mail was fetched just now at another UID, which ended all its former places.
+            # gone_at may be set: this message may have been fetched just now at another UID, which ended this place.
             place.uid, place.uidvalidity, place.gone_at = uid, run.uidvalidity, None
             for name, value in places.columns_of(flags).items():
                 setattr(place, name, value)
@@ -241,7 +246,10 @@ class Relinker:
 
 
 def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
-    """The walk has reached the folder's end: what was not found again is no longer there."""
+    """End the renumbering: the walk is complete, so places that were not found again are gone from the server.
+
+    `changed_now`: UIDVALIDITY changed in this run; otherwise the count of changes in a row starts again at 0.
+    """
     now = run.session.clock()
     former = places.other_uidvalidity(run.folder, run.uidvalidity)
     while pks := list(MessagePlace.objects.present().filter(former).values_list("pk", flat=True)[:CHUNK]):
@@ -261,7 +269,7 @@ def finish(run: FolderRun, state: SyncState, *, changed_now: bool) -> None:
 
 
 def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
-    """The one entry of the report. `is_whole`: the walk has ended, so that the numbers are final."""
+    """The sentence for the report. `is_whole`: the walk is complete, so the numbers are final and not estimates."""
     about = "" if is_whole else "about "
     fetched = "fetched" if is_whole else "to fetch"
     former = state.former_uidvalidity
@@ -272,9 +280,9 @@ def note(state: SyncState, kept: int, exists: int, *, is_whole: bool) -> str:
 
 
 def let_go_on(account_id: int, shown_at: datetime | None = None) -> int:
-    """A person says that the account's stopped folders are to be fetched again; returns how many there were.
+    """Resume the account's stopped folders, as a person asked; return how many there were.
 
-    `shown_at`: when they were told of them; what was stopped later they have not seen. None: all.
+    `shown_at`: when the person's page was made; folders stopped later stay stopped. None: resume all.
     """
     stopped = SyncState.objects.filter(account_id=account_id, stopped_at__isnull=False)
     if shown_at is not None:
