@@ -1,8 +1,7 @@
-"""Clocks are wrong at times: a machine starts in the wrong year, a virtual one wakes after a day. What follows from it.
+"""Comparisons of times that survive a wrong clock: a machine that starts in the wrong year, or wakes after a day.
 
-What was written by a clock that was ahead must not lock anything for as long, and what a clock says to be old is not
-removed until a second look, a day later, agrees. The longest honest waits are here, so that whatever lies further ahead
-is known to be none.
+A time written by a clock that was ahead must not block anything until then. So each wait has a longest duration, and a
+stored time further ahead than that is taken for wrong. (Removal by age has a guard of its own: mailbox.deletions.)
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-LONGEST_WAIT = timedelta(days=1)  # of an account or folder, whatever a server asks for
-SLACK = timedelta(minutes=10)  # machines that share a database may differ by so much
+LONGEST_WAIT = timedelta(days=1)  # of an account or folder, even if a server asks for more
+SLACK = timedelta(minutes=10)  # how far the clocks of machines that share a database may differ
 
 
 def is_over(field: str, now: datetime) -> Q:
-    """Rows whose wait is over: the column is empty, past, or further ahead than any honest wait."""
+    """Rows whose wait is over: the column is NULL, past, or further ahead than LONGEST_WAIT (a wrong clock)."""
     return Q(**{field: None}) | Q(**{f"{field}__lte": now}) | Q(**{f"{field}__gt": now + LONGEST_WAIT + SLACK})
 
 
@@ -25,5 +24,5 @@ def is_waiting(field: str, now: datetime) -> Q:
 
 
 def is_due(last: datetime | None, every: timedelta, now: datetime) -> bool:
-    """Whether what is done `every` so often is due; also when it was last done in the future."""
+    """Whether something done `every` interval is due again; so it is as well when `last` is in the future."""
     return last is None or last <= now - every or last > now + SLACK

@@ -1,4 +1,4 @@
-"""Secrets at rest: Fernet (AES-128-CBC with HMAC-SHA256), the first key encrypts and every key decrypts."""
+"""Encryption of stored secrets: Fernet (AES-128-CBC with HMAC-SHA256). The first key encrypts, every key decrypts."""
 
 from functools import lru_cache
 
@@ -7,7 +7,7 @@ from django.conf import settings
 
 
 class DecryptionFailed(Exception):
-    """None of PRX_EMAIL_ENCRYPTION_KEYS opens a stored secret: a key was lost or the database came from elsewhere."""
+    """No key of PRX_EMAIL_ENCRYPTION_KEYS decrypts a secret: a key was lost, or the database came from elsewhere."""
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
-"""All removal by age, in one place; each waits until two looks, about a day apart, agree.
+"""Guards every removal by age: it happens only when two looks, about a day apart, agree.
 
-A clock that is a year ahead says of all mail that it has been gone for longer than the grace period. So nothing is
-removed at the first look: a second one, about a day later by this machine's clock and by the database's, must agree.
+By a clock that is a year ahead, the grace period of all expunged mail is over. So nothing is removed at the first look:
+a second one must follow, about a day later by this machine's clock as well as by the database's.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from mailbox.logs import event
 from mailbox.models import DeletionLook
 
 logger = logging.getLogger(__name__)
-SOONEST, LATEST = timedelta(hours=20), timedelta(hours=72)  # between the two looks: workers may stand still for a while
+SOONEST, LATEST = timedelta(hours=20), timedelta(hours=72)  # between the two looks; workers may have been stopped
 
-# name -> what goes, after which time. docs/operations.md shows the same list.
+# name -> what is removed after which time. docs/operations.md shows the same list.
 BY_AGE = {
     "raw store": "raw bytes that no row refers to: 24 hours; parts of large messages: 7 days",
     "expunged mail": "mail that is gone from the server: PRX_EMAIL_EXPUNGED_GRACE_DAYS",
@@ -34,9 +34,9 @@ BY_AGE = {
 
 
 def two_looks_agree(name: str, now: datetime | None = None) -> bool:
-    """Whether what is old by now may be removed; notes this look, for the one of tomorrow.
+    """Whether what is old at `now` may be removed. Saves this look, for the next one to agree with.
 
-    `name`: of BY_AGE. `now`: this machine's clock.
+    `name`: a key of BY_AGE; raises KeyError for another. `now`: by this machine's clock.
     """
     if name not in BY_AGE:
         raise KeyError(name)
@@ -47,13 +47,13 @@ def two_looks_agree(name: str, now: datetime | None = None) -> bool:
     last = DeletionLook.objects.filter(pk=name).first()
     between = [] if last is None else [host - last.host_at, database - last.database_at]
     if between and timedelta(0) <= min(between) and max(between) < SOONEST:
-        return False  # the look of today stands
+        return False  # too soon after the last look, which stays
     DeletionLook.objects.update_or_create(name=name, defaults={"host_at": host, "database_at": database})
     return bool(between) and min(between) >= SOONEST and max(between) <= LATEST
 
 
 def if_two_looks_agree(name: str, remove: Callable[[datetime], object]) -> None:
-    """Call `remove` with the time, when it is sure."""
+    """Call `remove(now)` when two looks agree."""
     now = timezone.now()
     if two_looks_agree(name, now):
         remove(now)

@@ -1,4 +1,4 @@
-"""Where a server is and how to sign in to it, as plain data, and the rules for such data. No models, no I/O."""
+"""A mail server with its credentials, as plain data, and the validation of such data. No models, no I/O."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import gettext
 
-# Names in any script (a resolver knows IDNA), and IPv4 and IPv6 addresses.
+# Host names in any script (the resolver applies IDNA), and IPv4 and IPv6 addresses.
 _HOST = re.compile(r"[\w:](?:[\w.:-]*[\w:.])?")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One server with credentials in clear. Exactly one of `password` and `oauth_token` is set."""
+    """One server and its decrypted credentials. Exactly one of `password` and `oauth_token` is set."""
 
     host: str
     port: int
@@ -25,21 +25,21 @@ class Endpoint:
     public_only: bool = False  # connect to hosts of the public Internet alone
 
     def secrets(self) -> list[str]:
-        """What must never appear in a log, a page or a transcript."""
+        """The secrets, which must never appear in a log, a page or a transcript."""
         return [secret for secret in (self.password, self.oauth_token) if secret]
 
 
-# IANA's registry, and 2525, which many providers offer beside.
+# From IANA's registry of ports, and 2525, which many providers offer as well.
 MAIL_PORTS = {"imap": (993,), "smtp": (25, 465, 587, 2525)}
 
 
 def default_smtp_security(port: int) -> str:
-    """TLS from the first byte on 465 (RFC 8314), STARTTLS on every other port."""
+    """Implicit TLS ("tls") on port 465 (RFC 8314), "starttls" on every other port."""
     return "tls" if port == 465 else "starttls"
 
 
 def host_problem(host: str) -> str | None:
-    """Say what is wrong with a host name or address, or None."""
+    """A sentence that says what is wrong with a host name or address; None when nothing is."""
     if not host.strip():
         return gettext("Give the server's host name.")
     if host.count(":") == 1:
@@ -50,7 +50,7 @@ def host_problem(host: str) -> str | None:
 
 
 def secret_problem(secret: str) -> str | None:
-    """Say what is wrong with a password or token, or None. A line break in LOGIN would be a command of its own."""
+    """A sentence that says what is wrong with a password or token, or None. A line break would end a LOGIN command."""
     if any(ord(character) < 32 or ord(character) == 127 for character in secret):
         return gettext("A password or token has no line breaks or control characters: copy it again.")
     return None

@@ -1,13 +1,13 @@
-"""The failures a mail server, a network or a disk may rightly cause. Each class means a different action."""
+"""Expected failures of mail servers, networks and disks. Each class calls for a different reaction."""
 
 from __future__ import annotations
 
 
 class MailError(Exception):
-    """An expected failure. str(error) is a sentence for a person, with the server's own words in it.
+    """An expected failure. str(error) is a sentence for a person that contains the server's own words.
 
-    `reply` holds the server's words alone, "" when it said none; `wait_seconds` what it asked for, if it did; `alerts`
-    what it marked as to be shown to the user (RFC 3501, 7.1: ALERT), where no session came of it.
+    reply: the server's words alone, "" for none. wait_seconds: how long the server asked to wait, None if it did not.
+    alerts: texts with the response code ALERT (RFC 3501, 7.1), which the user must see, when no session was made.
     """
 
     code = "provider"
@@ -20,50 +20,50 @@ class MailError(Exception):
 
 
 class NetworkError(MailError):
-    """The server could not be reached, spoke no proper TLS, or fell silent: try again later, longer each time."""
+    """The server could not be reached, did not speak TLS, or stopped answering: try again later, with backoff."""
 
     code = "network"
 
 
 class SignInRefused(MailError):
-    """The credentials are not accepted, or cannot be read: nothing helps but other credentials."""
+    """The credentials were refused, or cannot be decrypted: only new credentials help."""
 
     code = "sign_in"
 
 
 class Throttled(MailError):
-    """The server asks to be left alone for a while: wait at least `wait_seconds`, if given."""
+    """The server asks to wait: for at least `wait_seconds`, if given."""
 
     code = "throttled"
 
 
 class OverQuota(MailError):
-    """The account's own limit at its provider is reached: leave the account alone for an hour and more."""
+    """The account's quota at its provider is used up: wait for an hour or more."""
 
     code = "quota"
     WORDS = "The account is over its quota"
 
 
 class ProviderError(MailError):
-    """The server refused a command for another reason, or answered what no one understands."""
+    """The server refused a command for another reason, or its answer cannot be parsed."""
 
     code = "provider"
 
 
 class StorageError(MailError):
-    """Our own disk or database refused: full, read-only, locked for too long."""
+    """Our own disk or database failed: full, read-only, locked for too long."""
 
     code = "storage"
 
 
 class Busy(MailError):
-    """Another worker holds this account's lease; it does the same work at this moment."""
+    """Another worker holds this account's lease, and is doing the same work."""
 
     code = "busy"
 
 
 def without_secrets(text: str, secrets: list[str]) -> str:
-    """Replace every secret that occurs in the text; servers do echo command lines in their refusals."""
+    """The text with every secret replaced: some servers repeat the command line when they refuse it."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text

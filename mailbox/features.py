@@ -1,8 +1,8 @@
-"""The feature flags: which accounts may be read, searched, sent from, answered from, retried.
+"""Feature flags: for which accounts reading, searching, sending, answering and retrying are on.
 
-Every service that does one of these asks here: `demand` for one account, `those_off` for lists of many. A
-feature that is not set is on. Its share of accounts is stable: an account is within it by a hash of feature and key,
-so that raising the share only adds accounts, and two features do not meet the same ones first.
+Every service that does one of these calls `demand` for one account, or `those_off` for many. A feature without a
+setting is on. A feature may be on for a percentage of accounts: a hash of feature and account decides, so that a higher
+percentage only adds accounts, and different features begin with different accounts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mailbox.lazy_text import Words
 from mailbox.models import Account, Feature, FeatureSetting
 
 ALL, NONE = 100, 0
-CODE = "FeatureDisabled"  # as programs know the refusal, and outbox.errors.ErrorCode
+CODE = "FeatureDisabled"  # the error code of the HTTP API, and of outbox.errors.ErrorCode
 OFF: dict[Feature, Words] = {
     Feature.INBOX_READ: _("Reading received mail is switched off for %(account)s."),
     Feature.INBOX_SEARCH: _("Searching received mail is switched off for %(account)s."),
@@ -38,17 +38,17 @@ class FeatureOff(PermissionDenied):
 
 
 def bucket_of(feature: str, account_id: int) -> int:
-    """0 to 99: the account has the feature when its share is higher."""
+    """0 to 99, stable. The account has the feature when its percentage is higher."""
     return int.from_bytes(hashlib.sha256(f"{feature}:{account_id}".encode()).digest()[:8]) % 100
 
 
 @dataclass
 class Rollout:
-    """How far one feature is rolled out, as PRX-Email calls it."""
+    """For which accounts one feature is on: a percentage of all, and exceptions. The name is PRX-Email's."""
 
     feature: Feature
     percent: int = ALL
-    accounts: dict[int, bool] = field(default_factory=dict)  # those that were set by themselves
+    accounts: dict[int, bool] = field(default_factory=dict)  # account pk -> on or off, for accounts with a setting
 
     def is_on(self, account_id: int) -> bool:
         own = self.accounts.get(account_id)
@@ -60,11 +60,11 @@ class Rollout:
 
 
 class Rollouts(dict[Feature, Rollout]):
-    """How far the features that were asked for are rolled out."""
+    """feature -> Rollout, for the features that were asked for."""
 
     @classmethod
     def read(cls, *features: Feature, account_id: int | None = None) -> Self:
-        """By one query; all features when none is named. With `account_id` what holds for this account alone."""
+        """Read the features, all when none is named, by one query. `account_id`: only what concerns this account."""
         rows = FeatureSetting.objects.filter(feature__in=features or list(Feature))
         if account_id is not None:
             rows = rows.filter(account=None) | rows.filter(account=account_id)
@@ -72,8 +72,10 @@ class Rollouts(dict[Feature, Rollout]):
 
     @classmethod
     def known_to(cls, user: User | AnonymousUser) -> Self:
-        """All features, from what a page asks of its user in any case, without a query of its own. They are read for a
-        user without a row, as the command line has one."""
+        """All features, from what each page reads of its user in one query (mailbox.permissions).
+
+        They are read from the database for a user without a row, as on the command line.
+        """
         if user.pk is None:
             return cls.read()
         return cls._of(tuple(Feature), permissions.feature_settings(user))
@@ -83,7 +85,7 @@ class Rollouts(dict[Feature, Rollout]):
         found = cls({each: Rollout(each) for each in features})
         for name, account, percent in settings:
             if name not in found:
-                continue  # of another release
+                continue  # a feature of another release
             setting = found[Feature(name)]
             if account is None:
                 setting.percent = percent
@@ -97,8 +99,10 @@ class Rollouts(dict[Feature, Rollout]):
 
 
 def refusal(feature: Feature, account: Account, known: Rollouts | None = None) -> str:
-    """The sentence that refuses it to this account; "" when it has the feature. `known`: what is asked instead of the
-    database."""
+    """A sentence that says that the feature is off for this account; "" when it is on.
+
+    `known`: rollouts that were read already, instead of a query.
+    """
     known = Rollouts.read(feature, account_id=account.pk) if known is None else known
     if known[feature].is_on(account.pk):
         return ""
@@ -112,8 +116,12 @@ def demand(feature: Feature, account: Account) -> None:
 
 
 def those_off(*features: Feature, among: Iterable[int] | None = None, known: Rollouts | None = None) -> set[int]:
-    """The keys of the accounts that lack one of the features; `among`: of these, None for all. One query, none where
-    the rollouts are `known`, and another where a feature is not on for all and no accounts were given."""
+    """The pks of the accounts that lack one of the features.
+
+    among: pks to look at; None: all accounts. known: rollouts that were read already.
+    One query to read the rollouts, unless they are `known`; one more when `among` is None and a feature is not on for
+    all.
+    """
     known = Rollouts.read(*features) if known is None else known
     partial = [known[each] for each in features if not known[each].is_on_for_all]
     if not partial:
@@ -123,14 +131,16 @@ def those_off(*features: Feature, among: Iterable[int] | None = None, known: Rol
 
 
 def refused(feature: Feature, account: Account | None) -> FeatureOff:
-    """`account` None: it is off for every account that a list would show."""
+    """The exception to raise. `account`: None when the feature is off for every account that a list would show."""
     whom = account.email if account else gettext("every account here")
     return FeatureOff(str(OFF[feature]) % {"account": whom})
 
 
 def change(feature: Feature, account: Account | None, percent: int | None) -> bool:
-    """Set a feature: for a share of all accounts, or NONE or ALL for one of them. None takes the setting back. False
-    when it was so already. Raises ValueError for another share."""
+    """Set a feature for a percentage of all accounts (`account` None), or NONE or ALL for one account.
+
+    percent: None removes the setting. Returns False when nothing changed. Raises ValueError for another percentage.
+    """
     if percent is not None and not (NONE <= percent <= ALL if account is None else percent in (NONE, ALL)):
         raise ValueError(percent)
     rows = FeatureSetting.objects.filter(feature=feature, account=account)
@@ -144,7 +154,7 @@ def change(feature: Feature, account: Account | None, percent: int | None) -> bo
 
 
 def in_words(account: Account | None, percent: int | None) -> str:
-    """For the activity, in English."""
+    """The change as words for the activity, in English."""
     whom = account.email if account else "all accounts"
     if percent is None:
         return f"{whom}: as set for all" if account else f"{whom}: on"

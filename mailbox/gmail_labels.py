@@ -1,4 +1,4 @@
-"""Gmail's labels (X-GM-LABELS): what its folders really are. Kept with the place a message lies in."""
+"""Gmail's labels (X-GM-LABELS), which IMAP shows as folders. They are stored with the place of a message."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 from mailbox.models import Account, MessagePlace
 from mailbox.models.messages import MessagePlaceQuerySet
 
-# As Gmail names its own labels on a message, by what it says of their folders (RFC 6154).
+# Special use of a folder (RFC 6154) -> the name of Gmail's own label on a message.
 _OWN = {
     "\\Drafts": "\\Draft",
     "\\Flagged": "\\Starred",
@@ -22,12 +22,12 @@ _OWN = {
 
 
 def label_of(name: str, special_use: str) -> str:
-    """The label that a folder stands for."""
+    """The label that a folder shows. `special_use`: as in RFC 6154, such as "\\Sent", or ""."""
     return "\\Inbox" if name == "INBOX" else _OWN.get(special_use, name)
 
 
 def shown(places: Iterable[MessagePlace]) -> list[str]:
-    """The labels of a message as a person reads them, each once."""
+    """The labels of a message for a page, each once."""
     return sorted({label.lstrip("\\") for place in places for label in place.labels or ()}, key=str.casefold)
 
 

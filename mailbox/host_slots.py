@@ -1,4 +1,4 @@
-"""Places that all processes of this host share. Each is a locked file, and free again when its process dies."""
+"""Counting limits that all processes of this host share: each slot is a locked file, freed when its process dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.conf import settings
 
 
 def take_slot(name: str, count: int) -> IO[bytes] | None:
-    """A free place of the `count` of this name, until the file is closed; None when all are taken."""
+    """Take one of the `count` slots of this name and hold it until the file is closed; None when all are taken."""
     folder = Path(settings.DATA_DIR) / "locks"
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
@@ -24,7 +24,7 @@ def take_slot(name: str, count: int) -> IO[bytes] | None:
 
 
 def take_slots(name: str, wanted: int, count: int) -> list[IO[bytes]]:
-    """Up to `wanted` places."""
+    """Take up to `wanted` of the `count` slots of this name."""
     taken: list[IO[bytes]] = []
     while len(taken) < wanted and (slot := take_slot(name, count)):
         taken.append(slot)

@@ -1,8 +1,8 @@
-"""What a living process does again and again while it works: renew short leases, say that its runs go on.
+"""Repeats short acts while a process works: renewing leases, updating the time at which a run was last seen.
 
-One thread a process, so that neither a slow server nor a long parse lets a lease end. A lease may therefore be short:
-when the process dies, its accounts are free within SECONDS. When the database is away, each act is tried again each
-second: what lives goes on under its leases, or gives them back as soon as it can.
+They run on one thread a process, so that a slow server or a long parse does not let a lease expire. That allows short
+leases: when the process dies, its accounts are free after LEASE_SECONDS. While the database fails, the acts are tried
+again every second.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mailbox.logs import event
 
 logger = logging.getLogger(__name__)
 LEASE_SECONDS = 30.0
-BEAT_SECONDS = 8.0  # three beats before a lease ends
-AGAIN_SECONDS = 1.0  # while the database is in trouble
-Act = Callable[[], bool]  # False: done, not to be called again
+BEAT_SECONDS = 8.0  # three beats within LEASE_SECONDS
+AGAIN_SECONDS = 1.0  # between tries while the database fails
+Act = Callable[[], bool]  # returns False when it is done and must not be called again
 
 
 class KeepAlive:
@@ -32,14 +32,14 @@ class KeepAlive:
         self.forget_all()
 
     def forget_all(self) -> None:
-        """Begin anew, as a forked child does: the thread and the leases are its parent's."""
+        """Forget all acts. A forked child calls it, since thread and leases belong to its parent."""
         self._acts: list[Act] = []
         self._lock = threading.Lock()
         self._soon = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, act: Act) -> None:
-        """Call it at each beat from the next one on."""
+        """Call `act` at each beat from the next one on."""
         with self._lock:
             self._acts.append(act)
             if self._thread is None:
@@ -47,7 +47,7 @@ class KeepAlive:
                 self._thread.start()
 
     def remove(self, act: Act) -> None:
-        """A beat that has begun may still call it: an act must do no harm then."""
+        """Call `act` no more. A beat that has begun may still call it once, which must do no harm."""
         with self._lock, suppress(ValueError):
             self._acts.remove(act)
 
@@ -60,17 +60,17 @@ class KeepAlive:
             self.remove(act)
 
     def do_until_done(self, act: Act) -> None:
-        """Do it now or, when the database is in trouble, as soon as that is over, while this process lives."""
+        """Call `act` now. If the database fails, call it again until it succeeds, as long as this process lives."""
         try:
             act()
         except DATABASE_TROUBLE:
             if not connection.in_atomic_block:
-                connection.close_if_unusable_or_obsolete()  # it may be the connection that is broken
+                connection.close_if_unusable_or_obsolete()  # the connection itself may be broken
             self.add(act)
             self._soon.set()
 
     def beat(self) -> bool:
-        """Call each act once; False when the database is in trouble. Raises nothing."""
+        """Call each act once; return False when the database failed. Raises nothing."""
         with self._lock:
             acts = list(self._acts)
         went_well = [self._is_well(act) for act in acts]

@@ -1,4 +1,4 @@
-"""Texts that pages show: the type of a string or of one translated when it is shown (gettext_lazy), and durations."""
+"""The type of texts for pages, plain or lazily translated (gettext_lazy), and durations in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Words: TypeAlias = str
 
-# Lengths of time in their largest unit, as abbreviations that need no plural.
+# Units of durations, the largest first, as abbreviations without a plural.
 UNITS: tuple[tuple[str, int, Words], ...] = (
     ("days", 86400, _("{number} d")),
     ("hours", 3600, _("{number} h")),
@@ -22,13 +22,13 @@ UNITS: tuple[tuple[str, int, Words], ...] = (
     ("seconds", 1, _("{number} s")),
 )
 
-# A text of Django's filter filesizeformat, whose own Arabic has the word for two where three to ten stand: our
-# catalogue goes before Django's.
+# A text of Django's filter filesizeformat. Django's Arabic has a wrong plural (three to ten read "two"), and our
+# catalogue goes before it.
 BYTES = ngettext_lazy("%(size)d byte", "%(size)d bytes", "size")
 
 
 def spoken(seconds: float) -> str:
-    """A length of time in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
+    """A duration in its largest unit: 75 -> "1 min". The same words as in static/js/app.js."""
     for _name, size, form in UNITS:
         if seconds >= size:
             return str(form).replace("{number}", str(int(seconds // size)))

@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with host and process, key=value, addresses redacted, secrets never."""
+"""Structured logs: one line an event, with host, process and key=value fields; addresses are redacted."""
 
 import json
 import logging
@@ -9,26 +9,26 @@ from datetime import UTC, datetime
 from typing import Any
 
 PROVIDER_WORDS_LIMIT = 160
-# A local part: any letters of RFC 5322 and 6531, as in VERP's "bounce+ann=example.com", or a quoted string. The
-# look-behind lets a search begin only where a run of letters begins, so that it takes linear time.
+# A local part: any characters of RFC 5322 and 6531, as in VERP's "bounce+ann=example.com", or a quoted string. The
+# look-behind lets a match begin only at the start of a run of such characters, which keeps the search linear.
 _LETTER = r"""[^\s\x00-\x1f<>()\[\],:;@"\\]"""
 _ADDRESS = re.compile(
     rf"""(?:(?<!{_LETTER})(['=]*+{_LETTER}?+){_LETTER}*+|"[^"\n]{{1,64}}")@(\w[\w.-]*+|\[[^\s\[\]@]{{1,64}}\])"""
 )
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), 127, 0x85)} | {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t"}
 _ESCAPED |= {0x2028: "\\u2028", 0x2029: "\\u2029"}
-# Links that sign people in (people.links): whoever reads a log must not be able to use one.
+# Links that sign people in (people.links): a reader of the log must not be able to use one.
 _LINK = re.compile(r"(/password/link/\w+/\d+/|/profile/email/)[^/\s\"'?]+")
-# No addresses, though they look like some: they tie the lines about one mail together.
+# Message-IDs look like addresses and are not redacted: they connect the lines about one mail.
 _MESSAGE_IDS = frozenset({"message_id", "in_reply_to", "references"})
 
 
-# Of the HTTP request that this thread answers; "": of none. A line of JSON names it.
+# The id of the HTTP request that this thread or task answers, "" for none; part of each JSON line.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def redact(text: str) -> str:
-    """Turn ann@example.com into a***@example.com wherever it stands, and a link that signs somebody in into none."""
+    """Replace ann@example.com by a***@example.com everywhere, and remove the token of links that sign people in."""
     return _ADDRESS.sub(r"\1***@\2", without_links(text))
 
 
@@ -37,7 +37,7 @@ def without_links(text: str) -> str:
 
 
 class WithoutLinks(logging.Filter):
-    """For loggers that name the address of a request: what they hand on holds no link, whoever writes it down."""
+    """A filter for loggers that log the path of a request: it redacts the record before any handler sees it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage()
@@ -47,7 +47,7 @@ class WithoutLinks(logging.Filter):
 
 
 def provider_words(reply: str) -> str:
-    """A server's words as a log may hold them: one line, 160 characters, addresses redacted."""
+    """A server's reply for a log: one line, at most 160 characters, addresses redacted."""
     return redact(" ".join(reply.split()))[:PROVIDER_WORDS_LIMIT]
 
 
@@ -57,10 +57,10 @@ def event(logger: logging.Logger, name: str, level: int = logging.INFO, **fields
 
 
 class EventFormatter(logging.Formatter):
-    """time level host/process logger event key=value ..., always one line; an exception is the field `traceback`.
+    """Formats `time level host/process logger event key=value ...` as one line; a traceback is a field as well.
 
-    Every value passes through redact(), but for Message-IDs. Line breaks are escaped, so that a server's words never
-    make a line of their own.
+    Every value except Message-IDs passes through redact(). Line breaks are escaped, so that a server's words cannot
+    forge a line.
     """
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ def _pair(key: str, value: Any) -> str:
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time (ISO 8601, UTC), level, host, process, logger, event, request_id, and its fields.
 
-    Values keep their types; strings in them pass through redact(), but for Message-IDs.
+    Values keep their types; strings in them, except Message-IDs, pass through redact().
     """
 
     def format(self, record: logging.LogRecord) -> str:

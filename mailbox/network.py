@@ -1,8 +1,8 @@
-"""The switch PRX_EMAIL_NETWORK. At 0 no connection leaves: for staging, and for a restored copy that is looked into.
+"""The switch PRX_EMAIL_NETWORK. 0 forbids all connections to other servers: for staging, or to inspect a restored copy.
 
-Whoever opens a connection to another's server, or asks its name, calls `demand` first. Workers ask `is_off` and leave
-everything as it is, so that no mail and no account is blamed for it. The installation's own database, broker and store
-are no others' servers.
+All code that opens a connection to a server outside the installation, or resolves its name, calls `demand` first.
+Workers ask `is_off` and then do nothing, so that no mail and no account gets a failure. The installation's own
+database, broker and object store are not affected.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ OFF = gettext_noop("No connection leaves this installation: PRX_EMAIL_NETWORK is
 
 
 class NotMade(OSError):
-    """A connection that was not made, on purpose; str() is a sentence that says why."""
+    """A connection that was refused by this program itself; str() is a sentence that says why."""
 
 
 class NetworkOff(NotMade):
-    """PRX_EMAIL_NETWORK is 0."""
+    """No connection, because PRX_EMAIL_NETWORK is 0."""
 
     def __init__(self) -> None:
         super().__init__(OFF)
@@ -29,6 +29,6 @@ def is_off() -> bool:
 
 
 def demand() -> None:
-    """Raise NetworkOff when no connection may leave."""
+    """Raise NetworkOff when PRX_EMAIL_NETWORK is 0."""
     if is_off():
         raise NetworkOff

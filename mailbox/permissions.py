@@ -1,7 +1,7 @@
-"""Who may do what: roles by group for all accounts, by AccountGrant for some.
+"""Roles and permissions: a group gives a role for all accounts, an AccountGrant a role for one account.
 
-Roles contain each other: viewer reads, operator also sends, retries and syncs, administrator also edits accounts
-and the policy. A superuser may everything. Views ask here and nowhere else.
+Each role includes the ones before it: a viewer reads, an operator also sends, retries and syncs, an administrator also
+edits accounts and policy. A superuser may do everything. All views ask here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PERMISSION_OF = {
 }
 
 
-# What other apps must know of a user on each page, asked in the same query as roles: name -> expression over User.
+# Expressions over User, by name, that other apps need on each page; evaluated in the same query as the roles.
 also_asked: dict[str, Any] = {}
 
 
@@ -35,39 +35,39 @@ def _at_least(role: str) -> list[str]:
 
 
 def has_role_everywhere(user: User | AnonymousUser, role: str) -> bool:
-    """Whether the user's groups (or being superuser) give this role for all accounts."""
+    """Whether the user has at least this role for all accounts: by a group, or as superuser."""
     codename = PERMISSION_OF[Role(role)].removeprefix("mailbox.")
     return user.is_active and (user.is_superuser or codename in _kept(user)[0])
 
 
 def time_zone_of(user: User) -> str:
-    """The name of the zone the user chose; "" for the site's own."""
+    """The time zone that the user chose, such as "Europe/Berlin"; "" for the site's."""
     return _kept(user)[1]
 
 
 def language_of(user: User) -> str:
-    """The code of the language the user chose; "" for the browser's."""
+    """The code of the language that the user chose; "" for the browser's."""
     return _kept(user)[2]
 
 
 def also_known(user: User) -> dict[str, Any]:
-    """The answers to `also_asked`."""
+    """The values of `also_asked` for this user, by name."""
     return _kept(user)[3]
 
 
 def saved_filters_of(user: User) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The filters the user has saved, and those that all share."""
+    """(the filters that the user saved, the filters that all users share)."""
     kept = _kept(user)[3]
     return kept["own"], kept["shared"]
 
 
 def feature_settings(user: User | AnonymousUser) -> list[tuple[str, int | None, int]]:
-    """Feature, account and percent of every setting of a feature: no permissions, but what each page must know, too."""
+    """(feature, account pk or None, percent) of all feature settings, which each page needs besides the roles."""
     return [(feature, account, percent) for feature, account, percent in _kept(user)[3]["feature_settings"]]
 
 
 class _JsonRows(Func):
-    """All rows as one JSON array of arrays."""
+    """An aggregate: all rows as one JSON array of arrays."""
 
     template = "JSON_GROUP_ARRAY(JSON_ARRAY(%(expressions)s))"
     output_field = JSONField()
@@ -86,9 +86,9 @@ def _json(rows: QuerySet[Any], column: str) -> Subquery:
 
 
 def _kept(user: User | AnonymousUser) -> tuple[frozenset[str], str, str, dict[str, Any]]:
-    """The user's permissions of the three, own and by groups, time zone and language: in one query, as each page asks.
+    """What each page needs of the user, in one query: roles for all accounts, time zone, language, filters, features.
 
-    Kept on the object, as `has_perm` keeps what it takes two queries for: a request has a new one.
+    Cached on the user object, which lives for one request. (`has_perm` would need two queries for the roles alone.)
     """
     kept: tuple[frozenset[str], str, str, dict[str, Any]] | None = getattr(user, "_kept_for_pages", None)
     if kept is None:
@@ -118,7 +118,7 @@ def accounts_for(user: User | AnonymousUser, role: str = Role.VIEWER) -> Account
     if not user.is_authenticated or not user.is_active:
         return Account.objects.none()
     granted = Account.objects.filter(grants__user=user, grants__role__in=_at_least(role))
-    # Whoever may change its servers reads what the site sends to administrators of all accounts.
+    # Not the account that sends the site's own mail: its administrator could read mail for administrators of all.
     return granted.filter(sends_site_mail=False) if role == Role.ADMINISTRATOR else granted
 
 
@@ -127,7 +127,7 @@ def has_role_somewhere(user: User | AnonymousUser, role: str) -> bool:
 
 
 def require_role_somewhere(user: User | AnonymousUser, role: str) -> None:
-    """Raises PermissionDenied when the user has this role for no account."""
+    """Raise PermissionDenied when the user has this role for no account."""
     if not has_role_somewhere(user, role):
         raise PermissionDenied(gettext("This needs the role %(role)s for an account.") % {"role": Role(role).label})
 
@@ -135,9 +135,10 @@ def require_role_somewhere(user: User | AnonymousUser, role: str) -> None:
 def get_account(
     user: User | AnonymousUser, pk: int, role: str = Role.VIEWER, *, also: dict[str, Any] | None = None
 ) -> Account:
-    """Return the account; Http404 when the user may not even see it, PermissionDenied when the role is too low.
+    """The account, with its transports. Raises Http404 when the user may not see it, PermissionDenied when the role is
+    too low.
 
-    `also`: expressions to ask in the same query, by the attribute that bears their value.
+    `also`: further annotations, by name.
     """
     grants = AccountGrant.objects.filter(user=user.pk, account=OuterRef("pk"))
     found = accounts_for(user).with_transports().filter(pk=pk)
@@ -153,7 +154,7 @@ def get_account(
 
 
 def people_of(account_id: int) -> QuerySet[User]:
-    """Everybody who may see an account and sign in."""
+    """All active users who may see the account."""
     codenames = [name.removeprefix("mailbox.") for name in PERMISSION_OF.values()]
     having = Permission.objects.filter(codename__in=codenames, content_type__app_label="mailbox")
     by_group = Q(groups__permissions__in=having) | Q(user_permissions__in=having)
@@ -163,10 +164,10 @@ def people_of(account_id: int) -> QuerySet[User]:
 
 
 def make_groups(**_: Any) -> None:
-    """Make the three groups with their permissions; runs after each migrate and changes nothing the second time.
+    """Create the three groups with their permissions; runs after each migrate, and is idempotent.
 
-    Administrators also get what the admin asks for: everything of mailbox, outbox and alerts, and users (but not
-    superusers: see people.admin.SafeUserAdmin). They enter the admin only when marked as staff.
+    Administrators also get the permissions that Django's admin asks for: all of mailbox, outbox and alerts, and users
+    (except superusers, see people.admin.SafeUserAdmin). They can open the admin only when marked as staff.
     """
     for index, role in enumerate(ROLES):
         group, _made = Group.objects.get_or_create(name=role.value)

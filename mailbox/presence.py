@@ -1,7 +1,7 @@
-"""Processes that stay say so: host, role, release and the host's load, each half minute.
+"""Heartbeats of long-running processes: host, role, release and load, every half minute.
 
-Workers by their task `beat`, push and alerts from their own loops (a loop that hangs falls silent), the web server and
-submission, whose loops wait for others, from a thread.
+Workers write it by their task `beat`. Push and alerts write it from their main loops, so that a hung loop stops it. The
+web server and submission have no loop of their own and write it from a thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mailbox.models import ProcessHeartbeat
 
 logger = logging.getLogger(__name__)
 EVERY = timedelta(seconds=30)
-SILENT_AFTER = 3  # times that long
+SILENT_AFTER = 3  # intervals without a heartbeat; then the process counts as gone
 
 
 def this_host() -> str:
@@ -33,7 +33,7 @@ def this_host() -> str:
 
 
 def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta = EVERY) -> None:
-    """Write that this process (or the one with this pid) is there, and will say so again within `every`."""
+    """Save the heartbeat of this process, or of the one with `pid`; the next is due within `every`."""
     says = {
         "seen_at": now,
         "silent_at": now + SILENT_AFTER * max(every, EVERY),
@@ -51,14 +51,13 @@ def note(role: str, now: datetime, *, pid: int | None = None, every: timedelta =
 
 
 def forget_ended(role: str) -> None:
-    """Forget processes of this host and role that are no more: one that was started again, or stopped in order, is
-    none that is missed."""
+    """Delete the rows of ended processes of this host and role: after a restart or a stop nobody should miss them."""
     rows = ProcessHeartbeat.objects.filter(host=this_host()[:200], role=str(role), pid__gt=0)
     rows.filter(pk__in=[row.pk for row in rows if not Path(f"/proc/{row.pid}").exists()]).delete()
 
 
 class InLoop:
-    """For a process that asks often: notes it each half minute. Raises what the database raises."""
+    """For a main loop: call note() in each round, and it writes every half minute. Raises database errors."""
 
     def __init__(self, role: str) -> None:
         self._role = role
@@ -71,9 +70,9 @@ class InLoop:
 
 
 def start_noting(role: str, *, pid: int | None = None, also: Sequence[Callable[[], object]] = ()) -> threading.Event:
-    """From a thread of its own, until the event is set or the process ends; `also` is called each time.
+    """Write heartbeats from a thread, until the returned event is set or the process ends.
 
-    The database may be away: it is said again in half a minute.
+    `also`: functions to call each time. If the database fails, the thread tries again half a minute later.
     """
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What is known of the large providers: their servers, how one signs in there, who keeps the copy in Sent. No I/O."""
+"""The large providers: their servers, how to sign in there, and which of them store sent mail themselves. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailbox.lazy_text import Words
 
 @dataclass(frozen=True)
 class Preset:
-    """What is known of a provider; the form is filled from it."""
+    """One provider; the account form is filled from it."""
 
     key: str
     name: str
@@ -50,10 +50,10 @@ PRESETS = (
 )  # fmt: skip
 
 
-# Submission servers that put what they send into the Sent folder: a copy of ours would be a second one.
+# Submission servers that put sent mail into the Sent folder themselves: a copy of ours would be a second one.
 _KEEPING_COPIES = frozenset({"smtp.gmail.com", "smtp.googlemail.com", "smtp.office365.com", "smtp-mail.outlook.com"})
 
 
 def keeps_sent_copy(smtp_host: str) -> bool:
-    """Whether mail sent through this server stands in the account's Sent folder without anybody's doing."""
+    """Whether this submission server puts sent mail into the account's Sent folder itself."""
     return smtp_host.strip().lower().rstrip(".") in _KEEPING_COPIES

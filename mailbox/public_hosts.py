@@ -1,7 +1,7 @@
-"""Connecting to a mail server's host, when that host must be one of the public Internet.
+"""Connects to a mail server, with a check that its addresses are on the public Internet where that is required.
 
-Judged here, at each connection, and not only when the host is typed: a name may mean another address by then (DNS
-rebinding). What was judged is what is connected to: the name is resolved once.
+The check is made at each connection and not only when the host is entered, since the name may resolve to another
+address by then (DNS rebinding). The name is resolved once, so that the checked addresses are those connected to.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mailbox import network, safe_http
 
 
 class NotPublic(network.NotMade):
-    """The host has an address that is not on the public Internet, and nobody who may allow it has."""
+    """The host has an address that is not on the public Internet, and no administrator has allowed it."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
@@ -24,12 +24,12 @@ class NotPublic(network.NotMade):
 
 
 def is_private_literal(host: str) -> bool:
-    """Whether what was typed is surely this machine's or an inner network's, without asking DNS."""
+    """Whether the host is an address of this machine or an inner network; decided without DNS."""
     name = host.strip().lower().rstrip(".").removeprefix("[").removesuffix("]")
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
         return True
     try:
-        # As a resolver reads it: 127.1, 0x7f000001 and 2130706433 are 127.0.0.1 as well (inet_aton(3)).
+        # inet_aton(3), as resolvers do: 127.1, 0x7f000001 and 2130706433 are 127.0.0.1 as well.
         address = ipaddress.ip_address(name) if ":" in name else ipaddress.ip_address(socket.inet_aton(name))
     except (ValueError, OSError):
         return False
@@ -37,7 +37,10 @@ def is_private_literal(host: str) -> bool:
 
 
 def connect(host: str, port: int, seconds: float, *, public_only: bool) -> socket.socket:
-    """A connection to the first of the host's addresses that answers, within the time for all; raises OSError."""
+    """Connect to the first of the host's addresses that answers; `seconds` is for all of them together.
+
+    Raises OSError; NotPublic when `public_only` and one of the addresses is not public.
+    """
     network.demand()
     deadline = time.monotonic() + seconds
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

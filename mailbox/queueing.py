@@ -1,7 +1,7 @@
 """The one place where tasks are queued.
 
-The broker only wakes workers: the work itself stands in rows, which sweeps find. A task that cannot be queued is logged
-and never makes the caller fail.
+A task only wakes a worker: the work itself is in the database, where periodic sweeps find it. So a task that cannot be
+queued is logged, and the caller goes on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ logger = logging.getLogger(__name__)
 
 
 def queue(function: str, *arguments: object, **options: Any) -> None:
-    """Have a worker run `function` (a dotted path), once the present transaction has committed: a worker may be faster
-    than it. `options` are django-q2's: group, task_name, timeout. Raises nothing."""
+    """Have a worker run `function` (a dotted path) after the current transaction has committed. Raises nothing.
+
+    `options`: django-q2's `group`, `task_name` and `timeout`.
+    """
     transaction.on_commit(partial(_send_to_broker, function, arguments, options))
 
 
 def _send_to_broker(function: str, arguments: tuple[object, ...], options: dict[str, Any]) -> None:
     try:
         async_task(function, *arguments, q_options=dict(options))
-    except Exception as error:  # of whatever broker: Redis and the database have no class in common
+    except Exception as error:  # the errors of Redis and the database have no common class
         event(logger, "task_not_queued", logging.WARNING, task=function, error=f"{type(error).__name__}: {error}")

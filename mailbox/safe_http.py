@@ -1,9 +1,8 @@
-"""One request over HTTP(S) to an address that a stranger chose, and the judgement of hosts that goes with it.
+"""HTTP(S) requests to URLs that strangers choose (a mail, a domain's owner, an administrator), safe against SSRF.
 
-Whoever chose the address (a mail, a domain's owner, an administrator) may mean the network we stand in (SSRF), or us.
-So: http and https on their own ports, only addresses of the public Internet, resolved once and connected to as
-resolved (a name that says another address the second time reaches nothing), each redirect judged again, no cookies,
-no referrer, no compression, and an end to time and bytes.
+Only http and https on their standard ports, and only addresses of the public Internet. A name is resolved once and the
+resolved address is connected to, against DNS rebinding. Each redirect is checked again. No cookies, no referrer, no
+compression; time and bytes are limited.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from mailbox import network as network_switch
 
 MAX_REDIRECTS = 3
 MAX_ADDRESS = 4_096
-SECONDS = 10.0  # for one answer, redirects and all
-STEP_SECONDS = 5.0  # for one silence of the server
+SECONDS = 10.0  # for one answer, redirects included
+STEP_SECONDS = 5.0  # without any bytes from the server
 PORTS = {"http": 80, "https": 443}
 
-# Global for `ipaddress` (of some Python version), and still doors to somewhere else.
+# Some Python versions of `ipaddress` call these global, though they lead to inner networks.
 _DOORS_V6 = (
     "64:ff9b::/96 64:ff9b:1::/48 "  # NAT64 (RFC 6052, 8215)
     "2002::/16 "  # 6to4 (RFC 3056)
@@ -49,16 +48,16 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class FetchRefused(Exception):
-    """There is nothing to show; str() says why in a short sentence. `sent`: the server may have had the request."""
+    """The request failed or was refused; str() is a short sentence. `sent`: the server may have received it."""
 
     sent = False
 
 
 def is_public(address: Address) -> bool:
-    """Whether this is a host of the public Internet (IANA's special-purpose registries, RFC 6890)."""
+    """Whether the address is on the public Internet (IANA's special-purpose registries, RFC 6890)."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
-            return False  # a resolver has no reason to answer with these
+            return False  # no resolver has a reason to return these
         if address.is_site_local:
             return False
     if any(address in network for network in _DOORS):
@@ -67,7 +66,7 @@ def is_public(address: Address) -> bool:
 
 
 def resolve(host: str, port: int) -> list[Address]:
-    """All addresses of a host; raises FetchRefused."""
+    """All addresses of a host. Raises FetchRefused when there are none."""
     if network_switch.is_off():
         raise FetchRefused(network_switch.OFF)
     try:
@@ -79,14 +78,14 @@ def resolve(host: str, port: int) -> list[Address]:
 
 @dataclass(frozen=True)
 class Network:
-    """How the outside is reached. Tests set another one, which knows a server on this machine; nothing else does."""
+    """How other servers are reached. Only tests use another one, which allows a server on this machine."""
 
     resolve: Callable[[str, int], Sequence[Address]] = resolve
     is_allowed: Callable[[Address], bool] = is_public
     ports: Callable[[str], int] = PORTS.__getitem__
     context: Callable[[], ssl.SSLContext] = ssl.create_default_context
     seconds: float = SECONDS
-    any_port: bool = False  # whoever typed the address may name a port
+    any_port: bool = False  # allow ports other than the standard ones
 
 
 OUTSIDE = Network()
@@ -94,13 +93,13 @@ OUTSIDE = Network()
 
 @dataclass(frozen=True)
 class OutgoingRequest:
-    """What is asked for, and within which bounds."""
+    """A request, and the limits on its answer."""
 
     accept: str
     user_agent: str
     max_bytes: int
     schemes: Collection[str] = field(default_factory=lambda: tuple(PORTS))
-    noun: str = "image"  # how a sentence names it
+    noun: str = "image"  # what error messages call the resource
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes | None = field(default=None, repr=False)
@@ -108,7 +107,7 @@ class OutgoingRequest:
 
 @dataclass(frozen=True)
 class ServerResponse:
-    """What a server said, whatever its status."""
+    """A server's answer, of any status."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,7 +115,10 @@ class ServerResponse:
 
 
 def get(address: str, wanted: OutgoingRequest, network: Network = OUTSIDE) -> bytes:
-    """The body of a 200 answer; raises FetchRefused. Takes at most `network.seconds` and a look-up of each host."""
+    """The body of the answer, redirects followed. Raises FetchRefused, also for a status other than 200.
+
+    It takes at most `network.seconds`, besides the DNS look-up of each host.
+    """
     ends_at = time.monotonic() + network.seconds
     for _ in range(MAX_REDIRECTS + 1):
         parts = _checked(address, network, wanted.schemes)
@@ -129,7 +131,10 @@ def get(address: str, wanted: OutgoingRequest, network: Network = OUTSIDE) -> by
 
 
 def exchange(address: str, wanted: OutgoingRequest, network: Network = OUTSIDE) -> ServerResponse:
-    """The answer to one request, whatever its status, bounded as get(); redirects are not followed. FetchRefused."""
+    """The answer to one request, of any status, with the limits of get(); redirects are not followed.
+
+    Raises FetchRefused.
+    """
     parts = _checked(address, network, wanted.schemes)
     with _answer(parts, wanted, network, time.monotonic() + network.seconds) as (response, watch):
         content = _content(response, watch, wanted)
@@ -156,7 +161,7 @@ def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitR
 
 
 def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
-    """The one address that is connected to. A host with any that is not public is not asked at all: FetchRefused."""
+    """The address and port to connect to. Raises FetchRefused when any address of the host is not public."""
     if network_switch.is_off():
         raise FetchRefused(network_switch.OFF)
     found = network.resolve(host, port)
@@ -168,7 +173,7 @@ def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
 
 
 class ConnectionDeadline:
-    """Ends the connection at the deadline, whatever it waits for: a server that drips bytes resets every time-out."""
+    """Closes a connection at a deadline: a server that sends single bytes would reset every socket time-out."""
 
     def __init__(self, seconds: float) -> None:
         self.is_over = False
@@ -186,7 +191,7 @@ class ConnectionDeadline:
         self.is_over = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
-                # The descriptor's own shutdown: SSLSocket's would wait for the lock that the reader holds.
+                # socket's shutdown and not SSLSocket's, which would wait for the lock that the reader holds.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def stop(self) -> None:
@@ -237,9 +242,9 @@ def _ask(connection: socket.socket, parts: SplitResult, wanted: OutgoingRequest)
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
         f"?{quote(parts.query, safe='/%:@!$&()*+,;=~-._?')}" if parts.query else ""
     )
-    # The Host field names the port where the address does (RFC 9110, 7.2).
+    # The Host field has the port if the URL has it (RFC 9110, 7.2).
     asked = http.client.HTTPConnection(f"[{host}]" if ":" in host else host, parts.port or PORTS["http"])
-    asked.sock = connection  # connected already: http.client resolves nothing
+    asked.sock = connection  # connected already, so that http.client resolves nothing
     headers = {"User-Agent": wanted.user_agent, "Accept": wanted.accept, "Accept-Encoding": "identity"}
     asked.request(wanted.method, path, body=wanted.content, headers=headers | dict(wanted.headers))
     return asked.getresponse()

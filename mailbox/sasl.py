@@ -1,4 +1,4 @@
-"""What a client says when it signs in with an OAuth access token (SASL, RFC 4422): the same in IMAP and SMTP. Pure."""
+"""SASL (RFC 4422) with an OAuth access token: the client's responses, which are the same in IMAP and SMTP. Pure."""
 
 from __future__ import annotations
 

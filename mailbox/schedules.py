@@ -1,4 +1,4 @@
-"""What runs by the clock. django-q2 looks every half minute and knows no schedule shorter than a minute."""
+"""The schedules of mailbox's tasks. django-q2 looks every half minute; its shortest schedule is a minute."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PlannedTask:
 
 PLANNED = (
     PlannedTask("mailbox: sync", "mailbox.tasks.sync_tick", Schedule.MINUTES, 1),
-    # Two, half a minute apart: the dashboard calls workers dead that were silent for three of these.
+    # Two schedules half a minute apart: the dashboard calls workers dead after three such intervals of silence.
     PlannedTask("mailbox: heartbeat", "mailbox.tasks.beat", Schedule.MINUTES, 1),
     PlannedTask("mailbox: heartbeat, half a minute later", "mailbox.tasks.beat", Schedule.MINUTES, 1, 30),
     PlannedTask("mailbox: go on reading stored mail", "mailbox.tasks.reparse_stalled", Schedule.MINUTES, 1),
@@ -48,8 +48,8 @@ PLANNED = (
 )
 
 
-# What a cluster does as soon as it starts, whatever its schedule says: the dashboard hears of these workers at once,
-# and what waited while nobody worked does not wait for the next minute.
+# Tasks that a cluster runs as soon as it starts, so that the dashboard shows its workers at once and waiting mail does
+# not wait for the next minute.
 FIRST = ("mailbox.tasks.beat", "mailbox.tasks.sync_tick", "outbox.tasks.sweep")
 INTERVALS = {
     Schedule.MINUTES: timedelta(minutes=1),
@@ -59,8 +59,10 @@ INTERVALS = {
 
 
 def pull_back(now: datetime) -> int:
-    """Make due what lies further ahead than its own interval, as after the machine's clock was set back: else nothing
-    would run by the clock for as long. Returns how many schedules that were."""
+    """Make schedules due whose next run is further ahead than their interval; return how many there were.
+
+    That is so after the machine's clock was set back: nothing would run until then.
+    """
     late = []
     for pk, kind, minutes, next_run in Schedule.objects.values_list("pk", "schedule_type", "minutes", "next_run"):
         interval = INTERVALS.get(kind)
@@ -74,8 +76,7 @@ def pull_back(now: datetime) -> int:
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """`next_at`: when it is queued next. `last_at`, `seconds`, `ok`: its last run that ended; None where none is
-    known."""
+    """One schedule. `next_at`: when it is queued next. `last_at`, `seconds`, `ok`: of its last finished run."""
 
     name: str
     next_at: datetime | None
@@ -85,7 +86,7 @@ class ScheduleState:
 
 
 def states() -> list[ScheduleState]:
-    """Everything that runs by the clock, soonest first."""
+    """All schedules, the next one first."""
     run = ScheduleRun.objects.filter(pk=OuterRef("name"))
     last = {name: Subquery(run.values(name)) for name in ("started_at", "seconds", "ok")}
     rows = Schedule.objects.annotate(**last).order_by("next_run", "name")
@@ -93,20 +94,20 @@ def states() -> list[ScheduleState]:
 
 
 def overdue_since(now: datetime) -> datetime | None:
-    """The earliest time at which one of ours was to run and did not; None while all are on time."""
+    """The earliest time at which one of our schedules should have run and did not; None when all are on time."""
     mine = Schedule.objects.filter(name__in=[each.name for each in PLANNED], next_run__lt=now)
     first: datetime | None = mine.order_by("next_run").values_list("next_run", flat=True).first()
     return first
 
 
 def first_tasks(now: datetime) -> list[str]:
-    """Those of FIRST that are to be queued at a start: not what is due by its schedule, which is looked at next."""
+    """The tasks of FIRST to queue at a start: the heartbeat, and those that no due schedule will queue anyway."""
     due = set(Schedule.objects.filter(func__in=FIRST, next_run__lt=now).values_list("func", flat=True))
     return [function for function in FIRST if function not in due or function == "mailbox.tasks.beat"]
 
 
 def make_schedules(using: str = DEFAULT_DB_ALIAS, planned_here: Sequence[PlannedTask] = PLANNED, **_: Any) -> None:
-    """Make the schedules, or bring them in line; runs after each migrate. Schedule.name is not unique: no doubles."""
+    """Create or update the schedules; runs after each migrate. Removes doubles, as Schedule.name is not unique."""
     if not router.allow_migrate_model(using, Schedule):
         return
     if Schedule._meta.db_table not in connections[using].introspection.table_names():

@@ -1,25 +1,25 @@
-"""What the mailbox tells whoever listens; it never imports a listener."""
+"""Signals by which mailbox informs and asks other apps, which it must not import."""
 
 from django.dispatch import Signal
 
 # Sent after the commit that stored them: account_id (int), pks (list of Message pks, new or found again).
 messages_stored = Signal()
-# Sent by a worker that has tried to deliver mail, after the commits of what came of it.
+# Sent by a worker that has tried to deliver mail, after the outcomes were committed.
 delivery_ended = Signal()
-# Sent after the commit of other credentials or another server: account_id (int). What was held back may go on.
+# Sent after the commit of new credentials or another server: account_id (int). Work that was held back may go on.
 credentials_changed = Signal()
-# Sent after the commit of a ConnectionTest that a worker is to run: test_id (int).
+# Sent after the commit of a ConnectionTest that a worker has to run: test_id (int).
 connection_test_asked = Signal()
-# Asked, not told: how many mails of each of these accounts wait to be sent? account_ids (collection of int). A receiver
-# answers with a dict of those that have some.
+# A question: how many mails are waiting to be sent? account_ids (collection of int). A receiver returns a dict: account
+# pk -> number, without accounts that have none.
 waiting_mail_asked = Signal()
-# Asked, not told: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of
-# str, without angle brackets: those of its mails and those they refer to). A receiver answers with a list of
+# A question: what else belongs to a conversation? account_id (int), pks (of its Messages), message_ids (set of str,
+# without angle brackets: of its mails and of those they refer to). A receiver returns a list of
 # mailbox.messages.conversations.ConversationMessage.
 conversation_asked = Signal()
-# Asked, not told: how does sending go for these accounts? account_ids (collection of int), midnight (datetime, when
-# "today" began), is_list (bool). A receiver answers with a dict of mailbox.accounts.outbox_figures.OutboxFigures.
+# A question: the sending figures of accounts? account_ids (collection of int), midnight (datetime, begin of "today"),
+# is_list (bool). A receiver returns a dict: account pk -> mailbox.accounts.outbox_figures.OutboxFigures.
 outbox_figures_asked = Signal()
-# Asked, not told: the subjects of these mails of the outbox? pks (collection of int). A receiver answers with a dict:
-# key -> (account's key, subject).
+# A question: the subjects of these mails of the outbox? pks (collection of int). A receiver returns a dict: pk ->
+# (account pk, subject).
 outbox_subjects_asked = Signal()

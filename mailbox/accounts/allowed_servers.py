@@ -1,7 +1,7 @@
-"""Which servers an account may have that an administrator of some accounts sets up.
+"""Which servers an account may have when the person who sets it up administers some accounts only.
 
-"Test connection" would else tell such a person which hosts and ports of the inner network answer. The form refuses what
-is plainly wrong; what a name means is judged when it is connected to (mailbox.public_hosts).
+Such a person could otherwise use "Test connection" to scan hosts and ports of the inner network. The form refuses
+private addresses and unusual ports; what a host name resolves to is checked at each connection (mailbox.public_hosts).
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from mailbox.public_hosts import is_private_literal
 
 
 def judge(transport: Transport, before: Transport | None, *, any_server: bool) -> dict[str, str]:
-    """Note on the transport whether its host may be private; what is wrong as sentences for "host" and "port".
+    """Set `transport.private_host_allowed`; return what is wrong, as sentences by field ("host", "port").
 
-    Who may not choose any server is bound to the public Internet from the moment another than `before` is chosen.
+    any_server: whether the person may choose any server. before: the stored transport, None for a new account; a server
+    that stays as it was keeps its permission.
     """
     if any_server:
         transport.private_host_allowed = True
@@ -28,7 +29,7 @@ def judge(transport: Transport, before: Transport | None, *, any_server: bool) -
 
 
 def why_not_allowed(kind: str, host: str, port: int) -> dict[str, str]:
-    """What is wrong, as a sentence for "host" or "port"; {} when nothing is. `kind`: "imap" or "smtp"."""
+    """What is wrong with a server, as sentences by field; {} when nothing is. `kind`: "imap" or "smtp"."""
     found = {}
     if is_private_literal(host) and not settings.ACCOUNT_ALLOW_PRIVATE:
         found["host"] = gettext("Only an administrator of all accounts may choose a host of an inner network.")

@@ -1,4 +1,4 @@
-"""One thing to say of an account."""
+"""The dataclass of one statement about an account's health."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class AccountNotice:
-    """One thing to say of an account. `remedy` names the button: see templates/mailbox/accounts/_remedy.html."""
+    """One statement about an account's health. `remedy` names its button: templates/mailbox/accounts/_remedy.html."""
 
     tone: str  # "fine", "waiting", "needs", "broken"
     label: str
@@ -18,4 +18,4 @@ class AccountNotice:
     remedy: str = ""
     since: datetime | None = None
     until: datetime | None = None
-    kind: str = ""  # what other code knows it by: "sync_fails", "behind", "folder_stopped", "over_quota"
+    kind: str = ""  # for code such as alerts: "sync_fails", "behind", "folder_stopped", "over_quota", "sending_fails"

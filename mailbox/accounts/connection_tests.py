@@ -1,6 +1,6 @@
-"""Tests of the connections of many accounts, after an import: a few run at a time, and each goes on with the next.
+"""Connection tests of many accounts, after an import: AT_ONCE run at a time, and each queues the next when it ends.
 
-So a file of accounts whose servers do not answer leaves the other workers to mail.
+So a file of accounts whose servers do not answer does not occupy all workers.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ AT_ONCE = 2
 
 
 def ask_for_tests(accounts: Iterable[Account], user: User | None) -> None:
-    """Write down that all of them are to be tested, and have workers begin."""
+    """Save a test for each account, and queue the first ones."""
     ConnectionTest.objects.bulk_create(ConnectionTest(account=each, requested_by=user) for each in accounts)
     begin_more(timezone.now())
 
 
 def begin_more(now: datetime, **asked: datetime) -> None:
-    """Queue as many of those that wait as may run beside those that do; `asked`: which are meant."""
+    """Queue waiting tests, up to AT_ONCE that run. `asked`: a filter on the waiting tests, such as a time."""
     free = AT_ONCE - ConnectionTest.objects.at_work(now).count()
     _queue(list(ConnectionTest.objects.waiting().filter(**asked).values_list("pk", flat=True)[: max(0, free)]))
 
 
 def begin_next() -> None:
-    """One has ended: queue the next."""
+    """Queue the next waiting test; call it when one has ended."""
     _queue(list(ConnectionTest.objects.waiting().values_list("pk", flat=True)[:1]))
 
 

@@ -1,4 +1,4 @@
-"""Making an account with both its transports: validated as a whole, saved in one transaction."""
+"""Creates an account with both its transports: validated as a whole, saved in one transaction."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def create_account(
     with transaction.atomic():
         account.imap.save()
         account.smtp.save()
-        account.imap, account.smtp = account.imap, account.smtp  # takes over the primary keys they have now
+        account.imap, account.smtp = account.imap, account.smtp  # sets imap_id and smtp_id, now that both are saved
         account.save()
         Folder.objects.create(account=account, name="INBOX", sync_enabled=True)
     return account

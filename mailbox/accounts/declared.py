@@ -1,8 +1,8 @@
-"""Accounts as a file declares them: made when they are not there, changed where they differ, never deleted.
+"""Accounts declared by a file: created when missing, changed where they differ, never deleted; idempotent.
 
-For a command secrets stand in environment variables that the file names. A file that comes by a page holds them itself:
-whoever may upload one could else send any variable of the server's to a host of their own.
-The same file twice changes nothing the second time. No refusal repeats a value: it may be a secret in the wrong column.
+In a file for the command line secrets are names of environment variables. A file uploaded on a page contains the
+secrets themselves: otherwise its author could have any variable of the server sent to a host of their choice. No error
+message repeats a value, as it may be a secret in the wrong column.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _YES, _NO = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 @dataclass(frozen=True)
 class SecretColumns:
-    """Where the secrets of a file stand: the columns of a password and of an OAuth token, and how a cell is read."""
+    """The columns that hold a file's secrets (password, OAuth token), and how a cell of them is read."""
 
     password: str
     oauth_token: str
@@ -64,7 +64,7 @@ class InvalidDeclaration(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state`: made, changed or unchanged; `changed`: the names of what differed."""
+    """`state`: "made", "changed" or "unchanged". `changed`: the columns that differed."""
 
     account: Account
     state: str
@@ -73,7 +73,7 @@ class Outcome:
 
 @transaction.atomic
 def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -> Outcome:
-    """Bring the account in line: only what is named. Raises InvalidDeclaration, and then nothing is changed."""
+    """Create the account, or change what `given` names. Raises InvalidDeclaration, and then nothing is changed."""
     row = _read(given, secrets)
     account = Account.objects.with_transports().filter(email__iexact=row.get("email", "")).first()
     if account is not None:
@@ -85,8 +85,8 @@ def declare(given: Mapping[str, Any], secrets: SecretColumns = IN_ENVIRONMENT) -
 
 
 def _change(account: Account, row: Mapping[str, Any], secrets: SecretColumns) -> Outcome:
-    """Other servers than before, or another authority that vouches for them, need the secret as well, or what is stored
-    would be handed to whoever runs them."""
+    """Change what differs. Another server or CA certificate needs the secret too: the stored one must not be sent to a
+    server that it was not meant for."""
     kind, secret = _secret(row, secrets)
     changed = [name for name in (*SWITCHES, *TEXTS, "messages_per_minute") if name in row and _set(account, name, row)]
     if not secret and account.ca_certificate and "ca_certificate" in changed:
@@ -140,7 +140,7 @@ def _make(row: Mapping[str, Any], secrets: SecretColumns) -> Account:
 
 
 def _read(given: Mapping[str, Any], secrets: SecretColumns) -> dict[str, Any]:
-    """The values by their types; an empty cell of a table says nothing."""
+    """The values converted to their types; empty cells are left out. Raises InvalidDeclaration."""
     row: dict[str, Any] = {}
     for name, value in given.items():
         if name not in secrets.known:
@@ -160,7 +160,7 @@ def _typed(name: str, text: str) -> Any:
         return text.lower() in _YES
     if name == "email":
         try:
-            validate_email(text)  # before it is asked for: it may be a secret in the wrong column
+            validate_email(text)  # before it is looked up or shown: it may be a secret in the wrong column
         except ValidationError as error:
             raise InvalidDeclaration(" ".join(error.messages)) from None
     if name in NUMBERS:
@@ -174,7 +174,7 @@ def _typed(name: str, text: str) -> Any:
 
 
 def _secret(row: Mapping[str, Any], secrets: SecretColumns) -> tuple[str, str]:
-    """("password" or "oauth_token", the secret), or two empty texts where none is named."""
+    """("password" or "oauth_token", the secret); ("", "") when the row has none. Raises InvalidDeclaration."""
     named = [name for name in secrets.names if row.get(name)]
     if len(named) > 1:
         raise InvalidDeclaration(gettext("Give exactly one of %(password)s and %(token)s.") % secrets.told())
@@ -190,13 +190,13 @@ def _secret(row: Mapping[str, Any], secrets: SecretColumns) -> tuple[str, str]:
 
 
 def _server_names(kind: str) -> dict[str, str]:
-    """Column of the transport -> what the file calls it."""
+    """Attribute of the transport -> column of the file. `kind`: "imap" or "smtp"."""
     names = {"host": f"{kind}_host", "port": f"{kind}_port", "user": "user"}
     return names | ({"security": "smtp_security"} if kind == Transport.Kind.SMTP else {})
 
 
 def _set(part: Account | Transport, name: str, row: Mapping[str, Any], column: str = "") -> bool:
-    """Whether it was another value."""
+    """Set the value; return whether it was another one before."""
     column = column or name
     if getattr(part, column) == row[name]:
         return False
@@ -212,7 +212,7 @@ def _differs(transport: Transport, kind: str, secret: str) -> bool:
 
 
 def sentences(error: ValidationError) -> str:
-    """All that is wrong, in one line."""
+    """All messages of the error in one line."""
     found = []
     for name, problems in error.message_dict.items():
         option = "" if name == NON_FIELD_ERRORS else f"{name.replace('_', ' ')}: "

@@ -1,7 +1,7 @@
-"""A table of accounts, as spreadsheets write CSV: UTF-8, the columns' names first, commas, semicolons or tabs.
+"""Reads a table of accounts from CSV as spreadsheets write it: UTF-8, column names first, comma, semicolon or tab.
 
-A file whose form is wrong is refused as a whole, by the line: a cell that slipped into the next column might be a
-secret, so that no refusal repeats one.
+A malformed file is refused as a whole, with the number of the line. No message repeats a cell: after a missing comma it
+may be a secret.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ class TableRow:
 
 
 def read_table(content: bytes, known: Collection[str], as_typed: Collection[str] = ()) -> list[TableRow]:
-    """The rows that say something. `as_typed`: columns in which an apostrophe is one. Raises UnreadableTable."""
+    """The rows that are not empty. Raises UnreadableTable.
+
+    known: the allowed column names. as_typed: columns whose cells are taken as they are, with a leading apostrophe.
+    """
     text = _decoded(content)
     head_line = text.split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=head_line.count)

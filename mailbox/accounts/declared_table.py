@@ -1,4 +1,4 @@
-"""The accounts of a whole table: what would become of each line, and doing it, one account a transaction."""
+"""Imports the accounts of a table: a preview of what each line would do, and the import, one transaction a line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 254  # characters of an address
 
 @dataclass(frozen=True)
 class LineOutcome:
-    """`state`: made, changed, unchanged or refused. An account that was only looked at may have no row."""
+    """`state`: "made", "changed", "unchanged" or "refused". In a preview `account` may have no row in the database."""
 
     line: int
     email: str
@@ -28,17 +28,17 @@ class LineOutcome:
 
 
 def look_through(rows: Iterable[TableRow]) -> list[LineOutcome]:
-    """What carry_out would do now; nothing is kept."""
+    """What carry_out() would do now; everything is rolled back."""
     return list(_outcomes(rows, is_kept=False))
 
 
 def carry_out(rows: Iterable[TableRow]) -> Iterator[LineOutcome]:
-    """Each account for itself: one that is refused keeps no other from being made."""
+    """Import line by line; a refused line does not stop the others."""
     return _outcomes(rows, is_kept=True)
 
 
 def _outcomes(rows: Iterable[TableRow], *, is_kept: bool) -> Iterator[LineOutcome]:
-    lines: dict[str, int] = {}  # address -> where it stood first
+    lines: dict[str, int] = {}  # address -> number of its first line
     for row in rows:
         email = row.values.get("email", "").strip()
         first = lines.setdefault(email.lower(), row.line)
@@ -55,7 +55,7 @@ def _outcomes(rows: Iterable[TableRow], *, is_kept: bool) -> Iterator[LineOutcom
 
 
 def _declared(row: TableRow, *, is_kept: bool) -> declared.Outcome:
-    """Of an account that is made, no folder is fetched before somebody chose it, unless the line says so."""
+    """Import one line. A new account syncs no folder before a person chooses some, unless the line has sync_enabled."""
     try:
         with transaction.atomic():
             outcome = declared.declare(row.values, declared.IN_FILE)
@@ -63,11 +63,11 @@ def _declared(row: TableRow, *, is_kept: bool) -> declared.Outcome:
                 outcome.account.folders.update(sync_enabled=False)
             if not is_kept:
                 transaction.set_rollback(True)
-    except IntegrityError:  # somebody added it at this moment
+    except IntegrityError:  # somebody else has just added this address
         raise declared.InvalidDeclaration(gettext("An account with this address exists already.")) from None
     return outcome
 
 
 def _shown(email: str) -> str:
-    """The cell, where it looks like an address: anything else may be a secret that slipped there."""
+    """The cell if it looks like an address, else "": it may be a secret in the wrong column."""
     return email[:SHOWN] if "@" in email else ""

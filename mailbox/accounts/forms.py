@@ -1,4 +1,4 @@
-"""Forms of accounts: one form for an account with both its transports, one for a single secret."""
+"""The form of an account with both its transports."""
 
 from __future__ import annotations
 
@@ -14,54 +14,26 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.accounts.allowed_servers import judge
 from mailbox.accounts.create import TransportFields, create_account
+from mailbox.accounts.credentials_change import (
+    FAILURES,
+    SECRETS,
+    SecretField,
+    announce_change,
+    forget_failures,
+    put_secret,
+)
 from mailbox.accounts.secret_reuse import SecretRecipient, why_to_type_again
-from mailbox.endpoints import default_smtp_security, secret_problem
+from mailbox.endpoints import default_smtp_security
 from mailbox.lazy_text import Words
-from mailbox.models import Account, SyncState, Transport
+from mailbox.models import Account, Transport
 from mailbox.models.account_words import SentCopyChoice
 from mailbox.presets import Preset
-from mailbox.signals import credentials_changed
 
-EXACTLY_ONE = _("Give exactly one of password and OAuth token.")
 MAX_CA_BYTES = 200_000
 _WHERE = ["host", "port", "security", "user", "private_host_allowed"]
-SECRETS = ["encrypted_password", "encrypted_oauth_token", "oauth_expires_at", "grant_id"]
 _ACCOUNT = ["email", "display_name", "ca_certificate", "sent_copy", "sync_enabled", "send_enabled", "push_enabled"]
 _ACCOUNT += ["messages_per_minute", "signature"]
 _LINES = forms.Textarea(attrs={"rows": 4, "dir": "auto"})
-FAILURES = ["needs_sign_in_since", "last_reply", "failure_count", "next_allowed_at"]
-
-
-class SecretField(forms.CharField):
-    """Typed once, never rendered back, spaces inside and around it kept."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"})
-        super().__init__(required=False, strip=False, max_length=20_000, widget=widget, **kwargs)
-
-
-def put_secret(transport: Transport, password: str, token: str) -> None:
-    """Set the given secret and clear the other; with neither the stored one stays. Raises ValidationError."""
-    if password and token:
-        raise ValidationError(EXACTLY_ONE)
-    if problem := secret_problem(password or token):
-        raise ValidationError(problem)
-    if password:
-        transport.password, transport.oauth_token, transport.grant = password, None, None
-    elif token:
-        transport.password, transport.oauth_token, transport.grant = None, token, None
-
-
-def forget_failures(transport: Transport) -> None:
-    """Other credentials or another server: what the former ones met with says nothing any more."""
-    transport.needs_sign_in_since = transport.next_allowed_at = None
-    transport.last_reply, transport.failure_count = "", 0
-
-
-def announce_change(account_id: int) -> None:
-    """Let sync and outbox go on with the new credentials at once, after the commit."""
-    SyncState.objects.filter(account_id=account_id).update(next_allowed_at=None, failure_count=0)
-    transaction.on_commit(lambda: credentials_changed.send(sender=Account, account_id=account_id))
 
 
 def _port(initial: int, **kwargs: Any) -> forms.IntegerField:
@@ -83,7 +55,7 @@ def _needed(words: Words) -> dict[str, Words]:
 
 
 class AccountForm(forms.Form):
-    """An account with both transports. Works on copies, so that a refused form leaves the caller's rows alone."""
+    """An account with both transports. It changes copies of the rows, so that invalid input changes nothing."""
 
     email = forms.EmailField(
         label=_("E-mail address"),
@@ -169,7 +141,7 @@ class AccountForm(forms.Form):
         any_server: bool = True,
         **kwargs: Any,
     ) -> None:
-        """`any_server`: whether who asks may choose hosts of inner networks, and any port."""
+        """`any_server`: whether the person may choose any port, and hosts of inner networks."""
         self.stored, self._any_server = account, any_server
         if account is None:
             self.account = Account()
@@ -239,7 +211,7 @@ class AccountForm(forms.Form):
         self._check(transport, f"{kind}_", silent=("user", NON_FIELD_ERRORS) if same else ())
 
     def _refuse_stored_elsewhere(self, kind: str, source: str, cleaned: dict[str, Any]) -> None:
-        """Nothing was typed, so the stored secret of `source` would be kept: not where it was never meant to go."""
+        """Add an error when no secret was typed and the stored one of `source` would be sent to another server."""
         if self.stored is None or cleaned.get(f"{source}_password") or cleaned.get(f"{source}_oauth_token"):
             return
         before, host = getattr(self.stored, kind), str(cleaned.get(f"{kind}_host") or "")
@@ -250,13 +222,13 @@ class AccountForm(forms.Form):
             self.add_error(f"{source}_password", reason)
 
     def _check(self, row: Account | Transport, prefix: str, silent: tuple[str, ...] = ()) -> None:
-        """The row's own validation, constraints included; what the form refused already is not said twice."""
+        """Validate the row, constraints included; errors of fields that the form refused already are left out."""
         refused = {name.removeprefix(prefix) for name in self.errors if name.startswith(prefix)}
         try:
             row.full_clean(exclude=refused)
         except ValidationError as error:
             for name, errors in error.update_error_dict({}).items():
-                if name in silent or name in refused:  # a row's clean() knows nothing of what is left out
+                if name in silent or name in refused:  # a row's clean() does not know `exclude`
                     continue
                 field = f"{prefix}password" if name == NON_FIELD_ERRORS else f"{prefix}{name}"
                 self.add_error(field if field in self.fields else None, list(errors))
@@ -269,7 +241,7 @@ class AccountForm(forms.Form):
         return any(getattr(before, name) != getattr(transport, name) for name in [*_WHERE, *SECRETS])
 
     def save(self) -> Account:
-        """Write account and transports in one transaction; what workers wrote meanwhile is left alone."""
+        """Save account and transports in one transaction: only the form's columns, as workers write the others."""
         if self.stored is None:
             return self._create()
         with transaction.atomic():

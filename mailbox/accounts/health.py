@@ -1,6 +1,6 @@
 """An account's health in words: the state first, then the server's own words, then what to do.
 
-Decides from rows that are there already; runs no query.
+Decides from rows that the caller has read; makes no queries.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from mailbox.accounts.troubleshooting import waiting_is_no_use, what_to_do
 from mailbox.models import Account, Folder, PushHeartbeat, SyncState
 from mailbox.models.sync import FolderQuerySet
 
-# Beyond SYNC_PUSHED_SECONDS, after which a synced folder is looked at in any case; a round of backoff fits in here.
+# Added to SYNC_PUSHED_SECONDS, the longest interval between syncs: time for a round of backoff.
 BEHIND_AFTER = timedelta(minutes=5)
 
 
 def chosen_folders() -> Prefetch[str, FolderQuerySet, str]:
-    """For prefetch_related: the synced folders with their state, as `account.chosen_folders`."""
+    """For prefetch_related: the folders chosen for sync, with their state, as `account.chosen_folders`."""
     rows = Folder.objects.chosen().select_related("sync_state")
     return Prefetch("folders", queryset=rows, to_attr="chosen_folders")
 
 
 def state_of(folder: Folder) -> SyncState | None:
-    """The sync state of a folder that was selected with it."""
+    """The folder's sync state, which was read by select_related; None for a folder that has none."""
     return getattr(folder, "sync_state", None)
 
 
@@ -44,8 +44,11 @@ def conditions(
     *,
     has_workers: bool = True,
 ) -> list[AccountNotice]:
-    """Everything to say, the most urgent first; never empty. `waiting`: see `waiting_mail.of_failing`. Without workers
-    nothing is promised, and no account is fine."""
+    """All statements about the account's health, the most urgent first; never empty.
+
+    folders: those chosen for sync, with their state. waiting: the result of `waiting_mail.of_failing`.
+    has_workers: False: no account is fine, and no statement promises a time.
+    """
     found = [
         *sign_in_refused(
             account.imap,
@@ -66,13 +69,13 @@ def conditions(
         *_switches(account),
     ]
     if not has_workers:
-        found = [replace(each, until=None) for each in found]  # nobody is there who would keep to the time
+        found = [replace(each, until=None) for each in found]  # nobody is there to try again at that time
     order = ("broken", "needs", "waiting", "fine")
     return sorted(found, key=lambda each: order.index(each.tone)) or [_all_well(folders, has_workers=has_workers)]
 
 
 def oldest_success(folders: Sequence[Folder]) -> datetime | None:
-    """When the folder that lags most was last in step; None when one never was, or none is synced."""
+    """The last successful sync of the folder that is furthest behind; None when one never succeeded, or for none."""
     moments = [state.last_success_at if (state := state_of(folder)) else None for folder in folders]
     if not moments or None in moments:
         return None
@@ -89,7 +92,7 @@ PUSH_WORDS = {
 
 
 def push_words(account: Account, folders: Sequence[Folder], listening: Sequence[PushHeartbeat]) -> str:
-    """What the idle process that has the account says of its connection, or why there is none."""
+    """The state of the account's push connection in words, or why it has none. `listening`: live push processes."""
     if not account.push_enabled:
         return gettext("off: mail is looked for each minute")
     if not account.sync_enabled:
@@ -108,7 +111,7 @@ def push_words(account: Account, folders: Sequence[Folder], listening: Sequence[
 
 
 def _names(folders: Sequence[Folder]) -> str:
-    """The first by its name, and how many more there are."""
+    """Such as "INBOX and 3 more"."""
     if len(folders) == 1:
         return folders[0].name
     more = len(folders) - 1
@@ -119,7 +122,7 @@ def _names(folders: Sequence[Folder]) -> str:
 
 
 def _stopped(folders: Sequence[Folder]) -> list[AccountNotice]:
-    """Folders that nothing is fetched from until a person says so."""
+    """The folders whose sync is stopped until a person resumes it."""
     stopped = [(folder, state) for folder in folders if (state := state_of(folder)) and state.stopped_at]
     if not stopped:
         return []
@@ -217,7 +220,7 @@ def _no_worker(folders: Sequence[Folder]) -> AccountNotice:
 def _is_behind(account: Account, folder: Folder, now: datetime) -> bool:
     state = state_of(folder)
     if state and (state.failure_count or state.stopped_at):
-        return False  # said already, with its reason
+        return False  # _failing_folders() and _stopped() say so, with the reason
     last = state.last_success_at if state else None
     return (last or max(account.created_at, folder.created_at)) < now - _behind_after()
 

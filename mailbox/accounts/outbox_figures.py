@@ -1,4 +1,4 @@
-"""Sending figures of accounts, asked of the outbox by a signal: mailbox does not import it."""
+"""Sending figures of accounts, requested from outbox by a signal, since mailbox must not import it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mailbox.signals import outbox_figures_asked
 
 @dataclass(frozen=True)
 class OutboxFigures:
-    """Of one account. `sent_today`: since midnight of the reader's zone, by the hours' counters."""
+    """Figures of one account, in mails. `sent_today`: since midnight of the reader's zone, from hourly counters."""
 
-    queued: int = 0  # waits to go out, retries among it
-    failed: int = 0  # for good: waits for a person
+    queued: int = 0  # waiting to be sent, retries included
+    failed: int = 0  # failed for good: waiting for a person
     uncertain: int = 0  # may or may not have gone out
     sent_today: int = 0
     last_sent_at: datetime | None = None
 
 
 def figures_of(account_ids: Collection[int], midnight: datetime, *, is_list: bool) -> dict[int, OutboxFigures]:
-    """By account; two queries for a list of accounts, one for the page of one."""
+    """account pk -> figures; two queries for a list of accounts (`is_list`), one for the page of one account."""
     if not account_ids:
         return {}
     answers: Any = outbox_figures_asked.send(

@@ -1,7 +1,7 @@
-"""When a stored secret may be kept though nobody typed it: never for another server, nor for another authority of TLS.
+"""When a stored secret may be kept without being typed again: never for another server, nor for another CA certificate.
 
-Whoever borrowed an administrator's session could else name a host or port of their own, or trust a certificate of their
-own, and have the password sent there.
+Otherwise whoever got hold of an administrator's session could enter a host, port or CA of their own and have the
+password sent there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER_SERVER = _("To use it for SMTP as well, enter it again: a stored one goes 
 
 @dataclass(frozen=True)
 class SecretRecipient:
-    """Whom a secret is sent to: a host and port, and whose certificates are believed beside the system's."""
+    """The server that a secret is sent to: host, port, and the CA trusted for it besides the system's."""
 
     host: str
     port: int | None
@@ -32,12 +32,12 @@ class SecretRecipient:
 
 
 def is_other_host(before: str, after: str) -> bool:
-    """Whether two names are two hosts: case and a final dot are none."""
+    """Whether two names are different hosts; case and a final dot do not matter."""
     return before.strip().lower().rstrip(".") != after.strip().lower().rstrip(".")
 
 
 def why_other(before: SecretRecipient, after: SecretRecipient) -> str:
-    """Why the one is not the other, as a sentence; "" when they are the same. Taking the extra CA away is no reason."""
+    """A sentence that says what differs; "" when nothing does. Removing the extra CA does not count."""
     if is_other_host(before.host, after.host):
         return str(HOST_CHANGED)
     if before.port != after.port:
@@ -47,7 +47,7 @@ def why_other(before: SecretRecipient, after: SecretRecipient) -> str:
 
 
 def has_same_secret(one: Transport, other: Transport) -> bool:
-    """Whether both sign in with one secret; False when it cannot be read."""
+    """Whether both transports have the same secret; False when one cannot be decrypted."""
     try:
         return (one.password, one.oauth_token) == (other.password, other.oauth_token)
     except DecryptionFailed:
@@ -55,7 +55,11 @@ def has_same_secret(one: Transport, other: Transport) -> bool:
 
 
 def why_to_type_again(before: Transport, ca_before: str, after: SecretRecipient, secret_of: Transport) -> str:
-    """Why the secret of `secret_of`, as stored, may not be kept for this transport there; "" when it may."""
+    """Why the secret must be typed again, as a sentence; "" when the stored one may be kept.
+
+    before, ca_before: the transport and CA as stored. after: the server it is to be sent to. secret_of: the transport
+    whose stored secret would be used (SMTP may use IMAP's).
+    """
     if reason := why_other(SecretRecipient(before.host, before.port, ca_before), after):
         return reason
     return "" if before.pk == secret_of.pk or has_same_secret(before, secret_of) else str(OTHER_SERVER)

@@ -1,4 +1,4 @@
-"""Secrets for commands stand in environment variables: arguments show in the list of processes and in histories."""
+"""Secrets for commands come from environment variables: arguments are visible in process lists and shell histories."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import re
 
 
 class NoSecret(Exception):
-    """The variable holds none; str() is a sentence. Whoever typed the secret in place of a name does not read it again
-    in a deployment's log."""
+    """The variable is missing or empty; str() is a sentence.
+
+    It does not repeat what does not look like a variable's name: that may be the secret itself, and end up in a log.
+    """
 
 
 def secret_in(variable: str) -> str:
-    """What the environment variable of this name holds; raises NoSecret."""
+    """The value of this environment variable; raises NoSecret."""
     if value := os.environ.get(variable, "").strip("\r\n"):
         return value
     named = f" {variable}" if re.fullmatch(r"[A-Z_][A-Z0-9_]*", variable) else ", whose name was given,"

@@ -1,4 +1,4 @@
-"""Signing in again: a new secret for one transport, or for both."""
+"""The form to sign in again: a new secret for one transport, or for both."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from django.db import transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.forms import FAILURES, SECRETS, SecretField, announce_change, forget_failures, put_secret
+from mailbox.accounts.credentials_change import (
+    FAILURES,
+    SECRETS,
+    SecretField,
+    announce_change,
+    forget_failures,
+    put_secret,
+)
 from mailbox.models import Transport
 
 
 class SignInForm(forms.Form):
-    """The secret of one transport, and nothing else."""
+    """Asks for the secret of one transport, and nothing else."""
 
     password = SecretField(label=_("Password or app password"))
     oauth_token = SecretField(label=_("OAuth access token"))

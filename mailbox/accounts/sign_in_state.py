@@ -1,4 +1,4 @@
-"""How each transport signs in, how long that holds and what happens next. Decides from rows that are there."""
+"""How each transport signs in, until when, and what happens then. Decides from rows the caller has read; no queries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbox.models import Account, OAuthGrant, Transport
 
 @dataclass(frozen=True)
 class SignInState:
-    """Of one transport. `until`: when what is there now ends, None where nobody said."""
+    """How one transport signs in. `until`: when the present token or grant expires; None when it is not known."""
 
     server: str
     way: str

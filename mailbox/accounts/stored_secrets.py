@@ -1,4 +1,4 @@
-"""Every secret that is stored encrypted, of any app, and which of them no key opens."""
+"""Lists all encrypted secrets in the database, of any app, and finds those that no key decrypts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailbox import credentials
 
 @dataclass(frozen=True)
 class StoredSecret:
-    """A secret as it is stored: the Fernet token, in `column` of `row`, there under `key` where that is JSON."""
+    """One encrypted secret: the Fernet token in `column` of `row`; for a JSON column, the one under `key`."""
 
     row: Model
     column: str
@@ -22,14 +22,14 @@ class StoredSecret:
     owner_needs: str = ""
 
     def needs(self) -> str:
-        """What has to be done, and for whom, when no key opens it."""
+        """What a person has to do when no key decrypts it."""
         of_row = getattr(self.row, "when_key_is_lost", None)
         return self.owner_needs or (str(of_row()) if of_row else f"{self.row}: enter its secret again")
 
     def rotate(self) -> bool:
-        """Encrypt it with the first key; False when it changed meanwhile and is left alone.
+        """Encrypt it anew with the first key. Raises credentials.DecryptionFailed.
 
-        Raises credentials.DecryptionFailed. Conditional on what the column held: a person may be saving a new one now.
+        The UPDATE is conditional on the old value, as a person may be saving a new secret: False if it had changed.
         """
         fresh = credentials.rotate(self.token)
         before = getattr(self.row, self.column)
@@ -42,12 +42,12 @@ class StoredSecret:
         return credentials.is_current(self.token)
 
 
-# What other apps keep elsewhere than in columns named `encrypted_…`.
+# Other apps add functions here that yield the secrets they keep elsewhere than in columns named `encrypted_…`.
 elsewhere: list[Callable[[], Iterator[StoredSecret]]] = []
 
 
 def stored_secrets() -> Iterator[StoredSecret]:
-    """Each secret of any app, table by table; the names of such columns begin as those of a transport."""
+    """All secrets, table by table: columns whose names begin with `encrypted_`, and what `elsewhere` adds."""
     for model in apps.get_models():
         for field in model._meta.fields:
             if field.name.startswith("encrypted_"):
@@ -58,7 +58,7 @@ def stored_secrets() -> Iterator[StoredSecret]:
 
 
 def unopened() -> tuple[int, int]:
-    """How many secrets no key of PRX_EMAIL_ENCRYPTION_KEYS opens, and how many there are."""
+    """(secrets that no key of PRX_EMAIL_ENCRYPTION_KEYS decrypts, secrets in all)."""
     closed = total = 0
     for secret in stored_secrets():
         total += 1

@@ -1,6 +1,6 @@
-"""Health of an account's servers: a refused sign-in, a server in backoff, one that takes no mail.
+"""Health of an account's servers: sign-in refused, server in backoff, server that takes no mail.
 
-Decides from rows that are there already; runs no query.
+Decides from rows that the caller has read; makes no queries.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mailbox.accounts.troubleshooting import is_about_settings, what_to_do
 from mailbox.errors import OverQuota
 from mailbox.models import Account, Transport
 
-# Of an SMTP server that does not take mail: one that is restarted is back before either.
+# An SMTP server counts as failing after either of these: a server that restarts is back before.
 FAILURES_TOLERATED = 3
 FAILING_TOLERATED = timedelta(minutes=10)
 
@@ -86,17 +86,17 @@ def _wrong_settings(transport: Transport) -> AccountNotice:
 
 
 def sending_fails(account: Account, now: datetime) -> bool:
-    """Whether its SMTP server has failed often or long enough that a person is to know, if mail waits for it."""
+    """Whether the account's SMTP server has failed so often, or for so long, that a person should know."""
     since = account.smtp.failing_since
     if since is None or account.smtp.needs_sign_in_since:
         return False
-    if is_about_settings(account.smtp.last_reply):  # waiting does not mend it
+    if is_about_settings(account.smtp.last_reply):  # waiting does not help
         return True
     return account.smtp.failure_count >= FAILURES_TOLERATED or now - since >= FAILING_TOLERATED
 
 
 def sending_failure(account: Account, now: datetime, waiting: int) -> list[AccountNotice]:
-    """Nothing fails while there is nothing to send."""
+    """The statement that sending fails; none while no mail is waiting. `waiting`: mails in the account's outbox."""
     smtp = account.smtp
     if not waiting or not sending_fails(account, now):
         return []

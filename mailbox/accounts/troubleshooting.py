@@ -1,4 +1,4 @@
-"""What to do about a failed connection, by what was said of it. Pure: text in, a sentence out."""
+"""Advice for a failed connection, found by the words of the error. Pure: text in, a sentence out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from django.utils.translation import gettext, gettext_noop
 
-# The first that matches speaks; the words are those of our own errors, of OpenSSL, of the resolver and of servers.
+# The first pattern that matches decides; they match texts of our own errors, OpenSSL, the resolver and servers.
 _RULES: tuple[tuple[str, str], ...] = (
     (
         r"PRX_EMAIL_ENCRYPTION_KEYS",
@@ -70,13 +70,13 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, se
 _OTHERWISE = gettext_noop("Read the server's words; its provider's help page usually explains them. Then test again.")
 
 
-# What no waiting mends: the account's settings are wrong.
-ABOUT_SETTINGS = r"certificate|mismatch|was not found|does not speak TLS|wrong.version"  # for the database, too
+# The account's settings are wrong, so waiting does not help. The pattern is used in database queries, too.
+ABOUT_SETTINGS = r"certificate|mismatch|was not found|does not speak TLS|wrong.version"
 _SETTINGS = re.compile(ABOUT_SETTINGS, re.IGNORECASE)
 
 
 def is_about_settings(said: str) -> bool:
-    """Whether the account's settings must be changed, rather than waited."""
+    """Whether the error means that the account's settings are wrong, so that waiting does not help."""
     return bool(_SETTINGS.search(said))
 
 
@@ -85,23 +85,23 @@ _PORT = re.compile(ABOUT_THE_PORT, re.IGNORECASE)
 
 
 def waiting_is_no_use(said: str, *, has_worked: bool) -> bool:
-    """Whether this is to be said at the first failure: the settings are wrong, or nobody ever listened on that port."""
+    """Whether a person should know at the first failure: the settings are wrong, or the port never answered."""
     return is_about_settings(said) or (not has_worked and bool(_PORT.search(said)))
 
 
 class FailureCode(StrEnum):
-    """What kind of failure a connection test met. A server may write what it likes; this is what happened."""
+    """The kind of failure that a connection test met, whatever words the server used."""
 
     KEY = "key"  # the stored secret cannot be decrypted
     SIGN_IN = "sign_in"  # the server refused the credentials
     THROTTLED = "throttled"  # it asks to wait
-    NETWORK = "network"  # it was not reached, spoke no proper TLS, or fell silent
+    NETWORK = "network"  # it could not be reached, did not speak TLS, or stopped answering
     PROVIDER = "provider"  # it refused for another reason
-    UNEXPECTED = "unexpected"  # a fault of ours
+    UNEXPECTED = "unexpected"  # a bug of ours
 
 
 def about(code: str, said: str) -> str:
-    """What to do about a failure of this kind. Only where no server has spoken do the words tell more than the kind."""
+    """Advice for a failure of this kind (a FailureCode). The words of the error are read only for network failures."""
     if code == FailureCode.NETWORK:
         found = (sentence for pattern, sentence in _COMPILED if sentence not in _OF_SERVERS and pattern.search(said))
         return gettext(next(found, _OTHERWISE))
@@ -112,5 +112,5 @@ def about(code: str, said: str) -> str:
 
 
 def what_to_do(said: str) -> str:
-    """How to fix this failure, in a sentence. `said`: the error's text with the server's own words."""
+    """Advice in one sentence. `said`: the error's text with the server's own words."""
     return gettext(next((sentence for pattern, sentence in _COMPILED if pattern.search(said)), _OTHERWISE))

@@ -1,4 +1,4 @@
-"""How much mail waits behind SMTP servers that fail. The outbox knows, and is asked only where one fails."""
+"""How much mail is waiting for SMTP servers that fail; requested from outbox by a signal, if any server fails."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mailbox.signals import waiting_mail_asked
 
 
 def of_failing(accounts: Iterable[Account], now: datetime) -> dict[int, int]:
-    """Account pk -> mails that wait, of those accounts (selected with their transports) whose SMTP server fails.
+    """account pk -> number of waiting mails, for those of `accounts` whose SMTP server fails.
 
-    One query where some server fails, none else.
+    `accounts` must have been read with their transports. One query if any server fails, else none.
     """
     failing = [account.pk for account in accounts if sending_fails(account, now)]
     if not failing:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import permissions
-from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures
+from mailbox.accounts.credentials_change import FAILURES, SECRETS, announce_change, forget_failures
 from mailbox.admin.forms import AccountForm, TransportForm
 from mailbox.admin.grants import GrantAdmin
 from mailbox.admin.internals import TABLES as INTERNALS

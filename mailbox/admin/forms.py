@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.forms import SecretField, put_secret
+from mailbox.accounts.credentials_change import SecretField, put_secret
 from mailbox.accounts.secret_reuse import SecretRecipient, why_other
 from mailbox.models import Account, Transport
 

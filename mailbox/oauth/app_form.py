@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from mailbox.accounts.forms import SecretField, announce_change
+from mailbox.accounts.credentials_change import SecretField, announce_change
 from mailbox.endpoints import default_smtp_security, host_problem
 from mailbox.models import Account, OAuthApp, OAuthGrant, Transport
 from mailbox.oauth import apps

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from mailbox.accounts.create import TransportFields, create_account
-from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures
+from mailbox.accounts.credentials_change import FAILURES, SECRETS, announce_change, forget_failures
 from mailbox.credentials import DecryptionFailed, decrypt
 from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, ProviderError

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox.accounts.forms import FAILURES, SECRETS, announce_change, forget_failures, put_secret
+from mailbox.accounts.credentials_change import FAILURES, SECRETS, announce_change, forget_failures, put_secret
 from mailbox.models import Account, OAuthGrant
 from mailbox.oauth import exchange, external
 from mailbox.oauth.protocol import Tokens
