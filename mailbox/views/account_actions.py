@@ -1,4 +1,4 @@
-"""The buttons of an account. Each writes a row or queues a task; none touches the network."""
+"""The buttons of an account's page. Each writes a row or queues a task; none opens a connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _back(request: HttpRequest, account: Account) -> HttpResponse:
 
 @require_POST
 def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
-    """Queue a sync of the account's folders, whatever their backoff says."""
+    """Queue a sync of the account's folders, also of those in backoff."""
     account = get_account(request.user, pk, Role.OPERATOR)
     sync_tasks.queue_sync(account.pk, request.user.pk)
     record(request, "sync_now", f"account:{pk}", account)
@@ -39,7 +39,7 @@ def sync_now(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def go_on(request: HttpRequest, pk: int) -> HttpResponse:
-    """Fetch folders again that were stopped because the server renumbered them again and again."""
+    """Resume folders whose sync was stopped after repeated changes of UIDVALIDITY."""
     account = get_account(request.user, pk, Role.OPERATOR)
     shown_at = posted_time(request, "shown_at")
     if shown_at and uidvalidity.let_go_on(account.pk, shown_at):

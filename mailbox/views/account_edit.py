@@ -1,4 +1,4 @@
-"""Adding and editing an account, and signing in again with a new secret."""
+"""Pages to add and edit an account, and to sign in again with a new secret."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def _preset(request: HttpRequest) -> Preset | None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    """A new account: first its address or provider; `?lookup=7` or `?preset=gmail` fills the form with servers."""
+    """Add an account. Without a query: ask for the address or provider. `?lookup=7` (a finished look-up) or
+    `?preset=gmail` shows the form with the servers filled in."""
     require_administrator(request)
     preset, lookup = _preset(request), lookup_of(request)
     if request.method != "POST" and lookup is None and "preset" not in request.GET:
@@ -62,7 +63,7 @@ _FURTHER = ("display_name", "signature", "sent_copy", "messages_per_minute")
 
 
 def _folds(form: AccountForm) -> dict[str, bool]:
-    """What of a new account's form needs no looking at: nothing in it is missing, refused or out of the ordinary."""
+    """Which parts of a new account's form are folded away (servers) or must be open because of an error (further)."""
     is_filled = all(form[name].value() for name in (*_SERVERS, "smtp_same"))
     return {
         "servers_are_known": is_filled and not any(name in form.errors for name in (*_SERVERS, *_SIGN_IN_AT_SMTP)),
@@ -71,15 +72,17 @@ def _folds(form: AccountForm) -> dict[str, bool]:
 
 
 def _provider_of(email: str, found: Discovery | None) -> OAuthApp | None:
-    """The provider whose button is offered first: it opens this address, and its servers are known."""
+    """The provider whose sign-in button is offered first: it serves this address, and its mail servers are known."""
     hosts = [each.host for each in (found.imap, found.smtp) if each] if found else []
     app = apps.app_for(email, *hosts)
     return app if app and sign_in.servers_for(app, found) else None
 
 
 def save_form(form: AccountForm, *, asks_for_folders: bool = False) -> bool:
-    """Whether it was valid and is saved; else its errors say why not. `asks_for_folders`: a person chooses next which
-    are fetched, and none is before."""
+    """Save the form; False when it is invalid, and its errors say why.
+
+    `asks_for_folders`: the next page asks for the folders to sync, and none is synced before.
+    """
     if not form.is_valid():
         return False
     try:
@@ -88,7 +91,7 @@ def save_form(form: AccountForm, *, asks_for_folders: bool = False) -> bool:
             if asks_for_folders:
                 account.folders.update(sync_enabled=False)
     except IntegrityError:
-        # Two people added it at once, or one clicked twice: validation saw neither.
+        # Two requests at the same time (two people, or a double click): neither was stored when both were validated.
         form.add_error("email", gettext("An account with this address exists already."))
         return False
     return True
@@ -109,7 +112,7 @@ def _after_saving(request: HttpRequest, account: Account) -> HttpResponseRedirec
 
 
 def ask_for_test(request: HttpRequest, account: Account) -> ConnectionTest:
-    """Write down that both servers are to be tried; a worker hears of it by the signal."""
+    """Save a connection test of both servers; the signal queues it for a worker."""
     test = ConnectionTest.objects.create(account=account, requested_by=signed_in_user(request))
     record(request, "test_connection", f"account:{account.pk}", account)
     connection_test_asked.send(sender=ConnectionTest, test_id=test.pk)
@@ -124,7 +127,7 @@ def queue_first_look(request: HttpRequest, account: Account) -> None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    """Everything about an account; empty secrets keep the stored ones."""
+    """Edit an account. Empty secrets keep the stored ones."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     any_server = has_role_everywhere(request.user, Role.ADMINISTRATOR)
     form = AccountForm(request.POST or None, request.FILES or None, account=account, any_server=any_server)
@@ -138,7 +141,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def sign_in_again(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
-    """A new secret for one transport. Saving lets everything that waited for it go on."""
+    """Enter a new secret for one transport. Saving it lets waiting mail and syncs go on."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     if kind not in ("imap", "smtp"):
         raise Http404("No such transport.")

@@ -1,6 +1,7 @@
-"""Accounts from a table: upload, look at what would become of each line, confirm by the same file, see what became.
+"""Import of accounts from a table: upload, preview of each line, confirmation with the same file, result.
 
-The file may hold secrets, so it is kept nowhere between the two steps: it is chosen again, and its digest compared.
+The file may contain secrets, so it is not stored between the two steps: the person chooses it again, and its digest is
+compared.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class ImportForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def import_accounts(request: HttpRequest) -> HttpResponse:
-    """The upload; a file: what it would do; the same file with its digest: it is done."""
+    """GET: the upload form. POST of a file: the preview. POST of the file with its digest: the import."""
     require_administrator(request)
     is_sent = request.method == "POST"
     form = ImportForm(request.POST if is_sent else None, request.FILES if is_sent else None)
@@ -103,7 +104,7 @@ def example(request: HttpRequest) -> StreamingHttpResponse:
 
 
 def _digest(request: HttpRequest, content: bytes) -> str:
-    """Keyed, and each person's own: from a plain digest in a page a short secret could be guessed."""
+    """A keyed digest, different for each user: from a plain digest in the page a short secret could be guessed."""
     person = str(signed_in_user(request).pk).encode()
     return salted_hmac("mailbox.account_import", person + b"\0" + content, algorithm="sha256").hexdigest()
 

@@ -1,4 +1,4 @@
-"""Which accounts the list shows, and in which order, as its address says it."""
+"""Filter and order of the account list, as given by the URL's query."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ TEXT_LIMIT = 200
 
 
 def in_trouble() -> Q:
-    """What accounts.health tells as broken or as needing somebody, of what fails; asked of the database, to sort and
-    count many accounts."""
+    """The condition for accounts with failures that accounts.health calls broken or in need of a person.
+
+    As a condition of the database, to sort and count many accounts.
+    """
     now = timezone.now()
     states = SyncState.objects.filter(folder__account=OuterRef("pk"), folder__sync_enabled=True)
     never_worked = Q(last_success_at=None, last_error__iregex=ABOUT_THE_PORT)
@@ -43,7 +45,7 @@ def in_trouble() -> Q:
 
 
 def _left_alone(kind: str, now: datetime) -> Q:
-    """A server that is not contacted for now, for a reason that waiting does not fix."""
+    """A server in backoff for a reason that waiting does not fix. `kind`: "imap" or "smtp"."""
     over_quota = Q(**{f"{kind}__last_reply__startswith": OverQuota.WORDS})
     about_settings = Q(**{f"{kind}__last_reply__iregex": ABOUT_SETTINGS})
     return Q(**{f"{kind}__next_allowed_at__gt": now}) & (over_quota | about_settings)
@@ -61,7 +63,7 @@ class AccountFilter:
 
     @classmethod
     def of(cls, request: HttpRequest) -> AccountFilter:
-        """Raises Refused."""
+        """The filter of this request's query. Raises Refused for an unknown state or order."""
         state, sort = request.GET.get("state", ""), request.GET.get("sort", "") or "state"
         for given, known in ((state, STATES), (sort, SORTS)):
             if given and given not in known:
@@ -81,7 +83,7 @@ class AccountFilter:
 
     @property
     def by_state(self) -> str:
-        """The query of the same list in that order."""
+        """The query string of the same list ordered by state."""
         return self.query(sort="")
 
     @property
@@ -89,7 +91,7 @@ class AccountFilter:
         return self.query(sort="email")
 
     def rows(self, accounts: QuerySet[Account], after: str) -> QuerySet[Account]:
-        """Those behind `after`, as cursor() writes it; raises Refused."""
+        """The accounts after `after`, which cursor() has made; raises Refused for another text."""
         rank = Case(When(in_trouble(), then=0), When(switched_off(), then=1), default=2, output_field=IntegerField())
         constant = Value(0, output_field=IntegerField())
         found = accounts.annotate(rank=rank if self.sort == "state" or self.state else constant)

@@ -1,4 +1,4 @@
-"""Which of many accounts a user may operate or administer, in one query at most."""
+"""Which accounts a user may operate or administer, for pages with many accounts; at most one query."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailbox.permissions import ROLES, Role, has_role_everywhere
 
 @dataclass(frozen=True)
 class Rights:
-    """None means every account."""
+    """The pks of the accounts that the user may operate, and administer; None: all accounts."""
 
     operated: frozenset[int] | None
     administered: frozenset[int] | None
@@ -34,7 +34,7 @@ class Rights:
 
     @classmethod
     def of_one(cls, user: AnonymousUser | User, account: Account) -> Rights:
-        """Of an account that get_account() found, which bears the user's grant; no query."""
+        """The rights for one account from get_account(), which has annotated the user's grant; no query."""
         role = getattr(account, "granted_role", None)
 
         def having(needed: Role) -> frozenset[int] | None:

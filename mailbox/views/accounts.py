@@ -40,12 +40,12 @@ from mailbox.views.backfill import show_progress
 from mailbox.views.pagination import cut, limit_of
 from mailbox.views.requests import Refused, signed_in_user
 
-NEWS_FOR = timedelta(minutes=2)  # how long the page's address says that its person has signed in
+NEWS_FOR = timedelta(minutes=2)  # how long after the sign-in `?signed_in=` shows its message
 
 
 @dataclass(frozen=True)
 class AccountRow:
-    """An account as a page shows it: its state in words, and the buttons it has."""
+    """An account as a page shows it: its health in words, and the buttons the user may press."""
 
     account: Account
     conditions: list[AccountNotice]
@@ -86,9 +86,9 @@ def has_workers(now: datetime) -> bool:
 def rows_of(
     request: HttpRequest, accounts: QuerySet[Account], *, workers_alive: bool | None = None, with_figures: bool = False
 ) -> list[AccountRow]:
-    """Rows at constant cost: accounts with transports, their folders with states, the user's rights.
+    """The rows of these accounts, with a constant number of queries.
 
-    `workers_alive`: None where the caller does not know, so that it is asked. `with_figures`: how sending goes, too.
+    workers_alive: None: query it. with_figures: read the sending figures as well.
     """
     rights, now = Rights.of(request.user), timezone.now()
     selected = list(accounts.select_related("imap", "smtp").prefetch_related(chosen_folders()))
@@ -102,13 +102,13 @@ def rows_of(
 
 
 def midnight(now: datetime) -> datetime:
-    """When the reader's day began."""
+    """The begin of today in the reader's time zone."""
     return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 @require_safe
 def accounts(request: HttpRequest) -> HttpResponse:
-    """The accounts the user may see, those in trouble first; `?after=` goes on behind one."""
+    """The accounts that the user may see, those with problems first. `?after=`: the cursor of the last page."""
     limit, after, chosen = limit_of(request), request.GET.get("after", ""), AccountFilter.of(request)
     seen = chosen.rows(accounts_for(request.user), after)
     page, last = cut(rows_of(request, seen[: limit + 1], with_figures=True), limit)
@@ -128,13 +128,13 @@ def accounts(request: HttpRequest) -> HttpResponse:
 
 
 def is_partial(request: HttpRequest) -> bool:
-    """Whether htmx asks for a fragment of the page at this address."""
+    """Whether htmx requests a fragment of this page."""
     return request.headers.get("HX-Request") == "true"
 
 
 @require_safe
 def account(request: HttpRequest, pk: int) -> HttpResponse:
-    """One account: how it does, its folders, its last runs and what was done to it. Polled as a fragment."""
+    """The page of one account: health, folders, last runs, activity. htmx polls it as a fragment."""
     works: dict[str, Any] = {"has_workers": Exists(WorkerHeartbeat.objects.alive(timezone.now()))}
     works["compared"] = Subquery(Completeness.objects.filter(account=OuterRef("pk")).values("document"))
     context = _page_of(request, get_account(request.user, pk, also=works))
@@ -149,7 +149,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def has_just_signed_in(request: HttpRequest, account_id: int) -> bool:
-    """Whether this page is where `?signed_in=`, a sign-in at the provider, led its person a moment ago."""
+    """Whether the sign-in at the provider that `?signed_in=` names led this user here within NEWS_FOR."""
     given = request.GET.get("signed_in", "")
     if not given.isascii() or not given.isdigit() or len(given) > 18:
         return False
@@ -181,7 +181,7 @@ def _runs(account: Account) -> QuerySet[SyncRunFolder]:
 
 @require_safe
 def runs(request: HttpRequest, pk: int) -> HttpResponse:
-    """The reports of an account's runs, folder by folder, newest first."""
+    """The run reports of an account, by folder, newest first."""
     account, limit = get_account(request.user, pk), limit_of(request)
     rows = before_pk(request, _runs(account))
     page, last = cut(list(rows[: limit + 1]), limit)
@@ -191,7 +191,7 @@ def runs(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def before_pk(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Rows behind `?before=`, a primary key; raises Refused."""
+    """The rows with a lower pk than `?before=`; raises Refused."""
     given = request.GET.get("before", "")
     if not given:
         return rows

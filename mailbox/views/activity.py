@@ -1,4 +1,4 @@
-"""Who did what, when: every click that changed something."""
+"""The activity page: who changed what, and when (AuditEntry)."""
 
 from __future__ import annotations
 
@@ -28,23 +28,24 @@ from mailbox.views.requests import Refused, number_of, signed_in_user
 
 TEXT_LIMIT = 200
 CSV_STRETCH = 400_000
-STRETCH = 20_000  # keys; a text is looked for in so many entries a page, as no index knows it
+STRETCH = 20_000  # entries that one page searches for a text, for which there is no index
 
 
 @dataclass(frozen=True)
 class ActivityFilter:
-    """What the address asks for."""
+    """The filter in the URL's query."""
 
     account: Account | None = None
     who: str = ""  # a user name
     verb: str = ""
-    day: date | None = None  # of the reader's zone
+    day: date | None = None  # in the reader's time zone
     text: str = ""
-    part_of: int | None = None  # the click whose parts are shown
+    part_of: int | None = None  # pk of a bulk action, whose parts are shown
 
     @classmethod
     def of(cls, request: HttpRequest, accounts: list[Account]) -> ActivityFilter:
-        """`accounts`: those one may see. Raises Refused, and Http404 for another."""
+        """The filter of this request. `accounts`: those the user may see. Raises Refused, and Http404 for another
+        account."""
         verb, day = request.GET.get("verb", ""), request.GET.get("day", "")
         if verb and verb not in SAID:
             raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": verb[:40]})
@@ -83,7 +84,7 @@ class ActivityFilter:
 
 
 def day_of(given: str) -> date:
-    """Raises Refused, also for a day that ends outside of the calendar."""
+    """The date in ISO form. Raises Refused, also for the last day of the calendar, which has no end."""
     try:
         day = date.fromisoformat(given)
         timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
@@ -94,8 +95,10 @@ def day_of(given: str) -> date:
 
 @require_safe
 def activity(request: HttpRequest) -> HttpResponseBase:
-    """Clicks, newest first; `?part_of=` opens one that did many things. Whoever administers some accounts only sees
-    those, and what they did themselves. `?format=csv` for a spreadsheet."""
+    """The activity, newest first. `?part_of=`: the parts of a bulk action. `?format=csv`: as a file.
+
+    An administrator of some accounts sees the entries of those accounts, and their own.
+    """
     accounts = list(accounts_for(request.user).order_by("email"))
     asked, limit, before = ActivityFilter.of(request, accounts), limit_of(request), _before(request)
     administers = has_role_everywhere(request.user, Role.ADMINISTRATOR)
@@ -125,9 +128,10 @@ def activity(request: HttpRequest) -> HttpResponseBase:
 def find(
     asked: ActivityFilter, seen: set[int] | None, own: User | None, before: int, size: int, stretch: int = STRETCH
 ) -> tuple[QuerySet[AuditEntry], int]:
-    """`size` entries below the key `before`, newest first, and down to which key a text was looked for.
+    """At most `size` entries with a pk below `before` (0: from the newest), newest first; and the lowest pk searched.
 
-    `seen`: the accounts whose entries are shown, None for all; `own`: whose own clicks are shown besides.
+    seen: pks of the accounts whose entries are shown; None: all. own: a user whose own entries are shown as well.
+    stretch: how many entries to search for a text.
     """
     below = _lowest(before, stretch) if asked.text else 0
     rows = _rows(asked, seen, own).filter(*([Q(pk__lt=before)] if before else []), pk__gte=below)
@@ -144,14 +148,17 @@ def _before(request: HttpRequest) -> int:
 
 
 def _lowest(before: int, stretch: int) -> int:
-    """Down to which key a text is looked for on this page."""
+    """The lowest pk that this page searches for a text."""
     newest = before or (AuditEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0) + 1
     return max(newest - stretch, 1)
 
 
 def _rows(asked: ActivityFilter, seen: set[int] | None, own: User | None) -> QuerySet[AuditEntry]:
-    """Of an account all there is: the click on many belongs to none, and would hide what it did to this one. So for
-    another's click, which whoever sees some accounts only does not see."""
+    """The entries to show. The parts of a bulk action are left out, since its own entry stands for them.
+
+    But a bulk action belongs to no account. So the parts are shown in the list of one account, and to a user who sees
+    some accounts only, unless the bulk action is their own.
+    """
     rows = asked.narrow(AuditEntry.objects.order_by("-pk"))
     if asked.part_of:
         return rows.filter(part_of=asked.part_of)
@@ -163,14 +170,14 @@ def _rows(asked: ActivityFilter, seen: set[int] | None, own: User | None) -> Que
 
 
 def with_parts(lines: list[ActivityLine]) -> list[ActivityLine]:
-    """Each line with the number of things its click did; one query."""
+    """Set the number of parts of each line that is a bulk action; one query."""
     parts = AuditEntry.objects.filter(part_of__in=[line.entry.pk for line in lines]).order_by()
     numbers = dict(parts.values_list("part_of").annotate(Count("pk"))) if lines else {}
     return [replace(line, parts=numbers.get(line.entry.pk, 0)) for line in lines]
 
 
 def with_subjects(lines: list[ActivityLine], seen: set[int] | None) -> list[ActivityLine]:
-    """Each line with the subject of the mail it is about; two queries. Not of an account one sees no longer."""
+    """Set the subject of the mail that a line is about, if the user may see its account; two queries."""
     keys: dict[str, set[int]] = {"outbox": set(), "message": set()}
     for line in lines:
         kind, _colon, key = line.entry.target.partition(":")
@@ -190,7 +197,7 @@ _HEAD = ("at", "who", "verb", "words", "account", "target", "subject", "detail")
 
 
 def _csv_rows(lines: list[ActivityLine], seen: set[int] | None) -> Iterator[list[object]]:
-    slice_ = 500  # keys in one condition
+    slice_ = 500  # pks in one condition
     for start in range(0, len(lines), slice_):
         for line in with_subjects(lines[start : start + slice_], seen):
             entry = line.entry

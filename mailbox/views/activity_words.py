@@ -1,4 +1,4 @@
-"""What an entry of the activity says, in words, and where it leads."""
+"""The words and the link of an activity entry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from mailbox.models import AuditEntry
 
-# Verbs are short keys in the table; a person reads these. An unknown one is shown as it is, without underscores.
+# Verb in the table -> words for a person. An unknown verb is shown as it is, without underscores.
 SAID = {
     "add_account": _("added the account"),
     "add_saved_reply": _("saved a reply for others to use"),
@@ -138,7 +138,7 @@ SAID = {
     "person_erased": _("had a person's data erased"),
     "person_refused": _("was refused the erasure of a person's data"),
 }
-# The same verbs, done to all accounts at once.
+# The same for actions on all accounts at once.
 OF_ALL = {
     "pause_sending": _("paused sending of all accounts"),
     "resume_sending": _("resumed sending of all accounts"),
@@ -166,18 +166,19 @@ _PAGES = {
 
 @dataclass(frozen=True)
 class ActivityLine:
-    """An audit entry in words, with the address of what it was done to."""
+    """An audit entry in words, with the link to its target."""
 
     entry: AuditEntry
     words: str
     who: str
     url: str
-    thing: str  # the link's text, where it stands beside the words
-    parts: int = 0  # how many things it did, where it is a click on many
-    subject: str = ""  # of the mail it is about, where the reader may see it
+    thing: str  # text of the link, where it is not the words themselves
+    parts: int = 0  # of a bulk action: how many rows it changed
+    subject: str = ""  # of the mail, if the user may see it
 
     def about(self, found: Mapping[str, Mapping[int, tuple[int, str]]], seen: set[int] | None) -> ActivityLine:
-        """With its subject. `found`: kind of target -> key -> account and subject; `seen`: None for all accounts."""
+        """The line with the mail's subject. `found`: kind of target -> pk -> (account pk, subject). `seen`: pks of the
+        accounts the user may see; None: all."""
         kind, _colon, key = self.entry.target.partition(":")
         account, subject = found.get(kind, {}).get(int(key) if key.isdecimal() else 0, (0, ""))
         return replace(self, subject=subject) if seen is None or account in seen else self
@@ -190,7 +191,7 @@ def told(entries: Iterable[AuditEntry]) -> list[ActivityLine]:
 
 
 def who_of(entry: AuditEntry) -> str:
-    """The user; where there is none, what did it."""
+    """The user's name, or what acted when there is no user."""
     if entry.user:
         return str(entry.user.get_username())
     if entry.verb in _BY_A_WORKER:

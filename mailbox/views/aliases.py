@@ -1,4 +1,4 @@
-"""The further addresses of an account: an administrator of the account adds, changes and removes them."""
+"""The aliases (further sender addresses) of an account; its administrators add, change and remove them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mailbox.permissions import Role, get_account
 from mailbox.views.audit import record
 from mailbox.views.confirmation import Question, asks_first
 
-MOST_ALIASES = 50  # of one account: each stands among the choices of whoever writes
+MOST_ALIASES = 50  # of one account: all of them are in the From menu
 
 
 class AliasForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -58,7 +58,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _administered(request: HttpRequest, pk: int) -> AccountAlias:
-    """Http404 for whoever may not see its account, PermissionDenied for whoever does not administer it."""
+    """The alias. Raises Http404 when the user may not see its account, PermissionDenied when not its administrator."""
     found = get_object_or_404(AccountAlias, pk=pk)
     found.account = get_account(request.user, found.account_id, Role.ADMINISTRATOR)
     return found
@@ -75,13 +75,13 @@ def _page(request: HttpRequest, alias: AccountAlias, title: str, verb: str) -> H
 
 
 def saved(request: HttpRequest, form: AliasForm, verb: str) -> bool:
-    """Whether it was stored, and recorded as `verb`; else the form has the error."""
+    """Save the form and record `verb` in the activity; False when it is invalid, and its errors say why."""
     alias = form.instance
     try:
         with transaction.atomic():
             form.save()
             record(request, verb, f"account:{alias.account_id}", alias.account, alias.email)
-    except IntegrityError:  # two people added it at once: validation saw neither
+    except IntegrityError:  # added by two people at once: neither was stored when both were validated
         form.add_error("email", gettext("The account has this address already."))
         return False
     return True

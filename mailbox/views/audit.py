@@ -1,4 +1,4 @@
-"""Who did what, when: rows that the activity page shows."""
+"""Records what users do, for the activity page."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from mailbox.views.requests import signed_in_user
 
 
 def record(request: HttpRequest, verb: str, target: str, account: Account | None = None, detail: str = "") -> None:
-    """Keep who did what, when."""
+    """Save an AuditEntry of this request's user. `target`: kind and pk, such as "account:7"."""
     AuditEntry.objects.create(user=signed_in_user(request), account=account, verb=verb, target=target, detail=detail)

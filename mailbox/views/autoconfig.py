@@ -1,4 +1,4 @@
-"""Adding an account from its address: a worker looks the settings up, and the form shows them to be confirmed."""
+"""Adding an account by its address: a worker looks up the server settings, and the form shows them for confirmation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from mailbox.tasks import autoconfig as autoconfig_tasks
 from mailbox.views.accounts import is_partial
 from mailbox.views.requests import number_of, signed_in_user
 
-# The whole look-up and the wait for a free worker; after this the page says so and stops asking.
+# For the look-up and the wait for a free worker; then the page gives up and stops polling.
 PATIENCE = timedelta(minutes=2)
 
 
 class FindForm(forms.Form):
-    """The address, and nothing else: no secret is needed to look settings up."""
+    """Asks for the address only: looking up settings needs no secret."""
 
     email = forms.EmailField(
         label=gettext_lazy("E-mail address"),
@@ -47,14 +47,14 @@ def require_administrator(request: HttpRequest) -> None:
 
 
 def start_page(request: HttpRequest, form: FindForm | None = None) -> HttpResponse:
-    """The first step: an address, or a provider chosen by hand."""
+    """The first step: enter an address, or choose a provider."""
     context = {"form": form or FindForm(), "presets": PRESETS}
     return render(request, "mailbox/accounts/start.html", context)
 
 
 @require_POST
 def find(request: HttpRequest) -> HttpResponse:
-    """Ask for a look-up; a worker does it."""
+    """Start a look-up on a worker."""
     require_administrator(request)
     form = FindForm(request.POST)
     if not form.is_valid():
@@ -73,7 +73,7 @@ def find(request: HttpRequest) -> HttpResponse:
 
 
 def own_lookup(request: HttpRequest, pk: int) -> SettingsLookup:
-    """A look-up of this very person; Http404 for anybody else's."""
+    """A look-up of this user; Http404 for another user's."""
     row = SettingsLookup.objects.filter(pk=pk, asked_by=signed_in_user(request).pk).first()
     if row is None:
         raise Http404("No such look-up.")
@@ -81,7 +81,7 @@ def own_lookup(request: HttpRequest, pk: int) -> SettingsLookup:
 
 
 def lookup_of(request: HttpRequest) -> SettingsLookup | None:
-    """The finished look-up that the form's address names, if any."""
+    """The finished look-up that `?lookup=` names; None when there is none."""
     pk = number_of(request, "lookup")
     if pk is None:
         return None
@@ -91,7 +91,7 @@ def lookup_of(request: HttpRequest) -> SettingsLookup | None:
 
 @require_safe
 def found(request: HttpRequest, pk: int) -> HttpResponse:
-    """Waits for the look-up and leads on to the form, which says what was found. Polled; without scripts, reloaded."""
+    """Wait for the look-up, then redirect to the form with its results. htmx polls it; without scripts it reloads."""
     row = own_lookup(request, pk)
     require_administrator(request)
     form_url = f"{reverse('mailbox:account_add')}?lookup={pk}"
@@ -100,5 +100,5 @@ def found(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"lookup": row, "given_up": timezone.now() - row.asked_at > PATIENCE}
     if not is_partial(request):
         return render(request, "mailbox/accounts/find.html", context)
-    # 286: htmx puts this in and stops asking.
+    # htmx swaps in an answer of status 286 and stops polling.
     return render(request, "mailbox/accounts/_find.html", context, status=286 if context["given_up"] else 200)

@@ -1,4 +1,4 @@
-"""What was found of mail servers, in words: where each comes from, what was not taken and why, what was asked."""
+"""The results of a settings look-up in words: the source of each server, what was rejected and why, what was asked."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ _BADGES: dict[Outcome, tuple[str, Promise]] = {
 
 @dataclass(frozen=True)
 class FoundServer:
-    """One side of the account: what was found and where it comes from."""
+    """The server found for IMAP or SMTP, and its source."""
 
     kind: str
     server: ServerSettings | None
     source: str
-    is_foreign: bool  # DNS without DNSSEC names a host outside of the domain (RFC 6186, 6)
+    is_foreign: bool  # DNS without DNSSEC named a host outside of the domain (RFC 6186, 6)
 
     @property
     def label(self) -> str:
@@ -79,7 +79,7 @@ class SourceLine:
 
 @dataclass(frozen=True)
 class FoundServers:
-    """Everything the form says above itself."""
+    """What the form says above its fields."""
 
     email: str
     servers: tuple[FoundServer, ...]
@@ -141,7 +141,7 @@ def _is_receiver(step: LookupStep) -> bool:
 
 
 def initial_of(email: str, found: Discovery) -> dict[str, object]:
-    """What the form is filled with; the person may change all of it."""
+    """Initial values of the account form."""
     values: dict[str, object] = {"email": email, "imap_user": email, "smtp_user": email, "smtp_same": True}
     for kind, server in (("imap", found.imap), ("smtp", found.smtp)):
         if server:

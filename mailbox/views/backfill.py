@@ -1,4 +1,4 @@
-"""How far the folders of an account are, for its page: numbers from the database, words from backfill_progress."""
+"""Progress of the backfill of an account's folders, for its page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mailbox.sync.backfill_progress import RECENT, Fetched, Progress, progress, 
 
 
 def show_progress(folders: Sequence[Folder], now: datetime) -> Progress | None:
-    """Give each folder with mail still to come its `progress`, others None; returns that of all of them together.
+    """Set `progress` on each folder (None when its backfill is done); return the progress of all together.
 
-    Two queries while something is being fetched, none else. Places are counted with those that are gone: so the index
-    alone answers, each few seconds, of a folder with a million of them.
+    Two queries during a backfill, else none. Places that are gone are counted too, so that an index alone answers: the
+    page polls every few seconds, and a folder may have a million places.
     """
     waiting: dict[int, tuple[Folder, int, Q]] = {}
     for folder in folders:

@@ -1,4 +1,4 @@
-"""Whether an account's mail is all here: the last comparison with its server, folder by folder."""
+"""The completeness page of an account: the last comparison of stored mail with the server, by folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def completeness(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def report(request: HttpRequest, pk: int) -> HttpResponse:
-    """The signed report, to be kept or handed on: `manage.py completeness --verify FILE`."""
+    """Download the signed report, which `manage.py completeness --verify FILE` verifies."""
     account = get_account(request.user, pk)
     row = Completeness.objects.filter(account=account, finished_at__isnull=False).first()
     if row is None:

@@ -1,6 +1,6 @@
-"""A page that asks before a form does what cannot be taken back.
+"""Asks for confirmation before an irreversible action.
 
-A script asks the same in a dialog and then sends `confirmed`; without scripts the form gets this page for its answer.
+A script asks in a dialog and then posts `confirmed`; without scripts the answer to the form is this page.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Question:
     title: Words
     consequence: Words
     button: Words
-    back: str  # the address of "Leave it as it is"
-    about: list[tuple[str, str]] = field(default_factory=list)  # what is meant: a name and a line about it
+    back: str  # URL of the link that cancels
+    about: list[tuple[str, str]] = field(default_factory=list)  # what is affected: (name, line about it)
     is_danger: bool = True
 
 
 def asks_first(request: HttpRequest, question: Question, template: str = "confirm.html") -> HttpResponse | None:
-    """The page that asks, with a form that sends again what came; None once the person has confirmed."""
+    """The page with the question, whose form posts the same fields again; None when the person has confirmed."""
     if request.POST.get(CONFIRMED) == "1":
         return None
     given = [pair for pair in request.POST.lists() if pair[0] != "csrfmiddlewaretoken"]

@@ -1,4 +1,4 @@
-"""A list as a CSV file."""
+"""Answers a list as a CSV file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST = 10_000  # rows of a file
 def csv_file(
     name: str, head: Sequence[object], rows: Iterable[Sequence[object]], *, is_cut: bool = False
 ) -> StreamingHttpResponse:
-    """`is_cut`: the rows are not all there are, which the last line says."""
+    """The CSV file as a streaming response. `is_cut`: rows are missing, which its last line says."""
     last = [[gettext("These are not all: narrow the filters for the rest.")]] if is_cut else []
     response = StreamingHttpResponse(lines_of(head, chain(rows, last)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{name}.csv"'

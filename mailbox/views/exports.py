@@ -1,4 +1,4 @@
-"""Stored mail as a file: what it would hold, how far it is, the download."""
+"""Pages of exports of stored mail: what an export will contain, its progress, the download."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TYPES = {Export.Form.ZIP: "application/zip", Export.Form.MBOX: "application/mbox
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """`?` and the query of a list or a search: how much it is, and in which form it is wanted. A POST begins."""
+    """Start an export. The URL has the query of a list or search; the page shows its size and asks for the format."""
     require_role_somewhere(request.user, Role.OPERATOR)
     user, selection = signed_in_user(request), _selection(request)
     if not selection.accounts(user).exists():
@@ -61,7 +61,7 @@ def _key(given: str) -> uuid.UUID | None:
 
 
 def _about(selection: Selection) -> list[tuple[str, str]]:
-    """What is meant, in words."""
+    """What the export contains, in words: (name, value)."""
     about = [(gettext("Search"), selection.q)] if selection.q else []
     if selection.folder:
         folder = Folder.objects.select_related("account").filter(pk=int(selection.folder)).first()
@@ -77,7 +77,7 @@ def _back(selection: Selection) -> str:
 
 @require_safe
 def messages_csv(request: HttpRequest) -> HttpResponseBase:
-    """The list itself, as any viewer sees it, for a spreadsheet."""
+    """The message list as a CSV file; any viewer may have it."""
     user, selection = signed_in_user(request), _selection(request)
     rows = list(islice(chain.from_iterable(selection.walk(user, Role.VIEWER)), MOST + 1))
     lines = [[getattr(row, name) for name in LISTED] for row in rows[:MOST]]
@@ -101,7 +101,7 @@ def exports(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def export(request: HttpRequest, pk: int) -> HttpResponse:
-    """Its page; with htmx the part that changes."""
+    """The page of one export; for htmx the part that changes."""
     found = _find(request, pk)
     template = "mailbox/exports/_export.html" if request.headers.get("HX-Request") else "mailbox/exports/export.html"
     context = {"export": _shown(found), "may_read": requests.may_read(signed_in_user(request), found)}
@@ -109,7 +109,7 @@ def export(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _shown(export: Export) -> Export:
-    """With `words` of what is meant and `reason`, why it waits or why there is none, in the reader's language."""
+    """Set `words`, its contents, and `reason`, why it waits or failed, in the reader's language."""
     given: dict[str, Any] = {"reason": gettext(export.error) if export.error else "", "words": gettext("All messages")}
     if export.what == Export.What.SEARCH:
         about = _words_of(export.query)
@@ -130,7 +130,7 @@ def _words_of(query: str) -> str:
 
 @require_safe
 def file(request: HttpRequest, pk: int) -> HttpResponseBase:
-    """The file, piece by piece, for whoever may read all that is in it."""
+    """Download the file as a stream. The user must be allowed to read everything in it."""
     found = _readable(request, pk)
     if not _is_ready(found):
         return _not_ready(request, pk)

@@ -1,4 +1,4 @@
-"""The page of the feature flags: the share of accounts that have each, and accounts that are set by themselves."""
+"""The page of the feature flags: the percentage of accounts that have each, and accounts with their own setting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mailbox.models import Account, Feature
 from mailbox.permissions import Role, has_role_everywhere
 from mailbox.views.audit import record
 
-SHOWN = 50  # accounts that are set by themselves, of each feature
+SHOWN = 50  # accounts with their own setting, of each feature
 EXPLAINED: dict[Feature, Words] = {
     Feature.INBOX_READ: _("Lists of messages, their pages, sources and attachments. Mail is fetched all the same."),
     Feature.INBOX_SEARCH: _("The search page, and what programs search."),
@@ -58,7 +58,7 @@ class Line:
     feature: Feature
     explained: Words
     percent: int
-    number: int  # of accounts that have it
+    number: int  # accounts that have the feature
     own: list[tuple[str, bool]]
     own_count: int
 
@@ -84,7 +84,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 def set_feature(request: HttpRequest, feature: Feature, account: Account | None, percent: int | None) -> None:
-    """As features.change(), and recorded."""
+    """features.change(), recorded in the activity."""
     with transaction.atomic():
         if features.change(feature, account, percent):
             detail = f"{feature.value}, {features.in_words(account, percent)}"
