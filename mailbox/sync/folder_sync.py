@@ -14,8 +14,9 @@ from mailbox.errors import Busy, MailError, OverQuota, ProviderError, Throttled
 from mailbox.imap.session import FolderStatus, KnownFolder
 from mailbox.models import Account, Folder, SyncState
 from mailbox.models.account_words import SITE_MAIL_IS_NOT_FETCHED
-from mailbox.sync import batches, no_change, uidvalidity
+from mailbox.sync import no_change, uidvalidity
 from mailbox.sync.account_session import AccountSession, Backoff, Clock, pause_account, signed_in
+from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, discover, folder_for
 from mailbox.sync.job import MORE_WAITING, run_job
 from mailbox.sync.no_change import UnchangedFolder
@@ -90,7 +91,7 @@ def sync_folder(
     `go_on`: called when `max_messages` were fetched; True lets the job fetch more without opening the folder again.
     """
     started = time.monotonic()
-    counts = batches.RunCounts()
+    counts = RunCounts()
     outcome = _synced(session, name, cursor, MessageBudget(max_messages, go_on), counts, started, backoff)
     if alerts := session.imap.alerts:
         session.account.imap.note_alert(" ".join(alerts), session.clock())
@@ -102,7 +103,7 @@ def _synced(
     name: str,
     cursor: int | None,
     budget: MessageBudget,
-    counts: batches.RunCounts,
+    counts: RunCounts,
     started: float,
     backoff: Backoff | None,
 ) -> SyncOutcome:

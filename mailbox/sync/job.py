@@ -7,8 +7,10 @@ from itertools import islice
 
 from mailbox.imap.session import FolderStatus
 from mailbox.models import Folder, SyncState
-from mailbox.sync import batches, flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
+from mailbox.sync import flags_and_expunges, plan, reassigned_uids, requested, uidvalidity
 from mailbox.sync.account_session import AccountSession
+from mailbox.sync.batch_writer import RunCounts
+from mailbox.sync.batches import FolderRun
 from mailbox.sync.poison import Attempts
 from mailbox.sync.prefetch import MessageBudget, metas_in_range
 
@@ -21,7 +23,7 @@ def run_job(
     status: FolderStatus,
     cursor: int | None,
     budget: MessageBudget,
-    counts: batches.RunCounts,
+    counts: RunCounts,
 ) -> tuple[str, bool]:
     """Sync the open folder. Returns a note for the report, and whether more is waiting. Raises MailError.
 
@@ -40,7 +42,7 @@ def run_job(
         new = {"uidvalidity": status.uidvalidity, "highestmodseq": status.highestmodseq}
         SyncState.objects.filter(pk=state.pk, uidvalidity=None).update(cursor=0, backfill_cursor=None, **new)
     attempts = Attempts(state.pk, dict(state.begun))
-    run = batches.FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, counts, attempts)
+    run = FolderRun(session, folder, state.pk, status.uidvalidity, planned.start, counts, attempts)
     if not planned.restarted and reassigned_uids.compare_after_a_fall(run, state, status):
         planned = _begun_anew(run, state, status, cursor)
     more_asked = requested.fetch_asked(run)
@@ -73,18 +75,14 @@ def _planned(state: SyncState, status: FolderStatus, cursor: int | None) -> plan
     )
 
 
-def _begun_anew(
-    run: batches.FolderRun, state: SyncState, status: FolderStatus, cursor: int | None = None
-) -> plan.SyncPlan:
+def _begun_anew(run: FolderRun, state: SyncState, status: FolderStatus, cursor: int | None = None) -> plan.SyncPlan:
     """Plan anew after the server gave known UIDs to other messages: as if UIDVALIDITY had changed."""
     uidvalidity.begin(run.session, state, status)
     run.stretch, run.attempts = None, Attempts(state.pk, {})
     return replace(_planned(state, status, cursor), restarted=True)
 
 
-def _compare_and_follow(
-    run: batches.FolderRun, state: SyncState, status: FolderStatus, vanished: int
-) -> tuple[str, bool]:
+def _compare_and_follow(run: FolderRun, state: SyncState, status: FolderStatus, vanished: int) -> tuple[str, bool]:
     """Follow flags and expunges, and compare all UIDs when that is due; everything on the server was fetched.
 
     Returns a note for the report, and whether more is waiting.
@@ -105,7 +103,7 @@ def _compare_and_follow(
 
 
 def _walk_all(
-    run: batches.FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, budget: MessageBudget
+    run: FolderRun, state: SyncState, planned: plan.SyncPlan, status: FolderStatus, budget: MessageBudget
 ) -> tuple[str, bool]:
     """Fetch on all walks of the plan, as the budget allows.
 
@@ -127,9 +125,7 @@ def _walk_all(
     return uidvalidity.note(state, kept, status.exists, is_whole=not more), more
 
 
-def _walk(
-    run: batches.FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None
-) -> bool:
+def _walk(run: FolderRun, walk: plan.Walk, budget: MessageBudget, relinker: uidvalidity.Relinker | None) -> bool:
     """Fetch on one walk, as the budget allows; return whether none is left on it."""
     limit = budget.left
     if relinker is None and walk.direction == "up" and walk.high - walk.low < min(limit, plan.FIRST_WINDOW):
@@ -146,7 +142,7 @@ def _walk(
     return len(uids) <= limit
 
 
-def _follow_meanwhile(run: batches.FolderRun, status: FolderStatus, state: SyncState) -> bool:
+def _follow_meanwhile(run: FolderRun, status: FolderStatus, state: SyncState) -> bool:
     """During a long backfill, follow flags and expunges of what is stored already, every FOLLOW_EVERY.
 
     Returns whether it did.

@@ -10,7 +10,7 @@ from mailbox.errors import Busy, MailError, SignInRefused
 from mailbox.logs import event, provider_words
 from mailbox.models import Account, Counter, Folder, SyncState
 from mailbox.sync.account_session import Backoff
-from mailbox.sync.batches import RunCounts
+from mailbox.sync.batch_writer import RunCounts
 from mailbox.sync.folders import canonical, folder_for
 from mailbox.sync.no_change import UnchangedFolder
 

@@ -19,7 +19,8 @@ from mailbox.models import MessagePlace, Quarantine
 from mailbox.parsing import pool as parsing_pool
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.storage.partial_files import PartialFile
-from mailbox.sync.batches import FolderRun, ReadBatch, breaks_connection
+from mailbox.sync.batch_writer import ReadBatch
+from mailbox.sync.batches import FolderRun, breaks_connection
 from mailbox.sync.large_messages import PIECES_FROM_BYTES, Gone, LargeMessage, Unfinished
 from mailbox.sync.poison import MOST_ATTEMPTS_ASKED
 from mailbox.sync.prefetch import Fetched

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from imapclient import IMAPClient
 
-from mailbox import endpoints
+from mailbox import sasl
+from mailbox.endpoints import Endpoint
 from mailbox.errors import SignInRefused
 from mailbox.imap import authenticate
 from mailbox.imap.session import ImapSession
@@ -44,7 +45,7 @@ def mechanism(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     offered, written, used = IMAPClient.capabilities, authenticate.token_response, set()
     others = {f"AUTH={each}".encode() for each in ("XOAUTH2", "OAUTHBEARER") if each != request.param}
 
-    def response(mechanism: str, endpoint: endpoints.Endpoint) -> str:
+    def response(mechanism: str, endpoint: Endpoint) -> str:
         used.add(mechanism)
         return written(mechanism, endpoint)
 
@@ -132,5 +133,5 @@ def test_xoauth2_is_used_where_it_is_offered(offered: list[str], mechanism: str)
 
 
 def test_a_name_in_oauthbearer_is_written_as_gs2_wants_it() -> None:
-    written = endpoints.oauthbearer("a=b,c@example.test", "t", "mail.example.test", 993)
+    written = sasl.oauthbearer("a=b,c@example.test", "t", "mail.example.test", 993)
     assert written == "n,a=a=3Db=2Cc@example.test,\x01host=mail.example.test\x01port=993\x01auth=Bearer t\x01\x01"
