@@ -1,4 +1,4 @@
-"""The folder chooser: which folders of an account are synced, and the list of them made anew."""
+"""The folder chooser: which folders of an account are synced; and listing them again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mailbox.views.accounts import has_just_signed_in, is_partial
 from mailbox.views.audit import record
 from mailbox.views.onboarding import is_being_set_up
 
-MAX_DEPTH = 5  # deeper ones stand where the fifth level does
+MAX_DEPTH = 5  # levels of indentation; deeper folders are shown at the fifth
 USES = {
     "\\Sent": _("sent mail"),
     "\\Drafts": _("drafts"),
@@ -40,14 +40,14 @@ USES = {
 
 @dataclass(frozen=True)
 class FolderRow:
-    """A folder as the chooser shows it: under its parent, by its last name, with what the server uses it for."""
+    """A folder as the chooser shows it: below its parent, with the last part of its name, and its special use."""
 
     folder: Folder
     label: str
     depth: int
     use: str
 
-    is_proposed: bool = False  # ticked at first, where nothing is chosen yet
+    is_proposed: bool = False  # ticked by default while nothing is chosen yet
 
     @property
     def is_offered(self) -> bool:
@@ -59,12 +59,13 @@ class FolderRow:
 
 
 def may_be_chosen(folder: Folder) -> bool:
-    """A label of Gmail's is not: All Mail holds its messages. One that was chosen before may be let go."""
+    """Whether the folder may be chosen. A Gmail label may not, since All Mail holds its messages, unless it is chosen
+    already and may be deselected."""
     return folder.selectable and (not folder.is_label or folder.sync_enabled)
 
 
 def tree(folders: list[Folder]) -> list[FolderRow]:
-    """Inbox first, then by name, each below its parent. A parent that is not listed leaves the whole name standing."""
+    """The folders as a tree: INBOX first, then by name. Below a parent that is not listed the full name is shown."""
     names = {folder.name for folder in folders}
     rows = []
     for folder in sorted(folders, key=_sort_key):
@@ -76,7 +77,7 @@ def tree(folders: list[Folder]) -> list[FolderRow]:
 
 
 def proposed(rows: list[FolderRow]) -> list[FolderRow]:
-    """INBOX ticked, or on Gmail what holds its mail: All Mail, and what lies outside of it."""
+    """The rows with the default choice ticked: INBOX; on Gmail All Mail and the folders whose mail it does not hold."""
     has_labels = any(row.folder.is_label for row in rows)
 
     def is_usual(folder: Folder) -> bool:
@@ -99,7 +100,7 @@ def _parents(folder: Folder) -> list[str]:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def folders(request: HttpRequest, pk: int) -> HttpResponse:
-    """Which folders are synced. Viewers read, administrators choose."""
+    """The folders of an account. Viewers see which are synced, administrators choose."""
     role = Role.ADMINISTRATOR if request.method == "POST" else Role.VIEWER
     account = get_account(request.user, pk, role)
     rows = list(account.folders.filter(gone_at=None).select_related("sync_state").order_by("name"))
@@ -126,7 +127,7 @@ def folders(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpResponse:
-    """Set what the form shows. A folder that was listed meanwhile was not on it and stays as it is."""
+    """Save the choice. A folder that was listed after the form was made is not in it and stays as it is."""
     wanted, shown = set(request.POST.getlist("folder")), set(request.POST.getlist("shown"))
     offered = [row for row in rows if may_be_chosen(row) and str(row.pk) in shown]
     is_new = is_being_set_up(account)
@@ -146,8 +147,10 @@ def _choose(request: HttpRequest, account: Account, rows: list[Folder]) -> HttpR
 def choose(
     request: HttpRequest, account: Account, offered: list[Folder], chosen: set[int], *, is_noted: bool = False
 ) -> None:
-    """Sync of these folders those that are chosen, by their keys, and not the others. `is_noted`: also in the activity
-    when nothing changed."""
+    """Of the `offered` folders sync those whose pk is in `chosen`, and no others.
+
+    `is_noted`: record it in the activity even if nothing changed.
+    """
     on = [row for row in offered if row.pk in chosen and not row.sync_enabled]
     off = [row for row in offered if row.pk not in chosen and row.sync_enabled]
     with transaction.atomic():
@@ -162,7 +165,7 @@ def choose(
 
 @require_POST
 def refresh_folders(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask a worker to list the folders anew."""
+    """Queue a listing of the account's folders."""
     account = get_account(request.user, pk, Role.OPERATOR)
     now = timezone.now()
     ask_for_listing(request, account)
@@ -179,18 +182,18 @@ def _asked_at(request: HttpRequest) -> datetime | None:
     try:
         asked = parse_datetime(request.GET.get("asked", ""))
         return asked.astimezone(UTC) if asked and asked.tzinfo else None
-    except (ValueError, OverflowError):  # no such day, or one that only exists in another time zone
+    except (ValueError, OverflowError):  # not a date, or outside of the calendar in UTC
         return None
 
 
 @require_safe
 def folders_listed(request: HttpRequest, pk: int) -> HttpResponse:
-    """The small region that waits for a listing asked for: polled, and in the page at first."""
+    """The part of the page that waits for a listing; htmx polls it."""
     account, asked = get_account(request.user, pk), _asked_at(request)
     if not is_partial(request):
         return redirect("mailbox:account_folders", pk)
     listed_at = account.folders_listed_at
     if request.GET.get("first") and listed_at and asked and listed_at >= asked:
-        # Nothing was to be ticked before: the page with all folders may take this one's place by itself.
+        # The page had nothing to tick yet, so reloading it loses no input.
         return HttpResponse(headers={"HX-Refresh": "true"})
     return render(request, "mailbox/accounts/_listing.html", {"account": account, "asked_at": asked})

@@ -1,4 +1,7 @@
-"""Signing a mailbox in at its provider: away, back, and the page that waits for a worker. No network is touched."""
+"""OAuth sign-in of a mailbox: redirect to the provider, the callback, and the page that waits for a worker.
+
+These views open no connection.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ Status = OAuthSignIn.Status
 
 
 def callback_address() -> str:
-    """What is registered at the provider, letter by letter."""
+    """The redirect URI, exactly as it is registered at the provider."""
     return settings.BASE_URL + reverse("mailbox:oauth_callback")
 
 
@@ -44,7 +47,7 @@ def _app(request: HttpRequest) -> OAuthApp:
 
 @require_POST
 def begin_for_account(request: HttpRequest, pk: int) -> HttpResponse:
-    """Sign an account in, or in again: a grant takes the place of what both its servers were signed in to with."""
+    """Sign in an account, for the first time or again: the grant replaces the credentials of both transports."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     try:
         app = _app(request)
@@ -58,7 +61,7 @@ def begin_for_account(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def begin_new(request: HttpRequest) -> HttpResponse:
-    """Add an account by signing in: its address was looked up, or is typed with the provider's button."""
+    """Add an account by signing in. Its address was looked up, or typed beside the provider's button."""
     require_administrator(request)
     try:
         row = _begin_new(request)
@@ -94,7 +97,7 @@ def _begin(request: HttpRequest, app: OAuthApp, email: str, **more: Any) -> OAut
 
 @require_safe
 def callback(request: HttpRequest) -> HttpResponse:
-    """Where the provider sends the browser back to. A worker exchanges the code; this page only writes it down."""
+    """The redirect URI: save the authorization code, which a worker exchanges for tokens (RFC 6749, 4.1.2)."""
     try:
         browser = sign_in.browser_of(request.session)
         row = sign_in.returned(request.GET.dict(), signed_in_user(request).pk, browser)
@@ -112,14 +115,14 @@ def callback(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def under_way(request: HttpRequest, pk: int) -> HttpResponse:
-    """A sign-in of this very person: leads to the provider, and after the return waits for the worker."""
+    """The page of a sign-in of this user: redirects to the provider; after the return it waits for the worker."""
     own = OAuthSignIn.objects.filter(asked_by=signed_in_user(request).pk).select_related("app", "account")
     row = own.filter(pk=pk).first()
     if row is None:
         raise Http404("No such sign-in.")
     _check_still_allowed(request, row)
     if row.status == Status.DONE and row.account:
-        # The page itself says so: a browser that is led there twice drops the first answer, and a message with it.
+        # `?signed_in=` instead of a message: a browser redirected twice drops the first answer, with its message.
         name = "mailbox:account_folders" if row.adds_account else "mailbox:account"
         page = reverse(name, args=[row.account.pk]) + f"?signed_in={row.pk}"
         return HttpResponse(headers={"HX-Redirect": page}) if is_partial(request) else redirect(page)
@@ -131,7 +134,7 @@ def under_way(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "mailbox/oauth/_under_way.html", context, status=286 if is_over else 200)
     response = render(request, "mailbox/oauth/under_way.html", context)
     if row.status == Status.AWAY:
-        # Not a redirect of the form that began it: `form-action 'self'` covers where a form is redirected to.
+        # Refresh instead of a redirect, as CSP's `form-action 'self'` applies to redirects of a posted form too.
         response["Refresh"] = f"0; url={context['address']}"
         response["Referrer-Policy"] = "no-referrer"
     return response

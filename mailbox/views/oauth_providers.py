@@ -1,4 +1,4 @@
-"""Sign-in providers: what the site is at each, typed by an administrator, with the steps at the provider beside it."""
+"""Pages of sign-in providers: the client id and secret that this site has at each, and the steps to get them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _require_administrator(request: HttpRequest) -> None:
 
 @require_safe
 def providers_list(request: HttpRequest) -> HttpResponse:
-    """The known providers and those that were added, each with its state."""
+    """All providers, known and added, with their state."""
     _require_administrator(request)
     rows = list(OAuthApp.objects.order_by("pk"))
     known = {row.kind: row for row in rows if row.kind != OAuthApp.Kind.DISCOVERY}
@@ -39,7 +39,7 @@ def providers_list(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def known_provider(request: HttpRequest, kind: str) -> HttpResponse:
-    """Google, Microsoft or Yahoo."""
+    """Set up Google, Microsoft or Yahoo."""
     _require_administrator(request)
     its = apps.known(kind)
     if its is None:
@@ -50,7 +50,7 @@ def known_provider(request: HttpRequest, kind: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_provider(request: HttpRequest) -> HttpResponse:
-    """Any other provider, by its discovery document."""
+    """Set up any other provider, by its discovery document (RFC 8414)."""
     _require_administrator(request)
     return _edit(request, OAuthApp(kind=OAuthApp.Kind.DISCOVERY))
 
@@ -86,7 +86,7 @@ def _edit(request: HttpRequest, row: OAuthApp) -> HttpResponse:
 
 @require_POST
 def remove_provider(request: HttpRequest, pk: int) -> HttpResponse:
-    """Only while no account signs in by it."""
+    """Remove a provider; refused while an account signs in by it."""
     _require_administrator(request)
     row = get_object_or_404(OAuthApp, pk=pk, kind=OAuthApp.Kind.DISCOVERY)
     if row.grants.exists():

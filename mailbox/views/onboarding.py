@@ -1,4 +1,4 @@
-"""Whether an account is still being added: its pages then lead on to the next step instead of back."""
+"""Whether an account is still being set up: its pages then lead to the next step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NEW_FOR = timedelta(days=1)
 
 
 def is_being_set_up(account: Account) -> bool:
-    """New, and nobody has looked through its folders yet."""
+    """Whether the account is new and nobody has chosen its folders yet."""
     if timezone.now() - account.created_at > NEW_FOR:
         return False
     return not AuditEntry.objects.filter(account=account, verb="choose_folders").exists()

@@ -1,4 +1,4 @@
-"""Keyset pagination of lists by time: a limit, a cursor, the next page's address. Never an offset."""
+"""Keyset pagination of lists ordered by time: limit, cursor and the next page's URL. No offsets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Row = TypeVar("Row")
 
 
 def limit_of(request: HttpRequest) -> int:
-    """`?limit=` from 1 to 500, 50 when absent; raises Refused."""
+    """`?limit=`, from 1 to 500; 50 when it is absent. Raises Refused."""
     given = request.GET.get("limit", str(DEFAULT_LIMIT))
-    # The length first: int() raises for thousands of digits.
+    # The length is checked first, as int() raises for thousands of digits.
     if not given.isascii() or not given.isdigit() or len(given) > 9 or not 1 <= int(given) <= MAX_LIMIT:
         raise Refused(
             gettext("The limit is a number from 1 to %(most)s; “%(given)s” is not.")
@@ -33,7 +33,7 @@ def limit_of(request: HttpRequest) -> int:
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a list by time goes on: after the row with this time and key. Never an offset."""
+    """The position in a list ordered by time: after the row with this time and pk."""
 
     at: datetime
     pk: int
@@ -43,7 +43,7 @@ class Cursor:
 
     @classmethod
     def read(cls, text: str) -> Cursor | None:
-        """Raises Refused for what no list has written."""
+        """The cursor in the URL; None for "". Raises Refused for a text that str() of a cursor never is."""
         if not text:
             return None
         try:
@@ -53,22 +53,22 @@ class Cursor:
             raise Refused(gettext("The address names no place in this list; start from its first page.")) from error
 
     def older(self, field: str) -> Q:
-        """Rows after this one, as (time, pk) descending. The plain bound on the time is what an index can use."""
+        """Rows after this one in descending order of (time, pk). The bound on the time alone lets an index be used."""
         return Q(**{f"{field}__lte": self.at}) & (Q(**{f"{field}__lt": self.at}) | Q(pk__lt=self.pk))
 
     def newer(self, field: str) -> Q:
-        """Rows after this one where the oldest come first."""
+        """Rows after this one in ascending order."""
         return Q(**{f"{field}__gte": self.at}) & (Q(**{f"{field}__gt": self.at}) | Q(pk__gt=self.pk))
 
 
 def cut(rows: Sequence[Row], limit: int) -> tuple[list[Row], Row | None]:
-    """Rows fetched as limit + 1: the page, and its last row when more follows."""
+    """(the page, its last row if more follow, else None), of rows that were read with limit + 1."""
     page = list(rows[:limit])
     return page, page[-1] if len(rows) > limit else None
 
 
 def next_page(request: HttpRequest, before: object) -> str:
-    """The address of this list further down, all filters kept."""
+    """The URL of the next page, with all filters."""
     query = request.GET.copy()
     query["before"] = str(before)
     return f"?{query.urlencode()}"

@@ -1,4 +1,4 @@
-"""What could not be fetched or stored, and fetching it again; also the messages that were too large at first."""
+"""The quarantine: messages that could not be fetched or stored, and the buttons to fetch or parse them again."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ LARGE = ("message__body_text", "message__body_html", "message__attached_text")
 
 @require_safe
 def quarantine(request: HttpRequest) -> HttpResponseBase:
-    """Newest key first; the list is short by nature, and its order stays put while errors repeat. `?format=csv` for a
-    spreadsheet."""
+    """The list, by pk, so that its order is stable while errors repeat. `?format=csv`: as a file."""
     limit, before = limit_of(request), number_of(request, "before")
     rows = of_accounts(Quarantine.objects.open(), request).select_related("account", "folder").order_by("-pk")
     if request.GET.get("format") == "csv":
@@ -73,7 +72,7 @@ def ask_to_fetch(request: HttpRequest, row: Quarantine, account: Account) -> Non
 
 @require_POST
 def read_again(request: HttpRequest, pk: int) -> HttpResponse:
-    """Have a stored message read once more as what it could not be read as; the next sweep does it."""
+    """Have a stored message parsed again; the next sweep does it."""
     rows = LaterReading.objects.failed().filter(pk=pk)
     row = of_accounts(rows, request).first()
     if row is None:
@@ -87,8 +86,8 @@ def read_again(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
-    """Fetch the whole of a message of which only the headers are here, as it was over the size limit, or whose stored
-    bytes cannot be read."""
+    """Fetch a whole message: one above the size limit, of which only the header is stored, or one whose stored bytes
+    cannot be read."""
     row = find_message(request, pk, Role.OPERATOR)
     if refusal := ask_for_whole(request, row):
         notices.warning(request, refusal)
@@ -100,7 +99,7 @@ def fetch_message(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def ask_for_whole(request: HttpRequest, row: Message) -> str:
-    """Have a worker fetch it; returns why not, or ""."""
+    """Queue the fetch of a whole message. Returns a sentence that says why not, or ""."""
     places = MessagePlace.objects.present().filter(message=row)
     if raw_store.is_sound(row.raw_digest):
         places = places.filter(is_complete=False)

@@ -1,4 +1,4 @@
-"""Reading stored mail again: how much an older parser read, how far a round is, and the button that begins one."""
+"""Parsing stored mail again: how much an older parser has read, the progress of a round, the button to start one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROUNDS_SHOWN = 10
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def stored_mail(request: HttpRequest) -> HttpResponse:
-    """For administrators of all accounts: a round reads the mail of all."""
+    """The page; for administrators of all accounts, since a round parses the mail of all accounts."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(
             gettext("Reading stored mail again concerns all accounts: an administrator of all may ask for it.")

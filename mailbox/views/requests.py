@@ -1,4 +1,4 @@
-"""What every view asks of a request: who asks, a key, where to go back to. What cannot be is a 400 page."""
+"""Reads values from requests: the user, primary keys, times, the page to return to. Invalid values give a 400 page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mailbox.permissions import accounts_for, has_role_everywhere
 
 
 class Refused(BadRequest):
-    """The address asks for what cannot be; str() is the sentence the 400 page shows."""
+    """The URL or form has an invalid value; str() is the sentence on the 400 page."""
 
 
 def signed_in_user(request: HttpRequest) -> User:
-    """The user; LoginRequiredMiddleware has let nobody else through."""
+    """The signed-in user; LoginRequiredMiddleware lets no other request reach a view."""
     return cast(User, request.user)
 
 
 def number_of(request: HttpRequest, name: str) -> int | None:
-    """A primary key from the address, None when absent; Http404 for what cannot be one."""
+    """A primary key in the query; None when it is absent. Raises Http404 for an invalid one."""
     given = request.GET.get(name, "")
     if not given:
         return None
@@ -36,25 +36,27 @@ def number_of(request: HttpRequest, name: str) -> int | None:
 def of_accounts(
     rows: QuerySet[Any], request: HttpRequest, role: str = "viewer", field: str = "account"
 ) -> QuerySet[Any]:
-    """The rows whose account the user has this role for; no condition at all for whoever has it everywhere."""
+    """The rows whose account (`field`) the user has this role for; all, without a condition, if for all accounts."""
     user = request.user
     return rows if has_role_everywhere(user, role) else rows.filter(**{f"{field}__in": accounts_for(user, role)})
 
 
 def posted_key(request: HttpRequest, name: str) -> int | None:
-    """A primary key that a form bears; None when it bears none."""
+    """A primary key in the posted form; None when it is absent or invalid."""
     given = request.POST.get(name, "")
     return int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None
 
 
 def shown_pause(request: HttpRequest) -> datetime | None:
-    """The pause that the page showed to whoever resumes, by its time; None when the form tells none. A pause made
-    since, as after a restored database, is no business of that click."""
+    """The time of the pause that the page showed when its user pressed Resume; None when the form has none.
+
+    A pause made since then, as after a restored database, must not be ended by that click.
+    """
     return posted_time(request, "paused_at")
 
 
 def posted_time(request: HttpRequest, name: str) -> datetime | None:
-    """A time that a form bears (ISO 8601, with its zone); None when it bears none."""
+    """An aware time in the posted form (ISO 8601); None when it is absent or invalid."""
     try:
         at = datetime.fromisoformat(request.POST.get(name, ""))
     except ValueError:
@@ -63,10 +65,10 @@ def posted_time(request: HttpRequest, name: str) -> datetime | None:
 
 
 def back_to(request: HttpRequest, otherwise: str) -> str:
-    """Where a form asked to return to, when that is a page of ours."""
+    """The page that the form asks to return to, if it is one of this site; else `otherwise`."""
     target = request.POST.get("next", "")
     safe = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    # A path only: redirect() takes any other word for the name of a view, and raises when there is none.
+    # Only a path: redirect() takes another text for the name of a view, and raises if there is none.
     return target if safe and target.startswith("/") else otherwise

@@ -1,4 +1,4 @@
-"""Filters of lists that get a name: one's own, and those that an operator shares with all."""
+"""Saved filters of lists: a user's own, and those that an operator shares with all users."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OF_A_PLACE = ("before", "after", "limit", "operation", "format")  # where someb
 
 @dataclass(frozen=True)
 class Saved:
-    """A saved filter as its list offers it."""
+    """A saved filter as a link in its list."""
 
     name: str
     query: str
@@ -57,7 +57,7 @@ def may_share(request: HttpRequest) -> bool:
 
 @require_POST
 def saved_filters(request: HttpRequest) -> HttpResponse:
-    """`do`: save or remove. Saved under a name that is taken, a filter takes the other's place."""
+    """POST `do`: "save" or "remove". Saving under an existing name replaces that filter."""
     page, name = request.POST.get("page", ""), " ".join(request.POST.get("name", "").replace("\0", "").split())
     if page not in PAGES or not name or len(name) > NAME_LIMIT:
         words = gettext("A filter is kept under a name of at most %(most)s characters. Nothing was changed.")
@@ -82,7 +82,7 @@ def _without_page(given: str) -> str:
 
 
 def _row(request: HttpRequest, *, is_shared: bool) -> SavedFilters:
-    """Locked; made when it is the first."""
+    """The row with the user's (or the shared) filters, locked; created if it is missing."""
     key = SavedFilters.SHARED if is_shared else SavedFilters.key_of(signed_in_user(request).pk)
     SavedFilters.objects.bulk_create([SavedFilters(key=key)], ignore_conflicts=True)
     return SavedFilters.objects.select_for_update().get(pk=key)

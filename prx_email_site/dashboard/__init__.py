@@ -1,1 +1,1 @@
-"""The dashboard: what needs a person (attention), what came and went (chart), and the page of both (views)."""
+"""The dashboard: what needs a person (attention), mail in and out (chart, figures), and the pages (views)."""

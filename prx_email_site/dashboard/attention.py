@@ -1,4 +1,4 @@
-"""What needs a person, the most urgent first, each with the one button that fixes it."""
+"""The lines of "Needs you": what needs a person, the most urgent first, each with the button that fixes it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Need:
     detail: str = ""
     reply: str = ""
     since: datetime | None = None
-    since_words: str = ""  # before the time; else "since"
+    since_words: str = ""  # words before the time, if not "since"
 
 
 def _grouped(count: int) -> dict[str, str]:
@@ -43,12 +43,12 @@ def _grouped(count: int) -> dict[str, str]:
 
 
 def sign_ins(rows: list[AccountRow]) -> list[Need]:
-    """Servers that refused the credentials: first of all, as nothing comes or goes until a person helps."""
+    """Servers that refused the credentials. They come first, as no mail comes or goes until a person helps."""
     return _of_rows(rows, lambda condition: condition.remedy.startswith("sign_in"))
 
 
 def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
-    """Failing and late folders, paused sending. Without workers all are late, which is said elsewhere."""
+    """Failing or late folders, and paused sending. Without workers all folders are late: another line says so."""
 
     def wanted(condition: AccountNotice) -> bool:
         return not condition.remedy.startswith("sign_in") and (workers_alive or condition.kind != "behind")
@@ -57,7 +57,7 @@ def of_accounts(rows: list[AccountRow], *, workers_alive: bool) -> list[Need]:
 
 
 def _of_rows(rows: list[AccountRow], wanted: Callable[[AccountNotice], bool]) -> list[Need]:
-    """What matters of these accounts, like with like, and no more of a kind than a person reads."""
+    """The notices of these accounts that are `wanted`, by kind, and no more of a kind than a person reads."""
     by_kind: dict[str, list[Need]] = {}
     for row in rows:
         for condition in row.conditions:
@@ -103,7 +103,7 @@ def _of_condition(row: AccountRow, condition: AccountNotice) -> Need:
 
 
 def of_outbox(rows: QuerySet[OutboxMessage], held: dict[str, tuple[int, datetime | None]]) -> list[Need]:
-    """Uncertain sends and failures for good. `held`: hold -> how many, and the oldest."""
+    """Uncertain sends and permanent failures. `held`: hold -> (number of mails, time of the oldest)."""
     found = []
     tabs = reverse("outbox:list")
     count, oldest = held.get("uncertain", (0, None))
@@ -136,7 +136,7 @@ def _ended(hold: str, count: int) -> str:
 
 
 def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
-    """Mail that a server had taken and somebody else sent back, until a person has seen it."""
+    """Bounces that no person has acknowledged: mail that was accepted by a server and came back later."""
     if not count:
         return []
     words = ngettext("%(number)s mail bounced", "%(number)s mails bounced", count) % _grouped(count)
@@ -148,7 +148,7 @@ def of_bounces(count: int, oldest: datetime | None) -> list[Need]:
 
 
 def of_complaints(count: int, oldest: datetime | None) -> list[Need]:
-    """Mail whose recipients told their providers that they do not want it (RFC 5965), until a person has seen it."""
+    """Complaints that no person has acknowledged: recipients told their provider that a mail is unwanted (RFC 5965)."""
     if not count:
         return []
     words = ngettext("%(number)s mail was called unwanted", "%(number)s mails were called unwanted", count)
@@ -160,10 +160,10 @@ def of_complaints(count: int, oldest: datetime | None) -> list[Need]:
 
 
 def _codes(rows: QuerySet[OutboxMessage], holds: list[str]) -> dict[str, str]:
-    """For each hold the codes by which its recipients lack the mail, each with how many; one query for all.
+    """hold -> the SMTP codes of its failed recipients with their numbers, in words; one query.
 
-    A recipient's own code; where the server refused the mail as a whole, the code of its last attempt. A 250 that the
-    other recipients got is no reason.
+    The code is the recipient's own or, where the server refused the whole mail, that of its last attempt. Codes of
+    recipients that were accepted do not count.
     """
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("outbox"), number=OuterRef("outbox__last_attempt"))
     lacking = OutboxRecipient.objects.exclude(status=OutboxRecipient.Status.ACCEPTED).order_by()
@@ -210,7 +210,7 @@ def of_workers(alive: bool, last_seen: datetime | None, *, may_administer: bool)
 
 
 def of_hosts(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[Need]:
-    """Hosts whose workers are gone while others work on, and what living workers cannot reach."""
+    """Hosts whose workers are gone while others run, and what live workers cannot reach (store, broker, disk)."""
     return [
         *_out_of_reach(
             _gone(beats, alive),
@@ -248,14 +248,14 @@ def of_hosts(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list
 
 
 def _gone(beats: list[WorkerHeartbeat], alive: list[WorkerHeartbeat]) -> list[tuple[str, datetime]]:
-    """Hosts with when they were last seen; none while nobody works, which is said in one sentence of its own."""
+    """(host, last heartbeat) of hosts without live workers; none while no worker runs at all: another line says so."""
     here = {beat.host for beat in alive}
     last = {beat.host: beat.seen_at for beat in sorted(beats, key=attrgetter("seen_at")) if beat.host not in here}
     return list(last.items()) if alive else []
 
 
 def _is_nearly_full(beat: WorkerHeartbeat) -> bool:
-    """One that fetches no more says so itself."""
+    """Whether the disk is nearly full; not when fetching has stopped because of it, which another line says."""
     free = beat.disk_free_percent
     return beat.fetching_stopped_since is None and free is not None and free < DISK_FREE_PERCENT
 
@@ -271,14 +271,14 @@ def _out_of_reach(
 
 
 def of_restore(tried_at: datetime | None, detail: str) -> list[Need]:
-    """The newest proof of a restore, when it failed. `detail`: what was wrong, in English as the command says it."""
+    """The newest test of a restore, if it failed. `detail`: what was wrong, in English, from the command."""
     if tried_at is None or not detail:
         return []
     return [Need("broken", gettext("The last backup that was tried cannot be restored"), detail=detail, since=tried_at)]
 
 
 def of_push(seen_at: datetime | None, *, is_missed: bool, may_administer: bool) -> list[Need]:
-    """Only where a process is meant to listen, and there is an account to listen for. `seen_at`: when one did."""
+    """That no push process runs. `is_missed`: one should run and an account wants push. `seen_at`: last heartbeat."""
     if not is_missed:
         return []
     detail = (

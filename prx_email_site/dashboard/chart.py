@@ -1,5 +1,7 @@
-"""Mail in and out over time, as bars beside what the same time before brought: the numbers, and where each bar stands.
-Pure but for one query."""
+"""The chart of mail in and out: bars of a period beside those of the period before, as numbers and coordinates.
+
+Pure except for one query.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.lazy_text import Words
 from mailbox.models import Counter
 
-WIDTH, HEIGHT = 720, 142  # units of the drawing; received stands on the axis, sent and failed hang from it
-_LEAST_ROOM = 8  # units on either side of the axis where anything happened there
+WIDTH, HEIGHT = 720, 142  # units of the SVG; bars of received mail go up from the axis, sent and failed go down
+_LEAST_ROOM = 8  # units on a side of the axis that has any bar
 _TITLES = {
     "received": _("%(time)s: %(number)s received"),
     "sent": _("%(time)s: %(number)s sent"),
@@ -32,7 +34,7 @@ class Period:
     label: Words
     step: timedelta
     steps: int
-    form: Words  # of a step's time, as Django's date filter has it
+    form: Words  # format of a step's time, for Django's date filter
 
     @property
     def length(self) -> timedelta:
@@ -52,7 +54,7 @@ def period_named(key: str) -> Period:
 
 @dataclass
 class ChartStep:
-    """One stretch of time and what happened in it."""
+    """One step of the chart: a stretch of time and its numbers."""
 
     start: datetime
     received: int = 0
@@ -90,7 +92,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where the axis lies and how many units a mail has: one scale for both sides, which together fill the drawing."""
+    """The position of the axis, and units per mail: one scale for both sides, which together fill the drawing."""
 
     axis: float
     unit: float
@@ -105,7 +107,7 @@ class Scale:
         return cls(round(axis, 2), min(units, default=0))
 
     def height(self, count: int) -> float:
-        """At least one unit for anything that happened, so that one mail beside thousands is seen."""
+        """The height of a bar, at least one unit, so that one mail is visible beside thousands."""
         return round(max(1.5, count * self.unit), 2) if count else 0
 
 
@@ -113,7 +115,7 @@ class Scale:
 class Chart:
     period: Period
     steps: list[ChartStep]
-    before: list[ChartStep]  # as many steps, that ended where `steps` begin
+    before: list[ChartStep]  # as many steps of the period before
     scale: Scale
     bars: list[Bar]
     most: int
@@ -128,8 +130,7 @@ class Chart:
 
     @property
     def lines_before(self) -> list[str]:
-        """The period before as two lines of steps, received and tried, each as the path of an SVG; none where there
-        was nothing."""
+        """The period before as SVG paths of two step lines, received and sent or failed; none if it had no mail."""
         axis, height = self.scale.axis, self.scale.height
         found = []
         if any(step.received for step in self.before):
@@ -140,12 +141,12 @@ class Chart:
 
     @property
     def pairs(self) -> list[tuple[ChartStep, ChartStep]]:
-        """Each step with the one a period before it."""
+        """Each step with the corresponding one of the period before."""
         return list(zip(self.steps, self.before, strict=True))
 
 
 def drawn(counters: QuerySet[Counter], period: Period, now: datetime) -> Chart:
-    """The chart of these counters up to now."""
+    """The chart of these counters, for the period that ends at `now`."""
     starts = starts_of(period, now, 2 * period.steps)
     rows = (
         counters.filter(hour__gte=starts[0], name__in=_NAMES)
@@ -161,16 +162,14 @@ def drawn(counters: QuerySet[Counter], period: Period, now: datetime) -> Chart:
 
 
 def starts_of(period: Period, now: datetime, count: int) -> list[datetime]:
-    """Where the last `count` steps begin, oldest first: at whole hours, or at quarter days and days of the reader's
-    time zone.
+    """The begins of the last `count` steps, oldest first: whole hours, quarter days or days in the reader's time zone.
 
-    Counters are kept by the hour of UTC: where a zone is half an hour off, such an hour belongs to the step it
-    begins in.
+    Counters are per hour of UTC. In a time zone with a half hour, such an hour belongs to the step it begins in.
     """
     if period.step <= timedelta(hours=1):
         current = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         return [current - period.step * back for back in reversed(range(count))]
-    # By the clock on the wall: a day has 23 or 25 hours when summer time begins or ends.
+    # By local time: a day has 23 or 25 hours when daylight saving time begins or ends.
     wall = timezone.localtime(now).replace(tzinfo=None)
     day = wall.replace(hour=0, minute=0, second=0, microsecond=0)
     current = day + (wall - day) // period.step * period.step

@@ -1,6 +1,6 @@
-"""What the page of charts shows beside mail in and out: accounts by outcome, how long sending took, how far syncs lag.
+"""The figures of the charts page: accounts by outcome, how long mail waited to be sent, how far syncs lag.
 
-Each is a few bars whose numbers stand beside them.
+Each is a few bars with their numbers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mailbox.models import Counter, Folder
 from outbox.models.messages import OutboxQuerySet
 
 ACCOUNTS_SHOWN, LATE_SHOWN = 20, 10
-MAILS_LOOKED_AT = 5_000  # the newest that were sent
+MAILS_LOOKED_AT = 5_000  # the newest sent mails
 _KINDS = {
     Counter.Name.MESSAGES_RECEIVED: "received",
     Counter.Name.SENDS: "sent",
     Counter.Name.SEND_FAILURES: "failed",
 }
-# Each ends where the next begins; the last has no end.
+# (begin in seconds, words) of each class of waits; it ends where the next begins, the last has no end.
 WAITS: tuple[tuple[int, Words], ...] = (
     (0, _("under 10 seconds")),
     (10, _("10 seconds to a minute")),
@@ -44,15 +44,15 @@ LAGS: tuple[tuple[int, Words], ...] = (
 
 @dataclass
 class AccountOutcome:
-    """What came to and went out from an account in a period, and what waits for a person now."""
+    """Mail received, sent and failed of one account in a period, and what waits for a person now."""
 
-    pk: int | None  # None: those that are not named one by one
+    pk: int | None  # None: all accounts that are not listed by themselves
     email: str = ""
     received: int = 0
     sent: int = 0
     failed: int = 0
     held: int = 0
-    # The lengths of its bars, of 100.
+    # Lengths of its bars, 0 to 100.
     widths: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -64,28 +64,28 @@ class AccountOutcome:
 
     @property
     def failed_percent(self) -> int | None:
-        """Of its tries; at least 1 where any failed. None without a try."""
+        """Percentage of failed tries, at least 1 if any failed; None without tries."""
         return max(round(100 * self.failed / self.tried), min(self.failed, 1)) if self.tried else None
 
 
 @dataclass(frozen=True)
 class Share:
-    """So many of all that were counted."""
+    """One class of a distribution, with its number."""
 
     label: Words
     number: int
-    width: float  # of 100, the largest
+    width: float  # length of the bar; 100 for the largest class
 
 
 @dataclass(frozen=True)
 class Waits:
-    """How long mail took from the moment it might go to the server's "accepted"."""
+    """How long mail took from the time when it could be sent until the server accepted it."""
 
     shares: list[Share]
     count: int
-    half: str  # the time in which half of them were accepted, in words
-    most: str  # likewise 19 of 20
-    is_cut: bool  # there are older ones in the period that were not looked at
+    half: str  # the median, in words
+    most: str  # the 95th percentile, in words
+    is_cut: bool  # the period has more mails than were looked at
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class LateAccount:
 
 @dataclass(frozen=True)
 class Lags:
-    """How long ago each account that is fetched was up to date in all its folders."""
+    """How long ago each syncing account was up to date in all its folders."""
 
     shares: list[Share]
     furthest: list[LateAccount]
@@ -106,8 +106,10 @@ class Lags:
 def by_account(
     counters: QuerySet[Counter], outbox: OutboxQuerySet, start: datetime
 ) -> tuple[list[AccountOutcome], AccountOutcome | None]:
-    """Those whose mail waits for a person first, then those with most failures, then with most mail; and all others as
-    one, where there are."""
+    """The accounts to list, and all others summed up (None if there are none).
+
+    First those with mail that waits for a person, then by failures, then by mail.
+    """
     counted = counters.filter(hour__gte=start, name__in=_KINDS).order_by()
     found: dict[int, AccountOutcome] = {}
     for pk, email, name, total in counted.values_list("account_id", "account__email", "name").annotate(Sum("value")):
@@ -149,8 +151,10 @@ def _tallied(seconds: Iterable[float], limits: Sequence[tuple[int, Words]]) -> l
 
 
 def waits(newest_sent: OutboxQuerySet, start: datetime) -> Waits:
-    """Of the mail that was accepted since `start`, among the newest MAILS_LOOKED_AT. A time that a person chose, and
-    the time to undo, are not waited for by anybody: they do not count."""
+    """The waits of mail accepted since `start`, among the newest MAILS_LOOKED_AT.
+
+    The wait begins when the mail could be sent: after a chosen time to send, and after the undo window.
+    """
     times = newest_sent.values_list("created_at", "send_at", "undo_until", "sent_at")[:MAILS_LOOKED_AT]
     rows, took = list(times), list[float]()
     for created_at, send_at, undo_until, sent_at in rows:
@@ -164,12 +168,12 @@ def waits(newest_sent: OutboxQuerySet, start: datetime) -> Waits:
 
 
 def spoken_exactly(seconds: float) -> str:
-    """In its largest unit, and never as no time at all."""
+    """The duration in its largest unit, never "0"."""
     return spoken(max(seconds, 1))
 
 
 def lags(folders: QuerySet[Folder], now: datetime) -> Lags:
-    """`folders`: those that are fetched. One query, a row an account."""
+    """The lags of the accounts. `folders`: those that are synced. One query, one row for each account."""
     never = Count("pk", filter=Q(sync_state__last_success_at=None))
     by_account = folders.order_by().values_list("account_id", "account__email")
     rows = [

@@ -1,4 +1,4 @@
-"""The dashboard: the one page that knows both apps."""
+"""The dashboard and the charts page, with data of both apps."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from outbox.views.visible_rows import newest_rows
 from prx_email_site.context_processors import AllOf, counted, earliest, facts
 from prx_email_site.dashboard import attention, chart, figures
 
-TONES = ("broken", "needs", "waiting", "fine")  # the worst first
-MOST_CLUSTERS = 200  # whose heartbeats are read
-# What an open row may be: its status and its hold.
+TONES = ("broken", "needs", "waiting", "fine")  # worst first
+MOST_CLUSTERS = 200  # heartbeats of clusters to read
+# (status, hold) of rows that are not sent or cancelled.
 OPEN = (("pending", ""), ("sending", ""), ("failed", ""), *(("failed", hold) for hold in OutboxMessage.Hold.values))
 
 
 @dataclass(frozen=True)
 class StateCount:
-    """One state of the outbox: how many, since when."""
+    """One state of the outbox: number of mails, and the time of the oldest."""
 
     label: str
     tone: str
@@ -46,7 +46,7 @@ class StateCount:
 
 @require_safe
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """The whole page, or for htmx the part of it that changes."""
+    """The dashboard; for htmx the part that changes."""
     period = chart.period_named(request.GET.get("period", ""))
     context = _board(request, period)
     return render(request, "_dashboard.html" if is_partial(request) else "dashboard.html", context)
@@ -58,7 +58,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
     heartbeats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:MOST_CLUSTERS])
     alive = [beat for beat in heartbeats if WorkerHeartbeat.is_recent(beat.seen_at, now)]
     rows = rows_of(request, accounts_for(user).order_by("email"), workers_alive=bool(alive))
-    rows.sort(key=lambda row: TONES.index(row.worst.tone))  # the panel has room for some: the worst, each by address
+    rows.sort(key=lambda row: TONES.index(row.worst.tone))  # worst first, as the panel shows only some; then by address
     if not rows:
         return {"rows": rows, "may_add": may_administer, "period": period}
     outbox = OutboxMessage.objects.all()
@@ -104,7 +104,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
 
 @require_safe
 def charts(request: HttpRequest) -> HttpResponse:
-    """What the dashboard has no room for: by account and outcome, how long sending takes, how far syncs lag."""
+    """The charts page: accounts by outcome, how long sending takes, how far syncs lag."""
     period, now = chart.period_named(request.GET.get("period", "")), timezone.now()
     start = chart.starts_of(period, now, period.steps)[0]
     counters = of_accounts(Counter.objects.all(), request)
@@ -127,7 +127,7 @@ def charts(request: HttpRequest) -> HttpResponse:
 
 
 def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
-    """What is one row each, in the query that the page's frame costs anyhow."""
+    """Values of one row each, read in the query that each page makes for its user anyway."""
     unseen = DeliveryReport.objects.unacknowledged()
     bounces = of_accounts(unseen.bounces(), request, field="outbox__account")
     complaints = of_accounts(unseen.complaints(), request, field="outbox__account")
@@ -154,12 +154,12 @@ def _facts(request: HttpRequest, outbox: OutboxQuerySet) -> dict[str, Any]:
 
 
 def _oldest(outbox: OutboxQuerySet, status: str, hold: str) -> Subquery:
-    """The oldest has the lowest key, which an index knows; the times of all would be read from the rows."""
+    """The time of the oldest mail in this state: of the row with the lowest pk, by an index, rather than a minimum."""
     return Subquery(outbox.filter(status=status, hold=hold).order_by("pk").values("created_at")[:1])
 
 
 def _push(known: dict[str, Any]) -> dict[str, Any]:
-    """The inboxes of all processes that listen."""
+    """The number of accounts with push, over all push processes, by state."""
     found: list[dict[str, str]] = known["push_states"] or []
     return {
         "push": found,
@@ -174,7 +174,7 @@ def _wants_push(row: AccountRow) -> bool:
 
 
 def _tally(rows: list[AccountRow]) -> list[tuple[str, str]]:
-    """How many accounts are in each tone, in words, worst first."""
+    """(tone, "3 broken"), worst first: how many accounts are in each tone."""
     worst = [row.worst.tone for row in rows]
     return [(tone, _counted(tone, worst.count(tone))) for tone in TONES if tone in worst]
 
@@ -190,7 +190,7 @@ def _counted(tone: str, number: int) -> str:
 
 
 def _lag(rows: list[AccountRow]) -> AccountRow | None:
-    """The account whose sync is furthest behind; one that was never synced comes first."""
+    """The account whose sync is furthest behind; an account that was never synced counts as the furthest."""
     fetched = [row for row in rows if row.account.sync_enabled]
     never = [row for row in fetched if row.in_step_at is None]
     if never or not fetched:
@@ -201,7 +201,7 @@ def _lag(rows: list[AccountRow]) -> AccountRow | None:
 def _outbox_states(
     outbox: OutboxQuerySet, known: dict[str, Any]
 ) -> tuple[list[StateCount], dict[str, tuple[int, datetime | None]]]:
-    """What has not gone out, by state with the age of the oldest; and by hold. Sent rows are not counted: they grow."""
+    """(unsent mail by state, number and oldest by hold). Sent mail is not counted, as it grows without limit."""
     open_rows = outbox.filter(status__in=["pending", "sending", "failed"]).order_by()
     groups = open_rows.values_list("status", "hold").annotate(Count("pk"))
     held: dict[str, tuple[int, datetime | None]] = {}

@@ -1,10 +1,10 @@
-"""What machines and operators are told of a running site.
+"""Monitoring of a running site, for machines and operators.
 
-health_checks      /health/live/ and /health/ready/, for load balancers
-metrics            /metrics, for Prometheus; metrics_collector reads them from the database
-program_metrics    what of them is about programs: webhooks for events, the HTTP API
-system_status      what `manage.py status` says
-system_page        the same as a page: hosts, schedules, leases, tables
-connection_steps   each step of a connection with its words, for `manage.py doctor`
-request_id         the name of a request on its log lines and its answer
+health_checks      /health/live/, /health/ready/ and /health/workers/, for load balancers and outside monitoring
+metrics            /metrics for Prometheus; metrics_collector and program_metrics compute them
+system_status      the state of hosts, processes and tables, for `manage.py status`
+system_page        the same as a page
+connection_steps   tests each step of a connection, for `manage.py doctor`
+request_id         the id of a request in its log lines and its response
+traces, sentry     OpenTelemetry and Sentry, where they are set up; reporting starts them
 """

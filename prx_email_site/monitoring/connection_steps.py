@@ -1,4 +1,4 @@
-"""Every step of a connection, one after the other, each with its words: name, reachability, TLS, sign-in."""
+"""Tests each step of a connection to a mail server: DNS, TCP, TLS, sign-in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from outbox import connection_check
 
 @dataclass(frozen=True)
 class Step:
-    """`words`: what was found, or what the server said; `advice`: what to do, "" when it went well."""
+    """The result of one step. words: what was found, or the server's words. advice: what to do, "" on success."""
 
     side: str  # "imap" or "smtp"
     step: str
@@ -31,7 +31,8 @@ class Step:
 
 
 def examine(account: Account) -> Iterator[Step]:
-    """Both sides; a step that fails leaves out those after it, but for the sign-in, whose words tell most."""
+    """Test IMAP and SMTP of the account. A failed step ends that server's steps, except that the sign-in is always
+    tried, since its error says most."""
     for transport in (account.imap, account.smtp):
         yield from _reach(account, transport)
     began = time.monotonic()
@@ -57,7 +58,7 @@ def _reach(account: Account, transport: Transport) -> Iterator[Step]:
         began = time.monotonic()
         try:
             words, ok = act(endpoint), True
-        except OSError as error:  # of the network, and of TLS
+        except OSError as error:  # network and TLS errors
             words, ok = str(error) or type(error).__name__, False
         advice = "" if ok else troubleshooting.about("network", words)
         yield Step(transport.kind, name, ok, words, time.monotonic() - began, advice)

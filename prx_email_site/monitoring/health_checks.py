@@ -1,6 +1,6 @@
-"""What a watch outside asks, without a sign-in: one word and a status, nothing of the installation.
+"""Health checks for outside monitoring, without sign-in: a status and one word, nothing else about the installation.
 
-Each answers within three seconds, whatever the database does: it is asked by a thread of its own, one for all who ask.
+Each answers within three seconds, whatever the database does: one thread queries it for all concurrent requests.
 """
 
 from __future__ import annotations
@@ -21,10 +21,7 @@ ANSWER_SECONDS = 2.0
 
 
 class Check:
-    """One question to the database. While it waits for an answer, whoever asks too waits for the same one.
-
-    `ask` runs in a thread of its own, with a connection of its own.
-    """
+    """A query that runs on a thread of its own (`ask`), with its own connection, shared by concurrent requests."""
 
     def __init__(self, ask: Callable[[], bool], name: str) -> None:
         self._ask, self._name = ask, name
@@ -32,7 +29,7 @@ class Check:
         self._running: _Question | None = None
 
     def answer(self) -> bool | None:
-        """What `ask` returned, or None when the database failed or is silent for ANSWER_SECONDS."""
+        """The result of `ask`; None when the database failed, or did not answer within ANSWER_SECONDS."""
         with self._lock:
             if self._running is None or self._running.is_over():
                 self._running = _Question(self._ask, self._name)
@@ -85,24 +82,24 @@ def _answer(words: str, status: int = 200) -> HttpResponse:
 @login_not_required
 @require_safe
 def live(request: HttpRequest) -> HttpResponse:
-    """200 as long as this process answers."""
+    """Answer 200: this process is alive."""
     return _answer("ok")
 
 
 @login_not_required
 @require_safe
 def ready(request: HttpRequest) -> HttpResponse:
-    """200 when the database answers too, 503 otherwise."""
+    """200 when the database answers as well, else 503."""
     return _answer("ok") if _database.answer() else _answer("database unavailable", 503)
 
 
 @login_not_required
 @require_safe
 def workers(request: HttpRequest) -> HttpResponse:
-    """200 when a worker said within 90 s that it takes tasks, 503 otherwise.
+    """200 when a worker has sent a heartbeat within 90 s, else 503.
 
-    Apart from `ready`, by which a proxy decides where to send people: pages must be there when workers are gone, as
-    they say so. When nobody works, nobody mails an alert either: this is for a watch from outside.
+    Not part of `ready`, by which a proxy chooses web servers: without workers the pages must still be served, as they
+    say so. Without workers no alert is mailed either, so outside monitoring should query this.
     """
     is_alive = _workers.answer()
     if is_alive is None:

@@ -1,6 +1,6 @@
-"""/metrics for Prometheus: computed from the database at each scrape, so that it does not matter which process answers.
+"""/metrics for Prometheus, computed from the database at each scrape, so that any web process may answer.
 
-Open to a token (PRX_EMAIL_METRICS_TOKEN) or to networks (PRX_EMAIL_METRICS_NETWORKS); to nobody while neither is set.
+Readable with a token (PRX_EMAIL_METRICS_TOKEN) or from networks (PRX_EMAIL_METRICS_NETWORKS); off if neither is set.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prx_email_site.monitoring.metrics_collector import InstallationCollector
 @login_not_required
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """404 where it is not switched on, 403 for whoever may not read it."""
+    """The metrics; 404 when they are switched off, 403 without permission."""
     if not settings.METRICS_TOKEN and not settings.METRICS_NETWORKS:
         raise Http404
     if not _has_token(request) and not _is_near(request):

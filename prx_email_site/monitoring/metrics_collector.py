@@ -1,4 +1,4 @@
-"""Prometheus metrics. Labels are bounded: accounts by key, those furthest behind; never an address."""
+"""Prometheus metrics of the installation. The number of labels is bounded: accounts by pk, the furthest behind only."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from mailbox.models import (
 from outbox.models import DeliveryAttempt, OutboxMessage, SendingSwitch
 from prx_email_site.monitoring import program_metrics
 
-ACCOUNTS_SHOWN = 100  # those furthest behind
+ACCOUNTS_SHOWN = 100  # the accounts furthest behind
 INCIDENTS_SHOWN = 100
-ATTEMPTS_READ = 5000  # the newest: a scrape costs the same however many there are
+ATTEMPTS_READ = 5000  # the newest attempts, so that the cost of a scrape does not grow
 WINDOW = timedelta(hours=1)
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)  # seconds
 OPEN = ("pending", "sending", "failed")
 
 
 class InstallationCollector(Collector):
-    """All of it, as of `now`."""
+    """All metrics as of `now`."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Nothing: registering asks for names, which would ask the database."""
+        """Yield nothing: without this, registering would call collect() and query the database."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
@@ -125,7 +125,7 @@ def _histogram(name: str, words: str, values: list[float]) -> GaugeHistogramMetr
 
 
 def _sync(now: datetime) -> Iterator[GaugeMetricFamily]:
-    """Of accounts that are fetched: how long ago the folder that lags most was up to date."""
+    """The lag of each syncing account: seconds since the last success of its folder furthest behind."""
     states = SyncState.objects.filter(
         folder__sync_enabled=True, folder__gone_at=None, folder__account__sync_enabled=True
     )
@@ -193,7 +193,7 @@ def _stored(now: datetime) -> Iterator[GaugeMetricFamily]:
 
 
 def _incidents() -> Iterator[GaugeMetricFamily]:
-    """The sentence is that of the dashboard and of alerts; addresses in it are redacted, as in logs."""
+    """Open incidents, with the sentence of dashboard and alerts as a label; addresses in it are redacted."""
     rows = AlertIncident.objects.open().filter(absent_since=None).order_by("pk")[:INCIDENTS_SHOWN]
     told = [((row.kind, str(row.account_id or ""), redact(row.sentence)), float(row.count)) for row in rows]
     yield _labelled("incident", "What needs a person now.", ("kind", "account", "sentence"), told)

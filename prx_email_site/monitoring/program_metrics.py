@@ -15,12 +15,12 @@ from alerts.models import EventNumbers, Webhook, WebhookDelivery
 from api import request_counts
 from api.models import RequestCount
 
-DELIVERIES_READ = 5000  # the newest: a scrape costs the same however many there are
+DELIVERIES_READ = 5000  # the newest deliveries, so that the cost of a scrape does not grow
 WEBHOOKS_SHOWN = 100
 
 
 def of_webhooks(now: datetime) -> Iterator[GaugeMetricFamily]:
-    """By the key of the webhook: its name and address are nobody's business outside."""
+    """Metrics of webhooks, labelled by pk: name and URL stay private."""
     hooks = list(_hooks().values("pk", "waits", "oldest", "cursor", "last", "failures", "is_on")[:WEBHOOKS_SHOWN])
     words = "Events that wait to be delivered to a webhook."
     yield _by_webhook("webhook_waiting", words, hooks, lambda hook: hook["waits"] or 0)
@@ -59,7 +59,7 @@ def _age(moment: datetime | None, now: datetime) -> float:
 
 
 def of_api() -> Iterator[CounterMetricFamily | HistogramMetricFamily]:
-    """Since the installation began, whichever process answered."""
+    """Metrics of the HTTP API, of all processes, since the installation began."""
     request_counts.flush()
     rows: list[dict[str, Any]] = [
         dict(row) for row in RequestCount.objects.values("route", "method", "status", "le", "number", "seconds")

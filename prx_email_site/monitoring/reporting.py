@@ -1,4 +1,4 @@
-"""Start what reports traces and errors elsewhere, where it is set; else not even its packages are imported."""
+"""Starts OpenTelemetry and Sentry if they are set up; if not, their packages are not even imported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mailbox import network
 
 
 def start() -> None:
-    """Once a process, when its apps are ready. Both open connections to others' servers, not with NETWORK off."""
+    """Start them, once a process, when its apps are ready. Not with PRX_EMAIL_NETWORK=0, as both open connections."""
     if network.is_off():
         return
     if settings.OTLP_ENDPOINT:

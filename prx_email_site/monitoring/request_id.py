@@ -1,4 +1,4 @@
-"""A name for each request: on its log lines (as JSON), and on its answer, so that a person can quote it."""
+"""An id for each request, in its JSON log lines and in its response, so that a person can quote it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from mailbox.logs import request_id
 
 HEADER = "X-Request-ID"
-_GIVEN = re.compile(r"[A-Za-z0-9-]{8,64}")  # what a proxy may have named it; anything else is not taken into a log
+_GIVEN = re.compile(r"[A-Za-z0-9-]{8,64}")  # ids accepted from a proxy; anything else stays out of the log
 
 
 class RequestIdMiddleware:
@@ -30,7 +30,7 @@ class RequestIdMiddleware:
 
 
 def _forget(**_: Any) -> None:
-    """Not before: Django logs what it answers 404 and 500 after the last middleware has returned."""
+    """Clear the id when the request has ended. Not earlier: Django logs 404 and 500 after the last middleware."""
     request_id.set("")
 
 

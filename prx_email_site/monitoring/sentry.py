@@ -1,7 +1,7 @@
-"""Errors to Sentry, or what speaks its protocol: what was raised and where, never a secret and nothing of a mail.
+"""Reports errors to Sentry or a compatible server: what was raised and where; no secrets, and nothing of a mail.
 
-Of each event only what is listed here goes out, whatever a version of the SDK collects: exceptions by type, place and
-the first line of their words without addresses. No variables, requests, breadcrumbs, queries or people.
+Only what is listed here is sent, whatever the SDK collects: type and place of exceptions, and the first line of their
+message with addresses redacted. No variables, requests, breadcrumbs, queries or users.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def start(dsn: str, transport: Transport | None = None) -> None:
 
 
 def only_what_is_safe(event: Any, hint: Any) -> Any:
-    """Of an event of Sentry's: one with nothing in it but what may leave."""
+    """A new event with the allowed fields of `event` only; for Sentry's before_send."""
     safe: dict[str, Any] = {name: event[name] for name in KEPT if name in event}
     if given := request_id.get():
         safe["tags"] = {"request_id": given}
@@ -45,7 +45,7 @@ def only_what_is_safe(event: Any, hint: Any) -> Any:
 
 
 def first_line(words: str) -> str:
-    """PostgreSQL's further lines hold values of rows."""
+    """The first line of an exception's message: PostgreSQL's further lines contain values of rows."""
     return provider_words(str(words).partition("\n")[0])
 
 

@@ -1,4 +1,4 @@
-"""The system page: hosts and what they run, the clock, leases, tables. What needs somebody is on the dashboard."""
+"""The system page: hosts and their processes, schedules, leases, tables. Problems are on the dashboard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mailbox.views.accounts import is_partial
 from prx_email_site.monitoring import system_status
 from prx_email_site.monitoring.system_status import Host, Process, SystemStatus
 
-LATE_AFTER = timedelta(minutes=2)  # django-q2 looks each half minute
+LATE_AFTER = timedelta(minutes=2)  # django-q2 looks for due schedules every half minute
 FAULTS: dict[str, Words] = {
     "store_failed_since": _("cannot write and read stored mail"),
     "broker_away_since": _("does not reach the broker"),
@@ -39,7 +39,7 @@ PURPOSES: dict[str, Words] = {
 
 @dataclass(frozen=True)
 class RoleLine:
-    """A role of a host, as the page says it."""
+    """One role of a host (workers, push, ...), in words."""
 
     tone: str
     label: Words
@@ -67,7 +67,7 @@ class ClockLine:
 
 @require_safe
 def system(request: HttpRequest) -> HttpResponse:
-    """For administrators of all accounts. The whole page, or for htmx the part of it that changes."""
+    """The system page, for administrators of all accounts; for htmx the part that changes."""
     if not has_role_everywhere(request.user, Role.ADMINISTRATOR):
         raise PermissionDenied(gettext("The system page concerns all accounts: an administrator of all may see it."))
     found = system_status.read(timezone.now())

@@ -1,5 +1,7 @@
-"""How the machines do: hosts with what they run, leases, schedules, sizes, versions. One reader for the system page and
-for `manage.py status`, which also says what needs a person."""
+"""Reads the state of the machines: hosts and processes, leases, schedules, sizes, versions.
+
+For the system page and for `manage.py status`, which also shows what needs a person.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +33,17 @@ from mailbox.schedules import ScheduleState
 from mailbox.storage.table_sizes import WHOLE_FILE
 
 TABLES_SHOWN = 20
-ROWS_READ = 200  # of hosts, processes and leases
+ROWS_READ = 200  # at most, of hosts, of processes and of leases
 GROWTH_DAYS = 7
 LEASE_COLUMNS = ("account_id", "account__email", "purpose", "holder", "expires_at")
-# Since when each is so, and what it is called.
+# Column with the time since when a fault exists -> its name.
 FAULTS = {"store_failed_since": "store unusable", "broker_away_since": "broker away"}
 FAULTS |= {"fetching_stopped_since": "disk reserve reached"}
 
 
 @dataclass(frozen=True)
 class Process:
-    """`pid` 0: started by cron, another one each time."""
+    """A process of a host. `pid` 0: started by cron, with another pid each time."""
 
     role: str
     pid: int
@@ -54,8 +56,8 @@ class Process:
 
 @dataclass(frozen=True)
 class Host:
-    """`load` of one minute, newest known; `faults`: keys of FAULTS and since when; `disk_free_percent` of its data
-    folder. What only workers look at is None where none runs."""
+    """One host. load: the newest known one-minute average. faults: keys of FAULTS -> since when. disk_free_percent: of
+    its data folder. Values that only workers report are None if none runs."""
 
     name: str
     processes: list[Process]
@@ -71,7 +73,7 @@ class Host:
 
     @property
     def roles(self) -> list[Process]:
-        """One process of each role, a live one first: who was replaced is not missed."""
+        """One process of each role, a live one if there is any: a process that was replaced is not shown as gone."""
         found: dict[str, Process] = {}
         for each in sorted(self.processes, key=lambda each: (not each.alive, -each.seen_at.timestamp())):
             found.setdefault(each.role, each)
@@ -80,7 +82,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Table:
-    """`grown`: bytes since `grown_since`, a week ago or the first measure after; None while there is no earlier one."""
+    """One table. grown: bytes since `grown_since` (a week ago, or the first measurement after); None without one."""
 
     name: str
     size: int
@@ -92,8 +94,8 @@ class Table:
 
 @dataclass(frozen=True)
 class SystemStatus:
-    """As of `now`. `push`: the processes that listen, by host/pid, and the number of their inboxes by state. `leases`:
-    without push's, of which there is one for each of those."""
+    """The state as of `now`. push: "host/pid" of a push process -> number of its accounts by state. leases: without
+    those of push, which has one for each account."""
 
     now: datetime
     hosts: list[Host]
@@ -110,7 +112,7 @@ class SystemStatus:
 
 
 def needs(now: datetime) -> dict[str, str]:
-    """What needs a person now, by the key of the incident: what the dashboard says."""
+    """Key of an incident -> its sentence, as on the dashboard: what needs a person now."""
     return {each.key: each.sentence for each in find_problems(now).found}
 
 
@@ -137,7 +139,7 @@ def read(now: datetime) -> SystemStatus:
 
 
 def _hosts(now: datetime) -> list[Host]:
-    """By name; the clusters of workers once, whether both heartbeats or one of them tells of them."""
+    """The hosts by name. A cluster of workers has two heartbeats (its own and that of its tasks) and is listed once."""
     beats = list(WorkerHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     rows = list(ProcessHeartbeat.objects.order_by("-seen_at")[:ROWS_READ])
     told = {(row.host, row.pid) for row in rows if row.role == ProcessHeartbeat.Role.WORKERS}
@@ -159,7 +161,7 @@ def _host(name: str, rows: list[ProcessHeartbeat], beats: list[WorkerHeartbeat],
         Process(row.role, row.pid, row.is_alive(now), row.seen_at, row.started_at, row.release, row.python)
         for row in rows
     ]
-    untold = [beat for beat in beats if beat.cluster_pid not in told]  # of an earlier release
+    untold = [beat for beat in beats if beat.cluster_pid not in told]  # clusters of an earlier release
     role = ProcessHeartbeat.Role.WORKERS.value
     processes += [
         Process(role, beat.cluster_pid, beat.is_recent(beat.seen_at, now), beat.seen_at, beat.started_at)
@@ -189,7 +191,7 @@ def _faults(beats: Iterable[WorkerHeartbeat]) -> dict[str, datetime]:
 
 
 def _tables(now: datetime) -> list[Table]:
-    """The largest, as of the newest day they were measured, beside the earliest of the week before it."""
+    """The largest tables by the newest measurement, with the growth since the earliest one of the week before it."""
     lately = (now - timedelta(days=GROWTH_DAYS + 1)).date()
     rows = list(TableSize.objects.filter(day__gte=lately).order_by("day"))
     if not rows:
@@ -214,7 +216,7 @@ def _table(row: TableSize, before: TableSize) -> Table:
 
 
 def _database() -> str:
-    """Without a question: both drivers know it."""
+    """Name and version of the database, as the driver knows it; no query."""
     if connection.vendor == "sqlite":
         return f"sqlite {sqlite_version}"
     number: int = connection.pg_version  # type: ignore[attr-defined]

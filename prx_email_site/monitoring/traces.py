@@ -1,8 +1,8 @@
-"""Traces by OpenTelemetry: one of each mail that we send, from its call to the answers and bounces.
+"""OpenTelemetry traces: one for each mail that is sent, from the request to delivery and bounces.
 
-What is traced are the events of the log that name a row of the outbox (`mail_queued`, `send_attempt`, ...): each is a
-span of the mail's trace, whichever process wrote it. The trace's id follows from the row's, so that nothing has to be
-handed on, and whoever has one finds the other. Spans hold ids, outcomes and codes: no address, no server's words,
+Each log event that names a row of the outbox (`mail_queued`, `send_attempt`, ...) becomes a span of that mail's trace,
+whichever process logs it. The trace id is derived from the row's pk, so that no context has to be passed between
+processes, and each leads to the other. Spans contain ids, outcomes and codes; no addresses, no words of servers,
 nothing of the mail.
 """
 
@@ -27,7 +27,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status,
 
 from mailbox.logs import request_id
 
-ROOT = "mail_queued"  # the first event of a mail
+ROOT = "mail_queued"  # the first event of a mail: the root span
 SHOWN = (
     *("account", "outbox_id", "message_id", "number", "outcome", "hold", "phase", "error_code", "code", "written"),
     *("reports", "proven", "found", "settled", "tries"),
@@ -37,18 +37,18 @@ _began: ContextVar[int] = ContextVar("request_began", default=0)  # nanoseconds 
 
 
 def trace_id_of(outbox_id: int) -> str:
-    """32 hex digits, as backends show them."""
+    """The trace id of this outbox row: 32 hex digits, as tracing backends show them."""
     return f"{_ids_of(outbox_id)[0]:032x}"
 
 
 def _ids_of(outbox_id: int) -> tuple[int, int]:
-    """Of the trace and of its first span. The domain is this installation's own."""
+    """(trace id, id of the root span) of an outbox row, derived from its pk and this installation's domain."""
     digest = hashlib.sha256(f"{settings.MESSAGE_ID_DOMAIN}/outbox/{outbox_id}".encode()).digest()
     return int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:24], "big")
 
 
 class Ids(RandomIdGenerator):
-    """Random ones, but for the first span of a mail."""
+    """Generates random ids, except for the root span of a mail, whose ids are derived."""
 
     def generate_trace_id(self) -> int:
         chosen = _ids.get()
@@ -60,7 +60,7 @@ class Ids(RandomIdGenerator):
 
 
 class Spans(logging.Handler):
-    """Turns events that name a row of the outbox into spans."""
+    """A logging handler that turns events about an outbox row into spans."""
 
     def __init__(self, provider: TracerProvider) -> None:
         super().__init__(logging.INFO)
@@ -80,7 +80,7 @@ class Spans(logging.Handler):
             self.handleError(record)
 
     def _first(self, ids: tuple[int, int], attributes: dict[str, Any], end: int) -> None:
-        """As long as the request took until then that asked for the mail."""
+        """Start the root span: it lasts as long as the request that queued the mail took until then."""
         chosen = _ids.set(ids)
         try:
             span = self._tracer.start_span(ROOT, Context(), SpanKind.SERVER, attributes, start_time=_began.get() or end)
@@ -112,12 +112,12 @@ def _note_begin(**_: Any) -> None:
 
 
 def exporter_to(endpoint: str) -> SpanExporter:
-    """To a collector, by HTTP; headers, time limits and certificates by OpenTelemetry's own variables."""
+    """An exporter to a collector by HTTP. Headers, time-outs and certificates come from OTEL_EXPORTER_OTLP_…"""
     return OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")
 
 
 def start(exporter: SpanExporter) -> TracerProvider:
-    """From now on, of this process and of those that it forks."""
+    """Trace from now on, in this process and in those it forks."""
     resource = Resource.create({"service.name": "prx-email-site", "service.version": settings.RELEASE})
     provider = TracerProvider(resource=resource, id_generator=Ids())
     provider.add_span_processor(BatchSpanProcessor(exporter))

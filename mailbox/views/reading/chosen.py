@@ -1,4 +1,4 @@
-"""The account or folder whose messages a list shows, as its address says it."""
+"""The account or folder that a message list is narrowed to, from the URL's query."""
 
 from __future__ import annotations
 

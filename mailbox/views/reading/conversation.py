@@ -1,4 +1,4 @@
-"""The conversation of a message: what was received and what was written here, by time."""
+"""The conversation of a message: received and sent mails, ordered by time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT_CHARACTERS = 1_500
 
 @dataclass(frozen=True)
 class Conversation:
-    """`pieces` oldest first, at most SHOWN received ones; `newest` when that is another than the message itself."""
+    """`pieces`: oldest first, at most SHOWN received ones. `newest`: the newest message if it is another one."""
 
     pieces: list[ConversationMessage]
     newest: ConversationMessage | None
@@ -31,14 +31,14 @@ class Conversation:
 
 
 def conversation_of(message: Message) -> Conversation:
-    """Two queries and what listeners need, however long it is."""
+    """The conversation of the message; two queries besides those of the signal's receivers, however long it is."""
     rows = conversations.members(message).defer(*(name for name in UNLISTED if name != "references_header"))
     beginning = Substr("body_text", 1, TEXT_CHARACTERS, output_field=TextField())
     members: list[Any] = list(rows.annotate(beginning=beginning)[: SHOWN + 1])
     is_cut = len(members) > SHOWN
     members = members[:SHOWN]
     found = [_piece(row) for row in members]
-    if message.pk not in {piece.pk for piece in found}:  # gone from the server, or older than what is shown
+    if message.pk not in {piece.pk for piece in found}:  # gone from the server, or older than the newest SHOWN
         message.beginning = ""  # type: ignore[attr-defined]
         members.append(message)
         found.append(_piece(message))

@@ -1,4 +1,4 @@
-"""The invitations of a message, as its page tells them."""
+"""The invitations in a message (iCalendar), for its page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailbox.storage import out_of_reach, raw_store
 
 
 def events_of(row: Message, attachments: Sequence[Attachment] | QuerySet[Attachment]) -> list[Event]:
-    """What its first calendar part says; the raw bytes are opened only for that."""
+    """The events of the first calendar part. Opens the raw message only if there is such a part."""
     if isinstance(attachments, QuerySet):
         attachments = attachments.filter(content_type__in=icalendar.TYPES).order_by("position")[:10]
     for each in attachments:

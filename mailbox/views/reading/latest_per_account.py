@@ -1,5 +1,8 @@
-"""Lists of some accounts. `account IN (...)` in the order of a date has no good plan: either all mail of these accounts
-is sorted, or all there is walked over until a page of theirs is full. So each account is asked for its newest rows."""
+"""Pages of the newest rows of some accounts.
+
+`account IN (...) ORDER BY date` has no good query plan: databases either sort all rows of these accounts, or scan the
+index by date over all accounts until the page is full. So this reads the newest rows of each account.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,17 @@ from django.http import HttpRequest
 from mailbox.models import Account
 from mailbox.permissions import Role, has_role_everywhere
 
-MOST = 200  # accounts; SQLite puts no more than 500 queries together
+MOST = 200  # accounts; SQLite allows 500 terms in a compound SELECT
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 def newest_of_accounts(rows: Rows, accounts: Collection[int] | None, limit: int, also: Q | None = None) -> Rows:
-    """Those of these rows, ordered and of any account, that a page of `limit` may hold; all for None, which stands for
-    every account. One query still, which reads `limit` rows of each account by its index over account and order.
+    """The rows of these accounts, restricted to those that can be on the first page of `limit` rows.
 
-    `also`: rows that count as well, whatever their account; it has an index too.
+    rows: ordered, of any account. accounts: pks; None: all accounts, and `rows` is returned as it is.
+    also: a condition for further rows of any account, which needs an index as well.
+
+    The result is one query, which reads at most `limit` rows of each account by an index over account and order.
     """
     if accounts is None:
         return rows
@@ -39,5 +44,5 @@ def newest_of_accounts(rows: Rows, accounts: Collection[int] | None, limit: int,
 
 
 def of_some(request: HttpRequest, accounts: Collection[Account]) -> set[int] | None:
-    """For newest_of_accounts(): None for whoever sees every account, else the keys of those given."""
+    """The pks of these accounts; None if the user sees all accounts. For newest_of_accounts()."""
     return None if has_role_everywhere(request.user, Role.VIEWER) else {account.pk for account in accounts}

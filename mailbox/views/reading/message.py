@@ -1,4 +1,4 @@
-"""The page of one message: HTML in a frame of its own, text, headers, source; where it lies; what may be done."""
+"""The page of one message: tabs for HTML, text, headers and source; its folders; its buttons."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from mailbox.views.reading.team_marks import asked_of_team, team_of
 from mailbox.views.requests import number_of, signed_in_user
 
 SOURCE_SHOWN_BYTES = 200_000
-TEXT_SHOWN_CHARACTERS = 200_000  # a browser takes half a minute to lay out two million without a line break
-ATTACHMENTS_SHOWN = 100  # of a page; "files" in the address says from which position on
+TEXT_SHOWN_CHARACTERS = 200_000  # a browser needs half a minute to lay out two million without a line break
+ATTACHMENTS_SHOWN = 100  # on one page; `?files=` is the position of the first
 HEADERS_SHOWN = 500
 VIEWS = {"html": "HTML", "text": _("Text"), "headers": _("Headers"), "source": _("Source")}
 
@@ -42,7 +42,7 @@ class Tab:
 
 @dataclass(frozen=True)
 class Files:
-    """A page of a message's attachments, and where the next begins (None: nowhere)."""
+    """One page of a message's attachments. `next`: position of the first on the next page; None: no more."""
 
     listed: list[Attachment]
     count: int
@@ -55,7 +55,7 @@ class Files:
 
 
 def _files_of(request: HttpRequest, row: Message) -> Files:
-    """Only the rows that are shown are read: a mail may have tens of thousands of attachments."""
+    """Read only the rows of this page, as a mail may have tens of thousands of attachments."""
     there = row.attachment_rows.filter(removed_at=None).order_by("position")
     first = number_of(request, "files") or 0
     page = list(there.filter(position__gte=first)[: ATTACHMENTS_SHOWN + 1])
@@ -113,15 +113,15 @@ def _view(request: HttpRequest, row: Message) -> str:
 
 
 def _others(of: Callable[[str], Any]) -> MessageQuerySet:
-    """Other mails that claim this Message-ID and differ from this one; `of` gives the columns of this one."""
+    """Variants: other mails with the same Message-ID and different content. `of`: column name -> this mail's value."""
     same = Message.objects.visible().listed().filter(account=of("account_id"), message_id=of("message_id"))
     return same.exclude(pk=of("pk"))
 
 
 def _content(row: Message, shown: str) -> dict[str, Any]:
-    """What the chosen tab shows; the raw bytes are opened only where they are needed."""
+    """The context of the tab `shown`. Opens the raw message only for tabs that need it."""
     if shown == "html":
-        return {}  # it comes into its frame by an address of its own
+        return {}  # the frame loads it from a URL of its own
     if shown == "text":
         cut = len(row.body_text) > TEXT_SHOWN_CHARACTERS
         return {"text": row.body_text[:TEXT_SHOWN_CHARACTERS], "text_is_cut": cut}

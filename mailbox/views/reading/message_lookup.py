@@ -1,4 +1,4 @@
-"""The one way from an address to a message: through what the user may see."""
+"""The one way from a URL to a message, with the check that the user may read it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mailbox.views.requests import of_accounts
 def find_message(
     request: HttpRequest, pk: int, role: str = Role.VIEWER, also: Mapping[str, BaseExpression] | None = None
 ) -> Message:
-    """The message, when the user may see its account (else Http404), has the role (else PermissionDenied) and it may be
-    read (else FeatureOff, which is one). `features`: the names of those that its account has.
+    """The message. Its attribute `features` has the names of the features that its account has.
 
-    `also`: what a page wants to know besides, in the same query; it becomes attributes of the message.
+    Raises Http404 when the user may not see the account, PermissionDenied when the role is too low, FeatureOff (a
+    PermissionDenied) when reading is off. `also`: further annotations, by name.
     """
     found = Message.objects.filter(pk=pk).select_related("account__imap", "account__smtp", "team_mark__assigned_to")
-    found = found.annotate(**(also or {})).defer("attachments", "attached_text")  # long, and no page needs them
+    found = found.annotate(**(also or {})).defer("attachments", "attached_text")  # long columns that no page needs
     message: Message | None = of_accounts(found, request).first()
     if message is None:
         raise Http404("No such message.")

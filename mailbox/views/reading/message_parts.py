@@ -1,7 +1,7 @@
-"""What a message consists of, each at an address of its own: its HTML for the frame, its bytes, its attachments.
+"""The parts of a message at URLs of their own: its HTML for the frame, its source, its attachments.
 
-Nothing that came by mail is ever rendered in the origin of our pages: HTML goes into a sandbox without an origin,
-everything else is a download.
+Content of mail is never rendered in this site's origin: HTML is served with a CSP sandbox, which gives it an opaque
+origin, and everything else is a download.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from mailbox.storage import out_of_reach, raw_store
 from mailbox.views.audit import record
 from mailbox.views.reading.message_lookup import find_message
 
-# An image by another name than its address in the web, or by one that a part of the mail may have.
+# HTML with images, some of which may be parts of the mail.
 _NAMES_OWN_IMAGE = re.compile(r"<img\b", re.I)
 _IMAGES = ("image/png", "image/jpeg", "image/jpg", "image/pjpeg", "image/gif", "image/webp", "application/octet-stream")
 MEASURED_UP_TO = 1_000_000  # bytes of the whole mail
 STREAMED_FROM = 4 * 1024 * 1024  # bytes
 _PIECE = 256 * 1024
-# Types a download may keep: no browser runs anything in them. All others are just bytes.
+# Content types that a download keeps, since browsers run no code in them. All others become application/octet-stream.
 HARMLESS_TYPES = frozenset(
     {"application/pdf", "application/zip", "image/gif", "image/jpeg", "image/png", "image/webp", "text/plain"}
 )
 
 
 def frame(html: str) -> HttpResponse:
-    """A mail's HTML as the sandboxed frame asks for it."""
+    """The response with a mail's sanitised HTML for the sandboxed frame."""
     response = HttpResponse(html, content_type="text/html; charset=utf-8")
     response["Content-Security-Policy"] = sanitizer.FRAME_CSP
     response["Referrer-Policy"] = "no-referrer"
@@ -50,7 +50,7 @@ def frame(html: str) -> HttpResponse:
 
 
 def download(content: bytes | mime_message.Content, filename: str, content_type: str) -> HttpResponseBase:
-    """Bytes as they are, to be saved and never shown (RFC 6266). Large ones go out piece by piece."""
+    """The bytes as a download, never displayed (Content-Disposition: attachment, RFC 6266); large ones as a stream."""
     bare = content_type.partition(";")[0].strip().lower()
     kind = bare if bare in HARMLESS_TYPES else "application/octet-stream"
     whole = in_pieces(content)
@@ -78,9 +78,9 @@ def _sliced(content: bytes) -> Iterator[bytes]:
 
 
 def raw_or_404(digest: str) -> bytes:
-    """The stored mail; a large one as a mapped file, which takes no memory of this process.
+    """The raw message; a large one as a memory-mapped file. Raises Http404 when the store does not have it.
 
-    Raises RawOutOfReach, which is answered with 503: see BusyMiddleware.
+    Raises RawOutOfReach, which BusyMiddleware answers with 503.
     """
     try:
         return raw_store.map_raw(digest)[0]
@@ -91,7 +91,7 @@ def raw_or_404(digest: str) -> bytes:
 
 
 def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
-    """The mail's HTML made safe, with its own images in it, and the remote ones that were asked for and fetched."""
+    """The sanitised HTML with the mail's own images, and with remote images that the user asked for."""
     inline: dict[str, tuple[str, bytes]] = {}
     if _NAMES_OWN_IMAGE.search(row.body_html) and any(each["content_type"] in _IMAGES for each in row.attachments):
         try:
@@ -99,7 +99,7 @@ def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
         except raw_store.RawMissing as missing:
             if isinstance(missing, raw_store.RawOutOfReach):
                 out_of_reach.note(missing.segment)
-            inline = {}  # the text is still worth showing; the page's other tabs say what is missing
+            inline = {}  # show the text without images; other tabs say what is missing
     wanted = request.GET.get("images") == "1" or remote_images.is_trusted(request.user, row)
     return sanitizer.safe_html(row.body_html, inline, remote_images.fetched(row) if wanted else {})
 
@@ -107,17 +107,17 @@ def shown_html(request: HttpRequest, row: Message) -> sanitizer.SafeHtml:
 @require_safe
 @xframe_options_sameorigin
 def html(request: HttpRequest, pk: int) -> HttpResponse:
-    """The mail's HTML made safe, for the frame of its page."""
+    """The sanitised HTML for the frame of the message's page."""
     return frame(shown_html(request, find_message(request, pk)).html)
 
 
 @require_safe
 @xframe_options_sameorigin
 def measured_html(request: HttpRequest, pk: int) -> HttpResponse:
-    """The same for a hidden frame of the same width, whose height static/js/frame.js gives to the one that is read.
+    """The same HTML for a hidden frame, whose height static/js/frame.js gives to the visible one.
 
-    The frame that is read has no origin, so no script can ask how high its mail is. This one has ours, and neither
-    runs a script nor follows a link; as a page of its own, where a person could take it for ours, it does not come.
+    The visible frame has an opaque origin, so that our script cannot read its height. The hidden one has our origin;
+    its sandbox runs no scripts and follows no links. It is refused as a page of its own, which could be taken for ours.
     """
     row = find_message(request, pk)
     if request.headers.get("Sec-Fetch-Dest", "iframe") != "iframe" or not is_measured(row):
@@ -128,7 +128,7 @@ def measured_html(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def is_measured(row: Message) -> bool:
-    """Not what is large: the mail goes to the browser twice."""
+    """Whether the height is measured: not for large mails, which would be sent twice."""
     return row.size <= MEASURED_UP_TO
 
 
@@ -146,7 +146,7 @@ def _eml_name(row: Message) -> str:
 
 
 def find_attachment(request: HttpRequest, pk: int, position: int, role: str = Role.VIEWER) -> Attachment:
-    """An attachment that is still there, of a message the user may see; Http404 otherwise."""
+    """The attachment at this position. Raises Http404 if it was removed, or the user may not see the message."""
     row = find_message(request, pk, role)
     found = Attachment.objects.filter(message=row, position=position, removed_at=None).first()
     if found is None:
@@ -167,7 +167,7 @@ def attachment(request: HttpRequest, pk: int, position: int) -> HttpResponseBase
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpResponse:
-    """Ask once, then hide the attachment and refuse its download from then on."""
+    """Ask for confirmation, then remove the attachment: it is hidden, and its download refused."""
     found = find_attachment(request, pk, position, Role.OPERATOR)
     if request.method != "POST":
         return render(request, "mailbox/messages/remove_attachment.html", {"attachment": found})
@@ -185,7 +185,7 @@ def remove_attachment(request: HttpRequest, pk: int, position: int) -> HttpRespo
 
 
 def remove(request: HttpRequest, found: Attachment) -> bool:
-    """Hide it; False when it was removed already, or another file stands there now."""
+    """Remove it and record that; False when it was removed already, or another file has its position now."""
     still = Attachment.objects.filter(pk=found.pk, digest=found.digest, removed_at=None)
     if not still.update(removed_at=timezone.now()):
         return False

@@ -1,4 +1,4 @@
-"""A message for paper: its header lines and its body on a page without anything of ours around it."""
+"""The print view of a message: header lines and body, without this site's frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailbox.views.reading.message_parts import frame, shown_html
 
 @require_safe
 def message_print(request: HttpRequest, pk: int) -> HttpResponse:
-    """Under the frame's policy, though it stands alone: the mail's own HTML is in it."""
+    """The print view. It has the CSP of the frame, since it contains the mail's own HTML."""
     row = find_message(request, pk)
     if row.body_html and request.GET.get("view") != "text":
         document = shown_html(request, row).html
@@ -25,7 +25,7 @@ def message_print(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _headed(document: str, row: Message) -> str:
-    """Our own document (see sanitize) with the header lines at the top of its body."""
+    """The sanitised document with the header lines at the top of its body."""
     before, tag, after = document.partition("<body")
     attributes, close, body = after.partition(">")
     files = list(row.attachment_rows.filter(removed_at=None).order_by("position")[:100])

@@ -1,4 +1,4 @@
-"""Messages: lists over all accounts, one account or one folder, and the page of one message."""
+"""Message lists: of all accounts, one account or one folder, by message or by conversation."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mailbox.views.reading.readable import Readable
 from mailbox.views.reading.team_filters import team_choices, team_filter_of
 from mailbox.views.requests import Refused, of_accounts, signed_in_user
 
-SLICE_FACTOR = 4  # rows walked for one of a list by conversation: most conversations are short
+SLICE_FACTOR = 4  # rows to read for each conversation of a page: most conversations are short
 WALKED = 10_000
 NEWEST, OLDEST = ("-received_at", "-pk"), ("received_at", "pk")
-TEAM = "team_mark__assigned_to"  # what a row shows of the marks, in the query of the rows
+TEAM = "team_mark__assigned_to"  # for select_related: rows show the team mark
 
 
 @dataclass(frozen=True)
 class SideItem:
-    """A line of the list at the left: an account or one of its folders."""
+    """A line of the side list: an account or one of its folders."""
 
     label: str
     query: str
@@ -51,7 +51,7 @@ def messages(request: HttpRequest) -> HttpResponse:
     account = chosen_account(request, readable.everyone, folder)
     seen, accounts = readable.keys(request, account), readable.accounts
     grouped, team = _grouped(request), team_filter_of(request)
-    oldest = _is_oldest_first(request) and not grouped  # a conversation is listed by its newest mail
+    oldest = _is_oldest_first(request) and not grouped  # conversations are ordered by their newest mail
     if folder:
         marked = team_filter(team, signed_in_user(request), "message_id") if team else Q()
         rows, last = _rows_of_folder(folder, before, limit, marked, grouped=grouped, oldest=oldest)
@@ -99,13 +99,13 @@ def _is_oldest_first(request: HttpRequest) -> bool:
 
 
 def _kept(*, grouped: bool, oldest: bool, team: str) -> str:
-    """What a link to another folder or to the first page keeps of this list's address."""
+    """The part of the query that links to another folder or to the first page keep."""
     kept = {"by": "conversation" if grouped else "", "order": "oldest" if oldest else "", "team": team}
     return "".join(f"&{name}={value}" for name, value in kept.items() if value)
 
 
 def _toggle(request: HttpRequest, *, grouped: bool) -> str:
-    """The first page of this list, grouped the other way."""
+    """The URL of the first page of this list with the other grouping."""
     return _first_page(request, ("by", "order"), {} if grouped else {"by": "conversation"})
 
 
@@ -125,13 +125,14 @@ def _first_page(request: HttpRequest, without: Collection[str], more: Mapping[st
 def _rows(
     seen: Collection[int] | None, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
-    """`seen`: the accounts, None for all. `marked`: a filter by the team's marks."""
+    """(a page of messages, the cursor of the next). `seen`: pks of the accounts, None for all. `marked`: a filter by
+    team marks."""
     visible = Message.objects.visible().listed().order_by(*(OLDEST if oldest else NEWEST))
     found = visible.filter(_further(before, oldest=oldest), marked)
     if grouped:
         keys, last = _heads(found, ("pk", "received_at", "pk"), limit, seen=seen)
         return list(conversations.with_sizes(visible.filter(pk__in=keys)).select_related("account", TEAM)), last
-    first = newest_of_accounts(found, seen, limit + 1)  # or oldest: it follows the rows' order
+    first = newest_of_accounts(found, seen, limit + 1)  # the oldest, if the rows are in ascending order
     rows, end = cut(list(first.select_related("account", TEAM)[: limit + 1]), limit)
     return rows, Cursor(end.received_at, end.pk) if end else None
 
@@ -150,11 +151,13 @@ def _heads(
     seen: Collection[int] | None = None,
     folder: Folder | None = None,
 ) -> tuple[list[int], Cursor | None]:
-    """The newest mail of each conversation among rows that come newest first; `columns` are their key, received_at and
-    message, `seen` the accounts, None for all.
+    """(pks of the newest mail of each conversation, the cursor of the next page).
 
-    Walked slice by slice, WALKED rows at most: where a conversation fills many pages of a list by itself, a page of
-    conversations ends early, and its cursor goes on from there.
+    found: rows, the newest first. columns: names of their pk, received_at and message. seen: pks of the accounts, None
+    for all.
+
+    It reads slices, at most WALKED rows: where one conversation has very many mails, the page is shorter, and the next
+    one goes on from there.
     """
     keys, at, last, size, walked = list[int](), None, None, SLICE_FACTOR * (limit + 1), 0
     while walked < WALKED:
@@ -168,7 +171,7 @@ def _heads(
             if message in heads:
                 if len(keys) == limit:
                     return keys, last
-                heads.discard(message)  # a folder may hold it twice
+                heads.discard(message)  # a folder may have two copies
                 keys.append(message)
                 last = at
         if len(rows) < size:
@@ -180,7 +183,7 @@ def _heads(
 def _rows_of_folder(
     folder: Folder, before: Cursor | None, limit: int, marked: Q, *, grouped: bool, oldest: bool
 ) -> tuple[list[Message], Cursor | None]:
-    """By the places' own index: a folder of a million messages is read a page at a time."""
+    """A page of one folder, by the index of places, so that a folder of a million messages is as fast."""
     places = MessagePlace.objects.present().filter(marked, folder=folder).order_by(*(OLDEST if oldest else NEWEST))
     places = places.filter(_further(before, oldest=oldest))
     if grouped:
@@ -189,13 +192,13 @@ def _rows_of_folder(
         return list(heads.select_related(TEAM).order_by("-received_at", "-pk")), last
     places = places.select_related("message", f"message__{TEAM}").defer(*(f"message__{name}" for name in UNLISTED))
     page, end = cut(list(places[: limit + 1]), limit)
-    # A folder may hold two copies of one mail: one row says enough.
+    # A folder may have two copies of one mail, which get one row.
     rows = list({place.message_id: place.message for place in page}.values())
     return rows, Cursor(end.received_at, end.pk) if end else None
 
 
 def count_claims(rows: list[Message]) -> None:
-    """Set `claims`, how many mails claim the Message-ID of each row; one query for the page."""
+    """Set `claims` on each row: how many mails have its Message-ID. One query."""
     keys = {(row.account_id, row.message_id) for row in rows}
     counted = (
         Message.objects.visible()
@@ -212,7 +215,7 @@ def count_claims(rows: list[Message]) -> None:
 def _side(
     request: HttpRequest, accounts: list[Account], account: Account | None, folder: Folder | None
 ) -> list[SideItem]:
-    """All accounts, and the folders of the chosen one: three queries however many there are."""
+    """The side list: all accounts, and the folders of the chosen one. Three queries."""
     unread = _unread_by_account(request)
     items = (
         [SideItem(gettext("All accounts"), "?", sum(unread.get(each.pk, 0) for each in accounts), account is None)]
@@ -230,7 +233,7 @@ def _side(
 
 def _unread_by_account(request: HttpRequest) -> dict[int, int]:
     unseen = of_accounts(Message.objects.visible().filter(seen=False), request)
-    # Of "*", not of the key, which the index does not have: PostgreSQL would read each row for it.
+    # Count "*" rather than the pk, which is not in the index: PostgreSQL would read each row for it.
     return dict(unseen.order_by().values_list("account_id").annotate(number=Count("*")))
 
 
@@ -240,7 +243,7 @@ def _side_folders(account: Account, current: Folder | None) -> list[SideItem]:
     folders = selectable.filter(Q(sync_enabled=True, gone_at=None) | Q(pk=current.pk if current else None)).annotate(
         unread=Coalesce(Subquery(unseen.annotate(number=Count("*")).values("number")), 0)
     )
-    # INBOX first: that is what the word in every mail program leads to.
+    # INBOX first, as in every mail program.
     ordered = sorted(folders, key=lambda each: (each.name.upper() != "INBOX", each.name.casefold()))
     return [
         SideItem(each.name, f"?folder={each.pk}", getattr(each, "unread", 0), each == current, True, each.name)

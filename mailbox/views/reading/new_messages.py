@@ -1,4 +1,4 @@
-"""How many messages came since a list was shown: asked for by its page, which stays as it is until somebody clicks."""
+"""The number of new messages since a list was shown; its page polls it, and does not change until the user clicks."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NEW_AT_MOST = 99
 
 
 def poll_address(request: HttpRequest, rows: Sequence[Message], *, is_whole: bool) -> str:
-    """Where the first page of a list asks; what it shows is said in the address.
+    """The URL that the first page of a list polls, with what the page shows in its query.
 
-    New is what has a higher key than every row shown, and a time that would put it among them: a first sync stores
-    old mail under high keys, which belongs to later pages. `is_whole`: nothing follows the page, so any time will do.
+    A message is new if its pk is higher than all on the page, and its date not older than the page's last row: a first
+    sync stores old mail with high pks, which belongs to later pages. `is_whole`: no page follows, so any date counts.
     """
     asked = {name: request.GET[name] for name in ("account", "folder", "team") if request.GET.get(name)}
     asked["top"] = str(max((row.pk for row in rows), default=0))

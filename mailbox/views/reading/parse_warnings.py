@@ -1,4 +1,4 @@
-"""What was odd about a message when it was read, in sentences for a person. Pure."""
+"""The defects that the parser found in a message, as sentences for a person. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _SIGNER = "SignerNotVerified:"
 
 
 def sentences(defects: Iterable[str]) -> list[str]:
-    """One sentence for each kind of defect that mime.parse named, in its order."""
+    """One sentence for each kind of defect, in the parser's order."""
     said = (
         gettext(_SENTENCES[defect]) if defect in _SENTENCES else gettext(_OTHER) % {"defect": defect}
         for defect in defects
@@ -75,7 +75,7 @@ def sentences(defects: Iterable[str]) -> list[str]:
 
 
 def signatures(defects: Iterable[str]) -> list[str]:
-    """What a signed message says of its signers, each with the word that nobody has verified it."""
+    """The signers that a signed message names, each with the note that the signature was not verified."""
     names = [defect.removeprefix(_SIGNER) for defect in defects if defect.startswith(_SIGNER)]
     return [
         gettext("Signed (S/MIME), as it states by %(name)s. The signature was not verified.") % {"name": name}

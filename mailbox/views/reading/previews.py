@@ -1,4 +1,4 @@
-"""Previews of attachments: a page and a picture for each, made on a worker when first looked for."""
+"""Previews of attachments: a page and a picture each; a worker makes the picture when it is first requested."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from mailbox.views.reading.message_parts import find_attachment
 
 @dataclass(frozen=True)
 class PreviewAddresses:
-    """Where an attachment's preview is looked at."""
+    """The URLs of an attachment's preview."""
 
     page: str
     picture: str
 
 
 def set_states(files: Iterable[Any]) -> None:
-    """Set `preview_state` on each row: ready, waiting, none, "unknown" when nobody looked yet, "" when there is none to
-    make. One query for all."""
+    """Set `preview_state` on each file: a Preview.State, "unknown" if none was requested yet, "" if its type has no
+    previews. One query."""
     rows = list(files)
     found = previews.known(rows)
     for row in rows:
@@ -40,7 +40,7 @@ def set_states(files: Iterable[Any]) -> None:
 
 
 def _row(file: PreviewSource, source: str) -> Preview | None:
-    """The preview's row, asked for when it is missing or was forgotten by its worker."""
+    """The preview's row. It is requested if it is missing, or if its worker died."""
     if not previews.is_drawable(file):
         return None
     now = timezone.now()
@@ -55,20 +55,20 @@ def _row(file: PreviewSource, source: str) -> Preview | None:
 def page(
     request: HttpRequest, file: PreviewSource, source: str, addresses: PreviewAddresses, context: dict[str, Any]
 ) -> HttpResponse:
-    """The page of a preview, or the small fragment that lists poll until the picture is there."""
+    """The page of a preview, or the fragment that lists poll until the picture is ready."""
     row = _row(file, source)
     file.preview_state = row.state if row else ""  # type: ignore[attr-defined]
     shown = {"file": file, "preview": row, "addresses": addresses, **context}
     is_fragment = bool(request.headers.get("HX-Request"))
     if is_fragment and request.GET.get("large"):
-        # The page polls itself until the picture is there, and then is loaded once more, whole.
+        # The page polls until the picture is ready, and is then reloaded.
         waits = row is not None and row.state == Preview.State.WAITING
         return HttpResponse(status=204) if waits else HttpResponse(headers={"HX-Refresh": "true"})
     return render(request, "mailbox/messages/_preview.html" if is_fragment else "mailbox/messages/preview.html", shown)
 
 
 def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
-    """The picture (WebP, drawn here), or the placeholder while there is none."""
+    """The picture as WebP, made here; a placeholder while there is none."""
     row = Preview.objects.filter(pk=file.digest, state=Preview.State.READY).first()
     if row is None:
         return redirect(static("img/no-preview.svg"))
@@ -77,7 +77,7 @@ def picture(request: HttpRequest, file: PreviewSource) -> HttpResponse:
     except raw_store.RawOutOfReach:
         raise
     except raw_store.RawMissing:
-        row.delete()  # made again when somebody looks
+        row.delete()  # the next request makes it again
         return redirect(static("img/no-preview.svg"))
     response = HttpResponse(content, content_type="image/webp")
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"

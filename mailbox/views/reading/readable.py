@@ -1,4 +1,4 @@
-"""The accounts whose received mail a list shows: those the user may see, without those for which reading is off."""
+"""The accounts whose received mail a user may read: those they may see, except where the feature is off."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailbox.views.reading.latest_per_account import of_some
 
 @dataclass(frozen=True)
 class Readable:
-    everyone: list[Account]  # that the user may see, by address
+    everyone: list[Account]  # all accounts the user may see, ordered by address
     off: set[int]
 
     @classmethod
@@ -28,7 +28,7 @@ class Readable:
         return [each for each in self.everyone if each.pk not in self.off]
 
     def keys(self, request: HttpRequest, chosen: Account | None) -> set[int] | None:
-        """For newest_of_accounts(): None for every account. Raises FeatureOff when nothing may be read."""
+        """The pks to show, None for all accounts; for newest_of_accounts(). Raises FeatureOff if there are none."""
         if chosen:
             if chosen.pk in self.off:
                 raise features.refused(Feature.INBOX_READ, chosen)

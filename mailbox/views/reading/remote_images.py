@@ -1,4 +1,4 @@
-"""The remote images of a message: blocked until asked for, once or always for a sender, and shown from our own copy."""
+"""Remote images of a message: blocked until the user asks, once or always for a sender; shown from our own copy."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mailbox.views.audit import record
 from mailbox.views.reading.message_lookup import find_message
 from mailbox.views.requests import signed_in_user
 
-TRUSTED_AT_MOST = 1_000  # of one person
+TRUSTED_AT_MOST = 1_000  # trusted senders of one user
 
 
 @dataclass(frozen=True)
 class RemoteImages:
-    """What the message page says of remote images. `is_shown`: the frame shows what was fetched."""
+    """The state of a message's remote images. `is_shown`: the frame shows those that were fetched."""
 
     count: int
     is_trusted: bool = False
@@ -35,7 +35,7 @@ class RemoteImages:
 
 
 def images_of(request: HttpRequest, message: Message) -> RemoteImages:
-    """The state; for a trusted sender this also asks for what was not fetched yet."""
+    """The state of the images. For a trusted sender, images that were not fetched yet are requested."""
     addresses = remote_images.addresses_of(message)
     if not addresses:
         return RemoteImages(0)
@@ -65,9 +65,9 @@ def _ask(request: HttpRequest, message: Message) -> None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def message_images(request: HttpRequest, pk: int) -> HttpResponse:
-    """POST asks for the images, `always` for this sender from now on; GET is the notice that waits for them.
+    """POST: request the images, with `always` for this sender from now on. GET: the notice that waits for them.
 
-    Whoever may read the mail may ask: it is their reading that the sender learns of.
+    Every reader of the mail may request them, as it is that reader whom the sender may track.
     """
     message = find_message(request, pk)
     here = f"{reverse('mailbox:message', args=[pk])}?view=html&images=1"
@@ -102,7 +102,7 @@ def _trust(request: HttpRequest, message: Message) -> None:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def trusted_senders(request: HttpRequest) -> HttpResponse:
-    """The senders whose images this person always sees; POST `remove` takes one of their own off the list."""
+    """The senders whose images this user always sees. POST `remove` removes one."""
     user = signed_in_user(request)
     own = TrustedSender.objects.filter(user=user)
     if request.method == "POST":

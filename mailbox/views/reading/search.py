@@ -1,4 +1,4 @@
-"""The results of a search, newest first, with what was found marked."""
+"""The search page: results, the newest first, with matches highlighted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mailbox.search.results import search
 from mailbox.views.pagination import Cursor, limit_of, next_page
 from mailbox.views.reading.messages import count_claims
 
-SEARCHED = (Feature.INBOX_READ, Feature.INBOX_SEARCH)  # what an account needs to be found in
+SEARCHED = (Feature.INBOX_READ, Feature.INBOX_SEARCH)  # features that an account needs to be searched
 
 
 @dataclass(frozen=True)
 class ShownHit:
-    """A row's lines with what the query found in <mark>, everything else escaped."""
+    """A result's lines as HTML: matches in <mark>, the rest escaped."""
 
     sender: SafeString
     subject: SafeString
@@ -69,6 +69,6 @@ def _shown(row: Message, query: SearchQuery) -> ShownHit:
 
 
 def shown_sender(sender: str, query: SearchQuery) -> SafeString:
-    """The name alone, unless what was found stands in the address only."""
+    """The sender's name; with the address if the match is in the address only."""
     name, whole = highlight(name_first(sender), query, "from"), highlight(sender, query, "from")
     return name if "<mark>" in name or "<mark>" not in whole else whole

@@ -1,4 +1,4 @@
-"""The filter of a list by the marks of the people here, as its address says it."""
+"""The filter of a list by team marks, from the URL's query."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TeamChoice:
 
 
 def team_filter_of(request: HttpRequest) -> str:
-    """The name of the filter that is asked for, "" for none; raises Refused."""
+    """The name of the filter, "" for none. Raises Refused for an unknown one."""
     given = request.GET.get("team", "")
     if given and given not in TEAM_FILTERS:
         raise Refused(gettext("There is no filter “%(given)s”: choose one of the list's.") % {"given": given[:40]})
@@ -28,7 +28,7 @@ def team_filter_of(request: HttpRequest) -> str:
 
 
 def team_choices(request: HttpRequest, chosen: str) -> list[TeamChoice]:
-    """Each filter with the address of this list's first page under it; the first takes the filter away."""
+    """All filters with the URL of this list's first page; the first choice removes the filter."""
     query = request.GET.copy()
     for name in ("before", "team"):
         query.pop(name, None)

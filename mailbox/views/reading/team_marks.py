@@ -1,4 +1,4 @@
-"""What people here note about a message: who takes care of it, a note, done. The mail's server learns nothing of it."""
+"""Team marks of a message: assignee, note, done. They exist here only, not on the mail server."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ VIEWERS_SHOWN = 4
 
 @dataclass(frozen=True)
 class Viewer:
-    """Somebody else who has opened the message, and when first."""
+    """Another user who has opened the message, and when for the first time."""
 
     name: str
     at: datetime
 
 
 def asked_of_team(user: User) -> dict[str, BaseExpression]:
-    """What team_of() must know of the message; asked with it, as a page has twelve queries."""
+    """Annotations that team_of() needs on the message: a page has a limit of twelve queries."""
     viewings = MessageViewing.objects.filter(message=OuterRef("pk"))
     others = viewings.exclude(user=user).order_by("-pk")
     asked: dict[str, BaseExpression] = {"was_opened": Exists(viewings.filter(user=user))}
@@ -51,7 +51,7 @@ def asked_of_team(user: User) -> dict[str, BaseExpression]:
 
 
 def team_of(request: HttpRequest, message: Any) -> dict[str, Any]:
-    """What the message's page shows of the marks; that this person saw it is kept."""
+    """The context of the marks on the message's page. Saves that this user has opened the message."""
     user, mark = signed_in_user(request), getattr(message, "team_mark", None)
     if not message.was_opened and request.method == "GET":
         MessageViewing.note(message, user, timezone.now())
@@ -79,7 +79,7 @@ class TeamMarkForm(forms.Form):
     done = forms.BooleanField(required=False, label=_("Done"))
 
     def __init__(self, *args: Any, mark: TeamMark, **kwargs: Any) -> None:
-        """Whoever it is assigned to stays a choice, also when switched off or without a role meanwhile."""
+        """The present assignee stays a choice, even if inactive or without a role by now."""
         super().__init__(*args, **kwargs)
         choices = Q(pk__in=people_of(mark.message.account_id).values("pk")) | Q(pk__in=[mark.assigned_to_id or 0])
         people = User.objects.filter(choices).order_by("username")
@@ -88,7 +88,7 @@ class TeamMarkForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def team_marks(request: HttpRequest, pk: int) -> HttpResponse:
-    """The form; or, with `do`, one of the buttons of the message's page."""
+    """The form of the marks; with `do`, one of the buttons on the message's page."""
     message = find_message(request, pk, Role.OPERATOR)
     at_once = AT_ONCE.get(request.POST.get("do", ""))
     if at_once:
@@ -111,7 +111,7 @@ def _page(message: Message) -> str:
 
 
 def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any]) -> bool:
-    """False when somebody else changed the marks since the page was shown: their note is not written over."""
+    """Save the form; False when somebody else changed the marks since the page was made, whose note must stay."""
     shown = posted_time(request, "version")
     untouched = Q(changed_at=shown) if shown else Q(assigned_to=None, note="", done_at=None)
     return save_team_mark(request, message, before, given, untouched)
@@ -120,7 +120,10 @@ def _save(request: HttpRequest, message: Message, before: TeamMark, given: dict[
 def save_team_mark(
     request: HttpRequest, message: Message, before: TeamMark, given: dict[str, Any], only_if: Q | None = None
 ) -> bool:
-    """`given`: of a valid form; `before`: the marks as they are. False when `only_if` does not hold of them."""
+    """Save `given`, the fields of a valid form, and record it. `before`: the marks as read.
+
+    Returns False, and saves nothing, when the stored marks do not match `only_if`.
+    """
     done_at = (before.done_at or timezone.now()) if given["done"] else None
     values = {"assigned_to": given["assigned_to"], "note": given["note"].replace("\0", ""), "done_at": done_at}
     if not TeamMark.change(message, signed_in_user(request), only_if=only_if, **values):
