@@ -1,7 +1,7 @@
-"""Invitations: the few fields of an iCalendar part (RFC 5545) that tell a person what, when and where. Pure.
+"""Reads invitations: the fields of an iCalendar part (RFC 5545) that tell what, when and where. Pure.
 
-Raises nothing for any bytes. A time stays in the zone that the invitation states: no table of zones can be wrong about
-it, and the names that Windows gives them need no translation.
+Raises nothing for any bytes. A time stays in the time zone that the invitation states: so no time zone database is
+needed, and Windows' names of zones are no problem. The words for a page are in mailbox.views.reading.invitation_words.
 """
 
 from __future__ import annotations
@@ -10,10 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-
-from django.utils.formats import date_format, time_format
-from django.utils.translation import gettext, ngettext, ngettext_lazy
-from django.utils.translation import gettext_lazy as _
 
 from mailbox.mime import charsets
 
@@ -32,39 +28,48 @@ _PARAMETER = re.compile(r";([A-Za-z0-9-]+)=(\"[^\"]*+\"|[^\";:]*+)")
 _ESCAPE = re.compile(r"\\([nN,;\\])")
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)(\d\d)(Z)?)?")
 _DURATION = re.compile(r"\+?P(?:(\d{1,5})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,5})M)?(?:(\d{1,5})S)?)?")
-_EVERY = {
-    "DAILY": ngettext_lazy("Every day", "Every %(number)s days", "number"),
-    "WEEKLY": ngettext_lazy("Every week", "Every %(number)s weeks", "number"),
-    "MONTHLY": ngettext_lazy("Every month", "Every %(number)s months", "number"),
-    "YEARLY": ngettext_lazy("Every year", "Every %(number)s years", "number"),
-}
-_METHODS = {
-    "REQUEST": _("Invitation"),
-    "CANCEL": _("Cancelled"),
-    "REPLY": _("Answer to an invitation"),
-    "COUNTER": _("Proposal of another time"),
-    "ADD": _("Addition to a series"),
-}
-_ANSWERS = {
-    "ACCEPTED": _("%(person)s accepts"),
-    "DECLINED": _("%(person)s declines"),
-    "TENTATIVE": _("%(person)s may come"),
-    "DELEGATED": _("%(person)s sends somebody else"),
-}
 
 
 @dataclass(frozen=True)
-class Event:
-    """One event as a page tells it; "" where it says nothing."""
+class Recurrence:
+    """A recurrence rule (RFC 5545, 3.3.10), as far as short words can tell it. `frequency`: as stated, upper case."""
 
-    kind: str  # _("Invitation"), "Cancelled", ...
-    title: str
-    when: str
-    repeats: str
-    place: str
-    organizer: str
-    answer: str  # of a reply: who does what
-    attendees: int
+    frequency: str
+    interval: int = 1
+    count: int | None = None
+    until: date | datetime | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An attendee's answer: `status` is PARTSTAT, upper case; `person` as `Ann <ann@example.com>`."""
+
+    status: str
+    person: str
+
+
+@dataclass(frozen=True)
+class CalendarEvent:
+    """One VEVENT or VTODO. Texts are "" and times None where it states none.
+
+    method: of the calendar (RFC 5546), upper case. start, end: a date for a whole day (the end is the day after the
+    last); an aware time for UTC; else a naive time in `zone`. start_text: the stated start if it is not a valid time.
+    """
+
+    method: str
+    is_cancelled: bool = False
+    title: str = ""
+    start: date | datetime | None = None
+    start_text: str = ""
+    end: date | datetime | None = None
+    has_due: bool = False
+    due: date | datetime | None = None
+    zone: str = ""
+    recurrence: Recurrence | None = None
+    place: str = ""
+    organizer: str = ""
+    reply: Reply | None = None
+    attendees: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,13 @@ class _Property:
     parameters: dict[str, str]
 
 
-def read(octets: bytes) -> list[Event]:
+def read(octets: bytes) -> list[CalendarEvent]:
     """The events of a calendar part, in its order."""
     text = charsets.storable(charsets.decode_text(octets[:MAX_BYTES])[0])
     method = ""
     path: list[str] = []
     event: dict[str, list[_Property]] = {}
-    found: list[Event] = []
+    found: list[CalendarEvent] = []
     for name, each in _properties(text):
         if name == "BEGIN":
             path.append(each.value.strip().upper())
@@ -106,20 +111,26 @@ def _properties(text: str) -> Iterator[tuple[str, _Property]]:
             yield head[1].upper(), _Property(line[head.end() :], parameters)
 
 
-def _event(event: dict[str, list[_Property]], method: str) -> Event:
+def _event(event: dict[str, list[_Property]], method: str) -> CalendarEvent:
     def first(name: str) -> str:
         return _text(event[name][0].value) if name in event else ""
 
-    is_cancelled = first("STATUS").upper() == "CANCELLED"
+    start, start_text, zone = _start(event)
     attendees = event.get("ATTENDEE", [])
-    return Event(
-        kind=str(_METHODS["CANCEL"] if is_cancelled else _METHODS.get(method, _("Event"))),
+    return CalendarEvent(
+        method=method,
+        is_cancelled=method == "CANCEL" or first("STATUS").upper() == "CANCELLED",
         title=first("SUMMARY"),
-        when=_when(event),
-        repeats=_repeats(event["RRULE"][0].value) if "RRULE" in event else "",
+        start=start,
+        start_text=start_text,
+        end=_end(event, start),
+        has_due="DUE" in event,
+        due=_time(event["DUE"][0].value) if "DUE" in event else None,
+        zone=zone,
+        recurrence=_recurrence(event["RRULE"][0].value) if "RRULE" in event else None,
         place=first("LOCATION"),
         organizer=_person(event["ORGANIZER"][0]) if "ORGANIZER" in event else "",
-        answer=_answer(attendees[0]) if method == "REPLY" and attendees else "",
+        reply=_reply(attendees[0]) if method == "REPLY" and attendees else None,
         attendees=len(attendees),
     )
 
@@ -137,42 +148,51 @@ def _person(each: _Property) -> str:
     return f"{name} <{_text(address)}>" if name and name != address else _text(address)
 
 
-def _answer(attendee: _Property) -> str:
-    words = _ANSWERS.get(attendee.parameters.get("PARTSTAT", "").upper(), _("%(person)s answers"))
-    return words % {"person": _person(attendee)}
+def _reply(attendee: _Property) -> Reply:
+    return Reply(attendee.parameters.get("PARTSTAT", "").upper(), _person(attendee))
+
+
+def _recurrence(rule: str) -> Recurrence:
+    parts = dict(part.partition("=")[::2] for part in rule.upper().strip().split(";")[:20])
+    interval, count = parts.get("INTERVAL", "1"), parts.get("COUNT", "")
+    return Recurrence(
+        parts.get("FREQ", ""),
+        max(int(interval), 1) if re.fullmatch(r"[0-9]{1,4}", interval) else 1,
+        int(count) if re.fullmatch(r"[0-9]{1,6}", count) else None,
+        _time(parts.get("UNTIL", "")),
+    )
 
 
 # --- times
 
 
-def _when(event: dict[str, list[_Property]]) -> str:
+def _start(event: dict[str, list[_Property]]) -> tuple[date | datetime | None, str, str]:
+    """The start, its text if it is not a valid time, and its time zone."""
     if "DTSTART" not in event:
-        due = _moment(_time(event["DUE"][0]), with_time=True) if "DUE" in event else ""
-        return gettext("Due %(time)s") % {"time": due} if "DUE" in event else ""
+        return None, "", ""
     stated = event["DTSTART"][0]
-    start, end = _time(stated), _time(event["DTEND"][0]) if "DTEND" in event else None
+    start = _time(stated.value)
     if start is None:
-        return _text(stated.value)
-    if end is None and "DURATION" in event:
-        end = _later(start, event["DURATION"][0].value)
+        return None, _text(stated.value), ""
     zone = "UTC" if isinstance(start, datetime) and start.tzinfo else _text(stated.parameters.get("TZID", ""))
-    if not isinstance(start, datetime):
-        last = end - timedelta(days=1) if end is not None and end > start else start  # the end is the day after
-        return _moment(start) if last == start else _span(_moment(start), _moment(last))
-    words = _moment(start, with_time=True)
-    if isinstance(end, datetime) and end.tzinfo == start.tzinfo and end > start:
-        same_day = end.date() == start.date()
-        words = _span(words, time_format(end, "H:i") if same_day else _moment(end, with_time=True))
-    return f"{words} ({zone})" if zone else words
+    return start, "", zone
 
 
-def _span(start: str, end: str) -> str:
-    return gettext("%(start)s to %(end)s") % {"start": start, "end": end}
+def _end(event: dict[str, list[_Property]], start: date | datetime | None) -> date | datetime | None:
+    """The end by DTEND or DURATION; None for one that is not after the start, or of another kind (a day, UTC)."""
+    end = _time(event["DTEND"][0].value) if "DTEND" in event else None
+    if end is None and start is not None and "DURATION" in event:
+        end = _later(start, event["DURATION"][0].value)
+    if start is None or end is None or type(start) is not type(end):
+        return None
+    if isinstance(start, datetime) and isinstance(end, datetime) and start.tzinfo != end.tzinfo:
+        return None
+    return end if end > start else None
 
 
-def _time(each: _Property) -> date | datetime | None:
-    """A date, or a time: aware when it is UTC, else in the zone that its TZID names."""
-    found = _TIME.match(each.value.strip())
+def _time(value: str) -> date | datetime | None:
+    """A date, or a time: aware when it is UTC, else naive, in the zone that TZID names. None for no valid one."""
+    found = _TIME.match(value.strip())
     if found is None:
         return None
     try:
@@ -194,30 +214,3 @@ def _later(start: date | datetime, duration: str) -> date | datetime | None:
         return start + timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
     except OverflowError:
         return None
-
-
-def _moment(moment: date | datetime | None, *, with_time: bool = False) -> str:
-    if moment is None:
-        return ""
-    # Translators: formats of Django's date filter: "Monday, 2 March 2026", and with the time behind it.
-    form = gettext("l, j F Y, H:i") if with_time and isinstance(moment, datetime) else gettext("l, j F Y")
-    return date_format(moment, form)
-
-
-def _repeats(rule: str) -> str:
-    """A recurrence rule (section 3.3.10) in words, as far as words are short; its exceptions are in the attachment."""
-    parts = dict(part.partition("=")[::2] for part in rule.upper().strip().split(";")[:20])
-    every = _EVERY.get(parts.get("FREQ", ""))
-    if every is None:
-        return gettext("Repeats")
-    interval = parts.get("INTERVAL", "1")
-    words = every % {"number": max(int(interval), 1) if re.fullmatch(r"[0-9]{1,4}", interval) else 1}
-    if re.fullmatch(r"[0-9]{1,6}", parts.get("COUNT", "")):
-        times = int(parts["COUNT"])
-        return ngettext("%(every)s, %(times)s times", "%(every)s, %(times)s times", times) % {
-            "every": words,
-            "times": times,
-        }
-    if until := _time(_Property(parts.get("UNTIL", ""), {})):
-        return gettext("%(every)s, until %(day)s") % {"every": words, "day": _moment(until)}
-    return words

@@ -4,5 +4,5 @@ messages, latest_per_account, search      the lists (chosen: how one is narrowed
 team_filters, team_marks                  what the team notes of a message, and lists by it
 message, conversation, parse_warnings     the page of a message (message_lookup finds it; message_print: for paper)
 message_parts, previews, remote_images    its source, its attachments and their pictures, the images of its HTML
-invitations                               what a calendar part says
+invitations, invitation_words             the events of a calendar part
 """
