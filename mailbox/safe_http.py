@@ -23,6 +23,7 @@ from django.utils.translation import gettext_noop
 from mailbox import network as network_switch
 
 MAX_REDIRECTS = 3
+MOST_ADDRESSES = 4  # of a host, that are tried until one answers
 MAX_ADDRESS = 4_096
 SECONDS = 10.0  # for one answer, redirects included
 STEP_SECONDS = 5.0  # without any bytes from the server
@@ -161,7 +162,12 @@ def _checked(address: str, network: Network, schemes: Collection[str]) -> SplitR
 
 
 def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
-    """The address and port to connect to. Raises FetchRefused when any address of the host is not public."""
+    """The address and port to connect to. Raises FetchRefused, as `judged` does."""
+    return judged(host, port, network)[0]
+
+
+def judged(host: str, port: int, network: Network) -> list[tuple[str, int]]:
+    """The addresses to connect to, in order. Raises FetchRefused when any address of the host is not public."""
     if network_switch.is_off():
         raise FetchRefused(network_switch.OFF)
     found = network.resolve(host, port)
@@ -169,7 +175,7 @@ def chosen(host: str, port: int, network: Network) -> tuple[str, int]:
         raise FetchRefused(gettext_noop("The host's name is not known."))
     if not all(network.is_allowed(each) for each in found):
         raise FetchRefused(gettext_noop("The host is not on the public Internet."))
-    return str(found[0]), port
+    return [(str(each), port) for each in found[:MOST_ADDRESSES]]
 
 
 class ConnectionDeadline:
@@ -202,13 +208,13 @@ class ConnectionDeadline:
 def _answer(
     parts: SplitResult, wanted: OutgoingRequest, network: Network, ends_at: float
 ) -> Iterator[tuple[http.client.HTTPResponse, ConnectionDeadline]]:
-    target = chosen(parts.hostname or "", parts.port or network.ports(parts.scheme), network)
+    targets = judged(parts.hostname or "", parts.port or network.ports(parts.scheme), network)
     left = ends_at - time.monotonic()
     if left <= 0:
         raise FetchRefused(gettext_noop("The server took too long."))
     watch, connection, is_sent = ConnectionDeadline(left), None, False
     try:
-        plain = socket.create_connection(target, timeout=min(STEP_SECONDS, left))
+        plain = _connected(targets, ends_at)
         connection = plain
         watch.guard(plain)
         if parts.scheme == "https":
@@ -227,6 +233,18 @@ def _answer(
         watch.stop()
         if connection is not None:
             connection.close()
+
+
+def _connected(targets: Sequence[tuple[str, int]], ends_at: float) -> socket.socket:
+    """To the first that answers: a host with IPv6 may stand behind a network without."""
+    for number, target in enumerate(targets, 1):
+        left = max(ends_at - time.monotonic(), 0.01)
+        try:
+            return socket.create_connection(target, timeout=min(STEP_SECONDS, left))
+        except OSError:
+            if number == len(targets):
+                raise
+    raise OSError("no address")
 
 
 def _words(error: Exception, watch: ConnectionDeadline) -> str:

@@ -12,6 +12,7 @@ from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.webauthn.forms import AddWebAuthnForm, AuthenticateWebAuthnForm, ReauthenticateWebAuthnForm
+from allauth.mfa.webauthn.internal.auth import parse_authentication_response
 from axes.handlers.proxy import AxesProxyHandler
 from django import forms
 from django.contrib.auth.models import User
@@ -19,7 +20,7 @@ from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from people.second_factor import used_codes
+from people.second_factor import sign_counts, used_codes
 from people.sign_in.pages import locked_out
 
 
@@ -91,11 +92,21 @@ class NewPasskey(AddWebAuthnForm):  # type: ignore[misc]
         self.fields["name"].label = _("Name")
 
 
-class Passkey(Guarded, AuthenticateWebAuthnForm):  # type: ignore[misc]
+class _Counting(Guarded):
+    def clean_credential(self) -> Authenticator:
+        said = self.cleaned_data["credential"]
+        authenticator = super().clean_credential()  # type: ignore[misc]
+        count = parse_authentication_response(said).response.authenticator_data.counter
+        if not sign_counts.claim(authenticator, count):
+            raise get_adapter().validation_error("incorrect_code")
+        return authenticator
+
+
+class Passkey(_Counting, AuthenticateWebAuthnForm):  # type: ignore[misc]
     pass
 
 
-class PasskeyAgain(Guarded, ReauthenticateWebAuthnForm):  # type: ignore[misc]
+class PasskeyAgain(_Counting, ReauthenticateWebAuthnForm):  # type: ignore[misc]
     pass
 
 

@@ -22,6 +22,11 @@ REASONS: dict[str, tuple[Words, Words, Words]] = {
         _("Your company's sign-on knows you, and none of your groups there has a role in PRX-Email."),
         _("Ask whoever manages your company's groups for one of those that have."),
     ),
+    "too_many_groups": (
+        _("Your groups are not known"),
+        _("You are in so many groups that your company's sign-on names none of them. Your roles stay as they are."),
+        _("Ask whoever manages it to name only the groups that count here, such as those assigned to PRX-Email."),
+    ),
     "unverified": (
         _("Your e-mail address is not verified"),
         _("A user here has your address, and your company's sign-on does not say that it was verified to be yours."),

@@ -20,7 +20,7 @@ from mailbox import network
 from mailbox.models import AuditEntry
 from people.sign_in import audit
 from people.sign_in.refusals import refused
-from people.single_sign_on import pages, protocol, roles
+from people.single_sign_on import client, pages, protocol, roles
 from people.single_sign_on.users import Refused, found_or_made
 
 
@@ -35,22 +35,23 @@ class SocialAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             network.demand()
         except network.NetworkOff as error:
             raise RequestException(str(error)) from error
-        return super().get_requests_session()
+        return client.session()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return False
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Leaves a login of an existing user, or raises ImmediateHttpResponse with the page that says why not."""
-        nonce = sociallogin.account.extra_data["id_token"].get("nonce", "")
-        if not secrets.compare_digest(str(nonce), sociallogin.state["nonce"]):
+        id_token = sociallogin.account.extra_data["id_token"]
+        is_answer = secrets.compare_digest(str(id_token.get("nonce", "")), sociallogin.state["nonce"])
+        if not is_answer or not protocol.was_asked(id_token, sociallogin.state.get("again_at")):
             raise ImmediateHttpResponse(pages.failed(request, "failed", None))
         claims = protocol.claims_of(sociallogin)
         role = roles.role_of(claims)
         known = sociallogin.user if sociallogin.is_existing else None
         try:
             if role is None:
-                raise Refused("no_role", known)
+                raise Refused("too_many_groups" if roles.are_left_out(claims) else "no_role", known)
             with transaction.atomic():
                 user = known or found_or_made(claims)
                 if not user.is_active:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import cast
@@ -60,8 +61,8 @@ def failed(request: HttpRequest, reason: str, error: Exception | None, status: i
 @_explained
 def begin(request: HttpRequest) -> HttpResponse:
     """Whoever is signed in comes to prove it again, and the provider is told to ask (Core 1.0, 3.1.2.1)."""
-    nonce = secrets.token_urlsafe(32)
-    more = {"prompt": "login"} if request.user.is_authenticated else {}
+    nonce, again = secrets.token_urlsafe(32), request.user.is_authenticated
+    more = {"prompt": "login", "max_age": "0"} if again else {}
     provider = Adapter(request).get_provider()
     answer = provider.redirect(
         request,
@@ -69,6 +70,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         next_url=get_next_redirect_url(request),
         auth_params={"nonce": nonce, **more},
         nonce=nonce,
+        again_at=int(time.time()) if again else None,
     )
     return cast(HttpResponse, answer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.socialaccount.models import SocialApp, SocialLogin, SocialToken
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
@@ -13,7 +14,10 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from people.single_sign_on.client import schemes
+
 PROVIDER_ID = "company"
+SKEW_SECONDS = 120
 
 
 def app() -> SocialApp:
@@ -46,6 +50,8 @@ class Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
         found: dict[str, Any] = super().openid_config
         if str(found["issuer"]).rstrip("/") != settings.SSO_ISSUER:
             raise OAuth2Error("The document names another issuer.")
+        if urlsplit(str(found["authorization_endpoint"])).scheme not in schemes():
+            raise OAuth2Error("The document leads to a page without TLS.")
         return found
 
     def complete_login(self, request: HttpRequest, app: SocialApp, token: SocialToken, **more: Any) -> SocialLogin:
@@ -65,6 +71,13 @@ class Provider(OpenIDConnectProvider):  # type: ignore[misc]
         """A subject is unique within its issuer (Core 1.0, 2): another issuer's is another person."""
         token = data["id_token"]
         return hashlib.sha256(f"{token['iss']} {token['sub']}".encode()).hexdigest()
+
+
+def was_asked(id_token: dict[str, Any], again_at: int | None) -> bool:
+    """Whether the person proved again who they are, after that was asked for at `again_at` (Unix seconds). A provider
+    that says when (`auth_time`, Core 1.0, 2) is believed: the way to it leads through the person's own browser."""
+    said = id_token.get("auth_time")
+    return again_at is None or not isinstance(said, int | float) or said >= again_at - SKEW_SECONDS
 
 
 def claims_of(login: SocialLogin) -> dict[str, Any]:

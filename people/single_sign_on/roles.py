@@ -21,6 +21,14 @@ def role_of(claims: dict[str, Any]) -> str | None:
     return next((role.value for role in reversed(ROLES) if role.value in given), None)
 
 
+def are_left_out(claims: dict[str, Any]) -> bool:
+    """Whether the groups are too many for a token, so that it names none and says where to ask for them (Microsoft,
+    "Groups overage claim"). That says nothing of a person's groups, and takes nothing away."""
+    names = claims.get("_claim_names")
+    elsewhere = isinstance(names, dict) and settings.SSO_GROUPS_CLAIM in names
+    return settings.SSO_GROUPS_CLAIM not in claims and (elsewhere or str(claims.get("hasgroups")).lower() == "true")
+
+
 def give(user: User, role: str) -> None:
     """Other sessions of the user have it from their next page, as they ask the table."""
     _set(user, {role})

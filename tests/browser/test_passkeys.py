@@ -40,6 +40,13 @@ def test_a_passkey_is_added_and_signs_in(signed_in_page: Page, live_site: str) -
     page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url(f"{live_site}/profile/", timeout=PATIENCE)
+    key = Authenticator.objects.get(type="webauthn")
+    assert key.data["sign_count"] > key.wrap().authenticator_data.counter, "each signature is counted"
+    key.data["sign_count"] += 100  # as a copy of the key has signed meanwhile
+    key.save()
+    page.goto(f"{live_site}/second-factor/again/passkey/?next=/profile/")
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_text("Incorrect code")).to_be_visible(timeout=PATIENCE)
     assert refused == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -19,6 +20,7 @@ from mailbox.permissions import accounts_for
 from people import checks as checks_of_people
 from people.models import Session
 from people.sign_in import step_up
+from people.single_sign_on import protocol, roles
 from people.single_sign_on.users import found_or_made
 from tests.rows import NOWHERE
 from tests.servers.oidc import OidcProvider
@@ -130,6 +132,21 @@ def test_nobody_without_a_mapped_group_gets_in(client: Client, sign_on: OidcProv
     assert not User.objects.exists()
 
 
+def test_groups_that_are_too_many_to_be_named_open_nothing_and_take_nothing_away(
+    client: Client, sign_on: OidcProvider
+) -> None:
+    sign_in(client)
+    for said in (True, "true"):
+        sign_on.control(claims={VERA: {"hasgroups": said}})
+        other = browser()
+        is_refused(other, sign_in(other), "in so many groups")
+    user = User.objects.get()
+    assert roles_of(user) == ["operator"] and signed_in(client) == user
+    assert roles.are_left_out({"_claim_names": {"groups": "src1"}})
+    for said in ({"_claim_names": {"address": "src1"}}, {"_claim_names": "groups"}, {"groups": [], "hasgroups": True}):
+        assert not roles.are_left_out(said)
+
+
 def test_roles_follow_the_groups_up_and_down_and_out(
     client: Client, sign_on: OidcProvider, make_account: Callable[..., Account]
 ) -> None:
@@ -220,8 +237,18 @@ def test_whoever_has_no_password_proves_it_again_at_the_provider(
         answer = client.get(reverse("people:rules"))
     assert answer.headers["Location"].startswith(reverse("sso_begin"))
     address = client.get(answer.headers["Location"]).headers["Location"]
-    assert dict(parse_qsl(urlsplit(address).query))["prompt"] == "login"
+    asked = dict(parse_qsl(urlsplit(address).query))
+    assert (asked["prompt"], asked["max_age"]) == ("login", "0")
     assert back(client, Person(VERA).authorize(address)).headers["Location"] == reverse("people:rules")
+
+
+def test_a_proof_of_before_is_none_though_the_way_to_the_provider_was_changed() -> None:
+    asked_at = int(time.time())
+    for auth_time in (asked_at - 7200, asked_at - 7200.5):
+        assert not protocol.was_asked({"auth_time": auth_time}, asked_at)
+    for said in ({"auth_time": asked_at - 60}, {"auth_time": asked_at}, {}, {"auth_time": "noon"}):
+        assert protocol.was_asked(said, asked_at)
+    assert protocol.was_asked({"auth_time": 1}, None), "nobody was to be asked again"
 
 
 @pytest.mark.parametrize("behaves", [{"withhold": ["id_token"]}, {"withhold": ["access_token"]}, {"lose": 1}])

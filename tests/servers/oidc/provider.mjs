@@ -37,7 +37,7 @@ const client = (client_id, client_secret, grant_types) => ({
 const provider = new Provider(issuer, {
   clients: [client('prx', 's3cret', everywhere), client('people', 'p3ople', ['authorization_code', 'refresh_token'])],
   scopes: ['openid', 'offline_access', 'mail'],
-  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups'] },
+  claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'groups', 'hasgroups'] },
   conformIdTokenClaims: false,
   clientAuthMethods: ['client_secret_post', 'client_secret_basic', 'none'],
   issueRefreshToken: async () => state.offline,

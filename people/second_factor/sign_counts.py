@@ -1,0 +1,25 @@
+"""A passkey counts its signatures: one that does not go on counting is a copy (W3C WebAuthn, 7.2, step 22; 6.1.1)."""
+
+from __future__ import annotations
+
+import logging
+
+from allauth.mfa.models import Authenticator
+from django.db import transaction
+
+from mailbox.logs import event
+
+logger = logging.getLogger(__name__)
+
+
+def claim(authenticator: Authenticator, count: int) -> bool:
+    """Whether this signature comes after the last one; from now on it is the last. Keys that do not count say 0."""
+    with transaction.atomic():
+        row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
+        last = row.data.get("sign_count", row.wrap().authenticator_data.counter)
+        if (count or last) and count <= last:
+            event(logger, "passkey_counts_back", logging.WARNING, user=row.user_id, authenticator=row.pk)
+            return False
+        authenticator.data = row.data = {**row.data, "sign_count": count}
+        row.save(update_fields=["data"])
+    return True
