@@ -40,7 +40,7 @@ def discover(address: str) -> dict[str, str]:
     if answer.status != 200:
         raise ProviderError(f"The server answered {answer.status} where the discovery document should be.")
     try:
-        return providers.checked_document(json.loads(answer.content))
+        return providers.checked_document(json.loads(answer.content), address, _schemes())
     except UnusableDocument as error:
         raise ProviderError(str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -57,12 +57,16 @@ def _wanted(method: str, headers: dict[str, str] | None = None, content: bytes |
         accept="application/json",
         user_agent=USER_AGENT,
         max_bytes=MAX_BYTES,
-        schemes=("https", "http") if settings.OAUTH_ALLOW_HTTP else ("https",),
+        schemes=_schemes(),
         noun="answer",
         method=method,
         headers=headers or {},
         content=content,
     )
+
+
+def _schemes() -> tuple[str, ...]:
+    return ("https", "http") if settings.OAUTH_ALLOW_HTTP else ("https",)
 
 
 def _exchange(address: str, wanted: OutgoingRequest) -> ServerResponse:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from django.db import transaction
 from django.utils import timezone
 
-from mailbox.errors import ProviderError
+from mailbox.errors import NetworkError, ProviderError, Throttled
 from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import apps, client, direct, exchange, protocol
 from mailbox.oauth.protocol import DeviceCode, StillPending, Tokens
 
 SLOWER_BY = 5.0  # RFC 8628, 3.5
+LONGEST_INTERVAL = 60.0
 
 
 def ask_for_code(app: OAuthApp) -> DeviceCode:
@@ -28,15 +29,22 @@ def wait_for_tokens(app: OAuthApp, code: DeviceCode, sleep: Callable[[float], ob
     """The tokens, once the person has agreed. Raises MailErrors, also when the code's time is over."""
     provider, known = apps.provider_of(app), apps.client_of(app)
     request = protocol.device_token_request(provider, known, code.device_code)
-    until, interval = time.monotonic() + code.expires_in, code.interval
+    until, interval = time.monotonic() + code.expires_in, min(code.interval, LONGEST_INTERVAL)
     while True:
         sleep(interval)
         try:
             return client.ask_for_tokens(request, [each for each in (known.client_secret, code.device_code) if each])
         except StillPending as pending:
             interval += SLOWER_BY if pending.wait_seconds else 0
-            if time.monotonic() > until:
-                raise ProviderError("Nobody typed the code in time; begin again.") from pending
+            _check_time(until, pending)
+        except (NetworkError, Throttled) as trouble:  # the person is typing: a provider that is away comes back
+            interval = min(max(2 * interval, trouble.wait_seconds or 0), LONGEST_INTERVAL)
+            _check_time(until, trouble)
+
+
+def _check_time(until: float, error: Exception) -> None:
+    if time.monotonic() > until:
+        raise ProviderError("Nobody typed the code in time; begin again.") from error
 
 
 def sign_in(account: Account, app: OAuthApp, tokens: Tokens, *, is_shared: bool) -> OAuthGrant:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_noop
 from joserfc.errors import JoseError
 
 from mailbox.errors import ProviderError
+from mailbox.mime.charsets.decoding import storable
 
 LEEWAY_SECONDS = 120
 
@@ -34,9 +35,10 @@ def identities(token: str, *, issuer: str, client_id: str, nonce: str, now: floa
     except (JoseError, ValueError, TypeError) as error:
         raise ProviderError(f"The provider's ID token does not fit: {error}") from error
     given = [claims.get(name) for name in ("email", "upn", "preferred_username")]
-    if claims.get("email_verified") is False:
+    if str(claims.get("email_verified")).lower() == "false":  # some write it as a word
         given[0] = None
-    return list(dict.fromkeys(each.strip().lower() for each in given if isinstance(each, str) and "@" in each))
+    names = [storable(each).strip().lower() for each in given if isinstance(each, str) and "@" in each]
+    return list(dict.fromkeys(names))
 
 
 def _claims(token: str) -> dict[str, Any]:

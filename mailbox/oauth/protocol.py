@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from authlib.oauth2.auth import ClientAuth
@@ -14,6 +15,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from django.utils.translation import gettext_noop
 
 from mailbox.errors import ProviderError, SignInRefused, Throttled, without_secrets
+from mailbox.mime.charsets.decoding import storable
 from mailbox.oauth.providers import Provider
 
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -22,10 +24,14 @@ MAX_TOKEN = 16_000  # characters; Microsoft's have up to 5,000
 MAX_SECONDS = 400 * 86_400
 MAX_WAIT_SECONDS = 3_600.0
 
-# The grant is over (RFC 6749 5.2; OpenID Connect Core 3.1.2.6): nothing helps but a person.
+# The grant is over (RFC 6749 5.2; OpenID Connect Core 3.1.2.6): nothing helps but a person. The last three are Yahoo's
+# words for it (Yahoo, "OAuth 2.0 Errors"), which it writes in capitals.
 GRANT_IS_OVER = frozenset({"invalid_grant", "interaction_required", "consent_required", "login_required"})
-# The provider does not know, or no longer takes, the site's own id and secret.
+GRANT_IS_OVER |= {"invalid_refresh_token", "token_expired", "account_not_authorized"}
+# The provider does not know, or no longer takes, the site's own id and secret: no mailbox's fault. The second line has
+# Google's words and Yahoo's.
 APP_IS_REFUSED = frozenset({"invalid_client", "unauthorized_client"})
+APP_IS_REFUSED |= {"deleted_client", "disabled_client", "invalid_client_secret", "invalid_consumer_key"}
 ASKS_TO_WAIT = frozenset({"temporarily_unavailable", "server_error", "slow_down", "authorization_pending"})
 
 
@@ -65,8 +71,9 @@ class GrantIsOver(SignInRefused):
     """The provider ended the grant: the person must consent again."""
 
 
-class AppRefused(SignInRefused):
-    """The provider refuses the site's own client id or secret: an administrator must renew it."""
+class AppRefused(ProviderError):
+    """The provider refuses the site's own client id or secret: an administrator must renew it, and no mailbox is to
+    be signed in to again for that."""
 
     SENTENCE = gettext_noop("The provider refuses this site's own client id or secret")
 
@@ -164,7 +171,7 @@ def read_tokens(status: int, headers: Mapping[str, str], content: bytes, secrets
         expires_in=seconds_of(answer.get("expires_in")),
         # Not in the RFC; Keycloak and Microsoft's national clouds say it so.
         refresh_expires_in=seconds_of(answer.get("refresh_expires_in") or answer.get("refresh_token_expires_in")),
-        scope=answer["scope"][:2000] if isinstance(answer.get("scope"), str) else None,
+        scope=_scope_of(answer.get("scope")),
         id_token=answer["id_token"] if isinstance(answer.get("id_token"), str) else "",
     )
 
@@ -185,14 +192,14 @@ def _answer(status: int, headers: Mapping[str, str], content: bytes, secrets: li
         answer = json.loads(content)
     except (ValueError, RecursionError):
         answer = None
-    if status == 200 and isinstance(answer, dict) and "error" not in answer:
+    if status == 200 and isinstance(answer, dict) and not answer.get("error"):
         return answer
-    words = without_secrets(_words(answer) if isinstance(answer, dict) else f"HTTP {status}", secrets)
-    code = answer.get("error") if isinstance(answer, dict) else None
+    said, code = (_words(answer), answer.get("error")) if isinstance(answer, dict) else ("", None)
+    words = without_secrets(said, secrets) or f"HTTP {status}"
     if status == 429 or status >= 500:
         wait = _retry_after(headers)
         raise Throttled(f"The provider asks to wait: {words}", reply=words, wait_seconds=wait)
-    raise _refusal(code if isinstance(code, str) else "", words)
+    raise _refusal(code.strip().lower() if isinstance(code, str) else "", words)
 
 
 def _refusal(code: str, words: str) -> Exception:
@@ -209,24 +216,35 @@ def _refusal(code: str, words: str) -> Exception:
 
 def _words(answer: Mapping[str, Any]) -> str:
     parts = [str(answer[name]) for name in ("error", "error_description") if answer.get(name)]
-    return " ".join(": ".join(parts).split())[:500]
+    return storable(" ".join(": ".join(parts).split())[:500])
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds (RFC 9110, 10.2.3), at most an hour; the form with a date is read as none."""
+    """Seconds (RFC 9110, 10.2.3), at most an hour. A date counts from the answer's own: clocks differ."""
     given = (headers.get("Retry-After") or "").strip()
-    if given.isascii() and given.isdigit() and len(given) < 8:
-        return min(float(given), MAX_WAIT_SECONDS)
-    return None
+    if given.isascii() and given.isdigit():
+        return min(float(given[:8]), MAX_WAIT_SECONDS)
+    try:
+        wait = (parsedate_to_datetime(given) - parsedate_to_datetime(headers.get("Date") or "")).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return min(wait, MAX_WAIT_SECONDS) if wait > 0 else None
 
 
 def seconds_of(given: object) -> float | None:
     """A lifetime; Microsoft's older endpoints write it as a string. None when there is none or it makes no sense."""
     try:
         seconds = float(given)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a number of a thousand digits, too: the tokens are good
         return None
     return min(seconds, MAX_SECONDS) if seconds > 0 else None
+
+
+def _scope_of(given: object) -> str | None:
+    """RFC 6749, 3.3: words with spaces between them; some write them as a list."""
+    words = given if isinstance(given, list) else [given]
+    found = " ".join(each for each in words if isinstance(each, str))
+    return storable(found[:2000]) if isinstance(given, str | list) else None
 
 
 def _is_one_line(token: str) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django.utils.translation import gettext_noop
 
 DAY = 86_400.0
+LONGEST_ADDRESS = 2_000
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,47 @@ class UnusableDocument(Exception):
     """str() is a sentence on what a discovery document lacks."""
 
 
-def checked_document(document: object) -> dict[str, str]:
-    """The members that are kept; raises UnusableDocument."""
+def checked_document(document: object, address: str, schemes: Sequence[str] = ("https",)) -> dict[str, str]:
+    """The members that are kept of what was found at `address`; raises UnusableDocument."""
     if not isinstance(document, dict):
         raise UnusableDocument(gettext_noop("This address holds no discovery document (JSON)."))
     kept = {name: value for name in ENDPOINTS if isinstance(value := document.get(name), str) and value}
     for name in ENDPOINTS[:3]:
-        if not kept.get(name, "").startswith(("https://", "http://")):
-            raise UnusableDocument(f"The discovery document names no {name}.")
+        if not _is_address(kept.get(name, ""), schemes):
+            raise UnusableDocument(f"The discovery document names no {name} that begins with {schemes[0]}://.")
+    if not _is_address(kept.get(ENDPOINTS[3], ""), schemes):
+        kept.pop(ENDPOINTS[3], None)
+    if not _is_issuer_of(kept["issuer"], address):
+        raise UnusableDocument(f"The discovery document is that of another issuer: {kept['issuer'][:300]}")
     methods = document.get("token_endpoint_auth_methods_supported")
     offered = [each for each in methods if isinstance(each, str)] if isinstance(methods, list) else []
     # RFC 8414, 2: without the member, client_secret_basic is meant.
     is_posted = "client_secret_post" in offered
     return kept | {"auth_method": "client_secret_post" if is_posted else "client_secret_basic"}
+
+
+def _is_address(given: str, schemes: Sequence[str]) -> bool:
+    """The browser is led to one of them, and the site's secret sent to another."""
+    is_plain = given.isascii() and given.isprintable() and " " not in given and len(given) <= LONGEST_ADDRESS
+    try:
+        parts = urlsplit(given)
+        return is_plain and parts.scheme in schemes and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _is_issuer_of(issuer: str, address: str) -> bool:
+    """OpenID Connect Discovery 1.0, 4.3, and RFC 8414, 3.3, whose name may stand in the middle of the path.
+
+    Microsoft's document of all tenants has a place in its issuer where each token has the tenant's id.
+    """
+    before, found, name = address.partition("/.well-known/")
+    if not found:
+        return True  # an administrator's own place for it
+    path = name.partition("/")[2]
+    pattern = re.escape(issuer.rstrip("/")).replace(re.escape("{tenantid}"), "[^/]+")
+    is_at_home = urlsplit(issuer).netloc == urlsplit(address).netloc  # the place is not for a host
+    return is_at_home and bool(re.fullmatch(pattern, f"{before}/{path}".rstrip("/")))
 
 
 def discovered(document: Mapping[str, Any], scopes: str, application_scopes: str) -> Provider:

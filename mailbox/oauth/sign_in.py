@@ -14,6 +14,7 @@ from django.utils.crypto import salted_hmac
 
 from mailbox.autoconfig.servers import Discovery
 from mailbox.credentials import decrypt, encrypt
+from mailbox.mime.charsets.decoding import storable
 from mailbox.models import Account, OAuthApp, OAuthSignIn
 from mailbox.oauth import apps, protocol
 from mailbox.presets import PRESETS
@@ -105,7 +106,8 @@ def returned(given: Mapping[str, str], user_id: int, browser: str) -> OAuthSignI
 
 
 def _refusal(given: Mapping[str, str]) -> str:
-    said = " ".join(f"{given.get('error', '')}: {given.get('error_description', '')}".split()).strip(": ")[:500]
+    words = " ".join(f"{given.get('error', '')}: {given.get('error_description', '')}".split())
+    said = storable(words.strip(": ")[:500])
     if given.get("error") == "access_denied":
         return f"The provider was not given the consent, so nothing has changed. It says: {said}"
     return f"The provider refused the sign-in. It says: {said or 'nothing'}"
