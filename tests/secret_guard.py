@@ -113,7 +113,7 @@ def guarding(monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
         return response
 
     monkeypatch.setattr(credentials, "encrypt", encrypt)
-    for module in ("mailbox.oauth.refresh", "mailbox.oauth.sign_in"):  # who took the name over
+    for module in ("mailbox.oauth.lifetimes", "mailbox.oauth.sign_in"):  # who took the name over
         monkeypatch.setattr(f"{module}.encrypt", encrypt)
     monkeypatch.setattr(program_tokens, "make", made)
     monkeypatch.setattr(link_tokens, "link_for", linked)

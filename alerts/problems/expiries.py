@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -63,7 +63,8 @@ elsewhere: list[Callable[[], Iterable[Expiry]]] = []
 
 def all_expiries() -> list[Expiry]:
     apps = list(OAuthApp.objects.order_by("pk"))
-    found = [*_tokens(), *_grants(), *_app_secrets(apps), *_certificates(), *_authorities(apps), *_keys(), *_webhooks()]
+    found = [*_tokens(), *_grants(), *_app_secrets(apps), *_sign_on()]
+    found += [*_certificates(), *_authorities(apps), *_keys(), *_webhooks()]
     found += [each for known in elsewhere for each in known()]
     return sorted(found, key=lambda each: each.at)
 
@@ -107,14 +108,24 @@ def _grants(among: Collection[int] | None = None) -> Iterator[Expiry]:
     accounts = Account.objects.all() if among is None else Account.objects.filter(pk__in=among)
     for account in accounts.filter(by_grant).select_related("imap__grant", "smtp__grant"):
         for grant in {each.pk: each for each in (account.imap.grant, account.smtp.grant) if each}.values():
-            ends = grant.refresh_expires_at if _is_renewed(grant) else grant.expires_at
-            if ends is not None:
-                yield _of_account(f"grant:{grant.pk}", gettext_noop("The OAuth grant of %(name)s"), ends, account)
+            what, key = gettext_noop("The OAuth grant of %(name)s"), f"grant:{grant.pk}"
+            if not _is_renewed(grant):
+                if grant.expires_at is not None:
+                    yield _of_account(key, what, grant.expires_at, account)
+            elif grant.refresh_expires_at is not None:
+                yield _of_refresh_token(grant, _of_account(key, what, grant.refresh_expires_at, account))
+
+
+def _of_refresh_token(grant: OAuthGrant, ending: Expiry) -> Expiry:
+    """One that each use renews was made at the last use: of half an hour's, as some providers give, nobody is told."""
+    if grant.use_refresh_by is None:
+        return replace(ending, began_at=grant.granted_at)
+    return replace(ending, began_at=grant.refreshed_at, then=gettext_noop("Workers renew it in time, by using it."))
 
 
 def _is_renewed(grant: OAuthGrant) -> bool:
     by_itself = grant.flow != OAuthGrant.Flow.PERSON or grant.encrypted_refresh_token is not None
-    return by_itself and not grant.failure
+    return by_itself and grant.failure != OAuthGrant.Failure.ENDED
 
 
 def _of_account(key: str, what: str, at: datetime, account: Account) -> Expiry:
@@ -127,12 +138,24 @@ def _app_secrets(apps: list[OAuthApp]) -> Iterator[Expiry]:
         if app.secret_ends_on is None:
             continue
         at = datetime.combine(app.secret_ends_on, time.min, UTC)
-        known = app.kind != OAuthApp.Kind.DISCOVERY
-        path = (
-            reverse("mailbox:provider_known", args=[app.kind]) if known else reverse("mailbox:provider", args=[app.pk])
-        )
         then = gettext_noop("Make a new one at the provider and enter it: all its accounts stop without it.")
-        yield Expiry(f"app:{app.pk}", gettext_noop("The client secret at %(name)s"), at, then, path, name=app.name)
+        yield Expiry(
+            f"app:{app.pk}",
+            gettext_noop("The client secret at %(name)s"),
+            at,
+            then,
+            app.get_absolute_url(),
+            name=app.name,
+        )
+
+
+def _sign_on() -> Iterator[Expiry]:
+    """The secret that people's single sign-on needs, where the environment says its end."""
+    if settings.SSO_ISSUER and settings.SSO_CLIENT_SECRET_ENDS_ON:
+        at = datetime.combine(settings.SSO_CLIENT_SECRET_ENDS_ON, time.min, UTC)
+        what = gettext_noop("The client secret of single sign-on")
+        then = gettext_noop("Make a new one at the provider and set it: without it nobody signs in there.")
+        yield Expiry("single_sign_on", what, at, then, reverse("alerts:endings"))
 
 
 def _certificates() -> Iterator[Expiry]:

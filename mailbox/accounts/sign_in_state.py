@@ -41,12 +41,26 @@ def _of_grant(server: str, grant: OAuthGrant, now: datetime, tone: str) -> SignI
     way = gettext("OAuth grant by %(app)s") % {"app": app}
     if grant.identity:
         way = gettext("OAuth grant by %(app)s, signed in as %(identity)s") % {"app": app, "identity": grant.identity}
-    if grant.failure:
+    if grant.failure == OAuthGrant.Failure.ENDED:
         return SignInState(server, way, None, gettext("It has ended: sign in again."), "needs")
+    if grant.failure:
+        return SignInState(server, way, None, _of_site(grant), "needs")
     if not grant.can_refresh:
         return SignInState(server, way, grant.expires_at, gettext("It is not renewed: sign in again before."), tone)
     if grant.refresh_expires_at:
         words = gettext("The access token is renewed by itself, and the grant with it each time.")
+        if grant.use_refresh_by is None:  # no use moves its end
+            words = gettext("The access token is renewed by itself until then: sign in again before.")
         return SignInState(server, way, grant.refresh_expires_at, words, tone)
     words = gettext("The access token is renewed by itself, until the provider or its owner ends the grant.")
     return SignInState(server, way, None, words, tone)
+
+
+def _of_site(grant: OAuthGrant) -> str:
+    """A failure that no new sign-in mends."""
+    if grant.failure == OAuthGrant.Failure.KEY:
+        return gettext("It cannot be renewed: the encryption key of a stored secret is missing.")
+    return gettext(
+        "It cannot be renewed: the provider refuses this site's own client id or secret. An administrator enters a "
+        "new one under “Sign-in providers”; nobody needs to sign in again."
+    )

@@ -14,6 +14,13 @@ _RULES: tuple[tuple[str, str], ...] = (
         gettext_noop("Put the former encryption key back into the settings, or sign in again with the secret."),
     ),
     (
+        r"own client id or secret",
+        gettext_noop(
+            "The fault is not this account's. An administrator enters a new client secret under “Sign-in providers”; "
+            "the accounts then go on by themselves."
+        ),
+    ),
+    (
         r"host ?name mismatch|certificate is not valid for|doesn't match",
         gettext_noop("The certificate belongs to another host name. Write the host exactly as the provider names it."),
     ),
@@ -64,7 +71,7 @@ _RULES: tuple[tuple[str, str], ...] = (
         gettext_noop("Check host and port, and whether this machine may connect to the outside."),
     ),
 )
-_KEY, _WAIT, _SIGN_IN = (_RULES[index][1] for index in (0, 7, 8))
+_KEY, _WAIT, _SIGN_IN = (_RULES[index][1] for index in (0, 8, 9))
 _OF_SERVERS = {_WAIT, _SIGN_IN}
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), sentence) for pattern, sentence in _RULES)
 _OTHERWISE = gettext_noop("Read the server's words; its provider's help page usually explains them. Then test again.")

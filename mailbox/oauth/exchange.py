@@ -21,7 +21,7 @@ from mailbox.endpoints import Endpoint
 from mailbox.errors import MailError, ProviderError
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, AuditEntry, OAuthApp, OAuthGrant, OAuthSignIn
-from mailbox.oauth import apps, client, id_token, protocol, refresh
+from mailbox.oauth import apps, client, id_token, lifetimes, protocol
 from mailbox.oauth.protocol import Tokens
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ def make_grant(
 ) -> OAuthGrant:
     """Save a grant of these tokens."""
     grant = OAuthGrant(app=app, flow=flow, identity=identity[:320], granted_at=now)
-    for name, value in refresh.columns(grant, tokens, now).items():
+    for name, value in lifetimes.columns(grant, tokens, now).items():
         setattr(grant, name, value)
     grant.save()
     return grant

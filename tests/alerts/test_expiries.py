@@ -164,6 +164,33 @@ def test_what_was_made_for_a_short_time_is_not_told_of_as_soon_as_it_is_made(
     assert expiries.stage_of(ending, NOW) == stage
 
 
+@pytest.mark.parametrize(
+    ("used_by_workers", "age", "left", "stage"),
+    [
+        (True, 150, 0.02, None),  # half an hour's, renewed by each use, for months
+        (True, 0, 90, None),
+        (False, 4.9, 2, None),  # a consent of less than seven days, whose end no use moves
+        (False, 6.4, 0.5, 1),
+        (False, 84, 6, 7),
+    ],
+)
+def test_a_refresh_token_that_each_use_renews_alerts_nobody_and_one_that_ends_does(
+    everything: Account, used_by_workers: bool, age: float, left: float, stage: int | None
+) -> None:
+    moments = {"granted_at": in_days(-age), "refreshed_at": timezone.now(), "refresh_expires_at": in_days(left)}
+    OAuthGrant.objects.update(use_refresh_by=in_days(left / 2) if used_by_workers else None, **moments)
+    [ending] = [each for each in expiries.all_expiries() if each.key.startswith("grant:")]
+    assert expiries.stage_of(ending, timezone.now()) == stage
+    assert ("Sign in again" in ending.then) is not used_by_workers
+
+
+def test_the_secret_of_single_sign_on_ends_too(everything: Account, settings: Any) -> None:
+    settings.SSO_CLIENT_SECRET_ENDS_ON = in_days(5).date()
+    assert "ending:7:single_sign_on" not in [each.key for each in expiries.find(timezone.now())]
+    settings.SSO_ISSUER = "https://sign-on.example.test"
+    assert "ending:7:single_sign_on" in [each.key for each in expiries.find(timezone.now())]
+
+
 def test_a_webhook_with_a_new_secret_has_another_year(everything: Account) -> None:
     AlertRule.objects.update(created_at=in_days(-400), secret_set_at=None)
     [before] = [each for each in expiries.all_expiries() if each.key.startswith("webhook")]

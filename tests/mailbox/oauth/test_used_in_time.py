@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from mailbox import network
 from mailbox.models import Account, OAuthApp, OAuthGrant, Transport
-from mailbox.oauth import refresh, schedule
+from mailbox.oauth import lifetimes, schedule
 from mailbox.oauth.protocol import Tokens
 from mailbox.tasks import oauth as oauth_tasks
 from tests.servers.oidc import OidcProvider
@@ -23,12 +23,12 @@ DAY = timedelta(days=1)
 def test_half_of_the_idle_time_of_each_provider_is_left_when_it_is_used() -> None:
     now, answer = timezone.now(), Tokens("access", refresh_token="refresh", expires_in=3600)
     for kind, days in (("google", 180), ("microsoft", 90)):
-        kept = refresh.columns(OAuthGrant(app=OAuthApp(kind=kind), flow="person"), answer, now)
+        kept = lifetimes.columns(OAuthGrant(app=OAuthApp(kind=kind), flow="person"), answer, now)
         assert (kept["use_refresh_by"] - now, kept["refresh_expires_at"] - now) == (days / 2 * DAY, days * DAY)
     told = Tokens("access", refresh_token="refresh", expires_in=3600, refresh_expires_in=600)
-    kept = refresh.columns(OAuthGrant(app=OAuthApp(kind="google"), flow="person"), told, now)
+    kept = lifetimes.columns(OAuthGrant(app=OAuthApp(kind="google"), flow="person"), told, now)
     assert (kept["refresh_expires_at"] - now).total_seconds() == 600, "what the provider says goes before"
-    kept = refresh.columns(OAuthGrant(app=OAuthApp(kind="google"), flow="application"), Tokens("access"), now)
+    kept = lifetimes.columns(OAuthGrant(app=OAuthApp(kind="google"), flow="application"), Tokens("access"), now)
     assert kept["use_refresh_by"] is None, "there is no refresh token"
 
 
