@@ -24,6 +24,7 @@ class SiteConfig(AppConfig):
         register(checks.unknown_variables, checks.ENVIRONMENT)
         register(checks.encryption_keys, checks.ENVIRONMENT)
         register(checks.data_folder_is_private, Tags.security)
+        register(checks.metrics_token_is_long, Tags.security, deploy=True)
         register(checks.no_proxy_before_an_open_address, Tags.security, deploy=True)
         uid = "prx_email_site.signal_receivers"
         signals.credentials_changed.connect(signal_receivers.credentials_changed, dispatch_uid=uid)

@@ -13,6 +13,7 @@ from mailbox import credentials
 from mailbox.accounts import stored_secrets
 from prx_email_site import environment, launch, private_files
 
+LEAST_TOKEN = 22  # characters: 128 bits in base64
 ENVIRONMENT = "environment"  # the tag of what is wrong with the variables and keys
 
 
@@ -44,6 +45,20 @@ def no_proxy_before_an_open_address(**_: Any) -> list[CheckMessage]:
         return []
     words = f"PRX_EMAIL_BIND: {address} {launch.IN_PLAIN_HTTP}"
     return [Warning(words, hint=launch.PROXY_HINT, id="prx_email_site.W004")]
+
+
+def metrics_token_is_long(**_: Any) -> list[CheckMessage]:
+    """No failures close /metrics, so that only its length keeps the token from being guessed."""
+    if not settings.METRICS_TOKEN or len(settings.METRICS_TOKEN) >= LEAST_TOKEN:
+        return []
+    return [
+        Warning(
+            f"PRX_EMAIL_METRICS_TOKEN has {len(settings.METRICS_TOKEN)} characters: it can be guessed, as often as"
+            " somebody likes.",
+            hint='python3 -c "import secrets; print(secrets.token_urlsafe())" makes one.',
+            id="prx_email_site.W006",
+        )
+    ]
 
 
 def data_folder_is_private(**_: Any) -> list[CheckMessage]:

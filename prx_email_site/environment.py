@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import os
 import secrets
+from datetime import date
 from pathlib import Path
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -95,6 +96,15 @@ def pairs(name: str) -> dict[str, str]:
     if any(not key or not value for key, _, value in parts):
         raise SettingError(f"{name} must be GROUP=ROLE, separated by commas.")
     return {key.strip(): value.strip() for key, _, value in parts}
+
+
+def day(name: str) -> date | None:
+    """A date; None when it is not set."""
+    given = text(name)
+    try:
+        return date.fromisoformat(given) if given else None
+    except ValueError as error:
+        raise SettingError(f"{name} must be a date like 2027-11-30, not {given!r}.") from error
 
 
 def networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -17,6 +17,7 @@ from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
 from mailbox.completeness.words import of_incident
 from mailbox.models import Account, Completeness, Quarantine, WorkerHeartbeat
+from mailbox.oauth import apps
 from outbox.models import DeliveryReport, OutboxMessage
 
 # What is made of one condition: its kind -> ours. Switches that a person set are no incident.
@@ -43,13 +44,15 @@ def find_problems(now: datetime) -> Problems:
         # Without workers all folders fall behind: that is said once, and not as many incidents.
         found = (
             *_workers(now),
+            *_providers(),
             *_of_accounts(now, with_behind=False),
             *_of_mail(),
             *_incomplete(),
             *expiries.find(now),
         )
         return Problems(found, frozenset({Kind.BEHIND, *installation.TOLD_BY_WORKERS}))
-    all_of = (*installation.find(now), *_of_accounts(now, with_behind=True), *_of_mail(), *_incomplete())
+    of_accounts = (*_of_accounts(now, with_behind=True), *_of_mail(), *_incomplete())
+    all_of = (*installation.find(now), *_providers(), *of_accounts)
     return Problems((*all_of, *expiries.find(now)))
 
 
@@ -68,6 +71,14 @@ def _workers(now: datetime) -> Iterator[Problem]:
     since = f" since {seen:%Y-%m-%d %H:%M} UTC" if seen else ""
     sentence = f"No worker has run{since}: nothing is fetched and nothing is sent."
     yield Problem("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
+
+
+def _providers() -> Iterator[Problem]:
+    """Sign-in providers that refuse the site's own id or secret: one problem, however many accounts wait for it."""
+    for each in apps.refused():
+        accounts = f"{each.waiting:,} {'account waits' if each.waiting == 1 else 'accounts wait'}"
+        words = f"{each.app} refuses this site's own client id or secret, and {accounts}. {each.words}"
+        yield Problem(f"provider:{each.app.pk}", Kind.SIGN_IN, None, words[:500], each.app.get_absolute_url())
 
 
 def _of_accounts(now: datetime, *, with_behind: bool, among: Collection[int] | None = None) -> Iterator[Problem]:

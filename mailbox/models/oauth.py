@@ -8,10 +8,19 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
+
+
+class AppQuerySet(models.QuerySet["OAuthApp"]):
+    """Named states."""
+
+    def refused(self) -> AppQuerySet:
+        """Registrations that the provider refuses."""
+        return self.filter(grants__failure=OAuthGrant.Failure.APP).distinct()
 
 
 class OAuthApp(models.Model):
@@ -46,6 +55,8 @@ class OAuthApp(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = AppQuerySet.as_manager()
+
     class Meta:
         db_table = "oauth_apps"
         verbose_name = "OAuth app"
@@ -56,6 +67,12 @@ class OAuthApp(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def get_absolute_url(self) -> str:
+        """Its page."""
+        if self.kind == self.Kind.DISCOVERY:
+            return reverse("mailbox:provider", args=[self.pk])
+        return reverse("mailbox:provider_known", args=[self.kind])
 
     def when_key_is_lost(self) -> str:
         return f"sign-in provider {self}: enter its client secret or service key again"
@@ -91,6 +108,14 @@ class OAuthApp(models.Model):
         return has_client and (self.kind != self.Kind.DISCOVERY or bool(self.document))
 
 
+class GrantQuerySet(models.QuerySet["OAuthGrant"]):
+    """Named states."""
+
+    def not_ended(self) -> GrantQuerySet:
+        """Those that the provider may still renew."""
+        return self.exclude(failure=OAuthGrant.Failure.ENDED)
+
+
 class OAuthGrant(models.Model):
     """What a provider granted for one account; both of its transports sign in by it.
 
@@ -104,8 +129,11 @@ class OAuthGrant(models.Model):
         EXTERNAL = "external", _("a refresh provider of one's own")
 
     class Failure(models.TextChoices):
+        """ENDED needs a person, who consents again. The others are the site's own: it asks again by itself."""
+
         ENDED = "ended", _("the provider ended the grant")
         APP = "app", _("the provider refuses the site's own id or secret")
+        KEY = "key", _("the key to the stored secret is missing")
 
     app = models.ForeignKey(OAuthApp, models.PROTECT, null=True, related_name="grants")
     flow = models.CharField(max_length=16, choices=Flow)
@@ -130,10 +158,12 @@ class OAuthGrant(models.Model):
     lease_token = models.CharField(max_length=32, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, editable=False)
 
-    failure = models.CharField(max_length=8, blank=True, choices=Failure)  # needs a person; empty: in order
+    failure = models.CharField(max_length=8, blank=True, choices=Failure)  # empty: in order
     last_reply = models.TextField(blank=True, editable=False)
     failure_count = models.PositiveIntegerField(default=0, editable=False)
     next_allowed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = GrantQuerySet.as_manager()
 
     class Meta:
         db_table = "oauth_grants"
@@ -179,12 +209,12 @@ class OAuthGrant(models.Model):
     def takes_refusal(self) -> bool:
         """A server refused the access token of this object. True when that says nothing yet: another token is there
         already, or the one refresh that a refusal deserves is still to come."""
-        if not self.can_refresh or self.failure:
+        if not self.can_refresh or self.failure in (self.Failure.ENDED, self.Failure.KEY):
             return False
-        same = OAuthGrant.objects.filter(pk=self.pk, generation=self.generation, failure="")
-        if same.filter(is_after_refusal=False).update(must_refresh=True):
+        rows = OAuthGrant.objects.not_ended().filter(pk=self.pk)
+        if rows.filter(generation=self.generation, is_after_refusal=False).update(must_refresh=True):
             return True
-        return OAuthGrant.objects.filter(pk=self.pk, failure="").exclude(generation=self.generation).exists()
+        return rows.exclude(generation=self.generation).exists()
 
 
 class OAuthSignIn(models.Model):

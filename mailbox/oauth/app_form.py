@@ -146,8 +146,8 @@ class AppForm(forms.Form):
 
 
 def try_again(app: OAuthApp) -> None:
-    """Let the grants be asked for again that the provider refused because of the site's own id or secret."""
-    failed = OAuthGrant.objects.filter(app=app, failure=OAuthGrant.Failure.APP)
+    """Let the grants be asked for at once that failed because of the site's own id, secret or key."""
+    failed = OAuthGrant.objects.not_ended().filter(app=app).exclude(failure="")
     transports = Transport.objects.filter(grant__in=failed)
     accounts = list(Account.objects.filter(imap__in=transports).values_list("pk", flat=True))
     transports.update(needs_sign_in_since=None, last_reply="", failure_count=0, next_allowed_at=None)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from typing import Any
 
+from django.db.models import Count, Max
 from django.utils.translation import gettext_noop
 
-from mailbox.errors import ProviderError, SignInRefused
+from mailbox.errors import ProviderError
 from mailbox.models import OAuthApp
 from mailbox.oauth import providers
-from mailbox.oauth.protocol import ClientId
+from mailbox.oauth.protocol import AppRefused, ClientId
 from mailbox.oauth.providers import KNOWN, KnownProvider, Provider
 
 
@@ -26,6 +29,21 @@ def provider_of(app: OAuthApp) -> Provider:
     return providers.discovered(app.document, app.scopes, app.application_scopes)
 
 
+@dataclass(frozen=True)
+class RefusedApp:
+    """A registration that the provider refuses: how many accounts' grants wait for it, and the provider's words."""
+
+    app: OAuthApp
+    waiting: int
+    words: str
+
+
+def refused() -> list[RefusedApp]:
+    """The provider refuses the site's own id or secret."""
+    rows: Any = OAuthApp.objects.refused().annotate(waiting=Count("grants"), said=Max("grants__last_reply"))
+    return [RefusedApp(row, row.waiting, row.said.partition(": ")[2] or row.said) for row in rows.order_by("pk")]
+
+
 def client_of(app: OAuthApp) -> ClientId:
     """Raises credentials.DecryptionFailed."""
     if app.from_environment:
@@ -34,10 +52,10 @@ def client_of(app: OAuthApp) -> ClientId:
 
 
 def service_account_of(app: OAuthApp) -> ClientId:
-    """Raises SignInRefused when there is no usable key file, credentials.DecryptionFailed."""
+    """Raises AppRefused when there is no usable key file, credentials.DecryptionFailed."""
     address, key = read_service_key(app.service_key or "")
     if not key:
-        raise SignInRefused("No service account's key file is stored for this provider.")
+        raise AppRefused("No service account's key file is stored for this provider.")
     return ClientId(address, private_key=key)
 
 

@@ -22,15 +22,17 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from mailbox.credentials import DecryptionFailed, encrypt
-from mailbox.errors import MailError, NetworkError, SignInRefused
+from mailbox.credentials import DecryptionFailed
+from mailbox.errors import MailError, NetworkError, ProviderError, SignInRefused
 from mailbox.logs import event
 from mailbox.models import Account, OAuthGrant, Transport
 from mailbox.oauth import direct
 from mailbox.oauth.client import AnswerLost
+from mailbox.oauth.lifetimes import columns
 from mailbox.oauth.protocol import AppRefused, Tokens
 
 logger = logging.getLogger(__name__)
+Failure = OAuthGrant.Failure
 Clock = Callable[[], datetime]
 
 LEFT_SECONDS = 60  # with fewer left, an access token is refreshed
@@ -38,7 +40,6 @@ LEASE_SECONDS = 60  # three times the longest request
 WAIT_SECONDS = 30.0  # for the refresh of another worker
 STEP_SECONDS = 0.05
 STORE_SECONDS = 300.0  # a database that refuses is asked again for so long: the answer exists nowhere else
-UNKNOWN_LIFE = 3600.0  # of an access token whose provider did not say (RFC 6749, 5.1)
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10, 300
 
 
@@ -62,7 +63,7 @@ def plan(grant: OAuthGrant, now: datetime) -> RefreshStep:
     if not grant.must_refresh and left >= LEFT_SECONDS and not is_unused:
         return RefreshStep.USE
     otherwise = RefreshStep.USE if left > 0 and not grant.must_refresh else None
-    if grant.failure or not grant.can_refresh:
+    if grant.failure == Failure.ENDED or not grant.can_refresh:
         return otherwise or RefreshStep.SIGN_IN
     if grant.next_allowed_at and grant.next_allowed_at > now:
         return otherwise or RefreshStep.LATER
@@ -98,8 +99,7 @@ def fresh(grant_id: int, email: str, user: str, clock: Clock = timezone.now) -> 
         if step is RefreshStep.SIGN_IN:
             raise _over(grant, clock())
         if step is RefreshStep.LATER:
-            assert grant.next_allowed_at
-            raise NetworkError(grant.last_reply, wait_seconds=(grant.next_allowed_at - clock()).total_seconds())
+            raise _later(grant, clock())
         if step is RefreshStep.REFRESH and (lease := _claim(grant, clock())):
             _refresh(grant, lease, email, user, clock)
             has_asked = True
@@ -114,11 +114,15 @@ def _claim(grant: OAuthGrant, now: datetime) -> str:
     lease = secrets.token_hex(16)
     free = Q(lease_expires_at=None) | Q(lease_expires_at__lte=now)
     # An earlier request whose answer was never stored: remembered, as it may explain what the provider says now.
-    taken = OAuthGrant.objects.filter(free, pk=grant.pk, generation=grant.generation, failure="").update(
-        lease_token=lease,
-        lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
-        answer_lost_at=Coalesce(F("asked_at"), F("answer_lost_at")),
-        asked_at=now,
+    taken = (
+        OAuthGrant.objects.not_ended()
+        .filter(free, pk=grant.pk, generation=grant.generation)
+        .update(
+            lease_token=lease,
+            lease_expires_at=now + timedelta(seconds=LEASE_SECONDS),
+            answer_lost_at=Coalesce(F("asked_at"), F("answer_lost_at")),
+            asked_at=now,
+        )
     )
     return lease if taken else ""
 
@@ -134,10 +138,12 @@ def _refresh(grant: OAuthGrant, lease: str, email: str, user: str, clock: Clock)
 
 
 def _failed(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
-    if isinstance(error, SignInRefused | DecryptionFailed):
+    if isinstance(error, SignInRefused):
         return _end(grant, lease, error, now)
+    if isinstance(error, DecryptionFailed):  # nobody was asked, and the grant is as good as it was
+        return _postpone(grant, lease, ProviderError(str(error)), now, Failure.KEY)
     if isinstance(error, MailError):
-        return _postpone(grant, lease, error, now)
+        return _postpone(grant, lease, error, now, Failure.APP if isinstance(error, AppRefused) else None)
     logger.error("oauth_refresh_crashed", exc_info=error)
     words = f"Unexpected {type(error).__name__}: see the workers' log."
     return _postpone(grant, lease, NetworkError(words), now)
@@ -155,22 +161,6 @@ def _store(write: Callable[[], object]) -> None:
                 raise
             connection.close_if_unusable_or_obsolete()
             time.sleep(0.2)
-
-
-def columns(grant: OAuthGrant, tokens: Tokens, now: datetime) -> dict[str, Any]:
-    """The columns of a grant after these tokens. A refresh token that was not given anew stays (RFC 6749, 6)."""
-    idle = tokens.refresh_expires_in or direct.idle_seconds(grant)
-    kept = {} if not tokens.refresh_token else {"encrypted_refresh_token": encrypt(tokens.refresh_token)}
-    has_refresh = bool(tokens.refresh_token or grant.encrypted_refresh_token)
-    ends = now + timedelta(seconds=idle) if idle and has_refresh else None
-    return kept | {
-        "encrypted_access_token": encrypt(tokens.access_token),
-        "expires_at": now + timedelta(seconds=tokens.expires_in or UNKNOWN_LIFE),
-        "refresh_expires_at": ends,
-        "use_refresh_by": now + timedelta(seconds=idle / 2) if idle and has_refresh else None,
-        "scope": grant.scope if tokens.scope is None else tokens.scope,
-        "refreshed_at": now,
-    }
 
 
 _IN_ORDER: dict[str, Any] = {
@@ -207,14 +197,12 @@ def _ours(grant: OAuthGrant, lease: str) -> Any:
 
 def _end(grant: OAuthGrant, lease: str, error: Exception, now: datetime) -> bool:
     """The provider said no. Both transports need a person."""
-    is_app = isinstance(error, AppRefused)
     words = _with_lost_answer(grant, str(error))
-    failure = OAuthGrant.Failure.APP if is_app else OAuthGrant.Failure.ENDED
-    done = {"failure": failure, "last_reply": words, "lease_token": "", "lease_expires_at": None, "asked_at": None}
-    is_kept = bool(_ours(grant, lease).update(**done))
+    done = {"last_reply": words, "lease_token": "", "lease_expires_at": None, "asked_at": None}
+    is_kept = bool(_ours(grant, lease).update(failure=Failure.ENDED, **done))
     if is_kept:
         _mark_transports(grant, words, now)
-        event(logger, "oauth_grant_ended", logging.WARNING, grant=grant.pk, failure=failure.value)
+        event(logger, "oauth_grant_ended", logging.WARNING, grant=grant.pk)
     return is_kept
 
 
@@ -235,10 +223,15 @@ def _mark_transports(grant: OAuthGrant, words: str, now: datetime) -> None:
     rows.update(last_reply=words)
 
 
-def _postpone(grant: OAuthGrant, lease: str, error: MailError, now: datetime) -> bool:
-    """Network, 429, 5xx and what nobody understands: the grant stays, and the provider is asked again later."""
-    wait = min(FIRST_WAIT_SECONDS * 2 ** min(grant.failure_count, 10), LONGEST_WAIT_SECONDS)
-    wait = max(wait, error.wait_seconds or 0)
+def _postpone(
+    grant: OAuthGrant, lease: str, error: MailError, now: datetime, failure: OAuthGrant.Failure | None = None
+) -> bool:
+    """Network, 429, 5xx and what nobody understands: the grant stays, and the provider is asked again later.
+
+    So it is with a `failure` that is the site's own: when its secret or its key is there again, all goes on by itself.
+    """
+    doublings = 10 if failure else min(grant.failure_count, 10)
+    wait = max(min(FIRST_WAIT_SECONDS * 2**doublings, LONGEST_WAIT_SECONDS), error.wait_seconds or 0)
     changes: dict[str, Any] = {
         "last_reply": str(error),
         "failure_count": F("failure_count") + 1,
@@ -248,8 +241,21 @@ def _postpone(grant: OAuthGrant, lease: str, error: MailError, now: datetime) ->
     }
     if not isinstance(error, AnswerLost):
         changes["asked_at"] = None
+    if failure:
+        changes["failure"] = failure
     event(logger, "oauth_refresh_postponed", logging.WARNING, grant=grant.pk, seconds=int(wait), reply=str(error))
     return bool(_ours(grant, lease).update(**changes))
+
+
+def _later(grant: OAuthGrant, now: datetime) -> MailError:
+    """Why the provider is not asked now."""
+    if grant.failure == Failure.KEY:
+        _mark_transports(grant, grant.last_reply, now)
+        return SignInRefused(grant.last_reply)
+    assert grant.next_allowed_at
+    # What a provider says of the site stands at the provider's page: on an account's it would seem to be about it.
+    words = grant.last_reply if not grant.failure else grant.last_reply.partition(": ")[0].rstrip(".") + "."
+    return NetworkError(words, wait_seconds=(grant.next_allowed_at - now).total_seconds())
 
 
 def _over(grant: OAuthGrant, now: datetime) -> SignInRefused:
@@ -257,7 +263,7 @@ def _over(grant: OAuthGrant, now: datetime) -> SignInRefused:
     if not grant.failure:
         words = "The access token has ended, and the provider gave no refresh token: sign in again."
         OAuthGrant.objects.filter(pk=grant.pk, generation=grant.generation).update(
-            failure=OAuthGrant.Failure.ENDED, last_reply=words
+            failure=Failure.ENDED, last_reply=words
         )
     _mark_transports(grant, words, now)
     return SignInRefused(words, reply=words)

@@ -39,7 +39,7 @@ def use_in_time(clock: Clock = timezone.now) -> int:
 
 def due(now: datetime) -> list[OAuthGrant]:
     waiting = Q(next_allowed_at=None) | Q(next_allowed_at__lte=now)
-    rows = OAuthGrant.objects.filter(waiting, use_refresh_by__lte=now, failure="")
+    rows = OAuthGrant.objects.not_ended().filter(waiting, use_refresh_by__lte=now)
     return list(rows.order_by("use_refresh_by")[:AT_ONCE])
 
 

@@ -31,6 +31,7 @@ def providers_list(request: HttpRequest) -> HttpResponse:
     rows = list(OAuthApp.objects.order_by("pk"))
     known = {row.kind: row for row in rows if row.kind != OAuthApp.Kind.DISCOVERY}
     context = {
+        "refused": set(OAuthApp.objects.refused().values_list("pk", flat=True)),
         "known": [(each, known.get(each.key) or OAuthApp(kind=each.key, name=each.name)) for each in KNOWN],
         "others": [row for row in rows if row.kind == OAuthApp.Kind.DISCOVERY],
     }
@@ -80,6 +81,7 @@ def _edit(request: HttpRequest, row: OAuthApp) -> HttpResponse:
         "scopes": provider.scopes.split() if provider else [],
         "microsoft_scopes": (providers.MICROSOFT_IMAP, providers.MICROSOFT_SMTP),
         "in_use": row.grants.count() if row.pk else 0,
+        "refused": next((each for each in apps.refused() if each.app.pk == row.pk), None),
     }
     return render(request, "mailbox/oauth/provider.html", context)
 

@@ -25,7 +25,7 @@ from outbox.models import DeliveryReport, OutboxMessage
 from outbox.models.messages import OutboxQuerySet
 from outbox.views.visible_rows import newest_rows
 from prx_email_site.context_processors import AllOf, counted, earliest, facts
-from prx_email_site.dashboard import attention, chart, figures
+from prx_email_site.dashboard import attention, chart, figures, providers
 
 TONES = ("broken", "needs", "waiting", "fine")  # worst first
 MOST_CLUSTERS = 200  # heartbeats of clusters to read
@@ -80,6 +80,7 @@ def _board(request: HttpRequest, period: chart.Period) -> dict[str, Any]:
             *attention.of_restore(known["tried_at"], known["tried_fault"] or ""),
             *attention.of_push(known["push_seen_at"], is_missed=is_missed, may_administer=may_administer),
             *attention.of_switch(known["paused_at"], known["reason"] or "", may_administer=may_administer),
+            *providers.of_providers(may_administer=may_administer),
             *attention.sign_ins(rows),
             *attention.of_outbox(outbox, held),
             *attention.of_bounces(known["bounced"], known["bounced_since"]),

@@ -51,6 +51,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SSO_ISSUER = env.text("PRX_EMAIL_SSO_ISSUER").rstrip("/")
 SSO_CLIENT_ID = env.text("PRX_EMAIL_SSO_CLIENT_ID")
 SSO_CLIENT_SECRET = env.text("PRX_EMAIL_SSO_CLIENT_SECRET")
+SSO_CLIENT_SECRET_ENDS_ON = env.day("PRX_EMAIL_SSO_CLIENT_SECRET_ENDS_ON")
 SSO_LABEL = env.text("PRX_EMAIL_SSO_LABEL")  # what the button says; "": our own words
 SSO_SCOPES = env.text("PRX_EMAIL_SSO_SCOPES", "openid profile email").split()
 SSO_GROUPS_CLAIM = env.text("PRX_EMAIL_SSO_GROUPS_CLAIM", "groups")

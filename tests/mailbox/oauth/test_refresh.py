@@ -10,7 +10,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from mailbox.errors import NetworkError, SignInRefused
-from mailbox.models import Account, OAuthApp, OAuthGrant
+from mailbox.models import Account, OAuthGrant
 from mailbox.oauth import refresh
 from mailbox.oauth.refresh import RefreshStep
 from tests.servers.oidc import OidcProvider
@@ -46,6 +46,8 @@ def now_for(account: Account) -> Account:
         ({"expires_at": PAST, "next_allowed_at": PAST}, RefreshStep.REFRESH),
         ({"expires_at": PAST, "failure": "ended"}, RefreshStep.SIGN_IN),
         ({"expires_at": SOON, "failure": "ended"}, RefreshStep.USE),
+        ({"expires_at": PAST, "failure": "app", "next_allowed_at": LATER}, RefreshStep.LATER),
+        ({"expires_at": PAST, "failure": "key", "next_allowed_at": PAST}, RefreshStep.REFRESH),
         ({"expires_at": PAST, "encrypted_refresh_token": None}, RefreshStep.SIGN_IN),
         ({"expires_at": PAST, "encrypted_refresh_token": None, "flow": "application"}, RefreshStep.REFRESH),
     ],
@@ -113,15 +115,6 @@ def test_a_revoked_grant_needs_a_person_and_says_the_providers_words(
     with pytest.raises(SignInRefused):
         refresh.ensure_fresh(account, "smtp")
     assert oidc.token_requests() == [400]  # asked once, by both
-
-
-def test_a_refused_client_id_has_a_sentence_of_its_own(granted: Callable[..., Account], app: OAuthApp) -> None:
-    account = granted(expires_in=-1)
-    app.client_secret = "expired"
-    app.save()
-    with pytest.raises(SignInRefused, match="this site's own client id or secret"):
-        refresh.ensure_fresh(account, "imap")
-    assert grant_of(account).failure == "app"
 
 
 @pytest.mark.parametrize(

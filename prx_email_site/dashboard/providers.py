@@ -1,0 +1,31 @@
+"""What the dashboard says of sign-in providers."""
+
+from __future__ import annotations
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext, ngettext
+
+from mailbox.oauth import apps
+from mailbox.oauth.apps import RefusedApp
+from prx_email_site.dashboard.attention import Need
+
+
+def of_providers(*, may_administer: bool) -> list[Need]:
+    """Those that refuse the site's own id or secret, for whoever may renew it. Others see it at their accounts."""
+    return [_need(each) for each in apps.refused()] if may_administer else []
+
+
+def _need(refused: RefusedApp) -> Need:
+    detail = ngettext(
+        "%(number)s account waits for it. It goes on by itself once a new one is entered.",
+        "%(number)s accounts wait for it. They go on by themselves once a new one is entered.",
+        refused.waiting,
+    )
+    return Need(
+        "broken",
+        gettext("%(name)s refuses this site's own client id or secret") % {"name": refused.app.name},
+        gettext("Enter a new one"),
+        refused.app.get_absolute_url(),
+        detail=detail % {"number": number_format(refused.waiting, force_grouping=True)},
+        reply=refused.words,
+    )
