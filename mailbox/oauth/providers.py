@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -142,10 +141,11 @@ def _is_issuer_of(issuer: str, address: str) -> bool:
     before, found, name = address.partition("/.well-known/")
     if not found:
         return True  # an administrator's own place for it
-    path = name.partition("/")[2]
-    pattern = re.escape(issuer.rstrip("/")).replace(re.escape("{tenantid}"), "[^/]+")
+    where = f"{before}/{name.partition('/')[2]}".rstrip("/")
+    start, place, end = issuer.rstrip("/").partition("{tenantid}")
+    tenant = where.removeprefix(start).removesuffix(end) if place else ""
     is_at_home = urlsplit(issuer).netloc == urlsplit(address).netloc  # the place is not for a host
-    return is_at_home and bool(re.fullmatch(pattern, f"{before}/{path}".rstrip("/")))
+    return is_at_home and where == start + tenant + end and "/" not in tenant
 
 
 def discovered(document: Mapping[str, Any], scopes: str, application_scopes: str) -> Provider:
