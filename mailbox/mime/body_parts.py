@@ -97,16 +97,22 @@ class _Reader:
         *,
         in_alternative: bool,
         into: tuple[list[Part] | None, list[Part] | None],
+        start: str = "",
     ) -> None:
-        """Sort these parts of one multipart. `into`: the text and the HTML body, None for one that has this already."""
+        """Sort these parts of one multipart. `into`: the text and the HTML body, None for one that has this already.
+        `start`: the content id of a related group's root."""
         text, html = into
         text_before, html_before = len(text or ()), len(html or ())
-        first = _root_of_related(parts) if subtype == "related" else 0
+        first = _root_of_related(parts, start) if subtype == "related" else 0
         for place, part in enumerate(parts):
             if part.children is not None:
                 inner = part.content_type.partition("/")[2]
                 is_alternative = inner == "alternative"
-                self.parts(part.children, inner, in_alternative=in_alternative or is_alternative, into=(text, html))
+                start = part.parameter("content-type", "start").strip("<>") if inner == "related" else ""
+                is_within = in_alternative or is_alternative
+                self.parts(part.children, inner, in_alternative=is_within, into=(text, html), start=start)
+                continue
+            if part.is_empty_multipart:
                 continue
             if not self._may_look(part):
                 return
@@ -172,8 +178,12 @@ def _charset_of(root: Part, body: Sequence[Part]) -> str:
     return next((charset for charset in stated if charset.lower() not in ("", "us-ascii", "ascii")), "")
 
 
-def _root_of_related(parts: Sequence[Part]) -> int:
-    """RFC 2387 section 3.2: the first part, unless it cannot be what is read and an HTML part or a multipart can."""
+def _root_of_related(parts: Sequence[Part], start: str) -> int:
+    """RFC 2387 section 3.2: the part that is named, else the first, unless it cannot be what is read and an HTML part
+    or a multipart can."""
+    for place, part in enumerate(parts if start else ()):
+        if content_id_of(part) == start and (part.content_type in _TEXTS or part.says_multipart):
+            return place
     likely = (place for place, part in enumerate(parts) if part.content_type == "text/html" or part.says_multipart)
     return 0 if not parts or parts[0].content_type in _TEXTS or parts[0].says_multipart else next(likely, 0)
 

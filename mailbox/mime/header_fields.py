@@ -76,11 +76,12 @@ class Fields:
         return charsets.unfold(charsets.decode_words(", ".join(self.values(name))[:MAX_HEADER]))
 
     def sender(self) -> tuple[str, str]:
-        """The first From address, as shown and as a bare address, lower case."""
-        found = self.addresses("from")
+        """The first From address, as shown and as a bare address, lower case; of a mail without one, that of Sender."""
+        name = "from" if self._first("from") else "sender"
+        found = self.addresses(name)
         first = next((each for each in found if each.has_domain), next(iter(found), None))
         if first is None:
-            return self.line("from")[:MAX_LINE_CHARACTERS], ""
+            return self.line(name)[:MAX_LINE_CHARACTERS], ""
         bare = first.address.lower() if first.has_domain else ""
         return charsets.storable(str(first))[:MAX_LINE_CHARACTERS], bare[:MAX_LINE_CHARACTERS]
 

@@ -174,6 +174,8 @@ def _without_charset(pieces: list[tuple[str, bool]]) -> tuple[str, list[tuple[st
     """The charset, and the pieces without it: it stands in the first, of some programs in each."""
     value, is_encoded = pieces[0]
     stated = value.split("'", 2)
+    if is_encoded and len(stated) == 2 and codec_for(stated[0]):  # without a place for the language
+        stated.insert(1, "")
     if not is_encoded or len(stated) != 3:
         return "", pieces
     mark = value[: -len(stated[2]) or None]

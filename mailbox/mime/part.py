@@ -133,6 +133,11 @@ class Part:
         """Says multipart, but its boundary is absent or never found."""
         return self.children is None and self.says_multipart
 
+    @property
+    def is_empty_multipart(self) -> bool:
+        """Says multipart and holds nothing but its closing boundary."""
+        return self.is_unreadable_multipart and not self._raw[self.start : self.end].strip()
+
     def parameter(self, header: str, name: str) -> str:
         """A parameter of a MIME header (both lower case), RFC 2231 and stray RFC 2047 encodings decoded, or ""."""
         if header not in self._parameters:

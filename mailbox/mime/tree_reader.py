@@ -170,6 +170,11 @@ class Reader:
         begun, is_closed, children = -1, False, part.children
         while (line := lines.following()) is not None:
             at, behind, is_closed = line
+            if begun == -1 and damaged.begins_part(
+                self.raw, part.start, at
+            ):  # the line above the first part is missing
+                part.defects.append("BoundaryGuessedDefect")
+                begun = part.start
             if begun >= 0 and at > begun:
                 children = children or []
                 children.append(self.part(begun, at, part.depth + 1, default_type, (boundary, part.end)))

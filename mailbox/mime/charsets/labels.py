@@ -46,6 +46,8 @@ _LABELS = {
     "mac-cyrillic": "maccyrillic macukrainian macukraine 10007 10017",
     "mac_romanian": "macromanian 10010",
     "mac-arabic": "macarabic 10004",
+    "mac-croatian": "maccroatian 10082",
+    "mac-farsi": "macfarsi",
     "mac-latin2": "maclatin2 macce maccentraleurope macceneastern maccentraleuroman 10029",
     "mac-greek": "macgreek 10006",
     "mac-turkish": "macturkish 10081",
@@ -67,6 +69,8 @@ _LABELS = {
 _CODECS = {label.replace("_", ""): codec for codec, labels in _LABELS.items() for label in labels.split()}
 # Text codecs of Python's own that no mail is written in, some of them slow or escaping: treated as unknown.
 _NOT_CHARSETS = {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem", "palmos"}
+_AROUND = " \t\r\n\v\f\0\"'<>()[]=:"
+_BEHIND = re.compile(r"[;,(\"'*]|//")  # a language (RFC 2231 section 5), what iconv is told ("//IGNORE"), and words
 _PREFIX = re.compile(r"(?:x|cs|windows|win|cp|ibm|ansi|codepage|mswin|dos|oem|pc|ccsid)+(?=\d|[a-z]{2})")
 _PAGE = re.compile(r"(?:x|cs|windows|win|cp|ibm|ansi|codepage|mswin|ms|dos|oem|pc|ccsid)*0*(\d{3,5})")
 
@@ -74,18 +78,20 @@ _PAGE = re.compile(r"(?:x|cs|windows|win|cp|ibm|ansi|codepage|mswin|ms|dos|oem|p
 @lru_cache(maxsize=500)
 def codec_for(label: str) -> str | None:
     """The codec to read mail with that calls itself `label`, or None when there is no such charset."""
-    stated = label.strip(" \t\r\n\"'<>()[]").lower().split("*")[0]  # RFC 2231 section 5: a language after "*"
-    words = re.split(r"[\s;,(\"']", stated, maxsplit=1)
-    key = re.sub(r"[^a-z0-9]", "", words[0])[:60]
+    stated = label.strip(_AROUND).lower().removeprefix("charset").strip(_AROUND)
+    name = _BEHIND.split(stated, maxsplit=1)[0].strip()
+    if " " in name:  # "windows 1252"; "utf-8 and more"
+        return codec_for(name.replace(" ", "-")) or codec_for(name.partition(" ")[0])
+    key = re.sub(r"[^a-z0-9]", "", name)[:60]
     if not key:
         return None
-    for name in (key, key.removeprefix("x"), key.removeprefix("cs"), _PREFIX.sub("", key, count=1)):
-        if name in _CODECS:
-            return _CODECS[name]
+    for known in (key, key.removeprefix("x"), key.removeprefix("cs"), _PREFIX.sub("", key, count=1)):
+        if known in _CODECS:
+            return _CODECS[known]
     page = _PAGE.fullmatch(key)
     if page and page[1] in _CODECS:
         return _CODECS[page[1]]
-    return _of_python(words[0]) or (_of_python(f"cp{page[1]}") if page else None) or _of_python(key)
+    return _of_python(name) or (_of_python(f"cp{page[1]}") if page else None) or _of_python(key)
 
 
 def _of_python(name: str) -> str | None:

@@ -1,15 +1,17 @@
-"""Files that stand in a plain text: uuencoded (POSIX), or in BinHex 4.0 (RFC 1741). Pure, and linear for any bytes."""
+"""Files that stand in a plain text: uuencoded (POSIX), in BinHex 4.0 (RFC 1741), or in yEnc. Pure, and linear for any
+bytes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from mimetypes import MimeTypes
 
 from mailbox.mime import base64_content, charsets, transfer_encoding
-from mailbox.mime.files import binhex
+from mailbox.mime.files import binhex, yenc
 
-MARKS = (b"begin ", b"begin-base64 ", b"BinHex 4")
+MARKS = (b"begin ", b"begin-base64 ", b"BinHex 4", yenc.MARK)
 MAX_FILES = 50
 
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255}?)[ \t]*+\r?\n", re.M)
@@ -47,10 +49,15 @@ def apart(text: bytes, charset: str = "") -> tuple[bytes, list[EmbeddedFile]]:
         files.append(EmbeddedFile(name, _type_of(name), octets))
         kept.append(text[position : begin.start()])
         position = search_from = end[1]
-    rest = b"".join((*kept, text[position:]))
-    for found in list(_HQX.finditer(rest))[: MAX_FILES - len(files)]:
-        files.append(_from_binhex(found, len(files) + 1))
-    return (_HQX.sub(b"", rest, count=MAX_FILES) if files else text), files
+    rest, encoded = yenc.apart(b"".join((*kept, text[position:])), MAX_FILES - len(files))
+    for stated, octets in encoded:
+        name = charsets.decode_words(charsets.decode_text(stated, charset)[0])
+        files.append(EmbeddedFile(name, _type_of(name), octets))
+    in_binhex = list(islice(_HQX.finditer(rest), MAX_FILES - len(files)))
+    files += [_from_binhex(found, number) for number, found in enumerate(in_binhex, len(files) + 1)]
+    if in_binhex:
+        rest = _HQX.sub(b"", rest, count=len(in_binhex))
+    return (rest if files else text), files
 
 
 def _from_binhex(found: re.Match[bytes], number: int) -> EmbeddedFile:
