@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from mailbox.mime import charsets
-from mailbox.mime.addresses.scanner import Item, Kind, Token, scan
+from mailbox.mime.addresses.scanner import Item, Kind, Token, scan, unescaped
 from mailbox.mime.addresses.syntax import AddressError, canonical, without_outer_invisible
 
 _NEEDS_QUOTES = re.compile(r'[()<>@,:;."\[\]\\]|=\?')
 _SURROUNDING = {"[": "]", '"': '"', "'": "'", "‘": "’", "“": "”", "„": "“", "«": "»", "`": "`"}  # noqa: RUF001
 _SCHEME = re.compile(r"(?:mailto|smtp):", re.I)
+_BETWEEN = re.compile(r"[,;] ?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,20 @@ def chunks_of(tokens: Sequence[Token]) -> list[_Chunk]:
 
 
 def mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
-    """What a received item says: mostly one mailbox, none of an empty one."""
+    """What a received item says: mostly one mailbox, none of an empty one, and several where a whole list has quotes
+    around it."""
+    found = _mailboxes_of(item, is_decoded)
+    if len(found) == 1 and _is_list(found[0]):
+        return [each for inner in scan(found[0].address) for each in _mailboxes_of(inner, is_decoded)]
+    return found
+
+
+def _is_list(mailbox: Mailbox) -> bool:
+    pieces = _BETWEEN.split(mailbox.address) if not mailbox.name and '"' not in mailbox.address else []
+    return len(pieces) > 1 and all("@" in piece[1:-1] for piece in pieces)
+
+
+def _mailboxes_of(item: Item, is_decoded: bool) -> list[Mailbox]:
     comments = [token for token in item.tokens if token.kind is Kind.COMMENT]
     if item.has_angle:
         return _with_angles(_meant_angles(item.tokens), comments, is_decoded)
@@ -173,7 +187,8 @@ def _without_quotes(text: str) -> str:
 
 def _name(tokens: Sequence[Token], is_decoded: bool) -> str:
     """The display name as one line. Encoded words are decoded also within quotes, as mail clients do."""
-    text = "".join(f" {token.text}" if token.gap else token.text for token in tokens)
+    words = (unescaped(token.text) if token.kind is Kind.WORD else token.text for token in tokens)
+    text = "".join(f" {word}" if token.gap else word for token, word in zip(tokens, words, strict=True))
     text = charsets.unfold(text if is_decoded else charsets.decode_words(text))
     if text.count('"') == 1:  # of a quote that was never closed
         text = text.removeprefix('"').removesuffix('"')

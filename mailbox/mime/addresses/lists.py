@@ -21,7 +21,7 @@ _PLAIN = re.compile(
     re.ASCII,
 )
 _WIDE_SIGNS = "＠；，、＜＞"  # noqa: RUF001 (as Chinese and Japanese keyboards write them)
-_WIDE = str.maketrans(_WIDE_SIGNS, "@;,,<>")
+_WIDE = str.maketrans(_WIDE_SIGNS + "\u3000\u2028\u2029", "@;,,<> \n\n")
 _BULLET = re.compile(r"^[ \t]*+(?:[-*•‣◦·–—]|\d{1,3}[.)])[ \t]++", re.M)  # noqa: RUF001
 # "Ann (ann@example.com)", "Ann [mailto:ann@example.com]": as some programs copy an address.
 _COPIED = re.compile(

@@ -115,7 +115,18 @@ def ascii_domain(domain: str) -> str:
     labels = name.split(".")
     if len(name) > 253 or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdigit():  # 192.0.2.1: see _literal
         raise AddressError("domain")
+    if not all(_is_punycode(label[4:]) for label in labels if label[:4].lower() == "xn--"):
+        raise AddressError("domain")
     return name
+
+
+def _is_punycode(label: str) -> bool:
+    """Whether letters stand for an A-label (RFC 3492), also those that only the older IDNA allowed, as signs."""
+    try:
+        letters = label.encode("ascii").decode("punycode")
+        return not letters.isascii() and letters.encode("punycode").decode("ascii").lower() == label.lower()
+    except (UnicodeError, ValueError, OverflowError):
+        return False
 
 
 def other_spelling(domain: str) -> str:

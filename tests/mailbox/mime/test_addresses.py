@@ -53,6 +53,20 @@ RECEIVED = [
     ("Ann ＜a@x.org＞", ["Ann <a@x.org>"]),  # noqa: RUF001
     ("山田、太郎 <a@x.org>", ["山田、太郎 <a@x.org>"]),
     ("Team:a@x.org, b@x.org.", ["a@x.org", "b@x.org"]),
+    ('"a@x.org, b@x.org"', ["a@x.org", "b@x.org"]),
+    ('"a@x.org; b@x.org" <>', ["a@x.org", "b@x.org"]),
+    ("A: a@x.org, b@x.org; B: c@x.org;", ["a@x.org", "b@x.org", "c@x.org"]),
+    ('"Group, One": a@x.org;, B:;, d@x.org', ["a@x.org", "d@x.org"]),
+    ("<>, Undisclosed recipients <>", ["Undisclosed recipients"]),
+    ("a@x.org b@y.org", ["a@x.org", "b@y.org"]),
+    ("a@x.org, , ,b@y.org,", ["a@x.org", "b@y.org"]),
+    ("Ann, Inc. <a@x.org>, van der Berg, Jan <j@x.org>", ['"Ann, Inc." <a@x.org>', '"van der Berg, Jan" <j@x.org>']),
+    ("<a@x.org> (Ann), Ann\\, Bob <b@x.org>", ["Ann <a@x.org>", '"Ann, Bob" <b@x.org>']),
+    ("=?utf-8?Q?J=C3=B6rg?=<a@x.org>, =?utf-8?Q?=22A=22?= <b@x.org>", ["Jörg <a@x.org>", '"\\"A\\"" <b@x.org>']),
+    ('Ann <"a b"@x.org>, Bob < b(c)@(d)x.org. >', ['Ann <"a b"@x.org>', "Bob <b@x.org>"]),
+    ('"Ann Example <a@x.org>", Bob SMTP:b@x.org', ["Ann Example <a@x.org>", "Bob <b@x.org>"]),
+    ("\u202dA\u202enn <a@x.org>, u%h@relay.org, host!user", ["Ann <a@x.org>", "u%h@relay.org", "host!user"]),
+    ("sales@x.org on behalf of Bob <b@y.org>", ['"sales@x.org on behalf of Bob" <b@y.org>']),
 ]
 TAKEN = [
     ("a@x.org; b@y.org", ["a@x.org", "b@y.org"]),
@@ -88,6 +102,17 @@ TAKEN = [
     ("mailto:a%2Bb@x.org", ["a+b@x.org"]),
     ("«a@x.org», `b@x.org`, Ann＜c@x.org＞", ["a@x.org", "b@x.org", "Ann <c@x.org>"]),  # noqa: RUF001
     ("Ann &lt;a@x.org&gt;", ["Ann <a@x.org>"]),
+    (";<a@x.org>;;b @y.org, c@ z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("a@x.org\u3000b@y.org\u2028c@z.org", ["a@x.org", "b@y.org", "c@z.org"]),
+    ("a@x。org, b@ｘ．ｏｒｇ, c@ﬁsh.example", ["a@x.org", "b@x.org", "c@fish.example"]),  # noqa: RUF001
+    ("анна@почта.рф", ["анна@xn--80a1acny.xn--p1ai"]),
+    ("a@مثال.إختبار", ["a@xn--mgbh0fb.xn--kgbechtv"]),
+    ("a@ශ්\u200dරී.com", ["a@xn--10cl1a0b660p.com"]),  # where they spell, joiners stay (RFC 5892, A.2)
+    ("a@نامه\u200cای.com", ["a@xn--mgba3gch31f060k.com"]),  # noqa: RUF001
+    ("a@xn--i-7iq.ws", ["a@xn--i-7iq.ws"]),  # of IDNA 2003, and there is mail
+    ("An\u202en <a@x.org>, \u2068b@x.org\u2069", ["Ann <a@x.org>", "b@x.org"]),
+    ("Last, First (Dept) <a@x.org>; B, C <b@x.org>", ['"Last, First" <a@x.org>', '"B, C" <b@x.org>']),
+    (f"{'l' * 248}@x.org", [f"{'l' * 248}@x.org"]),  # 254 octets
 ]
 REFUSED = [
     ("ok@x.org, ann@x.org>", "brackets", "ann@x.org>"),
@@ -111,6 +136,18 @@ REFUSED = [
     ("a@x\u00ad.org", "invisible", "a@x\u00ad.org"),
     ("a\u00a0b@x.org", "invisible", "a\u00a0b@x.org"),
     (f"{'l' * 250}@x.org", "too_long", "l" * 100),
+    (f"{'l' * 249}@x.org", "too_long", "l" * 100),
+    ("a@xn--0.example", "domain", "a@xn--0.example"),
+    ("a@xn--abc-.example", "domain", "a@xn--abc-.example"),
+    ("a@xn--zzzzzzzz99999999.example", "domain", "a@xn--zzzzzzzz99999999.example"),
+    ("a@x\u200d.org", "invisible", "a@x\u200d.org"),
+    ("a\u202eb@x.org", "invisible", "a\u202eb@x.org"),
+    ("a@x\u3164.org", "invisible", "a@x\u3164.org"),
+    ("a@\u0661\u0662.\u0645a", "domain", "a@\u0661\u0662.\u0645a"),
+    (f"a@{'d' * 64}.org", "domain", f"a@{'d' * 64}.org"),
+    ("a(at)x.org, ok@x.org", "no_address", "a(at)x.org"),
+    ("a@x.org | b@y.org", "words", "a@x.org | b@y.org"),
+    ("a@[IPv6:zz]", "domain", "a@[IPv6:zz]"),
 ]
 
 
