@@ -14,7 +14,7 @@ from mailbox.imap import internal_date
 
 # One blank stands between an item and its value, and numbers have no quotes, in the RFC.
 _UID = re.compile(rb"(?:^|[\s()])UID:?[ \t]++\"?(\d+)", re.I)
-_FLAGS = re.compile(rb"(?:^|[\s()])FLAGS[ \t]++\(([^()]*+)\)", re.I)
+_FLAGS = re.compile(rb"(?:^|[\s()])FLAGS[ \t]*+\(([^()]*+)\)", re.I)
 _SIZE = re.compile(rb"(?:^|[\s()\"])RFC822\.SIZE[ \t]++\"?(\d+)", re.I)
 _DATE = re.compile(rb"INTERNALDATE[ \t]++(?:\"([^\"]*)\"|([^\s\"()]{1,12}+ [\d:]{5,8}+(?: [+-]\d{4})?+))", re.I)
 _LABELS = re.compile(rb"X-GM-LABELS[ \t]++\(", re.I)
@@ -200,6 +200,7 @@ def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
     """
     found: dict[int, FetchRow] = {}
     for line in _lines(answer):
+        line, labels = _without_labels(line)
         if not (uid := _UID.search(line)) or int(uid[1]) > MAX_UID:
             continue
         row = found.setdefault(int(uid[1]), FetchRow())
@@ -209,9 +210,16 @@ def rows(answer: Sequence[object]) -> dict[int, FetchRow]:
             row.internal_date = internal_date.parse(date[1] or date[2] or b"")
         if size := _SIZE.search(line):
             row.size = int(size[1]) if int(size[1]) <= MAX_NUMBER else 0
-        if (found_labels := _LABELS.search(line)) and (labels := _LABEL_LIST.match(line, found_labels.end())):
-            row.labels = _decoded_labels(labels[1])
+        if labels is not None:
+            row.labels = _decoded_labels(labels)
     return found
+
+
+def _without_labels(line: bytes) -> tuple[bytes, bytes | None]:
+    """An answer, and the list of labels cut out of it: a label may be called "UID 9"."""
+    name = _LABELS.search(line)
+    listed = _LABEL_LIST.match(line, name.end()) if name else None
+    return (line[: name.start()] + line[listed.end() :], listed[1]) if name and listed else (line, None)
 
 
 def _lines(answer: Sequence[object]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""INTERNALDATE (RFC 3501, 9: date-time) as servers write it. Pure."""
+"""INTERNALDATE (RFC 3501, 9: date-time) as servers write it; other forms as the Date of a mail may have them. Pure."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
 
+from mailbox.mime import dates
+
 # Also with one digit for the day, blanks for hyphens and a weekday before it (RFC 2822), without seconds or zone.
 _FORM = re.compile(
-    r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}) +(\d{1,2}):(\d\d)(?::(\d\d))? *([+-]\d\d:?\d\d|[A-Za-z]*)"
+    r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}) +(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,]\d+)?)? *"
+    r"([+-]\d\d:?\d\d|[A-Za-z]*)"
 )
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_LONGEST = 200  # characters
 EARLIEST, LATEST = 1970, 9998  # years; others are a server's "no date", and leave the calendar in another zone
 
 
 def parse(written: bytes) -> datetime | None:
     """In UTC; None when it is no date, as NIL, 31 February, or the year 0."""
-    found = _FORM.search(written.decode("ascii", "replace"))
+    stated = written.decode("ascii", "replace")[:_LONGEST]
+    found = _FORM.search(stated)
     if found is None:
-        return None
+        date = dates.read(stated)
+        return date.astimezone(UTC) if date and EARLIEST <= date.year <= LATEST else None
     day, month, year, hour, minute, second, zone = found.groups()
     if month.lower() not in _MONTHS or not EARLIEST <= int(year) <= LATEST:
         return None

@@ -113,7 +113,7 @@ def _row(client: Any, items: list[Any]) -> tuple[Any, Any, Any] | None:
     if found is None:
         return None
     name = _name_in(found[3], literal)
-    if name is None:
+    if not name:  # NIL, or nothing: what tells of the delimiter only (RFC 3501, 6.3.8)
         return None
     flags, delimiter = (found[1] or b"").split(), _delimiter(found[2])
     if not client.folder_encode:

@@ -13,7 +13,8 @@ _NAMED = re.compile(rb"[ \t]*\*[ \t]*([A-Za-z][A-Za-z0-9-]*)[ \t]*")  # * LIST, 
 _TAGGED = re.compile(rb"[ \t]*(PRX\d+)[ \t]+(OK|NO|BAD)\b:?[ \t]*", re.I)
 # A literal announced as one of a client (RFC 7888) or as binary (RFC 9051), or with blanks behind it.
 _LITERAL = re.compile(rb"~?\{(\d+)\+?\}[ \t]*(?=\r\n\Z)")
-_CODE = re.compile(rb"\[([A-Za-z-]+)")
+_CODE = re.compile(rb"\[[ \t]*+([A-Za-z-]+)[ \t]*+")
+_ONE_WORD = re.compile(rb"(\d++)[ \t]*+(?:\]|(?=\r\n\Z))|[ \t]*+(?:\]|(?=\r\n\Z))")  # a number or nothing, of a code
 _ALERT = re.compile(rb"(?:\*|\S+)[ \t]+(?:OK|NO|BAD|BYE|PREAUTH)[ \t]+\[ALERT\][ \t]*([^\r\n]*)", re.I)
 _FETCH = re.compile(rb"\* \d+ FETCH\b")
 STATES = (b"OK", b"NO", b"BAD", b"BYE", b"PREAUTH")
@@ -57,5 +58,11 @@ def alert_in(line: bytes) -> str:
 
 
 def _upper_code(rest: bytes) -> bytes:
+    """A response code (RFC 3501, 7.1) without blanks within its brackets, and with the one that ends it."""
     found = _CODE.match(rest)
-    return b"[" + found[1].upper() + rest[found.end() :] if found else rest
+    if found is None:
+        return rest
+    name, rest = found[1].upper(), rest[found.end() :]
+    if word := _ONE_WORD.match(rest):
+        return b"[%s%s]%s" % (name, b" " + word[1] if word[1] else b"", rest[word.end() :])
+    return b"[%s %s" % (name, rest)

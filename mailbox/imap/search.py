@@ -6,27 +6,30 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mailbox.imap.fetch import MAX_UID
+
 MAX_RANGE = 5_000_000  # UIDs written out of one answer
 _MODSEQ = re.compile(rb"\(MODSEQ[^()]*+\)?", re.I)
 _ALL = re.compile(rb"\bALL[ \t]++([\d:,]++)", re.I)
 _RANGE = re.compile(rb"(\d{1,19})(?::(\d{1,19}))?+")
 
 
-def uids(client: Any, *criteria: str) -> list[int]:
-    """Sorted, each once. `criteria` as they are said: quoted() where that is needed."""
+def uids(client: Any, *criteria: str, low: int = 1, high: int = MAX_UID) -> list[int]:
+    """Those from low to high, sorted, each once. `criteria` as they are said: quoted() where that is needed."""
     beneath = client._imap
     for kind in ("SEARCH", "ESEARCH"):
         beneath.response(kind)  # forgets what an earlier command left
     status, lines = beneath.uid("SEARCH", *criteria)
     client._checkok("search", status, lines)
-    return found_in(_words(lines), _words(beneath.response("ESEARCH")[1]))
+    return found_in(_words(lines), _words(beneath.response("ESEARCH")[1]), low, high)
 
 
-def found_in(search: list[bytes], esearch: list[bytes]) -> list[int]:
+def found_in(search: list[bytes], esearch: list[bytes], lowest: int = 1, highest: int = MAX_UID) -> list[int]:
     found: set[int] = set()
     sets = [_MODSEQ.sub(b"", line) for line in search] + [each[1] for line in esearch for each in _ALL.finditer(line)]
     for low, high in (match.groups() for each in sets for match in _RANGE.finditer(each)):
         first, last = sorted((int(low), int(high or low)))
+        first, last = max(first, lowest), min(last, highest)
         if last - first + len(found) > MAX_RANGE:
             raise ValueError(f"{last - first + len(found)} messages found")
         found.update(range(first, last + 1))

@@ -59,12 +59,13 @@ def examine(client: Any, folder: str, parameter: str, enabling: str | None) -> d
 
 
 def _with_true_numbers(untagged: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Without the numbers that are none, as HIGHESTMODSEQ NIL: imapclient takes all for numbers."""
+    """The last of each, without those that are none, as HIGHESTMODSEQ NIL: imapclient takes the first, and all for
+    numbers."""
     found: dict[str, list[Any]] = {}
     for key, values in untagged.items():
         if key.upper() not in _NUMBERS:
             found[key] = values
-        elif values and (number := _NUMBER.fullmatch(values[0] or b"")):
+        elif values and (number := _NUMBER.fullmatch(values[-1] or b"")):
             found[key] = [number[1]]
     return found
 

@@ -129,6 +129,8 @@ class ImapSession:
     def list_folders(self) -> list[ListedFolder]:
         """All folders, with their special use where the server states it (RFC 6154), and whether subscribed to."""
         with self._errors():
+            self._client.capabilities()
+            self._opener.say_id()
             self._opener.speak_utf8_if_it_must_be()
             return listing.list_folders(self._client)
 
@@ -164,10 +166,9 @@ class ImapSession:
         if low > high:
             return []
         with self._errors():
-            found = imap_search.uids(self._client, "UID", f"{low}:{high}")
-        # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
-        uids = [uid for uid in found if low <= uid <= high]
-        if len(found) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
+            # A range that ends above the last UID may be answered with the last message, as "n:*" is (RFC 3501, 6.4.8).
+            uids = imap_search.uids(self._client, "UID", f"{low}:{high}", low=low, high=high)
+        if len(uids) == TRUNCATED_SEARCH and high - low >= TRUNCATED_SEARCH:
             middle = (low + min(high, max(uids[-1], low + 1))) // 2
             return self.search_uids(low, middle) + self.search_uids(middle + 1, high)
         return uids

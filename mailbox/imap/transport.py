@@ -183,6 +183,11 @@ class Client(IMAPClient):  # type: ignore[misc]
         quoted: bytes | str = super()._normalise_folder(folder_name)
         return quoted
 
+    def _normalise_capabilites(self, raw_response: bytes | str | None) -> tuple[bytes, ...]:
+        """Also of a server that says OK to CAPABILITY and nothing else."""
+        found: tuple[bytes, ...] = super()._normalise_capabilites(raw_response or b"")
+        return found
+
     def _create_IMAP4(self) -> _Beneath:
         kind = _BeneathPublic if self._public_only else _Beneath
         return kind(self.host, self.port, self.ssl_context, self._timeout.connect)
