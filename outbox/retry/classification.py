@@ -36,7 +36,7 @@ _ABOUT_THE_SECRET = re.compile(r"\b(?:password|credentials?|user ?name)\b|密码
 _SIGN_IN_FIRST = re.compile(
     r"\bauth\w* (?:is )?(?:required|needed|first)\b"
     r"|\b(?:must|need to|please|should) (?:first )?(?:be )?(?:auth\w*|log ?in|sign in)\b"
-    r"|\bnot (?:auth\w+|logged in)\b(?! by)",
+    r"|\bnot (?:authenticated|logged in)\b(?! by)|\bturn on (?:smtp )?auth|\bwithout auth\w*",
     re.I,
 )
 # "550 Greylisted", "554 temporarily deferred": what 4xx is for, said with 5xx.
@@ -65,8 +65,9 @@ _LOST_WORDS = re.compile(
     r"|超时|超時|逾時|连接(?:中断|断开|丢失)|タイムアウト",
     re.IGNORECASE | re.DOTALL,
 )
-# A 5xx that names a reason in the mail, its addresses or a policy is an answer, whatever it says of the connection.
-_REASON_IN_THE_MAIL = re.compile(r"\b5\.[1267]\.\d{1,3}\b")
+# A 5xx that names a reason in the mail, its addresses or a policy is an answer, whatever it says of the connection; as
+# does one that has counted the mail's hops.
+_REASON_IN_THE_MAIL = re.compile(r"\b5\.[1267]\.\d{1,3}\b|\bhops?\b|\b(?:mail|routing) loop", re.I)
 _TOO_MANY_RECIPIENTS = re.compile(
     r"\b[45]\.5\.3\b|\btoo many (?:recipients|rcpts?|addresses)\b"
     r"|\b(?:recipients?|rcpts?)(?: count| per \w+)? (?:limit|exceed)"

@@ -61,7 +61,8 @@ _WHILE = r"(?:per|an?|each|every|within|in|the last)\s+(?:the last\s+)?(?:\d+\s*
 # sends, and of its block of an account that was taken for a source of spam.
 _OF_OUR_ACCOUNT = re.compile(
     r"SubmissionQuotaExceeded|OutboundSpam|MessageSubmissionRate|bad outbound sender|STOREDRV\.Submission\S*Quota"
-    r"|\b5\.7\.(?:50[123]|705|708|750)\b|\bunusual sending (?:activity|rate|volume)\b|\brate.?limited\b",
+    r"|\b5\.7\.(?:50[123]|705|708|750)\b|\bunusual (?:sending )?(?:activity|rate|volume)\b|\brate.?limited\b"
+    r"|\bsending (?:is |has been )?(?:paused|suspended|disabled)\b",
     re.I,
 )
 LIMIT_RULES = (

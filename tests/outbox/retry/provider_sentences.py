@@ -22,6 +22,8 @@ SOURCES = {
     "yahoo-help": "421 4.7.1 [TS03], https://help.yahoo.com/kb/SLN3436.html",
     "amazon": "Errors related to the sending quotas, "
     "https://docs.aws.amazon.com/ses/latest/dg/manage-sending-quotas-errors.html",
+    "amazon-messages": "Amazon SES email sending errors, "
+    "https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-error-messages.html",
     "amazon-codes": "Amazon SES SMTP response codes, https://docs.aws.amazon.com/ses/latest/dg/troubleshoot-smtp.html",
     "microsoft-ndr": "Non-delivery reports of Exchange Online, https://pastebin.com/98tNBPeg and "
     "https://pastebin.com/BkSdGH0x",
@@ -48,6 +50,7 @@ SOURCES = {
     "sendmail": "Sendmail's operations guide, https://www.sendmail.org/~ca/email/doc8.12/op.html",
     "rfc4954": "RFC 4954, SMTP AUTH, 4 and 6",
     "rfc5321": "RFC 5321, SMTP, 3.8, 4.2 and 4.5.3",
+    "rfc3463": "RFC 3463, enhanced codes, 3.8",
     "rfc5248": "RFC 5248, registry of enhanced codes",
 }
 T, P, S, L, U = Verdict.TRANSIENT, Verdict.PERMANENT, Verdict.SIGN_IN, Verdict.THROTTLED, Verdict.UNCERTAIN
@@ -140,6 +143,9 @@ LIMITS = [
          "prolateral"),
     Case(MAIL, "421 Rate limit reached. Please try again later", L, "ionos"),
     Case(DOT, "550 sending quota exceeded", L, "coremail-help"),
+    Case(DOT, "550 5.7.1 Our system has detected an unusual rate of unsolicited mail originating from your IP address.",
+         L, "google"),
+    Case(DOT, "554 Message rejected: Sending paused for this account.", L, "amazon-messages"),
     Case(MAIL, "554 MI:SFQ", L, "netease"),
     Case(RCPT, "550 RP:QRC", L, "netease"),
     Case(MAIL, "452 4.3.2 Connection rate limit exceeded.", L, "sendmail"),
@@ -167,6 +173,10 @@ THIS_MAIL = [
     Case(DOT, "451 DT:SPM ,please try again", T, "netease"),
     Case(DOT, "554 DT:SPM", P, "netease"),
     Case(DOT, "552 message is too long.", P, "coremail"),
+    Case(RCPT, "550 5.7.1 Delivery not authorized, message refused", P, "rfc3463"),
+    Case(DOT, "554 5.4.6 Too many hops 26 (25 max)", P, "sendmail"),
+    Case(DOT, "554 5.4.0 Error: too many hops", P, "postfix"),
+    Case(DOT, "554 5.4.14 Hop count exceeded - possible mail loop ATTR34", P, "microsoft"),
     Case(DOT, "552 message rejected by anti-spam engine.", P, "coremail"),
     Case(DOT, "452 4.3.1 Insufficient system storage", T, "postfix"),
     Case(DOT, "451 4.7.1 Service unavailable - try again later", T, "postfix"),
