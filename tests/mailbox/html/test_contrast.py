@@ -27,6 +27,13 @@ def body(markup: str) -> str:
         '<p style="color:hsl(0 0% 99%)">a</p>',
         '<p style="color:rgb(255 255 255 / 90%)">a</p>',
         '<font color="ffffff">a</font>',
+        '<p style="color:hsl(0deg 0% 100%)">a</p>',
+        '<p style="color:transparent">a</p>',
+        '<p style="color:rgba(0,0,0,.05)">a</p>',
+        '<p style="color:#00000000">a</p>',
+        '<p style="color:Canvas">a</p>',
+        '<p style="background:#222 none;background:none;color:white">a</p>',
+        '<body style="color:transparent"><p>a</p></body>',
     ],
 )
 def test_light_text_without_its_dark_background_takes_the_colour_of_the_page(markup: str) -> None:
@@ -44,11 +51,16 @@ def test_light_text_without_its_dark_background_takes_the_colour_of_the_page(mar
         "#222 image-set(url(x.png) 1x)",
         "rgb(34 34 34)",
         "rgb(34 34 34 / 90%)",
+        "none repeat scroll 0 0 #222",
+        "#222 !important",
     ],
 )
 def test_a_background_in_any_form_keeps_its_colour_and_its_text(background: str) -> None:
     shown = body(f'<p style="background:{background};color:#ffffff">a</p>')
-    assert re.search(r"background: *(?:#222|rgb\(34 34 34)", shown) and "color: #ffffff" in shown
+    assert (
+        re.search(r"background: *(?:none repeat scroll 0 0 )?(?:#222|rgb\(34 34 34)", shown)
+        and "color: #ffffff" in shown
+    )
     assert not re.search(r"url|gradient|image-set", shown, re.I)
 
 
@@ -70,6 +82,22 @@ def test_a_shorthand_keeps_its_colour_when_its_picture_goes() -> None:
 )
 def test_text_on_a_dark_background_is_light(markup: str) -> None:
     assert re.search(r"(?<!background-)color: #ffffff", body(markup))
+
+
+@pytest.mark.parametrize(
+    ("around", "link"),
+    [("background:#0b57d0", "#ffffff"), ("background:#333;color:#eee", "#eeeeee"), ("background:#fff", ""), ("", "")],
+)
+@pytest.mark.parametrize("tag", ["a", "blockquote"])
+def test_a_link_or_quote_without_a_colour_is_seen_on_any_background(tag: str, around: str, link: str) -> None:
+    shown = body(f'<div style="{around}"><{tag} title="color">b</{tag}></div>')
+    found = re.search(rf"<{tag} ([^>]*)>", shown)
+    assert found and (f'style="color: {link}"' in found[1] if link else "style" not in found[1])
+
+
+def test_a_style_that_shows_what_lies_behind_takes_the_place_of_an_attribute() -> None:
+    shown = body('<p bgcolor="#000000" style="background-color:transparent;color:white">a</p>')
+    assert re.search(r'style="background-color: transparent"', shown)
 
 
 @pytest.mark.parametrize(
