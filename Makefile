@@ -6,12 +6,13 @@
 # make messages  the texts of the sources into locale/     make languages  compile and check the translations (docs/translating.md)
 # make bench   all figures of docs/benchmarks.md; BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses, BENCH_DATABASE=postgres
 #              bench-programs: BENCH_MAILS=20000 hands over as many a run instead of 1,000
+# make fuzz TARGET=mime SECONDS=600   Atheris, by hand (tests/fuzz)
 # A machine that keeps no compiled modules compiles all of them anew in each of the processes that tests start.
 unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-programs bench-servers bench-agreement
+.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-programs bench-servers bench-agreement fuzz
 
 setup: .venv/installed
 
@@ -40,6 +41,7 @@ lock: | .venv/bin/python
 	$(COMPILE) --constraint requirements-otel.lock --output-file requirements-sentry.lock requirements-sentry.txt
 	$(COMPILE) --constraint requirements-s3.lock --constraint requirements-otel.lock --constraint requirements-sentry.lock \
 		--output-file requirements-dev.lock requirements-dev.txt
+	$(COMPILE) --output-file tests/fuzz/requirements.lock tests/fuzz/requirements.txt
 
 # The address is looked at first: installing takes a minute, and a port that is taken ends it all the same.
 address-is-free:
@@ -98,6 +100,16 @@ bench-sync bench-outbox bench-programs: bench-%: bench-servers
 bench-agreement: .venv/installed-dev
 	@sh scripts/install-servers gmime
 	$(BIN)/python -m benchmarks.agreement
+
+# Atheris goes into a folder of its own: nothing else needs it, and not every Python has a wheel of it.
+TARGET ?= mime
+SECONDS ?= 600
+var/fuzz/installed: tests/fuzz/requirements.lock .venv/installed-dev
+	$(INSTALL) --target var/fuzz/site --upgrade -r tests/fuzz/requirements.lock
+	@touch $@
+
+fuzz: var/fuzz/installed
+	PYTHONPATH=var/fuzz/site nice -n 19 $(BIN)/python -m tests.fuzz $(TARGET) var/fuzz -max_total_time=$(SECONDS)
 
 # No server takes part: pages are asked, over databases of a million rows that `manage.py seed` makes.
 bench-pages: .venv/installed-dev

@@ -19,7 +19,11 @@ def locked(name: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements", "requirements-s3", "requirements-otel", "requirements-sentry", "requirements-dev"]
+    "name",
+    [
+        *("requirements", "requirements-s3", "requirements-otel", "requirements-sentry", "requirements-dev"),
+        "tests/fuzz/requirements",
+    ],
 )
 def test_each_range_is_met_by_a_locked_version_with_a_hash(name: str) -> None:
     lines = [line.partition("#")[0].strip() for line in Path(ROOT, f"{name}.txt").read_text().splitlines()]
