@@ -106,11 +106,7 @@ class _Reader:
         first = _root_of_related(parts, start) if subtype == "related" else 0
         for place, part in enumerate(parts):
             if part.children is not None:
-                inner = part.content_type.partition("/")[2]
-                is_alternative = inner == "alternative"
-                start = part.parameter("content-type", "start").strip("<>") if inner == "related" else ""
-                is_within = in_alternative or is_alternative
-                self.parts(part.children, inner, in_alternative=is_within, into=(text, html), start=start)
+                self._of_multipart(part, part.children, in_alternative=in_alternative, into=(text, html))
                 continue
             if part.is_empty_multipart:
                 continue
@@ -144,6 +140,19 @@ class _Reader:
                 text += html[html_before:]
             elif len(html) == html_before:
                 html += text[text_before:]
+
+    def _of_multipart(
+        self,
+        part: Part,
+        children: Sequence[Part],
+        *,
+        in_alternative: bool,
+        into: tuple[list[Part] | None, list[Part] | None],
+    ) -> None:
+        subtype = part.content_type.partition("/")[2]
+        start = part.parameter("content-type", "start").strip("<>") if subtype == "related" else ""
+        is_within = in_alternative or subtype == "alternative"
+        self.parts(children, subtype, in_alternative=is_within, into=into, start=start)
 
     def _may_look(self, part: Part) -> bool:
         self.leaves += 1
