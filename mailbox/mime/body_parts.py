@@ -108,11 +108,9 @@ class _Reader:
             if part.children is not None:
                 self._of_multipart(part, part.children, in_alternative=in_alternative, into=(text, html))
                 continue
-            if part.is_empty_multipart:
-                continue
             if not self._may_look(part):
                 return
-            if in_alternative and _is_unread(part):
+            if part.is_empty_multipart or (in_alternative and _is_unread(part)):
                 self.unread.append(part)
                 continue
             if not self._is_body(part, place - first, subtype):
@@ -165,7 +163,7 @@ class _Reader:
             self.defects.append("TooMuchHeader")
         if part.is_opaque:
             self.defects.append("NestingTooDeep")
-        if part.is_opaque or part.is_unreadable_multipart:
+        if part.is_opaque or (part.is_unreadable_multipart and not part.is_empty_multipart):
             self.is_broken = True
         return True
 
