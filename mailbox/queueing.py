@@ -1,4 +1,4 @@
-"""The one place where tasks are queued.
+"""The one place where tasks are queued, and where a task asks whether it may stay.
 
 A task only wakes a worker: the work itself is in the database, where periodic sweeps find it. So a task that cannot be
 queued is logged, and the caller goes on.
@@ -7,6 +7,7 @@ queued is logged, and the caller goes on.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,3 +32,21 @@ def _send_to_broker(function: str, arguments: tuple[object, ...], options: dict[
         async_task(function, *arguments, q_options=dict(options))
     except Exception as error:  # the errors of Redis and the database have no common class
         event(logger, "task_not_queued", logging.WARNING, task=function, error=f"{type(error).__name__}: {error}")
+
+
+def _never() -> bool:
+    return False
+
+
+_is_stopping: Callable[[], bool] = _never
+
+
+def cluster_is_stopping() -> bool:
+    """Whether the workers' cluster that this process belongs to was asked to stop: a task that only waits leaves."""
+    return _is_stopping()
+
+
+def ask_of_stops(is_stopping: Callable[[], bool]) -> None:
+    """Said once by whoever starts a cluster, before it forks."""
+    global _is_stopping
+    _is_stopping = is_stopping

@@ -68,8 +68,8 @@ def queue_request(account_id: int, request: SendRequest) -> ApiResponse:
     def write() -> ApiResponse:
         pk = compose_create.create(account_id, request, now=timezone.now())
         row = OutboxMessage.objects.only(*_TOLD).get(pk=pk)
-        if row.status == Status.PENDING and row.next_attempt_at <= timezone.now():
-            delivery_tasks.queue_delivery()
+        if row.status == Status.PENDING:
+            delivery_tasks.queue_delivery_at(row.next_attempt_at)
         return ApiResponse(True, result_of(row))
 
     return _answered(write)
@@ -230,8 +230,7 @@ def reschedule(outbox_id: int, send_at: datetime | None, *, user: User | None) -
 
     def act() -> ApiResponse:
         row = rescheduling.reschedule(outbox_id, send_at, user=user, now=timezone.now())
-        if row.next_attempt_at <= timezone.now():
-            delivery_tasks.queue_delivery()
+        delivery_tasks.queue_delivery_at(row.next_attempt_at)
         return _standing(outbox_id)
 
     return _answered(act, outbox_id)

@@ -36,6 +36,7 @@ from prx_email_site.settings import DATABASES, STORAGES  # noqa: E402
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 OUTBOX_UNDO_SECONDS = 0  # what is queued is due; tests of undo say otherwise
+OUTBOX_AHEAD_SECONDS = 0  # nobody waits for what is due later; tests of the wait say otherwise
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # No test cuts the power: everything as in production but the wait for the disk.

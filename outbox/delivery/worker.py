@@ -36,6 +36,7 @@ from outbox.models import CourierSlot, DeliveryCall
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
 LOOK_SECONDS = 0.05
+AWAITED_LOOK_SECONDS = 0.25  # between looks of a worker that only waits for what becomes due
 BUSY_LOOK_SECONDS = 0.25  # between looks for more while rounds go on: a look takes the interpreter from them
 # A process begins this many accounts at first: for fewer, a second process costs more than it gives, as each commits
 # for itself. What more is due waits a moment for another worker, which is called.
@@ -71,9 +72,11 @@ class DeliveryRunner:
         clock: Clock = timezone.now,
         after: Callable[[int], object] = lambda account_id: None,
         call: Callable[[], object] = lambda: None,
+        is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`after` is told of each account that was served, `call` asks for another courier."""
-        self._clock, self._after, self._call = clock, after, call
+        """`after` is told of each account that was served, `call` asks for another courier; nobody waits for what
+        becomes due when `is_stopping`."""
+        self._clock, self._after, self._call, self._is_stopping = clock, after, call, is_stopping
         self._started_at = 0.0
         self._rounds: dict[int, Round] = {}
         self._served_at: dict[int, float] = {}  # when an account's last round began
@@ -81,49 +84,58 @@ class DeliveryRunner:
         self._changed = threading.Condition()
         self._tasks = TaskLoop("deliver")
 
-    def run(self, budget: float) -> DeliveryCounts:
-        """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row."""
+    def run(self, budget: float, *, ahead: float = 0.0) -> DeliveryCounts:
+        """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row.
+
+        The first of the workers also waits for what becomes due within `ahead` seconds, so that mail goes at its time
+        and not at the next sweep. One process is enough for that: the others are for mail that is due.
+        """
         total, until = DeliveryCounts(), time.monotonic() + budget
         while True:
             DeliveryCall.answer()
-            token = CourierSlot.acquire(
-                settings.OUTBOX_COURIERS, worker_name(), seconds=SLOT_SECONDS, now=self._clock()
-            )
-            if token is None:  # others deliver, and look once more after they have given their slot back
+            slot = CourierSlot.acquire(settings.OUTBOX_COURIERS, worker_name(), seconds=SLOT_SECONDS, now=self._clock())
+            if slot is None:  # others deliver, and look once more after they have given their slot back
                 return total
+            awaited = ahead if slot.is_first else 0.0
             try:
-                self._serve(token, until, total)
+                self._serve(slot, until, total, awaited)
             finally:
-                CourierSlot.release(token)
-            if not self._startable(resting=True):
+                slot.release()
+            if not (self._startable(resting=True) or self._is_awaited(awaited)):
                 return total
             if time.monotonic() >= until:
                 total.more_due = True
                 return total
             time.sleep(LOOK_SECONDS)
 
-    def _serve(self, token: str, until: float, total: DeliveryCounts) -> None:
+    def _serve(self, slot: CourierSlot, until: float, total: DeliveryCounts, ahead: float) -> None:
         renewed, looked, has_changed = time.monotonic(), 0.0, True
         while True:
             now, started = time.monotonic(), 0
             if now < until and (has_changed or not self._active() or now - looked >= BUSY_LOOK_SECONDS):
                 looked, started = now, self._start(until, total)
+            is_idle = not started and not self._active()
+            if is_idle and not (now < until and self._is_awaited(ahead)):
+                return
             with self._changed:
-                if not started and not self._active():
-                    return
-                has_changed = self._changed.wait(LOOK_SECONDS)
+                has_changed = self._changed.wait(AWAITED_LOOK_SECONDS if is_idle else LOOK_SECONDS)
             if time.monotonic() - renewed > SLOT_SECONDS / 3:
                 renewed = time.monotonic()
-                CourierSlot.renew(token, seconds=SLOT_SECONDS, now=self._clock())
+                slot.renew(seconds=SLOT_SECONDS, now=self._clock())
+
+    def _is_awaited(self, ahead: float) -> bool:
+        """Whether something becomes due within `ahead` seconds for which a worker that has nothing to do stays."""
+        return ahead > 0 and not self._is_stopping() and bool(self._startable(resting=True, ahead=ahead))
 
     def _active(self) -> int:
         return sum(each.is_active for each in self._rounds.copy().values())
 
-    def _startable(self, *, resting: bool = False) -> list[int]:
+    def _startable(self, *, resting: bool = False, ahead: float = 0.0) -> list[int]:
         """Accounts with due rows that nobody serves, those that were served longest ago first; `resting`: also those
-        of which nothing could be attempted a moment ago."""
+        of which nothing could be attempted a moment ago; `ahead`: also those with rows that are due in so many
+        seconds."""
         now, instant = time.monotonic(), self._clock()
-        due = set(deliver.accounts_with_due_rows(instant)) - self._rounds.keys()
+        due = set(deliver.accounts_with_due_rows(instant + timedelta(seconds=ahead))) - self._rounds.keys()
         if due:
             longest = instant + timedelta(seconds=LONGEST_LEASE_SECONDS)
             taken = Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=instant, expires_at__lte=longest)

@@ -26,26 +26,32 @@ class CourierSlot(models.Model):
         return f"courier {self.number}: {self.holder}"
 
     @classmethod
-    def acquire(cls, slots: int, holder: str, *, seconds: float, now: datetime) -> str | None:
-        """A token when one of the slots was free or had lapsed, else None. One conditional UPDATE decides."""
+    def acquire(cls, slots: int, holder: str, *, seconds: float, now: datetime) -> CourierSlot | None:
+        """The first slot that was free or had lapsed, else None. One conditional UPDATE decides."""
         token, expires_at = secrets.token_hex(16), now + timedelta(seconds=seconds)
         for number in range(slots):
+            row = CourierSlot(number=number, token=token, holder=holder, expires_at=expires_at)
             lapsed = cls.objects.filter(number=number, expires_at__lte=now)
             if lapsed.update(token=token, holder=holder, expires_at=expires_at):
-                return token
-            row = CourierSlot(number=number, token=token, holder=holder, expires_at=expires_at)
+                return row
             CourierSlot.objects.bulk_create([row], ignore_conflicts=True)  # loses silently to a row that is there
-            if cls.objects.filter(number=number, token=token).exists():
-                return token
+            if row.is_held():
+                return row
         return None
 
-    @classmethod
-    def renew(cls, token: str, *, seconds: float, now: datetime) -> bool:
-        return cls.objects.filter(token=token).update(expires_at=now + timedelta(seconds=seconds)) == 1
+    @property
+    def is_first(self) -> bool:
+        return self.number == 0
 
-    @classmethod
-    def release(cls, token: str) -> None:
-        cls.objects.filter(token=token).delete()
+    def is_held(self) -> bool:
+        """Whether it is still the slot of whom it was given to."""
+        return CourierSlot.objects.filter(number=self.number, token=self.token).exists()
+
+    def renew(self, *, seconds: float, now: datetime) -> bool:
+        return CourierSlot.objects.filter(token=self.token).update(expires_at=now + timedelta(seconds=seconds)) == 1
+
+    def release(self) -> None:
+        CourierSlot.objects.filter(token=self.token).delete()
 
 
 class DeliveryCall(models.Model):

@@ -6,6 +6,8 @@ what it forgets, sweep() finds.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
@@ -14,7 +16,7 @@ from django.utils import timezone
 from mailbox import network
 from mailbox.accounts import connection_tests
 from mailbox.models import Account, Transport
-from mailbox.queueing import queue
+from mailbox.queueing import cluster_is_stopping, queue
 from mailbox.signals import delivery_ended
 from mailbox.storage import store_check
 from outbox import connection_check, restore_guard
@@ -28,7 +30,9 @@ CALL_SECONDS = 30.0  # after which a task that has not begun is taken for lost
 
 
 _runner = delivery_worker.DeliveryRunner(
-    after=sent_folder_tasks.queue_after_delivery, call=lambda: _call_for_delivery()
+    after=sent_folder_tasks.queue_after_delivery,
+    call=lambda: _call_for_delivery(),
+    is_stopping=cluster_is_stopping,
 )
 
 
@@ -37,7 +41,7 @@ def deliver() -> dict[str, int]:
     if network.is_off() or not store_check.is_usable():
         return {"attempted": 0, "sent": 0}
     restore_guard.look(timezone.now())
-    report = _runner.run(delivery_deliver.BUDGET_SECONDS)
+    report = _runner.run(delivery_deliver.BUDGET_SECONDS, ahead=settings.OUTBOX_AHEAD_SECONDS)
     if report.attempted:
         delivery_ended.send_robust(sender=OutboxMessage)
     if report.more_due:
@@ -51,13 +55,15 @@ def deliver_account(account_id: int) -> dict[str, int]:
 
 
 def sweep() -> dict[str, int]:
-    """Recover lapsed claims and queue every account that has due rows: each half minute, by two schedules."""
+    """Recover lapsed claims, and call a worker where mail is due or will be before the next sweep: each half minute,
+    by two schedules."""
     now = timezone.now()
     restore_guard.check(now)
     clock_ahead.cut(now)
     given_back, uncertain = recovery.recover(now)
     recovery.lift_outdated_sign_in_holds(now)
-    account_ids = [] if network.is_off() else delivery_deliver.accounts_with_due_rows(now)
+    ahead = timedelta(seconds=settings.OUTBOX_AHEAD_SECONDS)
+    account_ids = [] if network.is_off() else delivery_deliver.accounts_with_due_rows(now + ahead)
     if account_ids:
         _call_for_delivery(forget_after=0)
     return {"given_back": given_back, "uncertain": uncertain, "queued": len(account_ids)}
@@ -76,6 +82,12 @@ def run_connection_test(test_id: int) -> None:
 def queue_delivery() -> None:
     """Have a worker deliver what is due, of all accounts, once the present transaction has committed."""
     transaction.on_commit(_call_for_delivery)
+
+
+def queue_delivery_at(due: datetime) -> None:
+    """`queue_delivery` for mail that becomes due then; what is later than workers wait for, a sweep calls them for."""
+    if due <= timezone.now() + timedelta(seconds=settings.OUTBOX_AHEAD_SECONDS):
+        queue_delivery()
 
 
 def queue_connection_test(test_id: int) -> None:

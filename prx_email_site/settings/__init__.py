@@ -229,6 +229,8 @@ FINAL_DOT_TIMEOUT_SECONDS = env.integer("PRX_EMAIL_FINAL_DOT_TIMEOUT_SECONDS", 6
 _workers = env.integer("PRX_EMAIL_WORKERS", 4, minimum=1)
 OUTBOX_COURIERS = env.integer("PRX_EMAIL_OUTBOX_COURIERS", max(1, min(3, _workers - 1)), minimum=1)
 OUTBOX_SESSIONS = env.integer("PRX_EMAIL_OUTBOX_SESSIONS", 8, minimum=1)
+# A worker waits for mail that is due so soon, a sweep being half a minute apart, where another process is left.
+OUTBOX_AHEAD_SECONDS = 35 if _workers > OUTBOX_COURIERS else 0
 EHLO_NAME = ehlo_name(env.text("PRX_EMAIL_EHLO_NAME", ""), _base.hostname or "", socket.gethostname())
 SUBMISSION = submission_ports(EHLO_NAME)
 OUTBOX_BASE_BACKOFF_SECONDS = env.integer("PRX_EMAIL_OUTBOX_BASE_BACKOFF_SECONDS", 5, minimum=1)

@@ -32,7 +32,6 @@ from outbox.views.lists import failure_groups
 from outbox.views.lists.bounced_rows import BOUNCE_MARKS, unseen_of, with_bounces
 from outbox.views.lists.bulk import shown_operation
 from outbox.views.lists.list_csv import CSV_HEAD, csv_lines
-from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import RowView, row_view
 from outbox.views.status import TAB_BY_NAME
 from outbox.views.visible_rows import (
@@ -212,7 +211,6 @@ def changes(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     accounts, operated = visible_and_operated(request)
     now_shown = _shown(request, listed(seen_by(request).filter(pk__in=[each.pk for each in known])), operated)
-    deliver_after_undo((each.row for each in now_shown), now)
     by_pk = {each.row.pk: each for each in now_shown}
     rows = [by_pk[each.pk] for each in known if each.pk in by_pk]
     fingerprints = {each.pk: each.fingerprint for each in known}

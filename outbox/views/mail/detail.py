@@ -34,7 +34,6 @@ from outbox.models import (
 )
 from outbox.sent_folder import looked_words
 from outbox.views.mail.attempt_timeline import Step, steps_of
-from outbox.views.mail.send_time import deliver_after_undo
 from outbox.views.row_view import choices_of, row_view
 from outbox.views.sentences import may_have_gone_out, sentence_of
 from outbox.views.visible_rows import find_row
@@ -189,7 +188,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
 def state(request: HttpRequest, pk: int) -> HttpResponse:
     """The state's fragment, or 204 when the page shows this very state: then nothing is swapped, no fold closes."""
     row = find_row(request, pk)
-    deliver_after_undo([row], timezone.now())
     context = _state_context(request, row)
     if request.GET.get("seen") == context["fingerprint"]:
         return HttpResponse(status=204)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django import forms
 from django.contrib import messages as notices
@@ -18,8 +17,6 @@ from django.views.decorators.http import require_POST
 from mailbox.permissions import Role
 from mailbox.views.requests import back_to, signed_in_user
 from outbox import api
-from outbox.models import OutboxMessage
-from outbox.tasks import delivery as delivery_tasks
 from outbox.views.mail.actions import refusal
 from outbox.views.visible_rows import find_row
 
@@ -66,18 +63,3 @@ def _time(given: str) -> datetime:
     if found <= timezone.now():
         raise forms.ValidationError(gettext("This time is past. Choose a later one, or press “Send now”."))
     return found
-
-
-NUDGED_FOR = timedelta(minutes=1)  # beyond that the sweep has been there
-
-
-def deliver_after_undo(rows: Iterable[OutboxMessage], now: datetime) -> None:
-    """Call a worker for mail that may no longer be undone, from the page that its writer has open and that asks every
-    few seconds anyhow: the sweep, which comes each half minute, would make half a minute of ten seconds."""
-    if any(_may_go_just_now(row, now) for row in rows):
-        delivery_tasks.queue_delivery()
-
-
-def _may_go_just_now(row: OutboxMessage, now: datetime) -> bool:
-    over = row.undo_until is not None and row.undo_until <= now < row.undo_until + NUDGED_FOR
-    return over and row.status == OutboxMessage.Status.PENDING and not row.hold and row.next_attempt_at <= now

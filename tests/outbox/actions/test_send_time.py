@@ -187,21 +187,6 @@ def test_an_undone_answer_is_an_answer_still(operator: Client, account: Account,
     assert again.parent == parent and again.in_reply_to == parent.message_id
 
 
-@pytest.mark.parametrize("page", ["state", "changes"])
-def test_ten_seconds_to_undo_are_ten_for_the_writer_looks_on(operator: Client, account: Account, page: str) -> None:
-    """The sweep alone, each half minute, would make up to forty of them."""
-    row = queued(account, undo_seconds=10)
-    state, changes = reverse("outbox:state", args=[row.pk]), f"{reverse('outbox:changes')}?rows={row.pk}-x"
-    url = state if page == "state" else changes
-    operator.get(url)
-    assert tasks_queued() == []
-    OutboxMessage.objects.update(undo_until=timezone.now(), next_attempt_at=timezone.now())
-    operator.get(url)
-    assert tasks_queued() == ["outbox.tasks.deliver"]
-    operator.get(url)
-    assert tasks_queued() == ["outbox.tasks.deliver"]  # called once
-
-
 def test_after_its_time_nothing_is_undone(operator: Client, account: Account) -> None:
     row = queued(account, undo_seconds=20)
     OutboxMessage.objects.update(undo_until=timezone.now())
