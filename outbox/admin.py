@@ -31,7 +31,6 @@ from outbox.actions.transitions import ShownState
 from outbox.models import (
     AddressCursor,
     AttachmentPolicy,
-    CourierSlot,
     DeliveryAttempt,
     DeliveryCall,
     DeliveryReport,
@@ -200,7 +199,6 @@ register_tables(
             search=("folder", "error", "outbox__subject"),
             hidden=("claim_token",),
         ),
-        CourierSlot: Table(("number", "holder", "expires_at"), hidden=("token",)),
         DeliveryCall: Table(("__str__", "called_at")),
         SendPace: Table(("account", "next_at"), search=("account__email",)),
         Operation: Table(

@@ -45,7 +45,7 @@ NEVER_WRITTEN = ("account.", "socialaccount.", "sessions.", "axes.", "admin.", "
 # Worth nothing outside: who holds a row at this moment, digests of content, keys that make a call the same call,
 # outcomes, reply codes, and keys to what is signed elsewhere.
 NO_SECRET = {
-    *("outbox.CourierSlot.token", "outbox.KnownAddress.name_key", "alerts.AlertIncident.key"),
+    *("outbox.KnownAddress.name_key", "alerts.AlertIncident.key"),
     *("mailbox.SavedFilters.key", "api.KeptAnswer.key"),
     *("mailbox.Lease.token", "mailbox.PushHeartbeat.token", "mailbox.OAuthGrant.lease_token"),
     *("outbox.OutboxMessage.claim_token", "outbox.DeliveryAttempt.claim_token", "outbox.SentCopy.claim_token"),

@@ -17,10 +17,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from typing import IO
 
 from mailbox.errors import StorageError
-from mailbox.host_slots import take_slot
+from mailbox.host_slots import Slot, take_slot
 from mailbox.logs import event
 from mailbox.parsing.parse_job import ParseJob
 from mailbox.parsing.process import ParserLost, ParserPipe, Result
@@ -62,7 +61,7 @@ class _Parsers:
     threads: list[threading.Thread] = field(default_factory=list)
     batches: queue.SimpleQueue[_Batch | None] = field(default_factory=queue.SimpleQueue)
     ended: queue.SimpleQueue[threading.Thread] = field(default_factory=queue.SimpleQueue)
-    slots: list[IO[bytes]] = field(default_factory=list)  # the cores they use, by host_slots
+    slots: list[Slot] = field(default_factory=list)  # the cores they use, by host_slots
 
     def submit(self, jobs: Sequence[ParseJob]) -> Pending:
         parts = []

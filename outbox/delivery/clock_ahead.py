@@ -17,7 +17,7 @@ from django.db.models import Q, QuerySet
 from mailbox import logs
 from mailbox.models import Lease, Transport
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
-from outbox.models import CourierSlot, OutboxMessage, SendPace, SentCopy, SentLookup
+from outbox.models import OutboxMessage, SendPace, SentCopy, SentLookup
 from outbox.retry.policy import MAX_EXPONENT, backoff_seconds
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,6 @@ def _too_long(now: datetime) -> Iterator[tuple[str, QuerySet[Any], dict[str, Any
     yield "outbox rows", rows, {"next_attempt_at": now}
     yield "send leases", Lease.objects.filter(purpose=Lease.Purpose.SEND, expires_at__gt=lease), None
     yield "sent leases", Lease.objects.filter(purpose=Lease.Purpose.SENT, expires_at__gt=now + SENT_LEASE), None
-    yield "courier slots", CourierSlot.objects.filter(expires_at__gt=lease), None
     yield "rate limits", SendPace.objects.filter(next_at__gt=now + LONGEST_PACE), {"next_at": now}
     smtp = Transport.objects.filter(kind=Transport.Kind.SMTP, next_allowed_at__gt=wait)
     yield "servers left alone", smtp, {"next_allowed_at": None}

@@ -3,8 +3,8 @@
 A thread an account would fight for the interpreter and wait for the others' commits; tasks share them, and a server
 that keeps its session waiting holds up nobody. A worker looks for accounts with due rows by itself,
 serves them in turns, and ends when there is nothing due. A session whose server keeps it waiting counts no longer: it
-goes on in the background, beyond the task that began it, and the worker is free for others. How many workers there are
-at once is said by CourierSlot.
+goes on in the background, beyond the task that began it, and the worker is free for others. How many workers of a host
+deliver at once is said by its slots (`OUTBOX_COURIERS`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from django.utils import timezone
 
 from mailbox import logs
 from mailbox.db.errors import DATABASE_TROUBLE
+from mailbox.host_slots import take_slot
 from mailbox.models import Lease
 from outbox.delivery import deliver
 from outbox.delivery.attempt_watch import Clock
-from outbox.delivery.claims import worker_name
 from outbox.delivery.database import Database
 from outbox.delivery.deliver import DeliveryCounts
 from outbox.delivery.sender import Sender
 from outbox.delivery.task_loop import TaskLoop
 from outbox.delivery.timeouts import LONGEST_LEASE_SECONDS
-from outbox.models import CourierSlot, DeliveryCall
+from outbox.models import DeliveryCall
 
 logger = logging.getLogger(__name__)
 ROUND_SECONDS = 10.0  # after which an account's place is another account's, if one waits
@@ -42,7 +42,6 @@ BUSY_LOOK_SECONDS = 0.25  # between looks for more while rounds go on: a look ta
 # for itself. What more is due waits a moment for another worker, which is called.
 ROUNDS_AT_ONCE, CALL_SECONDS = 8, 0.5
 REST_SECONDS = 1.0  # before an account is tried again of which nothing could be attempted
-SLOT_SECONDS = 15.0
 MOST_ROUNDS = 64  # of a process, those in the background among them
 
 
@@ -87,20 +86,18 @@ class DeliveryRunner:
     def run(self, budget: float, *, ahead: float = 0.0) -> DeliveryCounts:
         """Deliver what is due of all accounts, for at most `budget` seconds before the last round's last row.
 
-        The first of the workers also waits for what becomes due within `ahead` seconds, so that mail goes at its time
-        and not at the next sweep. One process is enough for that: the others are for mail that is due.
+        The worker in a host's first slot also waits for what becomes due within `ahead` seconds, so that mail goes at
+        its time and not at the next sweep. One process is enough for that: the others are for mail that is due.
         """
         total, until = DeliveryCounts(), time.monotonic() + budget
         while True:
             DeliveryCall.answer()
-            slot = CourierSlot.acquire(settings.OUTBOX_COURIERS, worker_name(), seconds=SLOT_SECONDS, now=self._clock())
+            slot = take_slot("deliver", settings.OUTBOX_COURIERS)
             if slot is None:  # others deliver, and look once more after they have given their slot back
                 return total
-            awaited = ahead if slot.is_first else 0.0
-            try:
-                self._serve(slot, until, total, awaited)
-            finally:
-                slot.release()
+            awaited = 0.0 if slot.number else ahead
+            with slot:
+                self._serve(until, total, awaited)
             if not (self._startable(resting=True) or self._is_awaited(awaited)):
                 return total
             if time.monotonic() >= until:
@@ -108,8 +105,8 @@ class DeliveryRunner:
                 return total
             time.sleep(LOOK_SECONDS)
 
-    def _serve(self, slot: CourierSlot, until: float, total: DeliveryCounts, ahead: float) -> None:
-        renewed, looked, has_changed = time.monotonic(), 0.0, True
+    def _serve(self, until: float, total: DeliveryCounts, ahead: float) -> None:
+        looked, has_changed = 0.0, True
         while True:
             now, started = time.monotonic(), 0
             if now < until and (has_changed or not self._active() or now - looked >= BUSY_LOOK_SECONDS):
@@ -119,9 +116,6 @@ class DeliveryRunner:
                 return
             with self._changed:
                 has_changed = self._changed.wait(AWAITED_LOOK_SECONDS if is_idle else LOOK_SECONDS)
-            if time.monotonic() - renewed > SLOT_SECONDS / 3:
-                renewed = time.monotonic()
-                slot.renew(seconds=SLOT_SECONDS, now=self._clock())
 
     def _is_awaited(self, ahead: float) -> bool:
         """Whether something becomes due within `ahead` seconds for which a worker that has nothing to do stays."""

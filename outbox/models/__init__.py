@@ -9,12 +9,11 @@ from outbox.models.reports import DeliveryReport, ReportCursor
 from outbox.models.saved_replies import SavedReply
 from outbox.models.sent import SentCopy, SentLookup
 from outbox.models.suppression import SuppressedAddress
-from outbox.models.turns import CourierSlot, DeliveryCall, SendPace
+from outbox.models.turns import DeliveryCall, SendPace
 
 __all__ = [
     "AddressCursor",
     "AttachmentPolicy",
-    "CourierSlot",
     "DeliveryAttempt",
     "DeliveryCall",
     "DeliveryReport",

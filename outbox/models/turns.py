@@ -1,57 +1,13 @@
-"""Whose turn it is to send: which processes deliver, whether one was called, and when an account may send again."""
+"""Whose turn it is to send: whether a worker was called, and when an account may send again."""
 
 from __future__ import annotations
 
-import secrets
 from datetime import datetime, timedelta
 
 from django.db import models
 from django.db.models import Q
 
 from mailbox.models import Account
-
-
-class CourierSlot(models.Model):
-    """The right of one process to be a courier, for a while; there are as many slots as couriers are wanted."""
-
-    number = models.PositiveSmallIntegerField(primary_key=True)
-    token = models.CharField(max_length=32)
-    holder = models.CharField(max_length=200)
-    expires_at = models.DateTimeField()
-
-    class Meta:
-        db_table = "courier_slots"
-
-    def __str__(self) -> str:
-        return f"courier {self.number}: {self.holder}"
-
-    @classmethod
-    def acquire(cls, slots: int, holder: str, *, seconds: float, now: datetime) -> CourierSlot | None:
-        """The first slot that was free or had lapsed, else None. One conditional UPDATE decides."""
-        token, expires_at = secrets.token_hex(16), now + timedelta(seconds=seconds)
-        for number in range(slots):
-            row = CourierSlot(number=number, token=token, holder=holder, expires_at=expires_at)
-            lapsed = cls.objects.filter(number=number, expires_at__lte=now)
-            if lapsed.update(token=token, holder=holder, expires_at=expires_at):
-                return row
-            CourierSlot.objects.bulk_create([row], ignore_conflicts=True)  # loses silently to a row that is there
-            if row.is_held():
-                return row
-        return None
-
-    @property
-    def is_first(self) -> bool:
-        return self.number == 0
-
-    def is_held(self) -> bool:
-        """Whether it is still the slot of whom it was given to."""
-        return CourierSlot.objects.filter(number=self.number, token=self.token).exists()
-
-    def renew(self, *, seconds: float, now: datetime) -> bool:
-        return CourierSlot.objects.filter(token=self.token).update(expires_at=now + timedelta(seconds=seconds)) == 1
-
-    def release(self) -> None:
-        CourierSlot.objects.filter(token=self.token).delete()
 
 
 class DeliveryCall(models.Model):

@@ -186,7 +186,6 @@ NOT_SEARCHED = {
     "outbox.SentLookup.found_in": "name of a folder",
     "outbox.SentCopy.folder": "name of a folder",
     "outbox.SuppressedAddress.words": "why the row is kept",
-    "outbox.CourierSlot": _OURS,
     "alerts.Event.kind": _CODE,
     "alerts.AlertRule.kinds": _CODE,
     "alerts.AlertIncident.key": "a kind and a key",

@@ -143,7 +143,6 @@ ENDS: dict[str, With | ByRule | ByAge | Ends | Stays] = {
     "outbox.SentLookup": With("outbox.DeliveryAttempt"),
     "outbox.SentCopy": With("outbox.OutboxMessage"),
     "outbox.SuppressedAddress": Stays("who must not be written to: it ends when somebody takes it off"),
-    "outbox.CourierSlot": Stays("a row a worker that delivers, at most as many as the setting says"),
     "outbox.DeliveryCall": ONE_ROW,
     "outbox.SendPace": With("mailbox.Account"),
     "alerts.Event": ByAge("events"),

@@ -18,7 +18,6 @@ from mailbox.models import Account
 from outbox.models import (
     AddressCursor,
     AttachmentPolicy,
-    CourierSlot,
     DeliveryCall,
     DeliveryReport,
     Draft,
@@ -55,7 +54,6 @@ def row(account: Account) -> OutboxMessage:
     KnownAddress.objects.create(account=account, address="a@example.com", last_at=now)
     SavedReply.objects.create(name="Thanks", text="Thank you.")
     operation = Operation.objects.create(verb="retry", upto_pk=0)
-    CourierSlot.objects.create(number=1, token="t", holder="h", expires_at=now)
     SendPace.objects.create(account=account, next_at=now)
     SuppressedAddress.objects.create(account=account, address="refused@example.com", reason="bounced")
     OutboxCount.objects.create(account=account, status="sent", number=3, counted_at=now)

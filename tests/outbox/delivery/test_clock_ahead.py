@@ -11,7 +11,7 @@ from django.utils import timezone
 from mailbox.models import Account, Lease
 from outbox import api
 from outbox.delivery import claims, clock_ahead, deliver, recovery
-from outbox.models import CourierSlot, OutboxMessage, SendPace, SentCopy, SentLookup
+from outbox.models import OutboxMessage, SendPace, SentCopy, SentLookup
 from outbox.retry import policy as retry_policy
 from outbox.tasks import delivery as delivery_tasks
 from tests.rows import NOWHERE, attempt, outbox_row
@@ -92,14 +92,13 @@ def test_a_wait_longer_than_any_backoff_is_cut_unless_a_person_chose_the_time(
         assert row.next_attempt_at == before
 
 
-def test_servers_rate_limits_slots_and_the_work_in_sent_are_free_again(make_account: Accounts, ahead: datetime) -> None:
+def test_servers_rate_limits_and_the_work_in_sent_are_free_again(make_account: Accounts, ahead: datetime) -> None:
     account, now = make_account(**NOWHERE), timezone.now()
     account.messages_per_minute = 6
     account.save()
     row = outbox_row(account, "Question", status="failed", hold="uncertain")
     account.smtp.mark_unavailable("Later", ahead)
     SendPace.objects.create(account=account, next_at=ahead)
-    assert CourierSlot.acquire(1, "ahead/1", seconds=15, now=ahead)
     SentLookup.objects.create(attempt=attempt(row), uncertain_at=now, next_look_at=ahead, lease_expires_at=ahead)
     SentCopy.objects.update_or_create(outbox=row, defaults={"next_try_at": ahead, "lease_expires_at": ahead})
     assert Lease.acquire(account.pk, "sent", "ahead/1", seconds=300, now=ahead)
@@ -108,7 +107,6 @@ def test_servers_rate_limits_slots_and_the_work_in_sent_are_free_again(make_acco
     clock_ahead.cut(now)
 
     assert deliver.may_send(account.pk, now) and not Lease.objects.exists()
-    assert CourierSlot.acquire(1, "right/1", seconds=15, now=now)
     assert SendPace.objects.get().next_at == now
     assert SentLookup.objects.due(now).count() == 1
     assert SentCopy.objects.filter(next_try_at__lte=now, lease_expires_at=None).count() == 1
@@ -118,6 +116,5 @@ def test_nothing_that_a_clock_which_is_right_has_written_is_cut(make_account: Ac
     account, now = make_account(**NOWHERE), timezone.now()
     account.smtp.mark_unavailable("Later", now + timedelta(hours=1))
     SendPace.objects.create(account=account, next_at=now + timedelta(seconds=60))
-    assert CourierSlot.acquire(1, "right/1", seconds=15, now=now)
     assert Lease.acquire(account.pk, "send", "right/1", seconds=15, now=now)
     assert clock_ahead.cut(now) == 0

@@ -6,16 +6,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from django_q.models import OrmQ
 from pytest_django import Settings
 
+from mailbox.host_slots import take_slot
 from mailbox.models import Account, Lease
 from outbox import api
 from outbox.delivery import worker as delivery_worker
-from outbox.models import CourierSlot, DeliveryCall, OutboxMessage
+from outbox.models import DeliveryCall, OutboxMessage
 from outbox.tasks import delivery as delivery_tasks
 from tests.servers.site import Cluster
 from tests.servers.smtp import SmtpServer
@@ -110,7 +112,7 @@ def test_a_courier_finds_accounts_that_come_while_it_delivers(account_on: Accoun
 
     delivery_worker.DeliveryRunner().run(30)
 
-    assert OutboxMessage.objects.sent().count() == 2 and not CourierSlot.objects.exists()
+    assert OutboxMessage.objects.sent().count() == 2
 
 
 def test_many_mails_call_one_courier(account_on: Accounts, smtp_server: Start) -> None:
@@ -133,19 +135,32 @@ def test_a_call_that_nobody_answers_is_made_again() -> None:
     assert DeliveryCall.make(now, forget_after=30)
 
 
-def test_a_second_courier_leaves_and_takes_over_when_the_first_died(
+def test_a_second_courier_leaves_and_takes_over_when_the_first_is_gone(
     account_on: Accounts, smtp_server: Start, settings: Settings
 ) -> None:
     settings.OUTBOX_COURIERS = 1
     queue(account_on(smtp_server("tls")))
-    now = timezone.now()
-    assert CourierSlot.acquire(1, "killed/1", seconds=delivery_worker.SLOT_SECONDS, now=now)
+    first = take_slot("deliver", 1)
+    assert first
 
     assert delivery_worker.DeliveryRunner().run(30).attempted == 0
-    later = now + timedelta(seconds=delivery_worker.SLOT_SECONDS)
-    delivery_worker.DeliveryRunner(clock=lambda: later).run(30)
+    first.close()
+    delivery_worker.DeliveryRunner().run(30)
 
     assert OutboxMessage.objects.sent().count() == 1
+
+
+def test_a_second_host_brings_couriers_of_its_own(
+    account_on: Accounts, smtp_server: Start, settings: Settings, tmp_path: Path
+) -> None:
+    settings.OUTBOX_COURIERS = 1
+    queue(account_on(smtp_server("tls")))
+    taken = take_slot("deliver", 1)
+    settings.DATA_DIR = tmp_path
+
+    assert delivery_worker.DeliveryRunner().run(30).sent == 1
+    assert taken
+    taken.close()
 
 
 def test_an_account_that_another_process_serves_is_left_to_it(account_on: Accounts, smtp_server: Start) -> None:
