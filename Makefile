@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := run
-.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-programs bench-servers bench-agreement fuzz
+.PHONY: setup lock address-is-free run demo test test-long lint servers screenshots messages languages bench bench-sync bench-outbox bench-pages bench-machines bench-programs bench-servers bench-agreement fuzz
 
 setup: .venv/installed
 
@@ -88,12 +88,12 @@ lint: .venv/installed-dev
 	$(BIN)/python -m mypy
 
 # The peers and limits of the figures; each suite is one word of `python -m benchmarks`.
-bench: bench-sync bench-outbox bench-programs bench-pages
+bench: bench-sync bench-outbox bench-machines bench-programs bench-pages
 
 bench-servers: .venv/installed-dev
 	@sh scripts/install-servers dovecot isync notmuch smtp-sink
 
-bench-sync bench-outbox bench-programs: bench-%: bench-servers
+bench-sync bench-outbox bench-machines bench-programs: bench-%: bench-servers
 	$(BIN)/python -m benchmarks $*
 
 # How far our reader of mail and GMime say the same.

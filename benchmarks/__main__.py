@@ -1,4 +1,4 @@
-"""python -m benchmarks [sync] [outbox] [pages] [programs]: take the figures.
+"""python -m benchmarks [sync] [outbox] [pages] [machines] [programs]: take the figures.
 
 BENCH_SCALE=0.1 shrinks, ONLY=rtt,four chooses.
 BENCH_DATABASE=postgres takes them with PostgreSQL. Exit status 1 when a figure is void: the job was not done.
@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import frame, pages, pages_table, sync, sync_table, table
 from benchmarks.frame import Bench, Figure, Options
 from benchmarks.machine import keep_to_two_cores
+from benchmarks.machines_suite import machines_table
 from benchmarks.outbox_suite import outbox, outbox_table
 from benchmarks.programs_suite import programs, programs_table
 
@@ -23,6 +24,7 @@ SUITES: dict[str, tuple[Callable[[Options, ExitStack], Any], list[Bench]]] = {
     "sync": (sync.Context, sync_table.BENCHES),
     "outbox": (outbox.Context, outbox_table.BENCHES),
     "pages": (pages.Context, pages_table.BENCHES),
+    "machines": (sync.Context, machines_table.BENCHES),
     "programs": (programs.Context, programs_table.BENCHES),
 }
 

@@ -68,7 +68,7 @@ class Site:
     """One installation. What is asked of its database is asked of a process inside it: see `inside()`."""
 
     def __init__(self, folder: Path, database_name: str, database_url: str, environment: dict[str, str]) -> None:
-        self.folder, self.database_name, self._url = folder, database_name, database_url
+        self.folder, self.database_name, self._url, self._given = folder, database_name, database_url, environment
         outer = {name: value for name, value in os.environ.items() if not name.startswith("PRX_EMAIL_")}
         outer.pop("DATABASE_URL", None)
         self.environment = outer | {
@@ -83,7 +83,7 @@ class Site:
         """With this one's keys and database (PostgreSQL), and so its queue, and a data folder of its own."""
         folder = self.folder.with_name(f"{self.folder.name}-other")
         shutil.copytree(self.folder, folder)
-        return Site(folder, self.database_name, self._url, {})
+        return Site(folder, self.database_name, self._url, self._given)
 
     def manage(self, *arguments: str) -> float:
         """Seconds of a whole `manage.py ...`, the start of Python included; raises RuntimeError."""
@@ -105,9 +105,11 @@ class Site:
             process.stop()
 
     @contextmanager
-    def workers(self) -> Iterator[Service]:
-        """A real cluster that takes tasks already."""
-        with self.service([sys.executable, "manage.py", "qcluster"], "qcluster") as service, self.inside() as inside:
+    def workers(self, core: int | None = None) -> Iterator[Service]:
+        """A real cluster that takes tasks already; on one core alone if that is given."""
+        alone = [] if core is None else ["taskset", "--cpu-list", str(sorted(os.sched_getaffinity(0))[core])]
+        command = [*alone, sys.executable, "manage.py", "qcluster"]
+        with self.service(command, "qcluster") as service, self.inside() as inside:
             inside.call("wait_for_workers", pid=service.pid)
             yield service
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -72,8 +73,10 @@ def check(site: Site, user: str, wanted: set[Place], copies: int = 1) -> None:
 
 
 # --- First sync -------------------------------------------------------------------------------------------------
-def first_by_command(context: Context, user: str, wanted: set[Place], port: int | None = None) -> float:
-    site = context.sites.make()
+def first_by_command(
+    context: Context, user: str, wanted: set[Place], port: int | None = None, environment: Mapping[str, str] = {}
+) -> float:
+    site = context.sites.make(**environment)
     with site.inside() as inside:
         inside.call("make_account", **account_fields(context.server, user, port))
     seconds = site.manage("sync", "--all")

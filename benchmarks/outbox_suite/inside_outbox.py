@@ -12,10 +12,10 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from mailbox.models import Account, WorkerHeartbeat
-from outbox import api
+from outbox import api, restore_guard
 from outbox.delivery import claims
 from outbox.delivery import deliver as delivery_deliver
-from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient
+from outbox.models import DeliveryAttempt, OutboxMessage, OutboxRecipient, SendingSwitch
 from outbox.tasks import delivery as delivery_tasks
 
 
@@ -47,6 +47,12 @@ def make_due() -> float:
     Account.objects.update(sending_paused_at=None)
     delivery_tasks.sweep()
     return begin
+
+
+def join_as_host() -> None:
+    """What a new host does first, and the click that it takes: it asks whether it is a copy that sends as well."""
+    restore_guard.check(timezone.now())
+    SendingSwitch.objects.update(paused_at=None)
 
 
 def deliver(account_id: int) -> float:
