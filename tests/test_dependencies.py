@@ -73,8 +73,8 @@ PAGES_MAY_KNOW = words(
 )
 # What outbox may know of mailbox; its pages, admin and commands may know more.
 OPEN_TO_OUTBOX = words(
-    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text logs mime models network oauth "
-    "parsing permissions public_hosts queueing sasl schedules signals storage sync tls"
+    "accounts credentials db endpoints errors features host_slots html imap keep_alive lazy_text logs mime models "
+    "network oauth parsing permissions public_hosts queueing sasl schedules signals storage sync tls"
 )
 ONLY_USERS = {
     "imapclient": {"mailbox.imap"},
