@@ -7,13 +7,15 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as webauthn
 from django.urls import path
 
+from people.second_factor.pages import AskPasskeyAgain
+
 urlpatterns = [
     path("", base.index, name="mfa_index"),
     path("passkeys/", base.index, name="mfa_list_webauthn"),  # where allauth leads after a passkey was removed
     path("sign-in/", base.authenticate, name="mfa_authenticate"),
     path("again/password/", reauthenticate, name="account_reauthenticate"),
     path("again/code/", base.reauthenticate, name="mfa_reauthenticate"),
-    path("again/passkey/", webauthn.reauthenticate_webauthn, name="mfa_reauthenticate_webauthn"),
+    path("again/passkey/", AskPasskeyAgain.as_view(), name="mfa_reauthenticate_webauthn"),
     path("app/set-up/", totp.activate_totp, name="mfa_activate_totp"),
     path("app/remove/", totp.deactivate_totp, name="mfa_deactivate_totp"),
     path("passkeys/add/", webauthn.add_webauthn, name="mfa_add_webauthn"),

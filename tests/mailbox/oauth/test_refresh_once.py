@@ -30,7 +30,7 @@ DIES_AT_LINE = (
     """
 import os, signal, sys
 left = int(sys.argv[3])
-watched = tuple(f"oauth/{name}.py" for name in ("refresh", "direct", "client", "protocol"))
+watched = tuple(f"oauth/{name}.py" for name in ("refresh", "lifetimes", "direct", "client", "protocol"))
 def count(frame, event, _):
     global left
     if not frame.f_code.co_filename.endswith(watched):
