@@ -36,7 +36,13 @@ ROLES |= {"people:rules", "people:person", "people:role", "people:grant", "peopl
 FACTORS = {"mfa_activate_totp", "mfa_deactivate_totp", "mfa_generate_recovery_codes", "mfa_view_recovery_codes"}
 FACTORS |= {"mfa_add_webauthn", "mfa_remove_webauthn"}
 EXPORTS = {"mailbox:message_eml", "outbox:eml", "mailbox:export_new", "mailbox:export_file", "mailbox:export_manifest"}
-EXPORTS |= {"personal_data", "personal_data_search", "personal_data_export", "personal_data_erase"}
+EXPORTS |= {
+    "mailbox:messages_csv",
+    "personal_data",
+    "personal_data_search",
+    "personal_data_export",
+    "personal_data_erase",
+}
 ASKED_AGAIN = SECRETS | KEYS | ROLES | FACTORS | EXPORTS
 
 now_seconds = time.time
@@ -65,7 +71,8 @@ class StepUpMiddleware:
 
     def process_view(self, request: HttpRequest, *_: Any) -> HttpResponse | None:
         name = request.resolver_match.view_name if request.resolver_match else ""
-        is_covered = name in ASKED_AGAIN or (name.startswith("admin:") and name != "admin:login")
+        is_list = request.GET.get("format") == "csv"  # how pages with a list give it as a file
+        is_covered = is_list or name in ASKED_AGAIN or (name.startswith("admin:") and name != "admin:login")
         if not is_covered or not request.user.is_authenticated:
             return None
         if is_fresh(request, TO_OPEN if request.method in ("GET", "HEAD") else TO_SEND):

@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.management import CommandError, call_command
 from django.test import Client
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 
 from mailbox.models import Account, AccountGrant, AuditEntry
 from people.models import Session, SignInRules
@@ -231,6 +231,22 @@ def test_secrets_keys_and_factors_ask_again_after_a_while(
     answer = client.post(answer.headers["Location"], {"password": PASSWORD, "next": reverse(name)})
     assert answer.headers["Location"] == reverse(name)
     assert client.get(reverse(name)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        reverse_lazy("mailbox:messages_csv"),
+        *(f"/{page}?format=csv" for page in ("activity/", "quarantine/", "outbox/", "outbox/suppressed/")),
+    ],
+)
+def test_lists_as_files_are_exports_too(
+    client: Client, make_user: Callable[..., User], later: Callable[[int], None], url: str
+) -> None:
+    client.force_login(make_user("administrator", "vera", PASSWORD))
+    assert client.get(url).headers["Content-Type"].startswith("text/csv")
+    later(16)
+    assert client.get(url).headers["Location"].startswith(reverse("account_reauthenticate"))
 
 
 def test_a_form_that_was_opened_in_time_is_taken_and_an_old_one_is_not(
