@@ -81,6 +81,29 @@ def test_a_programs_token_is_not_guessed_by_http_and_guessing_costs_no_hash_and_
     assert stranger.get("/api/v1/accounts", headers=right).status_code in (200, 403)
 
 
+@pytest.mark.django_db
+@pytest.mark.pages
+def test_neither_the_callback_of_a_sign_on_nor_metrics_is_guessed_and_guessing_asks_and_writes_nothing(
+    settings: Any, hashes: list[str], make_user: Callable[..., User]
+) -> None:
+    settings.SSO_ISSUER, settings.METRICS_TOKEN = "https://sign-on.example.test", "the-token-of-prometheus"
+    settings.SSO_CLIENT_ID, settings.SSO_CLIENT_SECRET = "id", "secret"
+    stranger, hashes[:] = Client(), []
+    with CaptureQueriesContext(connection) as asked:
+        for number in range(GUESSES):
+            guessed = {"state": f"{number:016}", "code": "c"}
+            assert stranger.get(reverse("sso_callback"), guessed).status_code == 403
+            assert stranger.get("/metrics", headers={"Authorization": f"Bearer {number}"}).status_code == 403
+    assert not [each["sql"] for each in asked if not each["sql"].startswith("SELECT")] and not hashes
+    assert not Session.objects.exists() and not AuditEntry.objects.exists()
+    operator = Client()
+    operator.force_login(make_user("administrator"))
+    for number in range(GUESSES):
+        guessed = {"state": f"{number:064x}", "code": "c"}
+        answer = operator.get(reverse("mailbox:oauth_callback"), guessed, follow=True)
+        assert b"belongs to no sign-in of yours" in answer.content
+
+
 def sign_in(client: smtplib.SMTP, login: str, secret: str) -> int:
     """The reply's code, of one AUTH."""
     return client.docmd("AUTH PLAIN", base64.b64encode(f"\0{login}\0{secret}".encode()).decode())[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import requests
 from django.test import Client
 from django.urls import reverse
 
+from mailbox.safe_http import FetchRefused, Network, OutgoingRequest, exchange
 from people.single_sign_on import client as sign_on_client
 from people.single_sign_on import protocol
 
@@ -136,6 +138,17 @@ def test_no_request_goes_out_without_tls_unless_settings_say_so(odd: Odd, settin
     with sign_on_client.session() as asking, pytest.raises(requests.ConnectionError, match="https"):
         asking.get(odd.issuer)
     assert odd.asked == 0
+
+
+def test_of_a_hosts_addresses_the_next_is_tried_when_one_does_not_answer(odd: Odd) -> None:
+    odd.json({})
+    addresses = [ipaddress.ip_address("127.0.0.9"), ipaddress.ip_address("127.0.0.1")]
+    network = Network(resolve=lambda *_: addresses, is_allowed=lambda _: True, any_port=True)
+    wanted = OutgoingRequest(accept="*/*", user_agent="test", max_bytes=100)
+    assert exchange(odd.issuer, wanted, network).status == 200
+    refused = Network(resolve=lambda *_: addresses, is_allowed=lambda each: each == addresses[1], any_port=True)
+    with pytest.raises(FetchRefused, match="public Internet"):
+        exchange(odd.issuer, wanted, refused)
 
 
 def test_one_that_hangs_leaves_pages_for_whoever_signs_in_with_a_password(
