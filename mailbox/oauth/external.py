@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from mailbox.errors import ProviderError
+from mailbox.oauth import protocol
 from mailbox.oauth.protocol import Tokens
 
 
@@ -27,5 +30,10 @@ def is_configured() -> bool:
 
 
 def refresh(email: str, user: str) -> Tokens:
+    """Raises ProviderError for what is no access token, and whatever the class raises."""
     provider: RefreshProvider = import_string(settings.OAUTH_REFRESH_PROVIDER)()
-    return provider.refresh(email, user)
+    tokens = provider.refresh(email, user)
+    token = tokens.access_token if isinstance(tokens, Tokens) else None
+    if not isinstance(token, str) or not token or not token.isprintable():
+        raise ProviderError("The class in PRX_EMAIL_OAUTH_REFRESH_PROVIDER gave no access token.")
+    return replace(tokens, expires_in=protocol.seconds_of(tokens.expires_in))

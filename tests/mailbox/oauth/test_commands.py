@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management import call_command
+from django.utils import timezone
 
+from mailbox.errors import NetworkError
 from mailbox.imap.session import ImapSession
 from mailbox.models import Account, OAuthApp, OAuthGrant
 from mailbox.oauth import device, refresh
@@ -141,6 +143,50 @@ class Vault:
     def refresh(self, email: str, user: str) -> Tokens:
         self.asked.append((email, user))
         return Tokens("from the vault", expires_in=3600)
+
+
+class Strange:
+    """One that gives what it should not."""
+
+    gives: Any = None
+
+    def refresh(self, email: str, user: str) -> Any:
+        return self.gives
+
+
+@pytest.mark.parametrize("given", [None, "a token", Tokens(""), Tokens("two\r\nlines"), Tokens(None)])  # type: ignore[arg-type]
+def test_a_refresh_provider_of_ones_own_that_gives_no_token_is_asked_later(
+    make_account: Callable[..., Account], settings: Any, monkeypatch: Any, given: Any
+) -> None:
+    settings.OAUTH_REFRESH_PROVIDER = f"{__name__}.Strange"
+    Strange.gives = given
+    account = make_account("ann@example.test", imap_host="localhost", imap_port=1, smtp_host="localhost", smtp_port=1)
+    monkeypatch.setenv("MY_TOKEN", "first")
+    ended = ["--oauth-token-env", "MY_TOKEN", "--expires-at", "1700000000"]
+    call_command("set_secret", account.email, "--transport", "both", *ended, stdout=StringIO())
+    with pytest.raises(NetworkError, match="PRX_EMAIL_OAUTH_REFRESH_PROVIDER"):
+        refresh.ensure_fresh(Account.objects.with_transports().get(), "imap")
+    grant = OAuthGrant.objects.get()
+    assert (grant.failure, grant.failure_count, grant.lease_token) == ("", 1, "")
+    Strange.gives = Tokens("good", expires_in="-1")  # type: ignore[arg-type]
+    refresh.ensure_fresh(Account.objects.with_transports().get(), "imap", lambda: timezone.now() + timedelta(minutes=1))
+    assert OAuthGrant.objects.get().access_token == "good"
+
+
+def test_a_provider_that_is_away_while_the_person_types_is_asked_again(
+    app: OAuthApp, oidc: OidcProvider, make_account: Callable[..., Account], mail_user: str
+) -> None:
+    make_account(mail_user)
+    code, waits = device.ask_for_code(app), []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            Person(mail_user).enter_code(code.verification_uri, code.user_code)
+
+    oidc.control(fail={"count": 2, "status": 503})
+    assert device.wait_for_tokens(app, code, sleep).access_token
+    assert waits == [5, 10, 20]
 
 
 def test_a_refresh_provider_of_ones_own_renews_what_ends(
