@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import time
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from mailbox.models import Message, MessagePlace
+from mailbox.models import Message, MessagePlace, RetentionRule
+from mailbox.queueing import queue
 from mailbox.search.results import search
 from mailbox.views.pagination import Cursor
+from prx_email_site.retention import sweep
 from prx_email_site.seed.letters import word
 from prx_email_site.seed.mailboxes import ticket
 
@@ -114,3 +118,25 @@ def _file_size(name: str) -> int:
     plain = Path(settings.STATIC_ROOT, name)
     packed = plain.with_name(f"{plain.name}.gz")
     return (packed if packed.exists() else plain).stat().st_size
+
+
+# --- Retention --------------------------------------------------------------------------------------------------
+def message_count() -> int:
+    return Message.objects.count()
+
+
+def remove_older_half() -> int:
+    """Make a rule that means half of all received mail, and begin, as the daily clock does; how many messages."""
+    now = timezone.now()
+    half = Message.objects.count() // 2
+    middle = Message.objects.order_by("-received_at", "-pk").values_list("received_at", flat=True)[half]
+    days = (now - middle).days
+    RetentionRule.objects.create(what=RetentionRule.What.RECEIVED, days=days)
+    number = Message.objects.filter(received_at__lt=now - timedelta(days=days)).count()
+    queue(sweep.SLICE, now.isoformat(), group="retention")
+    return number
+
+
+def is_removing(number: int) -> bool:
+    """Whether fewer than so many have gone."""
+    return RetentionRule.objects.get().removed < number

@@ -12,7 +12,9 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -41,8 +43,9 @@ class Kept:
     def __init__(self, folder: Path, server: str = "", *, is_fresh: bool = False) -> None:
         self.folder, self.server, self.is_fresh = folder, server, is_fresh
 
-    def site(self, count: int) -> Site:
-        """One with so many messages and outbox rows, made when it is not there yet, or cannot be migrated."""
+    def site(self, count: int, outbox: int | None = None) -> Site:
+        """One with so many messages and outbox rows (of the latter as many, or those given), made when it is not there
+        yet, or cannot be migrated."""
         name = f"seed_{count}_{version()}"
         folder = self.folder / name
         site = Site(folder, name, f"{self.server.rpartition('/')[0]}/{name}" if self.server else "", {})
@@ -52,11 +55,26 @@ class Kept:
             if self.server:
                 self._ask(f"CREATE DATABASE {name}")
             site.manage("migrate", "--verbosity=0")
-            seconds = site.manage("seed", f"--messages={count}", f"--outbox={count}")
-            say(f"    seeded {count:,} messages and {count:,} outbox rows in {seconds:.0f} s")
+            rows = count if outbox is None else outbox
+            seconds = site.manage("seed", f"--messages={count}", f"--outbox={rows}")
+            say(f"    seeded {count:,} messages and {rows:,} outbox rows in {seconds:.0f} s")
             (folder / DONE).write_text(f"{time.strftime('%Y-%m-%d %H:%M')}\n")
         site.manage("collectstatic", "--no-input", "--verbosity=0")
         return site
+
+    @contextmanager
+    def copy(self, site: Site) -> Iterator[Site]:
+        """A second one like it, which may be changed and is removed at the end."""
+        name = f"{site.database_name}_copy"
+        folder = self.folder / name
+        self._remove(name)
+        shutil.copytree(site.folder, folder)
+        if self.server:
+            self._ask(f"CREATE DATABASE {name} TEMPLATE {site.database_name}")
+        try:
+            yield Site(folder, name, f"{self.server.rpartition('/')[0]}/{name}" if self.server else "", {})
+        finally:
+            self._remove(name)
 
     def _remove(self, prefix: str) -> None:
         """All of this size, whatever made them."""
@@ -106,14 +124,18 @@ def sizes(options: Options) -> tuple[int, int]:
     return options.amount(1_000_000, 300), options.amount(10_000, 300)
 
 
+def for_retention(kept: Kept, options: Options) -> Site:
+    return kept.site(options.amount(2_000_000, 600), outbox=options.amount(10_000, 300))
+
+
 def main() -> None:
     options = Options.of_environment()
     with ExitStack() as stack:
         kept = open_kept(options, stack)
-        for count in sizes(options):
+        for make in (*(partial(kept.site, count) for count in sizes(options)), partial(for_retention, kept, options)):
             begin = time.monotonic()
-            kept.site(count)
-            say(f"{options.database}, {count:,}: there ({time.monotonic() - begin:.0f} s)")
+            site = make()
+            say(f"{options.database}, {site.database_name}: there ({time.monotonic() - begin:.0f} s)")
 
 
 if __name__ == "__main__":

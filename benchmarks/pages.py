@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 from contextlib import ExitStack
+from functools import cached_property
 from urllib.parse import urlencode
 
 from benchmarks.frame import Figure, Options, Pair, Void
 from benchmarks.kept import open_kept, sizes
+from benchmarks.site import Inside
 
 ROUNDS, WARM = 60, 5
 PAGES = {
@@ -56,12 +58,22 @@ NARROWED = {
 
 
 class Context:
-    """Two seeded installations, the large and the small one, with a process inside each."""
+    """The seeded installations, and a process inside the large and the small one, each when first asked for."""
 
     def __init__(self, options: Options, stack: ExitStack) -> None:
-        self.options = options
-        kept = open_kept(options, stack)
-        self.large, self.small = (stack.enter_context(kept.site(count).inside()) for count in sizes(options))
+        self.options, self._stack = options, stack
+        self.kept = open_kept(options, stack)
+
+    @cached_property
+    def large(self) -> Inside:
+        return self._inside(sizes(self.options)[0])
+
+    @cached_property
+    def small(self) -> Inside:
+        return self._inside(sizes(self.options)[1])
+
+    def _inside(self, count: int) -> Inside:
+        return self._stack.enter_context(self.kept.site(count).inside())
 
     def rounds(self) -> int:
         return ROUNDS if self.options.scale >= 0.1 else 4

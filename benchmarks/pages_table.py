@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import pages
+from benchmarks import pages, pages_retention
 from benchmarks.frame import Bench, Figure, at_most
 
 AT_BOTH = "p95 of the server's time at 1,000,000 messages"
@@ -51,6 +51,18 @@ BENCHES = [
         (
             Figure("bytes", "the heaviest page's first visit, gzip", "", at_most(150, "kB"), unit="kB"),
             Figure("queries", "the most queries of a page", "", at_most(12), unit=""),
+        ),
+    ),
+    Bench(
+        "retention",
+        pages_retention.retention,
+        (
+            Figure(
+                "retention",
+                "dashboard, lists and a search while 1,000,000 of 2,000,000 messages are removed: p95",
+                "before",
+                at_most(1.5),
+            ),
         ),
     ),
 ]
