@@ -11,14 +11,14 @@ import functools
 import logging
 import ssl
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session, TLSSetupException
 
-from api.submission import acceptance
+from api.submission import acceptance, dsn_parameters
 from api.submission.acceptance import Program, Refused, reply
 from api.submission.limits import Limits
 from mailbox.logs import event
@@ -146,6 +146,31 @@ class Protocol(SMTP):
         self._reset_timeout()
         return AuthResult(success=True, auth_data=program)
 
+    async def smtp_MAIL(self, arg: str | None) -> None:
+        """aiosmtpd knows no DSN and makes all parameters upper case. They are kept in the envelope's `mail_options`."""
+        await self._without_dsn(arg, dsn_parameters.OF_MAIL, super().smtp_MAIL, "mail_options")
+
+    async def smtp_RCPT(self, arg: str | None) -> None:
+        """As for MAIL; `rcpt_options` has a text for each recipient that is taken."""
+        await self._without_dsn(arg, dsn_parameters.OF_RCPT, super().smtp_RCPT, "rcpt_options")
+
+    async def _without_dsn(
+        self, arg: str | None, known: dsn_parameters.Known, say: Callable[[str | None], Awaitable[None]], kept: str
+    ) -> None:
+        try:
+            rest, found = dsn_parameters.taken_out(arg or "", known)
+        except ValueError as error:
+            await self.push(reply("501 5.5.4", error))
+            return
+        before = self._taken()
+        await say(rest or None)
+        if self.envelope is not None and self._taken() != before:
+            getattr(self.envelope, kept).append(found)
+
+    def _taken(self) -> tuple[str | None, int]:
+        """Sender and number of recipients, which a MAIL or RCPT that is taken changes."""
+        return (self.envelope.mail_from, len(self.envelope.rcpt_tos)) if self.envelope else (None, 0)
+
     async def smtp_DATA(self, arg: str) -> None:
         if await self.check_helo_needed() or await self.check_auth_needed("DATA"):
             return
@@ -221,7 +246,7 @@ class Handler:
         self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+        return [*responses[:-1], "250-PIPELINING", "250-DSN", responses[-1]]
 
     async def handle_MAIL(
         self, _server: SMTP, session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -251,7 +276,13 @@ class Handler:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope, content: bytes) -> str:
-        given = Submitted(content, tuple(envelope.rcpt_tos), envelope.smtp_utf8)
+        given = Submitted(
+            content,
+            tuple(envelope.rcpt_tos),
+            envelope.smtp_utf8,
+            dsn_parameters=" ".join(envelope.mail_options),
+            dsn_parameters_of=tuple(envelope.rcpt_options),
+        )
         with self._service.limits.write():
             return await in_thread(self._service, acceptance.accept, session.auth_data, given, self._service.write)
 

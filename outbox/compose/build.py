@@ -6,8 +6,8 @@ FrozenMessage means 7-bit safe and without Message-ID: a retry sends the same by
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -81,6 +81,8 @@ class FrozenMessage:
     needs_smtputf8: bool
     message_id: str = ""  # the one in `mime`; "": each attempt makes one
     header_from: str = ""  # what stands in From, where that is not the account's own name and address
+    dsn_parameters: str = ""  # of MAIL (RFC 3461), as a program submitted them
+    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # of RCPT, likewise, by addr-spec
 
 
 def freeze(

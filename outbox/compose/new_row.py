@@ -90,6 +90,7 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         mime_size=len(frozen.mime),
         message_id=frozen.message_id,
         needs_smtputf8=frozen.needs_smtputf8,
+        dsn_parameters=frozen.dsn_parameters,
         next_attempt_at=new.times.next_attempt_at,
         send_at=new.times.send_at,
         undo_until=new.times.undo_until,
@@ -101,7 +102,10 @@ def insert(account: Account, new: NewRow, now: datetime) -> int:
         created_by=new.user,
     )
     OutboxRecipient.objects.bulk_create(
-        [OutboxRecipient(outbox=row, kind=kind, address=spec) for kind, spec in frozen.recipients]
+        [
+            OutboxRecipient(outbox=row, kind=kind, address=spec, dsn_parameters=frozen.dsn_parameters_of.get(spec, ""))
+            for kind, spec in frozen.recipients
+        ]
     )
     OutboxAttachment.objects.bulk_create(_attachment_rows(row, new.files))
     if account.wants_sent_copy():  # with the row: no crash afterwards can forget it

@@ -36,12 +36,15 @@ _MESSAGE_ID = re.compile(r"[!-~]++")
 @dataclass(frozen=True)
 class Submitted:
     """A mail and its envelope as a program gave them. `smtputf8`: the program said so (RFC 6531).
-    `needs_message_id`: a mail without one is refused, as its way in may repeat what was accepted."""
+    `needs_message_id`: a mail without one is refused, as its way in may repeat what was accepted. `dsn_parameters`,
+    `dsn_parameters_of`: of MAIL, and of each RCPT in its order (RFC 3461), checked."""
 
     content: bytes
     rcpt_to: Sequence[str]
     smtputf8: bool = False
     needs_message_id: bool = False
+    dsn_parameters: str = ""
+    dsn_parameters_of: Sequence[str] = ()
 
 
 @dataclass
@@ -74,6 +77,7 @@ def frozen(
     mime = added + b"".join(header.kept) + b"\r\n" + body
     parsed = mime_message.parse(mime)
     recipients = _envelope(given.rcpt_to, parsed)
+    asked = dict(zip(map(mime_addresses.same, given.rcpt_to), given.dsn_parameters_of, strict=False))
     has_wide_address = not all(spec.isascii() for _kind, spec in recipients)
     return FrozenMessage(
         mime=mime,
@@ -89,6 +93,8 @@ def frozen(
         needs_smtputf8=has_wide_address or (given.smtputf8 and not b"".join(header.kept).isascii()),
         message_id=message_id,
         header_from="" if _is_of(parsed.sender, account_email) else parsed.sender,
+        dsn_parameters=given.dsn_parameters,
+        dsn_parameters_of={spec: asked.get(mime_addresses.same(spec), "") for _kind, spec in recipients},
     ), parsed
 
 

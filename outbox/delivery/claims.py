@@ -50,6 +50,7 @@ class Claim:
     mime_digest: str
     private_part: str  # "" of nearly all
     needs_smtputf8: bool
+    dsn_parameters: str  # "" of nearly all
     claimed_at: datetime
     lease_seconds: float
 
@@ -112,7 +113,9 @@ def _attempt_of(row: tuple[Any, ...], worker: str, stamp: str, now: datetime) ->
 def _claim_of(
     row: tuple[Any, ...], attempt: Mapping[str, Any], attempt_id: int, lease_seconds: float, now: datetime
 ) -> Claim:
-    pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, token, *_ = row
+    pk, account_id, retries, since, requested_by_id, failure_mode, mail_from, digest, needs_smtputf8, dsn, token, *_ = (
+        row
+    )
     return Claim(
         outbox_id=pk,
         account_id=account_id,
@@ -128,6 +131,7 @@ def _claim_of(
         mime_digest=digest,
         private_part=row[-1],
         needs_smtputf8=bool(needs_smtputf8),
+        dsn_parameters=dsn,
         claimed_at=now,
         lease_seconds=lease_seconds,
     )

@@ -24,8 +24,8 @@ DUE = """"status" IN ('pending', 'failed') AND "hold" = '' AND "next_attempt_at"
 OURS = """"id" = %s AND "status" = 'sending' AND "claim_token" = %s"""
 # A mail that was to wait is as old as its time to be sent: else a first failure would give it up.
 NEEDED = """"id", "account_id", "retries", COALESCE("send_at", "created_at"), "requested_by_id", "failure_mode",
-"mail_from", "mime_digest", "needs_smtputf8", "claim_token", "next_attempt_at", "last_attempt", "message_id",
-"private_part\""""
+"mail_from", "mime_digest", "needs_smtputf8", "dsn_parameters", "claim_token", "next_attempt_at", "last_attempt",
+"message_id", "private_part\""""
 
 _NEXT = f"""(SELECT "id" FROM "outbox" WHERE "account_id" = %s AND {DUE} ORDER BY "next_attempt_at", "id" LIMIT %s)"""
 # On the right side of SET, "status" is the value before this UPDATE, on both databases.
@@ -57,8 +57,8 @@ WHERE "outbox_id" = %s AND "address" IN ({places})"""
 COUNT_MORE = """UPDATE "counters" SET "value" = "value" + 1 WHERE "account_id" = %s AND "name" = %s AND "hour" = %s"""
 COUNT = """INSERT INTO "counters" ("account_id", "name", "hour", "value") VALUES (%s, %s, %s, 1)
 ON CONFLICT ("account_id", "name", "hour") DO UPDATE SET "value" = "counters"."value" + 1"""
-LACKING = """SELECT "address", "status", "reply_code", "reply" FROM "outbox_recipients" WHERE "outbox_id" = %s
-AND "status" <> 'accepted' ORDER BY "id\""""
+LACKING = """SELECT "address", "status", "reply_code", "reply", "dsn_parameters" FROM "outbox_recipients"
+WHERE "outbox_id" = %s AND "status" <> 'accepted' ORDER BY "id\""""
 
 
 @cache
@@ -123,7 +123,7 @@ def claim_next(
     at = instant(now)
     skips = own_connection().features.has_select_for_update_skip_locked
     values = [token, worker, instant(lease), at, account_id, at, most, at]
-    return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[10], row[0]))
+    return sorted(rows(CLAIM_NEXT_UNLOCKED if skips else CLAIM_NEXT, values), key=lambda row: (row[11], row[0]))
 
 
 @cache

@@ -90,7 +90,14 @@ def limits() -> Limits:
 def prepare(claim: Claim) -> Work:
     """Read what the attempt of a claimed row needs. Raises database errors."""
     lacking = recipients.lacking(claim.outbox_id)
-    envelope = Envelope(claim.mail_from, lacking.to_try, claim.needs_smtputf8, claim.prx_attempt)
+    envelope = Envelope(
+        claim.mail_from,
+        lacking.to_try,
+        claim.needs_smtputf8,
+        claim.prx_attempt,
+        claim.dsn_parameters,
+        lacking.dsn_parameters,
+    )
     if claim.failure_mode:
         kind = Kind.NETWORK if claim.failure_mode == "network" else Kind.REPLY
         code = 451 if kind is Kind.REPLY else None

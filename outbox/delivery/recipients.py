@@ -18,12 +18,14 @@ class Recipients:
     to_try: Sequence[str]
     refused_before: frozenset[str]  # of those to try: refused for the time being
     refused_for_good: Mapping[str, Reply]
+    dsn_parameters: Mapping[str, str]  # of those who have any, as a program submitted them
 
 
 def lacking(pk: int) -> Recipients:
     """Envelope recipients of the next attempt: not yet accepted, and not refused for good."""
     found = claims_sql.rows(claims_sql.LACKING, [pk])
-    refused = {address: Reply(code or 450, words) for address, status, code, words in found if status == "refused"}
+    refused = {address: Reply(code or 450, words) for address, status, code, words, _ in found if status == "refused"}
     for_good = {address: reply for address, reply in refused.items() if not is_for_now(reply.code, reply.text)}
     to_try = [address for address, *_ in found if address not in for_good]
-    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good)
+    dsn_parameters = {address: parameters for address, *_, parameters in found if parameters}
+    return Recipients(to_try, frozenset(refused.keys() - for_good.keys()), for_good, dsn_parameters)

@@ -112,6 +112,7 @@ class OutboxMessage(models.Model):
     mime_digest = models.CharField(max_length=64)
     mime_size = models.BigIntegerField()
     needs_smtputf8 = models.BooleanField(default=False)
+    dsn_parameters = models.CharField(max_length=130, blank=True, default="", db_default="")  # of MAIL, as submitted
 
     status = models.CharField(max_length=9, choices=Status, default=Status.PENDING)
     hold = models.CharField(max_length=9, choices=Hold, blank=True, default="")
@@ -228,6 +229,7 @@ class OutboxRecipient(models.Model):
     reply_code = models.PositiveIntegerField(null=True)
     reply = models.TextField(blank=True)
     accepted_at = models.DateTimeField(null=True)
+    dsn_parameters = models.CharField(max_length=550, blank=True, default="", db_default="")  # of RCPT, as submitted
 
     class Meta:
         db_table = "outbox_recipients"

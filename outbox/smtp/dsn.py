@@ -43,18 +43,24 @@ def do_without_of(endpoint: Endpoint, addresses: Iterable[str]) -> None:
     _without_of.update((endpoint.host, endpoint.port, address) for address in addresses)
 
 
-def of_mail(envelope_id: str) -> str:
-    """What MAIL says of it. RET=HDRS: a report returns the header, in which the attempt's mark stands, and no body."""
-    return f" RET=HDRS ENVID={xtext(envelope_id)}" if envelope_id else ""
+def of_mail(envelope_id: str, submitted: str = "") -> str:
+    """What MAIL says of it. RET=HDRS: a report returns the header, in which the attempt's mark stands, and no body.
+    `submitted`: what a program asked for ("RET=FULL ENVID=a7"), which stands in place of ours (RFC 3461 4.3, 4.4)."""
+    return _with({"RET": "HDRS", "ENVID": xtext(envelope_id)} if envelope_id else {}, submitted)
 
 
-def of_recipient(address: str) -> str:
+def of_recipient(address: str, submitted: str = "") -> str:
     """What RCPT says of it. Without NOTIFY each server would decide for itself whether it tells of delays. An address
-    that is not ASCII has a notation of its own (RFC 6533), which is not worth its risks: then nothing is said."""
-    if not address.isascii():
-        return ""
-    original = f"rfc822;{xtext(address)}"
-    return f" NOTIFY=FAILURE,DELAY ORCPT={original}" if len(original) <= LONGEST_ORCPT else ""
+    that is not ASCII has a notation of its own (RFC 6533), which is not worth its risks: then nothing of ours is said.
+    `submitted`: as in of_mail ("NOTIFY=NEVER")."""
+    original = f"rfc822;{xtext(address)}" if address.isascii() else ""
+    is_told = 0 < len(original) <= LONGEST_ORCPT
+    return _with({"NOTIFY": "FAILURE,DELAY", "ORCPT": original} if is_told else {}, submitted)
+
+
+def _with(ours: dict[str, str], submitted: str) -> str:
+    asked = dict(each.split("=", 1) for each in submitted.split())
+    return "".join(f" {name}={value}" for name, value in (ours | asked).items())
 
 
 def may_be_about_it(reply: Reply) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from outbox.smtp.replies import Reply
@@ -14,6 +14,8 @@ class Envelope:
     rcpt_to: Sequence[str]
     smtputf8: bool = False
     envelope_id: str = ""  # what reports about it are to name (ENVID)
+    dsn_parameters: str = ""  # of MAIL, as a program submitted them
+    dsn_parameters_of: Mapping[str, str] = field(default_factory=dict)  # of RCPT, likewise, by address
 
 
 @dataclass

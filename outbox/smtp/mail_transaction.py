@@ -127,17 +127,17 @@ class MailConversation(InStep):
         envelope = mail.envelope
         asks = self._asks_for_reports()
         first = f"MAIL FROM:<{envelope.mail_from}>{self._parameters(mail)}"
-        groups = [[first + (dsn.of_mail(envelope.envelope_id) if asks else "")]]
-        for line in (*(f"RCPT TO:<{each}>{self._asked_of(each)}" for each in envelope.rcpt_to), DATA):
+        groups = [[first + (dsn.of_mail(envelope.envelope_id, envelope.dsn_parameters) if asks else "")]]
+        for line in (*(f"RCPT TO:<{each}>{self._asked_of(each, envelope)}" for each in envelope.rcpt_to), DATA):
             if "pipelining" not in self._extensions or len(groups[-1]) > RECIPIENTS_AT_ONCE:
                 groups.append([])
             groups[-1].append(line)
         return groups
 
-    def _asked_of(self, address: str) -> str:
+    def _asked_of(self, address: str, envelope: Envelope) -> str:
         """The parameters of RCPT."""
         is_asked = self._asks_for_reports() and dsn.is_taken_of(self._endpoint, address)
-        return dsn.of_recipient(address) if is_asked else ""
+        return dsn.of_recipient(address, envelope.dsn_parameters_of.get(address, "")) if is_asked else ""
 
     def _asks_for_reports(self) -> bool:
         return "dsn" in self._extensions and not self._says_plainly and dsn.is_taken_by(self._endpoint)
@@ -241,7 +241,7 @@ class MailConversation(InStep):
             return
         is_mail = line.startswith("MAIL")
         address = "" if is_mail else envelope.rcpt_to[len(delivery.accepted) + len(delivery.refused)]
-        is_asked = self._asks_for_reports() if is_mail else bool(self._asked_of(address))
+        is_asked = self._asks_for_reports() if is_mail else bool(self._asked_of(address, envelope))
         if is_asked and dsn.may_be_about_it(reply):
             self._blamed.add(address)
         if is_mail:

@@ -34,14 +34,17 @@ class Table:
 SETTING = "people set it up: change or remove it on its page"
 _TEXTS = ("subject", "snippet", "body_text", "body_html", "attached_text", "message_id", "in_reply_to")
 _SENT_COLUMNS = ("to", "cc", "bcc", "header_from", "mail_from", "idempotency_key")
-_SENT_TEXTS = ("subject", "body_text", "body_html", "in_reply_to", "references_header", "error", "provider_message_id")
+_SENT_TEXTS = (
+    *("subject", "body_text", "body_html", "in_reply_to", "references_header", "error", "provider_message_id"),
+    "dsn_parameters",
+)
 # In this order: exports first, as they hold what goes after them.
 TABLES = (
     Table("mailbox.Export", ("query",), Way.REMOVE),
     Table("mailbox.Message", HEADERS, Way.RECEIVED, mentions=(*_TEXTS, "references_header", "attachments")),
     Table("mailbox.Quarantine", ("sender", "subject"), Way.PUT_ASIDE),
     Table("outbox.OutboxMessage", _SENT_COLUMNS, Way.SENT, mentions=_SENT_TEXTS),
-    Table("outbox.OutboxRecipient", ("address", "reply"), Way.MASK),
+    Table("outbox.OutboxRecipient", ("address", "reply", "dsn_parameters"), Way.MASK),
     Table("outbox.DeliveryAttempt", ("reply", "transcript"), Way.MASK),
     Table("outbox.DeliveryReport", ("address", "words", "reporter"), Way.MASK),
     Table("outbox.SentLookup", ("last_words",), Way.MASK),

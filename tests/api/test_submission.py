@@ -267,18 +267,3 @@ def test_curl_sends_by_it(
         done = subprocess.run([curl, *common, *address], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
     assert OutboxMessage.objects.count() == 1
-
-
-def test_parameters_of_reports_are_not_offered_and_refused_aloud(
-    submission: Submission, ops: Account, secret: str
-) -> None:
-    """RFC 3461: a program that asks for a report, or for none, is never taken for one that did not ask."""
-    with submission.connect(secret) as client:
-        assert not client.has_extn("dsn")
-        for option in ("RET=HDRS", "ENVID=QQ314159"):
-            assert client.mail(OPS, [option])[0] == 555
-        assert client.mail(OPS)[0] == 250
-        for option in ("NOTIFY=NEVER", "NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;ann@example.com"):
-            assert client.rcpt("ann@example.com", [option])[0] == 555
-        assert client.docmd("DATA")[0] == 503
-    assert not OutboxMessage.objects.exists()
