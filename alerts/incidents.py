@@ -46,22 +46,22 @@ def update(problems: Problems, now: datetime) -> None:
 
 def _open(problems: list[Problem], now: datetime) -> None:
     """The unique key makes one of two who insert at the same instant the loser, without an error."""
-    AlertIncident.objects.bulk_create(
-        [
-            AlertIncident(
-                key=each.key,
-                kind=each.kind,
-                account_id=each.account_id,
-                sentence=each.sentence,
-                path=each.path,
-                count=each.count,
-                newest=each.newest,
-                opened_at=now,
-                present_since=now,
-            )
-            for each in problems
-        ],
-        ignore_conflicts=True,
+    AlertIncident.objects.bulk_create([_incident(each, now) for each in problems], ignore_conflicts=True)
+
+
+def _incident(problem: Problem, now: datetime) -> AlertIncident:
+    sentence, translations = problem.stored()
+    return AlertIncident(
+        key=problem.key,
+        kind=problem.kind,
+        account_id=problem.account_id,
+        sentence=sentence,
+        translations=translations,
+        path=problem.path,
+        count=problem.count,
+        newest=problem.newest,
+        opened_at=now,
+        present_since=now,
     )
 
 
@@ -72,7 +72,9 @@ def _still_there(row: AlertIncident, problem: Problem, now: datetime) -> None:
     is_more = problem.newest > row.newest or problem.count > row.count
     if row.alerted_at is None:
         if is_more:
-            this.update(sentence=problem.sentence, count=problem.count, newest=problem.newest)
+            sentence, translations = problem.stored()
+            more = {"count": problem.count, "newest": problem.newest}
+            this.update(sentence=sentence, translations=translations, **more)
     elif is_more and now - row.alerted_at >= AGAIN:
         # What was told is not all any more: a new incident takes its place, and of the former no end is told.
         with transaction.atomic():

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from mailbox import credentials
@@ -117,7 +118,8 @@ class AlertIncident(models.Model):
     key = models.CharField(max_length=100)  # "sign_in:imap:3"; one open incident a key
     kind = models.CharField(max_length=10, choices=Kind)
     account = models.ForeignKey(Account, models.CASCADE, null=True, related_name="+")
-    sentence = models.CharField(max_length=500)
+    sentence = models.CharField(max_length=500)  # in English, as programs, metrics and notices have it
+    translations = models.JSONField(default=dict, db_default={})  # by language code, as it was when it was stored
     path = models.CharField(max_length=300)  # of the page that mends it
     count = models.PositiveBigIntegerField(default=1)
     newest = models.BigIntegerField(default=0)  # the highest pk among what it counts: a higher one is news
@@ -138,6 +140,11 @@ class AlertIncident(models.Model):
 
     def __str__(self) -> str:
         return self.sentence
+
+    @property
+    def in_words(self) -> str:
+        """In the language of whoever reads, where it had one when this was stored."""
+        return str(self.translations.get(get_language(), self.sentence))
 
 
 class NoticeQuerySet(models.QuerySet["AlertNotice"]):

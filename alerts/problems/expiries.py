@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -16,7 +17,7 @@ from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
 from alerts.models import AlertRule, Kind, Webhook
-from alerts.problems.problem import Problem
+from alerts.problems.problem import Problem, isolated, utc
 from mailbox.models import Account, OAuthApp, OAuthGrant, SeenCertificate, Transport
 
 WARNED = (1, 7, 30)  # days before
@@ -43,14 +44,9 @@ class Expiry:
     name: str = ""
 
     @property
-    def in_english(self) -> str:
-        """As alerts are stored."""
-        return self.what % {"name": self.name}
-
-    @property
     def in_words(self) -> str:
         """In the language of whoever reads."""
-        return gettext(self.what) % {"name": self.name}
+        return gettext(self.what) % {"name": isolated(self.name)}
 
     def days_left(self, now: datetime) -> int:
         """Whole days, rounded down; negative when it is over."""
@@ -87,9 +83,15 @@ def find(now: datetime, among: Collection[int] | None = None) -> Iterator[Proble
     for each in all_expiries() if among is None else of_accounts(among):
         stage = stage_of(each, now)
         if stage is not None:
-            when = f"{each.at:%Y-%m-%d %H:%M} UTC"
-            words = f"{each.in_english} {'ended' if each.at <= now else 'ends'} at {when}. {each.then}"
-            yield Problem(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words[:500], each.path)
+            words = partial(_ends, each, is_over=each.at <= now)
+            yield Problem(f"ending:{stage}:{each.key}"[:100], Kind.ENDING, each.account_id, words, each.path)
+
+
+def _ends(each: Expiry, *, is_over: bool) -> str:
+    words = (
+        gettext("%(what)s ended at %(time)s. %(then)s") if is_over else gettext("%(what)s ends at %(time)s. %(then)s")
+    )
+    return words % {"what": each.in_words, "time": isolated(utc(each.at)), "then": gettext(each.then)}
 
 
 def _tokens(among: Collection[int] | None = None) -> Iterator[Expiry]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.db.models import Count, Max, QuerySet
 from django.urls import reverse
+from django.utils.formats import number_format
+from django.utils.translation import gettext_noop as _
+from django.utils.translation import ngettext
 
 from alerts.models import Kind
 from alerts.problems import expiries, installation
-from alerts.problems.problem import ALERT_KEY, Problem
+from alerts.problems.problem import ALERT_KEY, Problem, isolated, said, utc
 from mailbox.accounts.condition import AccountNotice
 from mailbox.accounts.health import chosen_folders, conditions
 from mailbox.accounts.waiting_mail import of_failing
@@ -68,9 +72,10 @@ def _workers(now: datetime) -> Iterator[Problem]:
     if not Account.objects.exists():
         return  # nothing to do: nobody misses them
     seen = WorkerHeartbeat.objects.aggregate(last=Max("seen_at"))["last"]
-    since = f" since {seen:%Y-%m-%d %H:%M} UTC" if seen else ""
-    sentence = f"No worker has run{since}: nothing is fetched and nothing is sent."
-    yield Problem("workers", Kind.WORKERS, None, sentence, reverse("dashboard"))
+    never = _("No worker has run: nothing is fetched and nothing is sent.")
+    text = _("No worker has run since %(time)s: nothing is fetched and nothing is sent.")
+    words = said(text, time=utc(seen)) if seen else said(never)
+    yield Problem("workers", Kind.WORKERS, None, words, reverse("dashboard"))
 
 
 def _providers() -> Iterator[Problem]:
@@ -88,19 +93,26 @@ def _of_accounts(now: datetime, *, with_behind: bool, among: Collection[int] | N
     for account in accounts:
         folders = account.chosen_folders  # type: ignore[attr-defined]
         seen: set[str] = set()
-        for condition in conditions(account, folders, now, waiting):
-            problem = _of_condition(account, condition)
+        for number, condition in enumerate(conditions(account, folders, now, waiting)):
+            # Told again in the language that is asked for: of the same rows it tells the same, in the same order.
+            again = partial(conditions, account, folders, now, waiting)
+            problem = _of_condition(account, condition, partial(_told, account, again, number))
             if problem is None or problem.key in seen or (problem.kind == Kind.BEHIND and not with_behind):
                 continue
             seen.add(problem.key)
             yield problem
 
 
-def _of_condition(account: Account, condition: AccountNotice) -> Problem | None:
-    words = f"{account.email}: {condition.sentence}"[:500]
-    if condition.kind == "sending_fails":
-        since = f"{condition.since:%Y-%m-%d %H:%M} UTC" if condition.since else ""
-        words = f"Sending from {account.email} fails since {since}. {condition.sentence} {condition.reply}"[:500]
+def _told(account: Account, again: Callable[[], list[AccountNotice]], number: int) -> str:
+    condition = again()[number]
+    if condition.kind == "sending_fails" and condition.since:
+        fails = _("Sending from %(account)s fails since %(time)s.")
+        begins = said(fails, account=account.email, time=utc(condition.since))()
+        return f"{begins} {condition.sentence} {isolated(condition.reply)}"
+    return f"{isolated(account.email)}: {condition.sentence}"
+
+
+def _of_condition(account: Account, condition: AccountNotice, words: Callable[[], str]) -> Problem | None:
     if condition.remedy.startswith("sign_in_"):
         which = condition.remedy.removeprefix("sign_in_")
         path = reverse("mailbox:account_sign_in", args=[account.pk, which])
@@ -122,34 +134,62 @@ def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
     yield from _counted(
         others.filter(hold="uncertain"),
         Kind.UNCERTAIN,
-        ("mail may or may not have gone out", "mails may or may not have gone out"),
+        lambda number: ngettext(
+            "%(account)s: %(number)s mail may or may not have gone out.",
+            "%(account)s: %(number)s mails may or may not have gone out.",
+            number,
+        ),
         f"{tabs}?state=needs_decision&account=",
     )
     yield from _counted(
         others.filter(hold__in=for_good),
         Kind.FAILED,
-        ("mail failed for good", "mails failed for good"),
+        lambda number: ngettext(
+            "%(account)s: %(number)s mail failed for good.", "%(account)s: %(number)s mails failed for good.", number
+        ),
         f"{tabs}?state=failed_for_good&account=",
     )
     yield from _counted(
         alerts.filter(hold__in=(*for_good, "uncertain")),
         Kind.ALERT_MAIL,
-        ("alert could not be mailed", "alerts could not be mailed"),
+        lambda number: ngettext(
+            "%(account)s: %(number)s alert could not be mailed.",
+            "%(account)s: %(number)s alerts could not be mailed.",
+            number,
+        ),
         f"{tabs}?account=",
     )
     reports = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
     reports = reports if among is None else reports.filter(outbox__account__in=among)
-    words = ("report of a mail that came back", "reports of mail that came back")
     unseen = f"{tabs}?mark=unseen&account="
-    yield from _counted(reports.bounces(), Kind.BOUNCE, words, unseen, field="outbox__account")
+    yield from _counted(reports.bounces(), Kind.BOUNCE, _came_back, unseen, field="outbox__account")
+    yield from _counted(reports.complaints(), Kind.COMPLAINT, _complained, unseen, field="outbox__account")
     quarantined = Quarantine.objects.open()
-    words = ("complaint of a recipient about a mail", "complaints of recipients about mail")
-    yield from _counted(reports.complaints(), Kind.COMPLAINT, words, unseen, field="outbox__account")
     yield from _counted(
         quarantined if among is None else quarantined.filter(account__in=among),
         Kind.QUARANTINE,
-        ("message could not be fetched or read", "messages could not be fetched or read"),
+        lambda number: ngettext(
+            "%(account)s: %(number)s message could not be fetched or read.",
+            "%(account)s: %(number)s messages could not be fetched or read.",
+            number,
+        ),
         f"{reverse('mailbox:quarantine')}?account=",
+    )
+
+
+def _came_back(number: int) -> str:
+    return ngettext(
+        "%(account)s: %(number)s report of a mail that came back.",
+        "%(account)s: %(number)s reports of mail that came back.",
+        number,
+    )
+
+
+def _complained(number: int) -> str:
+    return ngettext(
+        "%(account)s: %(number)s complaint of a recipient about a mail.",
+        "%(account)s: %(number)s complaints of recipients about mail.",
+        number,
     )
 
 
@@ -158,14 +198,18 @@ def _incomplete(among: Collection[int] | None = None) -> Iterator[Problem]:
     rows = Completeness.objects.filter(differing__gt=0).select_related("account")
     for row in rows if among is None else rows.filter(account__in=among):
         path = reverse("mailbox:account_completeness", args=[row.account_id])
-        said = f"{row.account.email}: {of_incident(row)}"[:500]
-        yield Problem(f"{Kind.INCOMPLETE}:{row.account_id}", Kind.INCOMPLETE, row.account_id, said, path, row.differing)
+        key = f"{Kind.INCOMPLETE}:{row.account_id}"
+        yield Problem(key, Kind.INCOMPLETE, row.account_id, partial(_differs, row), path, row.differing)
+
+
+def _differs(row: Completeness) -> str:
+    return f"{isolated(row.account.email)}: {of_incident(row)}"
 
 
 def _counted(
     rows: QuerySet[OutboxMessage] | QuerySet[DeliveryReport] | QuerySet[Quarantine],
     kind: Kind,
-    words: tuple[str, str],
+    words: Callable[[int], str],
     page: str,
     *,
     field: str = "account",
@@ -174,5 +218,9 @@ def _counted(
     groups = rows.order_by().values(field, f"{field}__email").annotate(count=Count("pk"), newest=Max("pk"))
     for group in groups:
         pk, count = group[field], group["count"]
-        sentence = f"{group[f'{field}__email']}: {count:,} {words[count != 1]}."
-        yield Problem(f"{kind}:{pk}", kind, pk, sentence[:500], f"{page}{pk}", count, group["newest"])
+        sentence = partial(_of_number, words, group[f"{field}__email"], count)
+        yield Problem(f"{kind}:{pk}", kind, pk, sentence, f"{page}{pk}", count, group["newest"])
+
+
+def _of_number(words: Callable[[int], str], account: str, number: int) -> str:
+    return words(number) % {"account": isolated(account), "number": number_format(number, force_grouping=True)}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, Q
 from django.urls import reverse
+from django.utils.formats import number_format
+from django.utils.translation import gettext_noop as _
+from django.utils.translation import ngettext
 
 from alerts.events import triggers
 from alerts.models import Kind, Webhook, WebhookDelivery
-from alerts.problems.problem import ALERT_KEY, Problem
+from alerts.problems.problem import ALERT_KEY, Problem, isolated, said, utc
 from mailbox import schedules
 from mailbox.models import Account, PushHeartbeat, RestoreProof, StoreMiss, WorkerHeartbeat
 from mailbox.models.operations import DISK_FREE_PERCENT
@@ -43,16 +47,17 @@ def _hosts(now: datetime) -> Iterator[Problem]:
     alive = set(WorkerHeartbeat.objects.alive(now).values_list("host", flat=True))
     for host, seen in WorkerHeartbeat.objects.order_by().values_list("host").annotate(Max("seen_at")):
         if host not in alive:
-            words = f"The workers of {host} were last seen {seen:%Y-%m-%d %H:%M} UTC; others work on."
+            words = said(
+                _("The workers of %(host)s were last seen %(time)s; others work on."), host=host, time=utc(seen)
+            )
             yield _problem(f"host:{host}"[:100], Kind.HOST, words)
 
 
 def _schedules(now: datetime) -> Iterator[Problem]:
     since = schedules.overdue_since(now)
     if since and now - since >= SCHEDULE_LATE_AFTER:
-        words = (
-            f"Nothing runs by the clock since {since:%Y-%m-%d %H:%M} UTC: workers take tasks, but no schedule starts."
-        )
+        text = _("Nothing runs by the clock since %(time)s: workers take tasks, but no schedule starts.")
+        words = said(text, time=utc(since))
         yield _problem("schedules", Kind.SCHEDULES, words)
 
 
@@ -62,33 +67,39 @@ def _push(now: datetime) -> Iterator[Problem]:
         return
     if not PushHeartbeat.objects.alive(now).exists():
         row = PushHeartbeat.objects.order_by("-seen_at").first()
-        seen = f"was last seen {row.seen_at:%Y-%m-%d %H:%M} UTC" if row else "has not run yet"
-        yield _problem("push", Kind.PUSH, f"The push process {seen}: new mail comes with the next minute's round.")
+        never = _("The push process has not run yet: new mail comes with the next minute's round.")
+        text = _("The push process was last seen %(time)s: new mail comes with the next minute's round.")
+        yield _problem("push", Kind.PUSH, said(text, time=utc(row.seen_at)) if row else said(never))
 
 
 def _disks(now: datetime) -> Iterator[Problem]:
     beats = WorkerHeartbeat.objects.alive(now).exclude(fetching_stopped_since=None).order_by()
     for host, since in beats.values_list("host").annotate(Min("fetching_stopped_since")):
-        words = f"{host} fetches no mail since {since:%Y-%m-%d %H:%M} UTC: its disk is nearly full. Sending goes on."
+        text = _("%(host)s fetches no mail since %(time)s: its disk is nearly full. Sending goes on.")
+        words = said(text, host=host, time=utc(since))
         yield _problem(f"disk-full:{host}"[:100], Kind.DISK, words)
     low = WorkerHeartbeat.objects.alive(now).filter(disk_free_percent__lt=DISK_FREE_PERCENT)
     for host, free in low.order_by().values_list("host").annotate(Min("disk_free_percent")):
-        yield _problem(f"disk:{host}"[:100], Kind.DISK, f"The data folder's disk on {host} has {free} % free.")
+        text = _("The data folder's disk on %(host)s has %(number)s %% free.")
+        yield _problem(f"disk:{host}"[:100], Kind.DISK, said(text, host=host, number=free))
 
 
 def _stores(now: datetime) -> Iterator[Problem]:
     """Hosts whose workers cannot use the raw store and so take no work, and those that lacked a file lately."""
     for each in WorkerHeartbeat.objects.without_store(now):
-        words = f"Workers of {each.host} cannot write and read stored mail: they take no sync and no delivery."
+        text = _("Workers of %(host)s cannot write and read stored mail: they take no sync and no delivery.")
+        words = said(text, host=each.host)
         yield _problem(f"store:{each.host}"[:100], Kind.STORE, words)
     for miss in StoreMiss.objects.filter(last_at__gte=now - StoreMiss.KEPT):
-        words = f"Stored mail is out of reach on {miss.host} since {miss.first_at:%Y-%m-%d %H:%M} UTC: {miss.file}."
+        text = _("Stored mail is out of reach on %(host)s since %(time)s: %(file)s.")
+        words = said(text, host=miss.host, time=utc(miss.first_at), file=miss.file)
         yield _problem(f"store-miss:{miss.host}"[:100], Kind.STORE, words)
 
 
 def _brokers(now: datetime) -> Iterator[Problem]:
     for each in WorkerHeartbeat.objects.without_broker(now):
-        words = f"{each.host} does not reach the broker (Redis): tasks go by way of the database, within half a minute."
+        text = _("%(host)s does not reach the broker (Redis): tasks go by way of the database, within half a minute.")
+        words = said(text, host=each.host)
         yield _problem(f"broker:{each.host}"[:100], Kind.BROKER, words)
 
 
@@ -98,12 +109,12 @@ def _restore(now: datetime) -> Iterator[Problem]:
     if newest is None:
         return
     if newest.fault:
-        words = f"The restore tried at {newest.proven_at:%Y-%m-%d %H:%M} UTC failed. {newest.detail}"
+        text = _("The restore tried at %(time)s failed. %(detail)s")
+        words = said(text, time=utc(newest.proven_at), detail=newest.detail)
         yield _problem("restore:failed", Kind.RESTORE, words)
     elif newest.proven_at < now - RestoreProof.STALE_AFTER:
-        words = (
-            f"A restore was last proven {newest.proven_at:%Y-%m-%d %H:%M} UTC: make a backup and run manage.py prove."
-        )
+        text = _("A restore was last proven %(time)s: make a backup and run manage.py prove.")
+        words = said(text, time=utc(newest.proven_at))
         yield _problem("restore:old", Kind.RESTORE, words)
 
 
@@ -111,28 +122,33 @@ def _events(now: datetime) -> Iterator[Problem]:
     """Webhooks for events that fail, refused some, or wanted no more (410); and triggers that a migrate which did not
     come to its end has left out."""
     if missing := triggers.missing():
-        words = f"{len(missing)} triggers are missing, so some events are not told: run manage.py migrate."
+        text = _("Triggers are missing (%(number)s), so some events are not told: run manage.py migrate.")
+        words = said(text, number=len(missing))
         yield _problem("events:triggers", Kind.EVENTS, words)
     given_up = Webhook.objects.filter(is_on=True, deliveries__state=WebhookDelivery.State.FAILED)
     refused = dict(given_up.order_by().values_list("pk").annotate(Count("deliveries")))
     for hook in Webhook.objects.order_by("pk"):
         path = reverse("alerts:webhook", args=[hook.pk])
-        since = f"{hook.failing_since:%Y-%m-%d %H:%M} UTC" if hook.failing_since else ""
+        since = utc(hook.failing_since) if hook.failing_since else ""
         if since and not hook.is_on:
-            words = f"Webhook {hook.name} is off since {since}: its receiver answered that it wants nothing more (410)."
+            text = _("Webhook %(name)s is off since %(time)s: its receiver answered that it wants nothing more (410).")
+            words = said(text, name=hook.name, time=since)
             yield _problem(f"events:off:{hook.pk}", Kind.EVENTS, words, path)
         elif hook.failing_since and now - hook.failing_since >= WEBHOOK_FAILS_AFTER:
-            words = f"Webhook {hook.name} takes nothing since {since}: events wait for seven days."
+            text = _("Webhook %(name)s takes nothing since %(time)s: events wait for seven days.")
+            words = said(text, name=hook.name, time=since)
             yield _problem(f"events:fails:{hook.pk}", Kind.EVENTS, words, path)
         if number := refused.get(hook.pk):
-            words = f"Webhook {hook.name} refused {number} events, which were given up: deliver them again, or see why."
+            words = partial(_refused, hook.name, number)
             yield _problem(f"events:refused:{hook.pk}", Kind.EVENTS, words, path)
 
 
 def paused() -> Iterator[Problem]:
     switch = SendingSwitch.objects.filter(paused_at__isnull=False).first()
     if switch is not None and switch.paused_at is not None:
-        words = f"All sending is paused since {switch.paused_at:%Y-%m-%d %H:%M} UTC. {switch.reason}".strip()
+        words = said(
+            _("All sending is paused since %(time)s. %(reason)s"), time=utc(switch.paused_at), reason=switch.reason
+        )
         yield _problem("paused", Kind.PAUSED, words)
 
 
@@ -146,9 +162,20 @@ def _late(now: datetime) -> Iterator[Problem]:
     late = late.exclude(idempotency_key__startswith=ALERT_KEY)  # these are an incident of their own kind
     oldest = late.aggregate(oldest=Min("next_attempt_at"))["oldest"]
     if oldest is not None:
-        words = f"Mail that was due at {oldest:%Y-%m-%d %H:%M} UTC has not been tried: workers are busy or stuck."
+        words = said(
+            _("Mail that was due at %(time)s has not been tried: workers are busy or stuck."), time=utc(oldest)
+        )
         yield _problem("late", Kind.LATE, words, f"{reverse('outbox:list')}?state=queued")
 
 
-def _problem(key: str, kind: Kind, sentence: str, path: str = "") -> Problem:
-    return Problem(key, kind, None, sentence[:500], path or reverse("dashboard"))
+def _refused(name: str, number: int) -> str:
+    words = ngettext(
+        "Webhook %(name)s refused %(number)s event, which was given up: deliver it again, or see why.",
+        "Webhook %(name)s refused %(number)s events, which were given up: deliver them again, or see why.",
+        number,
+    )
+    return words % {"name": isolated(name), "number": number_format(number, force_grouping=True)}
+
+
+def _problem(key: str, kind: Kind, words: Callable[[], str], path: str = "") -> Problem:
+    return Problem(key, kind, None, words, path or reverse("dashboard"))

@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import number_format
-from django.utils.translation import gettext, ngettext, override
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_noop as _
 
 from mailbox.completeness import compare
@@ -130,16 +130,18 @@ def is_in_order(row: Completeness) -> bool:
 
 
 def of_incident(row: Completeness) -> str:
-    """In English: what differs, with the first that does."""
-    with override("en"):
-        named = ((line, each) for line in lines_of(row) for each in line.findings if each.differs)
-        first = next(named, None)
-        number = ngettext("%(number)s message differs", "%(number)s messages differ", row.differing)
-        said = f"{number % {'number': _number(row.differing)}} from the server's."
-        if first is None:
-            return said
-        line, each = first
-        return f"{said} {line.folder}, UID {each.uid}: {each.what} {each.remedy}".strip()
+    """What differs, with the first that does."""
+    number = ngettext(
+        "%(number)s message differs from the server's.", "%(number)s messages differ from the server's.", row.differing
+    ) % {"number": _number(row.differing)}
+    first = next(((line, each) for line in lines_of(row) for each in line.findings if each.differs), None)
+    if first is None:
+        return number
+    line, each = first
+    where = gettext("%(folder)s, UID %(uid)s: %(what)s %(remedy)s")
+    return (
+        f"{number} {where % {'folder': line.folder, 'uid': each.uid, 'what': each.what, 'remedy': each.remedy}}".strip()
+    )
 
 
 def _number(number: int) -> str:

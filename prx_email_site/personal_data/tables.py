@@ -79,7 +79,7 @@ TABLES = (
     Table("mailbox.OAuthGrant", ("identity", "last_reply"), Way.KEEP, SETTING),
     Table("mailbox.OAuthSignIn", ("email", "settings", "error"), Way.KEEP, SETTING),
     Table("alerts.Event", ("detail",), Way.MASK),
-    Table("alerts.AlertIncident", ("sentence",), Way.MASK),
+    Table("alerts.AlertIncident", ("sentence", "translations"), Way.MASK),
     Table("alerts.AlertNotice", ("result",), Way.MASK),
     Table("alerts.WebhookDelivery", ("result",), Way.MASK),
     Table("alerts.AlertRule", ("address", "url"), Way.KEEP, SETTING),

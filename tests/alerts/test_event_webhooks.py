@@ -173,7 +173,7 @@ def test_a_webhook_that_fails_refuses_or_ended_is_told_by_alerts(
     [words] = told()
     assert "takes nothing since" in words
     WebhookDelivery.objects.create(webhook=webhook, state="failed", next_try_at=now)
-    assert "refused 1 events" in told()[1]
+    assert "refused 1 event, which was given up" in told()[1]
     store(account, letter())
     receiver.status = 410
     webhook_delivery.send_all()
@@ -181,7 +181,7 @@ def test_a_webhook_that_fails_refuses_or_ended_is_told_by_alerts(
     assert "is off since" in words and "(410)" in words
     [name, *_others] = triggers._present(connection)
     triggers._drop(connection, name, triggers._present(connection)[name])
-    assert "1 triggers are missing" in told()[0]
+    assert "Triggers are missing (1)" in told()[0]
     triggers.install()
     assert len(told()) == 1
 
