@@ -4,7 +4,7 @@ from django.urls import URLPattern, path
 
 from outbox.views import sending_switch
 from outbox.views.attachments import attachments
-from outbox.views.lists import bounced_rows, outbox_list, suppressed, ticked_rows
+from outbox.views.lists import bounced_rows, corrections, outbox_list, suppressed, ticked_rows
 from outbox.views.lists import bulk as views_bulk
 from outbox.views.mail import actions, after_delivery, detail
 from outbox.views.mail import send_time as views_send_time
@@ -24,6 +24,7 @@ urlpatterns: list[URLPattern] = [
     path("drafts/<int:pk>/discard/", drafts.discard, name="draft_discard"),
     path("addresses/", address_completion.addresses, name="addresses"),
     path("bulk/", ticked_rows.bulk, name="bulk"),
+    path("correct/", corrections.correct, name="correct"),
     path("seen/", bounced_rows.acknowledge_listed, name="acknowledge_listed"),
     path("all/", views_bulk.bulk_all, name="bulk_all"),
     path("operations/<int:pk>/", views_bulk.operation, name="operation"),

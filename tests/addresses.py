@@ -198,6 +198,7 @@ EXPECTED: dict[str, Expected] = {
     "outbox:bulk": Expected("", SOMEWHERE),
     "outbox:acknowledge_listed": Expected("", SOMEWHERE),
     "outbox:bulk_all": Expected(SOMEWHERE, SOMEWHERE),
+    "outbox:correct": Expected(SOMEWHERE, SOMEWHERE),
     "outbox:operation": Expected(EVERYWHERE, "", ("operation",), everywhere=VIEWER),
     "outbox:stop_operation": Expected("", EVERYWHERE, ("operation",), everywhere=OPERATOR),
     "outbox:saved_replies": Expected(SOMEWHERE, SOMEWHERE),

@@ -94,6 +94,7 @@ QUERY_STRINGS = {
     ],
     "outbox:compose": ["?reply_to={message}", "?reply_all_to={message}", "?forward={message}", "?draft={draft}"],
     "mailbox:account_add": ["?preset=gmail", "?lookup={found}"],
+    "outbox:correct": ["?state=failed_for_good&domain=example.com"],
     "outbox:bulk_all": ["?verb=retry&state=failed_for_good"],
 }
 Rows = dict[str, int]

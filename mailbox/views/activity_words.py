@@ -41,6 +41,8 @@ SAID = {
     "send_again": _("sent again what may have gone out"),
     "mark_as_sent": _("marked as sent"),
     "cancel": _("cancelled a send"),
+    "correct_address": _("corrected the address of a send that was refused"),
+    "ticked_correct_address": _("corrected the addresses of several sends"),
     "undo": _("undid a send"),
     "bulk_retry": _("asked to retry all that match"),
     "bulk_send_now": _("asked to send all that match now"),

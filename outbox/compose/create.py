@@ -66,7 +66,7 @@ def create(account_id: int, request: SendRequest, *, now: datetime) -> int:
     mail, threading = _answering(request.mail, parent)
     frozen = _frozen(account, request.sender, mail, files, times.send_at or now, threading)
     if frozen.needs_smtputf8:
-        _check_smtputf8(account, now)
+        check_smtputf8(account, now)
     allowed = _allowed_recipients(account, request, [spec for _kind, spec in frozen.recipients])
     try:
         unindexed: list[StoredRaw] = []  # the bytes are durable before the row that refers to them
@@ -121,7 +121,7 @@ def _allowed_recipients(account: Account, request: SendRequest, addresses: Seque
 OFFER_IS_KNOWN = timedelta(days=1)  # a server's offers change; then it is asked again
 
 
-def _check_smtputf8(account: Account, now: datetime) -> None:
+def check_smtputf8(account: Account, now: datetime) -> None:
     """Raise ValidationFailed when the server did not offer SMTPUTF8 (RFC 6531) to the newest attempt of such a mail."""
     attempts = DeliveryAttempt.objects.filter(outbox__account=account, outbox__needs_smtputf8=True)
     last = attempts.filter(finished_at__gt=now - OFFER_IS_KNOWN, outcome__gt="").order_by("-pk").first()

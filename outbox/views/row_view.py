@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from mailbox.lazy_text import Words
 from outbox.bounces.status_words import status_words
 from outbox.models import OutboxMessage
-from outbox.views.status import Tab, first_line, is_scheduled, may_be_undone, tab_of
+from outbox.views.status import Tab, first_line, is_scheduled, is_unknown_user, may_be_undone, tab_of
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
@@ -115,6 +115,11 @@ class RowView:
     def may_edit_copy(self) -> bool:
         """Refused for good: often the address is wrong, and a copy with the right one fixes it."""
         return self.may_operate and self.row.hold == Hold.PERMANENT
+
+    @property
+    def may_correct(self) -> bool:
+        """The address is what its server refused: the mail as it is goes to another one."""
+        return self.may_edit_copy and is_unknown_user(self.error) and not self.row.private_part
 
     @property
     def needs_sign_in(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from mailbox.lazy_text import Words
 from outbox.models import OutboxMessage
 
 Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
+_UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad system, bad syntax, moved
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ def is_scheduled(row: OutboxMessage, now: datetime) -> bool:
 
 def may_be_undone(row: OutboxMessage, now: datetime) -> bool:
     return bool(row.status == Status.PENDING and row.undo_until and row.undo_until > now)
+
+
+def is_unknown_user(words: str) -> bool:
+    """Whether a server's words, or its codes, say that another address is what mends it."""
+    return bool(_UNKNOWN_USER.search(words))
 
 
 def first_line(text: str) -> str:

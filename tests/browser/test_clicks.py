@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from mailbox.models import Account
@@ -76,6 +77,77 @@ def test_all_that_failed_is_retried_in_two_clicks_by_a_button_with_their_number(
     assert hand.clicks == 2
     actions_bulk.run(Operation.objects.get().pk)
     assert not OutboxMessage.objects.exclude(hold="").exists()
+
+
+def test_one_that_failed_is_found_in_one_click_retried_in_two_and_its_address_corrected_in_three(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    full = outbox_row(account, "Bill 1", status="failed", hold="permanent", error="552 5.2.2 mailbox full")
+    unknown = outbox_row(account, "Bill 2", status="failed", hold="permanent", error="550 5.1.1 no such user")
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("main a[href*='state=failed_for_good']")
+    for row in (full, unknown):
+        expect(hand.page.get_by_role("link", name=row.subject, exact=True)).to_be_in_viewport()
+    assert hand.clicks == 1
+    hand.click(f"#row-{full.pk}-actions button:has-text('Retry')")
+    expect(hand.page.locator(".notice[data-result]")).to_contain_text("handed to a worker, which tries it again.")
+    assert hand.clicks == 2
+    hand.page.goto(live_site)
+    hand.clicks = 0
+    hand.click("main a[href*='state=failed_for_good']")
+    hand.click(f"#row-{unknown.pk}-actions a:has-text('Correct the address')")
+    hand.page.fill(".correction input", "ann@example.org")
+    hand.click("#correct")
+    expect(hand.page.locator(".notice[data-result]")).to_contain_text("1 mail is queued to its corrected address")
+    assert hand.clicks == 3
+    assert set(OutboxMessage.objects.values_list("status", "recipients__address")) == {
+        ("failed", "ann@example.com"),
+        ("cancelled", "ann@example.com"),
+        ("pending", "ann@example.org"),
+    }
+
+
+def test_a_new_password_takes_two_clicks(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    account = make_account(**NOWHERE)
+    account.imap.mark_needs_sign_in("[AUTHENTICATIONFAILED] no", timezone.now())
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("main a:has-text('Sign in again')")
+    hand.page.fill("[name=password]", "a new password")
+    hand.click("main form .button.primary")
+    expect(hand.page.locator(".notice[data-result]")).to_be_visible()
+    assert hand.clicks == 2
+    account.imap.refresh_from_db()
+    assert (account.imap.password, account.imap.needs_sign_in_since) == ("a new password", None)
+
+
+def test_gmail_is_added_in_four_clicks(signed_in_page: Page, live_site: str) -> None:
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("main a:has-text('Add account')")
+    hand.page.fill("[name=email]", "ann@gmail.com")
+    hand.click("main form .button.primary")
+    hand.page.fill("[name=imap_password]", "an app password")
+    hand.click("main form .button.primary")
+    expect(hand.page.locator("h1")).to_contain_text("ann@gmail.com")
+    assert hand.clicks + 1 <= 4  # where there are accounts, the way to “Add account” is by the list of accounts
+    assert Account.objects.get().smtp.host == "smtp.gmail.com"
+
+
+def test_all_sending_is_paused_in_two_clicks(
+    signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
+) -> None:
+    make_account(**NOWHERE)
+    hand = Hand(signed_in_page)
+    hand.page.goto(live_site)
+    hand.click("#switch")
+    hand.click("#confirm")
+    expect(hand.page.get_by_role("button", name="Resume", exact=True)).to_be_visible()
+    assert hand.clicks == 2
 
 
 def test_a_colleague_is_added_in_four_clicks(signed_in_page: Page, live_site: str) -> None:

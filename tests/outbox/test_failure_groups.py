@@ -74,7 +74,8 @@ def test_each_cause_offers_what_mends_it(operator: Client, account: Account) -> 
     page = operator.get(LIST, {"state": "failed_for_good"}).content.decode()
     causes = page[page.index("cause-list") : page.index("</ul></section>")]
     assert "Open the account" in causes and "action=retry" not in causes
-    assert f"?again={OutboxMessage.objects.filter(hold='permanent').first().pk}" in page  # type: ignore[union-attr]
+    assert "/outbox/correct/?state=failed_for_good" in causes
+    assert f"/outbox/correct/?row={OutboxMessage.objects.filter(hold='permanent').first().pk}" in page  # type: ignore[union-attr]
     page = operator.get(LIST, {"state": "retrying"}).content.decode()
     assert "action=send_now" in page and "451 4.3.0 try later" in page
 
@@ -90,4 +91,4 @@ def test_causes_are_counted_of_accounts_one_may_see(
     client.force_login(user)
     assert [group.cause.words for group in groups(client)] == ["550 no from ops"]
     page = client.get(LIST, {"state": "failed_for_good"}).content.decode()
-    assert "action=retry" not in page and "?again=" not in page
+    assert "action=retry" not in page and "?again=" not in page and "outbox/correct/" not in page

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from outbox.actions.filters import Filters
 from outbox.models import OutboxMessage
 from outbox.models.messages import OutboxQuerySet
-from outbox.views.status import first_line
+from outbox.views.status import first_line, is_unknown_user
 
 GROUPED_STATES = ("failed_for_good", "retrying")
 LOOKED_AT = 2_000  # newest rows of the state; more are said to be more
@@ -22,7 +22,6 @@ _WORD = re.compile(r"\S+")
 _VARIES = re.compile(r"[@\d]|https?://")
 _BRACKETS = re.compile(r"[<>\[\](){}\"']+")
 _DOMAIN = re.compile(r"@([\w.-]+)")
-_UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad system, bad syntax, moved
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,6 @@ def _shown(cause: Cause, number: int, filters: Filters, accounts: dict[int, str]
         number,
         replace(here, domain=cause.domain or filters.domain).query(),
         is_sign_in=cause.hold == OutboxMessage.Hold.SIGN_IN,
-        is_unknown_user=bool(_UNKNOWN_USER.search(cause.codes)),
+        is_unknown_user=is_unknown_user(cause.codes),
         retry_verb="retry" if cause.hold else "send_now",
     )
