@@ -32,6 +32,7 @@ class SignInForm(forms.Form):
     def __init__(self, *args: Any, transport: Transport, other: Transport, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.transport, self.other = copy.copy(transport), copy.copy(other)
+        self.fields["password"].widget.attrs["autofocus"] = True
         self.fields["both"].label = gettext("Use it for %(server)s too") % {"server": other.get_kind_display()}
         if (transport.user, transport.auth_method) != (other.user, other.auth_method):
             self.fields["both"].initial = False

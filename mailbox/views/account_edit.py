@@ -42,6 +42,7 @@ def add(request: HttpRequest) -> HttpResponse:
     form = AccountForm(request.POST or None, request.FILES or None, preset=preset, initial=initial)
     if request.method == "POST" and save_form(form, asks_for_folders=True):
         return _added(request, form.account)
+    form.fields["imap_password" if lookup else "email"].widget.attrs["autofocus"] = True  # what is to be typed next
     known = preset or (preset_of(found) if found else None)
     context = {
         "form": form,

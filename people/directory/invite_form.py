@@ -18,7 +18,10 @@ TAKEN = _("Somebody here has this address already; the list of people shows who.
 
 class InviteForm(forms.Form):
     email = forms.EmailField(
-        label=_("E-mail address"), max_length=150, help_text=_("It is also the name to sign in with.")
+        label=_("E-mail address"),
+        max_length=150,
+        help_text=_("It is also the name to sign in with."),
+        widget=forms.EmailInput(attrs={"autofocus": True}),
     )
     full_name = forms.CharField(label=_("Name"), max_length=200, required=False)
     role = forms.ChoiceField(

@@ -83,8 +83,10 @@ def test_one_that_failed_is_found_in_one_click_retried_in_two_and_its_address_co
     signed_in_page: Page, live_site: str, make_account: Callable[..., Account]
 ) -> None:
     account = make_account(**NOWHERE)
-    full = outbox_row(account, "Bill 1", status="failed", hold="permanent", error="552 5.2.2 mailbox full")
-    unknown = outbox_row(account, "Bill 2", status="failed", hold="permanent", error="550 5.1.1 no such user")
+    full, unknown = (
+        outbox_row(account, f"Bill {said[:3]}", status="failed", hold="permanent", error=f"ann@example.com: {said}")
+        for said in ("552 5.2.2 mailbox full", "550 5.1.1 no such user")
+    )
     hand = Hand(signed_in_page)
     hand.page.goto(live_site)
     hand.click("main a[href*='state=failed_for_good']")

@@ -38,6 +38,8 @@ def groups(client: Client, state: str = "failed_for_good") -> list[FailureGroup]
             "Recipient address rejected: User unknown",
         ),
         ("550 5.1.1 user unknown", "550 5.1.1 user unknown"),
+        ("ann@example.org: 550 5.1.1 <ann@example.org> No such user here", "No such user here"),
+        ("ann@example.org: 550 5.1.1 user unknown", "550 5.1.1 user unknown"),
         ("552-5.2.2 The mailbox is full 4f3a9c21 - gsmtp", "552-5.2.2 The mailbox is full"),
         ("451 4.7.1 Greylisted, try again in 299 seconds", "451 4.7.1 Greylisted, try again in"),
         ("Connection refused\nTraceback", "Connection refused"),
@@ -51,7 +53,8 @@ def test_what_differs_from_mail_to_mail_is_no_part_of_the_cause(said: str, share
 
 def test_a_cause_counts_its_mails_and_its_link_finds_these_and_no_others(operator: Client, account: Account) -> None:
     for number in range(3):
-        refused(account, f"user{number}@example.org", f"550 5.1.1 user unknown <user{number}@example.org>")
+        to = f"user{number}@example.org"
+        refused(account, to, f"{to}: 550 5.1.1 user unknown <{to}>")  # as a delivery writes it down
     refused(account, "a@other.example", "550 5.1.1 user unknown <a@other.example>")
     for number in range(2):
         refused(account, f"b{number}@example.org", f"552 5.2.2 mailbox full (id {number}77)")

@@ -54,7 +54,7 @@ def correct(request: HttpRequest) -> HttpResponse:
     """`?` the filters of the list, or the `row` alone; `new_domain` fills the fields. A POST sends each mail whose
     address was changed."""
     require_role_somewhere(request.user, Role.OPERATOR)
-    filters = replace(read_filters(request), state="failed_for_good", reason=OutboxMessage.Hold.PERMANENT)
+    filters = replace(read_filters(request), state="failed_for_good", reason="")
     refusals = _correct_posted(request) if request.method == "POST" else {}
     if refusals is None:
         return redirect(f"{reverse('outbox:list')}?{replace(filters, said='').query()}")

@@ -16,6 +16,8 @@ GROUPED_STATES = ("failed_for_good", "retrying")
 LOOKED_AT = 2_000  # newest rows of the state; more are said to be more
 SHOWN = 6
 _LEAST = 2  # a cause of one mail is a row of the list
+# Whose refusal it is stands before the server's words (outbox.delivery.outcomes).
+_RECIPIENT = re.compile(r"^[^\s@]*+@[^\s@:]++: ")
 # Addresses, links, words with a digit (ids, hosts, times, sizes): after the codes, which say the cause.
 _CODES = re.compile(r"\s*[245]\d\d(?:[ -]+[245]\.\d{1,3}\.\d{1,3})?")
 _WORD = re.compile(r"\S+")
@@ -48,7 +50,7 @@ class FailureGroup:
 
 def shared_words(error: str) -> str:
     """The codes and the longest run of the server's words in which nothing is of this mail alone."""
-    line = first_line(error)
+    line = _without_recipient(error)
     codes = _CODES.match(line)
     start = codes.end() if codes else 0
     pieces, at = list[str](), 0
@@ -69,8 +71,12 @@ def _varying(line: str, start: int) -> Iterator[tuple[int, int]]:
             yield word.start() + brackets.start(), word.start() + brackets.end()
 
 
+def _without_recipient(error: str) -> str:
+    return _RECIPIENT.sub("", first_line(error), count=1)
+
+
 def codes_of(error: str) -> str:
-    found = _CODES.match(error)
+    found = _CODES.match(_without_recipient(error))
     return found[0].strip() if found else ""
 
 

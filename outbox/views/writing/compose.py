@@ -58,6 +58,8 @@ def compose(request: HttpRequest) -> HttpResponse:
     form = form_of(request.POST or None, request.FILES or None)
     if start.way in ("reply_to", "reply_all"):  # who it goes to and what about are there already
         form.fields["body_text"].widget.attrs["autofocus"] = True
+    elif not form.is_bound and start.draft is None:
+        form.fields["to"].widget.attrs["autofocus"] = True
     if request.method == "POST" and request.POST.get("do") == "insert":
         request.POST = _with_saved_reply(request, form)  # type: ignore[assignment]
     if request.method == "POST" and request.POST.get("do") in ("draft", "insert", "preview"):
