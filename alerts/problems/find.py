@@ -81,9 +81,18 @@ def _workers(now: datetime) -> Iterator[Problem]:
 def _providers() -> Iterator[Problem]:
     """Sign-in providers that refuse the site's own id or secret: one problem, however many accounts wait for it."""
     for each in apps.refused():
-        accounts = f"{each.waiting:,} {'account waits' if each.waiting == 1 else 'accounts wait'}"
-        words = f"{each.app} refuses this site's own client id or secret, and {accounts}. {each.words}"
-        yield Problem(f"provider:{each.app.pk}", Kind.SIGN_IN, None, words[:500], each.app.get_absolute_url())
+        words = partial(_refuses_us, str(each.app), each.waiting, each.words)
+        yield Problem(f"provider:{each.app.pk}", Kind.SIGN_IN, None, words, each.app.get_absolute_url())
+
+
+def _refuses_us(provider: str, waiting: int, words: str) -> str:
+    sentence = ngettext(
+        "%(provider)s refuses this site's own client id or secret, and %(number)s account waits. %(words)s",
+        "%(provider)s refuses this site's own client id or secret, and %(number)s accounts wait. %(words)s",
+        waiting,
+    )
+    number = number_format(waiting, force_grouping=True)
+    return (sentence % {"provider": isolated(provider), "number": number, "words": isolated(words)}).strip()
 
 
 def _of_accounts(now: datetime, *, with_behind: bool, among: Collection[int] | None = None) -> Iterator[Problem]:

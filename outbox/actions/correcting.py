@@ -22,8 +22,9 @@ from outbox.compose import suppression
 from outbox.compose.addresses import checked_spec
 from outbox.compose.build import FrozenMessage, Threading
 from outbox.compose.create import check_smtputf8, checked_account
-from outbox.compose.new_row import NewRow, SendTimes, StoredFile, write_down
+from outbox.compose.new_row import NewRow, StoredFile, write_down
 from outbox.compose.readdressed import readdressed
+from outbox.compose.send_time import SendTimes
 from outbox.errors import ChangedMeanwhile, StorageFailed, ValidationFailed, not_stored
 from outbox.models import OutboxMessage, OutboxRecipient
 from outbox.models.messages import OutboxQuerySet
