@@ -168,11 +168,19 @@ def _of_mail(among: Collection[int] | None = None) -> Iterator[Problem]:
         ),
         f"{tabs}?account=",
     )
+    yield from _of_reports(among)
+    yield from _of_quarantine(among)
+
+
+def _of_reports(among: Collection[int] | None) -> Iterator[Problem]:
     reports = DeliveryReport.objects.unacknowledged().exclude(outbox__idempotency_key__startswith=ALERT_KEY)
     reports = reports if among is None else reports.filter(outbox__account__in=among)
-    unseen = f"{tabs}?mark=unseen&account="
+    unseen = f"{reverse('outbox:list')}?mark=unseen&account="
     yield from _counted(reports.bounces(), Kind.BOUNCE, _came_back, unseen, field="outbox__account")
     yield from _counted(reports.complaints(), Kind.COMPLAINT, _complained, unseen, field="outbox__account")
+
+
+def _of_quarantine(among: Collection[int] | None) -> Iterator[Problem]:
     quarantined = Quarantine.objects.open()
     yield from _counted(
         quarantined if among is None else quarantined.filter(account__in=among),
