@@ -1,4 +1,4 @@
-"""Deleting an account, which is refused while mail waits in its outbox. Here because mailbox knows no outbox."""
+"""Deletes an account, unless mail is waiting in its outbox. It is in outbox because mailbox must not import outbox."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailbox.views.audit import record
 from outbox.models import OutboxMessage
 from outbox.views.legal_holds import holds_account
 
-# Small transactions: a mailbox of 100,000 messages must not lock every writer out while it goes.
+# Rows in one transaction: deleting 100,000 messages must not lock out all other writers.
 BATCH = 500
 LEASE_SECONDS = 600
 COUNTED_AT_MOST = 10_000
@@ -30,7 +30,7 @@ COUNTED_AT_MOST = 10_000
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Say what goes, then, after a POST, take it away."""
+    """GET: what will be deleted. POST: delete it."""
     account = get_account(request.user, pk, Role.ADMINISTRATOR)
     if request.method == "POST":
         refusal = delete_account(account)
@@ -48,7 +48,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "account": account,
         "refusal": _refusal(account),
-        "message_count": message_count,  # decides between singular and plural; what is shown may end with a plus
+        "message_count": message_count,  # for singular or plural; the number shown may be "10,000+"
         "messages_shown": _shown(message_count),
         "sent_count": sent_count,
         "sent_shown": _shown(sent_count),
@@ -58,7 +58,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def delete_account(account: Account) -> str:
-    """Take it away with all that hangs on it; returns why not, or ""."""
+    """Delete the account with everything that belongs to it. Returns a sentence that says why not, or ""."""
     return _refusal(account) or _take_away(account)
 
 
@@ -67,16 +67,16 @@ def _bounded_count(rows: QuerySet[Any]) -> int:
 
 
 def _shown(number: int) -> str:
-    """How many, as a person should know it before they go; "10,000+" for many."""
+    """The number for the question before deletion; "10,000+" for many."""
     shown = number_format(min(number, COUNTED_AT_MOST), force_grouping=True)
     return f"{shown}+" if number > COUNTED_AT_MOST else shown
 
 
 def _refusal(account: Account) -> str:
-    """Mail that has not gone out would be lost with the account, and what a legal hold keeps."""
+    """Why the account may not be deleted ("" if it may): unsent mail would be lost, or a legal hold keeps its mail."""
     if holds_account(account.pk, LegalHolds.standing()):
         return _held(account)
-    # Of all accounts: with a condition on the account all that it ever sent would be read (see finding.count_tabs).
+    # Of all accounts: with a condition on the account, a planner reads all it ever sent (see visible_rows.count_tabs).
     undelivered = OutboxMessage.objects.filter(status__in=["pending", "sending", "failed"]).order_by()
     count = dict(undelivered.values_list("account").annotate(Count("pk"))).get(account.pk, 0)
     if not count:
@@ -96,14 +96,14 @@ def _held(account: Account) -> str:
 
 
 def _take_away(account: Account) -> str:
-    """Delete batch by batch while nobody syncs or sends; returns why not, or ""."""
+    """Delete in batches, holding all leases of the account. Returns a sentence that says why not, or ""."""
     Account.objects.filter(pk=account.pk).update(sync_enabled=False, send_enabled=False)
     held = _all_leases(account)
     if held is None:
         refusal = gettext("A worker is busy with %(account)s at this moment. Try again in a minute.") % {
             "account": account.email
         }
-    else:  # again: a mail may have been written since the page was shown
+    else:  # check again: a mail may have been written since the page was shown
         refusal = _refusal(account) or _remove_batches(account)
     if refusal:
         for purpose, token in held or ():
@@ -114,7 +114,7 @@ def _take_away(account: Account) -> str:
 
 
 def _remove_batches(account: Account) -> str:
-    """Its mail, then the account; a legal hold that is put meanwhile keeps what is left. Returns that, or ""."""
+    """Delete its mail, then the account. A legal hold set meanwhile stops it: returns the sentence, or ""."""
     is_left = True
     while is_left:
         with transaction.atomic():
@@ -129,7 +129,7 @@ def _remove_batches(account: Account) -> str:
 
 
 def _all_leases(account: Account) -> list[tuple[str, str]] | None:
-    """The rights to sync, send and work in Sent, so that no worker writes rows meanwhile; None when one is taken."""
+    """Take the leases for sync, sending and Sent, so that no worker writes rows meanwhile; None if one is held."""
     now, holder = timezone.now(), f"deletion on {socket.gethostname()}"
     held: list[tuple[str, str]] = []
     for purpose in (Lease.Purpose.SYNC, Lease.Purpose.SEND, Lease.Purpose.SENT):

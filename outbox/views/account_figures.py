@@ -16,7 +16,7 @@ from outbox.models.messages import OutboxQuerySet
 
 
 def figures(account_ids: Collection[int], midnight: datetime, *, is_list: bool) -> dict[int, OutboxFigures]:
-    """What was sent is read from the hours' counters and the newest row, never counted: it grows with the years."""
+    """account pk -> sending figures. Sent mail is read from hourly counters, as counting its rows gets ever slower."""
     own = OutboxMessage.objects.filter(account=OuterRef("pk")).order_by()
     waiting = OutboxMessage.objects.waiting().filter(account=OuterRef("pk")).order_by().values("account")
     sends = Counter.objects.filter(account=OuterRef("pk"), name=Counter.Name.SENDS, hour__gte=midnight).order_by()
@@ -48,7 +48,7 @@ def _number(rows: OutboxQuerySet) -> QuerySet[Any]:
 
 
 def _held(account_ids: Collection[int]) -> dict[int, dict[str, Any]]:
-    """One walk over what is held, not one for each account."""
+    """account pk -> numbers of unsent mail; one query over all unsent rows, rather than one for each account."""
     held = OutboxMessage.objects.filter(status="failed").exclude(hold="").whose(account_ids).order_by()
     found: dict[int, dict[str, Any]] = {}
     for account, hold, number in held.values_list("account", "hold").annotate(Count("pk")):

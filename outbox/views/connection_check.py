@@ -1,4 +1,4 @@
-"""“Test connection”: asked for here, run on a worker, polled by the page until both servers have answered."""
+"""“Test connection”: queues the test, which a worker runs; the page polls until both servers have answered."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mailbox.views.account_edit import ask_for_test
 from mailbox.views.accounts import is_partial
 from mailbox.views.onboarding import is_being_set_up
 
-# Both servers' time-outs together, and the wait for a free worker; after this the page says so and stops asking.
+# Both servers' time-outs and the wait for a free worker; then the page gives up and stops polling.
 PATIENCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class TransportResult:
-    """One server's part of the test."""
+    """The result of one server."""
 
     transport: Transport
     ok: bool | None
@@ -42,7 +42,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def show(request: HttpRequest, pk: int) -> HttpResponse:
-    """What both servers said; a fragment while it runs."""
+    """The page of a test; for htmx a fragment."""
     test = ConnectionTest.objects.select_related("account", "account__imap", "account__smtp").filter(pk=pk).first()
     if test is None:
         raise Http404("No such test.")
@@ -62,7 +62,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     }
     if not is_partial(request):
         return render(request, "mailbox/accounts/test.html", context)
-    # 286: htmx puts this in and stops asking.
+    # htmx swaps in an answer of status 286 and stops polling.
     over = test.finished_at is not None or context["given_up"]
     return render(request, "mailbox/accounts/_test.html", context, status=286 if over else 200)
 

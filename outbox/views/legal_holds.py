@@ -1,4 +1,4 @@
-"""What legal holds keep of written mail, and of an account; of received mail see mailbox.messages.legal_holds."""
+"""Legal holds on sent mail and on accounts; for received mail see mailbox.messages.legal_holds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from outbox.models import Draft, OutboxMessage, OutboxRecipient
 
 
 def of_outbox(legal_holds: LegalHolds) -> Q:
-    """By account, by sender or recipient, and an answer to a message that is held."""
+    """The condition for rows that are held: by account, sender or recipient, or as an answer to a held message."""
     held = legal_holds.of_accounts() | Q(parent__in=legal_holds.messages)
     for address in legal_holds.addresses:
         held |= Q(mail_from__icontains=address)
@@ -23,7 +23,7 @@ def of_drafts(legal_holds: LegalHolds) -> Q:
 
 
 def holds_account(account_id: int, legal_holds: LegalHolds) -> bool:
-    """Whether a hold stands on the account, or on mail that came to it or was written from it: it is not deleted."""
+    """Whether the account, or any of its received or sent mail, is held: then it must not be deleted."""
     if account_id in legal_holds.accounts or not legal_holds.is_any:
         return bool(legal_holds.is_any)
     kept = (

@@ -1,4 +1,4 @@
-"""A row of the outbox as a page shows it: its tab, its sentence of error, and the buttons that it offers."""
+"""A row of the outbox as pages show it: its state, its error, and its buttons."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Status, Hold = OutboxMessage.Status, OutboxMessage.Hold
 
 @dataclass(frozen=True)
 class RowAction:
-    """A button: the name of its URL, its verb, and the question a dangerous one asks."""
+    """A button: URL name, verb, and the question that an irreversible one asks."""
 
     url_name: str
     label: Words
     kind: str = ""  # "primary", "danger" or ""
     confirm: Words = ""
-    is_retry: bool = False  # what the feature outbox_retry allows
+    is_retry: bool = False  # needs the feature outbox_retry
 
 
 RETRY = RowAction("outbox:retry", _("Retry"), "primary", is_retry=True)
@@ -38,7 +38,7 @@ AGAIN = RowAction("outbox:send_again", _("Send again"), "danger", TWICE, is_retr
 
 
 def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
-    """The buttons this state allows; outbox.api decides again when one is pressed."""
+    """The buttons for this row's state. outbox.api checks again when one is pressed."""
     if row.status not in OutboxMessage.CLAIMABLE:
         return []
     if row.hold == Hold.UNCERTAIN:
@@ -56,7 +56,7 @@ def choices_of(row: OutboxMessage, now: datetime) -> list[RowAction]:
 
 @dataclass
 class RowView:
-    """A row as a list shows it."""
+    """A row as lists show it."""
 
     row: OutboxMessage
     tab: Tab
@@ -90,13 +90,13 @@ class RowView:
 
     @property
     def is_selectable(self) -> bool:
-        """Whether a bulk action could do anything with it."""
+        """Whether the row has a tick box: some bulk action applies to it."""
         final = self.row.status in (Status.SENT, Status.CANCELLED)
         return self.may_operate and not final
 
     @property
     def bounce(self) -> str:
-        """Why it came back, in words; of a list of bounces only."""
+        """Why it bounced, in words; only in lists that were read with_bounces()."""
         if getattr(self.row, "report_action", "") == "complaint":
             return gettext("The recipient calls it unwanted.")
         code, words = getattr(self.row, "report_code", "") or "", getattr(self.row, "report_words", "") or ""
@@ -104,7 +104,7 @@ class RowView:
 
     @property
     def failed_at(self) -> datetime | None:
-        """When its last try ended, of what has failed."""
+        """The end of the last attempt of a failed mail."""
         return getattr(self.row, "tried_at", None) if self.row.status == Status.FAILED else None
 
     @property
@@ -113,7 +113,7 @@ class RowView:
 
     @property
     def may_edit_copy(self) -> bool:
-        """Refused for good: often the address is wrong, and a copy with the right one fixes it."""
+        """Whether to offer "Edit a copy": for permanent failures, since often an address is wrong."""
         return self.may_operate and self.row.hold == Hold.PERMANENT
 
     @property
@@ -127,12 +127,12 @@ class RowView:
 
     @property
     def is_ticking(self) -> bool:
-        """Whether its time is told: without workers, and while its sending is paused or off, none of it is kept."""
+        """Whether the page shows when it goes out; not without workers, nor while its sending is paused or off."""
         return self.tab.name in ("queued", "retrying") and self.has_workers and not self.kept_back
 
     @property
     def kept_back(self) -> str:
-        """What a person has stopped, so that no time of the row is kept; "" for nothing."""
+        """What a person has switched off, so that the row waits; "" for nothing."""
         if self.tab.name not in ("queued", "retrying"):
             return ""
         if not self.row.account.send_enabled:
@@ -150,7 +150,7 @@ class RowView:
 
 
 def row_view(row: OutboxMessage, now: datetime, *, tries: int, may_operate: bool, may_retry: bool = True) -> RowView:
-    """`tries` is the number of attempts so far, `may_retry`: the account has the feature outbox_retry."""
+    """The row for a page. tries: attempts so far. may_retry: the account has the feature outbox_retry."""
     choices = [each for each in choices_of(row, now) if may_retry or not each.is_retry] if may_operate else []
     tab, error = tab_of(row), first_line(row.error) if row.status in ("pending", "sending", "failed") else ""
     is_bounced, is_drill = bool(getattr(row, "bounced", False)), bool(row.failure_mode or getattr(row, "drill", ""))

@@ -57,7 +57,7 @@ def resume_sending(request: HttpRequest) -> HttpResponse:
 
 
 def pause_all(request: HttpRequest, reason: str) -> bool:
-    """False when it was paused already."""
+    """Pause all sending; False when it was paused already."""
     SendingSwitch.current()
     off = SendingSwitch.objects.filter(pk=1, paused_at=None)
     if not off.update(paused_at=timezone.now(), paused_by=signed_in_user(request), reason=reason):
@@ -67,7 +67,7 @@ def pause_all(request: HttpRequest, reason: str) -> bool:
 
 
 def resume_all(request: HttpRequest, paused_at: datetime | None) -> bool:
-    """End this pause, by its time; False when it is over, or another."""
+    """End the pause of this time; False when it has ended, or is another one."""
     paused = SendingSwitch.objects.filter(pk=1, paused_at__isnull=False, paused_at=paused_at)
     if not paused.update(paused_at=None, paused_by=None, reason=""):
         return False

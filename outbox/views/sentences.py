@@ -1,4 +1,4 @@
-"""What a page says of how a mail stands: one or two sentences, as true while no worker runs."""
+"""The state of a mail in one or two sentences, which are also true while no worker runs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ SENTENCES = {
 
 
 def waits_for(row: OutboxMessage) -> str:
-    """What of the account keeps a mail waiting, as a sentence; "" when nothing does. Asks the account's transport, and
-    its pace when it has a rate limit."""
+    """Why the account keeps a mail waiting, as a sentence; "" when nothing does.
+
+    Reads the account's transport, and its SendPace if it has a rate limit.
+    """
     account = row.account
     if account.smtp.needs_sign_in_since:
         return gettext(
@@ -59,7 +61,7 @@ def waits_for(row: OutboxMessage) -> str:
 
 
 def sentence_of(row: OutboxMessage, now: datetime, *, paused: bool = False) -> str:
-    """One plain sentence for the state. `paused`: all sending is, of every account."""
+    """The state as a sentence. `paused`: all sending is paused."""
     if row.status == Status.PENDING and may_be_undone(row, now):
         return gettext("It is held back for a moment, so that you can still undo it.")
     if row.status == Status.PENDING:
@@ -113,8 +115,10 @@ def _clock(at: datetime) -> str:
 
 
 def may_have_gone_out(row: OutboxMessage) -> bool:
-    """Cancelled after "Send again": nothing takes back what the attempt before that may have done. Who was accepted
-    since, or marked as having it, is no question."""
+    """Whether a cancelled mail may have been delivered: it was uncertain, then "Send again", then cancelled.
+
+    Recipients that were accepted since, or marked as sent, are not in question.
+    """
     if row.status != Status.CANCELLED or not row.attempts.filter(outcome=DeliveryAttempt.Outcome.UNCERTAIN).exists():
         return False
     states = set(row.recipients.values_list("status", flat=True))

@@ -1,4 +1,4 @@
-"""What a row's state means to a person: its tab with tone and icon. No queries here."""
+"""The states of the outbox as a person sees them: tabs with tone and icon. No queries."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _UNKNOWN_USER = re.compile(r"\b5\.1\.[1236]\b")  # RFC 3463: bad mailbox, bad sy
 
 @dataclass(frozen=True)
 class Tab:
-    """A state as the outbox page names it; `name` is the word in the address and the QuerySet's method."""
+    """A state on the outbox page. `name`: the value in the URL, and the name of the QuerySet's method."""
 
     name: str
     label: Words
     tone: str
     icon: str
     empty: Words
-    is_final: bool = False  # grows without end, so that its count is cut
+    is_final: bool = False  # rows stay in it for ever, so it is not counted exactly
 
 
 TABS = (
@@ -68,7 +68,7 @@ def tab_of(row: OutboxMessage) -> Tab:
 
 
 def is_scheduled(row: OutboxMessage, now: datetime) -> bool:
-    """Whether it waits for a time that a person chose."""
+    """Whether the row waits for a time that a person chose."""
     return bool(row.status == Status.PENDING and row.send_at and row.send_at > now)
 
 

@@ -1,4 +1,4 @@
-"""Which outbox rows a person may see, filtered as the address says."""
+"""The outbox rows that a user may see, filtered by the URL's query, and the counts of the tabs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from outbox.models.messages import OutboxQuerySet
 from outbox.tab_counts import StoredCount
 from outbox.views.status import TABS, Tab
 
-# Sent mail grows without end: beyond this number its tab shows what the clock counted, and where filters narrow it
-# further, "10,000+".
+# Sent mail grows without end: beyond this number its tab shows the count of the periodic task or, with further filters,
+# "10,000+".
 COUNTED_AT_MOST = 10_000
 OPEN_STATES = ("queued", "sending", "retrying", "needs_decision", "failed_for_good")
-LOOKED_AT = 100_000  # rows whose texts a page looks through: some 70 ms
+LOOKED_AT = 100_000  # rows that one page searches for a text; takes about 70 ms
 
 
 def read_filters(request: HttpRequest) -> Filters:
-    """Raises Refused for what no list of the page offers."""
+    """The filters in the query. Raises Refused for invalid ones."""
     number_of(request, "account")
     try:
         return replace(Filters.of(request.GET.dict()), among=())
@@ -42,7 +42,7 @@ def read_filters(request: HttpRequest) -> Filters:
 
 @dataclass(frozen=True)
 class Chip:
-    """One filter in words, and the address without it."""
+    """One active filter in words, and the URL without it."""
 
     label: str
     query: str
@@ -73,14 +73,15 @@ def seen_by(request: HttpRequest, role: str = Role.VIEWER) -> OutboxQuerySet:
 def narrowed(
     request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime, state: str = ""
 ) -> OutboxQuerySet:
-    """What the person may see of what the filters let through, in this state. `accounts`: those they may see."""
+    """The rows in this state that match the filters and belong to `accounts`, those the user may see."""
     sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
     wanted = {account.pk for account in accounts if filters.account in (None, account.pk)}
     return narrowed_to(None if sees_all else wanted, filters, now, state)
 
 
 def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state: str) -> OutboxQuerySet:
-    """What the filters let through of these accounts, whichever account they name; None: of all."""
+    """The rows in this state that match the filters. `wanted`: pks of the accounts, instead of the filters' account;
+    None: all."""
     rows: OutboxQuerySet = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
     if wanted is not None and state in OPEN_STATES:
         rows = rows.whose(wanted)
@@ -92,9 +93,11 @@ def narrowed_to(wanted: set[int] | None, filters: Filters, now: datetime, state:
 def newest_rows(
     filters: Filters, wanted: set[int] | None, now: datetime, before: int | None, size: int, *, oldest: bool = False
 ) -> tuple[OutboxQuerySet, int | None]:
-    """A page of `size` rows of these accounts (None: of all), newest first, below the key `before`; and below which
-    key no row was looked at, None where all were. `oldest`: oldest first, above that key; not where a text is looked
-    for, which is done from the newest on."""
+    """(a page of at most `size` rows, the pk at which the search for a text stopped; None if it did not).
+
+    wanted: pks of the accounts; None: all. before: the pk that ended the last page. oldest: in ascending order; not
+    possible together with a text, which is searched from the newest row on.
+    """
     stretch = SearchedRange.newest(filters).further(before)
     rows = stretch.narrow(narrowed_to(wanted, filters, now, filters.state)).order_by("pk" if oldest else "-pk")
     if before:
@@ -105,8 +108,10 @@ def newest_rows(
 
 
 def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
-    """For a list: with the account and the number of attempts, without bodies; `works`: whether workers run,
-    `all_paused`: whether all sending is."""
+    """The rows as lists need them: with account and number of attempts, without bodies.
+
+    Annotates `works` (whether workers run) and `all_paused` (whether all sending is paused).
+    """
     last = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by().values("outbox")
     tries = Coalesce(Subquery(last.annotate(last=Max("number")).values("last")), 0)
     newest = DeliveryAttempt.objects.filter(outbox=OuterRef("pk")).order_by("-number")
@@ -127,13 +132,13 @@ def listed(rows: OutboxQuerySet) -> OutboxQuerySet:
 
 
 def _without_a_bounce() -> QuerySet[OutboxRecipient]:
-    """Of the outer row the recipients that no report says to have bounced."""
+    """Subquery: the recipients of the outer row without a bounce."""
     of_this = OutboxRecipient.objects.filter(outbox=OuterRef("pk"))
     return of_this.filter(~Exists(DeliveryReport.objects.bounces().filter(recipient=OuterRef("pk"))))
 
 
 def find_row(request: HttpRequest, pk: int, role: str = Role.VIEWER) -> OutboxMessage:
-    """The row, when the user may see its account (else Http404) and has the role (else PermissionDenied)."""
+    """The row. Raises Http404 when the user may not see its account, PermissionDenied when the role is too low."""
     found = listed(seen_by(request).filter(pk=pk)).defer(None).select_related("account__imap", "sent_copy")
     row = found.first()
     if row is None:
@@ -152,14 +157,14 @@ def visible_accounts(request: HttpRequest) -> list[Account]:
 
 
 def visible_and_operated(request: HttpRequest) -> tuple[list[Account], set[int]]:
-    """The accounts whose mail the person sees, and the keys of those that they operate; one query."""
+    """(the accounts that the user may see, pks of those they may operate); one query."""
     is_operated = Exists(accounts_for(request.user, Role.OPERATOR).filter(pk=OuterRef("pk")))
     accounts = list(accounts_for(request.user).annotate(is_operated=is_operated).order_by("email"))
     return accounts, {account.pk for account in accounts if getattr(account, "is_operated", False)}
 
 
 class CountUpTo(Subquery):
-    """How many rows a query finds, up to COUNTED_AT_MOST and one more."""
+    """The number of rows of a query, at most COUNTED_AT_MOST + 1."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) AS counted)"
     output_field = IntegerField()
@@ -176,15 +181,17 @@ class CountedTab:
     count: str
     query: str
     current: bool
-    counted_at: datetime | None = None  # None: at this moment
-    number: int | None = None  # of what is not over
+    counted_at: datetime | None = None  # time of the periodic count; None: counted now
+    number: int | None = None  # exact, of states that are not final
 
 
 def count_tabs(
     request: HttpRequest, filters: Filters, accounts: list[Account], newest: SearchedRange, now: datetime
 ) -> list[CountedTab]:
-    """The tabs with their counts: one query for the states that empty themselves, and one that ends early for the two
-    that grow, or none where the clock has counted many. `accounts`: those that the person may see."""
+    """The tabs with their counts. `accounts`: those that the user may see.
+
+    One query for the open states, and one with a limit for the two final ones, unless a periodic count has found many.
+    """
     counts = _open_counts(request, filters, accounts, now)
     counted = _counted(request, filters)
     few = [tab.name for tab in TABS if tab.is_final and not _is_many(counted.get(tab.name))]
@@ -209,19 +216,19 @@ def _is_many(known: StoredCount | None) -> bool:
 
 
 def _final_counts(request: HttpRequest, rows: OutboxQuerySet, names: list[str]) -> dict[str, int]:
-    """How many rows are in each of these states, up to COUNTED_AT_MOST and one more; one query."""
+    """state -> number of rows, at most COUNTED_AT_MOST + 1; one query."""
     if not names:
         return {}
-    one_row = User.objects.filter(pk=request.user.pk or 0)  # to hang the counts on
+    one_row = User.objects.filter(pk=request.user.pk or 0)  # a query of one row, which the counts annotate
     found: dict[str, int] = one_row.values(**{name: CountUpTo(getattr(rows, name)()) for name in names}).get()  # type: ignore[assignment]
     return found
 
 
 def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account], now: datetime) -> dict[str, int]:
-    """How many rows are in each state that is not over; one query.
+    """state -> number of rows, for the open states; one query.
 
-    Of chosen accounts too, those of all are counted by account and the others left out: that reads what is not over,
-    where a condition on the account makes a planner read all that the account ever sent.
+    It counts all accounts, grouped, and leaves out the others afterwards: so only open rows are read, while a condition
+    on the account makes a planner read all that the account ever sent.
     """
     sees_all = filters.account is None and has_role_everywhere(request.user, Role.VIEWER)
     rows = replace(filters, account=None).narrow(OutboxMessage.objects.all(), now)
@@ -239,25 +246,24 @@ def _open_counts(request: HttpRequest, filters: Filters, accounts: list[Account]
 
 @dataclass(frozen=True)
 class SearchedRange:
-    """The rows that a page looks through, by their keys: all, or where the filters have no index (a text), LOOKED_AT
-    below a key. What has an index is found wherever it is."""
+    """The range of pks that a page searches: all, or for a text, which has no index, LOOKED_AT below a pk."""
 
     below: int | None = None
 
     @classmethod
     def newest(cls, filters: Filters) -> SearchedRange:
-        """One query, and none without a text."""
+        """The range of the first page; one query if the filters have a text, else none."""
         if not filters.text:
             return cls()
         return cls((OutboxMessage.objects.aggregate(newest=Max("pk"))["newest"] or 0) + 1)
 
     def further(self, before: int | None) -> SearchedRange:
-        """The range below the key `before`; this one without it."""
+        """The range below the pk `before`; this range if it is None."""
         return self if self.below is None or not before else SearchedRange(before)
 
     @property
     def goes_on_at(self) -> int | None:
-        """Below this key nothing was looked at; None at the end."""
+        """The pk at which the next page has to go on; None if all was searched."""
         floor = 0 if self.below is None else self.below - LOOKED_AT
         return floor if floor > 1 else None
 
@@ -268,7 +274,7 @@ class SearchedRange:
 
 
 def _counted(request: HttpRequest, filters: Filters) -> dict[str, StoredCount]:
-    """What the clock counted of the accounts that are listed; nothing where other filters narrow the list."""
+    """state -> periodic count for the listed accounts; empty if other filters are active."""
     if replace(filters, account=None).narrows:
         return {}
     rows = of_accounts(OutboxCount.objects.all(), request)

@@ -1,4 +1,4 @@
-"""Who says that a mail is sent or cannot go: the server, a person, the Sent folder, or a check made before asking."""
+"""The source of a mail's state: the server, a person, the Sent folder, or a check before any connection."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from outbox.models import DeliveryAttempt, OutboxMessage
 
 
 def was_not_asked(row: OutboxMessage) -> bool:
-    """Whether it failed before any server was asked: it is too large for what the server offers, or needs more."""
+    """Whether it failed without the server's refusal: too large for its SIZE, or in need of an extension it lacks."""
     if row.recipients.filter(reply_code__isnull=False).exists():
         return False
     code = row.attempts.filter(number=row.last_attempt).values_list("reply_code", flat=True)
@@ -16,7 +16,7 @@ def was_not_asked(row: OutboxMessage) -> bool:
 
 
 def sent_words(row: OutboxMessage) -> str:
-    """Who says so: the server, what lies in Sent, or a person."""
+    """Who says that it was sent: the server, a look into Sent, or a person."""
     if getattr(row, "all_bounced", False):
         return gettext("The server accepted it, and later it came back for every recipient: nobody has it.")
     last = row.attempts.filter(number=row.last_attempt).select_related("sent_lookup").first()

@@ -1,1 +1,1 @@
-"""Attachments of mail both ways: pages, and which of them a person may see."""
+"""Attachments of received and sent mail: their pages, and which of them a user may see."""

@@ -1,4 +1,4 @@
-"""Which attachments a person may see, both ways, filtered as the address says and in the order of their mail's date."""
+"""The attachments that a user may see, received and sent, filtered by the URL's query and ordered by date."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mailbox.views.requests import Refused, number_of
 from outbox.models import OutboxAttachment
 
 DIRECTIONS = {"": _("Both ways"), "received": _("Received"), "sent": _("Written here")}
-# What the address calls a size, its label, and the smallest number of bytes.
+# Value in the URL -> (label, smallest number of bytes).
 SIZES = {
     "100k": (_("from 100 kB"), LARGE_FROM),
     "1m": (_("from 1 MB"), 1_000_000),
@@ -33,15 +33,15 @@ SIZES = {
     "25m": (_("from 25 MB"), 25_000_000),
 }
 TEXT_LIMIT = 200
-LOOKED_AT = 30_000  # files of a direction whose names a page compares
-SPARE = 200  # files beyond a page whose mail may be gone
+LOOKED_AT = 30_000  # files of each direction whose names one page searches
+SPARE = 200  # files read beyond a page, since the mail of some may be gone
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RECEIVED, _SENT = 1, 0  # of equal times, what was received stands first
+_RECEIVED, _SENT = 1, 0  # order of files with the same time: received ones first
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What the address asks for. Every part of it is kept in links, so that a page can be passed on."""
+    """The filters in the URL's query; links keep all of them."""
 
     direction: str = ""
     type: str = ""
@@ -53,7 +53,7 @@ class Filters:
 
     @classmethod
     def read(cls, request: HttpRequest) -> Filters:
-        """Raises Refused for what does not exist."""
+        """The filters of this request. Raises Refused for invalid ones."""
         return cls(
             direction=_one_of(request, "direction", DIRECTIONS),
             type=_one_of(request, "type", KINDS),
@@ -65,7 +65,7 @@ class Filters:
         )
 
     def query(self, **changes: str) -> str:
-        """The address's query for these filters, with changes."""
+        """The query string of these filters, with changes."""
         wanted = replace(self, **changes)  # type: ignore[arg-type]
         pairs = vars(wanted) | {"q": wanted.text}
         return urlencode({name: value for name, value in pairs.items() if value and name != "text"})
@@ -75,11 +75,11 @@ class Filters:
         return self != Filters(direction=self.direction)
 
     def narrow(self, rows: QuerySet[Any], at: str) -> QuerySet[Any]:
-        """The filters that files of both directions share; `at` is the field with the time."""
+        """Apply the filters that both directions share. `at`: name of the time's field."""
         if self.type:
             rows = rows.alias(kind=KindOf("content_type")).filter(kind=self.type)
         if self.size:
-            # Said twice: the first is the condition of the index of large files.
+            # Two conditions: the first is that of the partial index of large files.
             rows = rows.filter(size__gte=LARGE_FROM).filter(size__gte=SIZES[self.size][1])
         if self.since:
             rows = rows.filter(**{f"{at}__gte": _start_of(self.since)})
@@ -115,7 +115,7 @@ def _start_of(day: str) -> datetime:
 
 @dataclass(frozen=True, order=True)
 class AttachmentCursor:
-    """Where the list goes on: after the file of this time, direction and key. Never an offset."""
+    """The position in the list: after the file with this time, direction and pk."""
 
     at: datetime
     kind: int
@@ -130,7 +130,7 @@ class AttachmentCursor:
 
     @classmethod
     def read(cls, text: str) -> AttachmentCursor | None:
-        """Raises Refused for what no list has written."""
+        """The cursor in the URL; None for "". Raises Refused for a text that str() of a cursor never is."""
         if not text:
             return None
         try:
@@ -142,7 +142,7 @@ class AttachmentCursor:
             raise Refused(gettext("The address names no place in this list; start from its first page.")) from error
 
     def older(self, field: str, kind: int) -> Q:
-        """Files of a direction that come after this one, as (time, direction, pk) descending."""
+        """The files of a direction after this one, in descending order of (time, direction, pk)."""
         before, same = Q(**{f"{field}__lt": self.at}), Q(**{f"{field}__lte": self.at})
         if kind == self.kind:
             return same & (before | Q(pk__lt=self.pk))
@@ -151,25 +151,26 @@ class AttachmentCursor:
 
 @dataclass(frozen=True)
 class _Direction:
-    """One direction: its rows, the field with the time, and what it needs of the mail."""
+    """Received or sent files: the rows, the name of the time's field, the condition on their mail."""
 
     kind: int
     name: str
     at: str
     rows: Callable[[], QuerySet[Any]]
-    there: Callable[[QuerySet[Any]], QuerySet[Any]]  # whose mail is not gone
+    there: Callable[[QuerySet[Any]], QuerySet[Any]]  # leaves out files whose mail is gone
     with_mail: Callable[[QuerySet[Any]], QuerySet[Any]]
 
 
 def find(
     filters: Filters, seen: Mapping[str, Collection[int] | None], before: AttachmentCursor | None, limit: int
 ) -> tuple[list[Any], AttachmentCursor | None]:
-    """`seen`: by direction the accounts whose files the person may see, None for all.
+    """(a page of files of both directions, the newest first; the cursor of the next page). Sets `is_received` and `at`
+    on each file.
 
-    A page of both directions, newest first: `limit` of each are read at most, whatever the table holds.
+    seen: direction -> pks of the accounts whose files the user may see; None: all.
 
-    Names have no index: a page compares LOOKED_AT of each direction, and its mark goes on from there. So it may hold
-    fewer rows than asked for and still have a next one. Each row gets `is_received` and `at`.
+    At most `limit` files of each direction are read. Names have no index: a page searches LOOKED_AT files of each
+    direction, and the cursor goes on from there. So a page may be short and still have a next one.
     """
     rows: list[Any] = []
     stops: list[AttachmentCursor] = []
@@ -188,7 +189,7 @@ def find(
             row.is_received, row.at = side.kind == _RECEIVED, getattr(row, side.at)
             rows.append(row)
     rows.sort(key=AttachmentCursor.of, reverse=True)
-    if stops:  # behind the direction that stopped first, the other one's files would stand in the wrong place
+    if stops:  # files of the other direction beyond the first stop would be out of order: cut them off
         stop = max(stops)
         rows = [row for row in rows if AttachmentCursor.of(row) >= stop]
         if len(rows) <= limit:
@@ -200,8 +201,8 @@ def find(
 def _named(
     found: QuerySet[Any], text: str, side: _Direction, limit: int
 ) -> tuple[QuerySet[Any], AttachmentCursor | None]:
-    """Of the next LOOKED_AT files those with this text in their name, and where the look ended when more follow."""
-    # The time as text: to make a datetime of each takes longer than all the rest.
+    """The files among the next LOOKED_AT with this text in their name, and where the search ended if more follow."""
+    # Times as text: converting each to a datetime would take longer than all the rest.
     columns = found.annotate(at_text=Cast(side.at, TextField())).values_list("pk", "filename", "at_text")
     looked_at, wanted = list(columns[:LOOKED_AT]), text.casefold()
     named = [row for row in looked_at if wanted in row[1].casefold()]
